@@ -1,0 +1,78 @@
+"""The shape of a memory autoencoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+
+class AutoencoderConfig(PretrainedConfig):
+    """Sizes of a `MemoryAutoencoder`.
+
+    Args:
+        vocab_size: Number of token ids of the bundle's tokenizer.
+        hidden_size: H, the width of both stacks.
+        intermediate_size: Width of the feed-forward layers.
+        num_attention_heads: Heads of every attention layer.
+        encoder_layers: Blocks between tokens and latents.
+        decoder_layers: Blocks between latents and logits.
+        slot_dims: s, dims of the tape per token.
+        tokens_per_vector: Tokens that share one memory vector; D = s * tokens_per_vector.
+        max_tokens: Longest chunk.
+        lift_octaves: The decoder sees each dim also as sines and cosines of this many octaves:
+            neighbouring int8 codes stand for different tokens, and a linear map alone separates
+            them slowly.
+        rope_theta: Base of the rotary positions.
+        initializer_range: Standard deviation of fresh weights.
+        pad_token_id: Id that fills a batch; never decoded.
+    """
+
+    model_type = "agentmem-autoencoder"
+
+    def __init__(
+        self,
+        vocab_size: int = 8192,
+        hidden_size: int = 192,
+        intermediate_size: int = 768,
+        num_attention_heads: int = 6,
+        encoder_layers: int = 2,
+        decoder_layers: int = 2,
+        slot_dims: int = 2,
+        tokens_per_vector: int = 16,
+        max_tokens: int = 256,
+        lift_octaves: int = 7,
+        rope_theta: float = 10_000.0,
+        initializer_range: float = 0.02,
+        pad_token_id: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        if hidden_size % num_attention_heads or (hidden_size // num_attention_heads) % 2:
+            raise ValueError(
+                f"hidden_size={hidden_size!r} must split into num_attention_heads="
+                f"{num_attention_heads!r} heads of even width"
+            )
+        if max_tokens % tokens_per_vector:
+            raise ValueError(
+                f"max_tokens={max_tokens!r} must be a multiple of "
+                f"tokens_per_vector={tokens_per_vector!r}"
+            )
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_attention_heads = num_attention_heads
+        self.encoder_layers = encoder_layers
+        self.decoder_layers = decoder_layers
+        self.slot_dims = slot_dims
+        self.tokens_per_vector = tokens_per_vector
+        self.max_tokens = max_tokens
+        self.lift_octaves = lift_octaves
+        self.rope_theta = rope_theta
+        self.initializer_range = initializer_range
+        kwargs.setdefault("tie_word_embeddings", True)
+        super().__init__(pad_token_id=pad_token_id, **kwargs)
+
+    @property
+    def vector_dims(self) -> int:
+        """D, dims of one memory vector."""
+        return self.slot_dims * self.tokens_per_vector

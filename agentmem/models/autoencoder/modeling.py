@@ -1,0 +1,210 @@
+"""The autoencoder whose latents are the memory.
+
+What is unusual here:
+- a *tape*: every token owns ``slot_dims`` numbers; 16 neighbouring slots, side by side, are one
+  memory vector. Nothing is squeezed through a single position.
+- both stacks are bidirectional inside the chunk, and the decoder fills all positions in one pass,
+  so regeneration costs one forward pass and has no tail that drifts.
+- latents are int8 with one scale for the whole model (tanh bounds them); training meets the
+  quantiser as uniform noise first, and as the real rounding, passed straight through, at the end.
+- the decoder reads each dim through sines and cosines of several octaves as well, and tokens
+  start on a lattice of codes that those features tell apart (see `lattice`).
+
+Method: Badger, arXiv 2602.13466 (parallel decoding from a frozen encoder's embedding); per-slot
+codes as in CALM, arXiv 2510.27688.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from agentmem.models.autoencoder.configuration import AutoencoderConfig
+
+# A latent of value z in (-1, 1) is stored as round(127 z).
+LEVELS = 127
+
+
+@dataclass
+class AutoencoderOutput(ModelOutput):
+    """What a training step needs.
+
+    Attributes:
+        loss: Mean cross-entropy of the regenerated tokens, nats, scalar.
+        correct: Number of tokens regenerated, scalar.
+        count: Number of tokens, scalar.
+    """
+
+    loss: Tensor | None = None
+    correct: Tensor | None = None
+    count: Tensor | None = None
+
+
+class Attention(nn.Module):
+    """Bidirectional self-attention with rotary positions."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
+        self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        b, t, h = x.shape
+        q, k, v = self.qkv(x).view(b, t, 3, self.heads, h // self.heads).permute(2, 0, 3, 1, 4)
+        q, k = _rotate(q, rope), _rotate(k, rope)  # (B, heads, T, H/heads)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        y = self.out(y.transpose(1, 2).reshape(b, t, h))
+        return y
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward, each on a residual path."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
+        self.attention = Attention(config)
+        self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rope, mask)
+        y: Tensor = self.down(F.gelu(self.up(self.mlp_norm(x)), approximate="tanh"))
+        return x + y
+
+
+class MemoryAutoencoder(PreTrainedModel):
+    """Tokens to int8 latents and back.
+
+    Shapes: B chunks, T tokens, M = ceil(T / tokens_per_vector) memory vectors, D dims of each,
+    H hidden size, V vocabulary.
+    """
+
+    config_class = AutoencoderConfig
+    config: AutoencoderConfig
+    base_model_prefix = "autoencoder"
+    main_input_name = "input_ids"
+    _tied_weights_keys = {"head.weight": "embedding.weight"}
+    _no_split_modules = ["Block"]
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
+        self.encoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
+        self.to_slot = nn.Linear(config.hidden_size, config.slot_dims)
+        lifted = config.slot_dims * (1 + 2 * config.lift_octaves)
+        self.from_slot = nn.Linear(lifted, config.hidden_size)
+        self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
+        self.decoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        std = self.config.initializer_range
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=std)
+        elif isinstance(module, nn.RMSNorm):
+            nn.init.ones_(module.weight)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token embedding."""
+        return self.embedding
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The head, tied to the token embedding."""
+        return self.head
+
+    def encode_states(self, input_ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Run the encoder: ids (B, T) and boolean mask (B, T) to states (B, T, H)."""
+        # Rows of the tied head have the scale that the head wants; the blocks want unit scale.
+        x = F.rms_norm(self.embedding(input_ids), (self.config.hidden_size,))
+        return self._run(self.encoder, self.encoder_norm, x, mask)
+
+    def tape(self, states: Tensor) -> Tensor:
+        """States (B, T, H) to the tape (B, T, s), float, each number in (-1, 1)."""
+        return F.hardtanh(self.to_slot(states))
+
+    def decode_tape(self, tape: Tensor, mask: Tensor | None) -> Tensor:
+        """The tape (B, T, s) and boolean mask (B, T) to logits (B, T, V)."""
+        hidden = self._run(self.decoder, self.decoder_norm, self.from_slot(self.lift(tape)), mask)
+        logits: Tensor = self.head(hidden)
+        return logits
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        width: float = 1.0,
+        noise: Tensor | None = None,
+    ) -> AutoencoderOutput:
+        """Encode, quantise, decode and compare.
+
+        Args:
+            input_ids: int64 (B, T).
+            attention_mask: bool (B, T), True on tokens; None means all.
+            width: Quantisation step, in int8 steps.
+            noise: Uniform in (-0.5, 0.5), (B, T, s): stands for the quantiser, scaled by the
+                width. None: real rounding, with the gradient passed straight through.
+        """
+        mask = None if attention_mask is None else attention_mask.bool()
+        tape = self.tape(self.encode_states(input_ids, mask))
+        step = width / LEVELS
+        if noise is None:
+            tape = tape + (torch.round(tape / step) * step - tape).detach()
+        else:
+            tape = tape + noise * step
+        kept = slice(None) if mask is None else mask.reshape(-1)
+        hidden = self._run(self.decoder, self.decoder_norm, self.from_slot(self.lift(tape)), mask)
+        # Padding is dropped before the head, which is most of the arithmetic.
+        logits = self.head(hidden.reshape(-1, hidden.shape[-1])[kept])
+        target = input_ids.reshape(-1)[kept]
+        loss = F.cross_entropy(logits.float(), target)
+        correct = (logits.detach().argmax(-1) == target).sum()
+        return AutoencoderOutput(loss, correct, torch.tensor(target.numel(), device=target.device))
+
+    def lift(self, tape: Tensor) -> Tensor:
+        """The tape (B, T, s) with sines and cosines of its dims: (B, T, s (1 + 2 octaves))."""
+        octaves = 2.0 ** torch.arange(self.config.lift_octaves, device=tape.device)
+        angles = (math.pi * tape.unsqueeze(-1) * octaves).flatten(-2)  # (B, T, s * octaves)
+        return torch.cat([tape, angles.sin(), angles.cos()], dim=-1)
+
+    def _run(self, blocks: nn.ModuleList, norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+        rope = _rope(x.shape[1], self.config, x.device, x.dtype)
+        visible = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T)
+        for block in blocks:
+            x = block(x, rope, visible)
+        y: Tensor = norm(x)
+        return y
+
+
+def _rope(
+    t: int, config: AutoencoderConfig, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    width = config.hidden_size // config.num_attention_heads
+    steps = torch.arange(0, width, 2, device=device, dtype=torch.float32) / width
+    angles = torch.arange(t, device=device)[:, None] * config.rope_theta**-steps
+    angles = torch.cat([angles, angles], dim=-1)  # (T, H/heads)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def _rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+    cos, sin = rope
+    a, b = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-b, a], dim=-1) * sin
+
+
+AutoConfig.register(AutoencoderConfig.model_type, AutoencoderConfig)
+AutoModel.register(AutoencoderConfig, MemoryAutoencoder)

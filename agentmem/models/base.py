@@ -1,0 +1,101 @@
+"""What memory asks of models, in numpy: torch stays behind these protocols.
+
+====  =====================================
+B     chunks in a batch
+T     tokens of a chunk
+M     memory vectors, ceil(T / 16)
+D     dims of a memory vector
+K     dims of a key
+H     hidden size
+V     vocabulary
+====  =====================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """What the models make of one chunk.
+
+    Attributes:
+        latents: int8 (M, D); slots behind the last token are zero.
+        key: float32 (K,), unit norm.
+        patch: See `agentmem.models.patch`.
+        fidelity: Share of tokens that the latents alone regenerate.
+    """
+
+    latents: NDArray[np.int8]
+    key: NDArray[np.float32]
+    patch: bytes
+    fidelity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Latent:
+    """A stored chunk, as far as decoding needs it."""
+
+    latents: NDArray[np.int8]
+    tokens: int
+    patch: bytes
+
+
+class Tokenizer(Protocol):
+    """Text to ids and back, exactly."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text."""
+
+    def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids and the code points each touches, (start, end)."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; never raises."""
+
+
+class MemoryModel(Protocol):
+    """Everything between text and stored arrays: a model bundle, or a small one for tests."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the stored bytes of a text would."""
+
+    @property
+    def key_dims(self) -> int:
+        """K."""
+
+    @property
+    def slot_dims(self) -> int:
+        """Dims of the tape per token."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest chunk."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The bundle's tokenizer."""
+
+    def encode(self, chunks: Sequence[Sequence[int]]) -> list[Encoded]:
+        """Token ids of chunks to latents, keys and patches, verified by decoding."""
+
+    def regenerate(self, latents: Sequence[Latent], *, patched: bool = True) -> list[list[int]]:
+        """Token ids back from latents; exact if patched, else what the latents alone say."""
+
+    def query_key(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """The key (K,) of a question."""

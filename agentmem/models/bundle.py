@@ -1,0 +1,87 @@
+"""A model bundle, loaded: what `MemoryModel` promises, by the frozen networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agentmem.errors import ModelError
+from agentmem.hub import read_manifest, shipped_bundle
+from agentmem.models.autoencoder.codec import LatentCodec
+from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.base import Encoded, Latent
+from agentmem.models.keys.modeling import KeyEncoder
+from agentmem.models.tokenizer import ByteTokenizer
+
+
+class ModelBundle:
+    """Tokenizer, autoencoder and key encoder of one folder, in float32 on the CPU."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        """Load a bundle and check its files.
+
+        Args:
+            folder: The bundle's folder; None means the one that comes with the package.
+
+        Raises:
+            ModelNotFoundError: there is no bundle there, or a file of it is missing.
+            ModelError: a file is damaged or the parts do not fit each other.
+        """
+        path = shipped_bundle() if folder is None else Path(folder)
+        manifest = read_manifest(path)
+        self.name = manifest.name
+        self.fingerprint = manifest.fingerprint
+        self.tokenizer = ByteTokenizer.from_folder(path / "tokenizer")
+        autoencoder = MemoryAutoencoder.from_pretrained(path / "autoencoder", dtype=torch.float32)
+        self._keys = KeyEncoder.from_pretrained(path / "keys", dtype=torch.float32).eval()
+        config = autoencoder.config
+        sizes = {
+            "tokenizer": self.tokenizer.vocab_size,
+            "autoencoder": config.vocab_size,
+            "keys": self._keys.config.vocab_size,
+        }
+        if len(set(sizes.values())) > 1:
+            raise ModelError(f"the parts of bundle {self.name!r} have other vocabularies: {sizes}")
+        self.key_dims: int = self._keys.config.key_dims
+        self.slot_dims: int = config.slot_dims
+        self.max_tokens: int = config.max_tokens
+        self._autoencoder = autoencoder
+        self._codec = LatentCodec(autoencoder)
+
+    def encode(self, chunks: Sequence[Sequence[int]]) -> list[Encoded]:
+        """See `MemoryModel.encode`."""
+        keys = np.zeros((len(chunks), self.key_dims), dtype=np.float32)
+
+        def on_states(ids: Tensor, states: Tensor, mask: Tensor, rows: list[int]) -> None:
+            keys[rows] = self._keys(ids, states, mask).numpy()
+
+        coded = self._codec.encode(chunks, on_states=on_states)
+        return [
+            Encoded(item.latents, key, item.patch, item.fidelity)
+            for item, key in zip(coded, keys, strict=True)
+        ]
+
+    def regenerate(self, latents: Sequence[Latent], *, patched: bool = True) -> list[list[int]]:
+        """See `MemoryModel.regenerate`."""
+        found = self._codec.decode(
+            [item.latents for item in latents],
+            [item.tokens for item in latents],
+            [item.patch for item in latents] if patched else None,
+        )
+        return [ids.tolist() for ids in found]
+
+    @torch.inference_mode()
+    def query_key(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """See `MemoryModel.query_key`."""
+        tokens = torch.tensor([list(ids)[: self.max_tokens]])
+        mask = torch.ones_like(tokens, dtype=torch.bool)
+        key: NDArray[np.float32] = self._keys(
+            tokens, self._autoencoder.encode_states(tokens, mask), mask
+        )[0].numpy()
+        return key

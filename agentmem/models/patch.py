@@ -1,0 +1,90 @@
+"""Corrections that make decoded tokens equal to the chunk's own, byte for byte.
+
+Layout of a patch (empty when nothing has to be corrected):
+
+====  =======================================================================
+0     no further bytes: the latents alone are exact (the patch is ``b""``)
+1     sparse: pairs of varints (distance from the last correction, token id)
+2     raw: every token id, packed with ``bits`` bits each; bounds the worst case
+====  =======================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SPARSE, _RAW = 1, 2
+
+
+def make_patch(
+    target: NDArray[np.int64], guess: NDArray[np.int64], sure: NDArray[np.bool_], *, bits: int
+) -> bytes:
+    """The smallest patch that turns ``guess`` into ``target``.
+
+    Args:
+        target: Token ids of the chunk, shape (T,).
+        guess: Token ids that the latents regenerate, shape (T,).
+        sure: Where the decoder's choice has a margin, shape (T,). A close call may fall the other
+            way on another machine, so it is written down although it is right here.
+        bits: Bits of a token id.
+    """
+    places = np.flatnonzero((target != guess) | ~sure)
+    if not len(places):
+        return b""
+    sparse = bytearray([_SPARSE])
+    for gap, token in zip(np.diff(places, prepend=-1) - 1, target[places], strict=True):
+        _put_varint(sparse, int(gap))
+        _put_varint(sparse, int(token))
+    if len(sparse) <= 1 + (len(target) * bits + 7) // 8:
+        return bytes(sparse)
+    shifts = np.arange(bits, dtype=np.int64)
+    return bytes([_RAW]) + np.packbits((target[:, None] >> shifts) & 1).tobytes()
+
+
+def apply_patch(guess: NDArray[np.int64], patch: bytes, *, bits: int) -> NDArray[np.int64]:
+    """The chunk's token ids, shape (T,), from the regenerated ones and the patch.
+
+    Raises:
+        ValueError: the patch is not one that `make_patch` made for T tokens.
+    """
+    if not patch:
+        return guess
+    if patch[0] == _RAW:
+        size = len(guess) * bits
+        if len(patch) - 1 != (size + 7) // 8:
+            raise ValueError(f"a raw patch of {len(patch)} bytes does not hold {len(guess)} tokens")
+        flat = np.unpackbits(np.frombuffer(patch, np.uint8, offset=1), count=size)
+        return flat.reshape(-1, bits).astype(np.int64) @ (1 << np.arange(bits, dtype=np.int64))
+    if patch[0] != _SPARSE:
+        raise ValueError(f"a patch of unknown kind {patch[0]!r}")
+    ids, place = guess.copy(), -1
+    numbers = _varints(patch[1:])
+    for gap in numbers:
+        place += gap + 1
+        token = next(numbers, None)
+        if token is None or place >= len(ids):
+            raise ValueError(f"a sparse patch reaches beyond its {len(ids)} tokens")
+        ids[place] = token
+    return ids
+
+
+def _put_varint(out: bytearray, number: int) -> None:
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+
+
+def _varints(data: bytes) -> Iterator[int]:
+    number = shift = 0
+    for byte in data:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            yield number
+            number = shift = 0
+    if shift:
+        raise ValueError("a sparse patch ends inside a number")

@@ -1,0 +1,229 @@
+"""Training the autoencoder: one loop, the same for one CPU, one GPU and many."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from agentmem.errors import ConfigError
+from agentmem.models.autoencoder.configuration import AutoencoderConfig
+from agentmem.models.autoencoder.lattice import start_on_lattice
+from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
+from agentmem.training.config import OptimiserConfig, RunConfig
+from agentmem.training.curves import plot_curves
+from agentmem.training.data import Windows, pack
+
+Report = Callable[[int, dict[str, Any]], None]
+
+# Evaluation batches per dev file; drawn once, the same at every evaluation.
+_EVAL_BATCHES = 4
+
+
+def train_autoencoder(
+    config: RunConfig,
+    *,
+    corpus: str | Path,
+    out: str | Path = "runs",
+    report: Report = lambda step, figures: None,
+    stop_after: int | None = None,
+) -> Path:
+    """Train as the configuration says and leave the model in the run's folder.
+
+    A run that was interrupted goes on from its last checkpoint and ends with the same weights as
+    an uninterrupted one (on the same kind of device): batches, noise and learning rate are
+    functions of the step.
+
+    Args:
+        config: The run.
+        corpus: Folder of the files that the configuration names.
+        out: The run's folder is made in here; token ids are kept in its ``cache``.
+        report: Called with the step and its figures after every step.
+        stop_after: Save a checkpoint and return after this many steps, as an interruption would.
+
+    Returns:
+        The run's folder: ``model/`` (save_pretrained layout), ``metrics.jsonl``, ``curves.png``,
+        ``run.json`` and ``checkpoint/``.
+    """
+    torch.set_num_threads(config.threads)
+    accelerator = Accelerator(
+        mixed_precision=config.precision, cpu=not torch.cuda.is_available()
+    )
+    folder = Path(out) / config.name
+    if accelerator.is_main_process:
+        _claim(folder, config)
+    accelerator.wait_for_everyone()
+    with accelerator.main_process_first():
+        train, dev = _windows(config, Path(corpus), Path(out) / "cache")
+
+    torch.manual_seed(config.seed)
+    bare = _fresh_model(config)
+    optimiser: torch.optim.Optimizer = torch.optim.AdamW(
+        _groups(bare, config.optimiser.weight_decay),
+        lr=config.optimiser.lr,
+        betas=config.optimiser.betas,
+        eps=config.optimiser.eps,
+    )
+    model, optimiser = accelerator.prepare(bare, optimiser)
+    state = load_checkpoint(folder / "checkpoint", bare, optimiser) or {"step": 0}
+
+    last = config.optimiser.steps
+    for step in range(state["step"], last):
+        began = time.perf_counter()
+        ids, mask = train.batch(step)
+        rows = slice(accelerator.process_index, None, accelerator.num_processes)
+        batch = _to_device(ids[rows], mask[rows], accelerator.device)
+        width, noise = _quantiser(bare, batch[0], config, step)
+        for group in optimiser.param_groups:
+            group["lr"] = config.optimiser.lr * _schedule(step / last, config.optimiser)
+
+        with accelerator.autocast():
+            output = model(*batch, width=width, noise=noise)
+        accelerator.backward(output.loss)
+        accelerator.clip_grad_norm_(model.parameters(), config.optimiser.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+
+        done = step + 1
+        figures: dict[str, Any] = {
+            "step": done,
+            "loss": output.loss.item(),
+            "accuracy": (output.correct / output.count).item(),
+            "lr": optimiser.param_groups[0]["lr"],
+            "width": width,
+            "tokens_per_s": int(mask.sum()) / (time.perf_counter() - began),
+        }
+        stopping = stop_after is not None and done >= stop_after
+        if accelerator.is_main_process:
+            if done % config.eval_every == 0 or done == last:
+                figures["dev"] = {
+                    f"{name}/{width:g}": _evaluate(bare, batches, width)
+                    for name, batches in dev.items()
+                    for width in sorted(set(config.widths))
+                }
+                with (folder / "metrics.jsonl").open("a") as log:
+                    log.write(json.dumps(figures) + "\n")
+                plot_curves(folder / "metrics.jsonl", folder / "curves.png")
+            if done % config.save_every == 0 or done == last or stopping:
+                save_checkpoint(folder / "checkpoint", bare, optimiser, {"step": done})
+            report(done, figures)
+        if stopping:
+            return folder
+
+    if accelerator.is_main_process:
+        bare.to(torch.bfloat16).save_pretrained(folder / "model")
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def _claim(folder: Path, config: RunConfig) -> None:
+    """Make the run's folder, or see that the one there belongs to the same configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record, text = folder / "run.json", config.model_dump_json(indent=2)
+    if record.exists() and record.read_text() != text:
+        raise ConfigError(
+            f"run {config.name!r} exists with another configuration: choose another name, or "
+            f"remove its folder {str(folder)!r}"
+        )
+    record.write_text(text)
+
+
+def _windows(
+    config: RunConfig, corpus: Path, cache: Path
+) -> tuple[Windows, dict[str, list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]]]:
+    data = config.data
+    vocab_size = AutoencoderConfig(**config.model).vocab_size
+
+    def windows(files: list[str], weights: list[float], tokens: int, random: float) -> Windows:
+        packed = [pack(corpus / file, data.tokenizer, cache) for file in files]
+        return Windows(
+            packed,
+            weights=weights,
+            lengths=data.lengths,
+            tokens_per_batch=tokens,
+            vocab_size=vocab_size,
+            random_share=random,
+            seed=config.seed,
+        )
+
+    train = windows(
+        list(data.train), list(data.train.values()), data.tokens_per_step, data.random_share
+    )
+    dev = {file.split(".")[0]: windows([file], [1], 8192, 0) for file in data.dev}
+    dev["random-tokens"] = windows(data.dev[:1], [1], 8192, 1)
+    return train, {
+        name: [source.batch(index) for index in range(_EVAL_BATCHES)]
+        for name, source in dev.items()
+    }
+
+
+def _fresh_model(config: RunConfig) -> MemoryAutoencoder:
+    model = MemoryAutoencoder(AutoencoderConfig(**config.model))
+    start_on_lattice(model, config.seed)
+    if config.start is not None:
+        # Whatever has another shape there (the slot maps, when slot_dims changes) starts afresh.
+        old = MemoryAutoencoder.from_pretrained(config.start, dtype=torch.float32).state_dict()
+        own = model.state_dict()
+        model.load_state_dict({**own, **{k: v for k, v in old.items() if v.shape == own[k].shape}})
+    return model
+
+
+def _groups(model: MemoryAutoencoder, weight_decay: float) -> list[dict[str, Any]]:
+    """Only matrices decay."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _schedule(done: float, config: OptimiserConfig) -> float:
+    if config.warmup and done < config.warmup:
+        return done / config.warmup
+    if config.decay and done > 1 - config.decay:
+        return (1 - done) / config.decay
+    return 1.0
+
+
+def _quantiser(
+    model: MemoryAutoencoder, ids: Tensor, config: RunConfig, step: int
+) -> tuple[float, Tensor | None]:
+    """The quantisation step of a training step, and the noise that stands for the rounding."""
+    generator = torch.Generator(ids.device).manual_seed(config.seed * 1_000_003 + step)
+    width = config.widths[step % len(config.widths)]
+    if step >= config.round_from * config.optimiser.steps:
+        return width, None
+    shape = (*ids.shape, model.config.slot_dims)
+    return width, torch.rand(shape, generator=generator, device=ids.device) - 0.5
+
+
+def _to_device(
+    ids: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
+@torch.no_grad()
+def _evaluate(
+    model: MemoryAutoencoder,
+    batches: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]],
+    width: float,
+) -> float:
+    """Share of tokens that the rounded latents alone regenerate, in full precision."""
+    model.eval()
+    correct = count = 0
+    for ids, mask in batches:
+        output = model(*_to_device(ids, mask, model.device), width=width)
+        correct += int(output.correct)
+        count += int(output.count)
+    model.train()
+    return correct / count

@@ -1,0 +1,57 @@
+"""Checkpoints of a run: written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+_MODEL, _OPTIMISER, _STATE = "model.safetensors", "optimiser.pt", "state.json"
+
+
+def save_checkpoint(
+    folder: Path,
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: dict[str, Any],
+) -> None:
+    """Write a checkpoint beside the old one and put it in its place by renaming."""
+    fresh = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    # Parameters alone: tied weights stand once.
+    save_file({name: p.detach() for name, p in model.named_parameters()}, fresh / _MODEL)
+    torch.save(optimiser.state_dict(), fresh / _OPTIMISER)
+    (fresh / _STATE).write_text(json.dumps(state))
+    for file in fresh.iterdir():
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def load_checkpoint(
+    folder: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, Any] | None:
+    """Load a checkpoint into model and optimiser; None if there is none.
+
+    A crash between removing the old and renaming the new leaves the new one under its temporary
+    name, complete: it is taken then.
+    """
+    fresh = folder.with_name(folder.name + ".tmp")
+    if not folder.exists() and (fresh / _STATE).exists():
+        fresh.rename(folder)
+    if not folder.exists():
+        return None
+    weights = load_file(folder / _MODEL)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(weights[name])
+    optimiser.load_state_dict(torch.load(folder / _OPTIMISER, weights_only=True))
+    state: dict[str, Any] = json.loads((folder / _STATE).read_text())
+    return state

@@ -1,0 +1,76 @@
+"""What a training run is told: a TOML file, checked before any work."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agentmem.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A part of a run's configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Section):
+    """Which files are read and how windows are cut from them."""
+
+    train: dict[str, float] = Field(description="file of the corpus folder -> share of the rows")
+    dev: list[str] = Field(description="files for the evaluation during training")
+    tokenizer: str = Field(description="tokenizer folder")
+    lengths: list[int] = Field(default=[32, 64, 128, 256], description="window lengths, tokens")
+    tokens_per_step: int = Field(default=4096, gt=0)
+    random_share: float = Field(default=0.08, ge=0, le=1, description="rows of random ids")
+
+
+class OptimiserConfig(Section):
+    """AdamW with warm-up, a constant stretch and a linear fall to zero."""
+
+    steps: int = Field(gt=0)
+    lr: float = Field(default=1e-3, gt=0)
+    warmup: float = Field(default=0.02, ge=0, le=1, description="share of the steps")
+    decay: float = Field(default=0.4, ge=0, le=1, description="share of the steps, at the end")
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = Field(default=1e-6, gt=0, description="steps fade where gradients are below it")
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+
+
+class RunConfig(Section):
+    """A run of `agentmem train autoencoder`."""
+
+    name: str
+    seed: int = 0
+    precision: Literal["no", "bf16"] = "bf16"
+    threads: int = Field(default=2, gt=0, description="torch threads on a CPU")
+    widths: list[float] = Field(default=[1.0], description="quantisation steps, one drawn a step")
+    round_from: float = Field(default=0.9, description="share of steps with noise, not rounding")
+    eval_every: int = Field(default=250, gt=0)
+    save_every: int = Field(default=250, gt=0)
+    start: str | None = Field(default=None, description="model folder to start from")
+    model: dict[str, Any] = Field(default_factory=dict, description="AutoencoderConfig arguments")
+    data: DataConfig
+    optimiser: OptimiserConfig
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def load_config(path: str | Path, kind: type[SectionT]) -> SectionT:
+    """Read and check a TOML file.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or a key is unknown or out of range.
+    """
+    path = Path(path)
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no configuration file {path.name!r}") from error
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ConfigError(f"{path.name!r}: {error}") from error

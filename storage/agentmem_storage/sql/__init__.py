@@ -1,0 +1,1 @@
+"""The rows of a store: the only truth."""

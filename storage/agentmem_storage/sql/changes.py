@@ -1,0 +1,72 @@
+"""The change log: what a search index has to do to catch up.
+
+Writers are one at a time, so the numbers of changes ascend in the order in which they were
+committed. The last change of each write carries a random stamp: number and stamp together tell a
+state of this store from one of another history, as after a database was put back from a backup.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select
+
+from agentmem_storage.sql.tables import changes
+
+ADD = 1
+REMOVE = 0
+_STAMP_BITS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A state of the store: its last change, and that change's stamp."""
+
+    seq: int = 0
+    stamp: int = 0
+
+    def packed(self) -> int:
+        """Both as one number."""
+        return self.seq << _STAMP_BITS | self.stamp
+
+    @classmethod
+    def unpack(cls, number: int) -> Mark:
+        """What `packed` has packed."""
+        return cls(number >> _STAMP_BITS, number & ((1 << _STAMP_BITS) - 1))
+
+
+def append(connection: Connection, op: int, chunk_ids: Sequence[int]) -> None:
+    """Note that chunks were added or removed."""
+    if not chunk_ids:
+        return
+    rows = [{"op": op, "chunk_id": chunk_id, "stamp": None} for chunk_id in chunk_ids]
+    stamped = {"op": op, "chunk_id": chunk_ids[-1], "stamp": secrets.randbits(_STAMP_BITS)}
+    connection.execute(insert(changes), [*rows[:-1], stamped])
+
+
+def newest(connection: Connection) -> Mark:
+    """The state that a transaction sees."""
+    statement = select(changes.c.seq, changes.c.stamp).order_by(changes.c.seq.desc()).limit(1)
+    row = connection.execute(statement).one_or_none()
+    return Mark() if row is None else Mark(row.seq, row.stamp)
+
+
+def is_past(connection: Connection, mark: Mark) -> bool:
+    """Whether this store has been in that state."""
+    if mark.seq == 0:
+        return True
+    statement = select(changes.c.stamp).where(changes.c.seq == mark.seq)
+    return bool(connection.scalar(statement) == mark.stamp)
+
+
+def after(connection: Connection, mark: Mark) -> Iterator[tuple[int, int]]:
+    """Changes since a state, oldest first: what was done, to which chunk."""
+    statement = (
+        select(changes.c.op, changes.c.chunk_id)
+        .where(changes.c.seq > mark.seq)
+        .order_by(changes.c.seq)
+    )
+    for row in connection.execute(statement):
+        yield row.op, row.chunk_id

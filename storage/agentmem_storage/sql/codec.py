@@ -1,0 +1,165 @@
+"""int8 arrays and patches as BLOBs that describe and check themselves.
+
+An array's blob is a 10-byte header and the payload::
+
+    byte 0     0xA1: the mark 0xA in the high half, format version 1 in the low half
+    byte 1     dtype in the high half (1 is int8), number of axes in the low half
+    bytes 2-5  shape, two little-endian uint16 (the second is 1 for one axis)
+    bytes 6-9  CRC-32 of the six bytes before it and of the payload, little-endian
+
+The payload may be shorter than the shape asks for; what is missing at the end is zero. A patch
+needs no shape: its blob is a CRC-32 and the patch, and an empty patch is no blob at all.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem_storage.errors import CorruptRecordError, InputError
+
+_MARK = 0xA1
+_INT8 = 0x10
+_SHAPED = struct.Struct("<BBHH")
+_SUM = struct.Struct("<I")
+HEADER_BYTES = _SHAPED.size + _SUM.size
+_MAX_AXIS = 0xFFFF
+# Wide enough for keys that were computed in half precision.
+_NORM_TOLERANCE = 1e-2
+
+
+def encode_latents(latents: NDArray[np.int8], used: int) -> bytes:
+    """Pack a tape of latents.
+
+    Args:
+        latents: int8 array of shape (M, D), zero from its ``used``-th number on (C order).
+        used: How many numbers to store: tokens * slot_dims.
+
+    Raises:
+        InputError: If the array is not such a tape.
+    """
+    if latents.dtype != np.int8 or latents.ndim != 2:
+        raise InputError(f"latents must be int8 of shape (M, D), not {_kind(latents)}")
+    flat = np.ascontiguousarray(latents).reshape(-1)
+    if not 0 < used <= flat.size:
+        raise InputError(f"latents of shape {latents.shape} cannot hold {used!r} numbers")
+    if flat[used:].any():
+        raise InputError(f"latents must be zero behind their first {used!r} numbers")
+    return _pack(latents.shape, flat[:used].tobytes())
+
+
+def decode_latents(blob: bytes, chunk_id: int) -> NDArray[np.int8]:
+    """Restore what `encode_latents` packed, shape (M, D).
+
+    Raises:
+        CorruptRecordError: If a bit of the blob has changed.
+    """
+    shape, payload = _unpack(blob, 2, chunk_id, "latents")
+    tape = np.zeros(shape[0] * shape[1], dtype=np.int8)
+    tape[: len(payload)] = np.frombuffer(payload, dtype=np.int8)
+    return tape.reshape(shape)
+
+
+def latents_used(blob: bytes) -> int:
+    """How many numbers of the tape a blob stores."""
+    return len(blob) - HEADER_BYTES
+
+
+def encode_key(key: NDArray[np.float32]) -> bytes:
+    """Pack a key as int8, its largest component at ±127; its length is not kept, it is one.
+
+    Args:
+        key: float32 array of shape (K,), unit norm.
+
+    Raises:
+        InputError: If the array is not such a key.
+    """
+    if key.ndim != 1 or not np.issubdtype(key.dtype, np.floating):
+        raise InputError(f"a key must be float32 of shape (K,), not {_kind(key)}")
+    wide = key.astype(np.float64)
+    norm = float(np.sqrt((wide * wide).sum()))
+    if not abs(norm - 1.0) <= _NORM_TOLERANCE:
+        raise InputError(f"a key must have norm 1, got {norm!r}")
+    levels = np.rint(wide * (127.0 / np.abs(wide).max())).astype(np.int8)
+    return _pack(levels.shape, levels.tobytes())
+
+
+def decode_key(blob: bytes, chunk_id: int) -> NDArray[np.float32]:
+    """Restore a key: float32 of shape (K,), unit norm, the same on every machine.
+
+    Raises:
+        CorruptRecordError: If a bit of the blob has changed.
+    """
+    return decode_keys([blob], [chunk_id])[0]
+
+
+def decode_keys(blobs: Sequence[bytes], chunk_ids: Sequence[int]) -> NDArray[np.float32]:
+    """Restore n keys of one store at once, shape (n, K).
+
+    Raises:
+        CorruptRecordError: For the first blob that has changed.
+    """
+    payloads = [
+        _unpack(blob, 1, chunk_id, "key")[1]
+        for blob, chunk_id in zip(blobs, chunk_ids, strict=True)
+    ]
+    levels = np.frombuffer(b"".join(payloads), dtype=np.int8).reshape(len(payloads), -1)
+    wide = levels.astype(np.float64)
+    # Sums of small integers are exact in float64, so no machine rounds the norm differently.
+    norms = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+    return (wide / norms).astype(np.float32)
+
+
+def encode_patch(patch: bytes) -> bytes | None:
+    """Seal a patch with a checksum; an empty one needs no blob."""
+    return _SUM.pack(crc32(patch)) + patch if patch else None
+
+
+def decode_patch(blob: bytes | None, chunk_id: int) -> bytes:
+    """Restore what `encode_patch` sealed.
+
+    Raises:
+        CorruptRecordError: If a bit of the blob has changed.
+    """
+    if blob is None:
+        return b""
+    patch = blob[_SUM.size :]
+    if len(blob) <= _SUM.size or _SUM.unpack_from(blob)[0] != crc32(patch):
+        raise _corrupt(chunk_id, "patch")
+    return patch
+
+
+def _pack(shape: tuple[int, ...], payload: bytes) -> bytes:
+    if max(shape) > _MAX_AXIS:
+        raise InputError(f"shape {shape} has an axis longer than {_MAX_AXIS}")
+    columns = shape[1] if len(shape) == 2 else 1
+    head = _SHAPED.pack(_MARK, _INT8 | len(shape), shape[0], columns)
+    return b"".join((head, _SUM.pack(crc32(payload, crc32(head))), payload))
+
+
+def _unpack(blob: bytes, axes: int, chunk_id: int, what: str) -> tuple[tuple[int, int], bytes]:
+    if len(blob) <= HEADER_BYTES:
+        raise _corrupt(chunk_id, what)
+    payload = blob[HEADER_BYTES:]
+    mark, kind, rows, columns = _SHAPED.unpack_from(blob)
+    (checksum,) = _SUM.unpack_from(blob, _SHAPED.size)
+    intact = checksum == crc32(payload, crc32(blob[: _SHAPED.size]))
+    if not intact or mark != _MARK or kind != _INT8 | axes or len(payload) > rows * columns:
+        raise _corrupt(chunk_id, what)
+    return (rows, columns), payload
+
+
+def _corrupt(chunk_id: int, what: str) -> CorruptRecordError:
+    return CorruptRecordError(
+        f"the {what} of memory {chunk_id} do not match their checksum: the row is damaged; "
+        f"restore it from a backup or forget it",
+        id=chunk_id,
+    )
+
+
+def _kind(array: NDArray[np.generic]) -> str:
+    return f"{array.dtype} of shape {array.shape}"

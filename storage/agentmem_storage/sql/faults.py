@@ -1,0 +1,74 @@
+"""SQLite's error codes as errors of this package."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+from agentmem_storage.errors import StoreBusyError, StoreError, StoreUnwritableError
+
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_UNWRITABLE = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_IOERR,
+}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# A file that ends too early or cannot be read is damaged; every other I/O error is of writing.
+_READING = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def translated(location: str) -> Iterator[None]:
+    """Raise SQLite's errors inside the block as `StoreError`; others pass."""
+    try:
+        yield
+    except DBAPIError as error:
+        translation = translate(error.orig, location)
+        if translation is None:
+            raise
+        raise translation from error
+    except sqlite3.Error as error:
+        translation = translate(error, location)
+        if translation is None:
+            raise
+        raise translation from error
+
+
+def translate(error: BaseException | None, location: str) -> StoreError | None:
+    """What an error of SQLite means for the caller; None if it is a fault of our own."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    primary = code & 0xFF
+    if primary in _BUSY:
+        return StoreBusyError(
+            f"the store at {location!r} is locked by another writer; nothing was written: try "
+            f"again, or open it with a longer timeout_s"
+        )
+    if primary in _DAMAGED or code in _READING:
+        return StoreError(
+            f"the database of the store at {location!r} is damaged ({error}): restore it from a "
+            f"backup, or run a check to see which memories are intact"
+        )
+    if primary in _UNWRITABLE:
+        return StoreUnwritableError(
+            f"the store at {location!r} cannot be written ({error}); nothing was written: check "
+            f"free space and permissions"
+        )
+    return None
+
+
+def unwritable(error: OSError, location: str) -> StoreUnwritableError:
+    """The same for an error of the file system."""
+    why = "no space left" if error.errno in _NO_SPACE else (error.strerror or str(error))
+    return StoreUnwritableError(
+        f"the store at {location!r} cannot be written ({why}): check free space and permissions"
+    )

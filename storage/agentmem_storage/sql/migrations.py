@@ -1,0 +1,169 @@
+"""The steps that bring a store's tables to their present form.
+
+Append only: a step that has been released is never changed, since stores exist that ran it. Each
+step and the record that it ran share one transaction, so a crash leaves whole steps only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, inspect, select
+
+from agentmem_storage.errors import SchemaVersionError
+from agentmem_storage.sql.tables import migrations
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One named change of the tables."""
+
+    name: str
+    apply: Callable[[Connection], None]
+
+
+def applied(connection: Connection) -> list[str]:
+    """Names of the steps that this store has run, in order; changes nothing."""
+    if not inspect(connection).has_table(migrations.name):
+        return []
+    return list(connection.scalars(select(migrations.c.name).order_by(migrations.c.id)))
+
+
+def pending(connection: Connection, steps: Sequence[Step]) -> list[Step]:
+    """The steps that this store has not run; changes nothing.
+
+    Raises:
+        SchemaVersionError: If the store has run a step that this code does not know.
+    """
+    done = applied(connection)
+    known = [step.name for step in steps]
+    if done != known[: len(done)]:
+        unknown = next(name for name in done if name not in known[: len(done)])
+        raise SchemaVersionError(
+            f"the store was written by a newer agentmem: it has run step {unknown!r}, which this "
+            f"one does not know; upgrade with: pip install -U latent-agentmem"
+        )
+    return list(steps[len(done) :])
+
+
+def migrate(
+    write: Callable[[], AbstractContextManager[Connection]], steps: Sequence[Step]
+) -> list[str]:
+    """Run the steps that are missing, each in a transaction of its own.
+
+    Args:
+        write: Opens a transaction that holds the write lock.
+        steps: All steps that there are, in order.
+
+    Returns:
+        Names of the steps that ran.
+
+    Raises:
+        SchemaVersionError: If the store was written by newer code.
+    """
+    ran = []
+    while True:
+        with write() as connection:
+            # Asked again under the lock each time: another process may be migrating too.
+            left = pending(connection, steps)
+            if not left:
+                return ran
+            step = left[0]
+            step.apply(connection)
+            connection.execute(insert(migrations).values(name=step.name))
+        ran.append(step.name)
+
+
+def _first_tables(connection: Connection) -> None:
+    for statement in _FIRST_TABLES:
+        connection.exec_driver_sql(statement)
+
+
+# "AgMm": written into the file's header by the first step, so that `file` and we know a store.
+APPLICATION_ID = 0x41674D6D
+
+_FIRST_TABLES = (
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    "CREATE TABLE migrations (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    """
+    CREATE TABLE meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        store_id TEXT NOT NULL,
+        model TEXT NOT NULL,
+        key_dims INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        terms_stale INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    """
+    CREATE TABLE scopes (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id TEXT,
+        agent_id TEXT,
+        session_id TEXT
+    )
+    """,
+    "CREATE INDEX scopes_by_words ON scopes (user_id, agent_id, session_id)",
+    """
+    CREATE UNIQUE INDEX scopes_once ON scopes (
+        user_id IS NULL, ifnull(user_id, ''),
+        agent_id IS NULL, ifnull(agent_id, ''),
+        session_id IS NULL, ifnull(session_id, '')
+    )
+    """,
+    """
+    CREATE TABLE sources (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        scope_id INTEGER NOT NULL REFERENCES scopes (id),
+        kind TEXT NOT NULL,
+        role TEXT,
+        name TEXT,
+        title TEXT,
+        uri TEXT,
+        created_at INTEGER NOT NULL,
+        added_at INTEGER NOT NULL,
+        chars INTEGER NOT NULL,
+        content_hash BLOB,
+        metadata TEXT
+    )
+    """,
+    "CREATE UNIQUE INDEX sources_once ON sources (scope_id, content_hash)",
+    "CREATE INDEX sources_by_time ON sources (scope_id, created_at)",
+    """
+    CREATE TABLE chunks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        source_id INTEGER NOT NULL REFERENCES sources (id),
+        scope_id INTEGER NOT NULL REFERENCES scopes (id),
+        ordinal INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        "end" INTEGER NOT NULL,
+        tokens INTEGER NOT NULL,
+        fidelity REAL NOT NULL,
+        text_hash BLOB NOT NULL,
+        "key" BLOB NOT NULL,
+        patch BLOB,
+        latents BLOB NOT NULL,
+        text TEXT
+    )
+    """,
+    "CREATE UNIQUE INDEX chunks_in_source ON chunks (source_id, ordinal)",
+    "CREATE INDEX chunks_in_scope ON chunks (scope_id, id)",
+    """
+    CREATE TABLE changes (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        op INTEGER NOT NULL,
+        chunk_id INTEGER NOT NULL,
+        stamp INTEGER
+    )
+    """,
+    # Contentless: the table keeps postings only, no text.
+    """
+    CREATE VIRTUAL TABLE chunk_terms USING fts5 (
+        terms, content='', tokenize='porter unicode61 remove_diacritics 2'
+    )
+    """,
+)
+
+STEPS: tuple[Step, ...] = (Step("0001_first_tables", _first_tables),)

@@ -1,0 +1,207 @@
+"""What reads rows back. Each function works inside one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, Select, func, select
+
+from agentmem_storage.errors import CorruptRecordError, UnknownIdError
+from agentmem_storage.records import ChunkRecord, Scope, Selection, SourceRecord, Written
+from agentmem_storage.sql import codec
+from agentmem_storage.sql.moments import from_micros
+from agentmem_storage.sql.selecting import as_id, chosen, numbers
+from agentmem_storage.sql.tables import chunks, scopes, sources
+
+# Hashes are bound one by one, and SQLite bounds how many values a statement may have.
+_HASHES_AT_ONCE = 500
+
+
+def read_chunks(connection: Connection, ids: Iterable[int]) -> list[ChunkRecord]:
+    """Chunks in the order asked for.
+
+    Raises:
+        UnknownIdError: No chunk has one of the ids.
+        CorruptRecordError: A row does not match its checksums.
+    """
+    wanted = [as_id(one) for one in ids]
+    query = select(chunks).where(chunks.c.id.in_(numbers(wanted)))
+    found = {row.id: row for row in connection.execute(query)}
+    _require(wanted, found, "memory")
+    return [decode_chunk(found[one]) for one in wanted]
+
+
+def next_chunks(
+    connection: Connection, selection: Selection, after: int, limit: int
+) -> Sequence[Row[Any]]:
+    """Rows of the first selected chunks, by id, whose ids are above ``after``."""
+    query = (
+        select(chunks)
+        .where(chunks.c.id > after, chunks.c.id.in_(chosen(selection)))
+        .order_by(chunks.c.id)
+        .limit(limit)
+    )
+    return connection.execute(query).all()
+
+
+def decode_chunk(row: Row[Any]) -> ChunkRecord:
+    """Turn a row of ``chunks`` into a record.
+
+    Raises:
+        CorruptRecordError: The row does not match its checksums.
+    """
+    text = row.text
+    if text is not None and hashlib.sha256(text.encode()).digest() != row.text_hash:
+        raise CorruptRecordError(
+            f"the kept text of memory {row.id} does not match its hash: the row is damaged",
+            id=row.id,
+        )
+    sizes = [len(blob) for blob in (row.latents, row.key, row.patch, text and text.encode()) if blob]
+    return ChunkRecord(
+        id=row.id,
+        source_id=row.source_id,
+        ordinal=row.ordinal,
+        start=row.start,
+        end=row.end,
+        tokens=row.tokens,
+        latents=codec.decode_latents(row.latents, row.id),
+        patch=codec.decode_patch(row.patch, row.id),
+        fidelity=row.fidelity,
+        text_hash=row.text_hash,
+        stored_bytes=sum(sizes),
+        text=text,
+    )
+
+
+def read_sources(connection: Connection, ids: Iterable[int]) -> list[SourceRecord]:
+    """Sources in the order asked for.
+
+    Raises:
+        UnknownIdError: No source has one of the ids.
+    """
+    wanted = [as_id(one) for one in ids]
+    query = (
+        select(sources, scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id)
+        .join(scopes, scopes.c.id == sources.c.scope_id)
+        .where(sources.c.id.in_(numbers(wanted)))
+    )
+    found = {row.id: row for row in connection.execute(query)}
+    _require(wanted, found, "source")
+    chunk_ids = source_chunk_ids(connection, wanted)
+    return [_source_record(found[one], chunk_ids.get(one, ())) for one in wanted]
+
+
+def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[np.int64]:
+    """Ids that a query for ids finds, ascending, shape (n,)."""
+    ids = np.fromiter(connection.scalars(query), dtype=np.int64)
+    ids.sort()
+    return ids
+
+
+def neighbours(
+    connection: Connection, ids: Iterable[int]
+) -> dict[int, tuple[int | None, int | None]]:
+    """The chunks before and after each in its own scope, by id; None at the ends.
+
+    Raises:
+        UnknownIdError: No chunk has one of the ids.
+    """
+    wanted = [as_id(one) for one in ids]
+    near = chunks.alias("near")
+    same_scope = select(near.c.id).where(near.c.scope_id == chunks.c.scope_id).limit(1)
+    before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc())
+    after = same_scope.where(near.c.id > chunks.c.id).order_by(near.c.id)
+    query = select(
+        chunks.c.id, before.scalar_subquery().label("before"), after.scalar_subquery().label("after")
+    ).where(chunks.c.id.in_(numbers(wanted)))
+    found = {row.id: (row.before, row.after) for row in connection.execute(query)}
+    _require(wanted, found, "memory")
+    return {one: found[one] for one in wanted}
+
+
+def scope_id_of(connection: Connection, scope: Scope) -> int | None:
+    """The id of exactly this scope, None matching only None; None if nothing was written to it."""
+    return connection.scalar(
+        select(scopes.c.id).where(
+            scopes.c.user_id.is_not_distinct_from(scope.user_id),
+            scopes.c.agent_id.is_not_distinct_from(scope.agent_id),
+            scopes.c.session_id.is_not_distinct_from(scope.session_id),
+        )
+    )
+
+
+def find_known(
+    connection: Connection, scope_id: int, hashes: Sequence[bytes]
+) -> dict[bytes, Written]:
+    """Sources of a scope by content hash; those that it does not have are left out."""
+    source_ids: dict[bytes, int] = {}
+    for first in range(0, len(hashes), _HASHES_AT_ONCE):
+        part = list(hashes[first : first + _HASHES_AT_ONCE])
+        rows = connection.execute(
+            select(sources.c.content_hash, sources.c.id).where(
+                sources.c.scope_id == scope_id, sources.c.content_hash.in_(part)
+            )
+        )
+        source_ids |= {row.content_hash: row.id for row in rows}
+    chunk_ids = source_chunk_ids(connection, list(source_ids.values()))
+    return {
+        content_hash: Written(source_id, chunk_ids.get(source_id, ()), duplicate=True)
+        for content_hash, source_id in source_ids.items()
+    }
+
+
+def source_chunk_ids(
+    connection: Connection, source_ids: Sequence[int]
+) -> dict[int, tuple[int, ...]]:
+    """Ids of the chunks of sources, in the order in which they stand there."""
+    if not source_ids:
+        return {}
+    rows = connection.execute(
+        select(chunks.c.source_id, chunks.c.id)
+        .where(chunks.c.source_id.in_(numbers(source_ids)))
+        .order_by(chunks.c.source_id, chunks.c.ordinal)
+    )
+    found = defaultdict(list)
+    for row in rows:
+        found[row.source_id].append(row.id)
+    return {source_id: tuple(ids) for source_id, ids in found.items()}
+
+
+def _source_record(row: Row[Any], chunk_ids: tuple[int, ...]) -> SourceRecord:
+    return SourceRecord(
+        id=row.id,
+        scope=Scope(row.user_id, row.agent_id, row.session_id),
+        kind=row.kind,
+        role=row.role,
+        name=row.name,
+        title=row.title,
+        uri=row.uri,
+        created_at=from_micros(row.created_at),
+        added_at=from_micros(row.added_at),
+        chars=row.chars,
+        chunk_ids=chunk_ids,
+        metadata=_metadata(row),
+    )
+
+
+def _metadata(row: Row[Any]) -> Mapping[str, Any]:
+    try:
+        metadata: Mapping[str, Any] = json.loads(row.metadata or "{}")
+    except ValueError as error:
+        raise CorruptRecordError(
+            f"the metadata of source {row.id} cannot be read: the row is damaged"
+        ) from error
+    return metadata
+
+
+def _require(wanted: Sequence[int], found: Mapping[int, object], what: str) -> None:
+    missing = [one for one in wanted if one not in found]
+    if missing:
+        shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise UnknownIdError(f"no {what} has the id {shown}")

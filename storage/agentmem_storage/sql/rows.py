@@ -1,0 +1,151 @@
+"""New sources become rows: everything is checked and packed before a transaction begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from agentmem_storage.errors import InputError
+from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKind
+from agentmem_storage.sql import codec
+from agentmem_storage.sql.moments import to_micros
+
+_KINDS = get_args(SourceKind)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """A source that only lacks its ids.
+
+    Attributes:
+        source: Columns of ``sources``.
+        chunks: Columns of ``chunks``, one row each, in order.
+        terms: What the lexical index is to know of each chunk.
+    """
+
+    source: dict[str, Any]
+    chunks: list[dict[str, Any]]
+    terms: list[str]
+
+
+def make_rows(new: NewSource, key_dims: int) -> SourceRows:
+    """Check and pack a source.
+
+    Args:
+        new: The source.
+        key_dims: K of this store.
+
+    Raises:
+        InputError: Something in it cannot be stored, or does not fit together.
+    """
+    if new.kind not in _KINDS:
+        raise InputError(f"unknown kind {new.kind!r}; there are {', '.join(_KINDS)}")
+    if not new.chunks:
+        raise InputError("a source needs at least one chunk")
+    if not new.content_hash:
+        raise InputError("a source needs a content_hash")
+    end = 0
+    for chunk in new.chunks:
+        if chunk.start != end or chunk.end < chunk.start:
+            raise InputError(
+                f"chunks must tile their source: one spans {chunk.start!r} to {chunk.end!r} "
+                f"where the one before ends at {end!r}"
+            )
+        end = chunk.end
+    if end != new.chars:
+        raise InputError(f"chunks must tile their source: they end at {end!r} of {new.chars!r}")
+    source = {
+        "kind": new.kind,
+        "role": storable(new.role, "role"),
+        "name": storable(new.name, "name"),
+        "title": storable(new.title, "title"),
+        "uri": storable(new.uri, "uri"),
+        "created_at": to_micros(new.created_at, "created_at"),
+        "chars": new.chars,
+        "content_hash": new.content_hash,
+        "metadata": metadata_json(new.metadata),
+    }
+    chunks = [_chunk_row(chunk, number, key_dims) for number, chunk in enumerate(new.chunks)]
+    return SourceRows(source, chunks, [_required(chunk.terms, "terms") for chunk in new.chunks])
+
+
+def check_scope(scope: Scope) -> Scope:
+    """Return a scope whose words can be written.
+
+    Raises:
+        InputError: A word is empty, or no text.
+    """
+    for name in ("user_id", "agent_id", "session_id"):
+        if storable(getattr(scope, name), name) == "":
+            raise InputError(f"{name} must not be empty; leave it out to say nothing")
+    return scope
+
+
+def metadata_json(metadata: Mapping[str, Any]) -> str | None:
+    """Metadata as JSON from which exactly the same comes back; None if there are none.
+
+    Raises:
+        InputError: They hold something that JSON cannot give back, such as a tuple or NaN.
+    """
+    try:
+        plain = dict(metadata)
+        encoded = json.dumps(
+            plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode()
+        exact = bool(json.loads(encoded) == plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"metadata cannot be stored as JSON: {error}") from error
+    if not exact:
+        raise InputError(
+            f"metadata {plain!r} would come back changed from JSON: use string keys, and lists "
+            f"instead of tuples"
+        )
+    return encoded.decode() if plain else None
+
+
+def storable(value: str | None, name: str) -> str | None:
+    """Return a text that SQLite can hold.
+
+    Raises:
+        TypeError: If it is no text.
+        InputError: If it has lone surrogates, which no encoding can hold.
+    """
+    return None if value is None else _required(value, name)
+
+
+def _required(value: str, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} has a lone surrogate and is no valid text: {value!r}") from error
+    return value
+
+
+def _chunk_row(chunk: NewChunk, ordinal: int, key_dims: int) -> dict[str, Any]:
+    if chunk.key.shape != (key_dims,):
+        raise InputError(f"a key of this store has shape {(key_dims,)}, got {chunk.key.shape}")
+    if chunk.latents.ndim == 2 and (
+        chunk.slot_dims < 1 or chunk.latents.shape[1] % chunk.slot_dims != 0
+    ):
+        raise InputError(
+            f"latents of shape {chunk.latents.shape} do not divide into slots of "
+            f"{chunk.slot_dims!r} dims"
+        )
+    if not 0.0 <= chunk.fidelity <= 1.0:
+        raise InputError(f"fidelity is a share from 0 to 1, got {chunk.fidelity!r}")
+    return {
+        "ordinal": ordinal,
+        "start": chunk.start,
+        "end": chunk.end,
+        "tokens": chunk.tokens,
+        "fidelity": chunk.fidelity,
+        "text_hash": chunk.text_hash,
+        "key": codec.encode_key(chunk.key),
+        "patch": codec.encode_patch(chunk.patch),
+        "latents": codec.encode_latents(chunk.latents, chunk.tokens * chunk.slot_dims),
+        "text": storable(chunk.text, "text"),
+    }

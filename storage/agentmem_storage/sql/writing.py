@@ -1,0 +1,205 @@
+"""What changes rows. Each function works inside one transaction that holds the write lock.
+
+Ids are given out here and not by SQLite: the lock makes the next one known, so rows go in by the
+thousand. The tables are AUTOINCREMENT all the same, which keeps an id from ever coming back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, exists, insert, select, update
+
+from agentmem_storage.errors import UnknownIdError
+from agentmem_storage.records import Scope, Written
+from agentmem_storage.sql import changes, terms
+from agentmem_storage.sql.reading import find_known, scope_id_of, source_chunk_ids
+from agentmem_storage.sql.rows import SourceRows
+from agentmem_storage.sql.selecting import numbers
+from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes, sources
+
+
+def add(
+    connection: Connection, new: Sequence[SourceRows], scope: Scope, added_at: int
+) -> list[Written]:
+    """Write sources, except those whose content the scope has already.
+
+    Args:
+        connection: A transaction that writes.
+        new: The sources, in order.
+        scope: Whose they are.
+        added_at: Now, in microseconds since 1970.
+
+    Returns:
+        What became of each, in the same order.
+    """
+    hashes = [rows.source["content_hash"] for rows in new]
+    scope_id = scope_id_of(connection, scope)
+    known = {} if scope_id is None else find_known(connection, scope_id, hashes)
+    if scope_id is None:
+        scope_id = _insert_scope(connection, scope)
+    next_source = _next_id(connection, sources)
+    next_chunk = _next_id(connection, chunks)
+    written, fresh, fresh_rows = [], [], []
+    for rows, content_hash in zip(new, hashes, strict=True):
+        if content_hash not in known:
+            ids = tuple(range(next_chunk, next_chunk + len(rows.chunks)))
+            one = Written(source_id=next_source, chunk_ids=ids, duplicate=False)
+            next_source += 1
+            next_chunk += len(ids)
+            fresh.append(one)
+            fresh_rows.append(rows)
+            written.append(one)
+            known[content_hash] = Written(one.source_id, one.chunk_ids, duplicate=True)
+        else:
+            written.append(known[content_hash])
+    if fresh:
+        values = [
+            {"id": one.source_id, "scope_id": scope_id, "added_at": added_at, **rows.source}
+            for one, rows in zip(fresh, fresh_rows, strict=True)
+        ]
+        connection.execute(insert(sources), values)
+        _insert_chunks(connection, fresh, fresh_rows, scope_id)
+    return written
+
+
+def replace(
+    connection: Connection, source_id: int, new: SourceRows, old_terms: Mapping[int, str]
+) -> Written:
+    """Give a source another content; it keeps its id, its scope and when it was added.
+
+    Returns:
+        Its new chunks; or, with ``duplicate`` set and nothing changed, another source of the scope
+        that has the content already.
+
+    Raises:
+        UnknownIdError: No source has that id.
+    """
+    scope_id = connection.scalar(select(sources.c.scope_id).where(sources.c.id == source_id))
+    if scope_id is None:
+        raise UnknownIdError(f"no source has the id {source_id!r}")
+    content_hash = new.source["content_hash"]
+    holder = find_known(connection, scope_id, [content_hash]).get(content_hash)
+    if holder is not None and holder.source_id != source_id:
+        return holder
+    old = source_chunk_ids(connection, [source_id]).get(source_id, ())
+    _delete_chunks(connection, old, old_terms)
+    connection.execute(update(sources).where(sources.c.id == source_id).values(**new.source))
+    first = _next_id(connection, chunks)
+    written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
+    _insert_chunks(connection, [written], [new], scope_id)
+    return written
+
+
+def update_source(connection: Connection, source_id: int, values: Mapping[str, Any]) -> None:
+    """Set columns of a source.
+
+    Raises:
+        UnknownIdError: No source has that id.
+    """
+    statement = update(sources).where(sources.c.id == source_id)
+    # An update of nothing still has to find the row.
+    result = connection.execute(statement.values(**(values or {"id": source_id})))
+    if result.rowcount == 0:
+        raise UnknownIdError(f"no source has the id {source_id!r}")
+
+
+def forget(
+    connection: Connection, ids: Sequence[int], texts: Mapping[int, str]
+) -> tuple[int, int, bool]:
+    """Delete chunks, then sources that have none left, then scopes that have no source left.
+
+    A source that keeps some of its chunks loses its content hash: what is left is not the
+    content that was added, so adding that again is no duplicate.
+
+    Args:
+        connection: A transaction that writes.
+        ids: Chunks; those that are not there are ignored.
+        texts: The text that the lexical index was given for each. Where one lacks, the index
+            is marked as stale.
+
+    Returns:
+        Number of chunks and of sources deleted, and whether a text was lacking.
+    """
+    found = connection.execute(
+        select(chunks.c.id, chunks.c.source_id, chunks.c.scope_id)
+        .where(chunks.c.id.in_(numbers(ids)))
+        .order_by(chunks.c.id)
+    ).all()
+    if not found:
+        return 0, 0, False
+    stale = _delete_chunks(connection, [row.id for row in found], texts)
+    touched = numbers({row.source_id: None for row in found})
+    has_chunks = exists().where(chunks.c.source_id == sources.c.id)
+    gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
+    connection.execute(
+        update(sources).where(sources.c.id.in_(touched)).values(content_hash=None)
+    )
+    emptied = numbers({row.scope_id: None for row in found})
+    has_sources = exists().where(sources.c.scope_id == scopes.c.id)
+    connection.execute(delete(scopes).where(scopes.c.id.in_(emptied), ~has_sources))
+    return len(found), gone.rowcount, stale
+
+
+def rebuild_terms(connection: Connection, texts: Mapping[int, str]) -> list[int]:
+    """Write the lexical index anew from the texts of chunks; those that are gone are left out.
+
+    Returns:
+        Ids of chunks for which no text was given, so that no word finds them now.
+    """
+    present = connection.scalars(select(chunks.c.id).order_by(chunks.c.id)).all()
+    terms.clear(connection)
+    terms.insert(connection, ((one, texts[one]) for one in present if one in texts))
+    terms.optimize(connection)
+    connection.execute(update(meta).values(terms_stale=0))
+    return [one for one in present if one not in texts]
+
+
+def _delete_chunks(
+    connection: Connection, ids: Sequence[int], texts: Mapping[int, str]
+) -> bool:
+    """Delete rows and terms of chunks; return whether terms of some had to stay."""
+    rows = connection.scalars(
+        select(chunk_terms_sizes.c.id).where(chunk_terms_sizes.c.id.in_(numbers(ids)))
+    ).all()
+    stale = any(one not in texts for one in rows)
+    # Taking away what is not there would spoil the index's sums.
+    terms.delete(connection, {one: texts[one] for one in rows if one in texts})
+    terms.optimize(connection)
+    if stale:
+        connection.execute(update(meta).values(terms_stale=1))
+    connection.execute(delete(chunks).where(chunks.c.id.in_(numbers(ids))))
+    changes.append(connection, changes.REMOVE, ids)
+    return stale
+
+
+def _insert_chunks(
+    connection: Connection, written: Sequence[Written], new: Sequence[SourceRows], scope_id: int
+) -> None:
+    rows, texts = [], []
+    for one, source in zip(written, new, strict=True):
+        owner = {"source_id": one.source_id, "scope_id": scope_id}
+        for chunk_id, row, text in zip(one.chunk_ids, source.chunks, source.terms, strict=True):
+            rows.append({"id": chunk_id, **owner, **row})
+            texts.append((chunk_id, text))
+    connection.execute(insert(chunks), rows)
+    terms.insert(connection, texts)
+    changes.append(connection, changes.ADD, [row["id"] for row in rows])
+
+
+def _insert_scope(connection: Connection, scope: Scope) -> int:
+    result = connection.execute(
+        insert(scopes).values(
+            user_id=scope.user_id, agent_id=scope.agent_id, session_id=scope.session_id
+        )
+    )
+    return int(result.inserted_primary_key[0])
+
+
+def _next_id(connection: Connection, table: Table) -> int:
+    """The id after the highest that the table ever had."""
+    last = connection.exec_driver_sql(
+        "SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)
+    ).scalar()
+    return 1 if last is None else int(last) + 1
