@@ -91,12 +91,8 @@ def zstd_pack(chunks: Sequence[bytes], dictionary: bytes | None = None) -> list[
         MissingExtraError: ``zstandard`` is not installed.
     """
     zstandard = _zstandard()
-    # With the content size unknown, level 19 takes parameters that suit large input; naming
-    # the largest chunk gives the better ones for small input without writing a size.
     parameters = zstandard.ZstdCompressionParameters.from_level(
         _LEVEL,
-        source_size=max(map(len, chunks), default=0),
-        dict_size=len(dictionary or b""),
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         write_content_size=False,
         write_checksum=False,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_model
 from torch import Tensor
 
 from agentmem.errors import ModelError
@@ -18,6 +21,25 @@ from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.base import Encoded, Latent
 from agentmem.models.keys.modeling import KeyEncoder
 from agentmem.models.tokenizer import ByteTokenizer
+
+NetworkT = TypeVar("NetworkT", MemoryAutoencoder, KeyEncoder)
+
+
+@cache
+def load_bundle(folder: str | None = None) -> ModelBundle:
+    """`ModelBundle`, loaded once per process and folder: stores share the frozen weights."""
+    return ModelBundle(folder)
+
+
+def _frozen(kind: type[NetworkT], folder: Path) -> NetworkT:
+    """A network in float32 for inference.
+
+    `from_pretrained` would do, and show a progress bar on stderr each time a store is opened.
+    """
+    network: NetworkT = kind(kind.config_class.from_pretrained(folder))
+    load_model(network, folder / "model.safetensors")  # copied into float32 parameters
+    network.train(False)
+    return network
 
 
 class ModelBundle:
@@ -38,8 +60,8 @@ class ModelBundle:
         self.name = manifest.name
         self.fingerprint = manifest.fingerprint
         self.tokenizer = ByteTokenizer.from_folder(path / "tokenizer")
-        autoencoder = MemoryAutoencoder.from_pretrained(path / "autoencoder", dtype=torch.float32)
-        self._keys = KeyEncoder.from_pretrained(path / "keys", dtype=torch.float32).eval()
+        autoencoder = _frozen(MemoryAutoencoder, path / "autoencoder")
+        self._keys = _frozen(KeyEncoder, path / "keys")
         config = autoencoder.config
         sizes = {
             "tokenizer": self.tokenizer.vocab_size,

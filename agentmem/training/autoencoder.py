@@ -13,14 +13,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.autoencoder.lattice import start_on_lattice
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
-from agentmem.training.config import OptimiserConfig, RunConfig
+from agentmem.training.config import RunConfig
 from agentmem.training.curves import plot_curves
 from agentmem.training.data import Windows, pack
+from agentmem.training.runs import claim_run, schedule
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -54,12 +54,10 @@ def train_autoencoder(
         ``run.json`` and ``checkpoint/``.
     """
     torch.set_num_threads(config.threads)
-    accelerator = Accelerator(
-        mixed_precision=config.precision, cpu=not torch.cuda.is_available()
-    )
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=not torch.cuda.is_available())
     folder = Path(out) / config.name
     if accelerator.is_main_process:
-        _claim(folder, config)
+        claim_run(folder, config)
     accelerator.wait_for_everyone()
     with accelerator.main_process_first():
         train, dev = _windows(config, Path(corpus), Path(out) / "cache")
@@ -83,7 +81,7 @@ def train_autoencoder(
         batch = _to_device(ids[rows], mask[rows], accelerator.device)
         width, noise = _quantiser(bare, batch[0], config, step)
         for group in optimiser.param_groups:
-            group["lr"] = config.optimiser.lr * _schedule(step / last, config.optimiser)
+            group["lr"] = config.optimiser.lr * schedule(step / last, config.optimiser)
 
         with accelerator.autocast():
             output = model(*batch, width=width, noise=noise)
@@ -119,21 +117,9 @@ def train_autoencoder(
             return folder
 
     if accelerator.is_main_process:
-        bare.to(torch.bfloat16).save_pretrained(folder / "model")
+        bare.bfloat16().save_pretrained(folder / "model")
     accelerator.wait_for_everyone()
     return folder
-
-
-def _claim(folder: Path, config: RunConfig) -> None:
-    """Make the run's folder, or see that the one there belongs to the same configuration."""
-    folder.mkdir(parents=True, exist_ok=True)
-    record, text = folder / "run.json", config.model_dump_json(indent=2)
-    if record.exists() and record.read_text() != text:
-        raise ConfigError(
-            f"run {config.name!r} exists with another configuration: choose another name, or "
-            f"remove its folder {str(folder)!r}"
-        )
-    record.write_text(text)
 
 
 def _windows(
@@ -186,14 +172,6 @@ def _groups(model: MemoryAutoencoder, weight_decay: float) -> list[dict[str, Any
     ]
 
 
-def _schedule(done: float, config: OptimiserConfig) -> float:
-    if config.warmup and done < config.warmup:
-        return done / config.warmup
-    if config.decay and done > 1 - config.decay:
-        return (1 - done) / config.decay
-    return 1.0
-
-
 def _quantiser(
     model: MemoryAutoencoder, ids: Tensor, config: RunConfig, step: int
 ) -> tuple[float, Tensor | None]:
@@ -219,7 +197,7 @@ def _evaluate(
     width: float,
 ) -> float:
     """Share of tokens that the rounded latents alone regenerate, in full precision."""
-    model.eval()
+    model.train(False)
     correct = count = 0
     for ids, mask in batches:
         output = model(*_to_device(ids, mask, model.device), width=width)

@@ -74,3 +74,24 @@ def load_config(path: str | Path, kind: type[SectionT]) -> SectionT:
         raise ConfigError(f"no configuration file {path.name!r}") from error
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ConfigError(f"{path.name!r}: {error}") from error
+
+
+class KeysConfig(Section):
+    """A run of `agentmem train keys`."""
+
+    name: str
+    seed: int = 0
+    threads: int = Field(default=2, gt=0)
+    autoencoder: str = Field(description="folder of the frozen autoencoder")
+    tokenizer: str = Field(description="tokenizer folder")
+    questions: list[str] = Field(description="question files of the corpus folder")
+    conversations: list[str] = Field(description="conversation files, for neighbouring turns")
+    dev_questions: list[str] = Field(description="question files for the evaluation")
+    neighbour_share: float = Field(default=0.3, ge=0, le=1, description="batches of turns")
+    pairs_per_step: int = Field(default=192, gt=1)
+    max_tokens: int = Field(default=96, gt=0, description="longest passage in training")
+    temperature: float = Field(default=0.05, gt=0)
+    eval_every: int = Field(default=250, gt=0)
+    save_every: int = Field(default=250, gt=0)
+    model: dict[str, Any] = Field(default_factory=dict, description="KeyEncoderConfig arguments")
+    optimiser: OptimiserConfig

@@ -52,6 +52,12 @@ def train_tokenizer(
     Returns:
         The folder.
     """
+    texts = progress(_sample([Path(file) for file in files], every))
+    return train_tokenizer_on(texts, out, vocab_size=vocab_size)
+
+
+def train_tokenizer_on(texts: Iterable[str], out: str | Path, *, vocab_size: int) -> Path:
+    """`train_tokenizer` on texts at hand."""
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(BPE())
@@ -70,7 +76,6 @@ def train_tokenizer(
         max_token_length=24,
         show_progress=False,
     )
-    texts = progress(_sample([Path(file) for file in files], every))
     tokenizer.train_from_iterator(texts, trainer=trainer)
     out = Path(out)
     PreTrainedTokenizerFast(

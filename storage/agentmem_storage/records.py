@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-
 class Unset(Enum):
     """The type of `UNSET`, which says "leave it as it is" where None has a meaning of its own."""
 
@@ -48,7 +47,7 @@ class NewChunk:
         end: One past the last code point.
         tokens: Number of tokens T that the latents stand for.
         latents: int8 array of shape (M, D); what lies behind the last token is zero.
-        slot_dims: How many dims of the tape belong to one token (D = slot_dims * tokens per vector).
+        slot_dims: How many dims of the tape belong to one token; D is a multiple of it.
         key: float32 array of shape (K,), unit norm.
         patch: Corrections that make decode(latents) equal to the chunk; usually empty.
         fidelity: Share of tokens that the latents alone regenerate, 0 to 1.
@@ -161,7 +160,10 @@ class Selection:
     @property
     def everything(self) -> bool:
         """Whether nothing is asked for, so that all chunks are meant."""
-        return self == Selection()
+        return self == EVERYTHING
+
+
+EVERYTHING: Final = Selection()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,9 +188,9 @@ class Forgotten:
         sources: Number of sources that had no other chunk and went with them.
         terms_stale: The lexical index still holds terms of forgotten chunks, because theirs were
             not given: rebuild it to make them disappear.
-        purged: Whether the write-ahead log is empty. If not, another process kept reading an
-            older state for longer than the timeout; what was forgotten leaves the log at the
-            next `forget` or when the last process closes the store.
+        purged: Whether no byte of it is left in the files. If not, another process kept using
+            the store for longer than the timeout, or the disk is full; the next `forget` and the
+            next opening of the store try again.
     """
 
     chunks: int

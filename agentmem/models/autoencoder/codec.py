@@ -40,7 +40,7 @@ class LatentCodec:
     """Encodes, quantises, decodes and compares; and decodes stored latents."""
 
     def __init__(self, model: MemoryAutoencoder) -> None:
-        self._model = model.eval()
+        self._model = model.train(False)
         self._bits = max(1, (model.config.vocab_size - 1).bit_length())
 
     @torch.inference_mode()

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 
@@ -56,12 +56,13 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """States (B, T, H), cosines and sines (T, H/heads), mask (B, 1, 1, T) to (B, T, H)."""
         b, t, h = x.shape
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, h // self.heads).permute(2, 0, 3, 1, 4)
         q, k = _rotate(q, rope), _rotate(k, rope)  # (B, heads, T, H/heads)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        y = self.out(y.transpose(1, 2).reshape(b, t, h))
-        return y
+        out: Tensor = self.out(y.transpose(1, 2).reshape(b, t, h))
+        return out
 
 
 class Block(nn.Module):
@@ -76,6 +77,7 @@ class Block(nn.Module):
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """As `Attention.forward`."""
         x = x + self.attention(self.attention_norm(x), rope, mask)
         y: Tensor = self.down(F.gelu(self.up(self.mlp_norm(x)), approximate="tanh"))
         return x + y
@@ -106,7 +108,7 @@ class MemoryAutoencoder(PreTrainedModel):
         self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
         self.decoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         std = self.config.initializer_range
@@ -181,7 +183,9 @@ class MemoryAutoencoder(PreTrainedModel):
         angles = (math.pi * tape.unsqueeze(-1) * octaves).flatten(-2)  # (B, T, s * octaves)
         return torch.cat([tape, angles.sin(), angles.cos()], dim=-1)
 
-    def _run(self, blocks: nn.ModuleList, norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _run(
+        self, blocks: nn.ModuleList, norm: nn.Module, x: Tensor, mask: Tensor | None
+    ) -> Tensor:
         rope = _rope(x.shape[1], self.config, x.device, x.dtype)
         visible = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T)
         for block in blocks:

@@ -33,4 +33,5 @@ class KeyEncoderConfig(PretrainedConfig):
         self.state_size = state_size
         self.hidden_size = hidden_size
         self.key_dims = key_dims
-        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        self.pad_token_id = pad_token_id
+        super().__init__(**kwargs)

@@ -32,7 +32,7 @@ class KeyEncoder(PreTrainedModel):
         self.mix = nn.Conv1d(width, width, kernel_size=3, padding=1)
         self.weigh = nn.Linear(width, 1)
         self.out = nn.Linear(width, config.key_dims, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Embedding | nn.Linear | nn.Conv1d):

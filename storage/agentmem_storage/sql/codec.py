@@ -94,7 +94,7 @@ def decode_key(blob: bytes, chunk_id: int) -> NDArray[np.float32]:
     Raises:
         CorruptRecordError: If a bit of the blob has changed.
     """
-    return decode_keys([blob], [chunk_id])[0]
+    return decode_keys([blob], [chunk_id]).reshape(-1)
 
 
 def decode_keys(blobs: Sequence[bytes], chunk_ids: Sequence[int]) -> NDArray[np.float32]:
@@ -111,7 +111,8 @@ def decode_keys(blobs: Sequence[bytes], chunk_ids: Sequence[int]) -> NDArray[np.
     wide = levels.astype(np.float64)
     # Sums of small integers are exact in float64, so no machine rounds the norm differently.
     norms = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-    return (wide / norms).astype(np.float32)
+    keys: NDArray[np.float32] = (wide / norms).astype(np.float32)
+    return keys
 
 
 def encode_patch(patch: bytes) -> bytes | None:

@@ -7,11 +7,12 @@ is what it changes. When `Database.write` has ended, its rows are on the disk.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -39,6 +40,8 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 _RETRY_S = 0.01
+
+_log = logging.getLogger(__name__)
 
 
 class Database:
@@ -92,7 +95,8 @@ class Database:
             if not database._is_store():
                 if not create:
                     raise StoreNotFoundError(f"there is no store at {place.label!r}")
-                database._use_wal()
+                if not place.in_memory:
+                    database._use_wal()
         except BaseException:
             database.close()
             raise
@@ -119,20 +123,32 @@ class Database:
         with self._taking_turn(), self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
-    def checkpoint(self) -> bool:
-        """Move everything from the write-ahead log into the database and empty the log.
+    def purge(self, *, wait: bool = True) -> bool:
+        """Leave no byte of deleted rows in the files, at the price of writing them anew.
+
+        ``secure_delete`` alone does not do that: when SQLite moves rows between pages, copies stay
+        behind in the free space of a page, where a later delete does not find them. Then the
+        write-ahead log is emptied, which has to wait for readers of older states.
+
+        Args:
+            wait: Whether to wait for others for as long as the timeout says.
 
         Returns:
-            Whether it is empty now; not so if another process kept reading an older state.
+            Whether it was done; if not, others were using the store, or the disk is full.
         """
-        with self._taking_turn(), translated(self.place.label):
-            connection = self._engine.raw_connection()
-            try:
-                cursor = connection.cursor()
-                busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-                cursor.close()
-            finally:
-                connection.close()
+        if self.place.in_memory:
+            return True
+        try:
+            with self._taking_turn(), self._bare_connection() as connection:
+                if not wait:
+                    connection.execute("PRAGMA busy_timeout = 0")
+                # Rows that stay pass through a temporary file, which may be too much for memory.
+                connection.execute("PRAGMA temp_store = FILE")
+                connection.execute("VACUUM")
+                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except (StoreBusyError, StoreUnwritableError) as error:
+            _log.warning("bytes of forgotten memories stay in the files for now: %s", error)
+            return False
         return not busy
 
     def close(self) -> None:
@@ -148,6 +164,12 @@ class Database:
             connection.execution_options(**{_BEGIN: begin})
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _bare_connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own, for what SQLite does only outside of transactions."""
+        with translated(self.place.label), closing(self._connect()) as connection:
+            yield connection
 
     @contextmanager
     def _taking_turn(self) -> Iterator[None]:
@@ -178,7 +200,9 @@ class Database:
             # The driver must not begin transactions: we say when, and of which kind.
             "isolation_level": None,
         }
-        connection = sqlite3.connect(self.place.database, **(self.place.options | own))
+        connection: sqlite3.Connection = sqlite3.connect(
+            self.place.database, **(self.place.options | own)
+        )
         try:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
@@ -220,14 +244,8 @@ class Database:
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
-                with translated(self.place.label):
-                    connection = self._engine.raw_connection()
-                    try:
-                        cursor = connection.cursor()
-                        cursor.execute("PRAGMA journal_mode = WAL").fetchone()
-                        cursor.close()
-                    finally:
-                        connection.close()
+                with self._bare_connection() as connection:
+                    connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 return
             except StoreBusyError:
                 if time.monotonic() > deadline:

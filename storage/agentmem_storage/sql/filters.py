@@ -27,6 +27,7 @@ import math
 import operator
 import sqlite3
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
@@ -67,7 +68,7 @@ def compile_filter(where: Mapping[str, Any]) -> ColumnElement[bool]:
     return _Compiler().filter(where, 0)
 
 
-def matches(metadata: str | None, path: str, op: str, operand: str) -> int:
+def matches(metadata: bytes | None, path: str, op: str, operand: str) -> int:
     """Whether a source's metadata fulfils one condition.
 
     Args:
@@ -80,14 +81,21 @@ def matches(metadata: str | None, path: str, op: str, operand: str) -> int:
         1 or 0, as SQLite wants it.
     """
     try:
-        present, value = _look_up(json.loads(metadata or "{}"), path)
+        present, value = _look_up(_read(metadata or b"{}"), path)
     except ValueError:
         # A damaged row fulfils nothing; `check` reports it.
         present, value = False, None
-    wanted = json.loads(operand)
+    wanted = _read(operand)
     if op == "exists":
         return int(present is wanted)
     return int(present and _holds(value, op, wanted))
+
+
+@lru_cache(maxsize=256)
+def _read(encoded: bytes | str) -> Any:
+    """Parse JSON; one operand is asked for with every row, and neighbours often share metadata."""
+    # Given bytes, json would first guess their encoding, which takes as long again.
+    return json.loads(encoded if isinstance(encoded, str) else encoded.decode())
 
 
 def _look_up(node: Any, path: str) -> tuple[bool, Any]:

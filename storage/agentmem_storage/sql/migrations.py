@@ -63,7 +63,7 @@ def migrate(
     Raises:
         SchemaVersionError: If the store was written by newer code.
     """
-    ran = []
+    ran: list[str] = []
     while True:
         with write() as connection:
             # Asked again under the lock each time: another process may be migrating too.
@@ -94,7 +94,8 @@ _FIRST_TABLES = (
         model TEXT NOT NULL,
         key_dims INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
-        terms_stale INTEGER NOT NULL DEFAULT 0
+        terms_stale INTEGER NOT NULL DEFAULT 0,
+        unpurged INTEGER NOT NULL DEFAULT 0
     )
     """,
     """
@@ -126,11 +127,10 @@ _FIRST_TABLES = (
         added_at INTEGER NOT NULL,
         chars INTEGER NOT NULL,
         content_hash BLOB,
-        metadata TEXT
+        metadata BLOB
     )
     """,
     "CREATE UNIQUE INDEX sources_once ON sources (scope_id, content_hash)",
-    "CREATE INDEX sources_by_time ON sources (scope_id, created_at)",
     """
     CREATE TABLE chunks (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -145,11 +145,11 @@ _FIRST_TABLES = (
         "key" BLOB NOT NULL,
         patch BLOB,
         latents BLOB NOT NULL,
-        text TEXT
+        text BLOB
     )
     """,
     "CREATE UNIQUE INDEX chunks_in_source ON chunks (source_id, ordinal)",
-    "CREATE INDEX chunks_in_scope ON chunks (scope_id, id)",
+    "CREATE INDEX chunks_in_scope ON chunks (scope_id)",
     """
     CREATE TABLE changes (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,

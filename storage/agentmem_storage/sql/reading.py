@@ -56,13 +56,12 @@ def decode_chunk(row: Row[Any]) -> ChunkRecord:
     Raises:
         CorruptRecordError: The row does not match its checksums.
     """
-    text = row.text
-    if text is not None and hashlib.sha256(text.encode()).digest() != row.text_hash:
+    if row.text is not None and hashlib.sha256(row.text).digest() != row.text_hash:
         raise CorruptRecordError(
             f"the kept text of memory {row.id} does not match its hash: the row is damaged",
             id=row.id,
         )
-    sizes = [len(blob) for blob in (row.latents, row.key, row.patch, text and text.encode()) if blob]
+    blobs = (row.latents, row.key, row.patch, row.text)
     return ChunkRecord(
         id=row.id,
         source_id=row.source_id,
@@ -74,8 +73,8 @@ def decode_chunk(row: Row[Any]) -> ChunkRecord:
         patch=codec.decode_patch(row.patch, row.id),
         fidelity=row.fidelity,
         text_hash=row.text_hash,
-        stored_bytes=sum(sizes),
-        text=text,
+        stored_bytes=sum(len(blob) for blob in blobs if blob),
+        text=None if row.text is None else row.text.decode(),
     )
 
 
@@ -99,7 +98,12 @@ def read_sources(connection: Connection, ids: Iterable[int]) -> list[SourceRecor
 
 def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[np.int64]:
     """Ids that a query for ids finds, ascending, shape (n,)."""
-    ids = np.fromiter(connection.scalars(query), dtype=np.int64)
+    found = query.subquery()
+    # One long text is read four times as fast as one row per id, and filters ask for many.
+    listed = connection.scalar(select(func.json_group_array(found.c.id))) or "[]"
+    if listed == "[]":
+        return np.empty(0, dtype=np.int64)
+    ids: NDArray[np.int64] = np.fromstring(listed[1:-1], sep=",", dtype=np.int64)
     ids.sort()
     return ids
 
@@ -118,7 +122,9 @@ def neighbours(
     before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc())
     after = same_scope.where(near.c.id > chunks.c.id).order_by(near.c.id)
     query = select(
-        chunks.c.id, before.scalar_subquery().label("before"), after.scalar_subquery().label("after")
+        chunks.c.id,
+        before.scalar_subquery().label("before"),
+        after.scalar_subquery().label("after"),
     ).where(chunks.c.id.in_(numbers(wanted)))
     found = {row.id: (row.before, row.after) for row in connection.execute(query)}
     _require(wanted, found, "memory")
@@ -192,7 +198,7 @@ def _source_record(row: Row[Any], chunk_ids: tuple[int, ...]) -> SourceRecord:
 
 def _metadata(row: Row[Any]) -> Mapping[str, Any]:
     try:
-        metadata: Mapping[str, Any] = json.loads(row.metadata or "{}")
+        metadata: Mapping[str, Any] = json.loads(row.metadata or b"{}")
     except ValueError as error:
         raise CorruptRecordError(
             f"the metadata of source {row.id} cannot be read: the row is damaged"

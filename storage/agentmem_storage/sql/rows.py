@@ -83,7 +83,7 @@ def check_scope(scope: Scope) -> Scope:
     return scope
 
 
-def metadata_json(metadata: Mapping[str, Any]) -> str | None:
+def metadata_json(metadata: Mapping[str, Any]) -> bytes | None:
     """Metadata as JSON from which exactly the same comes back; None if there are none.
 
     Raises:
@@ -102,7 +102,7 @@ def metadata_json(metadata: Mapping[str, Any]) -> str | None:
             f"metadata {plain!r} would come back changed from JSON: use string keys, and lists "
             f"instead of tuples"
         )
-    return encoded.decode() if plain else None
+    return encoded if plain else None
 
 
 def storable(value: str | None, name: str) -> str | None:
@@ -147,5 +147,5 @@ def _chunk_row(chunk: NewChunk, ordinal: int, key_dims: int) -> dict[str, Any]:
         "key": codec.encode_key(chunk.key),
         "patch": codec.encode_patch(chunk.patch),
         "latents": codec.encode_latents(chunk.latents, chunk.tokens * chunk.slot_dims),
-        "text": storable(chunk.text, "text"),
+        "text": None if chunk.text is None else _required(chunk.text, "text").encode(),
     }

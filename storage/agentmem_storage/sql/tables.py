@@ -42,6 +42,9 @@ meta = Table(
     Column("created_at", Integer, nullable=False),
     # 1 while the lexical index holds terms of chunks that are gone, see `writing.forget`.
     Column("terms_stale", Integer, nullable=False, server_default=text("0")),
+    # Not 0 while the files may hold bytes of rows that are gone, see `Database.purge`: a random
+    # number, so that a process that has purged does not take back what another has noted since.
+    Column("unpurged", Integer, nullable=False, server_default=text("0")),
 )
 
 scopes = Table(
@@ -82,9 +85,9 @@ sources = Table(
     Column("chars", Integer, nullable=False),
     # NULL once a part of the source is forgotten: what is left is no longer that content.
     Column("content_hash", LargeBinary),
-    Column("metadata", Text),
+    # JSON and kept text are bytes: damage then comes to light here, not inside the driver.
+    Column("metadata", LargeBinary),
     Index("sources_once", "scope_id", "content_hash", unique=True),
-    Index("sources_by_time", "scope_id", "created_at"),
     sqlite_autoincrement=True,
 )
 
@@ -103,9 +106,10 @@ chunks = Table(
     Column("key", LargeBinary, nullable=False),
     Column("patch", LargeBinary),
     Column("latents", LargeBinary, nullable=False),
-    Column("text", Text),
+    Column("text", LargeBinary),
     Index("chunks_in_source", "source_id", "ordinal", unique=True),
-    Index("chunks_in_scope", "scope_id", "id"),
+    # Every index ends in the row's id, so this one is in the order of ids within a scope.
+    Index("chunks_in_scope", "scope_id"),
     sqlite_autoincrement=True,
 )
 

@@ -6,6 +6,7 @@ thousand. The tables are AUTOINCREMENT all the same, which keeps an id from ever
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -133,9 +134,7 @@ def forget(
     touched = numbers({row.source_id: None for row in found})
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
-    connection.execute(
-        update(sources).where(sources.c.id.in_(touched)).values(content_hash=None)
-    )
+    connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
     emptied = numbers({row.scope_id: None for row in found})
     has_sources = exists().where(sources.c.scope_id == scopes.c.id)
     connection.execute(delete(scopes).where(scopes.c.id.in_(emptied), ~has_sources))
@@ -153,12 +152,15 @@ def rebuild_terms(connection: Connection, texts: Mapping[int, str]) -> list[int]
     terms.insert(connection, ((one, texts[one]) for one in present if one in texts))
     terms.optimize(connection)
     connection.execute(update(meta).values(terms_stale=0))
+    _note_unpurged(connection)
     return [one for one in present if one not in texts]
 
 
-def _delete_chunks(
-    connection: Connection, ids: Sequence[int], texts: Mapping[int, str]
-) -> bool:
+def _note_unpurged(connection: Connection) -> None:
+    connection.execute(update(meta).values(unpurged=1 + secrets.randbits(62)))
+
+
+def _delete_chunks(connection: Connection, ids: Sequence[int], texts: Mapping[int, str]) -> bool:
     """Delete rows and terms of chunks; return whether terms of some had to stay."""
     rows = connection.scalars(
         select(chunk_terms_sizes.c.id).where(chunk_terms_sizes.c.id.in_(numbers(ids)))
@@ -169,6 +171,7 @@ def _delete_chunks(
     terms.optimize(connection)
     if stale:
         connection.execute(update(meta).values(terms_stale=1))
+    _note_unpurged(connection)
     connection.execute(delete(chunks).where(chunks.c.id.in_(numbers(ids))))
     changes.append(connection, changes.REMOVE, ids)
     return stale
@@ -189,12 +192,10 @@ def _insert_chunks(
 
 
 def _insert_scope(connection: Connection, scope: Scope) -> int:
-    result = connection.execute(
-        insert(scopes).values(
-            user_id=scope.user_id, agent_id=scope.agent_id, session_id=scope.session_id
-        )
-    )
-    return int(result.inserted_primary_key[0])
+    scope_id = _next_id(connection, scopes)
+    words = {"user_id": scope.user_id, "agent_id": scope.agent_id, "session_id": scope.session_id}
+    connection.execute(insert(scopes).values(id=scope_id, **words))
+    return scope_id
 
 
 def _next_id(connection: Connection, table: Table) -> int:

@@ -1,0 +1,54 @@
+# `make demo` and `make test` set up everything themselves, in .venv.
+PYTHON ?= python3
+PIP_FLAGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+
+.PHONY: demo test test-slow check wheel bench readme clean
+
+demo: .venv/demo.stamp
+	$(BIN)/python examples/demo.py
+
+test: .venv/dev.stamp check
+	$(BIN)/python -m pytest
+	$(BIN)/python tests/wheel_check.py
+
+test-slow: .venv/dev.stamp
+	$(BIN)/python -m pytest -m slow --timeout 1800
+
+# Style, types, and the direction of imports.
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The figures of the README; CORPUS and LOCOMO say where the data lie.
+CORPUS ?= corpus
+LOCOMO ?= locomo10.json
+RESULTS := examples/benchmarks/results
+bench: .venv/dev.stamp
+	$(BIN)/agentmem eval fidelity --json $(RESULTS)/fidelity.json \
+		--data $(CORPUS)/dev-conversations.jsonl.zst \
+		--data $(CORPUS)/dev-documents.jsonl.zst \
+		--data $(CORPUS)/dev-structured.jsonl.zst
+	$(BIN)/agentmem eval recall --json $(RESULTS)/recall-locomo.json --data $(LOCOMO)
+	$(BIN)/python examples/benchmarks/speed.py --data $(LOCOMO) --json $(RESULTS)/speed.json
+	$(MAKE) readme
+
+readme: .venv/dev.stamp
+	$(BIN)/agentmem eval report --results $(RESULTS) --readme README.md
+
+clean:
+	rm -rf .venv build dist
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e ".[cpu]"
+	touch $@
+
+.venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e ".[dev]"
+	touch $@ .venv/demo.stamp

@@ -1,0 +1,72 @@
+"""Long-term memory for agents: text becomes a few small vectors, is found, and comes back exactly.
+
+::
+
+    from agentmem import Memory
+
+    mem = Memory("notes")
+    mem.add("Booked the 9:40 to Lyon", user_id="ana")
+    mem.recall("when is my train?", user_id="ana")[0].text
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from agentmem._version import __version__
+
+if TYPE_CHECKING:
+    from agentmem.errors import AgentMemError
+    from agentmem.memory import Memory
+    from agentmem.recall.hits import Chunk, Hit, Recall
+    from agentmem.recall.pack import Context
+    from agentmem.receipts import Damage, ForgetReceipt, Receipt, Stats, Verification
+    from agentmem.types import Document, Message
+
+__all__ = [
+    "AgentMemError",
+    "Chunk",
+    "Context",
+    "Damage",
+    "Document",
+    "ForgetReceipt",
+    "Hit",
+    "Memory",
+    "Message",
+    "Recall",
+    "Receipt",
+    "Stats",
+    "Verification",
+    "__version__",
+]
+
+# Names are looked up when first used: `import agentmem` loads no SQL and no torch.
+_HOMES = {
+    "AgentMemError": "agentmem.errors",
+    "Chunk": "agentmem.recall.hits",
+    "Context": "agentmem.recall.pack",
+    "Damage": "agentmem.receipts",
+    "Document": "agentmem.types",
+    "ForgetReceipt": "agentmem.receipts",
+    "Hit": "agentmem.recall.hits",
+    "Memory": "agentmem.memory",
+    "Message": "agentmem.types",
+    "Recall": "agentmem.recall.hits",
+    "Receipt": "agentmem.receipts",
+    "Stats": "agentmem.receipts",
+    "Verification": "agentmem.receipts",
+}
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

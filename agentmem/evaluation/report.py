@@ -1,0 +1,147 @@
+"""Result files to Markdown tables, and those into a README between markers.
+
+A README says which table goes where, by the name of the result file without ``.json``:
+
+    <!-- results:fidelity -->
+    <!-- /results -->
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agentmem.errors import InputError
+
+_OPEN = re.compile(r"<!-- results:(\S+) -->")
+_CLOSE = "<!-- /results -->"
+_RIVALS = {"zstd": "zstd", "zstd_dictionary": "zstd + dictionary", "id_packing": "packed ids"}
+_RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@10", "mrr")
+
+
+def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
+    """Make a table of every fidelity and recall result of a folder, each with its origin below.
+
+    Returns:
+        Markdown by file name without ``.json``, in the order of names.
+
+    Raises:
+        InputError: A file is no result file; names it.
+    """
+    tables = {}
+    for path in sorted(Path(results_dir).glob("*.json")):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            if table := _TABLES.get(result["task"]):
+                tables[path.stem] = "\n".join((*table(result["results"]), "", _origin(result)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path.name} is not a result file: {error!r}") from error
+    return tables
+
+
+def update_readme(
+    readme_path: str | os.PathLike[str], results_dir: str | os.PathLike[str], *, check: bool = False
+) -> tuple[str, ...]:
+    """Put the tables of a folder's results between their markers.
+
+    Args:
+        readme_path: A Markdown file in UTF-8.
+        results_dir: Where the result files are.
+        check: Only look, and write nothing.
+
+    Returns:
+        Names of the tables that were (or with ``check`` would be) changed.
+
+    Raises:
+        InputError: A marker has no end, or names no result; or a file is no result file.
+    """
+    path = Path(readme_path)
+    before, tables = path.read_text(encoding="utf-8"), render(results_dir)
+    parts, changed, place = [], [], 0
+    while opening := _OPEN.search(before, place):
+        name, start = opening[1], opening.end()
+        end = before.find(_CLOSE, start)
+        following = _OPEN.search(before, start)
+        if end < 0 or (following is not None and following.start() < end):
+            raise InputError(f"{path.name}: the marker of {name!r} has no end: add {_CLOSE!r}")
+        if name not in tables:
+            raise InputError(f"{path.name} wants {name!r}, which is not among {sorted(tables)!r}")
+        table = f"\n{tables[name]}\n"
+        if before[start:end] != table:
+            changed.append(name)
+        parts += [before[place:start], table]
+        place = end
+    if changed and not check:
+        path.write_text("".join((*parts, before[place:])), encoding="utf-8", newline="\n")
+    return tuple(changed)
+
+
+def _fidelity(results: Mapping[str, Any]) -> list[str]:
+    heads = ("Text", "Tokens right", "Chunks right", "Latents", "Patch", "UTF-8")
+    rows = [
+        (
+            name,
+            _percent(measured["token_accuracy"]),
+            _percent(measured["exact_chunks"]),
+            f"{measured['latent_bytes_per_token']:.2f}",
+            f"{measured['patch_bytes_per_token']:.3f}",
+            f"{measured['utf8_bytes_per_token']:.2f}",
+            *(_rival(measured, rival) for rival in _RIVALS),
+            "yes" if measured["byte_exact"] else "NO",
+        )
+        for name, measured in (
+            *results["files"].items(),
+            ("random tokens", results["random_tokens"]),
+        )
+    ]
+    return [
+        *_table((*heads, *_RIVALS.values(), "Byte for byte"), rows),
+        "",
+        "Tokens and chunks right: from the int8 latents alone. All other figures: bytes per token.",
+    ]
+
+
+def _recall(results: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (name, *(f"{scores[column]:.3f}" for column in _RECALL), f"{scores['questions']:,}")
+        for name, scores in (("all", results["overall"]), *results["by_category"].items())
+    ]
+    latency = results["latency_ms"]
+    return [
+        *_table(("Questions", *_RECALL, "number"), rows),
+        "",
+        f"A recall takes {latency['p50']:.1f} ms (p50), {latency['p95']:.1f} ms (p95); "
+        f"{results['adds_per_second']:.0f} messages are added per second.",
+    ]
+
+
+_TABLES = {"fidelity": _fidelity, "recall": _recall}
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    hardware = result["hardware"]
+    machine = hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores"
+    version = result["versions"]["agentmem"]
+    return f"<sub>agentmem {version}, seed {result['seed']}, {machine}</sub>"
+
+
+def _percent(share: float) -> str:
+    """Two decimals, and 100 only for all: 99.996 % must not look like a perfect score."""
+    if share == 1:
+        return "100 %"
+    return f"{min(share * 100, 99.99):.2f} %"
+
+
+def _rival(measured: Mapping[str, Any], name: str) -> str:
+    """A rival's bytes per token; on some text (random ids, say) not every rival is measured."""
+    value = measured.get("rivals", {}).get(name)
+    return "–" if value is None else f"{value:.2f}"

@@ -1,0 +1,108 @@
+"""Parts of messages and documents into rows that are ready to be written.
+
+Deduplication rule: two sources of one scope are the same memory if kind, role, name, title, uri
+and text are equal and so is the time, where the caller gave one. "I am vegan", said twice without
+times, is one memory; said at two times, it is two. What is the same is not stored again; the
+receipt names the ids that hold it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentmem.chunking import Piece, chunk_text
+from agentmem.models.base import Encoded, MemoryModel
+from agentmem.recall.exact import text_hash
+from agentmem.types import Part
+from agentmem_storage.records import NewChunk, NewSource, SourceRecord
+
+# Pieces that go through the models between two calls of the progress callback.
+_STRIDE = 256
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every write of a memory shares."""
+
+    keep_text: bool
+    max_chars: int
+
+
+def content_hash(part: Part) -> bytes:
+    """What deduplication compares, by the rule above."""
+    time = None if part.created_at is None else part.created_at.isoformat()
+    head = [part.kind, part.role, part.name, part.title, part.uri, time]
+    return hashlib.sha256(json.dumps([*head, part.text]).encode()).digest()
+
+
+def terms(text: str, source: Part | SourceRecord) -> str:
+    """What the lexical index is given for a chunk: its text, its speaker and its title."""
+    return "\n".join(word for word in (source.name, source.title, text) if word)
+
+
+def prepare(
+    parts: Sequence[Part],
+    model: MemoryModel,
+    *,
+    keep_text: bool,
+    now: datetime,
+    on_progress: Progress | None = None,
+) -> list[NewSource]:
+    """Cut, encode and verify; nothing is written.
+
+    Args:
+        parts: Texts that are to become memories.
+        model: The store's model bundle.
+        keep_text: Whether rows are to hold the text too.
+        now: The time of parts that carry none.
+        on_progress: Called with the numbers of chunks done and of all.
+    """
+    pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.max_tokens) for p in parts]
+    flat = [piece for group in pieces for piece in group]
+    encoded: list[Encoded] = []
+    for start in range(0, len(flat), _STRIDE):
+        encoded += model.encode([piece.ids for piece in flat[start : start + _STRIDE]])
+        if on_progress is not None:
+            on_progress(len(encoded), len(flat))
+    made = iter(zip(flat, encoded, strict=True))
+    return [
+        NewSource(
+            kind=part.kind,
+            content_hash=content_hash(part),
+            chars=len(part.text),
+            chunks=tuple(
+                _chunk(part, *next(made), model=model, keep_text=keep_text) for _ in group
+            ),
+            created_at=part.created_at or now,
+            role=part.role,
+            name=part.name,
+            title=part.title,
+            uri=part.uri,
+            metadata=part.metadata,
+        )
+        for part, group in zip(parts, pieces, strict=True)
+    ]
+
+
+def _chunk(
+    part: Part, piece: Piece, encoded: Encoded, *, model: MemoryModel, keep_text: bool
+) -> NewChunk:
+    return NewChunk(
+        start=piece.start,
+        end=piece.end,
+        tokens=len(piece.ids),
+        latents=encoded.latents,
+        slot_dims=model.slot_dims,
+        key=encoded.key,
+        patch=encoded.patch,
+        fidelity=encoded.fidelity,
+        text_hash=text_hash(piece.text),
+        terms=terms(piece.text, part),
+        text=piece.text if keep_text else None,
+    )

@@ -1,0 +1,461 @@
+"""The facade: what users call. It validates, wires and returns; the work is done below."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self, cast
+
+from agentmem.errors import InputError, UnknownIdError
+from agentmem.ingest import Progress, content_hash, prepare
+from agentmem.messages import MAX_CHARS, normalise
+from agentmem.models.base import MemoryModel
+from agentmem.recall.exact import regenerated_texts
+from agentmem.recall.hits import Chunk, Mode, Recall
+from agentmem.recall.search import read_chunks, search
+from agentmem.receipts import ForgetReceipt, Receipt, Stats, Verification, write_receipt
+from agentmem.types import Content, Role
+from agentmem.upkeep import lexical_terms, rebuild_terms, verify
+from agentmem_storage.records import (
+    FIDELITY_EDGES,
+    ChunkRecord,
+    Scope,
+    Selection,
+    Written,
+)
+from agentmem_storage.store import Store
+
+Location = str | os.PathLike[str]
+Where = Mapping[str, Any]
+
+
+class Memory:
+    """A long-term memory in one place, or the part of it that one scope may touch.
+
+    ::
+
+        mem = Memory("notes")                       # a folder; or ":memory:", or sqlite:///x.db
+        mem.add("Booked the 9:40 to Lyon", user_id="ana")
+        mem.recall("when is my train?", user_id="ana")[0].text
+
+    On writing, a scope word that is not given is stored as "not said"; on reading, it matches
+    anything. Usable from several threads; several processes may open one store.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        *,
+        model: Location | MemoryModel | None = None,
+        keep_text: bool = False,
+        create: bool = True,
+        timeout_s: float = 30.0,
+        max_chars: int = MAX_CHARS,
+    ) -> None:
+        """Open a store, or make one.
+
+        Args:
+            location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
+            model: A model bundle's folder, or a loaded one; None means the one that comes with
+                the package.
+            keep_text: Store the text beside the latents: reading is faster, and forgoes nothing
+                but the bytes.
+            create: Whether to make a store where nothing is.
+            timeout_s: How long to wait for other writers, in seconds.
+            max_chars: The longest text that `add` takes, in code points.
+
+        Raises:
+            StoreNotFoundError: nothing is there and ``create`` is False.
+            NotAStoreError: something else is there.
+            IncompatibleModelError: the store belongs to another model bundle.
+            ModelNotFoundError: there is no bundle at ``model``.
+            StoreUnwritableError: the store cannot be made there.
+        """
+        self._model = _load(model)
+        self._store = Store.open(
+            location,
+            model=self._model.fingerprint,
+            key_dims=self._model.key_dims,
+            create=create,
+            timeout_s=timeout_s,
+        )
+        self._keep_text = keep_text
+        self._max_chars = max_chars
+        self._bound = Scope()
+        self._owns_store = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        words = {name: word for name, word in _words(self._bound).items() if word is not None}
+        scope = "".join(f", {name}={word!r}" for name, word in words.items())
+        return f"Memory({self._store.location!r}{scope})"
+
+    def close(self) -> None:
+        """Save the index cache and close the store. A scoped handle leaves its store open."""
+        if self._owns_store:
+            self._store.close()
+
+    def scoped(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Memory:
+        """A handle that is bound to a scope and cannot leave it, on the same open store.
+
+        Raises:
+            InputError: no scope word, or one that contradicts this handle's own.
+        """
+        scope = self._scope(user_id, agent_id, session_id)
+        if scope == self._bound:
+            raise InputError("scoped() needs a scope word that is not bound yet")
+        handle = object.__new__(Memory)
+        handle.__dict__.update(self.__dict__)
+        handle._bound = scope
+        handle._owns_store = False
+        return handle
+
+    def add(
+        self,
+        content: Content,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        created_at: datetime | str | float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Receipt:
+        """Store messages or documents, all or none; when it returns they are durable.
+
+        Args:
+            content: A string, a message dict (OpenAI or Anthropic style), a `Message`, a
+                `Document`, or an iterable of these.
+            user_id: Whose memory it is.
+            agent_id: Which agent's.
+            session_id: Which conversation's.
+            created_at: When it was said, for messages that carry no time of their own.
+            metadata: JSON values to filter by; a message's own keys win.
+            on_progress: Called with the numbers of chunks encoded and to encode.
+
+        Raises:
+            InputError: something cannot be stored; the message says which and why. Nothing was.
+            StoreBusyError: another writer held the store for longer than the timeout.
+            StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
+        """
+        scope = self._scope(user_id, agent_id, session_id)
+        normalised = normalise(
+            content, created_at=created_at, metadata=metadata, max_chars=self._max_chars
+        )
+        hashes = [content_hash(part) for part in normalised.parts]
+        known = self._store.known(hashes, scope)
+        # Each new content is encoded once, however often the call repeats it.
+        fresh = dict(zip(hashes, normalised.parts, strict=True))
+        sources = prepare(
+            [part for digest, part in fresh.items() if digest not in known],
+            self._model,
+            keep_text=self._keep_text,
+            now=datetime.now(UTC),
+            on_progress=on_progress,
+        )
+        written = self._store.add(sources, scope) if sources else []
+        places = known | {s.content_hash: w for s, w in zip(sources, written, strict=True)}
+        new = [s for s, w in zip(sources, written, strict=True) if not w.duplicate]
+        return write_receipt([places[h] for h in hashes], new, skipped=normalised.skipped)
+
+    def recall(
+        self,
+        query: str,
+        *,
+        k: int = 8,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        where: Where | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        mode: Mode = "hybrid",
+    ) -> Recall:
+        """Find what fits a query best, inside a scope.
+
+        Args:
+            query: A question, or words.
+            k: How many hits at most.
+            user_id: Only this user's memories.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+            where: A filter such as ``{"channel": "web", "year": {"gte": 2001}}``; see
+                `agentmem_storage.sql.filters`.
+            since: Only what was said at or after this time.
+            until: Only what was said before this time.
+            mode: ``hybrid``, or one half of it: ``keys`` or ``lexical``.
+
+        Raises:
+            InputError: the query is blank, ``k`` is not positive or the mode unknown.
+            FilterError: the filter has an unknown operator or a wrong shape.
+        """
+        scope = self._scope(user_id, agent_id, session_id)
+        selection = Selection(scope, where=where, since=_utc(since), until=_utc(until))
+        return search(self._store, self._model, query, k=k, selection=selection, mode=mode)
+
+    def get(
+        self,
+        id: int,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Chunk:
+        """One chunk by its id.
+
+        Raises:
+            UnknownIdError: no memory of this scope has that id.
+        """
+        selection = Selection(self._scope(user_id, agent_id, session_id), ids=(id,))
+        return read_chunks(self._store, self._model, [self._record(id, selection)])[0]
+
+    def list(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        source_id: int | None = None,
+        where: Where | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Chunk]:
+        """All chunks of a scope by ascending id, read as the iteration goes; nothing is cut off.
+
+        Raises:
+            FilterError: the filter has an unknown operator or a wrong shape.
+            CorruptRecordError: a row is damaged; the message names it.
+        """
+        selection = Selection(
+            self._scope(user_id, agent_id, session_id),
+            source_ids=None if source_id is None else (source_id,),
+            where=where,
+            since=_utc(since),
+            until=_utc(until),
+        )
+        for records in self._store.iterate(selection):
+            yield from read_chunks(self._store, self._model, records)
+
+    def update(
+        self,
+        id: int,
+        *,
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Receipt:
+        """Give the message or document that a chunk belongs to another text or other metadata.
+
+        Its source id, scope, speaker and time stay; with a new text its chunks get new ids, and
+        nothing of the old text is left in the store.
+
+        Args:
+            id: A chunk of it.
+            text: The new text of the whole source; None leaves it.
+            metadata: The new metadata, in place of the old; None leaves it.
+            user_id: As in `recall`: an id outside the scope is unknown.
+            agent_id: Likewise.
+            session_id: Likewise.
+
+        Raises:
+            UnknownIdError: no memory of this scope has that id.
+            InputError: nothing to change, the new text cannot be stored, or the scope has it
+                already in another source.
+        """
+        if text is None and metadata is None:
+            raise InputError("update() needs text= or metadata=")
+        selection = Selection(self._scope(user_id, agent_id, session_id), ids=(id,))
+        old = self._store.sources([self._record(id, selection).source_id])[0]
+        parts = normalise(
+            "unchanged" if text is None else text, metadata=metadata, max_chars=self._max_chars
+        ).parts
+        new_metadata = old.metadata if metadata is None else parts[0].metadata
+        if text is None:
+            self._store.update_source(old.id, metadata=new_metadata)
+            place = Written(old.id, old.chunk_ids, duplicate=False)
+            return write_receipt([place], [])
+        part = replace(
+            parts[0],
+            kind=old.kind,
+            role=cast("Role | None", old.role),
+            name=old.name,
+            title=old.title,
+            uri=old.uri,
+            created_at=old.created_at,
+            metadata=new_metadata,
+        )
+        source = prepare(
+            [part], self._model, keep_text=self._keep_text, now=old.created_at
+        )[0]
+        written = self._store.replace_source(old.id, source, lexical_terms(self._store, self._model, old.chunk_ids))
+        if written.duplicate:
+            raise InputError(
+                f"this scope has that text already, in memory {written.chunk_ids[0]}: "
+                f"forget one of them"
+            )
+        self._rebuild_stale_terms()
+        return write_receipt([written], [source])
+
+    def forget(
+        self,
+        ids: Iterable[int] | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+        where: Where | None = None,
+        before: datetime | None = None,
+        dry_run: bool = False,
+    ) -> ForgetReceipt:
+        """Delete memories so that no byte of them is left in any file of the store.
+
+        Everything given must hold of what is deleted. A scoped handle alone is no selector:
+        ``mem.scoped(user_id="ana").forget()`` raises, ``mem.forget(user_id="ana")`` does not.
+
+        Args:
+            ids: Chunks.
+            user_id: Only this user's.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+            where: A filter, as in `recall`.
+            before: Only what was said before this time.
+            dry_run: Only say what would go.
+
+        Raises:
+            InputError: nothing was selected, so that everything would go.
+            UnknownIdError: an id is not in this scope; nothing was deleted.
+        """
+        given = (ids, user_id, agent_id, session_id, where, before)
+        if all(selector is None for selector in given):
+            raise InputError(
+                "forget() needs a selector: ids=, user_id=, agent_id=, session_id=, where= or "
+                "before=; to forget everything, delete the store's folder"
+            )
+        wanted = None if ids is None else tuple(dict.fromkeys(ids))
+        selection = Selection(
+            self._scope(user_id, agent_id, session_id),
+            ids=wanted,
+            where=where,
+            until=_utc(before),
+        )
+        chosen = tuple(self._store.ids(selection).tolist())
+        if wanted is not None and before is None and where is None:
+            missing = sorted(set(wanted) - set(chosen))
+            if missing:
+                raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
+        if dry_run or not chosen:
+            return ForgetReceipt(chosen, 0, dry_run, purged=not dry_run)
+        done = self._store.forget(chosen, lexical_terms(self._store, self._model, chosen))
+        self._rebuild_stale_terms()
+        return ForgetReceipt(chosen, done.sources, dry_run=False, purged=done.purged)
+
+    def verify(self, *, on_progress: Progress | None = None) -> Verification:
+        """Check the whole store: rows, checksums, and that every text comes back as it was.
+
+        Args:
+            on_progress: Called with the numbers of chunks checked and of all.
+        """
+        return verify(self._store, self._model, on_progress)
+
+    def stats(self) -> Stats:
+        """Sums over the whole store, whatever the scope of this handle."""
+        found = self._store.stats()
+        return Stats(
+            memories=found.chunks,
+            sources=found.sources,
+            scopes=found.scopes,
+            tokens=found.tokens,
+            positions=getattr(found, "positions", 0),
+            latent_bytes=found.latent_bytes,
+            patch_bytes=found.patch_bytes,
+            key_bytes=found.key_bytes,
+            text_bytes=found.text_bytes,
+            file_bytes=found.file_bytes,
+            fidelity=tuple(zip(FIDELITY_EDGES, found.fidelity, strict=True)),
+            model=self._model.name,
+            fingerprint=self._model.fingerprint,
+        )
+
+    def regenerated(self, id: int) -> str:
+        """What a chunk's latents say by themselves, without the patch; compare with its text.
+
+        Raises:
+            UnknownIdError: no memory of this scope has that id.
+        """
+        record = self._record(id, Selection(self._bound, ids=(id,)))
+        return regenerated_texts(self._model, [record], patched=False)[0]
+
+    def reindex(self) -> None:
+        """Make the search index and the lexical index again from the rows."""
+        self._store.rebuild_index()
+        rebuild_terms(self._store, self._model)
+
+    def _scope(
+        self, user_id: str | None, agent_id: str | None, session_id: str | None
+    ) -> Scope:
+        """The given words joined with the bound ones, which cannot be changed."""
+        words = {"user_id": user_id, "agent_id": agent_id, "session_id": session_id}
+        for name, bound in _words(self._bound).items():
+            given = words[name]
+            if given is not None and not isinstance(given, str):
+                raise TypeError(f"{name} is a string, not {given!r}")
+            if given == "":
+                raise InputError(f"{name}='' says nothing: leave it out, or name somebody")
+            if bound is not None and given not in (None, bound):
+                raise InputError(f"this handle is bound to {name}={bound!r}, not {given!r}")
+            words[name] = bound or given
+        return Scope(**words)
+
+    def _record(self, id: int, selection: Selection) -> ChunkRecord:
+        if not len(self._store.ids(selection)):
+            raise UnknownIdError(f"no memory of this scope has the id {id!r}")
+        return self._store.chunks([id])[0]
+
+    def _rebuild_stale_terms(self) -> None:
+        if self._store.terms_stale:
+            rebuild_terms(self._store, self._model)
+
+
+def _load(model: Location | MemoryModel | None) -> MemoryModel:
+    if model is None or isinstance(model, str | os.PathLike):
+        # Loading torch takes seconds: not before a store is opened.
+        from agentmem.models.bundle import load_bundle
+
+        return load_bundle(None if model is None else os.fspath(model))
+    return model
+
+
+def _words(scope: Scope) -> dict[str, str | None]:
+    return {
+        "user_id": scope.user_id,
+        "agent_id": scope.agent_id,
+        "session_id": scope.session_id,
+    }
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """A time without zone is taken as UTC, as everywhere."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,153 @@
+"""What may be stored: texts, times and metadata are taken exactly as given, or refused.
+
+``where`` names the message in the errors: "message 3" of a list, "the message" if there is but one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from numbers import Real
+from typing import Any
+
+from agentmem_storage.errors import InputError
+
+MAX_CHARS = 10_000_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def check_text(text: str, where: str, max_chars: int) -> str:
+    """Return the text if it can be stored and given back exactly.
+
+    Raises:
+        InputError: It is longer than ``max_chars`` characters or has lone surrogates.
+    """
+    if len(text) > max_chars:
+        raise InputError(_too_long(f"{len(text):,} characters", where, max_chars))
+    return check_unicode(text, where)
+
+
+def check_unicode(text: str, where: str) -> str:
+    """Return the text if it is Unicode that UTF-8 can write."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where}: lone surrogate {text[error.start]!r} at position {error.start}; it is half "
+            "a character, or a byte that could not be decoded: decode the source again, strictly"
+        ) from error
+    return text
+
+
+def join_pieces(pieces: Iterable[object], where: str, max_chars: int) -> str:
+    """Join a document's pieces; stops reading as soon as they are too long."""
+    taken: list[str] = []
+    chars = 0
+    for number, piece in enumerate(pieces):
+        if not isinstance(piece, str):
+            raise InputError(
+                f"{where}: piece {number} of its text must be a string, got {describe(piece)}"
+            )
+        chars += len(piece)
+        if chars > max_chars:
+            raise InputError(_too_long(f"more than {max_chars:,} characters", where, max_chars))
+        taken.append(piece)
+    return "".join(taken)
+
+
+def check_label(value: object, label: str, where: str) -> str | None:
+    """Return a name, title or uri; None stays None."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where}: {label} must be a string that is not blank, got {value!r:.80}")
+    return check_unicode(value, f"{where}: {label}")
+
+
+def check_time(value: object, where: str) -> datetime | None:
+    """Return a time in UTC.
+
+    Args:
+        value: A datetime or an ISO 8601 string (UTC if without zone), seconds since 1970, or None.
+        where: Names the message in errors.
+
+    Raises:
+        InputError: It is none of these, is not a number, or lies outside the years 1 to 9999.
+    """
+    if value is None:
+        return None
+    try:
+        moment = _moment(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError as error:
+        raise InputError(
+            f"{where}: the time {value!r} lies outside the years 1 to 9999; "
+            "numbers are seconds since 1970, not milliseconds"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: cannot read the time {value!r}; give a datetime, an ISO 8601 string "
+            "such as '2026-02-13T09:40:00Z', or seconds since 1970"
+        ) from error
+
+
+def _moment(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return _EPOCH + timedelta(seconds=float(value))
+    raise TypeError
+
+
+def check_metadata(value: object, where: str) -> dict[str, Any]:
+    """Return a copy of the metadata as JSON will give it back.
+
+    Raises:
+        InputError: It is not a mapping, has a key that is not a string, or holds what JSON cannot.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}: metadata must be a dict, got {describe(value)}")
+    plain = dict(value)
+    try:
+        packed = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+        packed.encode("utf-8")
+        _check_keys(plain)
+        copy: dict[str, Any] = json.loads(packed)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{where}: metadata cannot be written as JSON ({error}); use dicts with string keys, "
+            "lists, strings, finite numbers, booleans and None"
+        ) from error
+    return copy
+
+
+def _check_keys(value: object) -> None:
+    # json.dumps would turn other keys into strings, and perhaps two of them into one.
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is not a string")
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check_keys(item)
+
+
+def _too_long(length: str, where: str, max_chars: int) -> str:
+    return (
+        f"{where}: the text has {length}, the limit is {max_chars:,}; "
+        "split it, or open Memory with a larger max_chars="
+    )
+
+
+def describe(value: object) -> str:
+    """Describe a value of the wrong type, for errors; bytes with what to do about them."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "bytes; decode them first, e.g. data.decode('utf-8')"
+    return f"a {type(value).__name__} ({value!r:.80})"

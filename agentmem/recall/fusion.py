@@ -1,0 +1,99 @@
+"""One score from three signs: words, meaning, and the neighbours of a turn.
+
+``score = (lexical_weight * lexical + key_weight * key + neighbour_weight * (before + after)) / top``
+
+- lexical: BM25 of the chunk, divided by the best BM25 of the query: 0 to 1.
+- key: cosine of the chunk's key and the query's, stretched so that the candidates span 0 to 1.
+- before, after: the same sum for the chunks said right before and after it: an answer often stands
+  beside the words that were asked for.
+- top: the largest value the sum can take, so that the score is 0 to 1.
+
+A convex sum of normalised scores keeps how much better the best is; rank fusion throws that away
+(Bruch et al., arXiv 2210.11934).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agentmem_storage.records import Ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each sign counts; lexical and key add up to one."""
+
+    lexical: float = 0.6
+    key: float = 0.4
+    neighbour: float = 0.2
+
+    @property
+    def top(self) -> float:
+        """The largest sum there can be."""
+        return self.lexical + self.key + 2 * self.neighbour * (self.lexical + self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A candidate with its score and the parts of it."""
+
+    id: int
+    score: float
+    explain: Mapping[str, float]
+
+
+def normalise_lexical(ranked: Ranked) -> dict[int, float]:
+    """BM25 scores divided by the best of them."""
+    best = float(ranked.scores.max(initial=0.0))
+    if best <= 0:
+        return dict.fromkeys(ranked.ids.tolist(), 0.0)
+    return {int(i): float(s) / best for i, s in zip(ranked.ids, ranked.scores, strict=True)}
+
+
+def normalise_keys(ranked: Ranked) -> dict[int, float]:
+    """Cosines stretched so that the candidates span 0 to 1; a lone candidate keeps its cosine."""
+    if not len(ranked.ids):
+        return {}
+    low, high = float(ranked.scores.min()), float(ranked.scores.max())
+    if high - low < 1e-6:
+        return {int(i): max(0.0, float(s)) for i, s in zip(ranked.ids, ranked.scores, strict=True)}
+    return {
+        int(i): (float(s) - low) / (high - low)
+        for i, s in zip(ranked.ids, ranked.scores, strict=True)
+    }
+
+
+def fuse(
+    lexical: Mapping[int, float],
+    keys: Mapping[int, float],
+    neighbours: Mapping[int, tuple[int | None, int | None]],
+    weights: Weights,
+) -> list[Scored]:
+    """All candidates and their neighbours, best first; ties go to the lower id.
+
+    Args:
+        lexical: Normalised lexical score by id.
+        keys: Normalised key score by id.
+        neighbours: The chunks before and after each candidate, in its scope; both must have
+            passed the same filters as the candidates.
+        weights: How much each sign counts.
+    """
+    own = {
+        id: weights.lexical * lexical.get(id, 0.0) + weights.key * keys.get(id, 0.0)
+        for id in {*lexical, *keys}
+    }
+    beside: dict[int, float] = dict.fromkeys(own, 0.0)
+    for id, pair in neighbours.items():
+        for neighbour in pair:
+            if neighbour is not None:
+                beside[neighbour] = beside.get(neighbour, 0.0) + own[id]
+    scored = [
+        Scored(
+            id,
+            (own.get(id, 0.0) + weights.neighbour * near) / weights.top,
+            {"lexical": lexical.get(id, 0.0), "key": keys.get(id, 0.0), "neighbours": near},
+        )
+        for id, near in beside.items()
+    ]
+    return sorted(scored, key=lambda item: (-item.score, item.id))

@@ -1,0 +1,174 @@
+"""What recall gives back: chunks whose text is decoded only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.recall.exact import TextLoader
+from agentmem_storage.records import ChunkRecord, Scope, SourceRecord
+
+if TYPE_CHECKING:
+    from agentmem.recall.pack import Context
+
+Mode = Literal["hybrid", "keys", "lexical"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """A stored chunk of one message or document."""
+
+    record: ChunkRecord = field(repr=False)
+    source: SourceRecord
+    loader: TextLoader = field(repr=False)
+
+    @property
+    def id(self) -> int:
+        """The chunk's id, never used again after it is forgotten."""
+        return self.record.id
+
+    @property
+    def text(self) -> str:
+        """The exact text, decoded from the latents and checked when first asked for.
+
+        Raises:
+            CorruptRecordError: the row is damaged.
+        """
+        return self.loader.text(self.record.id)
+
+    @property
+    def latents(self) -> NDArray[np.int8]:
+        """The memory vectors, int8 (M, D)."""
+        return self.record.latents
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the latents stand for."""
+        return self.record.tokens
+
+    @property
+    def positions(self) -> int:
+        """Decoder positions that the latents take in place of their tokens: M."""
+        return len(self.record.latents)
+
+    @property
+    def fidelity(self) -> float:
+        """Share of tokens that the latents regenerate without the patch."""
+        return self.record.fidelity
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the row's latents, patch, key and kept text."""
+        return self.record.stored_bytes
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First code point and one past the last, in the source."""
+        return self.record.start, self.record.end
+
+    @property
+    def role(self) -> str | None:
+        """Who speaks, as a role; None for documents."""
+        return self.source.role
+
+    @property
+    def name(self) -> str | None:
+        """Who speaks, by name."""
+        return self.source.name
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was said or written, as far as it was told; else when it was added."""
+        return self.source.created_at
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the caller attached."""
+        return self.source.metadata
+
+    @property
+    def scope(self) -> Scope:
+        """Whose memory it is."""
+        return self.source.scope
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, text included."""
+        return {
+            "id": self.id,
+            "text": self.text,
+            "role": self.role,
+            "name": self.name,
+            "kind": self.source.kind,
+            "title": self.source.title,
+            "created_at": self.created_at.isoformat(),
+            "metadata": dict(self.metadata),
+            "user_id": self.scope.user_id,
+            "agent_id": self.scope.agent_id,
+            "session_id": self.scope.session_id,
+            "source_id": self.source.id,
+            "span": list(self.span),
+            "tokens": self.tokens,
+            "positions": self.positions,
+            "stored_bytes": self.stored_bytes,
+            "fidelity": self.fidelity,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hit(Chunk):
+    """A chunk that a recall found.
+
+    Attributes:
+        score: 0 to 1, higher is better; comparable inside one recall only. See
+            `agentmem.recall.fusion` for how it is made.
+        explain: The parts of the score, by name.
+    """
+
+    score: float
+    explain: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, text and score included."""
+        # The zero-argument form of super() does not work in a slots dataclass.
+        return {"score": self.score, "explain": dict(self.explain), **Chunk.to_dict(self)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recall(Sequence[Hit]):
+    """The hits of one query, best first.
+
+    Attributes:
+        query: What was asked.
+        hits: The hits.
+        candidates: How many chunks the scope, filters and times let through to the search.
+        count_tokens: How text is counted in `pack`.
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    candidates: int
+    count_tokens: Any = field(repr=False)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def pack(self, *, max_tokens: int | None = None, max_positions: int | None = None) -> Context:
+        """Fill a budget with the best hits; see `agentmem.recall.pack.pack`."""
+        from agentmem.recall.pack import pack
+
+        return pack(self, max_tokens=max_tokens, max_positions=max_positions)

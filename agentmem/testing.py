@@ -1,0 +1,74 @@
+"""Small real models for tests: yours and ours.
+
+They are made in a second, not trained, exact all the same (every token starts with a code of its
+own), and the same bytes every time. What they find is poor: test wiring with them, not quality.
+
+::
+
+    from agentmem import Memory
+    from agentmem.testing import tiny_model
+
+    mem = Memory(":memory:", model=tiny_model())
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from agentmem.hub import write_manifest
+from agentmem.models.autoencoder.configuration import AutoencoderConfig
+from agentmem.models.autoencoder.lattice import start_on_lattice
+from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.bundle import ModelBundle
+from agentmem.models.keys.configuration import KeyEncoderConfig
+from agentmem.models.keys.modeling import KeyEncoder
+from agentmem.training.tokenizer import train_tokenizer_on
+
+_VOCAB_SIZE = 384
+_TEXT = (
+    "The quick brown fox jumps over the lazy dog; she said that she would come back tomorrow.",
+    "What did you tell me about the train to Lyon? It leaves at 9:40 from platform 12.",
+    'def f(x: int) -> int:\n    return x + 1\n\n{"name": "Ana", "year": 2026, "ok": true}\n',
+)
+
+
+def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
+    """Write a tiny model bundle; another seed gives one with another fingerprint.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    train_tokenizer_on(_TEXT * 8, folder / "tokenizer", vocab_size=_VOCAB_SIZE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        autoencoder = MemoryAutoencoder(
+            AutoencoderConfig(
+                vocab_size=_VOCAB_SIZE,
+                hidden_size=64,
+                intermediate_size=64,
+                num_attention_heads=4,
+                encoder_layers=1,
+                decoder_layers=1,
+                lift_octaves=5,
+            )
+        )
+        start_on_lattice(autoencoder, seed)
+        keys = KeyEncoder(
+            KeyEncoderConfig(vocab_size=_VOCAB_SIZE, state_size=64, hidden_size=32, key_dims=32)
+        )
+    autoencoder.save_pretrained(folder / "autoencoder")
+    keys.save_pretrained(folder / "keys")
+    write_manifest(folder, f"tiny-{seed}")
+    return folder
+
+
+@cache
+def tiny_model(seed: int = 0) -> ModelBundle:
+    """A loaded tiny bundle, made once per process and seed."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ModelBundle(tiny_bundle(folder, seed=seed))

@@ -1,0 +1,1 @@
+"""One module per group of commands; each reads its options, calls the SDK and shows the result."""

@@ -1,0 +1,74 @@
+"""Exit codes: one table, which --help prints and by which every error finds its own."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from agentmem.errors import (
+    AgentMemError,
+    CorruptRecordError,
+    IncompatibleModelError,
+    MissingExtraError,
+    ModelError,
+    ModelNotFoundError,
+    StoreError,
+    StoreNotFoundError,
+    UnknownIdError,
+)
+
+
+class ExitCode(IntEnum):
+    """What the process leaves behind."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    INPUT = 3
+    NOT_FOUND = 4
+    STORE = 5
+    MODEL = 6
+    DAMAGE = 7
+    EXTRA = 8
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    ExitCode.OK: "done",
+    ExitCode.UNEXPECTED: "something unexpected, perhaps a bug: run it again with --debug",
+    ExitCode.USAGE: "wrong usage: an option or argument",
+    ExitCode.INPUT: "bad input: a text, file, filter or configuration",
+    ExitCode.NOT_FOUND: "not found: an id, store or model bundle",
+    ExitCode.STORE: "store trouble: busy, read-only, not a store, of a newer version",
+    ExitCode.MODEL: "the model bundle is damaged, or the store belongs to another one",
+    ExitCode.DAMAGE: "a check found something: a damaged memory, a failed doctor, stale tables",
+    ExitCode.EXTRA: "an optional package is not installed",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
+# The first line that fits counts: what is special stands before what is general.
+_BY_ERROR: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (UnknownIdError, ExitCode.NOT_FOUND),
+    (StoreNotFoundError, ExitCode.NOT_FOUND),
+    (ModelNotFoundError, ExitCode.NOT_FOUND),
+    (CorruptRecordError, ExitCode.DAMAGE),
+    (StoreError, ExitCode.STORE),
+    (ModelError, ExitCode.MODEL),
+    (IncompatibleModelError, ExitCode.MODEL),
+    (MissingExtraError, ExitCode.EXTRA),
+    (AgentMemError, ExitCode.INPUT),
+    # A file that the caller named cannot be read or written.
+    (OSError, ExitCode.INPUT),
+)
+
+
+def exit_code(error: Exception) -> ExitCode:
+    """The exit code of an error that ended a command."""
+    for kind, code in _BY_ERROR:
+        if isinstance(error, kind):
+            return code
+    return ExitCode.UNEXPECTED
+
+
+def epilog() -> str:
+    """The table for --help; Typer wants an empty line where a line is to end."""
+    return "\n\n".join(["Exit codes:", *(f"{code:>4} {MEANINGS[code]}" for code in ExitCode)])

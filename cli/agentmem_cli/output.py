@@ -1,0 +1,133 @@
+"""The one place where commands speak: for people, as JSON, or only what is essential.
+
+Results go to standard output. Notes, questions and progress bars go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+# Tables that nobody's terminal limits: wide enough for every column, not for endless lines.
+_WIDTH = 160
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Bar(Protocol):
+    """Moves a progress bar; ``total`` is None while nobody knows it."""
+
+    def __call__(self, done: int, total: int | None, note: str = "") -> None:
+        """Show that ``done`` of ``total`` is done."""
+
+
+def safe(text: str) -> str:
+    """A text without control characters: a memory must not be able to steer the terminal."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+class Output:
+    """Speaks in one of three ways, chosen by the options of a command.
+
+    Args:
+        json: One JSON document, or one per line, and nothing else on standard output.
+        quiet: Only the bare essence on standard output, no notes, no progress.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+        self._out = _console()
+        self._err = _console(stderr=True)
+
+    @property
+    def colours(self) -> bool:
+        """Whether differences can be shown in colour."""
+        return self._out.color_system is not None and not self._out.no_color
+
+    def emit(
+        self,
+        *,
+        json: Callable[[], Any],
+        human: Callable[[], RenderableType],
+        quiet: Callable[[], Iterable[str]],
+        line: bool = False,
+    ) -> None:
+        """Show a result; only the form that is wanted gets computed.
+
+        Args:
+            json: Plain values.
+            human: Something Rich can print; its texts went through `safe`.
+            quiet: Lines.
+            line: This is one of many: JSON gets one line, and so do people.
+        """
+        if self.json:
+            self.write(_dump(json(), indent=None if line else 2) + "\n")
+        elif self.quiet:
+            for text in quiet():
+                self.write(text + "\n")
+        else:
+            self._print(human(), cut=line)
+
+    def write(self, text: str) -> None:
+        """Write a text as it is, in UTF-8 whatever the locale says."""
+        typer.echo(text.encode("utf-8"), nl=False)
+
+    def note(self, text: str) -> None:
+        """Tell people something beside the result."""
+        if not self.quiet:
+            self._err.print(Text(safe(text), style="dim"), soft_wrap=True)
+
+    def confirm(self, question: str) -> bool:
+        """Ask on standard error."""
+        return typer.confirm(question, err=True)
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Bar]:
+        """A progress bar, drawn only where somebody can watch it."""
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.progress import TimeRemainingColumn as TimeColumn
+
+        watched = self._err.is_terminal and not (self.json or self.quiet)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn())
+        with Progress(
+            *columns,
+            TaskProgressColumn(),
+            TimeColumn(),
+            console=self._err,
+            transient=True,
+            disable=not watched,
+        ) as shown:
+            task = shown.add_task(label, total=None)
+
+            def move(done: int, total: int | None, note: str = "") -> None:
+                text = safe(f"{label} {note}".rstrip())
+                shown.update(task, completed=done, total=total, description=text)
+
+            yield move
+
+    def _print(self, shown: RenderableType, *, cut: bool) -> None:
+        if not isinstance(shown, Text):
+            self._out.print(shown)
+        elif cut and self._out.is_terminal:
+            self._out.print(shown, no_wrap=True, overflow="ellipsis")
+        else:
+            # Piped text keeps its own lines.
+            self._out.print(shown, soft_wrap=not self._out.is_terminal)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console
+
+
+def _dump(value: Any, *, indent: int | None) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)

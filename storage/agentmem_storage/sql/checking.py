@@ -1,0 +1,157 @@
+"""Looks for damage. Nothing is changed, and one bad row does not hide the next."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from agentmem_storage.errors import (
+    CorruptRecordError,
+    StoreBusyError,
+    StoreError,
+    StoreUnwritableError,
+)
+from agentmem_storage.records import Problem, Selection
+from agentmem_storage.sql import codec, reading, terms
+from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.tables import chunks, meta, sources
+
+_BATCH = 500
+
+
+def check(database: Database) -> Iterator[Problem]:
+    """Find what is wrong; see `agentmem_storage.store.Store.check`."""
+    yield from _whole_file(database)
+    yield from _chunk_rows(database)
+    yield from _source_rows(database)
+    yield from _terms(database)
+
+
+def _whole_file(database: Database) -> Iterator[Problem]:
+    with database.read() as connection:
+        verdicts = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        strays = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    yield from (Problem(None, f"database: {verdict}") for verdict in verdicts if verdict != "ok")
+    for table, rowid, parent, _ in strays:
+        owner = rowid if table == chunks.name else None
+        yield Problem(owner, f"row {rowid} of {table!r} belongs to no row of {parent!r}")
+
+
+def _chunk_rows(database: Database) -> Iterator[Problem]:
+    last = 0
+    while True:
+        with database.read() as connection:
+            rows = reading.next_chunks(connection, Selection(), last, _BATCH)
+            key_dims = connection.scalar(select(meta.c.key_dims))
+        if not rows:
+            return
+        for row in rows:
+            yield from (Problem(row.id, what) for what in _chunk_faults(row, key_dims))
+        last = rows[-1].id
+
+
+def _chunk_faults(row: Row[Any], key_dims: int | None) -> Iterator[str]:
+    try:
+        record = reading.decode_chunk(row)
+    except CorruptRecordError as error:
+        yield str(error)
+    else:
+        used, width = codec.latents_used(row.latents), record.latents.shape[1]
+        slot_dims, rest = divmod(used, row.tokens) if row.tokens > 0 else (0, used)
+        if rest or not slot_dims or width % slot_dims:
+            yield f"{row.tokens} tokens do not fit latents of {used} numbers, {width} a vector"
+    try:
+        key = codec.decode_key(row.key, row.id)
+    except CorruptRecordError as error:
+        yield str(error)
+    else:
+        if key.shape != (key_dims,):
+            yield f"its key has {key.size} dims, those of the store have {key_dims}"
+    if not 0.0 <= row.fidelity <= 1.0:
+        yield f"its fidelity {row.fidelity!r} is no share from 0 to 1"
+
+
+def _source_rows(database: Database) -> Iterator[Problem]:
+    last = 0
+    while True:
+        with database.read() as connection:
+            query = select(sources).where(sources.c.id > last).order_by(sources.c.id).limit(_BATCH)
+            rows = connection.execute(query).all()
+            spans = _spans(connection, [row.id for row in rows])
+        if not rows:
+            return
+        for row in rows:
+            own = spans.get(row.id, [])
+            yield from _tiling_faults(row, own)
+            try:
+                json.loads(row.metadata or b"{}")
+            except ValueError:
+                yield Problem(_first_id(own), f"the metadata of source {row.id} cannot be read")
+        last = rows[-1].id
+
+
+def _spans(connection: Connection, source_ids: Sequence[int]) -> Mapping[int, Sequence[Any]]:
+    query = (
+        select(chunks.c.source_id, chunks.c.id, chunks.c.ordinal, chunks.c.start, chunks.c.end)
+        .where(chunks.c.source_id.in_(source_ids))
+        .order_by(chunks.c.source_id, chunks.c.ordinal)
+    )
+    found = defaultdict(list)
+    for row in connection.execute(query):
+        found[row.source_id].append(row)
+    return found
+
+
+def _tiling_faults(source: Row[Any], spans: Sequence[Any]) -> Iterator[Problem]:
+    """Chunks must tile their source; one that was partly forgotten may have gaps where they were.
+
+    Such a source has no content hash any more.
+    """
+    whole = source.content_hash is not None
+    end, ordinal = 0, 0
+    for span in spans:
+        follows = span.ordinal == ordinal
+        fits = span.start == end if follows else not whole and span.start >= end
+        if not fits or span.end < span.start:
+            yield Problem(
+                span.id, f"it spans {span.start} to {span.end} where {end} was to be its start"
+            )
+        end, ordinal = span.end, span.ordinal + 1
+    if (whole and end != source.chars) or end > source.chars:
+        yield Problem(
+            _first_id(spans),
+            f"the chunks of source {source.id} end at {end} of {source.chars} characters",
+        )
+    if not spans:
+        yield Problem(None, f"source {source.id} has no chunks")
+
+
+def _first_id(spans: Sequence[Any]) -> int | None:
+    return spans[0].id if spans else None
+
+
+def _terms(database: Database) -> Iterator[Problem]:
+    try:
+        with database.write() as connection:
+            terms.verify(connection)
+    except StoreBusyError:
+        raise
+    except StoreUnwritableError:
+        pass  # FTS5 checks itself under the write lock only, which a read-only store cannot give.
+    except StoreError as error:
+        yield Problem(None, f"lexical index: {error}")
+    with database.read() as connection:
+        known = set(terms.known_ids(connection))
+        present = set(connection.scalars(select(chunks.c.id)))
+    for chunk_id in sorted(present - known):
+        yield Problem(chunk_id, "the lexical index does not know it: rebuild the terms")
+    if known - present:
+        yield Problem(
+            None,
+            f"the lexical index still knows {len(known - present)} forgotten memories: rebuild "
+            f"the terms",
+        )

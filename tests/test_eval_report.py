@@ -1,0 +1,166 @@
+"""Tables and plots from result files, and the README that holds them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from agentmem.errors import InputError, MissingExtraError
+from agentmem.evaluation.plots import plot_bytes, plot_recall
+from agentmem.evaluation.report import render, update_readme
+from agentmem.evaluation.result import build_result, write_result
+
+MEASURED: dict[str, Any] = {
+    "token_accuracy": 0.99996,
+    "exact_chunks": 1.0,
+    "latent_bytes_per_token": 4.0,
+    "patch_bytes_per_token": 0.0123,
+    "utf8_bytes_per_token": 4.126,
+    "byte_exact": True,
+    "rivals": {"zstd": 2.9, "zstd_dictionary": 1.85, "id_packing": 1.625},
+}
+FIDELITY = {
+    "files": {"dev-a.jsonl.zst": MEASURED},
+    "random_tokens": {**MEASURED, "token_accuracy": 0.5, "byte_exact": False, "rivals": {}},
+}
+SCORES = {
+    "recall@1": 0.1,
+    "recall@5": 0.25,
+    "recall@10": 0.5,
+    "recall@20": 0.75,
+    "recall@50": 1.0,
+    "ndcg@10": 0.4444,
+    "mrr": 0.3,
+    "questions": 1982,
+}
+RECALL = {
+    "overall": SCORES,
+    "by_category": {"temporal": {**SCORES, "questions": 321}},
+    "latency_ms": {"p50": 12.34, "p95": 20.0},
+    "adds_per_second": 71.6,
+}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for name, task, measured in (
+        ("fidelity", "fidelity", FIDELITY),
+        ("recall-locomo", "recall", RECALL),
+        ("speed", "another task", {}),
+    ):
+        result = build_result(task, config={}, seed=3, seconds=1.0, results=measured, gpu="H100")
+        write_result(folder / f"{name}.json", result)
+    return folder
+
+
+def cells(table: str) -> list[list[str]]:
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_the_fidelity_table(results: Path) -> None:
+    table = render(results)["fidelity"]
+    head, rule, measured, random = cells(table)
+    assert len({len(row) for row in cells(table)}) == 1
+    assert head[0] == "Text"
+    assert rule[1] == "---:"
+    # 99.996 % is not all.
+    assert measured[:6] == ["dev-a.jsonl.zst", "99.99 %", "100 %", "4.00", "0.012", "4.13"]
+    assert measured[6:] == ["2.90", "1.85", "1.62", "yes"]
+    assert random[:2] == ["random tokens", "50.00 %"]
+    assert random[6:] == ["–", "–", "–", "NO"]
+    assert "seed 3, H100" in table
+
+
+def test_the_recall_table(results: Path) -> None:
+    table = render(results)["recall-locomo"]
+    _, _, overall, temporal = cells(table)
+    assert overall == "all 0.100 0.250 0.500 0.750 1.000 0.444 0.300 1,982".split()
+    assert (temporal[0], temporal[-1]) == ("temporal", "321")
+    assert "12.3 ms (p50), 20.0 ms (p95); 72 messages" in table
+
+
+def test_only_known_tasks_have_tables(results: Path) -> None:
+    assert list(render(results)) == ["fidelity", "recall-locomo"]
+
+
+@pytest.mark.parametrize("text", ["{torn", "[]", "{}", '{"task": "recall", "results": {}}'])
+def test_a_file_that_is_no_result_is_named(results: Path, text: str) -> None:
+    (results / "bad.json").write_text(text)
+    with pytest.raises(InputError, match=r"bad\.json is not a result file"):
+        render(results)
+
+
+README = """# Title
+<!-- results:recall-locomo -->
+an old table
+<!-- /results -->
+between
+<!-- results:fidelity --><!-- /results -->
+after
+"""
+
+
+def test_a_readme_is_brought_up_to_date_once(tmp_path: Path, results: Path) -> None:
+    readme, tables = tmp_path / "README.md", render(results)
+    readme.write_text(README)
+    assert update_readme(readme, results, check=True) == ("recall-locomo", "fidelity")
+    assert readme.read_text() == README
+    assert update_readme(readme, results) == ("recall-locomo", "fidelity")
+    assert readme.read_text() == (
+        "# Title\n<!-- results:recall-locomo -->\n"
+        + tables["recall-locomo"]
+        + "\n<!-- /results -->\nbetween\n<!-- results:fidelity -->\n"
+        + tables["fidelity"]
+        + "\n<!-- /results -->\nafter\n"
+    )
+    assert update_readme(readme, results) == update_readme(readme, results, check=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- results:fidelity -->\n", "marker of 'fidelity' has no end"),
+        ("<!-- results:fidelity -->\n" + README, "marker of 'fidelity' has no end"),
+        ("<!-- results:none -->\n<!-- /results -->", "wants 'none', which is not among"),
+    ],
+    ids=["no end", "end of another", "unknown"],
+)
+def test_a_wrong_marker_changes_nothing(
+    tmp_path: Path, results: Path, text: str, message: str
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(InputError, match=message):
+        update_readme(readme, results)
+    assert readme.read_text() == text
+
+
+def test_plots_are_pictures_and_do_not_change_from_run_to_run(tmp_path: Path) -> None:
+    for name, draw, measured in (("r", plot_recall, RECALL), ("b", plot_bytes, FIDELITY)):
+        one, two = tmp_path / f"{name}1.png", tmp_path / f"{name}2.png"
+        draw(measured, one)
+        draw(measured, two)
+        assert one.read_bytes() == two.read_bytes()
+        with Image.open(one) as picture:
+            picture.load()
+            assert picture.format == "PNG"
+            assert picture.width > 800
+
+
+def test_without_matplotlib_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(
+        MissingExtraError, match=r"pip install 'latent-agentmem\[train\]'"
+    ) as raised:
+        plot_recall(RECALL, tmp_path / "r.png")
+    assert raised.value.extra == "train"
+    assert list(tmp_path.iterdir()) == []
