@@ -33,6 +33,12 @@ bench: .venv/dev.stamp
 		--data $(CORPUS)/dev-documents.jsonl.zst \
 		--data $(CORPUS)/dev-structured.jsonl.zst
 	$(BIN)/agentmem eval recall --json $(RESULTS)/recall-locomo.json --data $(LOCOMO)
+	$(BIN)/python examples/benchmarks/exactness.py --json $(RESULTS)/exactness.json \
+		--data $(LOCOMO) \
+		--data $(CORPUS)/dev-conversations.jsonl.zst \
+		--data $(CORPUS)/dev-documents.jsonl.zst \
+		--data $(CORPUS)/dev-structured.jsonl.zst \
+		--data $(CORPUS)/dev-noncommercial.jsonl.zst
 	$(BIN)/python examples/benchmarks/speed.py --data $(LOCOMO) --json $(RESULTS)/speed.json
 	$(MAKE) readme
 

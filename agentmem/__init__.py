@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from agentmem._version import __version__
 
 if TYPE_CHECKING:
+    from agentmem.aio import AsyncMemory
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
     from agentmem.recall.hits import Chunk, Hit, Recall
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentMemError",
+    "AsyncMemory",
     "Chunk",
     "Context",
     "Damage",
@@ -45,6 +47,7 @@ __all__ = [
 # Names are looked up when first used: `import agentmem` loads no SQL and no torch.
 _HOMES = {
     "AgentMemError": "agentmem.errors",
+    "AsyncMemory": "agentmem.aio",
     "Chunk": "agentmem.recall.hits",
     "Context": "agentmem.recall.pack",
     "Damage": "agentmem.receipts",

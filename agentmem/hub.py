@@ -18,6 +18,13 @@ MANIFEST = "manifest.json"
 _FORMAT = 1
 # What a stored byte depends on; the model card and training notes may change freely.
 _PINNED = (".safetensors", "config.json", "tokenizer.json")
+_NEEDED = (
+    "tokenizer/tokenizer.json",
+    "autoencoder/config.json",
+    "autoencoder/model.safetensors",
+    "keys/config.json",
+    "keys/model.safetensors",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +71,22 @@ def read_manifest(folder: str | Path) -> Manifest:
     folder = Path(folder)
     try:
         raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        manifest = Manifest(raw["name"], raw["format"], raw["files"])
-    except FileNotFoundError as error:
+        manifest = Manifest(raw["name"], raw["format"], dict(raw["files"]))
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotFoundError(
             f"no model bundle at {str(folder)!r}: it has no {MANIFEST}"
         ) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{str(folder / MANIFEST)!r} is not a bundle's manifest") from error
     if manifest.format != _FORMAT:
         raise ModelError(
             f"bundle {manifest.name!r} has format {manifest.format!r}, this agentmem reads "
             f"{_FORMAT}: upgrade agentmem, or use the bundle that comes with it"
         )
-    for name, digest in manifest.files.items():
-        if not (folder / name).is_file():
+    for name in (*_NEEDED, *manifest.files):
+        if name not in manifest.files or not (folder / name).is_file():
             raise ModelNotFoundError(f"bundle {manifest.name!r} lacks its file {name!r}")
+    for name, digest in manifest.files.items():
         if _digest(folder / name) != digest:
             raise ModelError(
                 f"file {name!r} of bundle {manifest.name!r} is not the one its manifest names: "

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from agentmem.chunking import Piece, chunk_text
@@ -24,14 +23,6 @@ from agentmem_storage.records import NewChunk, NewSource, SourceRecord
 _STRIDE = 256
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What every write of a memory shares."""
-
-    keep_text: bool
-    max_chars: int
 
 
 def content_hash(part: Part) -> bytes:

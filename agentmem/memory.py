@@ -7,29 +7,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest import Progress, content_hash, prepare
 from agentmem.messages import MAX_CHARS, normalise
+from agentmem.messages.checks import check_metadata, check_time, check_unicode
 from agentmem.models.base import MemoryModel
 from agentmem.recall.exact import regenerated_texts
 from agentmem.recall.hits import Chunk, Mode, Recall
-from agentmem.recall.search import read_chunks, search
+from agentmem.recall.read import read_chunks
+from agentmem.recall.search import search
 from agentmem.receipts import ForgetReceipt, Receipt, Stats, Verification, write_receipt
-from agentmem.types import Content, Role
-from agentmem.upkeep import lexical_terms, rebuild_terms, verify
-from agentmem_storage.records import (
-    FIDELITY_EDGES,
-    ChunkRecord,
-    Scope,
-    Selection,
-    Written,
-)
+from agentmem.types import Content, Part
+from agentmem.upkeep import lexical_terms, rebuild_terms, stored_part, verify
+from agentmem_storage.records import FIDELITY_EDGES, Scope, Selection, Written
 from agentmem_storage.store import Store
 
 Location = str | os.PathLike[str]
 Where = Mapping[str, Any]
+# A datetime or an ISO 8601 string, both UTC if without zone, or seconds since 1970.
+Time = datetime | str | float
 
 
 class Memory:
@@ -136,7 +134,7 @@ class Memory:
         user_id: str | None = None,
         agent_id: str | None = None,
         session_id: str | None = None,
-        created_at: datetime | str | float | None = None,
+        created_at: Time | None = None,
         metadata: Mapping[str, Any] | None = None,
         on_progress: Progress | None = None,
     ) -> Receipt:
@@ -163,8 +161,10 @@ class Memory:
         )
         hashes = [content_hash(part) for part in normalised.parts]
         known = self._store.known(hashes, scope)
-        # Each new content is encoded once, however often the call repeats it.
-        fresh = dict(zip(hashes, normalised.parts, strict=True))
+        # Each new content is encoded once, however often the call repeats it; the first counts.
+        fresh: dict[bytes, Part] = {}
+        for digest, part in zip(hashes, normalised.parts, strict=True):
+            fresh.setdefault(digest, part)
         sources = prepare(
             [part for digest, part in fresh.items() if digest not in known],
             self._model,
@@ -186,8 +186,8 @@ class Memory:
         agent_id: str | None = None,
         session_id: str | None = None,
         where: Where | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
         mode: Mode = "hybrid",
     ) -> Recall:
         """Find what fits a query best, inside a scope.
@@ -209,7 +209,9 @@ class Memory:
             FilterError: the filter has an unknown operator or a wrong shape.
         """
         scope = self._scope(user_id, agent_id, session_id)
-        selection = Selection(scope, where=where, since=_utc(since), until=_utc(until))
+        selection = Selection(
+            scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
+        )
         return search(self._store, self._model, query, k=k, selection=selection, mode=mode)
 
     def get(
@@ -225,8 +227,7 @@ class Memory:
         Raises:
             UnknownIdError: no memory of this scope has that id.
         """
-        selection = Selection(self._scope(user_id, agent_id, session_id), ids=(id,))
-        return read_chunks(self._store, self._model, [self._record(id, selection)])[0]
+        return self._one(id, self._scope(user_id, agent_id, session_id))
 
     def list(
         self,
@@ -236,24 +237,24 @@ class Memory:
         session_id: str | None = None,
         source_id: int | None = None,
         where: Where | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
     ) -> Iterator[Chunk]:
         """All chunks of a scope by ascending id, read as the iteration goes; nothing is cut off.
 
+        A damaged one is among them: its text raises CorruptRecordError.
+
         Raises:
             FilterError: the filter has an unknown operator or a wrong shape.
-            CorruptRecordError: a row is damaged; the message names it.
         """
         selection = Selection(
             self._scope(user_id, agent_id, session_id),
             source_ids=None if source_id is None else (source_id,),
             where=where,
-            since=_utc(since),
-            until=_utc(until),
+            since=check_time(since, "since"),
+            until=check_time(until, "until"),
         )
-        for records in self._store.iterate(selection):
-            yield from read_chunks(self._store, self._model, records)
+        return read_chunks(self._store, self._model, selection)
 
     def update(
         self,
@@ -285,30 +286,21 @@ class Memory:
         """
         if text is None and metadata is None:
             raise InputError("update() needs text= or metadata=")
-        selection = Selection(self._scope(user_id, agent_id, session_id), ids=(id,))
-        old = self._store.sources([self._record(id, selection).source_id])[0]
-        parts = normalise(
-            "unchanged" if text is None else text, metadata=metadata, max_chars=self._max_chars
-        ).parts
-        new_metadata = old.metadata if metadata is None else parts[0].metadata
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"text is a string, not {type(text).__name__}")
+        chunk = self._one(id, self._scope(user_id, agent_id, session_id))
+        old = chunk.source
+        new_metadata = chunk.metadata if metadata is None else check_metadata(metadata, "metadata")
         if text is None:
             self._store.update_source(old.id, metadata=new_metadata)
             place = Written(old.id, old.chunk_ids, duplicate=False)
             return write_receipt([place], [])
+        (new,) = normalise(text, max_chars=self._max_chars).parts
         part = replace(
-            parts[0],
-            kind=old.kind,
-            role=cast("Role | None", old.role),
-            name=old.name,
-            title=old.title,
-            uri=old.uri,
-            created_at=old.created_at,
-            metadata=new_metadata,
+            stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
         )
-        source = prepare(
-            [part], self._model, keep_text=self._keep_text, now=old.created_at
-        )[0]
-        written = self._store.replace_source(old.id, source, lexical_terms(self._store, self._model, old.chunk_ids))
+        source = prepare([part], self._model, keep_text=self._keep_text, now=old.created_at)[0]
+        written = self._store.replace_source(old.id, source, self._terms(old.chunk_ids))
         if written.duplicate:
             raise InputError(
                 f"this scope has that text already, in memory {written.chunk_ids[0]}: "
@@ -325,7 +317,7 @@ class Memory:
         agent_id: str | None = None,
         session_id: str | None = None,
         where: Where | None = None,
-        before: datetime | None = None,
+        before: Time | None = None,
         dry_run: bool = False,
     ) -> ForgetReceipt:
         """Delete memories so that no byte of them is left in any file of the store.
@@ -346,27 +338,25 @@ class Memory:
             InputError: nothing was selected, so that everything would go.
             UnknownIdError: an id is not in this scope; nothing was deleted.
         """
-        given = (ids, user_id, agent_id, session_id, where, before)
+        # An empty filter lets everything through, so it selects nothing in particular.
+        given = (ids, user_id, agent_id, session_id, where or None, before)
         if all(selector is None for selector in given):
             raise InputError(
                 "forget() needs a selector: ids=, user_id=, agent_id=, session_id=, where= or "
                 "before=; to forget everything, delete the store's folder"
             )
+        scope = self._scope(user_id, agent_id, session_id)
         wanted = None if ids is None else tuple(dict.fromkeys(ids))
-        selection = Selection(
-            self._scope(user_id, agent_id, session_id),
-            ids=wanted,
-            where=where,
-            until=_utc(before),
-        )
+        selection = Selection(scope, ids=wanted, where=where, until=check_time(before, "before"))
         chosen = tuple(self._store.ids(selection).tolist())
-        if wanted is not None and before is None and where is None:
-            missing = sorted(set(wanted) - set(chosen))
+        if wanted is not None:
+            present = self._store.ids(Selection(scope, ids=wanted)).tolist()
+            missing = sorted(set(wanted).difference(present))
             if missing:
                 raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
         if dry_run or not chosen:
             return ForgetReceipt(chosen, 0, dry_run, purged=not dry_run)
-        done = self._store.forget(chosen, lexical_terms(self._store, self._model, chosen))
+        done = self._store.forget(chosen, self._terms(chosen))
         self._rebuild_stale_terms()
         return ForgetReceipt(chosen, done.sources, dry_run=False, purged=done.purged)
 
@@ -386,7 +376,7 @@ class Memory:
             sources=found.sources,
             scopes=found.scopes,
             tokens=found.tokens,
-            positions=getattr(found, "positions", 0),
+            positions=found.positions,
             latent_bytes=found.latent_bytes,
             patch_bytes=found.patch_bytes,
             key_bytes=found.key_bytes,
@@ -397,23 +387,29 @@ class Memory:
             fingerprint=self._model.fingerprint,
         )
 
-    def regenerated(self, id: int) -> str:
+    def regenerated(
+        self,
+        id: int,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+    ) -> str:
         """What a chunk's latents say by themselves, without the patch; compare with its text.
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
+            CorruptRecordError: its row is damaged.
         """
-        record = self._record(id, Selection(self._bound, ids=(id,)))
-        return regenerated_texts(self._model, [record], patched=False)[0]
+        chunk = self._one(id, self._scope(user_id, agent_id, session_id))
+        return regenerated_texts(self._model, [chunk.record], patched=False)[0]
 
     def reindex(self) -> None:
         """Make the search index and the lexical index again from the rows."""
         self._store.rebuild_index()
         rebuild_terms(self._store, self._model)
 
-    def _scope(
-        self, user_id: str | None, agent_id: str | None, session_id: str | None
-    ) -> Scope:
+    def _scope(self, user_id: str | None, agent_id: str | None, session_id: str | None) -> Scope:
         """The given words joined with the bound ones, which cannot be changed."""
         words = {"user_id": user_id, "agent_id": agent_id, "session_id": session_id}
         for name, bound in _words(self._bound).items():
@@ -422,15 +418,21 @@ class Memory:
                 raise TypeError(f"{name} is a string, not {given!r}")
             if given == "":
                 raise InputError(f"{name}='' says nothing: leave it out, or name somebody")
+            check_unicode(given or "", name)
             if bound is not None and given not in (None, bound):
                 raise InputError(f"this handle is bound to {name}={bound!r}, not {given!r}")
             words[name] = bound or given
         return Scope(**words)
 
-    def _record(self, id: int, selection: Selection) -> ChunkRecord:
-        if not len(self._store.ids(selection)):
+    def _one(self, id: int, scope: Scope) -> Chunk:
+        selection = Selection(scope, ids=(id,))
+        found = next(read_chunks(self._store, self._model, selection), None)
+        if found is None:
             raise UnknownIdError(f"no memory of this scope has the id {id!r}")
-        return self._store.chunks([id])[0]
+        return found
+
+    def _terms(self, ids: tuple[int, ...]) -> dict[int, str]:
+        return lexical_terms(self._store, self._model, Selection(ids=ids))
 
     def _rebuild_stale_terms(self) -> None:
         if self._store.terms_stale:
@@ -452,10 +454,3 @@ def _words(scope: Scope) -> dict[str, str | None]:
         "agent_id": scope.agent_id,
         "session_id": scope.session_id,
     }
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """A time without zone is taken as UTC, as everywhere."""
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=UTC)

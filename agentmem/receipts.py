@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentmem_storage.records import NewSource, Written
+from agentmem_storage.sql.codec import HEADER_BYTES, encode_patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ def write_receipt(
     chunks = [chunk for source in new for chunk in source.chunks]
     tokens = sum(chunk.tokens for chunk in chunks)
     right = sum(chunk.fidelity * chunk.tokens for chunk in chunks)
-    latent_bytes = sum(chunk.tokens * chunk.slot_dims for chunk in chunks)
-    patch_bytes = sum(len(chunk.patch) for chunk in chunks)
-    key_bytes = sum(len(chunk.key) for chunk in chunks)  # stored as one byte a dim
+    latent_bytes = sum(HEADER_BYTES + chunk.tokens * chunk.slot_dims for chunk in chunks)
+    patch_bytes = sum(len(encode_patch(chunk.patch) or b"") for chunk in chunks)
+    key_bytes = sum(HEADER_BYTES + len(chunk.key) for chunk in chunks)  # stored as a byte a dim
     text_bytes = sum(len(chunk.text.encode()) for chunk in chunks if chunk.text is not None)
     seen: set[int] = set()
     ids: list[int] = []

@@ -1,4 +1,4 @@
-"""`make demo`: a real conversation becomes vectors, is found again, and comes back byte for byte."""
+"""`make demo`: a real conversation becomes vectors, is found, and comes back byte for byte."""
 
 import json
 import tempfile
@@ -18,6 +18,7 @@ QUESTIONS = (
 
 
 def main() -> None:
+    """Show the four steps."""
     console = Console()
     messages = [json.loads(line) for line in PANEL.read_text(encoding="utf-8").splitlines()]
     with tempfile.TemporaryDirectory() as folder, Memory(folder) as mem:
@@ -62,9 +63,7 @@ def main() -> None:
             str(receipt.positions),
             f"{receipt.tokens / receipt.positions:.1f} x fewer",
         )
-        table.add_row(
-            "bytes", str(characters), str(stored), f"{characters / stored:.2f} x smaller"
-        )
+        table.add_row("bytes", str(characters), str(stored), f"{characters / stored:.2f} x smaller")
         console.print(table)
 
 

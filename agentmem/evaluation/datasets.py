@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agentmem.corpus import read_records, record_texts
 from agentmem.errors import InputError
 from agentmem.evaluation.conversations import (
     Conversation,
@@ -30,7 +31,6 @@ from agentmem.evaluation.conversations import (
     gather,
 )
 from agentmem.evaluation.locomo import read_locomo
-from agentmem.corpus import read_records, record_texts
 
 __all__ = [
     "Conversation",

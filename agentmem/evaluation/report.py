@@ -24,7 +24,7 @@ _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@
 
 
 def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
-    """Make a table of every fidelity and recall result of a folder, each with its origin below.
+    """Make a table of every result of a folder that has one, each with its origin below.
 
     Returns:
         Markdown by file name without ``.json``, in the order of names.
@@ -119,7 +119,21 @@ def _recall(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-_TABLES = {"fidelity": _fidelity, "recall": _recall}
+def _speed(results: Mapping[str, Any]) -> list[str]:
+    recall = results["recall_ms"]
+    rows = [
+        (
+            f"{results['adds_per_second']:.0f} turns/s",
+            f"{results['tokens_per_second']:,.0f} tokens/s",
+            f"{recall['p50']:.1f} ms",
+            f"{recall['p95']:.1f} ms",
+            f"{results['memories']:,}",
+        )
+    ]
+    return _table(("Add, verified", "", "Recall p50", "p95", "memories in the store"), rows)
+
+
+_TABLES = {"fidelity": _fidelity, "recall": _recall, "speed": _speed}
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -11,12 +11,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor
 
 from agentmem.errors import ModelError
 from agentmem.hub import read_manifest, shipped_bundle
-from agentmem.models.autoencoder.codec import LatentCodec
+from agentmem.models.autoencoder.codec import LatentCodec, full_precision
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.base import Encoded, Latent
 from agentmem.models.keys.modeling import KeyEncoder
@@ -37,7 +38,12 @@ def _frozen(kind: type[NetworkT], folder: Path) -> NetworkT:
     `from_pretrained` would do, and show a progress bar on stderr each time a store is opened.
     """
     network: NetworkT = kind(kind.config_class.from_pretrained(folder))
-    load_model(network, folder / "model.safetensors")  # copied into float32 parameters
+    try:
+        load_model(network, folder / "model.safetensors")  # copied into float32 parameters
+    except (RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"model.safetensors in {str(folder)!r} does not fit its config.json"
+        ) from error
     network.train(False)
     return network
 
@@ -70,6 +76,11 @@ class ModelBundle:
         }
         if len(set(sizes.values())) > 1:
             raise ModelError(f"the parts of bundle {self.name!r} have other vocabularies: {sizes}")
+        if self._keys.config.state_size != config.hidden_size:
+            raise ModelError(
+                f"the keys of bundle {self.name!r} read states of {self._keys.config.state_size} "
+                f"dims, its autoencoder makes {config.hidden_size}"
+            )
         self.key_dims: int = self._keys.config.key_dims
         self.slot_dims: int = config.slot_dims
         self.max_tokens: int = config.max_tokens
@@ -98,7 +109,7 @@ class ModelBundle:
         )
         return [ids.tolist() for ids in found]
 
-    @torch.inference_mode()
+    @full_precision()
     def query_key(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """See `MemoryModel.query_key`."""
         tokens = torch.tensor([list(ids)[: self.max_tokens]])

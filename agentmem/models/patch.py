@@ -65,8 +65,8 @@ def apply_patch(guess: NDArray[np.int64], patch: bytes, *, bits: int) -> NDArray
     for gap in numbers:
         place += gap + 1
         token = next(numbers, None)
-        if token is None or place >= len(ids):
-            raise ValueError(f"a sparse patch reaches beyond its {len(ids)} tokens")
+        if token is None or token >> bits or place >= len(ids):
+            raise ValueError(f"a sparse patch does not fit {len(ids)} tokens of {bits} bits")
         ids[place] = token
     return ids
 

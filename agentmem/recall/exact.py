@@ -21,40 +21,42 @@ def regenerated_texts(
     """What the latents say, in the order given; without patches it may differ from the chunk.
 
     Raises:
-        CorruptRecordError: a patch does not fit its chunk.
+        CorruptRecordError: a row is damaged.
     """
+    for record in records:
+        if record.damage is not None:
+            raise CorruptRecordError(record.damage, id=record.id)
     latents = [Latent(record.latents, record.tokens, record.patch) for record in records]
     try:
         rows = model.regenerate(latents, patched=patched)
     except ValueError:
-        if len(records) == 1:
-            raise CorruptRecordError(
-                f"memory {records[0].id} is damaged: its patch does not fit its latents; "
-                f"`agentmem verify` lists all damage",
-                id=records[0].id,
-            ) from None
-        # One bad patch among many: find it by itself, so that the error names it.
-        return [text for record in records for text in regenerated_texts(model, [record])]
+        if len(records) > 1:
+            # One bad row among many: find it by itself, so that the error names it.
+            return [regenerated_texts(model, [one], patched=patched)[0] for one in records]
+        raise _damaged(records[0].id, "its latents and its patch do not fit its tokens") from None
     return [model.tokenizer.decode(ids) for ids in rows]
 
 
-def exact_texts(model: MemoryModel, records: Sequence[ChunkRecord]) -> list[str]:
-    """The exact texts of chunks, in the order given: the kept text, or regenerated and checked.
-
-    Raises:
-        CorruptRecordError: a text does not match the hash that was taken when it was added.
-    """
-    bare = [record for record in records if record.text is None]
-    found = dict(zip((r.id for r in bare), regenerated_texts(model, bare), strict=True))
-    texts = [found[r.id] if r.text is None else r.text for r in records]
-    for record, text in zip(records, texts, strict=True):
-        if text_hash(text) != record.text_hash:
-            raise CorruptRecordError(
-                f"memory {record.id} is damaged: its text does not match the hash that was taken "
-                f"when it was added; `agentmem verify` lists all damage",
-                id=record.id,
-            )
-    return texts
+def exact_texts(
+    model: MemoryModel, records: Sequence[ChunkRecord]
+) -> list[str | CorruptRecordError]:
+    """The exact texts of chunks, in the order given; an error stands for one that is damaged."""
+    kept = {record.id: record.text for record in records if record.text is not None}
+    bare = [record for record in records if record.id not in kept]
+    try:
+        kept |= zip((record.id for record in bare), regenerated_texts(model, bare), strict=True)
+    except CorruptRecordError as error:
+        if len(records) > 1:
+            return [exact_texts(model, [record])[0] for record in records]
+        return [error]
+    return [
+        kept[record.id]
+        if text_hash(kept[record.id]) == record.text_hash
+        else _damaged(
+            record.id, "its text does not match the hash that was taken when it was added"
+        )
+        for record in records
+    ]
 
 
 class TextLoader:
@@ -62,8 +64,8 @@ class TextLoader:
 
     def __init__(self, model: MemoryModel, records: Iterable[ChunkRecord]) -> None:
         self._model = model
-        self._records = {record.id: record for record in records}
-        self._texts: dict[int, str] = {}
+        self._records = list(records)
+        self._texts: dict[int, str | CorruptRecordError] = {}
 
     def text(self, id: int) -> str:
         """The exact text of a chunk.
@@ -71,13 +73,16 @@ class TextLoader:
         Raises:
             CorruptRecordError: its row is damaged.
         """
-        if id not in self._texts:
-            missing = [r for r in self._records.values() if r.id not in self._texts]
-            try:
-                texts = exact_texts(self._model, missing)
-            except CorruptRecordError:
-                # A damaged neighbour must not hide this one.
-                missing = [self._records[id]]
-                texts = exact_texts(self._model, missing)
-            self._texts.update(zip((r.id for r in missing), texts, strict=True))
-        return self._texts[id]
+        if not self._texts:
+            texts = exact_texts(self._model, self._records)
+            self._texts = {r.id: text for r, text in zip(self._records, texts, strict=True)}
+        found = self._texts[id]
+        if isinstance(found, CorruptRecordError):
+            raise CorruptRecordError(*found.args, id=id) from found
+        return found
+
+
+def _damaged(id: int, what: str) -> CorruptRecordError:
+    return CorruptRecordError(
+        f"memory {id} is damaged: {what}; `agentmem verify` lists all damage", id=id
+    )

@@ -1,6 +1,6 @@
 """One score from three signs: words, meaning, and the neighbours of a turn.
 
-``score = (lexical_weight * lexical + key_weight * key + neighbour_weight * (before + after)) / top``
+``score = (w_lexical * lexical + w_key * key + w_neighbour * (before + after)) / top``
 
 - lexical: BM25 of the chunk, divided by the best BM25 of the query: 0 to 1.
 - key: cosine of the chunk's key and the query's, stretched so that the candidates span 0 to 1.

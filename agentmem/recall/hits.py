@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.errors import CorruptRecordError
 from agentmem.recall.exact import TextLoader
 from agentmem_storage.records import ChunkRecord, Scope, SourceRecord
 
@@ -43,7 +44,13 @@ class Chunk:
 
     @property
     def latents(self) -> NDArray[np.int8]:
-        """The memory vectors, int8 (M, D)."""
+        """The memory vectors, int8 (M, D).
+
+        Raises:
+            CorruptRecordError: the row is damaged.
+        """
+        if self.record.damage is not None:
+            raise CorruptRecordError(self.record.damage, id=self.id)
         return self.record.latents
 
     @property
@@ -54,7 +61,7 @@ class Chunk:
     @property
     def positions(self) -> int:
         """Decoder positions that the latents take in place of their tokens: M."""
-        return len(self.record.latents)
+        return len(self.latents)
 
     @property
     def fidelity(self) -> float:
@@ -88,7 +95,13 @@ class Chunk:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the caller attached."""
+        """What the caller attached.
+
+        Raises:
+            CorruptRecordError: the row is damaged.
+        """
+        if self.source.damage is not None:
+            raise CorruptRecordError(self.source.damage, id=self.id)
         return self.source.metadata
 
     @property

@@ -37,7 +37,9 @@ class Context:
         """The exact texts, one block, each with its date and speaker; "" if there are none."""
         return _block([_line(hit) for hit in self.hits])
 
-    def to_messages(self, format: Literal["openai", "anthropic"] = "openai") -> list[dict[str, Any]]:
+    def to_messages(
+        self, format: Literal["openai", "anthropic"] = "openai"
+    ) -> list[dict[str, Any]]:
         """The block as messages to put before a chat; none if there are no hits.
 
         OpenAI-style chats get a system message. Anthropic's have no such role among the messages:

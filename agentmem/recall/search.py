@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
-from agentmem.errors import InputError
+from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.base import MemoryModel
 from agentmem.recall.exact import TextLoader
 from agentmem.recall.fusion import Scored, Weights, fuse, normalise_keys, normalise_lexical
-from agentmem.recall.hits import Chunk, Hit, Mode, Recall
-from agentmem_storage.records import ChunkRecord, Ranked, Selection
+from agentmem.recall.hits import Hit, Mode, Recall
+from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
 
 _WEIGHTS = {
@@ -17,6 +18,8 @@ _WEIGHTS = {
     "keys": Weights(lexical=0.0, key=1.0, neighbour=0.0),
     "lexical": Weights(lexical=1.0, key=0.0, neighbour=0.0),
 }
+# How often to begin anew when somebody has just forgotten what this search had found.
+_TRIES = 5
 # Candidates of each search: enough that the neighbours of a good hit are known too.
 _LEAST_CANDIDATES = 100
 
@@ -31,7 +34,17 @@ def search(
         FilterError: the selection's filter has a wrong shape.
     """
     _check(query, k, mode)
-    weights, wide = _WEIGHTS[mode], max(_LEAST_CANDIDATES, 4 * k)
+    for _ in range(_TRIES):
+        with suppress(UnknownIdError):
+            return _search(store, model, query, k=k, selection=selection, mode=mode)
+    return _search(store, model, query, k=k, selection=selection, mode=mode)
+
+
+def _search(
+    store: Store, model: MemoryModel, query: str, *, k: int, selection: Selection, mode: Mode
+) -> Recall:
+    weights, allowed = _WEIGHTS[mode], len(store.ids(selection))
+    wide = max(_LEAST_CANDIDATES, 4 * min(k, allowed))
     lexical: dict[int, float] = {}
     keys: dict[int, float] = {}
     if weights.lexical:
@@ -49,23 +62,18 @@ def search(
     return Recall(
         query=query,
         hits=_read(store, model, best),
-        candidates=len(store.ids(selection)),
+        candidates=allowed,
         count_tokens=lambda text: len(model.tokenizer.encode(text)),
     )
 
 
-def read_chunks(store: Store, model: MemoryModel, records: list[ChunkRecord]) -> list[Chunk]:
-    """Rows as public chunks; their texts are decoded together when one is asked for."""
-    sources = {s.id: s for s in store.sources(sorted({r.source_id for r in records}))}
-    loader = TextLoader(model, records)
-    return [Chunk(record, sources[record.source_id], loader) for record in records]
-
-
 def _read(store: Store, model: MemoryModel, best: list[Scored]) -> tuple[Hit, ...]:
-    chunks = read_chunks(store, model, store.chunks([item.id for item in best]))
+    records = store.chunks([item.id for item in best], keep_damaged=True)
+    sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
+    loader = TextLoader(model, records)
     return tuple(
-        Hit(chunk.record, chunk.source, chunk.loader, item.score, item.explain)
-        for chunk, item in zip(chunks, best, strict=True)
+        Hit(record, sources[record.source_id], loader, item.score, item.explain)
+        for record, item in zip(records, best, strict=True)
     )
 
 

@@ -13,14 +13,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.autoencoder.lattice import start_on_lattice
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
 from agentmem.training.config import RunConfig
 from agentmem.training.curves import plot_curves
 from agentmem.training.data import Windows, pack
-from agentmem.training.runs import claim_run, schedule
+from agentmem.training.runs import claim_run, local_model, rewind, schedule
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -54,8 +56,10 @@ def train_autoencoder(
         ``run.json`` and ``checkpoint/``.
     """
     torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=not torch.cuda.is_available())
+    # Its own mixed precision would wrap the model for good, the evaluation included.
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
     folder = Path(out) / config.name
+    _check(config, accelerator.num_processes)
     if accelerator.is_main_process:
         claim_run(folder, config)
     accelerator.wait_for_everyone()
@@ -71,33 +75,40 @@ def train_autoencoder(
         eps=config.optimiser.eps,
     )
     model, optimiser = accelerator.prepare(bare, optimiser)
-    state = load_checkpoint(folder / "checkpoint", bare, optimiser) or {"step": 0}
+    with accelerator.main_process_first():
+        state = load_checkpoint(folder / "checkpoint", bare, optimiser) or {"step": 0}
+    if accelerator.is_main_process:
+        rewind(folder / "metrics.jsonl", state["step"])
 
     last = config.optimiser.steps
     for step in range(state["step"], last):
         began = time.perf_counter()
         ids, mask = train.batch(step)
+        width, noise = _quantiser(bare, ids.shape, config, step)
         rows = slice(accelerator.process_index, None, accelerator.num_processes)
         batch = _to_device(ids[rows], mask[rows], accelerator.device)
-        width, noise = _quantiser(bare, batch[0], config, step)
         for group in optimiser.param_groups:
             group["lr"] = config.optimiser.lr * schedule(step / last, config.optimiser)
 
-        with accelerator.autocast():
-            output = model(*batch, width=width, noise=noise)
-        accelerator.backward(output.loss)
+        with torch.autocast(bare.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            output = model(*batch, width=width, noise=None if noise is None else noise[rows])
+        # Rows are of unequal length: weighted by tokens, the processes' mean is the batch's.
+        share = output.count * accelerator.num_processes / int(mask.sum())
+        accelerator.backward(output.loss * share)
         accelerator.clip_grad_norm_(model.parameters(), config.optimiser.clip)
         optimiser.step()
         optimiser.zero_grad()
 
         done = step + 1
+        sums = torch.stack([output.loss.detach() * output.count, output.correct, output.count])
+        loss, correct, count = accelerator.reduce(sums).tolist()
         figures: dict[str, Any] = {
             "step": done,
-            "loss": output.loss.item(),
-            "accuracy": (output.correct / output.count).item(),
+            "loss": loss / count,
+            "accuracy": correct / count,
             "lr": optimiser.param_groups[0]["lr"],
             "width": width,
-            "tokens_per_s": int(mask.sum()) / (time.perf_counter() - began),
+            "tokens_per_s": count / (time.perf_counter() - began),
         }
         stopping = stop_after is not None and done >= stop_after
         if accelerator.is_main_process:
@@ -120,6 +131,22 @@ def train_autoencoder(
         bare.bfloat16().save_pretrained(folder / "model")
     accelerator.wait_for_everyone()
     return folder
+
+
+def _check(config: RunConfig, processes: int) -> None:
+    """What the configuration alone cannot know to be wrong."""
+    tokens, longest = config.data.tokens_per_step, max(config.data.lengths)
+    if max(1, tokens // longest) < processes:
+        raise ConfigError(
+            f"data.tokens_per_step = {tokens!r} makes less than one row of {longest} tokens for "
+            f"each of {processes} processes"
+        )
+    own = AutoencoderConfig(**config.model).vocab_size
+    given = ByteTokenizer.from_folder(config.data.tokenizer).vocab_size
+    if own != given:
+        raise ConfigError(
+            f"model.vocab_size = {own!r}, but the tokenizer {config.data.tokenizer!r} has {given}"
+        )
 
 
 def _windows(
@@ -156,9 +183,12 @@ def _fresh_model(config: RunConfig) -> MemoryAutoencoder:
     start_on_lattice(model, config.seed)
     if config.start is not None:
         # Whatever has another shape there (the slot maps, when slot_dims changes) starts afresh.
-        old = MemoryAutoencoder.from_pretrained(config.start, dtype=torch.float32).state_dict()
+        old = MemoryAutoencoder.from_pretrained(
+            local_model(config.start), dtype=torch.float32
+        ).state_dict()
         own = model.state_dict()
-        model.load_state_dict({**own, **{k: v for k, v in old.items() if v.shape == own[k].shape}})
+        fits = {k: v for k, v in old.items() if k in own and v.shape == own[k].shape}
+        model.load_state_dict({**own, **fits})
     return model
 
 
@@ -173,15 +203,15 @@ def _groups(model: MemoryAutoencoder, weight_decay: float) -> list[dict[str, Any
 
 
 def _quantiser(
-    model: MemoryAutoencoder, ids: Tensor, config: RunConfig, step: int
+    model: MemoryAutoencoder, shape: tuple[int, ...], config: RunConfig, step: int
 ) -> tuple[float, Tensor | None]:
     """The quantisation step of a training step, and the noise that stands for the rounding."""
-    generator = torch.Generator(ids.device).manual_seed(config.seed * 1_000_003 + step)
+    generator = torch.Generator(model.device).manual_seed(config.seed * 1_000_003 + step)
     width = config.widths[step % len(config.widths)]
     if step >= config.round_from * config.optimiser.steps:
         return width, None
-    shape = (*ids.shape, model.config.slot_dims)
-    return width, torch.rand(shape, generator=generator, device=ids.device) - 0.5
+    size = (*shape, model.config.slot_dims)
+    return width, torch.rand(size, generator=generator, device=model.device) - 0.5
 
 
 def _to_device(

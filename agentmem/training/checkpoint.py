@@ -21,8 +21,9 @@ def save_checkpoint(
     state: dict[str, Any],
 ) -> None:
     """Write a checkpoint beside the old one and put it in its place by renaming."""
-    fresh = folder.with_name(folder.name + ".tmp")
+    fresh, old = _beside(folder)
     shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
     fresh.mkdir(parents=True)
     # Parameters alone: tied weights stand once.
     save_file({name: p.detach() for name, p in model.named_parameters()}, fresh / _MODEL)
@@ -31,8 +32,10 @@ def save_checkpoint(
     for file in fresh.iterdir():
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
     fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_checkpoint(
@@ -40,11 +43,11 @@ def load_checkpoint(
 ) -> dict[str, Any] | None:
     """Load a checkpoint into model and optimiser; None if there is none.
 
-    A crash between removing the old and renaming the new leaves the new one under its temporary
-    name, complete: it is taken then.
+    A crash between the two renamings leaves the old one and the new one, complete, beside their
+    place: the new one is taken then.
     """
-    fresh = folder.with_name(folder.name + ".tmp")
-    if not folder.exists() and (fresh / _STATE).exists():
+    fresh, old = _beside(folder)
+    if not folder.exists() and old.exists():
         fresh.rename(folder)
     if not folder.exists():
         return None
@@ -55,3 +58,7 @@ def load_checkpoint(
     optimiser.load_state_dict(torch.load(folder / _OPTIMISER, weights_only=True))
     state: dict[str, Any] = json.loads((folder / _STATE).read_text())
     return state
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(folder.name + ".tmp"), folder.with_name(folder.name + ".old")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from transformers import PretrainedConfig
 
 from agentmem.errors import ConfigError
+from agentmem.models.autoencoder.configuration import AutoencoderConfig
+from agentmem.models.keys.configuration import KeyEncoderConfig
+
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -20,10 +27,14 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which files are read and how windows are cut from them."""
 
-    train: dict[str, float] = Field(description="file of the corpus folder -> share of the rows")
+    train: dict[str, Positive] = Field(
+        min_length=1, description="file of the corpus folder -> share of the rows"
+    )
     dev: list[str] = Field(description="files for the evaluation during training")
     tokenizer: str = Field(description="tokenizer folder")
-    lengths: list[int] = Field(default=[32, 64, 128, 256], description="window lengths, tokens")
+    lengths: list[Count] = Field(
+        default=[32, 64, 128, 256], min_length=1, description="window lengths, tokens"
+    )
     tokens_per_step: int = Field(default=4096, gt=0)
     random_share: float = Field(default=0.08, ge=0, le=1, description="rows of random ids")
 
@@ -48,14 +59,36 @@ class RunConfig(Section):
     seed: int = 0
     precision: Literal["no", "bf16"] = "bf16"
     threads: int = Field(default=2, gt=0, description="torch threads on a CPU")
-    widths: list[float] = Field(default=[1.0], description="quantisation steps, one drawn a step")
-    round_from: float = Field(default=0.9, description="share of steps with noise, not rounding")
+    widths: list[Positive] = Field(
+        default=[1.0], min_length=1, description="quantisation steps, taken in turn"
+    )
+    round_from: float = Field(
+        default=0.9, ge=0, le=1, description="share of steps with noise, not rounding"
+    )
     eval_every: int = Field(default=250, gt=0)
     save_every: int = Field(default=250, gt=0)
     start: str | None = Field(default=None, description="model folder to start from")
     model: dict[str, Any] = Field(default_factory=dict, description="AutoencoderConfig arguments")
     data: DataConfig
     optimiser: OptimiserConfig
+
+    @field_validator("model")
+    @classmethod
+    def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return _arguments(AutoencoderConfig, given)
+
+
+def _arguments(kind: type[PretrainedConfig], given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a model's configuration, checked: the class itself takes any name at all."""
+    known = [name for name in inspect.signature(kind).parameters if name != "kwargs"]
+    for name in given:
+        if name not in known:
+            raise ValueError(f"unknown key {name!r}: known are {', '.join(known)}")
+    try:
+        kind(**given)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return given
 
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -65,15 +98,22 @@ def load_config(path: str | Path, kind: type[SectionT]) -> SectionT:
     """Read and check a TOML file.
 
     Raises:
-        ConfigError: the file is missing, is not TOML, or a key is unknown or out of range.
+        ConfigError: the file cannot be read, is not TOML, or a key is missing, unknown or out of
+            range.
     """
     path = Path(path)
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(f"no configuration file {path.name!r}") from error
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise ConfigError(f"{path.name!r}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"configuration file {path.name!r}: {error.strerror}") from error
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ConfigError(f"{path.name!r}: {wrong}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path.name!r} is not TOML in UTF-8: {error}") from error
 
 
 class KeysConfig(Section):
@@ -95,3 +135,8 @@ class KeysConfig(Section):
     save_every: int = Field(default=250, gt=0)
     model: dict[str, Any] = Field(default_factory=dict, description="KeyEncoderConfig arguments")
     optimiser: OptimiserConfig
+
+    @field_validator("model")
+    @classmethod
+    def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return _arguments(KeyEncoderConfig, given)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.corpus import read_records, record_texts
+from agentmem.errors import InputError
 from agentmem.models.tokenizer import PAD, SPECIAL_TOKENS, ByteTokenizer
 
 _BATCH = 2048
@@ -47,6 +48,9 @@ def pack(
 
     The cache entry is named by the file's name, size and tokenizer, so a changed input is a new
     entry.
+
+    Raises:
+        InputError: the file is damaged or has no text.
     """
     file, cache = Path(file), Path(cache)
     tokenizer_json = Path(tokenizer_folder) / "tokenizer.json"
@@ -69,6 +73,8 @@ def pack(
             if len(texts) >= _BATCH:
                 flush()
         flush()
+        if not ids:
+            raise InputError(f"corpus file {file.name!r} has no text")
         starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
         np.save(folder / "ids.npy", np.concatenate(ids))
         np.save(folder / "starts.npy", starts)

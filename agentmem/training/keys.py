@@ -21,7 +21,7 @@ from agentmem.models.tokenizer import PAD, ByteTokenizer
 from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
 from agentmem.training.config import KeysConfig
 from agentmem.training.pairs import Ids, Pair, question_pairs, turn_pairs
-from agentmem.training.runs import claim_run, schedule
+from agentmem.training.runs import claim_run, local_model, rewind, schedule
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -35,14 +35,16 @@ def train_keys(
     corpus: str | Path,
     out: str | Path = "runs",
     report: Report = lambda step, figures: None,
+    stop_after: int | None = None,
 ) -> Path:
     """Train as the configuration says and leave the key encoder in the run's ``model/`` folder.
 
     The loss is symmetric cross-entropy over in-batch negatives (InfoNCE, van den Oord et al.,
-    arXiv 1807.03748). The autoencoder gets no gradient.
+    arXiv 1807.03748). The autoencoder gets no gradient. Arguments, and how an interrupted run
+    goes on, are those of `train_autoencoder`; there is no picture.
     """
     torch.set_num_threads(config.threads)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
     folder, corpus = Path(out) / config.name, Path(corpus)
     if accelerator.is_main_process:
         claim_run(folder, config)
@@ -56,7 +58,7 @@ def train_keys(
     chosen = np.random.default_rng(config.seed).permutation(len(dev))[:_DEV_PAIRS]
     dev = [dev[index] for index in chosen]
 
-    frozen = MemoryAutoencoder.from_pretrained(config.autoencoder, dtype=torch.float32)
+    frozen = MemoryAutoencoder.from_pretrained(local_model(config.autoencoder), dtype=torch.float32)
     frozen.requires_grad_(False).to(accelerator.device)
     torch.manual_seed(config.seed)
     shape = {"vocab_size": tokenizer.vocab_size, "state_size": frozen.config.hidden_size}
@@ -68,13 +70,17 @@ def train_keys(
         weight_decay=config.optimiser.weight_decay,
     )
     model, optimiser = accelerator.prepare(bare, optimiser)
-    state = load_checkpoint(folder / "checkpoint", bare, optimiser) or {"step": 0}
+    with accelerator.main_process_first():
+        state = load_checkpoint(folder / "checkpoint", bare, optimiser) or {"step": 0}
+    if accelerator.is_main_process:
+        rewind(folder / "metrics.jsonl", state["step"])
 
     def keys(network: torch.nn.Module, rows: Sequence[Ids]) -> Tensor:
         ids, mask = _pad(rows, accelerator.device)
-        with torch.no_grad():
+        # The frozen part needs no gradient and little precision.
+        with torch.no_grad(), torch.autocast(ids.device.type, torch.bfloat16):
             states = frozen.encode_states(ids, mask)
-        key: Tensor = network(ids, states, mask)
+        key: Tensor = network(ids, states.float(), mask)
         return key
 
     last = config.optimiser.steps
@@ -101,14 +107,17 @@ def train_keys(
             "loss": loss.item(),
             "pairs_per_s": len(batch) / (time.perf_counter() - began),
         }
+        stopping = stop_after is not None and done >= stop_after
         if accelerator.is_main_process:
             if done % config.eval_every == 0 or done == last:
                 figures["dev"] = _evaluate(lambda rows: keys(bare, rows), dev)
                 with (folder / "metrics.jsonl").open("a") as log:
                     log.write(json.dumps(figures) + "\n")
-            if done % config.save_every == 0 or done == last:
+            if done % config.save_every == 0 or done == last or stopping:
                 save_checkpoint(folder / "checkpoint", bare, optimiser, {"step": done})
             report(done, figures)
+        if stopping:
+            return folder
 
     if accelerator.is_main_process:
         bare.bfloat16().save_pretrained(folder / "model")

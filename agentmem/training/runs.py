@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from agentmem.errors import ConfigError
@@ -22,6 +23,25 @@ def claim_run(folder: Path, config: Section) -> None:
             f"remove its folder {str(folder)!r}"
         )
     record.write_text(text, encoding="utf-8")
+
+
+def rewind(log: Path, step: int) -> None:
+    """Drop what a run logged after the checkpoint it goes on from: it will log that again."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        log.write_text("".join(kept), encoding="utf-8")
+
+
+def local_model(folder: str) -> str:
+    """A model's folder, seen to be one: transformers would look elsewhere for one that is missing.
+
+    Raises:
+        ConfigError: there is no model in it.
+    """
+    if not (Path(folder) / "config.json").is_file():
+        raise ConfigError(f"no model in {folder!r}: it has no config.json")
+    return folder
 
 
 def schedule(done: float, config: OptimiserConfig) -> float:

@@ -70,5 +70,5 @@ def exit_code(error: Exception) -> ExitCode:
 
 
 def epilog() -> str:
-    """The table for --help; Typer wants an empty line where a line is to end."""
-    return "\n\n".join(["Exit codes:", *(f"{code:>4} {MEANINGS[code]}" for code in ExitCode)])
+    """The table for --help."""
+    return "\n".join(["Exit codes:", *(f"{code:>4} {MEANINGS[code]}" for code in ExitCode)])

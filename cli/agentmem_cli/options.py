@@ -44,7 +44,7 @@ def _filter(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is not JSON: {error}") from None
     if not isinstance(where, dict):
-        raise typer.BadParameter(f"{text!r} is no JSON object such as '{{\"channel\": \"web\"}}'")
+        raise typer.BadParameter(f'{text!r} is no JSON object such as \'{{"channel": "web"}}\'')
     return where
 
 
@@ -69,6 +69,7 @@ def _no_number(name: str) -> None:
     raise ValueError(name)
 
 
+IdArgument = Annotated[int, typer.Argument(metavar="ID", help="Id of the memory.")]
 StoreOption = Annotated[
     str,
     typer.Option(

@@ -99,7 +99,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """A stored source, without its chunks."""
+    """A stored source, without its chunks.
+
+    ``damage`` says what is wrong with a row whose metadata cannot be read; they are then empty.
+    """
 
     id: int
     scope: Scope
@@ -113,11 +116,15 @@ class SourceRecord:
     chars: int
     chunk_ids: tuple[int, ...]
     metadata: Mapping[str, Any]
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkRecord:
     """A stored chunk; ``latents`` as in `NewChunk`.
+
+    ``damage`` says what is wrong with a row that does not match its checksums; there are then no
+    latents, no patch and no text.
 
     ``stored_bytes`` counts latents, key and patch with their headers, and the text if it is kept;
     not the row's numbers and hash, nor what the lexical index holds.
@@ -135,6 +142,7 @@ class ChunkRecord:
     text_hash: bytes
     stored_bytes: int
     text: str | None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +233,7 @@ class StoreStats:
         sources: Number of messages and documents.
         scopes: Number of different scopes.
         tokens: Tokens that the latents stand for.
+        positions: Memory vectors: the sum of M over the chunks.
         latent_bytes: Bytes of latents, headers included.
         patch_bytes: Bytes of patches, checksums included.
         key_bytes: Bytes of keys, headers included.
@@ -237,6 +246,7 @@ class StoreStats:
     sources: int
     scopes: int
     tokens: int
+    positions: int
     latent_bytes: int
     patch_bytes: int
     key_bytes: int

@@ -148,28 +148,38 @@ class Store:
 
     def known(self, hashes: Sequence[bytes], scope: Scope) -> dict[bytes, Written]:
         """Sources that exactly this scope has already, by content hash."""
+        check_scope(scope)
         with self._database.read() as connection:
             scope_id = reading.scope_id_of(connection, scope)
             return {} if scope_id is None else reading.find_known(connection, scope_id, hashes)
 
-    def chunks(self, ids: Iterable[int]) -> list[ChunkRecord]:
+    def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
         """Chunks in the order asked for.
+
+        Args:
+            ids: Which.
+            keep_damaged: Give back damaged rows too, as `ChunkRecord.damage` says.
 
         Raises:
             UnknownIdError: No chunk has one of the ids.
             CorruptRecordError: A row is damaged; names the first.
         """
         with self._database.read() as connection:
-            return reading.read_chunks(connection, ids)
+            return reading.read_chunks(connection, ids, keep_damaged=keep_damaged)
 
-    def sources(self, ids: Iterable[int]) -> list[SourceRecord]:
+    def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
         """Sources in the order asked for.
+
+        Args:
+            ids: Which.
+            keep_damaged: Give back damaged rows too, as `SourceRecord.damage` says.
 
         Raises:
             UnknownIdError: No source has one of the ids.
+            CorruptRecordError: A row is damaged; names the first.
         """
         with self._database.read() as connection:
-            return reading.read_sources(connection, ids)
+            return reading.read_sources(connection, ids, keep_damaged=keep_damaged)
 
     def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
         """Ids of the selected chunks, ascending, int64 of shape (n,).
@@ -181,12 +191,21 @@ class Store:
             return reading.selected_ids(connection, chosen(selection))
 
     def iterate(
-        self, selection: Selection = EVERYTHING, batch_size: int = 256
+        self,
+        selection: Selection = EVERYTHING,
+        batch_size: int = 256,
+        *,
+        keep_damaged: bool = False,
     ) -> Iterator[list[ChunkRecord]]:
         """Selected chunks by ascending id, in lists of up to ``batch_size``.
 
         No transaction stays open between two lists: the caller may write meanwhile, and what is
         added behind the present place is seen.
+
+        Args:
+            selection: Which.
+            batch_size: How many in a list at most.
+            keep_damaged: As in `chunks`.
 
         Raises:
             FilterError: The selection's filter has a wrong shape.
@@ -202,7 +221,7 @@ class Store:
             if not rows:
                 return
             last = rows[-1].id
-            yield [reading.decode_chunk(row) for row in rows]
+            yield [reading.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
     def neighbours(self, ids: Iterable[int]) -> dict[int, tuple[int | None, int | None]]:
         """The chunks written just before and after each in its own scope, None at the ends.
@@ -312,21 +331,21 @@ class Store:
         self._purge()
         return written
 
-    def forget(self, ids: Iterable[int], texts: Mapping[int, str]) -> Forgotten:
+    def forget(self, ids: Iterable[int], terms: Mapping[int, str]) -> Forgotten:
         """Delete chunks so that no byte of them is left in any file of the store.
 
         Sources that have no chunk left go too, with their metadata, and so do scopes.
 
         Args:
             ids: Chunks; those that are not there are ignored.
-            texts: By id, the text that the lexical index was given for each. If one cannot be told
+            terms: By id, the text that the lexical index was given for each. If one cannot be told
                 any more, leave it out and call `rebuild_terms` soon after.
 
         Returns:
             What was taken away, and whether the terms are to be rebuilt.
         """
         with self._database.write() as connection:
-            chunks, sources, stale = writing.forget(connection, [as_id(one) for one in ids], texts)
+            chunks, sources, stale = writing.forget(connection, [as_id(one) for one in ids], terms)
             if chunks:
                 self._index.drop_files()
         purged = self._purge()

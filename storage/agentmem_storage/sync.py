@@ -61,6 +61,9 @@ class IndexSync:
         self._kind = kind
         self._lock = threading.Lock()
         self._index: KeyIndex | None = None
+        if kind != "auto":
+            # A backend that was asked for by name and lacks is told at once.
+            make_index(dims, kind)
         self._mark = Mark()
         self._unsaved = 0
         folder = database.place.cache

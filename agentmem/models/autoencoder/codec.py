@@ -6,6 +6,7 @@ Everything here runs in float32: what is stored was checked against this very de
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,13 @@ class Coded:
 OnStates = Callable[[Tensor, Tensor, Tensor, list[int]], None]
 
 
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Inference in float32, whatever mixed precision the caller's own model runs in."""
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+        yield
+
+
 class LatentCodec:
     """Encodes, quantises, decodes and compares; and decodes stored latents."""
 
@@ -43,7 +51,7 @@ class LatentCodec:
         self._model = model.train(False)
         self._bits = max(1, (model.config.vocab_size - 1).bit_length())
 
-    @torch.inference_mode()
+    @full_precision()
     def encode(
         self, chunks: Sequence[Sequence[int]], *, on_states: OnStates | None = None
     ) -> list[Coded]:
@@ -73,7 +81,7 @@ class LatentCodec:
                 )
         return [item for item in coded if item is not None]
 
-    @torch.inference_mode()
+    @full_precision()
     def decode(
         self,
         latents: Sequence[NDArray[np.int8]],
@@ -92,7 +100,7 @@ class LatentCodec:
         found: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(tapes)
         for rows in _by_length([len(tape) for tape in tapes]):
             longest = max(len(tapes[place]) for place in rows)
-            codes = torch.zeros(len(rows), longest, slots)
+            codes = torch.zeros(len(rows), longest, slots, dtype=torch.float32)
             mask = torch.zeros(len(rows), longest, dtype=torch.bool)
             for row, place in enumerate(rows):
                 codes[row, : len(tapes[place])] = torch.from_numpy(tapes[place].copy())

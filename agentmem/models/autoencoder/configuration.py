@@ -47,6 +47,18 @@ class AutoencoderConfig(PretrainedConfig):
         pad_token_id: int = 0,
         **kwargs: Any,
     ) -> None:
+        sizes = {
+            "vocab_size": vocab_size,
+            "hidden_size": hidden_size,
+            "intermediate_size": intermediate_size,
+            "num_attention_heads": num_attention_heads,
+            "slot_dims": slot_dims,
+            "tokens_per_vector": tokens_per_vector,
+            "max_tokens": max_tokens,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name}={size!r} must be positive")
         if hidden_size % num_attention_heads or (hidden_size // num_attention_heads) % 2:
             raise ValueError(
                 f"hidden_size={hidden_size!r} must split into num_attention_heads="

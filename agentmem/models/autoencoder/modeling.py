@@ -136,8 +136,9 @@ class MemoryAutoencoder(PreTrainedModel):
         return self._run(self.encoder, self.encoder_norm, x, mask)
 
     def tape(self, states: Tensor) -> Tensor:
-        """States (B, T, H) to the tape (B, T, s), float, each number in (-1, 1)."""
-        return F.hardtanh(self.to_slot(states))
+        """States (B, T, H) to the tape (B, T, s), float, each number in [-1, 1]."""
+        # bfloat16 has no room for int8 steps near 1: under autocast, back to full precision.
+        return F.hardtanh(self.to_slot(states).to(self.dtype))
 
     def decode_tape(self, tape: Tensor, mask: Tensor | None) -> Tensor:
         """The tape (B, T, s) and boolean mask (B, T) to logits (B, T, V)."""
@@ -186,6 +187,7 @@ class MemoryAutoencoder(PreTrainedModel):
     def _run(
         self, blocks: nn.ModuleList, norm: nn.Module, x: Tensor, mask: Tensor | None
     ) -> Tensor:
+        x = x.to(self.dtype)  # the residual path stays in full precision under autocast
         rope = _rope(x.shape[1], self.config, x.device, x.dtype)
         visible = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T)
         for block in blocks:

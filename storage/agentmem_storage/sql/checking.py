@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, select
 
 from agentmem_storage.errors import (
@@ -15,9 +17,10 @@ from agentmem_storage.errors import (
     StoreError,
     StoreUnwritableError,
 )
-from agentmem_storage.records import Problem, Selection
+from agentmem_storage.records import EVERYTHING, Problem
 from agentmem_storage.sql import codec, reading, terms
 from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.selecting import chosen, numbers
 from agentmem_storage.sql.tables import chunks, meta, sources
 
 _BATCH = 500
@@ -25,10 +28,14 @@ _BATCH = 500
 
 def check(database: Database) -> Iterator[Problem]:
     """Find what is wrong; see `agentmem_storage.store.Store.check`."""
-    yield from _whole_file(database)
-    yield from _chunk_rows(database)
-    yield from _source_rows(database)
-    yield from _terms(database)
+    for part in (_whole_file, _chunk_rows, _source_rows, _terms):
+        try:
+            yield from part(database)
+        except (StoreBusyError, StoreUnwritableError):
+            raise
+        except StoreError as error:
+            # A page is torn: the other parts may lie on whole ones.
+            yield Problem(None, f"database: {error}")
 
 
 def _whole_file(database: Database) -> Iterator[Problem]:
@@ -42,16 +49,32 @@ def _whole_file(database: Database) -> Iterator[Problem]:
 
 
 def _chunk_rows(database: Database) -> Iterator[Problem]:
-    last = 0
-    while True:
+    with database.read() as connection:
+        # An index tells the ids, so those of rows on a torn page are known all the same.
+        ids = reading.selected_ids(connection, chosen(EVERYTHING))
+        key_dims = connection.scalar(select(meta.c.key_dims))
+    for first in range(0, ids.size, _BATCH):
+        yield from _faults_among(database, ids[first : first + _BATCH], key_dims)
+
+
+def _faults_among(
+    database: Database, ids: NDArray[np.int64], key_dims: int | None
+) -> Iterator[Problem]:
+    try:
         with database.read() as connection:
-            rows = reading.next_chunks(connection, Selection(), last, _BATCH)
-            key_dims = connection.scalar(select(meta.c.key_dims))
-        if not rows:
+            query = select(chunks).where(chunks.c.id.in_(numbers(ids))).order_by(chunks.c.id)
+            rows = connection.execute(query).all()
+    except (StoreBusyError, StoreUnwritableError):
+        raise
+    except StoreError as error:
+        if ids.size == 1:
+            yield Problem(int(ids[0]), f"it cannot be read: {error}")
             return
-        for row in rows:
-            yield from (Problem(row.id, what) for what in _chunk_faults(row, key_dims))
-        last = rows[-1].id
+        for half in np.array_split(ids, 2):
+            yield from _faults_among(database, half, key_dims)
+        return
+    for row in rows:
+        yield from (Problem(row.id, what) for what in _chunk_faults(row, key_dims))
 
 
 def _chunk_faults(row: Row[Any], key_dims: int | None) -> Iterator[str]:

@@ -26,6 +26,7 @@ _MARK = 0xA1
 _INT8 = 0x10
 _SHAPED = struct.Struct("<BBHH")
 _SUM = struct.Struct("<I")
+SHAPE_BYTES = _SHAPED.size
 HEADER_BYTES = _SHAPED.size + _SUM.size
 _MAX_AXIS = 0xFFFF
 # Wide enough for keys that were computed in half precision.
@@ -62,6 +63,11 @@ def decode_latents(blob: bytes, chunk_id: int) -> NDArray[np.int8]:
     tape = np.zeros(shape[0] * shape[1], dtype=np.int8)
     tape[: len(payload)] = np.frombuffer(payload, dtype=np.int8)
     return tape.reshape(shape)
+
+
+def latents_vectors(head: bytes) -> int:
+    """M, from the first `SHAPE_BYTES` of a blob of latents; 0 if it is not so long."""
+    return int(_SHAPED.unpack(head)[2]) if len(head) == SHAPE_BYTES else 0
 
 
 def latents_used(blob: bytes) -> int:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from sqlalchemy import Connection, and_, func, select
 
 from agentmem_storage.records import FIDELITY_EDGES, Scope, ScopeStats, StoreStats
+from agentmem_storage.sql import codec
 from agentmem_storage.sql.tables import chunks, scopes, sources
 
 
@@ -36,6 +37,7 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
         sources=connection.scalar(select(func.count()).select_from(sources)) or 0,
         scopes=connection.scalar(select(func.count()).select_from(scopes)) or 0,
         tokens=row[1],
+        positions=_positions(connection),
         latent_bytes=row[2],
         patch_bytes=row[3],
         key_bytes=row[4],
@@ -43,6 +45,13 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
         file_bytes=file_bytes,
         fidelity=tuple(row[1 + len(sums) :]),
     )
+
+
+def _positions(connection: Connection) -> int:
+    """The sum of M over all chunks, from the few different heads that their latents have."""
+    head = func.substr(chunks.c.latents, 1, codec.SHAPE_BYTES).label("head")
+    rows = connection.execute(select(head, func.count()).group_by(head)).all()
+    return sum(codec.latents_vectors(shape) * count for shape, count in rows)
 
 
 def scope_list(connection: Connection) -> list[ScopeStats]:

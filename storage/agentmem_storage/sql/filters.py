@@ -25,6 +25,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+import reprlib
 import sqlite3
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -142,19 +143,21 @@ class _Compiler:
 
     def filter(self, where: object, depth: int) -> ColumnElement[bool]:
         if not isinstance(where, Mapping):
-            raise FilterError(f"a filter is a mapping such as {{'channel': 'web'}}, got {where!r}")
+            raise FilterError(
+                f"a filter is a mapping such as {{'channel': 'web'}}, got {_shown(where)}"
+            )
         if depth > _MAX_DEPTH:
             raise FilterError(f"a filter may be nested {_MAX_DEPTH} deep at most")
         return and_(true(), *(self._entry(name, value, depth) for name, value in where.items()))
 
     def _entry(self, name: object, value: object, depth: int) -> ColumnElement[bool]:
         if not isinstance(name, str) or not _encodable(name):
-            raise FilterError(f"a filter's names are strings, got {name!r}")
+            raise FilterError(f"a filter's names are strings, got {_shown(name)}")
         if name == "not":
             return not_(self.filter(value, depth + 1))
         if name in _JOINERS:
             if not isinstance(value, list | tuple):
-                raise FilterError(f"{name!r} takes a list of filters, got {value!r}")
+                raise FilterError(f"{name!r} takes a list of filters, got {_shown(value)}")
             parts = [self.filter(part, depth + 1) for part in value]
             return and_(true(), *parts) if name == "and" else or_(false(), *parts)
         tests = value if isinstance(value, Mapping) else {"eq": value}
@@ -181,17 +184,21 @@ class _Compiler:
     def _operand(self, name: str, op: str, wanted: object) -> Any:
         if op == "exists":
             if not isinstance(wanted, bool):
-                raise FilterError(f"'exists' of {name!r} takes True or False, got {wanted!r}")
+                raise FilterError(f"'exists' of {name!r} takes True or False, got {_shown(wanted)}")
             return wanted
         if op in ("in", "not_in"):
             if not isinstance(wanted, list | tuple | set | frozenset):
-                raise FilterError(f"{op!r} of {name!r} takes a list of values, got {wanted!r}")
+                raise FilterError(
+                    f"{op!r} of {name!r} takes a list of values, got {_shown(wanted)}"
+                )
             self._values += len(wanted)
             if self._values > _MAX_VALUES:
                 raise FilterError(f"a filter may list {_MAX_VALUES} values at most")
             return [_scalar(name, op, one) for one in wanted]
         if op in _ORDER and (isinstance(wanted, bool) or not isinstance(wanted, int | float | str)):
-            raise FilterError(f"{op!r} of {name!r} takes a number or a string, got {wanted!r}")
+            raise FilterError(
+                f"{op!r} of {name!r} takes a number or a string, got {_shown(wanted)}"
+            )
         return _scalar(name, op, wanted)
 
 
@@ -203,8 +210,17 @@ def _scalar(name: str, op: str, value: object) -> Any:
     if isinstance(value, str) and _encodable(value):
         return value
     raise FilterError(
-        f"{op!r} of {name!r} takes a string, a finite number, True, False or None, got {value!r}"
+        f"{op!r} of {name!r} takes a string, a finite number, True, False or None, "
+        f"got {_shown(value)}"
     )
+
+
+def _shown(value: object) -> str:
+    """What an error message shows of a value that may be anything, however large."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _encodable(value: str) -> bool:
@@ -224,8 +240,8 @@ def _field_condition(name: str, op: str, wanted: Any) -> ColumnElement[bool]:
     for value in wanted if isinstance(wanted, list) else [wanted]:
         if not isinstance(value, str):
             raise FilterError(
-                f"{name!r} is a string: compare it with one, not with {value!r} (a missing one is "
-                f"{{{name!r}: {{'exists': False}}}}, a metadata key {_PREFIX + name!r})"
+                f"{name!r} is a string: compare it with one, not with {_shown(value)} (a missing "
+                f"one is {{{name!r}: {{'exists': False}}}}, a metadata key {_PREFIX + name!r})"
             )
     conditions: dict[str, Callable[[], ColumnElement[bool]]] = {
         "eq": lambda: column == wanted,

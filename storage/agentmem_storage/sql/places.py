@@ -105,19 +105,19 @@ def _url(label: str, *, create: bool) -> Place:
     try:
         url = make_url(label)
     except ArgumentError as error:
-        raise StoreError(f"{label!r} cannot be read as a SQLAlchemy URL") from error
-    # A URL may carry a password.
-    label = url.render_as_string(hide_password=True)
+        raise StoreError("the location looks like a URL, but SQLAlchemy cannot read it") from error
+    if url.password is not None:
+        label = url.render_as_string(hide_password=True)
     if url.drivername not in _DRIVERS:
         raise StoreError(
             f"stores live in SQLite; {label!r} is a URL of {url.drivername!r}: use a folder, "
             f"':memory:' or 'sqlite:///path/to/file.db'"
         )
-    if url.database in (None, "", MEMORY):
+    database, options = _arguments(url, label)
+    if database == MEMORY:
         return _in_memory(label, create=create)
-    database, options = _arguments(url)
     if options.get("uri"):
-        if "memory" in database:
+        if MEMORY in database or "mode=memory" in database:
             raise StoreError(f"{label!r} may name a new store at each look: use ':memory:'")
         return Place(label, database, options, None, None)
     path = Path(database)
@@ -133,7 +133,10 @@ def _url(label: str, *, create: bool) -> Place:
     return Place(label, str(path), options, path, path.with_name(f"{path.name}-index"))
 
 
-def _arguments(url: URL) -> tuple[str, dict[str, Any]]:
+def _arguments(url: URL, label: str) -> tuple[str, dict[str, Any]]:
     """The arguments of `sqlite3.connect` that SQLAlchemy reads from a URL."""
-    positional, options = SQLiteDialect_pysqlite().create_connect_args(url)
+    try:
+        positional, options = SQLiteDialect_pysqlite().create_connect_args(url)
+    except ArgumentError as error:
+        raise StoreError(f"{label!r} names a host, which SQLite has none of") from error
     return str(positional[0]), dict(options)

@@ -23,8 +23,10 @@ from agentmem_storage.sql.tables import chunks, scopes, sources
 _HASHES_AT_ONCE = 500
 
 
-def read_chunks(connection: Connection, ids: Iterable[int]) -> list[ChunkRecord]:
-    """Chunks in the order asked for.
+def read_chunks(
+    connection: Connection, ids: Iterable[int], *, keep_damaged: bool = False
+) -> list[ChunkRecord]:
+    """Chunks in the order asked for; of damaged rows see `decode_chunk`.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
@@ -34,7 +36,7 @@ def read_chunks(connection: Connection, ids: Iterable[int]) -> list[ChunkRecord]
     query = select(chunks).where(chunks.c.id.in_(numbers(wanted)))
     found = {row.id: row for row in connection.execute(query)}
     _require(wanted, found, "memory")
-    return [decode_chunk(found[one]) for one in wanted]
+    return [decode_chunk(found[one], keep_damaged=keep_damaged) for one in wanted]
 
 
 def next_chunks(
@@ -50,17 +52,25 @@ def next_chunks(
     return connection.execute(query).all()
 
 
-def decode_chunk(row: Row[Any]) -> ChunkRecord:
+def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
     """Turn a row of ``chunks`` into a record.
+
+    Args:
+        row: The row.
+        keep_damaged: Return a row that does not match its checksums too, with ``damage`` set.
 
     Raises:
         CorruptRecordError: The row does not match its checksums.
     """
-    if row.text is not None and hashlib.sha256(row.text).digest() != row.text_hash:
-        raise CorruptRecordError(
-            f"the kept text of memory {row.id} does not match its hash: the row is damaged",
-            id=row.id,
-        )
+    latents, patch, text, damage = np.zeros((0, 0), dtype=np.int8), b"", None, None
+    try:
+        text = _kept_text(row)
+        patch = codec.decode_patch(row.patch, row.id)
+        latents = codec.decode_latents(row.latents, row.id)
+    except CorruptRecordError as error:
+        if not keep_damaged:
+            raise
+        damage, patch, text = str(error), b"", None
     blobs = (row.latents, row.key, row.patch, row.text)
     return ChunkRecord(
         id=row.id,
@@ -69,20 +79,35 @@ def decode_chunk(row: Row[Any]) -> ChunkRecord:
         start=row.start,
         end=row.end,
         tokens=row.tokens,
-        latents=codec.decode_latents(row.latents, row.id),
-        patch=codec.decode_patch(row.patch, row.id),
+        latents=latents,
+        patch=patch,
         fidelity=row.fidelity,
         text_hash=row.text_hash,
         stored_bytes=sum(len(blob) for blob in blobs if blob),
-        text=None if row.text is None else row.text.decode(),
+        text=text,
+        damage=damage,
     )
 
 
-def read_sources(connection: Connection, ids: Iterable[int]) -> list[SourceRecord]:
-    """Sources in the order asked for.
+def _kept_text(row: Row[Any]) -> str | None:
+    if row.text is None:
+        return None
+    if hashlib.sha256(row.text).digest() != row.text_hash:
+        raise CorruptRecordError(
+            f"the kept text of memory {row.id} does not match its hash: the row is damaged",
+            id=row.id,
+        )
+    return str(row.text, "utf-8")
+
+
+def read_sources(
+    connection: Connection, ids: Iterable[int], *, keep_damaged: bool = False
+) -> list[SourceRecord]:
+    """Sources in the order asked for; damaged ones too if told so, with ``damage`` set.
 
     Raises:
         UnknownIdError: No source has one of the ids.
+        CorruptRecordError: The metadata of one cannot be read.
     """
     wanted = [as_id(one) for one in ids]
     query = (
@@ -93,7 +118,10 @@ def read_sources(connection: Connection, ids: Iterable[int]) -> list[SourceRecor
     found = {row.id: row for row in connection.execute(query)}
     _require(wanted, found, "source")
     chunk_ids = source_chunk_ids(connection, wanted)
-    return [_source_record(found[one], chunk_ids.get(one, ())) for one in wanted]
+    return [
+        _source_record(found[one], chunk_ids.get(one, ()), keep_damaged=keep_damaged)
+        for one in wanted
+    ]
 
 
 def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[np.int64]:
@@ -179,7 +207,17 @@ def source_chunk_ids(
     return {source_id: tuple(ids) for source_id, ids in found.items()}
 
 
-def _source_record(row: Row[Any], chunk_ids: tuple[int, ...]) -> SourceRecord:
+def _source_record(
+    row: Row[Any], chunk_ids: tuple[int, ...], *, keep_damaged: bool
+) -> SourceRecord:
+    metadata: Mapping[str, Any] = {}
+    damage = None
+    try:
+        metadata = json.loads(row.metadata or b"{}")
+    except ValueError as error:
+        damage = f"the metadata of source {row.id} cannot be read: the row is damaged"
+        if not keep_damaged:
+            raise CorruptRecordError(damage) from error
     return SourceRecord(
         id=row.id,
         scope=Scope(row.user_id, row.agent_id, row.session_id),
@@ -192,18 +230,9 @@ def _source_record(row: Row[Any], chunk_ids: tuple[int, ...]) -> SourceRecord:
         added_at=from_micros(row.added_at),
         chars=row.chars,
         chunk_ids=chunk_ids,
-        metadata=_metadata(row),
+        metadata=metadata,
+        damage=damage,
     )
-
-
-def _metadata(row: Row[Any]) -> Mapping[str, Any]:
-    try:
-        metadata: Mapping[str, Any] = json.loads(row.metadata or b"{}")
-    except ValueError as error:
-        raise CorruptRecordError(
-            f"the metadata of source {row.id} cannot be read: the row is damaged"
-        ) from error
-    return metadata
 
 
 def _require(wanted: Sequence[int], found: Mapping[int, object], what: str) -> None:

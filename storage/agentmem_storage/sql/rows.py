@@ -72,7 +72,7 @@ def make_rows(new: NewSource, key_dims: int) -> SourceRows:
 
 
 def check_scope(scope: Scope) -> Scope:
-    """Return a scope whose words can be written.
+    """Return a scope whose words are words.
 
     Raises:
         InputError: A word is empty, or no text.

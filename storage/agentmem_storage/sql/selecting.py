@@ -12,6 +12,7 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.records import Scope, Selection
 from agentmem_storage.sql.filters import compile_filter
 from agentmem_storage.sql.moments import to_micros
+from agentmem_storage.sql.rows import check_scope
 from agentmem_storage.sql.tables import chunks, scopes, sources
 
 _MAX_ID = 2**63 - 1
@@ -39,7 +40,12 @@ def chosen(selection: Selection) -> Select[tuple[int]]:
 
 
 def scope_words(scope: Scope) -> list[ColumnElement[bool]]:
-    """One condition on the table of scopes for each word that is given."""
+    """One condition on the table of scopes for each word that is given.
+
+    Raises:
+        InputError: A word is empty, or no text.
+    """
+    check_scope(scope)
     given = {
         scopes.c.user_id: scope.user_id,
         scopes.c.agent_id: scope.agent_id,
@@ -74,7 +80,7 @@ def as_id(value: SupportsIndex) -> int:
 
 def _source_conditions(selection: Selection) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if selection.where:
+    if selection.where is not None:
         conditions.append(compile_filter(selection.where))
     if selection.since is not None:
         conditions.append(sources.c.created_at >= to_micros(selection.since, "since"))

@@ -8,8 +8,8 @@ chunk's id. ``changes`` tells a search index what it has not seen yet.
 from __future__ import annotations
 
 from sqlalchemy import (
+    REAL,
     Column,
-    Float,
     ForeignKey,
     Index,
     Integer,
@@ -101,7 +101,7 @@ chunks = Table(
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
     Column("tokens", Integer, nullable=False),
-    Column("fidelity", Float, nullable=False),
+    Column("fidelity", REAL, nullable=False),
     Column("text_hash", LargeBinary, nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("patch", LargeBinary),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 from sqlalchemy import Connection, Float, Integer, Select, func, literal_column, select
@@ -27,7 +28,7 @@ STOP_WORDS = frozenset(
     "them then there these they this to us was we were what when where which who why will with "
     "would you your".split()
 )
-# A query of more words is a text; its first ones say what it is about, and all would take long.
+# A query of more words is a text: its first words say what it is about, all would take long.
 MAX_WORDS = 64
 
 _SIGN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -42,7 +43,7 @@ def match_expression(query: str) -> str | None:
     plain = unicodedata.normalize("NFC", query.encode("utf-8", "replace").decode())
     words = dict.fromkeys(run.lower() for run in _RUNS.findall(plain))
     telling = [word for word in words if word not in STOP_WORDS] or list(words)
-    return " OR ".join(_phrases(telling[:MAX_WORDS])) or None
+    return " OR ".join(islice(dict.fromkeys(_phrases(telling)), MAX_WORDS)) or None
 
 
 def search(connection: Connection, query: str, k: int, among: Select[tuple[int]] | None) -> Ranked:

@@ -325,7 +325,7 @@ class StoreConformance:
             ids = [one.chunk_ids[0] for one in store.add(new, Scope("a"))]
             stats = store.stats()
             assert (stats.chunks, stats.sources, stats.scopes, stats.tokens) == (2, 2, 1, 6)
-            assert stats.text_bytes == 16
+            assert (stats.positions, stats.text_bytes) == (2, 16)
             assert stats.fidelity == (0, 1, 0, 0, 0, 0, 1)
             assert stats.file_bytes >= stats.latent_bytes + stats.key_bytes
             total = stats.latent_bytes + stats.key_bytes + stats.patch_bytes + stats.text_bytes
@@ -348,8 +348,13 @@ class StoreConformance:
             for source in bad:
                 with _refused(InputError):
                     store.add([good, source], Scope())
-            with _refused(InputError):
-                store.add([good], Scope(user_id=""))
+            for word in ("", "\ud800"):
+                with _refused(InputError):
+                    store.add([good], Scope(user_id=word))
+                with _refused(InputError):
+                    store.known([good.content_hash], Scope(agent_id=word))
+                with _refused(InputError):
+                    store.ids(Selection(scope=Scope(session_id=word)))
             for k in (0, -1):
                 with _refused(InputError):
                     store.search_keys(make_key("x"), k)

@@ -1,0 +1,8 @@
+"""`python -m agentmem`: the command line."""
+
+from __future__ import annotations
+
+from agentmem_cli.app import main
+
+if __name__ == "__main__":
+    main()

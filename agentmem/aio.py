@@ -1,0 +1,151 @@
+"""The same memory for asyncio: the verbs of `Memory`, run by one worker thread.
+
+::
+
+    async with await AsyncMemory.open("notes") as mem:
+        await mem.add("Booked the 9:40 to Lyon", user_id="ana")
+        hits = await mem.recall("when is my train?", user_id="ana")
+        async for chunk in mem.list(user_id="ana"):
+            print(chunk.text)
+
+Arguments, results and errors are those of `Memory`. The event loop never waits for a model or a
+disk: texts that are given back have been decoded by the worker. Calls are done one by one, in the
+order in which they were made. One that is cancelled before its turn is not done; one that has
+begun runs to its end, so an `add` is stored whole or not at all. ``on_progress`` is called in the
+worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import wraps
+from itertools import islice
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from agentmem.errors import CorruptRecordError, StoreError
+from agentmem.memory import Memory
+from agentmem.recall.hits import Chunk, Recall
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_BATCH = 64  # chunks that `list` reads at one go
+
+
+def _opener(make: Callable[P, Memory]) -> Callable[P, Coroutine[Any, Any, AsyncMemory]]:
+    @wraps(make, assigned=(), updated=())
+    async def open(*args: P.args, **kwargs: P.kwargs) -> AsyncMemory:
+        """Open a store, or make one; see `Memory`."""
+        opening = asyncio.ensure_future(asyncio.to_thread(make, *args, **kwargs))
+        try:
+            return AsyncMemory(await asyncio.shield(opening))
+        except asyncio.CancelledError:
+            opening.add_done_callback(_abandon)
+            raise
+
+    return open
+
+
+def _abandon(opening: asyncio.Future[Memory]) -> None:
+    """Close what was opened for somebody who did not wait for it."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def _twin(
+    verb: Callable[Concatenate[Memory, P], R],
+) -> Callable[Concatenate[AsyncMemory, P], Coroutine[Any, Any, R]]:
+    @wraps(verb)
+    async def call(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self._run(lambda: _decoded(verb(self._memory, *args, **kwargs)))
+
+    return call
+
+
+def _stream(
+    verb: Callable[Concatenate[Memory, P], Iterator[Chunk]],
+) -> Callable[Concatenate[AsyncMemory, P], AsyncIterator[Chunk]]:
+    @wraps(verb)
+    async def call(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Chunk]:
+        found = verb(self._memory, *args, **kwargs)
+        while batch := await self._run(lambda: _decoded(tuple(islice(found, _BATCH)))):
+            for chunk in batch:
+                yield chunk
+
+    return call
+
+
+def _decoded(result: R) -> R:
+    """Decode texts now and not in the event loop; damage is raised where a text is used."""
+    for chunk in result if isinstance(result, Recall | tuple) else (result,):
+        if isinstance(chunk, Chunk):
+            with suppress(CorruptRecordError):
+                chunk.loader.text(chunk.id)
+    return result
+
+
+class AsyncMemory:
+    """`Memory` for asyncio; `agentmem.aio` says what little is different."""
+
+    def __init__(self, memory: Memory) -> None:
+        """Take over a memory that is open; `open` does not block the event loop to open one."""
+        self._memory = memory
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentmem")
+        self._owns_worker = True
+
+    open = staticmethod(_opener(Memory))
+    add = _twin(Memory.add)
+    recall = _twin(Memory.recall)
+    get = _twin(Memory.get)
+    list = _stream(Memory.list)
+    update = _twin(Memory.update)
+    forget = _twin(Memory.forget)
+    verify = _twin(Memory.verify)
+    stats = _twin(Memory.stats)
+    regenerated = _twin(Memory.regenerated)
+    reindex = _twin(Memory.reindex)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"Async{self._memory!r}"
+
+    def scoped(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        session_id: str | None = None,
+    ) -> AsyncMemory:
+        """See `Memory.scoped`."""
+        handle = object.__new__(AsyncMemory)
+        handle._memory = self._memory.scoped(
+            user_id=user_id, agent_id=agent_id, session_id=session_id
+        )
+        handle._worker = self._worker
+        handle._owns_worker = False
+        return handle
+
+    async def close(self) -> None:
+        """See `Memory.close`; what was called before is done first."""
+        if self._owns_worker:
+            with suppress(RuntimeError):  # closed already
+                closing = self._worker.submit(self._memory.close)
+                self._worker.shutdown(wait=False)
+                # Once asked for it is done, even if nobody waits for it any more.
+                await asyncio.shield(asyncio.wrap_future(closing))
+
+    async def _run(self, work: Callable[[], R]) -> R:
+        loop = asyncio.get_running_loop()
+        try:
+            future = loop.run_in_executor(self._worker, work)
+        except RuntimeError as error:
+            raise StoreError(f"{self!r} is closed") from error
+        return await future

@@ -1,0 +1,138 @@
+"""The root of the command line, and the one place where errors end."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from agentmem._version import __version__
+from agentmem_cli.commands import evaluate, reading, store, train, writing
+from agentmem_cli.exits import ExitCode, epilog, exit_code
+from agentmem_cli.output import safe
+from agentmem_cli.registering import register
+
+
+class Root(TyperGroup):
+    """Runs a command and turns whatever ends it into one line and an exit code."""
+
+    debug = False
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run as `TyperGroup.main` does, errors included."""
+        standalone = extra.pop("standalone_mode", True)
+        extra["standalone_mode"] = False  # errors come here instead of being printed by Typer
+        try:
+            code = super().main(*args, **extra) or ExitCode.OK
+        except typer.TyperException as error:
+            code = ExitCode.USAGE
+            # Empty if what was asked for is help, which is on the screen by now.
+            if message := error.format_message():
+                self._complain(error, message + _see(error))
+        except typer.Abort as error:
+            code = ExitCode.INTERRUPTED
+            self._complain(error, "interrupted")
+        except SystemExit:
+            # So end Typer and Rich when nobody reads the output any more, which is no failure.
+            code = ExitCode.OK
+        except Exception as error:
+            code = exit_code(error)
+            self._complain(error, _sentence(error, code))
+        if standalone:
+            sys.exit(code)
+        return code
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an interruption keeps what the command has to say about it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            self._complain(error, "interrupted")
+            raise typer.Exit(ExitCode.INTERRUPTED) from error
+
+    def _complain(self, error: BaseException, message: str) -> None:
+        if self.debug:
+            traceback.print_exception(error)
+        notes = getattr(error, "__notes__", [])
+        line = " ".join("; ".join([message, *notes]).split())
+        typer.echo(f"error: {safe(line)}", err=True)
+
+
+def _sentence(error: Exception, code: ExitCode) -> str:
+    if code is ExitCode.UNEXPECTED:
+        return (
+            f"unexpected {type(error).__name__}: {error} (perhaps a bug; `agentmem --debug ...` "
+            "shows where)"
+        )
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {str(error.filename)!r}"
+    return str(error)
+
+
+def _see(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see `{context.command_path} --help`)" if context is not None else ""
+
+
+app = typer.Typer(
+    name="agentmem",
+    cls=Root,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=epilog(),
+)
+register(
+    app,
+    {
+        "add": writing.add,
+        "recall": reading.recall,
+        "show": reading.show,
+        "list": reading.list_memories,
+        "forget": writing.forget,
+        "update": writing.update,
+        "stats": store.stats,
+        "verify": store.verify,
+        "doctor": store.doctor,
+        "reindex": store.reindex,
+    },
+)
+app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="eval")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agentmem {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Long-term memory for agents: learned vectors that turn back into the exact text.
+
+    Everything happens on this machine: no network, no API key.
+    """
+    ctx.command.debug = debug  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Run the command line; the entry point of `agentmem` and of `python -m agentmem`."""
+    # Commands draw their own progress bars; those of the libraries below would come between.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a sign shows another; JSON and exact texts go out as UTF-8 anyway.
+        sys.stdout.reconfigure(errors="replace")
+    app(prog_name="agentmem")

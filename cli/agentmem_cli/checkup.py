@@ -1,0 +1,116 @@
+"""What `doctor` looks at: each check says what it found, and none of them raises."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agentmem.errors import AgentMemError, StoreNotFoundError
+from agentmem_cli import views
+from agentmem_cli.opening import open_memory
+
+Status = Literal["ok", "warn", "fail"]
+
+# Below the first nothing can be written safely; below the second it will soon be so.
+_FULL, _TIGHT = 16 * 2**20, 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+def checks(store: str, model: Path | None) -> Iterator[Check]:
+    """Look at the installation, the model bundle and the store, one after the other."""
+    from agentmem.evaluation.result import package_versions
+
+    found = package_versions()
+    yield Check("versions", "ok", ", ".join(f"{name} {found[name]}" for name in found))
+    yield _torch()
+    yield _sqlite()
+    yield _faiss()
+    bundle = _bundle(model)
+    yield bundle
+    if bundle.status == "ok":
+        yield _store(store, model)
+    else:
+        yield Check("store", "warn", "not opened: that needs the model bundle")
+    if "://" not in store:
+        folder = Path(store).expanduser()
+        yield _index(folder / "index")
+        yield _disk(folder)
+
+
+def _torch() -> Check:
+    try:
+        torch = importlib.import_module("torch")
+    except (ImportError, OSError) as error:
+        return Check("torch", "fail", f"cannot be loaded: {error}")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only"
+    return Check("torch", "ok", device)
+
+
+def _sqlite() -> Check:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute("CREATE VIRTUAL TABLE probe USING fts5(word)")
+        except sqlite3.OperationalError as error:
+            return Check("full-text search", "fail", f"this SQLite lacks FTS5: {error}")
+    return Check("full-text search", "ok", f"FTS5 of SQLite {sqlite3.sqlite_version}")
+
+
+def _faiss() -> Check:
+    try:
+        faiss = importlib.import_module("faiss")
+    except (ImportError, OSError) as error:
+        way_out = "pip install 'latent-agentmem[cpu]' makes it faster"
+        return Check("search index", "warn", f"numpy, because of {error}; {way_out}")
+    return Check("search index", "ok", f"FAISS {faiss.__version__}")
+
+
+def _bundle(model: Path | None) -> Check:
+    from agentmem.hub import read_manifest, shipped_bundle
+
+    try:
+        manifest = read_manifest(shipped_bundle() if model is None else model)
+    except (AgentMemError, OSError) as error:
+        return Check("model bundle", "fail", str(error))
+    count = views.number(len(manifest.files), "file")
+    return Check("model bundle", "ok", f"{manifest.name} ({manifest.fingerprint}), {count} as told")
+
+
+def _store(store: str, model: Path | None) -> Check:
+    try:
+        with open_memory(store, model) as memory:
+            found = memory.stats()
+    except StoreNotFoundError as error:
+        return Check("store", "warn", str(error))
+    except (AgentMemError, OSError) as error:
+        return Check("store", "fail", str(error))
+    count = views.number(found.memories, "memory", "memories")
+    return Check("store", "ok", f"{store!r}: {count}, {views.size(found.file_bytes)}")
+
+
+def _index(folder: Path) -> Check:
+    files = [file for file in folder.glob("*") if file.is_file()]
+    if not files:
+        return Check("index cache", "ok", "none: made at the next recall")
+    held = views.size(sum(file.stat().st_size for file in files))
+    return Check("index cache", "ok", f"{held} in {str(folder)!r}")
+
+
+def _disk(folder: Path) -> Check:
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    status: Status = "fail" if free < _FULL else "warn" if free < _TIGHT else "ok"
+    return Check("disk", status, f"{views.size(free)} free at {str(existing)!r}")

@@ -1,0 +1,159 @@
+"""Commands that measure: how exact the vectors are, and how well they are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from agentmem_cli import tables
+from agentmem_cli.exits import ExitCode
+from agentmem_cli.options import JsonOption, ModelOption, QuietOption
+from agentmem_cli.output import Output, safe
+from agentmem_cli.registering import command_group
+
+
+def _writable(path: Path | None) -> Path | None:
+    # Before the work, not after it.
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"the folder of {str(path)!r} does not exist")
+    return path
+
+
+ResultOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        dir_okay=False,
+        metavar="OUT",
+        callback=_writable,
+        help="File for the result, as JSON; without it only the table is printed.",
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", help="Seed of what is drawn by chance; recorded in the result.")
+]
+
+
+def fidelity(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help='Records {"messages": [...]} or {"text": ...}, .jsonl or .jsonl.zst; repeatable.',
+        ),
+    ],
+    json: ResultOption = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="At most so many records of each file.")
+    ] = None,
+    seed: SeedOption = 0,
+    model: ModelOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure what the vectors alone regenerate, and what they weigh beside rival codings."""
+    from agentmem.evaluation.fidelity import evaluate_fidelity
+    from agentmem.evaluation.result import write_result
+
+    out = Output(quiet=quiet)
+    with out.progress("fidelity") as bar:
+        result = evaluate_fidelity(data, model=model, limit=limit, seed=seed, on_progress=bar)
+    if json is not None:
+        write_result(json, result)
+    out.emit(json=dict, human=lambda: tables.fidelity(result.results), quiet=lambda: ())
+
+
+def recall(
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", exists=True, dir_okay=False, metavar="FILE", help="Conversations to ask."
+        ),
+    ],
+    json: ResultOption = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="At most so many conversations.")
+    ] = None,
+    mode: Annotated[
+        Literal["hybrid", "keys", "lexical"],
+        typer.Option("--mode", help="Search by meaning and words, or by one of them."),
+    ] = "hybrid",
+    seed: SeedOption = 0,
+    model: ModelOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure whether the turns that answer a question are found in its own conversation.
+
+    Reads LoCoMo's file, or JSON lines (.jsonl or .jsonl.zst) with one conversation per line:
+
+        {"id": "c1",
+         "messages": [{"id": "m1", "name": "Ana", "content": "...",
+                       "at": "2026-05-08T13:56:00Z"},
+                      {"id": "m2", "role": "assistant", "content": "..."}],
+         "questions": [{"question": "...", "evidence": ["m1"],
+                        "category": "temporal"}]}
+
+    A message has a name, a role or both; "at" (ISO 8601) and "category" may be missing.
+    """
+    from agentmem.evaluation.recall import evaluate_recall
+    from agentmem.evaluation.result import write_result
+
+    out = Output(quiet=quiet)
+    with out.progress("recall") as bar:
+        result = evaluate_recall(
+            data, model=model, limit=limit, mode=mode, seed=seed, on_progress=bar
+        )
+    if json is not None:
+        write_result(json, result)
+    out.emit(json=dict, human=lambda: tables.recall(result.results), quiet=lambda: ())
+
+
+def report(
+    results: Annotated[
+        Path,
+        typer.Option(
+            "--results", exists=True, file_okay=False, metavar="DIR", help="Folder of results."
+        ),
+    ],
+    readme: Annotated[
+        Path,
+        typer.Option(
+            "--readme", exists=True, dir_okay=False, metavar="FILE", help="Markdown file to fill."
+        ),
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 7 if a table is stale.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Put tables of the results between the markers of a README.
+
+    <!-- results:NAME --> ... <!-- /results --> gets the table of NAME.json. --quiet prints the
+    names of the tables that changed.
+    """
+    from agentmem.evaluation.report import update_readme
+
+    out = Output(json=json, quiet=quiet)
+    changed = update_readme(readme, results, check=check)
+    stale = "stale" if check else "written"
+    out.emit(
+        json=lambda: {"changed": list(changed)},
+        human=lambda: Text(
+            f"{stale}: {safe(', '.join(changed))}" if changed else "all tables are up to date"
+        ),
+        quiet=lambda: changed,
+    )
+    if check and changed:
+        raise typer.Exit(ExitCode.DAMAGE)
+
+
+app = command_group(
+    {"fidelity": fidelity, "recall": recall, "report": report},
+    help="Measure fidelity and recall, and put the results into a README.",
+)

@@ -1,0 +1,186 @@
+"""Commands that look into a memory and change nothing: recall, show, list."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from agentmem_cli import views
+from agentmem_cli.decoded import side_by_side
+from agentmem_cli.opening import open_memory
+from agentmem_cli.options import (
+    DEFAULT_STORE,
+    AgentOption,
+    IdArgument,
+    JsonOption,
+    ModelOption,
+    QuietOption,
+    SessionOption,
+    SinceOption,
+    StoreOption,
+    UntilOption,
+    UserOption,
+    WhereOption,
+    scope_words,
+)
+from agentmem_cli.output import Output, safe
+
+
+def recall(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="A question, or words.")],
+    k: Annotated[int, typer.Option("-k", help="How many hits at most.")] = 8,
+    where: WhereOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    mode: Annotated[
+        Literal["hybrid", "keys", "lexical"],
+        typer.Option("--mode", help="Search by meaning and words, or by one of them."),
+    ] = "hybrid",
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            metavar="TOKENS",
+            help="Print the hits that fit so many tokens as one block for a prompt.",
+        ),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the memories that fit a question best.
+
+    --quiet prints the ids, best first.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model) as memory:
+        found = memory.recall(
+            query,
+            k=k,
+            **scope_words(user, agent, session),
+            where=where,
+            since=since,
+            until=until,
+            mode=mode,
+        )
+        if budget is None:
+            out.emit(
+                json=lambda: {
+                    "query": query,
+                    "candidates": found.candidates,
+                    "hits": [hit.to_dict() for hit in found],
+                },
+                human=lambda: views.hits(found),
+                quiet=lambda: [str(hit.id) for hit in found],
+            )
+            return
+        packed = found.pack(max_tokens=budget)
+        out.emit(
+            json=lambda: {
+                "text": packed.to_text(),
+                "ids": [hit.id for hit in packed.hits],
+                "left_out": packed.left_out,
+                "tokens": packed.tokens,
+                "positions": packed.positions,
+            },
+            human=lambda: Text(safe(packed.to_text())),
+            quiet=lambda: [str(hit.id) for hit in packed.hits],
+        )
+        if packed.left_out:
+            out.note(f"{views.number(packed.left_out, 'hit')} did not fit {budget} tokens")
+
+
+def show(
+    id: IdArgument,
+    decode: Annotated[
+        bool,
+        typer.Option(
+            "--decode", help="Show what the vectors alone say beside the exact text, and compare."
+        ),
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show one memory: its text and everything known about it.
+
+    --quiet prints the exact text, byte for byte, without a line end of its own; with --decode,
+    what the vectors alone say.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model) as memory:
+        chunk = memory.get(id, **scope_words(user, agent, session))
+        exact = chunk.text
+        regenerated = memory.regenerated(id) if decode else None
+    if quiet and not json:
+        out.write(exact if regenerated is None else regenerated)
+        return
+
+    def plain() -> dict[str, Any]:
+        known = {**chunk.to_dict(), "patch_bytes": len(chunk.record.patch)}
+        if regenerated is not None:
+            known |= {"regenerated": regenerated, "identical": regenerated == exact}
+        return known
+
+    def human() -> RenderableType:
+        text: RenderableType = Text(safe(exact))
+        if regenerated is not None:
+            text = side_by_side(regenerated, exact, colours=out.colours)
+        return Group(views.chunk_facts(chunk), Text(), text)
+
+    out.emit(json=plain, human=human, quiet=lambda: ())
+
+
+def list_memories(
+    where: WhereOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    source: Annotated[
+        int | None,
+        typer.Option("--source", metavar="ID", help="Only this message or document."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, help="How many to list at most; 0 lists all.")
+    ] = 50,
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """List memories by ascending id; a note tells how many the limit leaves out.
+
+    --json prints one object per line, --quiet the ids.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model) as memory:
+        chunks = memory.list(
+            **scope_words(user, agent, session),
+            source_id=source,
+            where=where,
+            since=since,
+            until=until,
+        )
+        for chunk in islice(chunks, limit or None):
+            out.emit(
+                json=chunk.to_dict,
+                human=lambda chunk=chunk: views.line(chunk),  # type: ignore[misc]
+                quiet=lambda chunk=chunk: [str(chunk.id)],  # type: ignore[misc]
+                line=True,
+            )
+        if more := sum(1 for _ in chunks):
+            out.note(f"{more:,} more; --limit 0 lists all")

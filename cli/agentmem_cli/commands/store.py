@@ -1,0 +1,132 @@
+"""Commands on a whole store: stats, verify, doctor, reindex."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+from rich.text import Text
+
+from agentmem_cli import checkup, views
+from agentmem_cli.exits import ExitCode
+from agentmem_cli.opening import open_memory
+from agentmem_cli.options import (
+    DEFAULT_STORE,
+    JsonOption,
+    ModelOption,
+    QuietOption,
+    StoreOption,
+)
+from agentmem_cli.output import Output, safe
+
+_MARKS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def stats(
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show what is in the store, what it weighs, and how exact the vectors are.
+
+    --quiet prints the number of memories.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model) as memory:
+        found = memory.stats()
+    out.emit(
+        json=found.to_dict,
+        human=lambda: views.stats(found),
+        quiet=lambda: [str(found.memories)],
+    )
+
+
+def verify(
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Regenerate every text and compare it with its hash; list damage by id.
+
+    Exits with 7 if anything is damaged. --quiet prints the ids of damaged memories.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model) as memory, out.progress("verifying") as bar:
+        found = memory.verify(on_progress=bar)
+
+    def human() -> Text:
+        checked = views.number(found.checked, "memory", "memories")
+        if found.ok:
+            return Text(f"all is well: {checked} came back byte for byte")
+        lines = [
+            f"{'store' if item.id is None else f'#{item.id}'}: {item.what}" for item in found.damage
+        ]
+        count = views.number(len(lines), "fault")
+        return Text(safe("\n".join([*lines, f"{count}; {checked} regenerated"])))
+
+    out.emit(
+        json=found.to_dict,
+        human=human,
+        quiet=lambda: [str(item.id) for item in found.damage if item.id is not None],
+    )
+    if not found.ok:
+        raise typer.Exit(ExitCode.DAMAGE)
+
+
+def doctor(
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Check the installation, the model bundle, the store and the disk; works without a store.
+
+    Exits with 7 if a check fails; texts are not regenerated, which is what `verify` does. --quiet
+    prints only what is not in order.
+    """
+    out = Output(json=json, quiet=quiet)
+    found = list(checkup.checks(store, model))
+    failed = any(check.status == "fail" for check in found)
+
+    def human() -> Text:
+        width = max(len(check.name) for check in found)
+        lines = [
+            Text.assemble(
+                (f"{check.status:<4}", _MARKS[check.status]),
+                f"  {check.name:<{width}}  {safe(check.detail)}",
+            )
+            for check in found
+        ]
+        return Text("\n").join(lines)
+
+    out.emit(
+        json=lambda: {"ok": not failed, "checks": [asdict(check) for check in found]},
+        human=human,
+        quiet=lambda: [f"{c.status} {c.name}: {c.detail}" for c in found if c.status != "ok"],
+    )
+    if failed:
+        raise typer.Exit(ExitCode.DAMAGE)
+
+
+def reindex(
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make the search index and the lexical index again from what is stored.
+
+    Never needed to get right results back: a lost or damaged index is made again by itself.
+    --quiet prints the number of memories.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model) as memory:
+        memory.reindex()
+        count = memory.stats().memories
+    out.emit(
+        json=lambda: {"memories": count},
+        human=lambda: Text(f"indexed {views.number(count, 'memory', 'memories')} again"),
+        quiet=lambda: [str(count)],
+    )

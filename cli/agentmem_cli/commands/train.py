@@ -1,0 +1,198 @@
+"""Commands that train the parts of a model bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentmem.errors import MissingExtraError
+from agentmem_cli.options import JsonOption, QuietOption
+from agentmem_cli.output import Output
+from agentmem_cli.registering import command_group
+from agentmem_cli.views import facts
+
+_PACKAGES = ("accelerate", "matplotlib", "zstandard")
+
+CorpusOption = Annotated[
+    Path,
+    typer.Option(
+        "--corpus",
+        exists=True,
+        file_okay=False,
+        metavar="DIR",
+        help="Folder of the corpus files (.jsonl or .jsonl.zst).",
+    ),
+]
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config", exists=True, dir_okay=False, metavar="FILE", help="The run, as a TOML file."
+    ),
+]
+RunsOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="The run's folder is made in here.")
+]
+
+Report = Callable[[int, dict[str, Any]], None]
+
+
+def tokenizer(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files of the corpus folder.")],
+    corpus: CorpusOption,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")],
+    vocab_size: Annotated[
+        int, typer.Option("--vocab-size", min=512, help="Number of tokens.")
+    ] = 8192,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a byte-level BPE tokenizer, which gives every Unicode text back exactly."""
+    missing = [file for file in files if not (corpus / file).is_file()]
+    if missing:
+        raise typer.TyperException(f"{missing[0]!r} is not in {str(corpus)!r}")
+    output = Output(json=json, quiet=quiet)
+    with _packages(), output.progress("training the tokenizer") as bar:
+        from agentmem.training.tokenizer import train_tokenizer
+
+        def watched(texts: Iterable[str]) -> Iterator[str]:
+            for done, text in enumerate(texts, start=1):
+                bar(done, None, f"on {done:,} texts")
+                yield text
+
+        folder = train_tokenizer(
+            [corpus / file for file in files], out, vocab_size=vocab_size, progress=watched
+        )
+    _tell(output, {"tokenizer": folder})
+
+
+def autoencoder(
+    config: ConfigOption,
+    corpus: CorpusOption,
+    out: RunsOption = Path("runs"),
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train the autoencoder; the same command again goes on from the last checkpoint."""
+    from agentmem.training.config import RunConfig, load_config
+
+    output = Output(json=json, quiet=quiet)
+    run = load_config(config, RunConfig)
+    with _packages(), _resumable(output, "training the autoencoder") as reporting:
+        from agentmem.training.autoencoder import train_autoencoder
+
+        report = reporting(run.optimiser.steps, "accuracy")
+        folder = train_autoencoder(run, corpus=corpus, out=out, report=report)
+    _tell(output, {"run": folder, "model": folder / "model", "curves": folder / "curves.png"})
+
+
+def keys(
+    config: ConfigOption,
+    corpus: CorpusOption,
+    out: RunsOption = Path("runs"),
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train the key encoder on a frozen autoencoder; goes on like `train autoencoder`."""
+    from agentmem.training.config import KeysConfig, load_config
+
+    output = Output(json=json, quiet=quiet)
+    run = load_config(config, KeysConfig)
+    with _packages(), _resumable(output, "training the keys") as reporting:
+        from agentmem.training.keys import train_keys
+
+        report = reporting(run.optimiser.steps, "pairs_per_s")
+        folder = train_keys(run, corpus=corpus, out=out, report=report)
+    _tell(output, {"run": folder, "model": folder / "model"})
+
+
+def bundle(
+    name: Annotated[str, typer.Option("--name", help="What the bundle is called.")],
+    tokenizer: Annotated[
+        Path,
+        typer.Option(
+            "--tokenizer", exists=True, file_okay=False, metavar="DIR", help="Tokenizer folder."
+        ),
+    ],
+    autoencoder: Annotated[
+        Path,
+        typer.Option(
+            "--autoencoder",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="Run folder of `train autoencoder`.",
+        ),
+    ],
+    keys: Annotated[
+        Path,
+        typer.Option(
+            "--keys",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="Run folder of `train keys`.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.")],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Put trained parts into one folder, which --model of every command takes."""
+    from agentmem.training.assemble import assemble_bundle
+
+    manifest = assemble_bundle(
+        out, name=name, tokenizer=tokenizer, autoencoder=autoencoder, keys=keys
+    )
+    output = Output(json=json, quiet=quiet)
+    _tell(output, {"bundle": out, "name": manifest.name, "fingerprint": manifest.fingerprint})
+
+
+def _tell(output: Output, results: dict[str, Path | str]) -> None:
+    """Where the results lie; the first of them is what matters."""
+    plain = {name: str(value) for name, value in results.items()}
+    output.emit(
+        json=lambda: plain,
+        human=lambda: facts(plain.items()),
+        quiet=lambda: list(plain.values())[:1],
+    )
+
+
+@contextmanager
+def _packages() -> Iterator[None]:
+    """Say what to install where the packages for training are not."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in _PACKAGES:
+            raise
+        raise MissingExtraError(
+            f"training needs {error.name}: pip install 'latent-agentmem[train]'", extra="train"
+        ) from error
+
+
+@contextmanager
+def _resumable(output: Output, label: str) -> Iterator[Callable[[int, str], Report]]:
+    """A progress bar over steps, with the loss and one more figure beside it."""
+    with output.progress(label) as bar:
+
+        def reporting(steps: int, figure: str) -> Report:
+            def report(step: int, figures: dict[str, Any]) -> None:
+                bar(step, steps, f"loss {figures['loss']:.3f}, {figure} {figures[figure]:.3f}")
+
+            return report
+
+        try:
+            yield reporting
+        except KeyboardInterrupt as error:
+            error.add_note("the same command goes on from the last checkpoint")
+            raise
+
+
+app = command_group(
+    {"tokenizer": tokenizer, "autoencoder": autoencoder, "keys": keys, "bundle": bundle},
+    help="Train a tokenizer, an autoencoder and a key encoder, and put a model bundle together.",
+)

@@ -1,0 +1,57 @@
+"""The text that the vectors alone say, beside the exact one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+from rich.table import Table
+from rich.text import Text
+
+from agentmem_cli.output import safe
+
+# Words, white space and single signs: together they are the whole text.
+_PIECES = re.compile(r"\w+|\s+|[^\w\s]")
+# Backgrounds, because a difference may be nothing but white space.
+_WRONG, _RIGHT = "white on red", "black on green"
+
+Spans = list[tuple[str, bool]]
+
+
+def differences(regenerated: str, exact: str) -> tuple[Spans, Spans]:
+    """Both texts in pieces, each with whether it differs from the other text."""
+    left, right = _PIECES.findall(regenerated), _PIECES.findall(exact)
+    pieces: tuple[Spans, Spans] = ([], [])
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    for tag, first, last, other_first, other_last in matcher.get_opcodes():
+        _append(pieces[0], left[first:last], tag != "equal")
+        _append(pieces[1], right[other_first:other_last], tag != "equal")
+    return pieces
+
+
+def _append(spans: Spans, pieces: Sequence[str], changed: bool) -> None:
+    if pieces:
+        spans.append(("".join(pieces), changed))
+
+
+def side_by_side(regenerated: str, exact: str, *, colours: bool) -> Table:
+    """Two columns; differences are coloured, or in brackets where there are no colours."""
+    left, right = differences(regenerated, exact)
+    table = Table(expand=False, show_lines=False)
+    table.add_column("from the vectors alone", ratio=1, overflow="fold")
+    table.add_column("exact text", ratio=1, overflow="fold")
+    table.add_row(
+        _marked(left, _WRONG, ("[-", "-]"), colours=colours),
+        _marked(right, _RIGHT, ("{+", "+}"), colours=colours),
+    )
+    return table
+
+
+def _marked(spans: Spans, style: str, brackets: tuple[str, str], *, colours: bool) -> Text:
+    shown = Text()
+    for text, changed in spans:
+        if changed and not colours:
+            text = f"{brackets[0]}{text}{brackets[1]}"
+        shown.append(safe(text), style=style if changed and colours else None)
+    return shown

@@ -1,0 +1,166 @@
+"""How results look to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from agentmem_cli.output import safe
+
+if TYPE_CHECKING:
+    from agentmem.recall.hits import Chunk, Recall
+    from agentmem.receipts import ForgetReceipt, Receipt, Stats
+
+_BAR = 40
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> Text:
+    """Named values, one per line; those without a value are left out."""
+    shown = [(name, value) for name, value in rows if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    lines = [Text.assemble((name.ljust(width + 2), "dim"), safe(value)) for name, value in shown]
+    return Text("\n").join(lines)
+
+
+def size(count: float) -> str:
+    """A number of bytes in the unit that reads best."""
+    unit = 0
+    while count >= 1024 and unit < len(_UNITS) - 1:
+        count, unit = count / 1024, unit + 1
+    return f"{count:,.0f} {_UNITS[unit]}" if unit == 0 else f"{count:,.1f} {_UNITS[unit]}"
+
+
+def number(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def percent(share: float) -> str:
+    """Two decimals, and 100 only for all of it."""
+    return "100 %" if share == 1 else f"{min(share * 100, 99.99):.2f} %"
+
+
+def ranges(ids: Sequence[int], most: int = 12) -> str:
+    """Ids in the order given, runs as first–last; cut after ``most`` runs."""
+    runs: list[list[int]] = []
+    for id in ids:
+        if runs and id == runs[-1][1] + 1:
+            runs[-1][1] = id
+        else:
+            runs.append([id, id])
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return ", ".join(words[:most]) + (", ..." if len(words) > most else "")
+
+
+def who(chunk: Chunk) -> str:
+    """Who speaks, or what it is."""
+    return chunk.name or chunk.source.title or chunk.role or chunk.source.kind
+
+
+def receipt(done: Receipt) -> Text:
+    """What became of an `add`."""
+    new = len(done.ids) - len(done.duplicates)
+    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(done.skipped.items()))
+    rows = [("stored", number(new, "memory", "memories")), ("ids", ranges(done.ids))]
+    if done.duplicates:
+        rows.append(("duplicates", f"{ranges(done.duplicates)}: not stored again"))
+    rows.append(("skipped", skipped))
+    if done.tokens:
+        rows += [
+            ("tokens", f"{done.tokens:,} in {number(done.positions, 'position')}"),
+            ("fidelity", f"{percent(done.fidelity)} of the tokens from the vectors alone"),
+            (
+                "bytes",
+                f"{done.stored_bytes:,}, {done.stored_bytes / done.tokens:.2f} per token "
+                f"(latents {done.latent_bytes:,}, patches {done.patch_bytes:,})",
+            ),
+        ]
+    return facts(rows)
+
+
+def hits(found: Recall) -> Text:
+    """Ranked hits with their texts."""
+    blocks = []
+    for rank, hit in enumerate(found, start=1):
+        said = f"{hit.created_at:%Y-%m-%d %H:%M}  {safe(who(hit))}"
+        text = safe(hit.text).rstrip().replace("\n", "\n   ")
+        head = Text.assemble(
+            (f"{rank:>2} ", "bold"), (f"{hit.score:.3f}  ", "green"), (f"#{hit.id}  {said}", "dim")
+        )
+        blocks.append(Text("\n").join([head, Text(f"   {text}")]))
+    return Text("\n\n").join(blocks) if blocks else Text("nothing found", style="dim")
+
+
+def line(chunk: Chunk) -> Text:
+    """A memory on one line."""
+    text = " ".join(safe(chunk.text).split())
+    date = f"{chunk.created_at:%Y-%m-%d}"
+    return Text.assemble((f"{chunk.id:>6}  {date}  {safe(who(chunk))}: ", "dim"), text)
+
+
+def chunk_facts(chunk: Chunk) -> Text:
+    """Everything about a memory but its text."""
+    scope, source = chunk.scope, chunk.source
+    words = (("user", scope.user_id), ("agent", scope.agent_id), ("session", scope.session_id))
+    first, last = chunk.span
+    return facts(
+        [
+            ("id", str(chunk.id)),
+            ("said by", f"{who(chunk)} ({chunk.role})" if chunk.role else ""),
+            ("title", source.title or ""),
+            ("from", source.uri or ""),
+            ("at", f"{chunk.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("scope", ", ".join(f"{name} {word}" for name, word in words if word) or "none"),
+            ("metadata", ", ".join(f"{key}={value!r}" for key, value in chunk.metadata.items())),
+            ("span", f"{first}-{last} of {source.chars:,} characters of source {source.id}"),
+            ("tokens", f"{chunk.tokens} in {number(chunk.positions, 'position')}"),
+            ("fidelity", f"{percent(chunk.fidelity)} of the tokens from the vectors alone"),
+            ("bytes", f"{chunk.stored_bytes:,}, {len(chunk.record.patch):,} of them patch"),
+        ]
+    )
+
+
+def forgotten(done: ForgetReceipt) -> Text:
+    """What went, or would go."""
+    if not done.ids:
+        return Text("nothing fits: nothing to forget")
+    verb = "would forget" if done.dry_run else "forgot"
+    return Text(f"{verb} {number(len(done.ids), 'memory', 'memories')}: {ranges(done.ids)}")
+
+
+def stats(found: Stats) -> Text:
+    """Sums over a store, and how its fidelities are spread."""
+    latents, tokens = found.latent_bytes + found.patch_bytes, found.tokens
+    each = f" ({tokens / found.positions:.1f} tokens each)" if found.positions else ""
+    table = facts(
+        [
+            ("memories", f"{found.memories:,}"),
+            ("sources", f"{found.sources:,} messages and documents"),
+            ("scopes", f"{found.scopes:,}"),
+            ("tokens", f"{tokens:,}"),
+            ("positions", f"{found.positions:,}{each}"),
+            ("latents", size(found.latent_bytes)),
+            ("patches", size(found.patch_bytes)),
+            ("keys", size(found.key_bytes)),
+            ("kept text", size(found.text_bytes)),
+            ("all files", size(found.file_bytes)),
+            ("per token", f"{found.bytes_per_token:.2f} bytes of latents and patches"),
+            ("model", f"{found.model} ({found.fingerprint})"),
+        ]
+    )
+    return Text("\n").join([table, Text(), *_histogram(found)]) if latents else table
+
+
+def _histogram(found: Stats) -> list[Text]:
+    """One bar per bin of fidelity."""
+    highest = max(count for _, count in found.fidelity)
+    ends = [edge for edge, _ in found.fidelity[1:]]
+    lines = [Text("fidelity of the memories, from the vectors alone", style="dim")]
+    for (low, count), high in zip(found.fidelity, [*ends, None], strict=True):
+        name = "exact" if high is None else f"{low * 100:g}-{high * 100:g} %"
+        bar = "█" * max(round(count / highest * _BAR), min(count, 1))
+        lines.append(Text.assemble((f"{name:>12}  ", "dim"), (bar, "green"), f" {count:,}"))
+    return lines

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agentmem import Memory, Receipt
+from agentmem.hub import write_manifest
+from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.bundle import ModelBundle
+from agentmem.testing import tiny_bundle, tiny_model
+
+
+@pytest.fixture(scope="session")
+def model() -> ModelBundle:
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def forgetful_model(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    """A model whose latents alone get some tokens wrong, so that chunks have patches."""
+    folder = tiny_bundle(tmp_path_factory.mktemp("forgetful"))
+    autoencoder = MemoryAutoencoder.from_pretrained(folder / "autoencoder")
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weights in autoencoder.parameters():
+            weights.add_(0.005 * torch.randn(weights.shape, generator=noise))
+    autoencoder.save_pretrained(folder / "autoencoder")
+    write_manifest(folder, "forgetful")
+    return ModelBundle(folder)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the fixture `memory` keeps its store."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def memory(place: Path, model: ModelBundle) -> Iterator[Memory]:
+    with Memory(place, model=model) as memory:
+        yield memory
+
+
+@pytest.fixture(scope="session")
+def texts() -> Callable[[Memory, Receipt], list[str]]:
+    """Exact texts of what a receipt speaks of, one for each message part or document."""
+
+    def read(memory: Memory, receipt: Receipt) -> list[str]:
+        return ["".join(c.text for c in memory.list(source_id=id)) for id in receipt.sources]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def unchanged() -> Callable[[Memory], AbstractContextManager[None]]:
+    """A block after which a store holds what it held before, readable all of it."""
+
+    def holds(memory: Memory) -> list[Any]:
+        rows = [chunk.to_dict() | {"title": chunk.source.title} for chunk in memory.list()]
+        sums = {key: n for key, n in memory.stats().to_dict().items() if key != "file_bytes"}
+        return [rows, sums, memory.verify().damage]
+
+    @contextmanager
+    def block(memory: Memory) -> Iterator[None]:
+        before = holds(memory)
+        yield
+        assert holds(memory) == before
+
+    return block

@@ -1,0 +1,213 @@
+"""Model bundles: what the manifest pins, and what is refused before any work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agentmem.errors import ModelError, ModelNotFoundError
+from agentmem.hub import read_manifest, write_manifest
+from agentmem.models.bundle import ModelBundle, load_bundle
+from agentmem.models.keys.configuration import KeyEncoderConfig
+from agentmem.models.keys.modeling import KeyEncoder
+from agentmem.testing import tiny_bundle
+from agentmem.training.tokenizer import train_tokenizer_on
+
+WEIGHTS = ["autoencoder/model.safetensors", "keys/model.safetensors"]
+PINNED = [
+    *WEIGHTS,
+    "autoencoder/config.json",
+    "keys/config.json",
+    "tokenizer/tokenizer.json",
+    "tokenizer/tokenizer_config.json",
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def bundle(made: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged."""
+    return Path(shutil.copytree(made, tmp_path / "bundle"))
+
+
+def flip(file: Path, at: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[at] ^= 1
+    file.write_bytes(data)
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_the_manifest_names_every_pinned_file_with_its_hash(made: Path) -> None:
+    manifest = read_manifest(made)
+    assert manifest.name == "tiny-0"
+    assert sorted(manifest.files) == sorted(PINNED)
+    for name, digest in manifest.files.items():
+        assert digest == hashlib.sha256((made / name).read_bytes()).hexdigest()
+
+
+def test_a_loaded_bundle_says_what_it_is(made: Path) -> None:
+    bundle = ModelBundle(made)
+    assert bundle.name == "tiny-0"
+    assert bundle.fingerprint == read_manifest(made).fingerprint
+    assert (bundle.key_dims, bundle.slot_dims, bundle.max_tokens) == (32, 2, 256)
+    assert load_bundle(str(made)) is load_bundle(str(made))
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_a_flipped_byte_is_found(bundle: Path, name: str) -> None:
+    flip(bundle / name, (bundle / name).stat().st_size // 2)
+    with pytest.raises(ModelError, match=f"file {name!r} of bundle 'tiny-0' is not the one"):
+        ModelBundle(bundle)
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    with pytest.raises(ModelNotFoundError, match=f"lacks its file {name!r}"):
+        ModelBundle(bundle)
+
+
+def test_no_bundle_there(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(ModelNotFoundError, match="no model bundle at"):
+            ModelBundle(path)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ModelNotFoundError, match="no model bundle at"):
+        ModelBundle(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("{", id="torn"),
+        pytest.param("[]", id="a-list"),
+        pytest.param('{"name": "x", "format": 1}', id="no-files"),
+        pytest.param('{"name": "x", "format": 1, "files": ["a"]}', id="files-are-a-list"),
+        pytest.param(b"\xff\xfe{}", id="not-utf-8"),
+    ],
+)
+def test_a_manifest_that_is_none(bundle: Path, text: str | bytes) -> None:
+    data = text.encode() if isinstance(text, str) else text
+    (bundle / "manifest.json").write_bytes(data)
+    with pytest.raises(ModelError, match="is not a bundle's manifest"):
+        read_manifest(bundle)
+
+
+def test_a_part_that_was_never_there(bundle: Path) -> None:
+    shutil.rmtree(bundle / "keys")
+    write_manifest(bundle, "half")
+    with pytest.raises(ModelNotFoundError, match="'half' lacks its file 'keys/config.json'"):
+        ModelBundle(bundle)
+
+
+def test_a_later_format_names_the_way_out(bundle: Path) -> None:
+    rewrite(bundle, lambda manifest: manifest.update(format=2))
+    with pytest.raises(ModelError, match="has format 2, this agentmem reads 1: upgrade agentmem"):
+        ModelBundle(bundle)
+
+
+class TestFingerprint:
+    @pytest.mark.parametrize("name", PINNED)
+    def test_changes_with_what_a_stored_byte_depends_on(self, bundle: Path, name: str) -> None:
+        before = read_manifest(bundle).fingerprint
+        flip(bundle / name, (bundle / name).stat().st_size // 2)
+        assert write_manifest(bundle, "tiny-0").fingerprint != before
+
+    def test_does_not_change_with_card_name_or_notes(self, bundle: Path) -> None:
+        before = read_manifest(bundle).fingerprint
+        (bundle / "README.md").write_text("A tiny bundle.")
+        (bundle / "training.json").write_text("{}")
+        assert read_manifest(bundle).fingerprint == before
+        assert write_manifest(bundle, "another name").fingerprint == before
+        assert ModelBundle(bundle).name == "another name"
+
+    def test_swapping_two_files_changes_it(self, bundle: Path) -> None:
+        before = read_manifest(bundle).fingerprint
+        one, other = (bundle / name for name in WEIGHTS)
+        one.rename(bundle / "kept")
+        other.rename(one)
+        (bundle / "kept").rename(other)
+        assert write_manifest(bundle, "tiny-0").fingerprint != before
+
+    def test_writing_again_gives_the_same_manifest(self, bundle: Path) -> None:
+        before = (bundle / "manifest.json").read_bytes()
+        write_manifest(bundle, "tiny-0")
+        assert (bundle / "manifest.json").read_bytes() == before
+
+
+class TestPartsThatDoNotFit:
+    """The hashes are right here; it is the parts that were put together wrongly."""
+
+    def replace_keys(self, bundle: Path, **sizes: int) -> None:
+        given = {"vocab_size": 384, "state_size": 64, "hidden_size": 32, "key_dims": 32, **sizes}
+        with torch.random.fork_rng(devices=[]):
+            KeyEncoder(KeyEncoderConfig(**given)).save_pretrained(bundle / "keys")
+        write_manifest(bundle, "mixed")
+
+    def test_keys_of_another_vocabulary(self, bundle: Path) -> None:
+        self.replace_keys(bundle, vocab_size=400)
+        with pytest.raises(ModelError, match=r"'mixed' have other vocabularies.*'keys': 400"):
+            ModelBundle(bundle)
+
+    def test_another_tokenizer(self, bundle: Path) -> None:
+        texts = ["The quick brown fox jumps over the lazy dog."] * 9
+        train_tokenizer_on(texts, bundle / "tokenizer", vocab_size=270)
+        write_manifest(bundle, "mixed")
+        with pytest.raises(ModelError, match=r"other vocabularies.*'tokenizer': 270"):
+            ModelBundle(bundle)
+
+    def test_keys_of_another_autoencoder(self, bundle: Path) -> None:
+        self.replace_keys(bundle, state_size=48)
+        with pytest.raises(
+            ModelError, match="keys of bundle 'mixed' read states of 48 dims.* makes 64"
+        ):
+            ModelBundle(bundle)
+
+    def test_weights_of_another_shape(self, bundle: Path) -> None:
+        file = bundle / "autoencoder" / "config.json"
+        config = json.loads(file.read_text())
+        file.write_text(json.dumps({**config, "slot_dims": 3}))
+        write_manifest(bundle, "mixed")
+        with pytest.raises(ModelError, match="autoencoder' does not fit its config.json"):
+            ModelBundle(bundle)
+
+    def test_weights_that_are_no_weights(self, bundle: Path) -> None:
+        (bundle / "keys" / "model.safetensors").write_bytes(b"not a tensor")
+        write_manifest(bundle, "mixed")
+        with pytest.raises(ModelError, match="keys' does not fit its config.json"):
+            ModelBundle(bundle)
+
+
+def test_loading_and_encoding_say_nothing(made: Path) -> None:
+    script = (
+        "import sys; from agentmem.models.bundle import ModelBundle\n"
+        "model = ModelBundle(sys.argv[1]); model.encode([[9, 10]]); model.query_key([9])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, made],
+        capture_output=True,
+        env={"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"},
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -1,0 +1,143 @@
+"""From corpus files to a bundle that a store takes, by commands alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem_cli.exits import ExitCode
+from tests.cli_support import Cli
+
+# Digests give the tokenizer enough different pieces for all of its tokens.
+TEXTS = [f"On day {n} Ana writes {hashlib.sha256(b'%d' % n).hexdigest()} down." for n in range(80)]
+CORPUS = {
+    "pages": [{"text": text} for text in TEXTS],
+    "talk": [{"messages": [{"content": one}, {"content": one[::-1]}]} for one in TEXTS],
+    "asked": [
+        {"kind": "span", "question": text[:20], "context": text, "answers": ["Ana"]}
+        for text in TEXTS
+    ],
+}
+RUN = """
+name = "tiny"
+precision = "no"
+threads = 1
+widths = [50]
+[optimiser]
+steps = 2
+[model]
+vocab_size = 512
+hidden_size = 64
+intermediate_size = 64
+num_attention_heads = 4
+encoder_layers = 1
+decoder_layers = 1
+lift_octaves = 5
+[data]
+tokenizer = "TOKENIZER"
+tokens_per_step = 256
+dev = ["pages.jsonl"]
+[data.train]
+"pages.jsonl" = 1.0
+"""
+KEYS = """
+name = "tiny-keys"
+threads = 1
+tokenizer = "TOKENIZER"
+autoencoder = "AUTOENCODER"
+questions = ["asked.jsonl"]
+conversations = ["talk.jsonl"]
+dev_questions = ["asked.jsonl"]
+pairs_per_step = 4
+[optimiser]
+steps = 2
+[model]
+hidden_size = 32
+key_dims = 32
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    for name, records in CORPUS.items():
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+def write(path: Path, text: str, **places: Path) -> Path:
+    for name, place in places.items():
+        text = text.replace(name, place.as_posix())
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -> None:
+    cli, runs = Cli(tmp_path), tmp_path / "runs"
+    tokenizer = tmp_path / "tokenizer"
+    told = cli.json(
+        *("train", "tokenizer", "--corpus", corpus, "--out", tokenizer, "--vocab-size", 512),
+        *("pages.jsonl", "talk.jsonl"),
+    )
+    assert told == {"tokenizer": str(tokenizer)}
+    config = write(tmp_path / "run.toml", RUN, TOKENIZER=tokenizer)
+    args = ("train", "autoencoder", "--config", config, "--corpus", corpus, "--out", runs)
+    assert cli.ok(*args, "--quiet") == f"{runs / 'tiny'}\n"
+    config = write(
+        tmp_path / "keys.toml", KEYS, TOKENIZER=tokenizer, AUTOENCODER=runs / "tiny" / "model"
+    )
+    shown = cli.ok("train", "keys", "--config", config, "--corpus", corpus, "--out", runs)
+    assert str(runs / "tiny-keys" / "model") in shown
+    made = tmp_path / "bundle"
+    told = cli.json(
+        *("train", "bundle", "--name", "mine", "--tokenizer", tokenizer, "--out", made),
+        *("--autoencoder", runs / "tiny", "--keys", runs / "tiny-keys"),
+    )
+    assert (told["bundle"], told["name"]) == (str(made), "mine")
+    cli.ok("add", TEXTS[3], "--model", made)
+    assert cli.ok("show", 1, "--quiet", "--model", made) == TEXTS[3]
+    assert told["fingerprint"] in cli.ok("stats", "--model", made)
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "said"),
+    [
+        ("autoencoder", "name = 3 =", "run.toml"),
+        ("autoencoder", RUN + "[more]\nx = 1", "more"),
+        ("autoencoder", RUN.replace("steps = 2", "steps = 0"), "steps"),
+        ("keys", KEYS.replace("steps = 2", "stops = 2"), "stops"),
+    ],
+    ids=["no toml", "unknown part", "out of range", "unknown key"],
+)
+def test_a_bad_configuration_is_one_line(
+    tmp_path: Path, command: str, text: str, said: str
+) -> None:
+    config = write(tmp_path / "run.toml", text)
+    message = Cli(tmp_path).error(
+        ExitCode.INPUT, "train", command, "--config", config, "--corpus", tmp_path
+    )
+    assert "run.toml" in message
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("tokenizer", "--corpus", ".", "--out", "out", "nowhere.jsonl"),
+        ("tokenizer", "--corpus", "nowhere", "--out", "out", "x.jsonl"),
+        ("autoencoder", "--config", "nowhere.toml", "--corpus", "."),
+        ("bundle", "--name", "x"),
+    ],
+    ids=["file", "corpus", "configuration", "parts"],
+)
+def test_what_is_missing_is_wrong_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[Any, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Cli(tmp_path).error(ExitCode.USAGE, "train", *args)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,103 @@
+"""The whole tree of commands: help texts, speed, and nothing heavy on the way to them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from agentmem._version import __version__
+from agentmem_cli.app import app
+from agentmem_cli.exits import MEANINGS, ExitCode
+from tests.cli_support import Cli
+
+HEAVY = ("torch", "transformers", "tokenizers", "sqlalchemy", "matplotlib", "numpy", "faiss")
+
+
+def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from walk(child, (*path, name))
+
+
+TREE = list(walk(typer.main.get_command(app)))
+
+
+def test_the_commands_are_there() -> None:
+    assert {" ".join(path) for path, command in TREE if not hasattr(command, "commands")} == {
+        *("add", "recall", "show", "list", "forget", "update"),
+        *("stats", "verify", "doctor", "reindex"),
+        *("train tokenizer", "train autoencoder", "train keys", "train bundle"),
+        *("eval fidelity", "eval recall", "eval report"),
+    }
+
+
+@pytest.mark.parametrize(("path", "command"), TREE, ids=[" ".join(p) or "root" for p, _ in TREE])
+def test_every_command_and_option_has_help(path: tuple[str, ...], command: Any) -> None:
+    assert command.help
+    assert command.help.split("\n\n")[0].endswith(".")
+    assert [param.name for param in command.params if not param.help] == []
+    shown = CliRunner().invoke(app, [*path, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage:" in shown.stdout
+
+
+def test_the_root_help_tells_the_exit_codes() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert set(MEANINGS) == set(ExitCode)
+    for code in ExitCode:
+        assert f"{code:>4} {MEANINGS[code]}" in shown
+
+
+def test_the_plain_format_of_questions_is_documented() -> None:
+    shown = CliRunner().invoke(app, ["eval", "recall", "--help"]).stdout
+    for word in ('"messages"', '"questions"', '"evidence"', '"category"'):
+        assert word in shown
+
+
+@pytest.mark.parametrize("args", [[], ["train"], ["eval"]], ids=["root", "train", "eval"])
+def test_a_group_alone_shows_its_help(args: list[str]) -> None:
+    shown = CliRunner().invoke(app, args)
+    assert shown.exit_code == ExitCode.USAGE
+    assert "Usage:" in shown.stdout
+    assert shown.stderr == ""
+
+
+def test_version() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"agentmem {__version__}\n")
+
+
+def test_help_is_fast(tmp_path: Any) -> None:
+    cli, fastest = Cli(tmp_path), float("inf")
+    for _ in range(5):  # A busy machine may be slow now and then.
+        began = time.perf_counter()
+        shown = cli.process("--help")
+        fastest = min(fastest, time.perf_counter() - began)
+        assert shown.returncode == 0
+        assert b"Usage: agentmem" in shown.stdout
+        if fastest < 0.5:
+            return
+    pytest.fail(f"--help took {fastest:.2f} s")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "from agentmem_cli.app import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        "app(['add', '--help'], standalone_mode=False)\n"
+        f"sys.stderr.write(' '.join(name for name in {HEAVY!r} if name in sys.modules))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stderr == b""

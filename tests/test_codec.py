@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from agentmem_storage.errors import CorruptRecordError, InputError
+from agentmem_storage.sql import codec
+
+
+@st.composite
+def tapes(draw: st.DrawFn) -> tuple[NDArray[np.int8], int]:
+    """A tape (M, D) and how many of its numbers are used; the rest is zero."""
+    shape = draw(st.tuples(st.integers(1, 20), st.integers(1, 80)))
+    used = draw(st.integers(1, shape[0] * shape[1]))
+    tape = np.zeros(shape[0] * shape[1], dtype=np.int8)
+    tape[:used] = draw(arrays(np.int8, used))
+    return tape.reshape(shape), used
+
+
+@st.composite
+def keys(draw: st.DrawFn) -> NDArray[np.float32]:
+    values = draw(
+        arrays(np.float32, st.integers(1, 300), elements=st.floats(-1, 1, width=32)).filter(
+            lambda array: float(np.linalg.norm(array)) > 1e-3
+        )
+    )
+    key: NDArray[np.float32] = (values / np.linalg.norm(values)).astype(np.float32)
+    return key
+
+
+@given(tapes())
+def test_latents_come_back(tape: tuple[NDArray[np.int8], int]) -> None:
+    latents, used = tape
+    blob = codec.encode_latents(latents, used)
+    assert len(blob) == codec.HEADER_BYTES + used
+    assert codec.latents_used(blob) == used
+    restored = codec.decode_latents(blob, 1)
+    assert restored.dtype == np.int8
+    np.testing.assert_array_equal(restored, latents)
+    restored[0, 0] ^= 1  # The caller may write into it.
+
+
+def test_the_header_is_small() -> None:
+    assert codec.HEADER_BYTES <= 16
+
+
+@given(keys())
+def test_keys_come_back_close_and_of_unit_norm(key: NDArray[np.float32]) -> None:
+    blob = codec.encode_key(key)
+    assert len(blob) == codec.HEADER_BYTES + key.size
+    restored = codec.decode_key(blob, 1)
+    assert restored.dtype == np.float32
+    assert restored.shape == key.shape
+    assert abs(float(np.linalg.norm(restored.astype(np.float64))) - 1.0) < 1e-6
+    # A level is 1/127 of the largest component, and rounding moves each by half of one at most.
+    error = 0.5 / 127 * float(np.abs(key).max()) * np.sqrt(key.size)
+    assert float(np.linalg.norm(restored - key)) <= 2 * error + 1e-6
+
+
+@given(keys())
+def test_a_decoded_key_encodes_to_the_same_bytes(key: NDArray[np.float32]) -> None:
+    blob = codec.encode_key(key)
+    assert codec.encode_key(codec.decode_key(blob, 1)) == blob
+
+
+@given(st.integers(1, 8), st.integers(1, 40))
+def test_many_keys_decode_as_each_alone(count: int, dims: int) -> None:
+    rng = np.random.default_rng(count * 1000 + dims)
+    some = rng.standard_normal((count, dims)).astype(np.float32)
+    some /= np.linalg.norm(some, axis=1, keepdims=True)
+    blobs = [codec.encode_key(key) for key in some]
+    together = codec.decode_keys(blobs, range(count))
+    for number, blob in enumerate(blobs):
+        np.testing.assert_array_equal(together[number], codec.decode_key(blob, number))
+
+
+@given(st.binary(max_size=300))
+def test_patches_come_back(patch: bytes) -> None:
+    blob = codec.encode_patch(patch)
+    assert codec.decode_patch(blob, 1) == patch
+    assert (blob is None) == (patch == b"")
+
+
+LATENTS = codec.encode_latents(np.arange(-32, 32, dtype=np.int8).reshape(2, 32), 64)
+KEY = codec.encode_key(np.full(25, 0.2, dtype=np.float32))
+PATCH = codec.encode_patch(b"a patch") or b""
+DECODERS = {
+    "latents": (LATENTS, codec.decode_latents),
+    "key": (KEY, codec.decode_key),
+    "patch": (PATCH, codec.decode_patch),
+}
+
+
+@pytest.mark.parametrize("what", DECODERS)
+def test_every_flipped_bit_is_noticed(what: str) -> None:
+    blob, decode = DECODERS[what]
+    for bit in range(len(blob) * 8):
+        damaged = bytearray(blob)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CorruptRecordError, match=f"the {what} of memory 42") as caught:
+            decode(bytes(damaged), 42)
+        assert caught.value.id == 42
+
+
+@pytest.mark.parametrize("what", DECODERS)
+def test_every_cut_and_every_tail_is_noticed(what: str) -> None:
+    blob, decode = DECODERS[what]
+    for size in range(len(blob)):
+        with pytest.raises(CorruptRecordError):
+            decode(blob[:size], 1)
+    with pytest.raises(CorruptRecordError):
+        decode(blob + b"\x00", 1)
+
+
+def test_one_kind_is_not_taken_for_the_other() -> None:
+    with pytest.raises(CorruptRecordError):
+        codec.decode_latents(KEY, 1)
+    with pytest.raises(CorruptRecordError):
+        codec.decode_key(LATENTS, 1)
+
+
+def test_a_damaged_key_among_many_is_named() -> None:
+    with pytest.raises(CorruptRecordError) as caught:
+        codec.decode_keys([KEY, KEY[:-1], KEY], [5, 6, 7])
+    assert caught.value.id == 6
+
+
+@pytest.mark.parametrize(
+    ("latents", "used"),
+    [
+        pytest.param(np.ones((2, 4), dtype=np.int8), 7, id="not zero behind"),
+        pytest.param(np.zeros((2, 4), dtype=np.int8), 9, id="more than there is"),
+        pytest.param(np.zeros((2, 4), dtype=np.int8), 0, id="nothing"),
+        pytest.param(np.zeros((2, 4), dtype=np.int16), 8, id="wrong dtype"),
+        pytest.param(np.zeros(8, dtype=np.int8), 8, id="one axis"),
+        pytest.param(np.zeros((70_000, 1), dtype=np.int8), 1, id="too long"),
+    ],
+)
+def test_bad_latents_are_refused(latents: NDArray[np.int8], used: int) -> None:
+    with pytest.raises(InputError):
+        codec.encode_latents(latents, used)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(np.zeros(4, dtype=np.float32), id="zero"),
+        pytest.param(np.array([np.nan, 1], dtype=np.float32), id="nan"),
+        pytest.param(np.array([np.inf, 0], dtype=np.float32), id="infinite"),
+        pytest.param(np.array([1, 1], dtype=np.float32), id="not of unit norm"),
+        pytest.param(np.array([1, 0], dtype=np.int64), id="wrong dtype"),
+        pytest.param(np.ones((1, 1), dtype=np.float32), id="two axes"),
+        pytest.param(np.empty(0, dtype=np.float32), id="empty"),
+    ],
+)
+def test_bad_keys_are_refused(key: NDArray[np.float32]) -> None:
+    with pytest.raises(InputError):
+        codec.encode_key(key)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from agentmem_storage.errors import IncompatibleModelError, SchemaVersionError
+from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.migrations import APPLICATION_ID, STEPS, Step, applied, migrate, pending
+from agentmem_storage.sql.places import find_place
+from agentmem_storage.sql.tables import schema
+from agentmem_storage.store import Store
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    place = find_place(tmp_path / "store", create=True)
+    database = Database.open(place, create=True, timeout_s=5)
+    yield database
+    database.close()
+
+
+def _add_column(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE scopes ADD COLUMN tenant TEXT")
+
+
+def _break(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE half (id INTEGER)")
+    raise RuntimeError("power cut")
+
+
+def test_steps_make_the_tables_that_queries_see(database: Database) -> None:
+    migrate(database.write, STEPS)
+    with database.read() as connection:
+        made = describe(connection)
+        assert connection.exec_driver_sql("PRAGMA application_id").scalar() == APPLICATION_ID
+    plain = create_engine("sqlite://")
+    schema.create_all(plain)
+    with plain.connect() as connection:
+        assert made == describe(connection)
+    plain.dispose()
+
+
+def describe(connection: Connection) -> dict[str, object]:
+    """Columns, foreign keys and indexes of each table, as SQLite itself tells them."""
+
+    def rows(query: str) -> list[list[object]]:
+        return [list(row) for row in connection.exec_driver_sql(query)]
+
+    found: dict[str, object] = {}
+    for name, sql in connection.exec_driver_sql(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'chunk_terms%'"
+    ).all():
+        columns = rows(f"PRAGMA table_info({name})")
+        for column in columns:
+            # A key of integers is never NULL, whether the table says so or not.
+            column[3] = column[3] or column[5]
+        indexes = rows(f"SELECT name, sql FROM sqlite_master WHERE tbl_name='{name}' AND sql<>''")
+        found[name] = {
+            "columns": columns,
+            "keys": rows(f"PRAGMA foreign_key_list({name})"),
+            "indexes": sorted("".join(str(sql).split()) for one, sql in indexes if one != name),
+            "ids return": "AUTOINCREMENT" not in sql,
+        }
+    return found
+
+
+def test_each_step_runs_once_and_is_recorded(database: Database) -> None:
+    names = [step.name for step in STEPS]
+    with database.read() as connection:
+        assert applied(connection) == []
+        assert pending(connection, STEPS) == list(STEPS)
+    assert migrate(database.write, STEPS) == names
+    assert migrate(database.write, STEPS) == []
+    later = (*STEPS, Step("9999_tenant", _add_column))
+    assert migrate(database.write, later) == ["9999_tenant"]
+    with database.read() as connection:
+        assert applied(connection) == [*names, "9999_tenant"]
+        connection.execute(text("SELECT tenant FROM scopes"))
+
+
+def test_a_step_that_fails_leaves_nothing(database: Database) -> None:
+    migrate(database.write, STEPS)
+    broken = (*STEPS, Step("9998_tenant", _add_column), Step("9999_broken", _break))
+    with pytest.raises(RuntimeError, match="power cut"):
+        migrate(database.write, broken)
+    with database.read() as connection:
+        assert applied(connection) == [step.name for step in broken[:-1]]
+        tables = connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars().all()
+    assert "half" not in tables
+
+
+def test_a_newer_store_is_refused_and_not_touched(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "s", model="m", key_dims=4):
+        pass
+    place = find_place(tmp_path / "s", create=False)
+    database = Database.open(place, create=False, timeout_s=5)
+    migrate(database.write, (*STEPS, Step("9999_tenant", _add_column)))
+    database.close()
+    before = (tmp_path / "s" / "memory.db").read_bytes()
+    with pytest.raises(SchemaVersionError, match=r"'9999_tenant'.*upgrade"):
+        Store.open(tmp_path / "s", model="m", key_dims=4)
+    assert (tmp_path / "s" / "memory.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(("model", "key_dims"), [("other", 4), ("m", 5)])
+def test_another_model_is_refused_by_name(tmp_path: Path, model: str, key_dims: int) -> None:
+    with Store.open(tmp_path / "s", model="m", key_dims=4):
+        pass
+    with pytest.raises(IncompatibleModelError, match=r"'m' .*4 dims.*model=") as caught:
+        Store.open(tmp_path / "s", model=model, key_dims=key_dims)
+    assert repr(model) in str(caught.value)
