@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from agentmem.errors import InputError, MissingExtraError
 from agentmem.corpus import read_records, record_texts
+from agentmem.errors import InputError, MissingExtraError
 
 RECORDS = [{"id": f"r{i}", "text": f"line\u2028separator, \x85 and ünïcödé {i}"} for i in range(50)]
 DATA = "\n".join(json.dumps(record, ensure_ascii=False) for record in RECORDS).encode()

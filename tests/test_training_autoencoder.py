@@ -134,8 +134,7 @@ class TestARun:
         assert sum(losses[-4:]) < 0.75 * sum(losses[:4])
         assert sum(shares[-4:]) > sum(shares[:4])
         assert [figures["width"] for figures in seen] == [1, 2] * (STEPS // 2)
-        first, last = (row["dev"]["talks/1"] for row in logged(folder))
-        assert 0.3 < first < last
+        assert logged(folder)[-1]["dev"]["talks/1"] > shares[0] + 0.1
 
     def test_it_leaves_what_it_promises(
         self, uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, precision: str
@@ -402,19 +401,18 @@ class TestConfiguration:
             train(place, config, out=tmp_path)
 
 
-def test_a_start_from_another_model_keeps_what_fits(
-    uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, tmp_path: Path
-) -> None:
-    start = uninterrupted[0] / "model"
-    base = config_of(place, "x")
-    model = {**base.model, "slot_dims": 2, "encoder_layers": 2}
-    optimiser = {"steps": 1, "lr": 1e-9, "weight_decay": 0}
+def test_a_start_from_another_model_keeps_what_fits(place: Path, tmp_path: Path) -> None:
+    start = place / "bundle" / "autoencoder"
+    model = {**config_of(place, "x").model, "hidden_size": 64, "encoder_layers": 2}
+    optimiser = {"steps": 2, "lr": 1e-9, "weight_decay": 0}
     config = config_of(place, "warm", model=model, start=str(start), optimiser=optimiser)
-    found = load_file(train(place, config, out=tmp_path) / "model" / "model.safetensors")
+    folder = train(place, config, out=tmp_path, stop_after=1)
+    found = load_file(folder / "checkpoint" / "model.safetensors")
     old = load_file(start / "model.safetensors")
-    assert torch.equal(found["embedding.weight"], old["embedding.weight"])
-    assert torch.equal(found["encoder.0.up.weight"], old["encoder.0.up.weight"])
-    assert found["to_slot.weight"].shape == (2, 48)
+    for name in ("embedding.weight", "encoder.0.up.weight", "decoder_norm.weight"):
+        torch.testing.assert_close(found[name], old[name], atol=1e-6, rtol=0)
+    assert found["to_slot.weight"].shape == (1, 64)
+    assert old["to_slot.weight"].shape == (2, 64)
     assert "encoder.1.up.weight" in found
 
 
@@ -461,17 +459,16 @@ if steps:
 """
 
 
-@pytest.mark.slow
 def test_two_processes_learn_the_same_as_one(place: Path, tmp_path: Path) -> None:
     # Rows are cut unevenly between the two, and rounding and noise both take part.
     config = config_of(place, "two")
     script = tmp_path / "script.py"
     script.write_text(DISTRIBUTED)
     (tmp_path / "config.json").write_text(config.model_dump_json())
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    # `accelerate launch --cpu` would start one process, whatever number it is given.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
-        [*launch, "--main_process_port", "0", script, place, tmp_path],
+        [*launch, "--nproc-per-node", "2", script, place, tmp_path],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"},

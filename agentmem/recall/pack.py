@@ -81,7 +81,11 @@ def pack(
     if all(budget is None for budget in budgets.values()):
         raise InputError("pack() needs a budget: max_tokens=... or max_positions=...")
     for name, budget in budgets.items():
-        if budget is not None and budget < 1:
+        if budget is None:
+            continue
+        if isinstance(budget, bool) or not isinstance(budget, int):
+            raise TypeError(f"{name} is a whole number, not {budget!r}")
+        if budget < 1:
             raise InputError(f"{name}={budget!r}: a budget is at least 1")
     taken: list[Hit] = []
     spent = recall.count_tokens(_block([""])) if max_tokens is not None else 0

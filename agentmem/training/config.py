@@ -78,9 +78,12 @@ class RunConfig(Section):
         return _arguments(AutoencoderConfig, given)
 
 
-def _arguments(kind: type[PretrainedConfig], given: dict[str, Any]) -> dict[str, Any]:
+def _arguments(
+    kind: type[PretrainedConfig], given: dict[str, Any], *, derived: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Arguments of a model's configuration, checked: the class itself takes any name at all."""
-    known = [name for name in inspect.signature(kind).parameters if name != "kwargs"]
+    known = [name for name in inspect.signature(kind).parameters if name not in derived]
+    known.remove("kwargs")
     for name in given:
         if name not in known:
             raise ValueError(f"unknown key {name!r}: known are {', '.join(known)}")
@@ -139,4 +142,5 @@ class KeysConfig(Section):
     @field_validator("model")
     @classmethod
     def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return _arguments(KeyEncoderConfig, given)
+        # The tokenizer and the autoencoder say these two.
+        return _arguments(KeyEncoderConfig, given, derived=frozenset({"vocab_size", "state_size"}))

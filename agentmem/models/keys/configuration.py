@@ -29,6 +29,15 @@ class KeyEncoderConfig(PretrainedConfig):
         pad_token_id: int = 0,
         **kwargs: Any,
     ) -> None:
+        sizes = {
+            "vocab_size": vocab_size,
+            "state_size": state_size,
+            "hidden_size": hidden_size,
+            "key_dims": key_dims,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name}={size!r} must be positive")
         self.vocab_size = vocab_size
         self.state_size = state_size
         self.hidden_size = hidden_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterable
 from typing import SupportsIndex
 
@@ -72,7 +73,7 @@ def as_id(value: SupportsIndex) -> int:
         TypeError: If it is no integer.
         InputError: If no id can be that large.
     """
-    number = value.__index__()
+    number = operator.index(value)
     if not -_MAX_ID <= number <= _MAX_ID:
         raise InputError(f"{number!r} is no id: ids have 63 bits at most")
     return number
