@@ -255,7 +255,7 @@ class TestDuplicates:
         assert ids[0] == ids[1]
 
     def test_another_scope_has_its_own(self, memory: Memory) -> None:
-        scopes: list[dict[str, str]] = [
+        scopes: list[dict[str, Any]] = [
             {},
             {"user_id": "ana"},
             {"user_id": "bob"},

@@ -172,31 +172,26 @@ def results(memory: Memory) -> list[list[tuple[int, float, str]]]:
     def plain(found: Recall) -> list[tuple[int, float, str]]:
         return [(hit.id, hit.score, hit.text) for hit in found]
 
-    queries = ("trains to Lyon", "note 7", "🚆")
     modes: tuple[Any, ...] = ("hybrid", "keys", "lexical")
-    return [plain(memory.recall(query, k=20, mode=mode)) for query in queries for mode in modes]
+    return [plain(memory.recall("trains to Lyon, note 7", k=20, mode=mode)) for mode in modes]
 
 
-CACHE_FAULTS: dict[str, Callable[[Path], None]] = {
+CACHE_FAULTS: dict[str, Callable[[Path], object]] = {
     "deleted": lambda file: file.unlink(),
     "emptied": lambda file: file.write_bytes(b""),
     "cut in the header": lambda file: file.write_bytes(file.read_bytes()[:30]),
-    "cut in the middle": lambda file: file.write_bytes(
-        file.read_bytes()[: -file.stat().st_size // 2]
-    ),
+    "cut in the middle": lambda file: file.write_bytes(file.read_bytes()[:-5000]),
     "cut at the end": lambda file: file.write_bytes(file.read_bytes()[:-1]),
     "garbage": lambda file: file.write_bytes(bytes(range(256)) * 100),
-    "one bit flipped": lambda file: file.write_bytes(
-        (data := file.read_bytes())[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
-    ),
+    "another number at its end": lambda file: file.write_bytes(file.read_bytes()[:-4] + b"abcd"),
     "folder deleted": lambda file: shutil.rmtree(file.parent),
-    "a folder in its place": lambda file: (file.unlink(), file.mkdir())[0],
+    "a folder in its place": lambda file: [file.unlink(), file.mkdir()],  # type: ignore[func-returns-value]
 }
 
 
 @pytest.mark.parametrize("fault", CACHE_FAULTS.values(), ids=CACHE_FAULTS.keys())
 def test_no_fault_of_the_index_cache_changes_a_result(
-    place: Path, model: ModelBundle, fault: Callable[[Path], None]
+    place: Path, model: ModelBundle, fault: Callable[[Path], object]
 ) -> None:
     with Memory(place, model=model) as memory:
         memory.add(TEXTS + [f"note {n}" for n in range(100)])

@@ -157,7 +157,7 @@ def test_an_unknown_id_deletes_nothing(
     talk: Memory,
     unchanged: Unchanged,
     ids: list[int],
-    scope: dict[str, str],
+    scope: dict[str, Any],
     more: dict[str, Any],
 ) -> None:
     with unchanged(talk), pytest.raises(UnknownIdError, match="no memory of this scope has the id"):

@@ -108,14 +108,12 @@ def test_an_error_of_the_progress_callback_writes_nothing(
 
 def test_a_file_that_is_not_utf8(stocked: Memory, unchanged: Unchanged, tmp_path: Path) -> None:
     file = tmp_path / "latin.txt"
-    file.write_bytes(b"x" * 70_000 + "Ä".encode("latin-1") + b" and more")
+    file.write_bytes(b"so " * 25_000 + "Ä".encode("latin-1") + b" and more")
     with (
         unchanged(stocked),
-        pytest.raises(InputError, match=r"latin.txt' is not utf-8: .* at byte 70000"),
+        pytest.raises(InputError, match=r"latin.txt' is not utf-8: .* at byte 75000"),
     ):
         stocked.add(Document.from_file(file))
-    receipt = stocked.add(Document.from_file(file, encoding="latin-1"))
-    assert "".join(stocked.get(id).text for id in receipt.ids).endswith("Ä and more")
 
 
 def test_a_file_that_is_not_there(stocked: Memory, unchanged: Unchanged, tmp_path: Path) -> None:

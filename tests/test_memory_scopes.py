@@ -17,7 +17,7 @@ Unchanged = Callable[[Memory], AbstractContextManager[None]]
 
 
 def test_ids_of_other_scopes_are_unknown(memory: Memory, unchanged: Unchanged) -> None:
-    scope = {"user_id": "ana", "agent_id": "support"}
+    scope: dict[str, Any] = {"user_id": "ana", "agent_id": "support"}
     (own,) = memory.add("mine", **scope).ids
     (foreign,) = memory.add("theirs", **scope | {"user_id": "bob"}).ids
     verbs: list[Callable[[], object]] = [
@@ -129,7 +129,7 @@ def test_an_empty_word_is_refused(
 @given(word=st.text(min_size=1, max_size=40))
 @settings(max_examples=30, deadline=None)
 def test_any_word_that_is_not_empty_is_legal(shared: Memory, word: str) -> None:
-    scope = {"session_id": word}
+    scope: dict[str, Any] = {"session_id": word}
     shared.add("hello there", **scope)
     assert [chunk.text for chunk in shared.list(**scope)] == ["hello there"]
     assert [hit.text for hit in shared.recall("hello", **scope)] == ["hello there"]

@@ -84,7 +84,11 @@ def test_reading_while_others_forget(memory: Memory) -> None:
 def test_forgetting_the_same_from_all_threads(memory: Memory) -> None:
     memory.add([f"what goes {n}" for n in range(40)], user_id="ana")
     memory.add("what stays", user_id="bob")
-    in_threads(lambda number: memory.forget(user_id="ana") and None)
+
+    def work(number: int) -> None:
+        memory.forget(user_id="ana")
+
+    in_threads(work)
     assert [chunk.text for chunk in memory.list()] == ["what stays"]
     assert memory.verify().ok
 

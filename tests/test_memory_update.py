@@ -173,6 +173,10 @@ def test_what_cannot_be_stored_changes_nothing(
 def test_an_unknown_id_is_refused(memory: Memory, unchanged: Unchanged, id: int) -> None:
     memory.add(SAID)
     with unchanged(memory):
-        for change in ({"text": "new"}, {"metadata": {}}):
+        for verb in (
+            lambda: memory.update(id, text="new"),
+            lambda: memory.update(id, metadata={}),
+            lambda: memory.get(id),
+        ):
             with pytest.raises((UnknownIdError, InputError), match=str(id)):
-                memory.update(id, **change)  # type: ignore[arg-type]
+                verb()

@@ -18,7 +18,7 @@ from agentmem import Memory
 from agentmem.models.bundle import ModelBundle
 from agentmem_storage.sql.codec import decode_keys
 
-Scope = dict[str, str]
+Scope = dict[str, Any]
 # 100 scopes; the same agents and sessions belong to every user.
 SCOPES: list[Scope] = [
     {"user_id": f"user{u}", "agent_id": f"agent{a}", "session_id": f"session{s}"}

@@ -60,7 +60,7 @@ def test_scores_fall_from_at_most_one_to_at_least_zero(talk: Memory, mode: Mode,
 @given(
     texts=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=8), data=st.data()
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_query_gives_scores_in_range(model: ModelBundle, texts: list[str], data: Any) -> None:
     query = data.draw(st.one_of(st.sampled_from(texts), st.text(min_size=1).filter(str.strip)))
     with Memory(":memory:", model=model) as memory:
@@ -195,7 +195,7 @@ class Watched:
 
 def test_text_is_decoded_only_when_asked_for(place: Path, model: ModelBundle) -> None:
     watched = Watched(model)
-    with Memory(place, model=watched) as memory:  # type: ignore[arg-type]
+    with Memory(place, model=watched) as memory:
         memory.add(list(TALK))
         found = memory.recall("train", k=3)
         chunk = memory.get(1)
@@ -214,7 +214,7 @@ def test_text_is_decoded_only_when_asked_for(place: Path, model: ModelBundle) ->
 
 def test_kept_text_needs_no_decoding(place: Path, model: ModelBundle) -> None:
     watched = Watched(model)
-    with Memory(place, model=watched, keep_text=True) as memory:  # type: ignore[arg-type]
+    with Memory(place, model=watched, keep_text=True) as memory:
         memory.add(list(TALK))
         assert {hit.text for hit in memory.recall("train", k=8)} == set(TALK)
     assert watched.regenerated == 0

@@ -151,11 +151,10 @@ class TestWindows:
         ids, mask = windows().batch(step)
         assert (ids.dtype.name, mask.dtype.name, ids.shape) == ("int64", "bool", mask.shape)
         lengths = mask.sum(1)
-        # Rows begin at the left, none is empty, one at least is full width.
+        # Rows begin at the left and none is empty; widths are the lengths given, and no others.
         assert np.array_equal(mask, np.arange(ids.shape[1]) < lengths[:, None])
         assert lengths.min() >= 1
-        assert lengths.max() == ids.shape[1] <= 32
-        assert len(ids) in (128 // 8, 128 // 16, 128 // 32)
+        assert ids.shape in {(16, 8), (8, 16), (4, 32)}
         assert (ids[~mask] == PAD).all()
         assert ((ids[mask] >= len(SPECIAL_TOKENS)) & (ids[mask] < 6000)).all()
 

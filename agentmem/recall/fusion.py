@@ -22,11 +22,15 @@ from agentmem_storage.records import Ranked
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each sign counts; lexical and key add up to one."""
+    """How much each sign counts; lexical and key add up to one.
 
-    lexical: float = 0.6
-    key: float = 0.4
-    neighbour: float = 0.2
+    The values are those with the best recall@1, 5 and 10 on dialogues of the corpus's dev
+    questions, with the key at most 0.2: its training saw questions of the same making.
+    """
+
+    lexical: float = 0.8
+    key: float = 0.2
+    neighbour: float = 0.3
 
     @property
     def top(self) -> float:

@@ -118,7 +118,8 @@ class Windows:
         rng = np.random.default_rng([self._seed, step])
         length = int(rng.choice(self._lengths))
         rows = [self._row(rng, length) for _ in range(max(1, self._tokens // length))]
-        ids = np.full((len(rows), max(map(len, rows))), PAD, dtype=np.int64)
+        # Padded to the length drawn, also where no row fills it: few shapes, few kernels.
+        ids = np.full((len(rows), length), PAD, dtype=np.int64)
         mask = np.zeros(ids.shape, dtype=np.bool_)
         for index, row in enumerate(rows):
             ids[index, : len(row)] = row

@@ -29,6 +29,9 @@ from agentmem.models.autoencoder.configuration import AutoencoderConfig
 
 # A latent of value z in (-1, 1) is stored as round(127 z).
 LEVELS = 127
+# The head sees a multiple of so many tokens.
+_HEAD_ROWS = 256
+_IGNORED = -100
 
 
 @dataclass
@@ -169,14 +172,13 @@ class MemoryAutoencoder(PreTrainedModel):
             tape = tape + (torch.round(tape / step) * step - tape).detach()
         else:
             tape = tape + noise * step
-        kept = slice(None) if mask is None else mask.reshape(-1)
         hidden = self._run(self.decoder, self.decoder_norm, self.from_slot(self.lift(tape)), mask)
-        # Padding is dropped before the head, which is most of the arithmetic.
-        logits = self.head(hidden.reshape(-1, hidden.shape[-1])[kept])
-        target = input_ids.reshape(-1)[kept]
-        loss = F.cross_entropy(logits.float(), target)
+        places, target = _real_tokens(input_ids, mask)
+        logits = self.head(hidden.flatten(0, 1).index_select(0, places))
+        loss = F.cross_entropy(logits.float(), target, ignore_index=_IGNORED)
         correct = (logits.detach().argmax(-1) == target).sum()
-        return AutoencoderOutput(loss, correct, torch.tensor(target.numel(), device=target.device))
+        count = (target != _IGNORED).sum()
+        return AutoencoderOutput(loss, correct, count)
 
     def lift(self, tape: Tensor) -> Tensor:
         """The tape (B, T, s) with sines and cosines of its dims: (B, T, s (1 + 2 octaves))."""
@@ -194,6 +196,22 @@ class MemoryAutoencoder(PreTrainedModel):
             x = block(x, rope, visible)
         y: Tensor = norm(x)
         return y
+
+
+def _real_tokens(input_ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Places (N,) of a batch's tokens among its B T positions, and their ids (N,).
+
+    Padding is dropped before the head, which is most of the arithmetic. N is rounded up, with
+    ids that the loss ignores: bfloat16 kernels are compiled and kept for every N that occurs,
+    and a run that met thousands would grow by gigabytes.
+    """
+    flat = input_ids.flatten()
+    if mask is None:
+        places = torch.arange(len(flat), device=flat.device)
+    else:
+        places = mask.flatten().nonzero().squeeze(1)
+    extra = -len(places) % _HEAD_ROWS
+    return F.pad(places, (0, extra)), F.pad(flat[places], (0, extra), value=_IGNORED)
 
 
 def _rope(
