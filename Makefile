@@ -33,6 +33,8 @@ bench: .venv/dev.stamp
 		--data $(CORPUS)/dev-documents.jsonl.zst \
 		--data $(CORPUS)/dev-structured.jsonl.zst
 	$(BIN)/agentmem eval recall --json $(RESULTS)/recall-locomo.json --data $(LOCOMO)
+	$(BIN)/python examples/benchmarks/fusion.py --json $(RESULTS)/fusion.json \
+		--data $(CORPUS)/qa-dev.jsonl.zst
 	$(BIN)/python examples/benchmarks/exactness.py --json $(RESULTS)/exactness.json \
 		--data $(LOCOMO) \
 		--data $(CORPUS)/dev-conversations.jsonl.zst \

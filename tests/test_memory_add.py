@@ -154,14 +154,14 @@ def said(item: Any) -> str:
 
 
 @given(text=anything)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_unicode_text_comes_back(shared: Memory, texts: Texts, text: str) -> None:
     receipt = shared.add(text, user_id=new_user())
     assert texts(shared, receipt) == [text]
 
 
 @given(content=st.lists(items, min_size=1, max_size=6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_mixed_list_comes_back_in_order(
     shared: Memory, texts: Texts, content: list[Any]
 ) -> None:

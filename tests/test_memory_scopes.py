@@ -127,7 +127,7 @@ def test_an_empty_word_is_refused(
 
 
 @given(word=st.text(min_size=1, max_size=40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_any_word_that_is_not_empty_is_legal(shared: Memory, word: str) -> None:
     scope: dict[str, Any] = {"session_id": word}
     shared.add("hello there", **scope)

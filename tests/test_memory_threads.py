@@ -11,7 +11,7 @@ from agentmem import Memory
 from agentmem.models.bundle import ModelBundle
 
 THREADS = 8
-EACH = 12
+EACH = 8
 
 
 def in_threads(work: Callable[[int], None]) -> None:

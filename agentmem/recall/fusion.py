@@ -24,8 +24,8 @@ from agentmem_storage.records import Ranked
 class Weights:
     """How much each sign counts; lexical and key add up to one.
 
-    The values are those with the best recall@1, 5 and 10 on dialogues of the corpus's dev
-    questions, with the key at most 0.2: its training saw questions of the same making.
+    The values are those with the best mean of recall@1, 5 and 10 on dialogues of the corpus's dev
+    questions (`examples/benchmarks/fusion.py`).
     """
 
     lexical: float = 0.8
