@@ -12,7 +12,7 @@ from agentmem import Memory
 PANEL = Path(__file__).parent / "data" / "panel.jsonl"
 QUESTIONS = (
     "What does txtenna let people send?",
-    "How long does a round trip to the satellite take?",
+    "What is the delay of a geostationary satellite?",
     "How does somebody get paid for relaying a transaction?",
 )
 
