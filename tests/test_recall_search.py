@@ -92,7 +92,7 @@ def test_modes_look_at_what_they_say(talk: Memory) -> None:
 def test_the_parts_explain_the_score(talk: Memory) -> None:
     for hit in talk.recall("train to Lyon", k=8):
         lexical, key, near = (hit.explain[part] for part in ("lexical", "key", "neighbours"))
-        assert hit.score == pytest.approx((0.6 * lexical + 0.4 * key + 0.2 * near) / 1.4)
+        assert hit.score == pytest.approx((0.8 * lexical + 0.2 * key + 0.3 * near) / 1.6)
 
 
 def test_names_and_titles_can_be_searched_for(talk: Memory) -> None:

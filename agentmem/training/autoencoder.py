@@ -125,11 +125,13 @@ def train_autoencoder(
                 save_checkpoint(folder / "checkpoint", bare, optimiser, {"step": done})
             report(done, figures)
         if stopping:
-            return folder
-
-    if accelerator.is_main_process:
-        bare.bfloat16().save_pretrained(folder / "model")
+            break
+    else:
+        if accelerator.is_main_process:
+            bare.bfloat16().save_pretrained(folder / "model")
     accelerator.wait_for_everyone()
+    # A process that ends with its group's threads still running is aborted now and then.
+    accelerator.end_training()
     return folder
 
 
