@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from agentmem.errors import InputError, MissingExtraError
-from agentmem.evaluation.plots import plot_bytes, plot_recall
+from agentmem.evaluation.plots import draw_plots, plot_bytes, plot_recall
 from agentmem.evaluation.report import render, update_readme
 from agentmem.evaluation.result import build_result, write_result
 
@@ -152,6 +153,13 @@ def test_plots_are_pictures_and_do_not_change_from_run_to_run(tmp_path: Path) ->
             picture.load()
             assert picture.format == "PNG"
             assert picture.width > 800
+
+
+def test_every_result_with_a_plot_is_drawn_beside_its_file(tmp_path: Path) -> None:
+    for task, measured in (("recall", RECALL), ("fidelity", FIDELITY), ("other", {})):
+        (tmp_path / f"{task}.json").write_text(json.dumps({"task": task, "results": measured}))
+    assert draw_plots(tmp_path) == (tmp_path / "fidelity.png", tmp_path / "recall.png")
+    assert (tmp_path / "recall.png").stat().st_size > 1_000
 
 
 def test_without_matplotlib_the_extra_is_named(

@@ -16,6 +16,7 @@ from agentmem import Memory, Message
 from agentmem.errors import FilterError, InputError
 from agentmem.models.base import Latent
 from agentmem.models.bundle import ModelBundle
+from agentmem.recall.fusion import Weights
 from agentmem.recall.hits import Mode
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
@@ -90,9 +91,11 @@ def test_modes_look_at_what_they_say(talk: Memory) -> None:
 
 
 def test_the_parts_explain_the_score(talk: Memory) -> None:
+    weights = Weights()
     for hit in talk.recall("train to Lyon", k=8):
-        lexical, key, near = (hit.explain[part] for part in ("lexical", "key", "neighbours"))
-        assert hit.score == pytest.approx((0.8 * lexical + 0.2 * key + 0.3 * near) / 1.6)
+        own = weights.lexical * hit.explain["lexical"] + weights.key * hit.explain["key"]
+        whole = own + weights.neighbour * hit.explain["neighbours"]
+        assert hit.score == pytest.approx(whole / weights.top)
 
 
 def test_names_and_titles_can_be_searched_for(talk: Memory) -> None:
@@ -103,7 +106,7 @@ def test_neighbours_of_a_match_are_lifted(talk: Memory) -> None:
     explain = {hit.text: hit.explain for hit in talk.recall("bakery", k=8)}
     beside = [explain[TALK[2]]["neighbours"], explain[TALK[4]]["neighbours"]]
     others = [explain[text]["neighbours"] for text in TALK if text not in TALK[2:5]]
-    assert min(beside) >= 0.6
+    assert min(beside) >= Weights().lexical
     assert min(beside) > max(others)
 
 
@@ -141,7 +144,7 @@ def test_what_is_outside_the_filter_lifts_nothing(talk: Memory) -> None:
     found = talk.recall("bakery", where={"channel": "phone"})
     assert all(hit.explain["lexical"] == 0.0 for hit in found)
     alone = {hit.metadata["turn"]: hit.explain["neighbours"] for hit in found}
-    assert alone[4] < 0.6
+    assert alone[4] < Weights().lexical
 
 
 def test_a_selective_filter_still_finds_k(memory: Memory) -> None:

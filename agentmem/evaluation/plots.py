@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import MissingExtraError
@@ -19,6 +21,24 @@ _BARS = {
     "id_packing": "packed ids",
     "latent_bytes_per_token": "latents",
 }
+
+
+def draw_plots(results_dir: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Draw a picture of every recall and fidelity result of a folder, beside its file.
+
+    Returns:
+        The PNGs, in the order of names.
+
+    Raises:
+        MissingExtraError: ``matplotlib`` is not installed.
+    """
+    drawn = []
+    for path in sorted(Path(results_dir).glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if plot := {"recall": plot_recall, "fidelity": plot_bytes}.get(result["task"]):
+            plot(result["results"], path.with_suffix(".png"))
+            drawn.append(path.with_suffix(".png"))
+    return tuple(drawn)
 
 
 def plot_recall(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:

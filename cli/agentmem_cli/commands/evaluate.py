@@ -132,15 +132,18 @@ def report(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Put tables of the results between the markers of a README.
+    """Put tables of the results between the markers of a README, and draw the plots beside them.
 
     <!-- results:NAME --> ... <!-- /results --> gets the table of NAME.json. --quiet prints the
     names of the tables that changed.
     """
+    from agentmem.evaluation.plots import draw_plots
     from agentmem.evaluation.report import update_readme
 
     out = Output(json=json, quiet=quiet)
     changed = update_readme(readme, results, check=check)
+    if not check:
+        draw_plots(results)
     stale = "stale" if check else "written"
     out.emit(
         json=lambda: {"changed": list(changed)},

@@ -1,0 +1,108 @@
+"""Any sequence of calls leaves a store that holds exactly what a plain dict would."""
+
+from __future__ import annotations
+
+import tempfile
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from agentmem import Memory
+from agentmem.errors import InputError, UnknownIdError
+from agentmem.testing import tiny_model
+
+users = st.sampled_from(["ana", "bob", None])
+words = st.sampled_from(["train", "Lyon", "vegan", "日本", "🚆", "9:40"])
+texts = st.lists(words, min_size=1, max_size=4).map(" ".join)
+
+
+class Sequences(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.memory = Memory(self.folder.name, model=tiny_model())
+        self.expected: dict[int, tuple[str | None, str]] = {}  # user and text by id
+
+    def teardown(self) -> None:
+        self.memory.close()
+        self.folder.cleanup()
+
+    def held(self, user: str | None, text: str) -> int | None:
+        return next((id for id, one in self.expected.items() if one == (user, text)), None)
+
+    @rule(user=users, said=st.lists(texts, min_size=1, max_size=4))
+    def add(self, user: str | None, said: list[str]) -> None:
+        known = [self.held(user, text) for text in said]
+        receipt = self.memory.add(said, user_id=user)
+        for id, before, text in zip(receipt.ids, known, said, strict=True):
+            assert before in (None, id)
+            assert self.expected.setdefault(id, (user, text)) == (user, text)
+        assert len(receipt.duplicates) == len(said) - len(set(said)) + len(
+            {id for id in known if id is not None}
+        )
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data(), text=texts)
+    def update(self, data: st.DataObject, text: str) -> None:
+        id = data.draw(st.sampled_from(sorted(self.expected)))
+        user, _ = self.expected[id]
+        if self.held(user, text) not in (None, id):
+            with pytest.raises(InputError, match="already"):
+                self.memory.update(id, text=text)
+            return
+        (new,) = self.memory.update(id, text=text).ids
+        assert new > max(self.expected)
+        del self.expected[id]
+        self.expected[new] = (user, text)
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def forget_some(self, data: st.DataObject) -> None:
+        ids = data.draw(st.lists(st.sampled_from(sorted(self.expected)), max_size=4))
+        assert self.memory.forget(ids).purged
+        for id in ids:
+            self.expected.pop(id, None)
+            with pytest.raises(UnknownIdError):
+                self.memory.get(id)
+
+    @rule(user=users.filter(bool))
+    def forget_user(self, user: str) -> None:
+        gone = [id for id, (owner, _) in self.expected.items() if owner == user]
+        assert list(self.memory.forget(user_id=user).ids) == gone
+        for id in gone:
+            del self.expected[id]
+
+    @rule()
+    def reopen(self) -> None:
+        self.memory.close()
+        self.memory = Memory(self.folder.name, model=tiny_model(), create=False)
+
+    @rule(user=users, word=words, mode=st.sampled_from(["hybrid", "keys"]))
+    def recall(self, user: str | None, word: str, mode: str) -> None:
+        found = self.memory.recall(word, k=100, user_id=user, mode=mode)  # type: ignore[arg-type]
+        inside = {id: text for id, (owner, text) in self.expected.items() if user in (None, owner)}
+        assert {hit.id: hit.text for hit in found} == inside
+        assert found.candidates == len(inside)
+
+    @rule(user=users, word=st.sampled_from(["train", "Lyon", "vegan", "日本"]))
+    def recall_by_word(self, user: str | None, word: str) -> None:
+        found = self.memory.recall(word, k=100, user_id=user, mode="lexical")
+        assert {hit.id for hit in found} == {
+            id
+            for id, (owner, text) in self.expected.items()
+            if user in (None, owner) and word in text
+        }
+
+    @invariant()
+    def everything_is_there(self) -> None:
+        held = {chunk.id: (chunk.scope.user_id, chunk.text) for chunk in self.memory.list()}
+        assert held == self.expected
+        stats = self.memory.stats()
+        assert stats.memories == stats.sources == len(self.expected)
+        assert stats.scopes == len({user for user, _ in self.expected.values()})
+
+
+Sequences.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+TestSequences = Sequences.TestCase
