@@ -11,8 +11,7 @@
 Arguments, results and errors are those of `Memory`. The event loop never waits for a model or a
 disk: texts that are given back have been decoded by the worker. Calls are done one by one, in the
 order in which they were made. One that is cancelled before its turn is not done; one that has
-begun runs to its end, so an `add` is stored whole or not at all. ``on_progress`` is called in the
-worker.
+begun runs to its end. ``on_progress`` is called in the worker.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ def _stream(
 
 
 def _decoded(result: R) -> R:
-    """Decode texts now and not in the event loop; damage is raised where a text is used."""
+    """Decode texts here, not in the event loop; damage is raised where a text is used."""
     for chunk in result if isinstance(result, Recall | tuple) else (result,):
         if isinstance(chunk, Chunk):
             with suppress(CorruptRecordError):
@@ -126,11 +125,9 @@ class AsyncMemory:
     ) -> AsyncMemory:
         """See `Memory.scoped`."""
         handle = object.__new__(AsyncMemory)
-        handle._memory = self._memory.scoped(
-            user_id=user_id, agent_id=agent_id, session_id=session_id
-        )
-        handle._worker = self._worker
-        handle._owns_worker = False
+        words = {"user_id": user_id, "agent_id": agent_id, "session_id": session_id}
+        handle._memory = self._memory.scoped(**words)
+        handle._worker, handle._owns_worker = self._worker, False
         return handle
 
     async def close(self) -> None:

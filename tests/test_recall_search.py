@@ -38,11 +38,15 @@ TALK = (
 @pytest.fixture
 def talk(memory: Memory) -> Memory:
     """Eight turns, a day apart, by turns of Ana and Bob; the channel changes in the middle."""
-    for number, text in enumerate(TALK):
-        name = ("Ana", "Bob")[number % 2]
-        metadata = {"channel": "web" if number < 4 else "phone", "turn": number}
-        at = DAY + timedelta(days=number)
-        memory.add(Message(text, name=name, created_at=at, metadata=metadata))
+    memory.add(
+        Message(
+            text,
+            name=("Ana", "Bob")[number % 2],
+            created_at=DAY + timedelta(days=number),
+            metadata={"channel": "web" if number < 4 else "phone", "turn": number},
+        )
+        for number, text in enumerate(TALK)
+    )
     return memory
 
 
