@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentmem_storage.records import NewSource, Written
-from agentmem_storage.sql.codec import HEADER_BYTES, encode_patch
+from agentmem_storage.sizes import stored_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,7 @@ def write_receipt(
     chunks = [chunk for source in new for chunk in source.chunks]
     tokens = sum(chunk.tokens for chunk in chunks)
     right = sum(chunk.fidelity * chunk.tokens for chunk in chunks)
-    latent_bytes = sum(HEADER_BYTES + chunk.tokens * chunk.slot_dims for chunk in chunks)
-    patch_bytes = sum(len(encode_patch(chunk.patch) or b"") for chunk in chunks)
-    key_bytes = sum(HEADER_BYTES + len(chunk.key) for chunk in chunks)  # stored as a byte a dim
-    text_bytes = sum(len(chunk.text.encode()) for chunk in chunks if chunk.text is not None)
+    sizes = [stored_sizes(chunk) for chunk in chunks]
     seen: set[int] = set()
     ids: list[int] = []
     duplicates: list[int] = []
@@ -78,9 +75,9 @@ def write_receipt(
         tokens=tokens,
         positions=sum(len(chunk.latents) for chunk in chunks),
         fidelity=right / tokens if tokens else 1.0,
-        latent_bytes=latent_bytes,
-        patch_bytes=patch_bytes,
-        stored_bytes=latent_bytes + patch_bytes + key_bytes + text_bytes,
+        latent_bytes=sum(size.latents for size in sizes),
+        patch_bytes=sum(size.patch for size in sizes),
+        stored_bytes=sum(size.total for size in sizes),
     )
 
 

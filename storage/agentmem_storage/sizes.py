@@ -1,0 +1,33 @@
+"""What a chunk takes in the database, headers and checksums included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentmem_storage.records import NewChunk
+from agentmem_storage.sql.codec import HEADER_BYTES, encode_patch
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSizes:
+    """Bytes of a chunk's columns, as `StoreStats` counts them."""
+
+    latents: int
+    patch: int
+    key: int
+    text: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of all of them."""
+        return self.latents + self.patch + self.key + self.text
+
+
+def stored_sizes(chunk: NewChunk) -> StoredSizes:
+    """What a chunk takes once it is written; an empty patch takes nothing."""
+    return StoredSizes(
+        latents=HEADER_BYTES + chunk.tokens * chunk.slot_dims,
+        patch=len(encode_patch(chunk.patch) or b""),
+        key=HEADER_BYTES + len(chunk.key),  # a byte for each dim
+        text=0 if chunk.text is None else len(chunk.text.encode()),
+    )
