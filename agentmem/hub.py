@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def read_manifest(folder: str | Path) -> Manifest:
         ModelError: the manifest is of another format, or a file is not the one it names.
     """
     folder = Path(folder)
+    manifest = open_manifest(folder)
+    for fault in file_faults(folder, manifest):
+        raise fault
+    return manifest
+
+
+def open_manifest(folder: str | Path) -> Manifest:
+    """Read a bundle's manifest alone; its files may be missing or damaged.
+
+    Raises:
+        ModelNotFoundError: there is no bundle there.
+        ModelError: the manifest is none, or of another format.
+    """
+    folder = Path(folder)
     try:
         raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         manifest = Manifest(raw["name"], raw["format"], dict(raw["files"]))
@@ -83,16 +98,25 @@ def read_manifest(folder: str | Path) -> Manifest:
             f"bundle {manifest.name!r} has format {manifest.format!r}, this agentmem reads "
             f"{_FORMAT}: upgrade agentmem, or use the bundle that comes with it"
         )
-    for name in (*_NEEDED, *manifest.files):
-        if name not in manifest.files or not (folder / name).is_file():
-            raise ModelNotFoundError(f"bundle {manifest.name!r} lacks its file {name!r}")
+    return manifest
+
+
+def file_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
+    """What is wrong with a bundle's files: first what is missing, then what is another file."""
+    folder = Path(folder)
+    lacking = [
+        name
+        for name in dict.fromkeys((*_NEEDED, *manifest.files))
+        if name not in manifest.files or not (folder / name).is_file()
+    ]
+    for name in lacking:
+        yield ModelNotFoundError(f"bundle {manifest.name!r} lacks its file {name!r}")
     for name, digest in manifest.files.items():
-        if _digest(folder / name) != digest:
-            raise ModelError(
+        if name not in lacking and _digest(folder / name) != digest:
+            yield ModelError(
                 f"file {name!r} of bundle {manifest.name!r} is not the one its manifest names: "
                 f"install it again"
             )
-    return manifest
 
 
 def _digest(path: Path) -> str:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from agentmem.chunking import Piece, chunk_text
-from agentmem.models.base import Encoded, MemoryModel
+from agentmem.errors import InputError
+from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, MemoryModel
 from agentmem.recall.exact import text_hash
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource, SourceRecord
@@ -23,6 +25,29 @@ from agentmem_storage.records import NewChunk, NewSource, SourceRecord
 _STRIDE = 256
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """How a store keeps its memories; the arguments of `agentmem.Memory` that say so."""
+
+    density: str = AUTO
+    min_fidelity: float = MIN_FIDELITY
+    keep_text: bool = False
+
+    def check(self, model: MemoryModel) -> None:
+        """Refuse what the model cannot do.
+
+        Raises:
+            InputError: the model has no such density, or the fidelity is no share.
+        """
+        names = (AUTO, *model.densities)
+        if self.density not in names:
+            raise InputError(
+                f"density={self.density!r} is unknown: bundle {model.name!r} has {', '.join(names)}"
+            )
+        if not 0.0 <= self.min_fidelity <= 1.0:
+            raise InputError(f"min_fidelity={self.min_fidelity!r} must be a share from 0 to 1")
 
 
 def content_hash(part: Part) -> bytes:
@@ -41,7 +66,7 @@ def prepare(
     parts: Sequence[Part],
     model: MemoryModel,
     *,
-    keep_text: bool,
+    storing: Storing,
     now: datetime,
     on_progress: Progress | None = None,
 ) -> list[NewSource]:
@@ -50,7 +75,7 @@ def prepare(
     Args:
         parts: Texts that are to become memories.
         model: The store's model bundle.
-        keep_text: Whether rows are to hold the text too.
+        storing: How the store keeps its memories.
         now: The time of parts that carry none.
         on_progress: Called with the numbers of chunks done and of all.
     """
@@ -58,7 +83,11 @@ def prepare(
     flat = [piece for group in pieces for piece in group]
     encoded: list[Encoded] = []
     for start in range(0, len(flat), _STRIDE):
-        encoded += model.encode([piece.ids for piece in flat[start : start + _STRIDE]])
+        encoded += model.encode(
+            [piece.ids for piece in flat[start : start + _STRIDE]],
+            density=storing.density,
+            min_fidelity=storing.min_fidelity,
+        )
         if on_progress is not None:
             on_progress(len(encoded), len(flat))
     made = iter(zip(flat, encoded, strict=True))
@@ -67,9 +96,7 @@ def prepare(
             kind=part.kind,
             content_hash=content_hash(part),
             chars=len(part.text),
-            chunks=tuple(
-                _chunk(part, *next(made), model=model, keep_text=keep_text) for _ in group
-            ),
+            chunks=tuple(_chunk(part, *next(made), keep_text=storing.keep_text) for _ in group),
             created_at=part.created_at or now,
             role=part.role,
             name=part.name,
@@ -81,15 +108,13 @@ def prepare(
     ]
 
 
-def _chunk(
-    part: Part, piece: Piece, encoded: Encoded, *, model: MemoryModel, keep_text: bool
-) -> NewChunk:
+def _chunk(part: Part, piece: Piece, encoded: Encoded, *, keep_text: bool) -> NewChunk:
     return NewChunk(
         start=piece.start,
         end=piece.end,
         tokens=len(piece.ids),
-        latents=encoded.latents,
-        slot_dims=model.slot_dims,
+        latents=encoded.packed,
+        positions=len(encoded.latents),
         key=encoded.key,
         patch=encoded.patch,
         fidelity=encoded.fidelity,

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from agentmem.errors import InputError, UnknownIdError
-from agentmem.ingest import Progress, content_hash, prepare
+from agentmem.ingest import Progress, Storing, content_hash, prepare
 from agentmem.messages import MAX_CHARS, normalise
 from agentmem.messages.checks import check_metadata, check_time, check_unicode
-from agentmem.models.base import MemoryModel
+from agentmem.models.base import AUTO, MIN_FIDELITY, MemoryModel
 from agentmem.recall.exact import regenerated_texts
 from agentmem.recall.hits import Chunk, Mode, Recall
 from agentmem.recall.read import read_chunks
@@ -48,6 +48,8 @@ class Memory:
         location: Location,
         *,
         model: Location | MemoryModel | None = None,
+        density: str = AUTO,
+        min_fidelity: float = MIN_FIDELITY,
         keep_text: bool = False,
         create: bool = True,
         timeout_s: float = 30.0,
@@ -59,6 +61,11 @@ class Memory:
             location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
             model: A model bundle's folder, or a loaded one; None means the one that comes with
                 the package.
+            density: How finely latents are quantised: one of the bundle's densities
+                (``"standard"``, ``"dense"``), or ``"auto"``: for each chunk the coarsest that
+                has the fidelity asked for, else the finest.
+            min_fidelity: What ``"auto"`` asks for: the share of tokens, 0 to 1, that the latents
+                alone must regenerate. With the patch, text is exact whatever the density.
             keep_text: Store the text beside the latents: reading is faster, and forgoes nothing
                 but the bytes.
             create: Whether to make a store where nothing is.
@@ -68,11 +75,14 @@ class Memory:
         Raises:
             StoreNotFoundError: nothing is there and ``create`` is False.
             NotAStoreError: something else is there.
+            InputError: the bundle has no such density, or the fidelity is no share.
             IncompatibleModelError: the store belongs to another model bundle.
             ModelNotFoundError: there is no bundle at ``model``.
             StoreUnwritableError: the store cannot be made there.
         """
         self._model = _load(model)
+        self._storing = Storing(density, min_fidelity, keep_text)
+        self._storing.check(self._model)
         self._store = Store.open(
             location,
             model=self._model.fingerprint,
@@ -80,7 +90,6 @@ class Memory:
             create=create,
             timeout_s=timeout_s,
         )
-        self._keep_text = keep_text
         self._max_chars = max_chars
         self._bound = Scope()
         self._owns_store = True
@@ -168,7 +177,7 @@ class Memory:
         sources = prepare(
             [part for digest, part in fresh.items() if digest not in known],
             self._model,
-            keep_text=self._keep_text,
+            storing=self._storing,
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
@@ -299,7 +308,7 @@ class Memory:
         part = replace(
             stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
         )
-        source = prepare([part], self._model, keep_text=self._keep_text, now=old.created_at)[0]
+        source = prepare([part], self._model, storing=self._storing, now=old.created_at)[0]
         written = self._store.replace_source(old.id, source, self._terms(old.chunk_ids))
         if written.duplicate:
             raise InputError(

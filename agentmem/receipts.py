@@ -73,7 +73,7 @@ def write_receipt(
         duplicates=tuple(duplicates),
         skipped=dict(skipped or {}),
         tokens=tokens,
-        positions=sum(len(chunk.latents) for chunk in chunks),
+        positions=sum(chunk.positions for chunk in chunks),
         fidelity=right / tokens if tokens else 1.0,
         latent_bytes=sum(size.latents for size in sizes),
         patch_bytes=sum(size.patch for size in sizes),

@@ -54,6 +54,7 @@ def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
                 num_attention_heads=4,
                 encoder_layers=1,
                 decoder_layers=1,
+                densities={"standard": 1.0, "dense": 2.7},
                 lift_octaves=5,
             )
         )

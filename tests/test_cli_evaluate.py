@@ -50,8 +50,19 @@ def test_fidelity(cli: Cli, tmp_path: Path) -> None:
     assert list(result) == ENVELOPE
     assert (result["task"], result["seed"], result["config"]["limit"]) == ("fidelity", 3, 5)
     assert set(result["results"]["files"]) == {"talk.jsonl", "pages.jsonl"}
-    for word in ("talk.jsonl", "pages.jsonl", "random tokens", "100 %", "yes"):
+    for word in ("talk.jsonl", "pages.jsonl", "random tokens", "standard", "auto", "100 %", "yes"):
         assert word in shown
+
+
+def test_robustness(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "robustness.json"
+    shown = cli.ok("eval", "robustness", "--json", out, "--chunks", 2, "--seed", 3)
+    result = json.loads(out.read_text(encoding="utf-8"))
+    assert list(result) == ENVELOPE
+    assert (result["task"], result["seed"], result["config"]["chunks"]) == ("robustness", 3, 2)
+    for word in (*result["results"]["kinds"], "standard", "100 %", "yes"):
+        assert word in shown
+    assert cli.ok("eval", "robustness", "--chunks", 1, "--quiet") == ""
 
 
 def test_recall(cli: Cli, tmp_path: Path) -> None:

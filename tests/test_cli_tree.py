@@ -33,6 +33,7 @@ def test_the_commands_are_there() -> None:
     assert {" ".join(path) for path, command in TREE if not hasattr(command, "commands")} == {
         *("add", "recall", "show", "list", "forget", "update"),
         *("stats", "verify", "doctor", "reindex"),
+        *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train keys", "train bundle"),
         *("eval fidelity", "eval recall", "eval report"),
     }
@@ -61,7 +62,11 @@ def test_the_plain_format_of_questions_is_documented() -> None:
         assert word in shown
 
 
-@pytest.mark.parametrize("args", [[], ["train"], ["eval"]], ids=["root", "train", "eval"])
+@pytest.mark.parametrize(
+    "args",
+    [[], ["model"], ["train"], ["eval"]],
+    ids=["root", "model", "train", "eval"],
+)
 def test_a_group_alone_shows_its_help(args: list[str]) -> None:
     shown = CliRunner().invoke(app, args)
     assert shown.exit_code == ExitCode.USAGE

@@ -18,15 +18,22 @@ from agentmem.evaluation.result import build_result, write_result
 MEASURED: dict[str, Any] = {
     "token_accuracy": 0.99996,
     "exact_chunks": 1.0,
-    "latent_bytes_per_token": 4.0,
+    "exact_chunks_64": 0.75,
+    "latent_bytes_per_token": 2.0,
     "patch_bytes_per_token": 0.0123,
-    "utf8_bytes_per_token": 4.126,
+    "stored_bytes_per_token": 2.0123,
+    "patch_share": 0.00611,
     "byte_exact": True,
-    "rivals": {"zstd": 2.9, "zstd_dictionary": 1.85, "id_packing": 1.625},
 }
-FIDELITY = {
-    "files": {"dev-a.jsonl.zst": MEASURED},
-    "random_tokens": {**MEASURED, "token_accuracy": 0.5, "byte_exact": False, "rivals": {}},
+DENSE = {**MEASURED, "token_accuracy": 0.5, "latent_bytes_per_token": 1.0, "byte_exact": False}
+TEXT = {"utf8_bytes_per_token": 4.126, "densities": {"standard": MEASURED, "dense": DENSE}}
+RIVALS = {"zstd": 2.9, "zstd_dictionary": 1.85, "id_packing": 1.625, "id_huffman": 1.41}
+FIDELITY = {"files": {"dev-a.jsonl.zst": {**TEXT, "rivals": RIVALS}}, "random_tokens": TEXT}
+ROBUSTNESS = {
+    "kinds": {
+        "UUIDs": TEXT,
+        "emoji": {**TEXT, "densities": {"standard": MEASURED, "dense": MEASURED}},
+    }
 }
 SCORES = {
     "recall@1": 0.1,
@@ -53,6 +60,7 @@ def results(tmp_path: Path) -> Path:
     for name, task, measured in (
         ("fidelity", "fidelity", FIDELITY),
         ("recall-locomo", "recall", RECALL),
+        ("robustness", "robustness", ROBUSTNESS),
         ("speed", "another task", {}),
     ):
         result = build_result(task, config={}, seed=3, seconds=1.0, results=measured, gpu="H100")
@@ -67,16 +75,29 @@ def cells(table: str) -> list[list[str]]:
 
 def test_the_fidelity_table(results: Path) -> None:
     table = render(results)["fidelity"]
-    head, rule, measured, random = cells(table)
+    head, rule, standard, dense, random, _ = cells(table)
     assert len({len(row) for row in cells(table)}) == 1
-    assert head[0] == "Text"
+    assert head[:2] == ["Text", "Density"]
     assert rule[1] == "---:"
     # 99.996 % is not all.
-    assert measured[:6] == ["dev-a.jsonl.zst", "99.99 %", "100 %", "4.00", "0.012", "4.13"]
-    assert measured[6:] == ["2.90", "1.85", "1.62", "yes"]
-    assert random[:2] == ["random tokens", "50.00 %"]
-    assert random[6:] == ["–", "–", "–", "NO"]
+    assert standard[:5] == ["dev-a.jsonl.zst", "standard", "99.99 %", "100 %", "75.00 %"]
+    assert standard[5:9] == ["2.00", "0.012", "2.01", "4.13"]
+    assert standard[9:] == ["2.90", "1.85", "1.62", "1.41", "yes"]
+    assert dense[:3] == ["dev-a.jsonl.zst", "dense", "50.00 %"]
+    assert (dense[5], dense[-1]) == ("1.00", "NO")
+    assert random[0] == "random tokens"
+    assert random[9:] == ["–", "–", "–", "–", "yes"]
     assert "seed 3, H100" in table
+
+
+def test_the_robustness_table(results: Path) -> None:
+    head, _, uuids, emoji = cells(render(results)["robustness"])
+    assert len(head) == len(uuids) == 11
+    assert [head[2], head[6]] == ["standard: tokens right", "dense: tokens right"]
+    assert uuids[:6] == ["UUIDs", "4.13", "99.99 %", "100 %", "2.01", "0.6 %"]
+    assert uuids[6:8] == ["50.00 %", "100 %"]
+    # One density that is not exact is enough for a NO.
+    assert (uuids[-1], emoji[-1]) == ("NO", "yes")
 
 
 def test_the_recall_table(results: Path) -> None:
@@ -88,7 +109,7 @@ def test_the_recall_table(results: Path) -> None:
 
 
 def test_only_known_tasks_have_tables(results: Path) -> None:
-    assert list(render(results)) == ["fidelity", "recall-locomo"]
+    assert list(render(results)) == ["fidelity", "recall-locomo", "robustness"]
 
 
 @pytest.mark.parametrize("text", ["{torn", "[]", "{}", '{"task": "recall", "results": {}}'])

@@ -12,6 +12,7 @@ import zstandard
 from agentmem.errors import InputError, MissingExtraError
 from agentmem.evaluation.rivals import (
     RivalBytes,
+    huffman_lengths,
     id_packing_bytes,
     rival_bytes,
     train_dictionary,
@@ -62,24 +63,55 @@ def test_packing_loses_nothing(dictionary: bytes) -> None:
         assert unpacked == data
 
 
+def test_huffman_by_hand() -> None:
+    # Counts with one added: 5, 3, 1, 1.
+    assert huffman_lengths([0] * 4 + [1] * 2, 4) == [1, 2, 3, 3]
+    assert huffman_lengths([], 4) == [2, 2, 2, 2]
+    assert huffman_lengths([], 1) == [0]
+    for ids in ([4], [-1]):
+        with pytest.raises(ValueError, match="are not in 4"):
+            huffman_lengths(ids, 4)
+
+
+@pytest.mark.parametrize("vocab", [2, 3, 17, 500])
+def test_huffman_is_the_best_prefix_code(vocab: int) -> None:
+    rng = random.Random(vocab)
+    ids = [min(int(rng.expovariate(5 / vocab)), vocab - 1) for _ in range(3000)]
+    lengths = huffman_lengths(ids, vocab)
+    # All of the code space is used, so that no code could be shorter by itself.
+    assert sum(2.0**-bits for bits in lengths) == 1.0
+    counts = [ids.count(id) + 1 for id in range(vocab)]
+    total = sum(counts)
+    entropy = -sum(count / total * math.log2(count / total) for count in counts)
+    mean = sum(count * bits for count, bits in zip(counts, lengths, strict=True)) / total
+    assert entropy <= mean < entropy + 1
+    # More frequent, never longer.
+    by_count = sorted(zip(counts, lengths, strict=True), key=lambda pair: (pair[0], -pair[1]))
+    assert [bits for _, bits in by_count] == sorted(lengths, reverse=True)
+
+
 def test_totals_and_per_token(dictionary: bytes) -> None:
     texts = ["café", *chunks(4, seed=2)]
-    rivals = rival_bytes(texts, [2, 50, 50, 50, 50], vocab_size=8192, dictionary=dictionary)
+    ids = [[0, 1], *[[1] * 50] * 4]
+    lengths = [16, *[3] * 8191]
+    rivals = rival_bytes(texts, ids, dictionary=dictionary, code_lengths=lengths)
     assert rivals.utf8 == sum(len(text.encode()) for text in texts)
     assert rivals.id_packing == 4 + 4 * 82
+    assert rivals.id_huffman == 3 + 4 * 19  # 19 bits, and 150
     # The dictionary knows the words; and our frames are below those that zstd makes by default.
     plain = [zstandard.ZstdCompressor(level=19).compress(text.encode()) for text in texts]
     assert rivals.zstd_dictionary < rivals.zstd < sum(map(len, plain))
     assert rivals.zstd_dictionary < rivals.utf8 / 3
-    assert RivalBytes(9, 10, 20, 30).per_token(10) == {
+    assert RivalBytes(9, 10, 20, 30, 40).per_token(10) == {
         "zstd": 1.0,
         "zstd_dictionary": 2.0,
         "id_packing": 3.0,
+        "id_huffman": 4.0,
     }
     with pytest.raises(ValueError, match="tokens must be 1 or more, got 0"):
         rivals.per_token(0)
     with pytest.raises(ValueError, match="shorter"):
-        rival_bytes(texts, [2], vocab_size=8192, dictionary=dictionary)
+        rival_bytes(texts, ids[:1], dictionary=dictionary, code_lengths=lengths)
 
 
 def test_a_dictionary_is_the_same_each_time_and_keeps_its_size(dictionary: bytes) -> None:

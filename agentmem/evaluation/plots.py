@@ -1,4 +1,4 @@
-"""Result files to pictures: recall over k, and bytes per token beside the rivals'."""
+"""Result files to pictures: recall over k, bytes per token beside the rivals', and retention."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _BARS = {
     "zstd": "zstd",
     "zstd_dictionary": "zstd + dictionary",
     "id_packing": "packed ids",
-    "latent_bytes_per_token": "latents",
+    "id_huffman": "Huffman ids",
 }
 
 
 def draw_plots(results_dir: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Draw a picture of every recall and fidelity result of a folder, beside its file.
+    """Draw a picture of every result of a folder that has one, beside its file.
 
     Returns:
         The PNGs, in the order of names.
@@ -35,7 +35,7 @@ def draw_plots(results_dir: str | os.PathLike[str]) -> tuple[Path, ...]:
     drawn = []
     for path in sorted(Path(results_dir).glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
-        if plot := {"recall": plot_recall, "fidelity": plot_bytes}.get(result["task"]):
+        if plot := _PLOTS.get(result["task"]):
             plot(result["results"], path.with_suffix(".png"))
             drawn.append(path.with_suffix(".png"))
     return tuple(drawn)
@@ -73,7 +73,7 @@ def plot_recall(results: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
 
 
 def plot_bytes(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draw bytes per token of latents, patch and rivals, a group of bars for each file.
+    """Draw bytes per token of rivals and of each density, a group of bars for each file.
 
     Args:
         results: The ``results`` of a fidelity result file.
@@ -83,20 +83,61 @@ def plot_bytes(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None
         MissingExtraError: ``matplotlib`` is not installed.
     """
     groups = {**results["files"], "random tokens": results["random_tokens"]}
-    figure, axes = _canvas(2.2 + 2.2 * len(groups), 4.5)
-    width = 0.8 / len(_BARS)
+    densities = list(results["random_tokens"]["densities"])
+    figure, axes = _canvas(2.2 + 2.8 * len(groups), 4.5)
+    width = 0.8 / (len(_BARS) + len(densities))
+
+    def lefts(place: int) -> list[float]:
+        return [group - 0.4 + (place + 0.5) * width for group in range(len(groups))]
+
     for place, (key, label) in enumerate(_BARS.items()):
-        left = [group - 0.4 + (place + 0.5) * width for group in range(len(groups))]
         # What was not measured on some text gets no bar there.
-        heights = [{**m, **m.get("rivals", {})}.get(key) or 0.0 for m in groups.values()]
-        axes.bar(left, heights, width, label=label)
-    # The last bars are the latents'; their patches stand on top.
-    patches = [measured["patch_bytes_per_token"] for measured in groups.values()]
-    axes.bar(left, patches, width, bottom=heights, label="patch")
+        heights = [{**text, **text.get("rivals", {})}.get(key, 0.0) for text in groups.values()]
+        axes.bar(lefts(place), heights, width, label=label)
+    for place, density in enumerate(densities, start=len(_BARS)):
+        found = [text["densities"][density] for text in groups.values()]
+        latents = [measured["latent_bytes_per_token"] for measured in found]
+        patches = [measured["patch_bytes_per_token"] for measured in found]
+        axes.bar(lefts(place), latents, width, label=density)
+        # Patches stand on their latents; they are one colour, and named once ("_" is no name).
+        label = "patch" if density == densities[-1] else "_"
+        axes.bar(lefts(place), patches, width, bottom=latents, color="black", label=label)
     axes.set_xticks(range(len(groups)), labels=list(groups))
     axes.set_ylabel("bytes per token")
-    figure.legend(loc="outside upper center", ncols=len(_BARS) + 1)
+    figure.legend(loc="outside upper center", ncols=len(_BARS))
     figure.savefig(path, metadata={"Software": None})
+
+
+def plot_retention(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Draw entropy ratio and token accuracy, a pair of bars for each frozen encoder.
+
+    Args:
+        results: The ``results`` of a retention result file.
+        path: The PNG to write.
+
+    Raises:
+        MissingExtraError: ``matplotlib`` is not installed.
+    """
+    rows = results["encoders"][::-1]  # the first on top
+    figure, axes = _canvas(7, 1.5 + 0.45 * len(rows))
+    for shift, key, label in (
+        (0.2, "entropy_ratio", "entropy ratio I"),
+        (-0.2, "token_accuracy", "tokens right, free-running"),
+    ):
+        heights = [row[key] for row in rows]
+        axes.barh([place + shift for place in range(len(rows))], heights, 0.4, label=label)
+    # What token frequencies alone are worth.
+    axes.axvline(
+        results["encoders"][0]["entropy_ratio"], color="black", linewidth=0.8, dashes=(4, 3)
+    )
+    names = [f"{row['encoder']}, {row['tokens']} tokens" for row in rows]
+    axes.set_yticks(range(len(rows)), labels=names)
+    axes.set_xlim(0, 1)
+    figure.legend(loc="outside upper center", ncols=2)
+    figure.savefig(path, metadata={"Software": None})
+
+
+_PLOTS = {"recall": plot_recall, "fidelity": plot_bytes, "retention": plot_retention}
 
 
 def _canvas(width: float, height: float) -> tuple[Any, Axes]:

@@ -19,7 +19,12 @@ from agentmem.errors import InputError
 
 _OPEN = re.compile(r"<!-- results:(\S+) -->")
 _CLOSE = "<!-- /results -->"
-_RIVALS = {"zstd": "zstd", "zstd_dictionary": "zstd + dictionary", "id_packing": "packed ids"}
+_RIVALS = {
+    "zstd": "zstd",
+    "zstd_dictionary": "zstd + dictionary",
+    "id_packing": "packed ids",
+    "id_huffman": "Huffman ids",
+}
 _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@10", "mrr")
 
 
@@ -81,27 +86,62 @@ def update_readme(
 
 
 def _fidelity(results: Mapping[str, Any]) -> list[str]:
-    heads = ("Text", "Tokens right", "Chunks right", "Latents", "Patch", "UTF-8")
+    heads = ("Text", "Density", "Tokens right", "Chunks right", "Of 64 tokens")
+    weights = ("Latents", "Patch", "Stored", "UTF-8", *_RIVALS.values())
+    texts = {**results["files"], "random tokens": results["random_tokens"]}
     rows = [
         (
             name,
+            density,
             _percent(measured["token_accuracy"]),
             _percent(measured["exact_chunks"]),
+            _percent(measured["exact_chunks_64"]),
             f"{measured['latent_bytes_per_token']:.2f}",
             f"{measured['patch_bytes_per_token']:.3f}",
-            f"{measured['utf8_bytes_per_token']:.2f}",
-            *(_rival(measured, rival) for rival in _RIVALS),
+            f"{measured['stored_bytes_per_token']:.2f}",
+            f"{text['utf8_bytes_per_token']:.2f}",
+            *(_rival(text, rival) for rival in _RIVALS),
             "yes" if measured["byte_exact"] else "NO",
         )
-        for name, measured in (
-            *results["files"].items(),
-            ("random tokens", results["random_tokens"]),
-        )
+        for name, text in texts.items()
+        for density, measured in text["densities"].items()
     ]
     return [
-        *_table((*heads, *_RIVALS.values(), "Byte for byte"), rows),
+        *_table((*heads, *weights, "Byte for byte"), rows),
         "",
-        "Tokens and chunks right: from the int8 latents alone. All other figures: bytes per token.",
+        "Tokens and chunks right: from the int8 latents alone. Chunks are as they are stored, "
+        "or of 64 tokens at most. All other figures: bytes per token.",
+    ]
+
+
+def _robustness(results: Mapping[str, Any]) -> list[str]:
+    densities = list(next(iter(results["kinds"].values()))["densities"])
+    heads = ["Text", "UTF-8"]
+    for density in densities:
+        heads += [f"{density}: tokens right", "chunks right", "stored", "patch share"]
+    rows = [
+        (
+            kind,
+            f"{text['utf8_bytes_per_token']:.2f}",
+            *(
+                cell
+                for measured in text["densities"].values()
+                for cell in (
+                    _percent(measured["token_accuracy"]),
+                    _percent(measured["exact_chunks"]),
+                    f"{measured['stored_bytes_per_token']:.2f}",
+                    f"{measured['patch_share']:.1%}".replace("%", " %"),
+                )
+            ),
+            "yes" if all(m["byte_exact"] for m in text["densities"].values()) else "NO",
+        )
+        for kind, text in results["kinds"].items()
+    ]
+    return [
+        *_table((*heads, "Byte for byte"), rows),
+        "",
+        "Chunks of 64 tokens at most. Tokens and chunks right: from the int8 latents alone. "
+        "UTF-8 and stored (latents and patch): bytes per token.",
     ]
 
 
@@ -133,7 +173,51 @@ def _speed(results: Mapping[str, Any]) -> list[str]:
     return _table(("Add, verified", "", "Recall p50", "p95", "memories in the store"), rows)
 
 
-_TABLES = {"fidelity": _fidelity, "recall": _recall, "speed": _speed}
+def _retention(results: Mapping[str, Any]) -> list[str]:
+    heads = ("Frozen encoder", "Tokens", "Dims", "Bytes", "Nats", "I", "Gain", "Tokens right")
+    rows = [
+        (
+            {"blank": "nothing"}.get(row["encoder"], row["encoder"]),
+            *(f"{row[name]:,}" for name in ("tokens", "dims", "bytes")),
+            *(f"{row[name]:.3f}" for name in ("nats", "entropy_ratio", "gain")),
+            _percent(row["token_accuracy"]),
+        )
+        for row in results["encoders"]
+    ]
+    traps = [
+        (
+            row["encoder"],
+            f"{row['tokens']:,}",
+            f"{row['teacher_forced_nats']:.3f}",
+            *(_percent(row[f"{way}_accuracy"]) for way in ("teacher_forced", "free_running")),
+        )
+        for row in results["trap"]
+    ]
+    retained = [
+        *_table(heads, rows),
+        "",
+        "A fresh decoder for each, from the embedding alone, all positions at once. I: entropy "
+        "ratio over a uniform guess; gain: over the decoder without any embedding.",
+    ]
+    if not traps:
+        return retained
+    return [
+        *retained,
+        "",
+        *_table(("Frozen encoder", "Tokens", "Nats", "Teacher-forced", "Free-running"), traps),
+        "",
+        "A decoder that also sees the tokens before, and the share of tokens that it then gets "
+        "right; the same decoder left to its own output.",
+    ]
+
+
+_TABLES = {
+    "fidelity": _fidelity,
+    "robustness": _robustness,
+    "recall": _recall,
+    "retention": _retention,
+    "speed": _speed,
+}
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

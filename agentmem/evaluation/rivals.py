@@ -6,7 +6,9 @@ number, content size, checksum or dictionary id, since the store would know all 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -25,12 +27,14 @@ class RivalBytes:
         zstd: Each chunk packed alone.
         zstd_dictionary: Each chunk packed alone, with a dictionary that is not counted here.
         id_packing: Token ids, each in the fewest bits that hold any id.
+        id_huffman: Token ids in a Huffman code that is not counted here.
     """
 
     utf8: int
     zstd: int
     zstd_dictionary: int
     id_packing: int
+    id_huffman: int
 
     def per_token(self, tokens: int) -> dict[str, float]:
         """The rivals' bytes per token, as result files have them (UTF-8 stands elsewhere there).
@@ -44,31 +48,39 @@ class RivalBytes:
             "zstd": self.zstd / tokens,
             "zstd_dictionary": self.zstd_dictionary / tokens,
             "id_packing": self.id_packing / tokens,
+            "id_huffman": self.id_huffman / tokens,
         }
 
 
 def rival_bytes(
-    chunks: Sequence[str], tokens: Sequence[int], *, vocab_size: int, dictionary: bytes
+    chunks: Sequence[str],
+    ids: Sequence[Sequence[int]],
+    *,
+    dictionary: bytes,
+    code_lengths: Sequence[int],
 ) -> RivalBytes:
     """Pack chunks by other means.
 
     Args:
         chunks: Text of each chunk.
-        tokens: Number of tokens of each chunk.
-        vocab_size: How many token ids there are.
+        ids: Token ids of each chunk.
         dictionary: From `train_dictionary`, of text that is not among the chunks.
+        code_lengths: From `huffman_lengths`, of ids that are not among the chunks; one for every
+            id of the vocabulary.
 
     Raises:
         MissingExtraError: ``zstandard`` is not installed.
-        ValueError: ``chunks`` and ``tokens`` differ in length.
+        ValueError: ``chunks`` and ``ids`` differ in length.
     """
+    vocab_size = len(code_lengths)
     data = [chunk.encode() for chunk in chunks]
-    packed = sum(id_packing_bytes(count, vocab_size) for _, count in zip(data, tokens, strict=True))
+    packed = [id_packing_bytes(len(row), vocab_size) for _, row in zip(data, ids, strict=True)]
     return RivalBytes(
         utf8=sum(map(len, data)),
         zstd=sum(map(len, zstd_pack(data))),
         zstd_dictionary=sum(map(len, zstd_pack(data, dictionary))),
-        id_packing=packed,
+        id_packing=sum(packed),
+        id_huffman=sum(_whole_bytes(sum(code_lengths[id] for id in row)) for row in ids),
     )
 
 
@@ -81,7 +93,36 @@ def id_packing_bytes(tokens: int, vocab_size: int) -> int:
     if vocab_size < 1 or tokens < 0:
         raise ValueError(f"no chunk has {tokens!r} tokens of {vocab_size!r}")
     bits = (vocab_size - 1).bit_length()  # ceil(log2(vocab_size)), without rounding errors.
-    return (tokens * bits + 7) // 8
+    return _whole_bytes(tokens * bits)
+
+
+def huffman_lengths(ids: Iterable[int], vocab_size: int) -> list[int]:
+    """Bits of each id in the best prefix code for the frequencies of a training text.
+
+    Every id counts once more than it occurs, so that those that never do have a code as well.
+
+    Args:
+        ids: Token ids of text that is not to be packed.
+        vocab_size: How many ids there are.
+
+    Raises:
+        ValueError: an id is not below ``vocab_size``.
+    """
+    counts = Counter(ids)
+    if counts and not 0 <= min(counts) <= max(counts) < vocab_size:
+        raise ValueError(f"ids from {min(counts)!r} to {max(counts)!r} are not in {vocab_size!r}")
+    # Nodes are numbered as they are made: first the ids, then what joins two nodes.
+    heap = [(counts[id] + 1, id) for id in range(vocab_size)]
+    heapq.heapify(heap)
+    parent: dict[int, int] = {}
+    for node in range(vocab_size, 2 * vocab_size - 1):
+        (one, first), (two, second) = heapq.heappop(heap), heapq.heappop(heap)
+        parent[first] = parent[second] = node
+        heapq.heappush(heap, (one + two, node))
+    depth = [0] * (2 * vocab_size - 1)
+    for node in range(2 * vocab_size - 3, -1, -1):
+        depth[node] = depth[parent[node]] + 1
+    return depth[:vocab_size]
 
 
 def zstd_pack(chunks: Sequence[bytes], dictionary: bytes | None = None) -> list[bytes]:
@@ -138,3 +179,7 @@ def _zstandard() -> ModuleType:
             extra="train",
         ) from error
     return zstandard
+
+
+def _whole_bytes(bits: int) -> int:
+    return (bits + 7) // 8

@@ -20,6 +20,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+# The coarsest density that verifies, chunk by chunk.
+AUTO = "auto"
+# Share of tokens that the latents alone must regenerate for a density to be good enough.
+MIN_FIDELITY = 0.99
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
@@ -27,12 +32,16 @@ class Encoded:
 
     Attributes:
         latents: int8 (M, D); slots behind the last token are zero.
+        packed: The same latents as they are stored.
+        density: The density that they were quantised to.
         key: float32 (K,), unit norm.
         patch: See `agentmem.models.patch`.
         fidelity: Share of tokens that the latents alone regenerate.
     """
 
     latents: NDArray[np.int8]
+    packed: bytes
+    density: str
     key: NDArray[np.float32]
     patch: bytes
     fidelity: float
@@ -42,7 +51,7 @@ class Encoded:
 class Latent:
     """A stored chunk, as far as decoding needs it."""
 
-    latents: NDArray[np.int8]
+    packed: bytes
     tokens: int
     patch: bytes
 
@@ -91,11 +100,39 @@ class MemoryModel(Protocol):
     def tokenizer(self) -> Tokenizer:
         """The bundle's tokenizer."""
 
-    def encode(self, chunks: Sequence[Sequence[int]]) -> list[Encoded]:
-        """Token ids of chunks to latents, keys and patches, verified by decoding."""
+    @property
+    def densities(self) -> tuple[str, ...]:
+        """Names of the quantisers, the finest first."""
+
+    def encode(
+        self,
+        chunks: Sequence[Sequence[int]],
+        *,
+        density: str = AUTO,
+        min_fidelity: float = MIN_FIDELITY,
+    ) -> list[Encoded]:
+        """Token ids of chunks to latents, keys and patches, verified by decoding.
+
+        Args:
+            chunks: Each of 1 to ``max_tokens`` ids.
+            density: One of ``densities``, or ``"auto"``: for each chunk the coarsest that has
+                the fidelity, else the finest.
+            min_fidelity: What ``"auto"`` asks for, 0 to 1.
+        """
+
+    def unpack(self, packed: bytes, tokens: int) -> NDArray[np.int8]:
+        """Latents (M, D) of T tokens as they were before they were packed.
+
+        Raises:
+            ValueError: they are not the latents of so many tokens.
+        """
 
     def regenerate(self, latents: Sequence[Latent], *, patched: bool = True) -> list[list[int]]:
-        """Token ids back from latents; exact if patched, else what the latents alone say."""
+        """Token ids back from latents; exact if patched, else what the latents alone say.
+
+        Raises:
+            ValueError: latents or a patch do not fit their chunk.
+        """
 
     def query_key(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """The key (K,) of a question."""

@@ -19,7 +19,8 @@ from agentmem.errors import ModelError
 from agentmem.hub import read_manifest, shipped_bundle
 from agentmem.models.autoencoder.codec import LatentCodec, full_precision
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.models.base import Encoded, Latent
+from agentmem.models.autoencoder.packing import load_codebooks
+from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, Latent
 from agentmem.models.keys.modeling import KeyEncoder
 from agentmem.models.tokenizer import ByteTokenizer
 
@@ -83,27 +84,46 @@ class ModelBundle:
             )
         self.key_dims: int = self._keys.config.key_dims
         self.slot_dims: int = config.slot_dims
+        self.densities: tuple[str, ...] = tuple(config.densities)
         self.max_tokens: int = config.max_tokens
         self._autoencoder = autoencoder
-        self._codec = LatentCodec(autoencoder)
+        try:
+            self._codec = LatentCodec(autoencoder, load_codebooks(path / "autoencoder"))
+        except (ValueError, SafetensorError) as error:
+            raise ModelError(f"bundle {self.name!r}: {error}") from error
 
-    def encode(self, chunks: Sequence[Sequence[int]]) -> list[Encoded]:
+    def encode(
+        self,
+        chunks: Sequence[Sequence[int]],
+        *,
+        density: str = AUTO,
+        min_fidelity: float = MIN_FIDELITY,
+    ) -> list[Encoded]:
         """See `MemoryModel.encode`."""
         keys = np.zeros((len(chunks), self.key_dims), dtype=np.float32)
 
         def on_states(ids: Tensor, states: Tensor, mask: Tensor, rows: list[int]) -> None:
             keys[rows] = self._keys(ids, states, mask).numpy()
 
-        coded = self._codec.encode(chunks, on_states=on_states)
+        coded = self._codec.encode(
+            chunks,
+            densities=self.densities[::-1] if density == AUTO else (density,),
+            min_fidelity=min_fidelity,
+            on_states=on_states,
+        )
         return [
-            Encoded(item.latents, key, item.patch, item.fidelity)
+            Encoded(item.latents, item.packed, item.density, key, item.patch, item.fidelity)
             for item, key in zip(coded, keys, strict=True)
         ]
+
+    def unpack(self, packed: bytes, tokens: int) -> NDArray[np.int8]:
+        """See `MemoryModel.unpack`."""
+        return self._codec.unpack(packed, tokens)
 
     def regenerate(self, latents: Sequence[Latent], *, patched: bool = True) -> list[list[int]]:
         """See `MemoryModel.regenerate`."""
         found = self._codec.decode(
-            [item.latents for item in latents],
+            [item.packed for item in latents],
             [item.tokens for item in latents],
             [item.patch for item in latents] if patched else None,
         )

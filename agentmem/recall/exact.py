@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentmem.errors import CorruptRecordError
 from agentmem.models.base import Latent, MemoryModel
 from agentmem_storage.records import ChunkRecord
@@ -59,8 +62,8 @@ def exact_texts(
     ]
 
 
-class TextLoader:
-    """Texts of a fixed set of chunks, decoded together the first time one is asked for."""
+class Loader:
+    """A fixed set of chunks; their texts are decoded together the first time one is asked for."""
 
     def __init__(self, model: MemoryModel, records: Iterable[ChunkRecord]) -> None:
         self._model = model
@@ -80,6 +83,19 @@ class TextLoader:
         if isinstance(found, CorruptRecordError):
             raise CorruptRecordError(*found.args, id=id) from found
         return found
+
+    def latents(self, record: ChunkRecord) -> NDArray[np.int8]:
+        """The memory vectors of a chunk, int8 (M, D).
+
+        Raises:
+            CorruptRecordError: its row is damaged.
+        """
+        if record.damage is not None:
+            raise CorruptRecordError(record.damage, id=record.id)
+        try:
+            return self._model.unpack(record.latents, record.tokens)
+        except ValueError:
+            raise _damaged(record.id, "its latents do not fit its tokens") from None
 
 
 def _damaged(id: int, what: str) -> CorruptRecordError:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.errors import CorruptRecordError
-from agentmem.recall.exact import TextLoader
+from agentmem.recall.exact import Loader
 from agentmem_storage.records import ChunkRecord, Scope, SourceRecord
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Chunk:
 
     record: ChunkRecord = field(repr=False)
     source: SourceRecord
-    loader: TextLoader = field(repr=False)
+    loader: Loader = field(repr=False)
 
     @property
     def id(self) -> int:
@@ -49,9 +49,7 @@ class Chunk:
         Raises:
             CorruptRecordError: the row is damaged.
         """
-        if self.record.damage is not None:
-            raise CorruptRecordError(self.record.damage, id=self.id)
-        return self.record.latents
+        return self.loader.latents(self.record)
 
     @property
     def tokens(self) -> int:
@@ -61,7 +59,7 @@ class Chunk:
     @property
     def positions(self) -> int:
         """Decoder positions that the latents take in place of their tokens: M."""
-        return len(self.latents)
+        return self.record.positions
 
     @property
     def fidelity(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agentmem.errors import UnknownIdError
 from agentmem.models.base import MemoryModel
-from agentmem.recall.exact import TextLoader
+from agentmem.recall.exact import Loader
 from agentmem.recall.hits import Chunk
 from agentmem_storage.records import Selection, SourceRecord
 from agentmem_storage.store import Store
@@ -19,7 +19,7 @@ def read_chunks(store: Store, model: MemoryModel, selection: Selection) -> Itera
     """
     for records in store.iterate(selection, keep_damaged=True):
         sources = _sources(store, {record.source_id for record in records})
-        loader = TextLoader(model, records)
+        loader = Loader(model, records)
         for record in records:
             if record.source_id in sources:
                 yield Chunk(record, sources[record.source_id], loader)

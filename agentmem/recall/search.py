@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.base import MemoryModel
-from agentmem.recall.exact import TextLoader
+from agentmem.recall.exact import Loader
 from agentmem.recall.fusion import Scored, Weights, fuse, normalise_keys, normalise_lexical
 from agentmem.recall.hits import Hit, Mode, Recall
 from agentmem_storage.records import Ranked, Selection
@@ -70,7 +70,7 @@ def _search(
 def _read(store: Store, model: MemoryModel, best: list[Scored]) -> tuple[Hit, ...]:
     records = store.chunks([item.id for item in best], keep_damaged=True)
     sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
-    loader = TextLoader(model, records)
+    loader = Loader(model, records)
     return tuple(
         Hit(record, sources[record.source_id], loader, item.score, item.explain)
         for record, item in zip(records, best, strict=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agentmem.errors import ConfigError
@@ -64,10 +65,10 @@ def train_autoencoder(
         claim_run(folder, config)
     accelerator.wait_for_everyone()
     with accelerator.main_process_first():
-        train, dev = _windows(config, Path(corpus), Path(out) / "cache")
+        train, prose, dev = _windows(config, Path(corpus), Path(out) / "cache")
 
     torch.manual_seed(config.seed)
-    bare = _fresh_model(config)
+    bare = _fresh_model(config, train.frequencies())
     optimiser: torch.optim.Optimizer = torch.optim.AdamW(
         _groups(bare, config.optimiser.weight_decay),
         lr=config.optimiser.lr,
@@ -81,17 +82,20 @@ def train_autoencoder(
         rewind(folder / "metrics.jsonl", state["step"])
 
     last = config.optimiser.steps
+    finest = next(iter(bare.config.densities))
     for step in range(state["step"], last):
         began = time.perf_counter()
-        ids, mask = train.batch(step)
-        width, noise = _quantiser(bare, ids.shape, config, step)
+        density = config.turns[step % len(config.turns)]
+        # Random ids have no context: only the finest density has room for every one of them.
+        ids, mask = (train if density == finest else prose).batch(step)
+        noise = _noise(bare, ids.shape, config, step)
         rows = slice(accelerator.process_index, None, accelerator.num_processes)
         batch = _to_device(ids[rows], mask[rows], accelerator.device)
         for group in optimiser.param_groups:
             group["lr"] = config.optimiser.lr * schedule(step / last, config.optimiser)
 
         with torch.autocast(bare.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            output = model(*batch, width=width, noise=None if noise is None else noise[rows])
+            output = model(*batch, density=density, noise=None if noise is None else noise[rows])
         # Rows are of unequal length: weighted by tokens, the processes' mean is the batch's.
         share = output.count * accelerator.num_processes / int(mask.sum())
         accelerator.backward(output.loss * share)
@@ -107,16 +111,16 @@ def train_autoencoder(
             "loss": loss / count,
             "accuracy": correct / count,
             "lr": optimiser.param_groups[0]["lr"],
-            "width": width,
+            "density": density,
             "tokens_per_s": count / (time.perf_counter() - began),
         }
         stopping = stop_after is not None and done >= stop_after
         if accelerator.is_main_process:
             if done % config.eval_every == 0 or done == last:
                 figures["dev"] = {
-                    f"{name}/{width:g}": _evaluate(bare, batches, width)
+                    f"{name}/{density}": _evaluate(bare, batches, density)
                     for name, batches in dev.items()
-                    for width in sorted(set(config.widths))
+                    for density in sorted(set(config.turns))
                 }
                 with (folder / "metrics.jsonl").open("a") as log:
                     log.write(json.dumps(figures) + "\n")
@@ -153,7 +157,7 @@ def _check(config: RunConfig, processes: int) -> None:
 
 def _windows(
     config: RunConfig, corpus: Path, cache: Path
-) -> tuple[Windows, dict[str, list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]]]:
+) -> tuple[Windows, Windows, dict[str, list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]]]:
     data = config.data
     vocab_size = AutoencoderConfig(**config.model).vocab_size
 
@@ -169,20 +173,26 @@ def _windows(
             seed=config.seed,
         )
 
-    train = windows(
-        list(data.train), list(data.train.values()), data.tokens_per_step, data.random_share
+    train, prose = (
+        windows(list(data.train), list(data.train.values()), data.tokens_per_step, random)
+        for random in (data.random_share, 0)
     )
     dev = {file.split(".")[0]: windows([file], [1], 8192, 0) for file in data.dev}
     dev["random-tokens"] = windows(data.dev[:1], [1], 8192, 1)
-    return train, {
-        name: [source.batch(index) for index in range(_EVAL_BATCHES)]
-        for name, source in dev.items()
-    }
+    return (
+        train,
+        prose,
+        {
+            name: [source.batch(index) for index in range(_EVAL_BATCHES)]
+            for name, source in dev.items()
+        },
+    )
 
 
-def _fresh_model(config: RunConfig) -> MemoryAutoencoder:
+def _fresh_model(config: RunConfig, frequencies: NDArray[np.float64]) -> MemoryAutoencoder:
     model = MemoryAutoencoder(AutoencoderConfig(**config.model))
-    start_on_lattice(model, config.seed)
+    by_frequency = np.argsort(-frequencies, kind="stable").tolist()
+    start_on_lattice(model, config.seed, by_frequency=by_frequency)
     if config.start is not None:
         # Whatever has another shape there (the slot maps, when slot_dims changes) starts afresh.
         old = MemoryAutoencoder.from_pretrained(
@@ -204,16 +214,15 @@ def _groups(model: MemoryAutoencoder, weight_decay: float) -> list[dict[str, Any
     ]
 
 
-def _quantiser(
+def _noise(
     model: MemoryAutoencoder, shape: tuple[int, ...], config: RunConfig, step: int
-) -> tuple[float, Tensor | None]:
-    """The quantisation step of a training step, and the noise that stands for the rounding."""
-    generator = torch.Generator(model.device).manual_seed(config.seed * 1_000_003 + step)
-    width = config.widths[step % len(config.widths)]
+) -> Tensor | None:
+    """The noise that stands for the rounding in a training step; None once it is real."""
     if step >= config.round_from * config.optimiser.steps:
-        return width, None
+        return None
+    generator = torch.Generator(model.device).manual_seed(config.seed * 1_000_003 + step)
     size = (*shape, model.config.slot_dims)
-    return width, torch.rand(size, generator=generator, device=model.device) - 0.5
+    return torch.rand(size, generator=generator, device=model.device) - 0.5
 
 
 def _to_device(
@@ -226,13 +235,13 @@ def _to_device(
 def _evaluate(
     model: MemoryAutoencoder,
     batches: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]],
-    width: float,
+    density: str,
 ) -> float:
     """Share of tokens that the rounded latents alone regenerate, in full precision."""
     model.train(False)
     correct = count = 0
     for ids, mask in batches:
-        output = model(*_to_device(ids, mask, model.device), width=width)
+        output = model(*_to_device(ids, mask, model.device), density=density)
         correct += int(output.correct)
         count += int(output.count)
     model.train()

@@ -59,8 +59,8 @@ class RunConfig(Section):
     seed: int = 0
     precision: Literal["no", "bf16"] = "bf16"
     threads: int = Field(default=2, gt=0, description="torch threads on a CPU")
-    widths: list[Positive] = Field(
-        default=[1.0], min_length=1, description="quantisation steps, taken in turn"
+    turns: list[str] = Field(
+        default=["standard"], min_length=1, description="densities, trained in turn"
     )
     round_from: float = Field(
         default=0.9, ge=0, le=1, description="share of steps with noise, not rounding"

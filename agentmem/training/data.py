@@ -113,6 +113,14 @@ class Windows:
         self._random_share = random_share
         self._seed = seed
 
+    def frequencies(self) -> NDArray[np.float64]:
+        """How often each token id occurs in the files, by their weights: shares (V,)."""
+        shares = [
+            np.bincount(file.ids, minlength=self._vocab_size) / len(file.ids)
+            for file in self._files
+        ]
+        return np.asarray(np.average(shares, axis=0, weights=self._weights))
+
     def batch(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The batch of a step: ids int64 (B, T), padded, and mask bool (B, T)."""
         rng = np.random.default_rng([self._seed, step])

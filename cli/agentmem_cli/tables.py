@@ -15,21 +15,32 @@ _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@
 
 
 def fidelity(results: Mapping[str, Any]) -> RenderableType:
-    """One row per file, and one for random tokens."""
+    """One row per file and density, and those of random tokens."""
+    return _densities({**results["files"], "random tokens": results["random_tokens"]})
+
+
+def robustness(results: Mapping[str, Any]) -> RenderableType:
+    """One row per kind of text and density."""
+    return _densities(results["kinds"])
+
+
+def _densities(texts: Mapping[str, Any]) -> RenderableType:
     table = _table(
-        ("text", "tokens right", "chunks right", "latents", "patch", "UTF-8", "exact"),
-        caption="bytes per token; right: from the int8 latents alone, exact: with the patch",
+        ("text", "density", "tokens", "chunks", "latents", "patch", "UTF-8", "exact"),
+        caption="tokens and chunks right from the int8 latents alone; exact with the patch; "
+        "all else: bytes per token",
     )
-    rows = [*results["files"].items(), ("random tokens", results["random_tokens"])]
-    for name, found in rows:
-        weights = (found[f"{part}_bytes_per_token"] for part in ("latent", "patch", "utf8"))
-        table.add_row(
-            Text(name),
-            percent(found["token_accuracy"]),
-            percent(found["exact_chunks"]),
-            *(f"{weight:.3f}" for weight in weights),
-            "yes" if found["byte_exact"] else "NO",
-        )
+    for name, text in texts.items():
+        for place, (density, found) in enumerate(text["densities"].items()):
+            weights = (found["latent_bytes_per_token"], found["patch_bytes_per_token"])
+            table.add_row(
+                Text("" if place else name),
+                density,
+                percent(found["token_accuracy"]),
+                percent(found["exact_chunks"]),
+                *(f"{weight:.3f}" for weight in (*weights, text["utf8_bytes_per_token"])),
+                "yes" if found["byte_exact"] else "NO",
+            )
     return table
 
 
@@ -50,5 +61,5 @@ def recall(results: Mapping[str, Any]) -> RenderableType:
 def _table(heads: tuple[str, ...], caption: str | None = None) -> Table:
     table = Table(caption=caption, caption_justify="left")
     for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index else "left")
+        table.add_column(head, justify="right" if index else "left", overflow="fold")
     return table

@@ -46,8 +46,8 @@ class NewChunk:
         start: First code point of the chunk in its source.
         end: One past the last code point.
         tokens: Number of tokens T that the latents stand for.
-        latents: int8 array of shape (M, D); what lies behind the last token is zero.
-        slot_dims: How many dims of the tape belong to one token; D is a multiple of it.
+        latents: The latents as the model packed them; only the model can read them.
+        positions: Number of memory vectors M that they are.
         key: float32 array of shape (K,), unit norm.
         patch: Corrections that make decode(latents) equal to the chunk; usually empty.
         fidelity: Share of tokens that the latents alone regenerate, 0 to 1.
@@ -59,8 +59,8 @@ class NewChunk:
     start: int
     end: int
     tokens: int
-    latents: NDArray[np.int8]
-    slot_dims: int
+    latents: bytes
+    positions: int
     key: NDArray[np.float32]
     patch: bytes
     fidelity: float
@@ -121,7 +121,7 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkRecord:
-    """A stored chunk; ``latents`` as in `NewChunk`.
+    """A stored chunk; ``latents`` and ``positions`` as in `NewChunk`.
 
     ``damage`` says what is wrong with a row that does not match its checksums; there are then no
     latents, no patch and no text.
@@ -136,7 +136,8 @@ class ChunkRecord:
     start: int
     end: int
     tokens: int
-    latents: NDArray[np.int8]
+    latents: bytes
+    positions: int
     patch: bytes
     fidelity: float
     text_hash: bytes

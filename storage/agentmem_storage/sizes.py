@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentmem_storage.records import NewChunk
-from agentmem_storage.sql.codec import HEADER_BYTES, encode_patch
+from agentmem_storage.sql.codec import HEADER_BYTES, encode_latents, encode_patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class StoredSizes:
 def stored_sizes(chunk: NewChunk) -> StoredSizes:
     """What a chunk takes once it is written; an empty patch takes nothing."""
     return StoredSizes(
-        latents=HEADER_BYTES + chunk.tokens * chunk.slot_dims,
+        latents=len(encode_latents(chunk.latents, chunk.positions)),
         patch=len(encode_patch(chunk.patch) or b""),
         key=HEADER_BYTES + len(chunk.key),  # a byte for each dim
         text=0 if chunk.text is None else len(chunk.text.encode()),

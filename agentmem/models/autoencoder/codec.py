@@ -5,7 +5,7 @@ Everything here runs in float32: what is stored was checked against this very de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agentmem.models.autoencoder.modeling import LEVELS, MemoryAutoencoder
+from agentmem.models.autoencoder.configuration import LEVELS
+from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.packing import Codebook, Packer, density_mark
 from agentmem.models.patch import apply_patch, make_patch
 
 # Tokens of one forward pass, padding included: large enough for two cores, small in memory.
@@ -29,6 +31,8 @@ class Coded:
     """A chunk after encoding: latents int8 (M, D), its patch, and the share decoded without it."""
 
     latents: NDArray[np.int8]
+    packed: bytes
+    density: str
     patch: bytes
     fidelity: float
 
@@ -47,18 +51,40 @@ def full_precision() -> Iterator[None]:
 class LatentCodec:
     """Encodes, quantises, decodes and compares; and decodes stored latents."""
 
-    def __init__(self, model: MemoryAutoencoder) -> None:
+    def __init__(
+        self, model: MemoryAutoencoder, codebooks: Mapping[str, Codebook] | None = None
+    ) -> None:
+        """Take a model into use.
+
+        Args:
+            model: Its weights are not changed.
+            codebooks: How latents are packed, by density.
+
+        Raises:
+            ValueError: a codebook does not fit the model.
+        """
         self._model = model.train(False)
         self._bits = max(1, (model.config.vocab_size - 1).bit_length())
+        books = codebooks or {}
+        self._packers = {
+            name: Packer(model.config, name, books.get(name)) for name in model.config.densities
+        }
 
     @full_precision()
     def encode(
-        self, chunks: Sequence[Sequence[int]], *, on_states: OnStates | None = None
+        self,
+        chunks: Sequence[Sequence[int]],
+        *,
+        densities: Sequence[str],
+        min_fidelity: float,
+        on_states: OnStates | None = None,
     ) -> list[Coded]:
         """Latents and patches of chunks of 1 to ``max_tokens`` ids, in the order given.
 
         Args:
             chunks: Token ids of each chunk.
+            densities: Tried one after the other; the last is taken whatever its fidelity.
+            min_fidelity: Share of tokens with which a density is good enough.
             on_states: Receives ids (B, T), states (B, T, H) and mask (B, T) of every batch on the
                 way, so that keys need no second encoder pass.
         """
@@ -67,47 +93,65 @@ class LatentCodec:
             states = self._model.encode_states(ids, mask)
             if on_states is not None:
                 on_states(ids, states, mask, rows)
-            codes = torch.round(self._model.tape(states) * LEVELS).masked_fill(~mask[..., None], 0)
-            guess, sure = self._decode(codes, mask)
-            tape = codes.to(torch.int8).numpy()
-            for row, place in enumerate(rows):
-                count = len(chunks[place])
-                target = np.asarray(chunks[place], dtype=np.int64)
-                right = guess[row, :count] == target
-                coded[place] = Coded(
-                    self._vectors(tape[row, :count]),
-                    make_patch(target, guess[row, :count], sure[row, :count], bits=self._bits),
-                    float(right.mean()),
-                )
+            left = list(range(len(rows)))  # of this batch, not coded yet
+            for density in densities:
+                last = density == densities[-1]
+                tried = self._code(density, ids[left], states[left], mask[left])
+                done = [last or one.fidelity >= min_fidelity for one in tried]
+                for row, one, good in zip(left, tried, done, strict=True):
+                    if good:
+                        coded[rows[row]] = one
+                left = [row for row, good in zip(left, done, strict=True) if not good]
+                if not left:
+                    break
         return [item for item in coded if item is not None]
+
+    def _code(self, density: str, ids: Tensor, states: Tensor, mask: Tensor) -> list[Coded]:
+        codes = self._model.quantise(self._model.tape(states, density), density)
+        codes = codes.masked_fill(~mask[..., None], 0)
+        guess, sure = self._decode(codes, mask, density)
+        tapes, targets = codes.to(torch.int8).numpy(), ids.numpy()
+        counts = mask.sum(1).tolist()
+        coded = []
+        for row, count in enumerate(counts):
+            tape, target = tapes[row, :count], targets[row, :count]
+            patch = make_patch(target, guess[row, :count], sure[row, :count], bits=self._bits)
+            right = guess[row, :count] == target
+            packed = self._packers[density].pack(tape)
+            coded.append(Coded(self._vectors(tape), packed, density, patch, float(right.mean())))
+        return coded
+
+    def unpack(self, packed: bytes, tokens: int) -> NDArray[np.int8]:
+        """Latents int8 (M, D) from what `encode` packed.
+
+        Raises:
+            ValueError: it is not what `encode` makes of ``tokens`` tokens.
+        """
+        return self._vectors(self._tape(packed, tokens)[0])
 
     @full_precision()
     def decode(
         self,
-        latents: Sequence[NDArray[np.int8]],
+        packed: Sequence[bytes],
         tokens: Sequence[int],
         patches: Sequence[bytes] | None = None,
     ) -> list[NDArray[np.int64]]:
-        """Token ids (T,) from latents (M, D); exact with patches, else what latents alone say.
+        """Token ids (T,) from packed latents; exact with patches, else what latents alone say.
 
         Raises:
-            ValueError: a patch does not fit its chunk.
+            ValueError: latents or a patch do not fit their chunk.
         """
-        slots = self._model.config.slot_dims
-        tapes = [
-            array.reshape(-1, slots)[:count] for array, count in zip(latents, tokens, strict=True)
-        ]
+        tapes = [self._tape(one, count) for one, count in zip(packed, tokens, strict=True)]
         found: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(tapes)
-        for rows in _by_length([len(tape) for tape in tapes]):
-            longest = max(len(tapes[place]) for place in rows)
-            codes = torch.zeros(len(rows), longest, slots, dtype=torch.float32)
-            mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-            for row, place in enumerate(rows):
-                codes[row, : len(tapes[place])] = torch.from_numpy(tapes[place].copy())
-                mask[row, : len(tapes[place])] = True
-            guess, _ = self._decode(codes, mask)
-            for row, place in enumerate(rows):
-                found[place] = guess[row, : len(tapes[place])]
+        for density in self._packers:
+            here = [place for place, tape in enumerate(tapes) if tape[1] == density]
+            for group in _by_length([len(tapes[place][0]) for place in here]):
+                self._decode_group(
+                    [here[one] for one in group],
+                    [tapes[here[one]][0] for one in group],
+                    density,
+                    found,
+                )
         if patches is None:
             return found
         return [
@@ -115,9 +159,36 @@ class LatentCodec:
             for guess, patch in zip(found, patches, strict=True)
         ]
 
-    def _decode(self, codes: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _decode_group(
+        self,
+        places: Sequence[int],
+        tapes: Sequence[NDArray[np.int8]],
+        density: str,
+        found: list[NDArray[np.int64]],
+    ) -> None:
+        """Decode tapes (T, s) of near-equal length together into their places."""
+        lengths = torch.tensor([len(tape) for tape in tapes])
+        mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+        codes = torch.zeros(*mask.shape, self._model.config.slot_dims)
+        for row, tape in enumerate(tapes):
+            codes[row, : len(tape)] = torch.from_numpy(tape)
+        guess, _ = self._decode(codes, mask, density)
+        for row, (place, tape) in enumerate(zip(places, tapes, strict=True)):
+            found[place] = guess[row, : len(tape)]
+
+    def _tape(self, packed: bytes, tokens: int) -> tuple[NDArray[np.int8], str]:
+        """The tape (T, s) of packed latents, and its density."""
+        names = list(self._packers)
+        mark = density_mark(packed)
+        if mark >= len(names) or not 0 < tokens <= self._model.config.max_tokens:
+            raise ValueError(f"no {tokens!r} tokens of density number {mark!r}")
+        return self._packers[names[mark]].unpack(packed, tokens), names[mark]
+
+    def _decode(
+        self, codes: Tensor, mask: Tensor, density: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Codes (B, T, s) to the likeliest ids (B, T) and whether each wins by the margin."""
-        logits = self._model.decode_tape(codes / LEVELS, mask)
+        logits = self._model.decode_tape(codes / LEVELS, mask, density)
         best = torch.topk(logits, 2, dim=-1)
         sure = best.values[..., 0] - best.values[..., 1] > _MARGIN
         return best.indices[..., 0].numpy(), sure.numpy()

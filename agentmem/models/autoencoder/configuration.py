@@ -6,6 +6,9 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+# A latent of value z in [-1, 1] is stored as round(127 z).
+LEVELS = 127
+
 
 class AutoencoderConfig(PretrainedConfig):
     """Sizes of a `MemoryAutoencoder`.
@@ -18,6 +21,8 @@ class AutoencoderConfig(PretrainedConfig):
         encoder_layers: Blocks between tokens and latents.
         decoder_layers: Blocks between latents and logits.
         slot_dims: s, dims of the tape per token.
+        densities: Quantisation step of each density, in int8 steps, the finest first. Every
+            density has its own slot maps; the blocks and the tokens are shared.
         tokens_per_vector: Tokens that share one memory vector; D = s * tokens_per_vector.
         max_tokens: Longest chunk.
         lift_octaves: The decoder sees each dim also as sines and cosines of this many octaves:
@@ -39,6 +44,7 @@ class AutoencoderConfig(PretrainedConfig):
         encoder_layers: int = 2,
         decoder_layers: int = 2,
         slot_dims: int = 2,
+        densities: dict[str, float] | None = None,
         tokens_per_vector: int = 16,
         max_tokens: int = 256,
         lift_octaves: int = 7,
@@ -69,6 +75,11 @@ class AutoencoderConfig(PretrainedConfig):
                 f"max_tokens={max_tokens!r} must be a multiple of "
                 f"tokens_per_vector={tokens_per_vector!r}"
             )
+        # Sorted here, because a configuration's file is written with its keys in another order.
+        densities = dict(sorted((densities or {"standard": 1.0}).items(), key=lambda one: one[1]))
+        for name, width in densities.items():
+            if not 1 <= width <= LEVELS:
+                raise ValueError(f"densities[{name!r}]={width!r} must be from 1 to {LEVELS}")
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
@@ -76,6 +87,7 @@ class AutoencoderConfig(PretrainedConfig):
         self.encoder_layers = encoder_layers
         self.decoder_layers = decoder_layers
         self.slot_dims = slot_dims
+        self.densities = densities
         self.tokens_per_vector = tokens_per_vector
         self.max_tokens = max_tokens
         self.lift_octaves = lift_octaves

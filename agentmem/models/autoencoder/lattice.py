@@ -12,15 +12,18 @@ lift of a code then meets the tied head's rows as a kernel,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
-from agentmem.models.autoencoder.modeling import LEVELS, MemoryAutoencoder
+from agentmem.models.autoencoder.configuration import LEVELS, AutoencoderConfig
+from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 
 # Codes keep this distance from the ends of (-1, 1), where tanh is too flat to learn.
-_REACH = 0.95
+_REACH = 0.98
 # Norm of the part of an embedding that is not its code.
 _OTHER_NORM = 1.0
 # Largest logit at the start: sharp enough that neighbouring codes differ by several nats.
@@ -28,15 +31,24 @@ _TOP_LOGIT = 60.0
 
 
 @torch.no_grad()
-def start_on_lattice(model: MemoryAutoencoder, seed: int) -> None:
+def start_on_lattice(
+    model: MemoryAutoencoder, seed: int, *, by_frequency: Sequence[int] | None = None
+) -> None:
     """Set fresh weights so that latents regenerate every token before any training.
+
+    A coarser density cannot tell the tokens of one of its cells apart. The points of a cell are
+    given to tokens of very different frequency: so context has most to say about them.
 
     Args:
         model: Freshly made, float32.
         seed: Which token gets which lattice point.
+        by_frequency: Every token id, the most frequent first; None: ids are in that order.
     """
     config = model.config
-    codes = _lattice(config.vocab_size, config.slot_dims, seed)  # (V, s)
+    ranked = list(range(config.vocab_size)) if by_frequency is None else list(by_frequency)
+    codes = torch.empty(config.vocab_size, config.slot_dims)  # (V, s)
+    widest = max(config.densities.values())
+    codes[ranked] = _lattice(config.vocab_size, config.slot_dims, widest, seed)
     features = model.lift(codes[None])[0]  # (V, F)
     width = features.shape[1]
     if width + 1 >= config.hidden_size:
@@ -57,22 +69,46 @@ def start_on_lattice(model: MemoryAutoencoder, seed: int) -> None:
     # The slot map reads the code back: a row's first dims, scaled as the encoder scales a row.
     # In closed form, because LAPACK's least squares differ in the last bit from call to call.
     norm = math.sqrt(config.slot_dims * (1 + config.lift_octaves) + _OTHER_NORM**2)
-    model.to_slot.weight.zero_()
-    model.to_slot.weight.fill_diagonal_(norm / math.sqrt(config.hidden_size))
+    for to_slot in model.to_slot.values():
+        to_slot.weight.zero_()
+        to_slot.weight.fill_diagonal_(norm / math.sqrt(config.hidden_size))
+    for name, from_slot in model.from_slot.items():
+        from_slot.weight.zero_()
+        from_slot.weight[:width] = torch.diag(_seen(config, config.densities[name]))
 
-    model.from_slot.weight.zero_()
-    model.from_slot.weight[:width] = torch.eye(width)
-    hidden = F.rms_norm(model.from_slot(features), (config.hidden_size,))
+    hidden = F.rms_norm(model.from_slot["standard"](features), (config.hidden_size,))
     model.decoder_norm.weight.fill_(_TOP_LOGIT / float((hidden * rows).sum(-1).mean()))
 
 
-def _lattice(count: int, dims: int, seed: int) -> torch.Tensor:
-    """``count`` points of a regular lattice in (-1, 1)^dims, int8-exact, in seeded order."""
+def _seen(config: AutoencoderConfig, width: float) -> torch.Tensor:
+    """Which features of the lift (F,) say something at a quantisation step: 1, the others 0.
+
+    Octave k has the period ``2 LEVELS / 2^k`` in int8 steps; below two quantisation steps it
+    cannot tell neighbouring cells apart any more, only prefer the middle of each.
+    """
+    octaves = torch.arange(config.lift_octaves)
+    clear = ((2 * LEVELS / 2.0**octaves) >= 2 * width - 1).float().repeat(config.slot_dims)
+    return torch.cat([torch.ones(config.slot_dims), clear, clear])
+
+
+def _lattice(count: int, dims: int, widest: float, seed: int) -> torch.Tensor:
+    """``count`` points in (-1, 1)^dims, in seeded order, on the grid of the widest density.
+
+    Where that grid has room they are the middles of its cells, as far apart as it allows; where
+    it has not, several share a cell, and the order is that of their distance from its middle.
+    """
     side = math.ceil(count ** (1 / dims))
-    if side > 2 * LEVELS * _REACH + 1:
-        # Fewer dims than distinct codes need: tokens share codes, and context must tell.
-        side = int(2 * LEVELS * _REACH + 1)
-    axis = np.round(np.linspace(-_REACH, _REACH, side) * LEVELS) / LEVELS
-    order = np.random.default_rng(seed).permutation(max(count, side**dims)) % side**dims
-    digits = np.stack([order[:count] // side**d % side for d in range(dims)], axis=1)
-    return torch.from_numpy(axis[digits]).float()
+    cells = 2 * int(LEVELS * _REACH / widest) + 1
+    apart, inner = max(1, cells // side), math.ceil(side / cells)
+    middles = (np.arange(cells) - cells // 2)[cells // 2 % apart :: apart] * widest
+    offsets = (np.arange(inner) - (inner - 1) / 2) * (widest / inner)
+    within = _grid(offsets, dims)
+    within = within[np.argsort(np.abs(within).max(1) * dims + np.abs(within).sum(1), kind="stable")]
+    rng = np.random.default_rng(seed)
+    points = [rng.permutation(_grid(middles, dims)) + offset for offset in within]
+    return torch.from_numpy(np.concatenate(points)[:count] / LEVELS).float()
+
+
+def _grid(axis: NDArray[np.float64], dims: int) -> NDArray[np.float64]:
+    """All points (n^dims, dims) whose coordinates are on an axis (n,)."""
+    return np.stack(np.meshgrid(*[axis] * dims, indexing="ij"), axis=-1).reshape(-1, dims)

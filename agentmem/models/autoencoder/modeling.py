@@ -25,10 +25,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from agentmem.models.autoencoder.configuration import AutoencoderConfig
+from agentmem.models.autoencoder.configuration import LEVELS, AutoencoderConfig
 
-# A latent of value z in (-1, 1) is stored as round(127 z).
-LEVELS = 127
 # The head sees a multiple of so many tokens.
 _HEAD_ROWS = 256
 _IGNORED = -100
@@ -105,9 +103,13 @@ class MemoryAutoencoder(PreTrainedModel):
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
         self.encoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
-        self.to_slot = nn.Linear(config.hidden_size, config.slot_dims)
         lifted = config.slot_dims * (1 + 2 * config.lift_octaves)
-        self.from_slot = nn.Linear(lifted, config.hidden_size)
+        self.to_slot = nn.ModuleDict(
+            {name: nn.Linear(config.hidden_size, config.slot_dims) for name in config.densities}
+        )
+        self.from_slot = nn.ModuleDict(
+            {name: nn.Linear(lifted, config.hidden_size) for name in config.densities}
+        )
         self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
         self.decoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
@@ -138,22 +140,32 @@ class MemoryAutoencoder(PreTrainedModel):
         x = F.rms_norm(self.embedding(input_ids), (self.config.hidden_size,))
         return self._run(self.encoder, self.encoder_norm, x, mask)
 
-    def tape(self, states: Tensor) -> Tensor:
+    def tape(self, states: Tensor, density: str) -> Tensor:
         """States (B, T, H) to the tape (B, T, s), float, each number in [-1, 1]."""
         # bfloat16 has no room for int8 steps near 1: under autocast, back to full precision.
-        return F.hardtanh(self.to_slot(states).to(self.dtype))
+        return F.hardtanh(self.to_slot[density](states).to(self.dtype))
 
-    def decode_tape(self, tape: Tensor, mask: Tensor | None) -> Tensor:
+    def quantise(self, tape: Tensor, density: str) -> Tensor:
+        """The tape (B, T, s) rounded to the density's steps: whole numbers from -127 to 127."""
+        width = self.config.densities[density]
+        most = LEVELS // width  # steps on either side of zero
+        return torch.round((torch.round(tape * (LEVELS / width))).clamp(-most, most) * width)
+
+    def decode_tape(self, tape: Tensor, mask: Tensor | None, density: str) -> Tensor:
         """The tape (B, T, s) and boolean mask (B, T) to logits (B, T, V)."""
-        hidden = self._run(self.decoder, self.decoder_norm, self.from_slot(self.lift(tape)), mask)
-        logits: Tensor = self.head(hidden)
+        logits: Tensor = self.head(self.decode_states(tape, mask, density))
         return logits
+
+    def decode_states(self, tape: Tensor, mask: Tensor | None, density: str) -> Tensor:
+        """The tape (B, T, s) and boolean mask (B, T) to what the head reads, (B, T, H)."""
+        slots = self.from_slot[density](self.lift(tape))
+        return self._run(self.decoder, self.decoder_norm, slots, mask)
 
     def forward(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
-        width: float = 1.0,
+        density: str = "standard",
         noise: Tensor | None = None,
     ) -> AutoencoderOutput:
         """Encode, quantise, decode and compare.
@@ -161,18 +173,17 @@ class MemoryAutoencoder(PreTrainedModel):
         Args:
             input_ids: int64 (B, T).
             attention_mask: bool (B, T), True on tokens; None means all.
-            width: Quantisation step, in int8 steps.
-            noise: Uniform in (-0.5, 0.5), (B, T, s): stands for the quantiser, scaled by the
-                width. None: real rounding, with the gradient passed straight through.
+            density: One of the configuration's.
+            noise: Uniform in (-0.5, 0.5), (B, T, s): stands for the quantiser, scaled by its
+                step. None: real rounding, with the gradient passed straight through.
         """
         mask = None if attention_mask is None else attention_mask.bool()
-        tape = self.tape(self.encode_states(input_ids, mask))
-        step = width / LEVELS
+        tape = self.tape(self.encode_states(input_ids, mask), density)
         if noise is None:
-            tape = tape + (torch.round(tape / step) * step - tape).detach()
+            tape = tape + (self.quantise(tape, density) / LEVELS - tape).detach()
         else:
-            tape = tape + noise * step
-        hidden = self._run(self.decoder, self.decoder_norm, self.from_slot(self.lift(tape)), mask)
+            tape = tape + noise * (self.config.densities[density] / LEVELS)
+        hidden = self.decode_states(tape, mask, density)
         places, target = _real_tokens(input_ids, mask)
         logits = self.head(hidden.flatten(0, 1).index_select(0, places))
         loss = F.cross_entropy(logits.float(), target, ignore_index=_IGNORED)

@@ -1,14 +1,15 @@
-"""int8 arrays and patches as BLOBs that describe and check themselves.
+"""Keys, latents and patches as BLOBs that check themselves.
 
-An array's blob is a 10-byte header and the payload::
+A key's blob is a 10-byte header and its int8 numbers::
 
     byte 0     0xA1: the mark 0xA in the high half, format version 1 in the low half
     byte 1     dtype in the high half (1 is int8), number of axes in the low half
     bytes 2-5  shape, two little-endian uint16 (the second is 1 for one axis)
     bytes 6-9  CRC-32 of the six bytes before it and of the payload, little-endian
 
-The payload may be shorter than the shape asks for; what is missing at the end is zero. A patch
-needs no shape: its blob is a CRC-32 and the patch, and an empty patch is no blob at all.
+Latents come packed by the model: their blob is the number of memory vectors (a little-endian
+uint16), a CRC-32 of it and of them, and the packed bytes. A patch's blob is a CRC-32 and the patch,
+and an empty patch is no blob at all.
 """
 
 from __future__ import annotations
@@ -26,53 +27,48 @@ _MARK = 0xA1
 _INT8 = 0x10
 _SHAPED = struct.Struct("<BBHH")
 _SUM = struct.Struct("<I")
-SHAPE_BYTES = _SHAPED.size
+_COUNT = struct.Struct("<H")
+COUNT_BYTES = _COUNT.size
 HEADER_BYTES = _SHAPED.size + _SUM.size
 _MAX_AXIS = 0xFFFF
 # Wide enough for keys that were computed in half precision.
 _NORM_TOLERANCE = 1e-2
 
 
-def encode_latents(latents: NDArray[np.int8], used: int) -> bytes:
-    """Pack a tape of latents.
+def encode_latents(latents: bytes, positions: int) -> bytes:
+    """Seal packed latents with their number of memory vectors and a checksum.
 
     Args:
-        latents: int8 array of shape (M, D), zero from its ``used``-th number on (C order).
-        used: How many numbers to store: tokens * slot_dims.
+        latents: What the model packed, not empty.
+        positions: M, from 1 to 65,535.
 
     Raises:
-        InputError: If the array is not such a tape.
+        InputError: There are no latents, or too many.
     """
-    if latents.dtype != np.int8 or latents.ndim != 2:
-        raise InputError(f"latents must be int8 of shape (M, D), not {_kind(latents)}")
-    flat = np.ascontiguousarray(latents).reshape(-1)
-    if not 0 < used <= flat.size:
-        raise InputError(f"latents of shape {latents.shape} cannot hold {used!r} numbers")
-    if flat[used:].any():
-        raise InputError(f"latents must be zero behind their first {used!r} numbers")
-    return _pack(latents.shape, flat[:used].tobytes())
+    if not latents or not 0 < positions <= _MAX_AXIS:
+        raise InputError(
+            f"latents are at least a byte and 1 to {_MAX_AXIS} vectors, got {len(latents)} bytes "
+            f"and {positions!r} vectors"
+        )
+    head = _COUNT.pack(positions)
+    return b"".join((head, _SUM.pack(crc32(latents, crc32(head))), latents))
 
 
-def decode_latents(blob: bytes, chunk_id: int) -> NDArray[np.int8]:
-    """Restore what `encode_latents` packed, shape (M, D).
+def decode_latents(blob: bytes, chunk_id: int) -> tuple[bytes, int]:
+    """Restore what `encode_latents` sealed: packed latents and M.
 
     Raises:
         CorruptRecordError: If a bit of the blob has changed.
     """
-    shape, payload = _unpack(blob, 2, chunk_id, "latents")
-    tape = np.zeros(shape[0] * shape[1], dtype=np.int8)
-    tape[: len(payload)] = np.frombuffer(payload, dtype=np.int8)
-    return tape.reshape(shape)
+    head, latents = blob[: _COUNT.size], blob[_COUNT.size + _SUM.size :]
+    if not latents or _SUM.unpack_from(blob, _COUNT.size)[0] != crc32(latents, crc32(head)):
+        raise _corrupt(chunk_id, "latents")
+    return latents, _COUNT.unpack(head)[0]
 
 
-def latents_vectors(head: bytes) -> int:
-    """M, from the first `SHAPE_BYTES` of a blob of latents; 0 if it is not so long."""
-    return int(_SHAPED.unpack(head)[2]) if len(head) == SHAPE_BYTES else 0
-
-
-def latents_used(blob: bytes) -> int:
-    """How many numbers of the tape a blob stores."""
-    return len(blob) - HEADER_BYTES
+def latents_positions(head: bytes) -> int:
+    """M, from the first `COUNT_BYTES` of a blob of latents; 0 if it is not so long."""
+    return int(_COUNT.unpack(head)[0]) if len(head) == COUNT_BYTES else 0
 
 
 def encode_key(key: NDArray[np.float32]) -> bytes:

@@ -49,9 +49,9 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
 
 def _positions(connection: Connection) -> int:
     """The sum of M over all chunks, from the few different heads that their latents have."""
-    head = func.substr(chunks.c.latents, 1, codec.SHAPE_BYTES).label("head")
-    rows = connection.execute(select(head, func.count()).group_by(head)).all()
-    return sum(codec.latents_vectors(shape) * count for shape, count in rows)
+    count = func.substr(chunks.c.latents, 1, codec.COUNT_BYTES).label("count")
+    rows = connection.execute(select(count, func.count()).group_by(count)).all()
+    return sum(codec.latents_positions(head) * count for head, count in rows)
 
 
 def scope_list(connection: Connection) -> list[ScopeStats]:

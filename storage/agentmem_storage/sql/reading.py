@@ -62,11 +62,11 @@ def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
     Raises:
         CorruptRecordError: The row does not match its checksums.
     """
-    latents, patch, text, damage = np.zeros((0, 0), dtype=np.int8), b"", None, None
+    latents, positions, patch, text, damage = b"", 0, b"", None, None
     try:
         text = _kept_text(row)
         patch = codec.decode_patch(row.patch, row.id)
-        latents = codec.decode_latents(row.latents, row.id)
+        latents, positions = codec.decode_latents(row.latents, row.id)
     except CorruptRecordError as error:
         if not keep_damaged:
             raise
@@ -80,6 +80,7 @@ def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
         end=row.end,
         tokens=row.tokens,
         latents=latents,
+        positions=positions,
         patch=patch,
         fidelity=row.fidelity,
         text_hash=row.text_hash,

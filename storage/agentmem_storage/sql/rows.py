@@ -128,13 +128,6 @@ def _required(value: str, name: str) -> str:
 def _chunk_row(chunk: NewChunk, ordinal: int, key_dims: int) -> dict[str, Any]:
     if chunk.key.shape != (key_dims,):
         raise InputError(f"a key of this store has shape {(key_dims,)}, got {chunk.key.shape}")
-    if chunk.latents.ndim == 2 and (
-        chunk.slot_dims < 1 or chunk.latents.shape[1] % chunk.slot_dims != 0
-    ):
-        raise InputError(
-            f"latents of shape {chunk.latents.shape} do not divide into slots of "
-            f"{chunk.slot_dims!r} dims"
-        )
     if not 0.0 <= chunk.fidelity <= 1.0:
         raise InputError(f"fidelity is a share from 0 to 1, got {chunk.fidelity!r}")
     return {
@@ -146,6 +139,6 @@ def _chunk_row(chunk: NewChunk, ordinal: int, key_dims: int) -> dict[str, Any]:
         "text_hash": chunk.text_hash,
         "key": codec.encode_key(chunk.key),
         "patch": codec.encode_patch(chunk.patch),
-        "latents": codec.encode_latents(chunk.latents, chunk.tokens * chunk.slot_dims),
+        "latents": codec.encode_latents(chunk.latents, chunk.positions),
         "text": None if chunk.text is None else _required(chunk.text, "text").encode(),
     }

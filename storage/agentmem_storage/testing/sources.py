@@ -13,7 +13,6 @@ from agentmem_storage.records import NewChunk, NewSource, SourceKind, Written
 
 MODEL = "test-model"
 KEY_DIMS = 32
-SLOT_DIMS = 4
 TOKENS_PER_VECTOR = 16
 NOON = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -53,7 +52,7 @@ def make_source(
                 end=start + len(part),
                 tokens=tokens,
                 latents=make_latents(part, tokens),
-                slot_dims=SLOT_DIMS,
+                positions=-(-tokens // TOKENS_PER_VECTOR),
                 key=make_key(part),
                 patch=patch,
                 fidelity=fidelity,
@@ -72,13 +71,9 @@ def make_source(
     )
 
 
-def make_latents(text: str, tokens: int) -> NDArray[np.int8]:
-    """The latents of a chunk of `make_source`: int8 of shape (M, D), zero behind the last token."""
-    vectors = -(-tokens // TOKENS_PER_VECTOR)
-    tape = np.zeros(vectors * TOKENS_PER_VECTOR * SLOT_DIMS, dtype=np.int8)
-    used = tokens * SLOT_DIMS
-    tape[:used] = _random(text).integers(-127, 128, size=used, dtype=np.int8)
-    return tape.reshape(vectors, -1)
+def make_latents(text: str, tokens: int) -> bytes:
+    """The packed latents of a chunk of `make_source`: two bytes for each token."""
+    return _random(text).bytes(2 * tokens)
 
 
 def make_key(text: str) -> NDArray[np.float32]:
