@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from agentmem.chunking import chunk_text
 from agentmem.errors import AgentMemError, ModelError
 from agentmem.hub import file_faults, open_manifest, read_manifest, shipped_bundle
-
-if TYPE_CHECKING:
-    from agentmem.models.base import MemoryModel
+from agentmem.models.base import Latent, MemoryModel
 
 # What breaks text memories elsewhere: other scripts, joined emoji, accents in two forms, control
 # characters, the names of special tokens, and what has no pattern at all.
@@ -136,7 +140,7 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
                 part: _parameters(folder / part / "model.safetensors")
                 for part in ("autoencoder", "keys")
             },
-            densities=autoencoder["densities"],
+            densities=dict(sorted(autoencoder["densities"].items(), key=itemgetter(1))),
             slot_dims=autoencoder["slot_dims"],
             tokens_per_vector=autoencoder["tokens_per_vector"],
             max_tokens=autoencoder["max_tokens"],
@@ -168,7 +172,7 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
     faults = [str(fault) for fault in file_faults(folder, manifest)]
     samples = 0
     if not faults:
-        from agentmem.models.bundle import ModelBundle
+        from agentmem.models.bundle import ModelBundle  # loads torch
 
         try:
             model = ModelBundle(folder)
@@ -189,11 +193,6 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
 
 def _comes_back(text: str, model: MemoryModel, density: str) -> bool:
     """Whether a text is the same after encoding, packing, unpacking and decoding its chunks."""
-    import numpy as np
-
-    from agentmem.chunking import chunk_text
-    from agentmem.models.base import Latent
-
     pieces = chunk_text(text, model.tokenizer, max_tokens=model.max_tokens)
     encoded = model.encode([piece.ids for piece in pieces], density=density)
     latents = [
@@ -213,10 +212,6 @@ def _comes_back(text: str, model: MemoryModel, density: str) -> bool:
 
 def _parameters(file: Path) -> int:
     """Number of weights in a safetensors file, from its header."""
-    from math import prod
-
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(file, framework="numpy") as weights:
             return sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agentmem.models.autoencoder.lattice import start_on_lattice
 from agentmem.models.autoencoder.modeling import LEVELS, MemoryAutoencoder
 
 SMALL: dict[str, Any] = {
+    "densities": {"standard": 1.0, "middle": 2.0, "coarse": 3.5},
     "vocab_size": 384,
     "hidden_size": 64,
     "intermediate_size": 96,
@@ -149,11 +151,11 @@ class TestLattice:
 
     @torch.no_grad()
     def test_tokens_share_codes_where_one_dim_is_too_few(self) -> None:
-        model = on_lattice(slot_dims=1)
+        model = on_lattice(slot_dims=1, densities={"standard": 1.0})
         every = torch.arange(SMALL["vocab_size"])[None]
-        codes = (model.tape(model.encode_states(every, None)) * LEVELS).round()
+        codes = (model.tape(model.encode_states(every, None), "standard") * LEVELS).round()
         distinct = set(codes.flatten().tolist())
-        assert len(distinct) == 242  # of the 255, the flat ends left free
+        assert len(distinct) == 249  # of the 255, the flat ends left free
         # Of the tokens with one code, the decoder can only ever say one.
         assert model(every).correct == len(distinct)
 
@@ -162,7 +164,9 @@ class TestLattice:
         assert all(map(torch.equal, one.parameters(), same.parameters()))
         with torch.no_grad():
             ids = some_ids(1, 50)
-            first, second = (model.tape(model.encode_states(ids, None)) for model in (one, other))
+            first, second = (
+                model.tape(model.encode_states(ids, None), "standard") for model in (one, other)
+            )
         assert not torch.allclose(first, second, atol=0.1)
 
     def test_too_narrow_for_the_features(self) -> None:
@@ -181,34 +185,37 @@ class TestForward:
         self, model: MemoryAutoencoder, lengths: list[int], seed: int
     ) -> None:
         ids, mask = ragged(lengths, seed)
-        tape = model.tape(model.encode_states(ids, mask))
-        logits = model.decode_tape(tape, mask)
+        tape = model.tape(model.encode_states(ids, mask), "standard")
+        logits = model.decode_tape(tape, mask, "standard")
         for row, length in enumerate(lengths):
-            alone = model.tape(model.encode_states(ids[row : row + 1, :length], None))
+            alone = model.tape(model.encode_states(ids[row : row + 1, :length], None), "standard")
             torch.testing.assert_close(tape[row, :length], alone[0], atol=1e-5, rtol=1e-5)
-            expected = model.decode_tape(tape[row : row + 1, :length], None)[0]
+            expected = model.decode_tape(tape[row : row + 1, :length], None, "standard")[0]
             torch.testing.assert_close(logits[row, :length], expected, atol=1e-3, rtol=1e-4)
 
     @pytest.mark.parametrize("noisy", [False, True], ids=["rounded", "noisy"])
-    @pytest.mark.parametrize("width", [1.0, 2.0, 3.5])
+    @pytest.mark.parametrize("density", ["standard", "middle", "coarse"])
     @torch.no_grad()
     def test_loss_and_accuracy_are_those_of_a_loop(
-        self, model: MemoryAutoencoder, noisy: bool, width: float
+        self, model: MemoryAutoencoder, noisy: bool, density: str
     ) -> None:
         lengths = [7, 1, 20, 13]
         ids, mask = ragged(lengths)
         noise = torch.rand(4, 20, 2, generator=torch.Generator().manual_seed(3)) - 0.5
-        output = model(ids, mask, width=width, noise=noise if noisy else None)
+        output = model(ids, mask, density=density, noise=noise if noisy else None)
+        width = model.config.densities[density]
 
         losses: list[float] = []
         correct = 0
         for row, length in enumerate(lengths):
-            tape = model.tape(model.encode_states(ids[row : row + 1, :length], None))
+            tape = model.tape(model.encode_states(ids[row : row + 1, :length], None), density)
             if noisy:
                 tape = tape + noise[row : row + 1, :length] * width / 127
             else:
-                tape = (tape * 127 / width).round() * width / 127
-            said = model.decode_tape(tape, None)[0].log_softmax(-1)
+                most = 127 // width
+                steps = (tape * 127 / width).round().clamp(-most, most)
+                tape = (steps * width).round() / 127
+            said = model.decode_tape(tape, None, density)[0].log_softmax(-1)
             for place, token in enumerate(ids[row, :length].tolist()):
                 losses.append(-float(said[place, token]))
                 correct += int(said[place].argmax()) == token
@@ -230,7 +237,7 @@ class TestForward:
     ) -> None:
         seen: list[Tensor] = []
         slots = model.config.slot_dims
-        hook = model.from_slot.register_forward_pre_hook(
+        hook = model.from_slot["standard"].register_forward_pre_hook(
             lambda module, given: seen.append(given[0][..., :slots])
         )
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
@@ -242,27 +249,38 @@ class TestForward:
 
     def test_rounding_passes_the_gradient_straight_through(self, model: MemoryAutoencoder) -> None:
         # Rounding is noise of a known value; its gradient must be that of noise.
-        ids, width = some_ids(3, 12), 2.0
+        ids, density = some_ids(3, 12), "middle"
         with torch.no_grad():
-            steps = model.tape(model.encode_states(ids, None)) * LEVELS / width
+            tape = model.tape(model.encode_states(ids, None), density)
+            steps = tape * LEVELS / model.config.densities[density]
+        used = {
+            name: weight
+            for name, weight in model.named_parameters()
+            if not name.endswith(
+                ("standard.weight", "standard.bias", "coarse.weight", "coarse.bias")
+            )
+        }
         gradients: list[list[Tensor]] = []
         losses: list[float] = []
         for noise in (None, steps.round() - steps):
-            output = model(ids, width=width, noise=noise)
-            gradients.append(list(torch.autograd.grad(output.loss, list(model.parameters()))))
+            output = model(ids, density=density, noise=noise)
+            gradients.append(list(torch.autograd.grad(output.loss, list(used.values()))))
             losses.append(output.loss.item())
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-        for (name, _), rounded, noisy in zip(model.named_parameters(), *gradients, strict=True):
+        for (name, _), rounded, noisy in zip(used.items(), *gradients, strict=True):
             assert rounded.abs().max() > 0, f"no gradient reaches {name}"
             scale = float(noisy.abs().max())
             torch.testing.assert_close(rounded, noisy, atol=2e-3 * scale, rtol=1e-2)
 
     def test_noise_is_scaled_by_the_width(self, model: MemoryAutoencoder) -> None:
+        model = copy.deepcopy(model)
+        for maps in (model.to_slot, model.from_slot):
+            maps["middle"].load_state_dict(maps["standard"].state_dict())
         ids = some_ids(2, 10)
         noise = torch.rand(2, 10, 2, generator=torch.Generator().manual_seed(4)) - 0.5
         with torch.no_grad():
             wide, narrow = (
-                model(ids, width=2.0, noise=noise),
-                model(ids, width=1.0, noise=2 * noise),
+                model(ids, density="middle", noise=noise),
+                model(ids, density="standard", noise=2 * noise),
             )
         assert float(wide.loss) == pytest.approx(float(narrow.loss), rel=1e-5)

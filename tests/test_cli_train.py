@@ -26,7 +26,6 @@ RUN = """
 name = "tiny"
 precision = "no"
 threads = 1
-widths = [50]
 [optimiser]
 steps = 2
 [model]

@@ -35,7 +35,7 @@ def test_the_commands_are_there() -> None:
         *("stats", "verify", "doctor", "reindex"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train keys", "train bundle"),
-        *("eval fidelity", "eval recall", "eval report"),
+        *("eval fidelity", "eval robustness", "eval retention", "eval recall", "eval report"),
     }
 
 

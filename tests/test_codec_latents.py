@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agentmem.models.autoencoder.codec import Coded, LatentCodec
+from agentmem.models.autoencoder.codec import Coded, LatentCodec, OnStates
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.patch import apply_patch
 from agentmem.testing import tiny_bundle
@@ -60,11 +60,18 @@ def blurred(blurred_model: MemoryAutoencoder) -> LatentCodec:
     return LatentCodec(blurred_model)
 
 
+def encoded(
+    codec: LatentCodec, chunks: Sequence[Sequence[int]], on_states: OnStates | None = None
+) -> list[Coded]:
+    """At the finest density, which all these chunks then have in common."""
+    return codec.encode(chunks, densities=["standard"], min_fidelity=1.0, on_states=on_states)
+
+
 def decoded(
     codec: LatentCodec, coded: Sequence[Coded], chunks: Sequence[Sequence[int]], *, patched: bool
 ) -> list[list[int]]:
     found = codec.decode(
-        [item.latents for item in coded],
+        [item.packed for item in coded],
         [len(chunk) for chunk in chunks],
         [item.patch for item in coded] if patched else None,
     )
@@ -73,8 +80,8 @@ def decoded(
 
 
 def same(one: Coded, other: Coded) -> bool:
-    return (one.latents.tobytes(), one.patch, one.fidelity) == (
-        other.latents.tobytes(),
+    return (one.packed, one.patch, one.fidelity) == (
+        other.packed,
         other.patch,
         other.fidelity,
     )
@@ -91,7 +98,7 @@ def test_every_chunk_comes_back(
 ) -> None:
     chunks = chunks_of(batch)
     for codec in (exact, blurred):
-        assert decoded(codec, codec.encode(chunks), chunks, patched=True) == chunks
+        assert decoded(codec, encoded(codec, chunks), chunks, patched=True) == chunks
 
 
 @given(batch=batches)
@@ -100,7 +107,7 @@ def test_latents_are_int8_vectors_with_nothing_behind_the_end(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
     chunks = chunks_of(batch)
-    for chunk, item in zip(chunks, blurred.encode(chunks), strict=True):
+    for chunk, item in zip(chunks, encoded(blurred, chunks), strict=True):
         assert item.latents.dtype == np.int8
         assert item.latents.shape == (-(-len(chunk) // PER_VECTOR), PER_VECTOR * SLOTS)
         assert int(item.latents.min()) >= -127
@@ -115,7 +122,7 @@ def test_fidelity_is_the_share_that_latents_alone_say(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
     chunks = chunks_of(batch)
-    coded = blurred.encode(chunks)
+    coded = encoded(blurred, chunks)
     alone = decoded(blurred, coded, chunks, patched=False)
     for chunk, said, item in zip(chunks, alone, coded, strict=True):
         right = sum(one == other for one, other in zip(chunk, said, strict=True))
@@ -126,8 +133,8 @@ def test_fidelity_is_the_share_that_latents_alone_say(
 def test_how_well_the_two_models_do(exact: LatentCodec, blurred: LatentCodec) -> None:
     # The other tests mean something only where one is perfect and the other is not.
     chunks = chunks_of((0, [200] * 10))
-    assert all(item.fidelity == 1 and item.patch == b"" for item in exact.encode(chunks))
-    assert 0.5 < np.mean([item.fidelity for item in blurred.encode(chunks)]) < 0.9
+    assert all(item.fidelity == 1 and item.patch == b"" for item in encoded(exact, chunks))
+    assert 0.5 < np.mean([item.fidelity for item in encoded(blurred, chunks)]) < 0.9
 
 
 @given(batch=batches)
@@ -136,7 +143,7 @@ def test_the_same_input_gives_the_same_bytes(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
     chunks = chunks_of(batch)
-    assert all(map(same, blurred.encode(chunks), blurred.encode(chunks)))
+    assert all(map(same, encoded(blurred, chunks), encoded(blurred, chunks)))
 
 
 @given(batch=batches)
@@ -145,7 +152,7 @@ def test_order_and_company_do_not_matter_to_decoding(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
     chunks = chunks_of(batch)
-    coded = blurred.encode(chunks)
+    coded = encoded(blurred, chunks)
     backwards = decoded(blurred, coded[::-1], chunks[::-1], patched=True)
     assert backwards == chunks[::-1]
     for chunk, item in zip(chunks, coded, strict=True):
@@ -186,10 +193,10 @@ def test_surroundings_do_not_matter(
     blurred: LatentCodec, surroundings: Callable[[], AbstractContextManager[None]]
 ) -> None:
     chunks = chunks_of((5, [256, 256, 17, 250, 3, 1, 100, 16]))
-    plain = blurred.encode(chunks)
+    plain = encoded(blurred, chunks)
     with surroundings():
         assert decoded(blurred, plain, chunks, patched=True) == chunks
-        written = blurred.encode(chunks)
+        written = encoded(blurred, chunks)
     assert decoded(blurred, written, chunks, patched=True) == chunks
 
 
@@ -199,10 +206,10 @@ def test_a_close_call_may_fall_the_other_way(
     """The margin rule: where two ids are all but equal, either may be regenerated elsewhere."""
     chunks = chunks_of((6, [250] * 8))
     flipped = 0
-    for chunk, item in zip(chunks, blurred.encode(chunks), strict=True):
+    for chunk, item in zip(chunks, encoded(blurred, chunks), strict=True):
         tape = torch.from_numpy(item.latents.reshape(1, -1, SLOTS)[:, : len(chunk)]) / 127
         with torch.no_grad():
-            logits = blurred_model.decode_tape(tape, None)[0]
+            logits = blurred_model.decode_tape(tape, None, "standard")[0]
         best = logits.topk(2)
         close = best.values[:, 0] - best.values[:, 1] < 0.1
         elsewhere = torch.where(close, best.indices[:, 1], best.indices[:, 0]).numpy()
@@ -218,10 +225,10 @@ def test_noise_far_above_rounding_error_is_healed(
     chunks = chunks_of((7, [250] * 8))
     generator = torch.Generator().manual_seed(0)
     differ = 0
-    for chunk, item in zip(chunks, blurred.encode(chunks), strict=True):
+    for chunk, item in zip(chunks, encoded(blurred, chunks), strict=True):
         tape = torch.from_numpy(item.latents.reshape(1, -1, SLOTS)[:, : len(chunk)]) / 127
         with torch.no_grad():
-            logits = blurred_model.decode_tape(tape, None)[0]
+            logits = blurred_model.decode_tape(tape, None, "standard")[0]
         here = logits.argmax(-1)
         there = (logits + 0.08 * (torch.rand(logits.shape, generator=generator) - 0.5)).argmax(-1)
         differ += int((here != there).sum())
@@ -231,13 +238,13 @@ def test_noise_far_above_rounding_error_is_healed(
 
 def test_a_large_job_is_split_and_keeps_its_order(exact: LatentCodec) -> None:
     chunks = chunks_of((8, [256, 1, 64] * 25))  # some 8,000 tokens, more than one batch
-    coded = exact.encode(chunks)
+    coded = encoded(exact, chunks)
     assert [item.latents.shape[0] for item in coded] == [16, 1, 4] * 25
     assert decoded(exact, coded, chunks, patched=True) == chunks
 
 
 def test_nothing_gives_nothing(exact: LatentCodec) -> None:
-    assert exact.encode([]) == []
+    assert encoded(exact, []) == []
     assert exact.decode([], [], []) == []
 
 
@@ -252,12 +259,46 @@ def test_states_are_shown_once_for_every_chunk(exact: LatentCodec) -> None:
             assert place not in seen
             seen[place] = ids[row][mask[row]].tolist()
 
-    coded = exact.encode(chunks, on_states=on_states)
+    coded = encoded(exact, chunks, on_states=on_states)
     assert [seen[place] for place in range(len(chunks))] == chunks
-    assert all(map(same, coded, exact.encode(chunks)))
+    assert all(map(same, coded, encoded(exact, chunks)))
 
 
 def test_a_damaged_patch_is_refused(exact: LatentCodec) -> None:
-    (item,) = exact.encode([[9, 10, 11]])
+    (item,) = encoded(exact, [[9, 10, 11]])
     with pytest.raises(ValueError, match="unknown kind 77"):
-        exact.decode([item.latents], [3], [b"M"])
+        exact.decode([item.packed], [3], [b"M"])
+
+
+@given(batch=batches, density=st.sampled_from(["standard", "dense"]))
+@examples
+def test_packed_latents_are_the_latents(
+    blurred: LatentCodec, batch: tuple[int, list[int]], density: str
+) -> None:
+    chunks = chunks_of(batch)
+    for chunk, item in zip(
+        chunks, blurred.encode(chunks, densities=[density], min_fidelity=0.0), strict=True
+    ):
+        assert item.density == density
+        assert np.array_equal(blurred.unpack(item.packed, len(chunk)), item.latents)
+        for wrong in (item.packed[:-1], item.packed + b"x", b"", b"\x0f" + item.packed[1:]):
+            with pytest.raises(ValueError, match="packed|density"):
+                blurred.unpack(wrong, len(chunk))
+
+
+@given(batch=batches, least=st.sampled_from([0.0, 0.5, 0.7, 0.9, 1.0]))
+@examples
+def test_the_coarsest_density_that_verifies_is_taken(
+    blurred: LatentCodec, batch: tuple[int, list[int]], least: float
+) -> None:
+    chunks = chunks_of(batch)
+    order = ["dense", "standard"]
+    dense, standard = (blurred.encode(chunks, densities=[name], min_fidelity=0.0) for name in order)
+    chosen = blurred.encode(chunks, densities=order, min_fidelity=least)
+    for one, coarse, fine in zip(chosen, dense, standard, strict=True):
+        expected = coarse if coarse.fidelity >= least else fine
+        assert (one.density, one.latents.tobytes()) == (
+            expected.density,
+            expected.latents.tobytes(),
+        )
+    assert decoded(blurred, chosen, chunks, patched=True) == chunks

@@ -132,7 +132,7 @@ def test_damaged_rows_are_given_to_those_who_ask(store: Store, column: str) -> N
     (damaged,) = store.chunks([4], keep_damaged=True)
     assert damaged.damage is not None
     assert column in damaged.damage
-    assert (damaged.latents.size, damaged.patch, damaged.text) == (0, b"", None)
+    assert (damaged.latents, damaged.patch, damaged.text) == (b"", b"", None)
     assert (damaged.source_id, damaged.start, damaged.end) == (2, 0, 24)
 
 

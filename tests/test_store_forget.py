@@ -69,8 +69,7 @@ def traces(pair: Pair) -> dict[bytes, str]:
     for chunk in source.chunks:
         found[codec.encode_key(chunk.key)[codec.HEADER_BYTES :]] = "key"
         found[codec.decode_key(codec.encode_key(chunk.key), 0).tobytes()] = "key in the cache"
-        used = chunk.tokens * chunk.slot_dims
-        found[chunk.latents.reshape(-1)[: min(used, 16)].tobytes()] = "latents"
+        found[chunk.latents[:16]] = "latents"
         found[chunk.patch] = "patch"
         found[chunk.text_hash] = "text hash"
         found |= {word[2:11].encode(): "term" for word in chunk.terms.split() if len(word) > 12}

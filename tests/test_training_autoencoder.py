@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,36 +16,16 @@ from agentmem.corpus import read_records
 from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.codec import LatentCodec
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.testing import tiny_bundle
-from agentmem.training.autoencoder import train_autoencoder
 from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
 from agentmem.training.config import OptimiserConfig, RunConfig, load_config
 from agentmem.training.data import Windows, pack
 from agentmem.training.runs import claim_run, rewind, schedule
-
-NAMES = ("Ana", "Bo", "Caroline", "Dmitri")
-PLACES = ("Lyon", "Oslo", "the market", "a small village")
-STEPS = 16
+from tests.training_support import STEPS, config_of, logged, make_place, train
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``corpus/``, ``bundle/`` and room for runs."""
-    root = tmp_path_factory.mktemp("training")
-    (root / "corpus").mkdir()
-    lines = [
-        f"{name} took the train to {where} at {hour}:40 and came back the day after."
-        for name in NAMES
-        for where in PLACES
-        for hour in range(5, 12)
-    ]
-    documents = [{"text": "\n".join(lines[start : start + 4])} for start in range(0, 112, 4)]
-    talks = [{"messages": [{"content": line} for line in lines[i::16]]} for i in range(16)]
-    for name, records in (("documents.jsonl", documents), ("talks.jsonl", talks)):
-        text = "".join(json.dumps(record) + "\n" for record in records)
-        (root / "corpus" / name).write_text(text)
-    tiny_bundle(root / "bundle")
-    return root
+    return make_place(tmp_path_factory.mktemp("training"))
 
 
 @pytest.fixture(autouse=True)
@@ -56,51 +33,6 @@ def _threads_as_before() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def config_of(place: Path, name: str, **changes: Any) -> RunConfig:
-    """A run of a second. With one dim per token some share a code, so there is much to learn."""
-    given: dict[str, Any] = {
-        "name": name,
-        "threads": 1,
-        "precision": "no",
-        "widths": [1, 2],
-        "round_from": 0.5,
-        "eval_every": 9,
-        "save_every": 5,
-        "model": {
-            "vocab_size": 384,
-            "hidden_size": 48,
-            "intermediate_size": 64,
-            "num_attention_heads": 4,
-            "encoder_layers": 1,
-            "decoder_layers": 1,
-            "slot_dims": 1,
-            "lift_octaves": 5,
-        },
-        "data": {
-            "train": {"documents.jsonl": 0.5, "talks.jsonl": 0.5},
-            "dev": ["talks.jsonl"],
-            "tokenizer": str(place / "bundle" / "tokenizer"),
-            "lengths": [16, 32],
-            "tokens_per_step": 512,
-        },
-        "optimiser": {"steps": STEPS, "lr": 5e-4, "warmup": 0.1},
-        **changes,
-    }
-    return RunConfig.model_validate(given)
-
-
-def train(place: Path, config: RunConfig, **options: Any) -> Path:
-    options.setdefault("out", place / "runs")
-    return train_autoencoder(config, corpus=place / "corpus", **options)
-
-
-def logged(folder: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for row in rows:
-        del row["tokens_per_s"]  # the clock's
-    return rows
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -133,8 +65,8 @@ class TestARun:
         losses, shares = ([figures[name] for figures in seen] for name in ("loss", "accuracy"))
         assert sum(losses[-4:]) < 0.75 * sum(losses[:4])
         assert sum(shares[-4:]) > sum(shares[:4])
-        assert [figures["width"] for figures in seen] == [1, 2] * (STEPS // 2)
-        assert logged(folder)[-1]["dev"]["talks/1"] > shares[0] + 0.1
+        assert [figures["density"] for figures in seen] == ["standard", "dense"] * (STEPS // 2)
+        assert logged(folder)[-1]["dev"]["talks/standard"] > shares[0] + 0.1
 
     def test_it_leaves_what_it_promises(
         self, uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, precision: str
@@ -154,10 +86,10 @@ class TestARun:
         assert [row["step"] for row in rows] == [9, STEPS]
         for row in rows:
             assert set(row["dev"]) == {
-                "talks/1",
-                "talks/2",
-                "random-tokens/1",
-                "random-tokens/2",
+                "talks/standard",
+                "talks/dense",
+                "random-tokens/standard",
+                "random-tokens/dense",
             }
         state = json.loads((folder / "checkpoint" / "state.json").read_text())
         assert state == {"step": STEPS}
@@ -198,10 +130,10 @@ class TestARun:
             for index in range(4)
             for ids, mask in zip(*source.batch(index), strict=True)
         ]
-        coded = LatentCodec(model).encode(chunks)
+        coded = LatentCodec(model).encode(chunks, densities=["standard"], min_fidelity=1)
         right = sum(item.fidelity * len(ids) for item, ids in zip(coded, chunks, strict=True))
         share = right / sum(map(len, chunks))
-        assert logged(folder)[-1]["dev"]["talks/1"] == pytest.approx(share, abs=1e-4)
+        assert logged(folder)[-1]["dev"]["talks/standard"] == pytest.approx(share, abs=1e-4)
 
     def test_a_finished_run_is_left_as_it_is(
         self, uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, precision: str
@@ -359,8 +291,8 @@ class TestConfiguration:
             ("steps = 3", "steps = 3\nlr = -1e-3", "optimiser.lr = -0.001"),
             ("steps = 3", "steps = 3\nwarmup = 1.5", "optimiser.warmup = 1.5"),
             ('name = "x"', 'name = "x"\nprecision = "fp8"', "precision = 'fp8'"),
-            ('name = "x"', 'name = "x"\nwidths = []', r"widths = \[\]"),
-            ('name = "x"', 'name = "x"\nwidths = [1, 0]', "widths.1 = 0"),
+            ('name = "x"', 'name = "x"\nturns = []', r"turns = \[\]"),
+            ("[data]", "[model.densities]\nfine = 0.5\n[data]", r"densities\['fine'\]=0.5 must be"),
             ('name = "x"', 'name = "x"\nround_from = 2', "round_from = 2"),
             ('tokenizer = "t"', 'tokenizer = "t"\nlengths = []', r"data.lengths = \[\]"),
             ('tokenizer = "t"', 'tokenizer = "t"\nlengths = [-8]', "data.lengths.0 = -8"),
@@ -411,8 +343,8 @@ def test_a_start_from_another_model_keeps_what_fits(place: Path, tmp_path: Path)
     old = load_file(start / "model.safetensors")
     for name in ("embedding.weight", "encoder.0.up.weight", "decoder_norm.weight"):
         torch.testing.assert_close(found[name], old[name], atol=1e-6, rtol=0)
-    assert found["to_slot.weight"].shape == (1, 64)
-    assert old["to_slot.weight"].shape == (2, 64)
+    assert found["to_slot.standard.weight"].shape == (1, 64)
+    assert old["to_slot.standard.weight"].shape == (2, 64)
     assert "encoder.1.up.weight" in found
 
 
@@ -439,67 +371,3 @@ def test_a_folder_is_claimed_once(place: Path, tmp_path: Path) -> None:
     claim_run(tmp_path / "x", config)
     with pytest.raises(ConfigError, match="choose another name, or remove its folder"):
         claim_run(tmp_path / "x", config_of(place, "x", seed=1))
-
-
-DISTRIBUTED = """
-import json, sys
-from pathlib import Path
-from agentmem.training.autoencoder import train_autoencoder
-from agentmem.training.config import RunConfig
-
-place, out = Path(sys.argv[1]), Path(sys.argv[2])
-config = RunConfig.model_validate_json((out / "config.json").read_text())
-steps = []
-train_autoencoder(
-    config, corpus=place / "corpus", out=out, report=lambda step, figures: steps.append(figures)
-)
-print("reported", len(steps))
-if steps:
-    (out / "steps.json").write_text(json.dumps(steps))
-"""
-
-
-def test_two_processes_learn_the_same_as_one(place: Path, tmp_path: Path) -> None:
-    # Rows are cut unevenly between the two, and rounding and noise both take part.
-    config = config_of(place, "two")
-    script = tmp_path / "script.py"
-    script.write_text(DISTRIBUTED)
-    (tmp_path / "config.json").write_text(config.model_dump_json())
-    # `accelerate launch --cpu` would start one process, whatever number it is given.
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launch, "--nproc-per-node", "2", script, place, tmp_path],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"},
-        check=False,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr
-    # One process speaks and writes; the other works.
-    assert sorted(line for line in done.stdout.splitlines() if "reported" in line) == [
-        "reported 0",
-        f"reported {STEPS}",
-    ]
-    two = json.loads((tmp_path / "steps.json").read_text())
-
-    one: list[dict[str, Any]] = []
-    single = train(
-        place,
-        config,
-        out=tmp_path / "single",
-        report=lambda step, figures: one.append(figures),
-    )
-    assert [figures["loss"] for figures in two] == pytest.approx(
-        [figures["loss"] for figures in one], rel=1e-3
-    )
-    assert [figures["accuracy"] for figures in two] == pytest.approx(
-        [figures["accuracy"] for figures in one], abs=0.01
-    )
-    assert [row["step"] for row in logged(tmp_path / "two")] == [9, STEPS]
-    weights, expected = (
-        load_file(folder / "checkpoint" / "model.safetensors")
-        for folder in (tmp_path / "two", single)
-    )
-    for name, weight in weights.items():
-        torch.testing.assert_close(weight, expected[name], atol=1e-3, rtol=1e-2)

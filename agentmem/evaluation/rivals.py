@@ -6,13 +6,15 @@ number, content size, checksum or dictionary id, since the store would know all 
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+import numpy as np
+
 from agentmem.errors import InputError, MissingExtraError
+from agentmem.models.autoencoder.huffman import huffman_lengths as huffman_code
 
 DICTIONARY_BYTES = 112_640  # What the zstd command line trains by default.
 _LEVEL = 19
@@ -111,18 +113,8 @@ def huffman_lengths(ids: Iterable[int], vocab_size: int) -> list[int]:
     counts = Counter(ids)
     if counts and not 0 <= min(counts) <= max(counts) < vocab_size:
         raise ValueError(f"ids from {min(counts)!r} to {max(counts)!r} are not in {vocab_size!r}")
-    # Nodes are numbered as they are made: first the ids, then what joins two nodes.
-    heap = [(counts[id] + 1, id) for id in range(vocab_size)]
-    heapq.heapify(heap)
-    parent: dict[int, int] = {}
-    for node in range(vocab_size, 2 * vocab_size - 1):
-        (one, first), (two, second) = heapq.heappop(heap), heapq.heappop(heap)
-        parent[first] = parent[second] = node
-        heapq.heappush(heap, (one + two, node))
-    depth = [0] * (2 * vocab_size - 1)
-    for node in range(2 * vocab_size - 3, -1, -1):
-        depth[node] = depth[parent[node]] + 1
-    return depth[:vocab_size]
+    shares = np.array([counts[id] + 1.0 for id in range(vocab_size)])
+    return [int(length) for length in huffman_code(shares)]
 
 
 def zstd_pack(chunks: Sequence[bytes], dictionary: bytes | None = None) -> list[bytes]:

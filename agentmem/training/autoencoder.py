@@ -18,8 +18,10 @@ from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.autoencoder.lattice import start_on_lattice
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.packing import save_codebooks
 from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
+from agentmem.training.codebook import make_codebooks
 from agentmem.training.config import RunConfig
 from agentmem.training.curves import plot_curves
 from agentmem.training.data import Windows, pack
@@ -133,6 +135,9 @@ def train_autoencoder(
     else:
         if accelerator.is_main_process:
             bare.bfloat16().save_pretrained(folder / "model")
+            # As it will be used: the saved weights, in full precision.
+            frozen = MemoryAutoencoder.from_pretrained(folder / "model", dtype=torch.float32)
+            save_codebooks(folder / "model", make_codebooks(frozen, train, config.seed))
     accelerator.wait_for_everyone()
     # A process that ends with its group's threads still running is aborted now and then.
     accelerator.end_training()

@@ -105,8 +105,8 @@ class Windows:
         random_share: float,
         seed: int,
     ) -> None:
-        self._files = list(files)
-        self._weights = np.array(weights, dtype=np.float64) / sum(weights)
+        self.files = list(files)
+        self.weights = np.array(weights, dtype=np.float64) / sum(weights)
         self._lengths = list(lengths)
         self._tokens = tokens_per_batch
         self._vocab_size = vocab_size
@@ -116,10 +116,9 @@ class Windows:
     def frequencies(self) -> NDArray[np.float64]:
         """How often each token id occurs in the files, by their weights: shares (V,)."""
         shares = [
-            np.bincount(file.ids, minlength=self._vocab_size) / len(file.ids)
-            for file in self._files
+            np.bincount(file.ids, minlength=self._vocab_size) / len(file.ids) for file in self.files
         ]
-        return np.asarray(np.average(shares, axis=0, weights=self._weights))
+        return np.asarray(np.average(shares, axis=0, weights=self.weights))
 
     def batch(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The batch of a step: ids int64 (B, T), padded, and mask bool (B, T)."""
@@ -137,7 +136,7 @@ class Windows:
     def _row(self, rng: np.random.Generator, length: int) -> NDArray[np.int64]:
         if rng.random() < self._random_share:
             return rng.integers(len(SPECIAL_TOKENS), self._vocab_size, length)
-        file = self._files[int(rng.choice(len(self._files), p=self._weights))]
+        file = self.files[int(rng.choice(len(self.files), p=self.weights))]
         anywhere = int(rng.integers(0, len(file.ids)))
         text = int(np.searchsorted(file.starts, anywhere, side="right")) - 1
         start = int(file.starts[text]) if rng.random() < 0.5 else anywhere

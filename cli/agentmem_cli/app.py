@@ -12,7 +12,16 @@ import typer
 from typer.core import TyperGroup
 
 from agentmem._version import __version__
-from agentmem_cli.commands import evaluate, model, reading, store, train, writing
+from agentmem_cli.commands import (
+    evaluate,
+    model,
+    reading,
+    retention,
+    robustness,
+    store,
+    train,
+    writing,
+)
 from agentmem_cli.exits import ExitCode, epilog, exit_code
 from agentmem_cli.output import safe
 from agentmem_cli.registering import register
@@ -102,6 +111,7 @@ register(
         "reindex": store.reindex,
     },
 )
+register(evaluate.app, {"retention": retention.retention, "robustness": robustness.robustness})
 app.add_typer(model.app, name="model")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")

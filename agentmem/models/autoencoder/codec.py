@@ -169,7 +169,7 @@ class LatentCodec:
         """Decode tapes (T, s) of near-equal length together into their places."""
         lengths = torch.tensor([len(tape) for tape in tapes])
         mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
-        codes = torch.zeros(*mask.shape, self._model.config.slot_dims)
+        codes = torch.zeros(*mask.shape, self._model.config.slot_dims, dtype=torch.float32)
         for row, tape in enumerate(tapes):
             codes[row, : len(tape)] = torch.from_numpy(tape)
         guess, _ = self._decode(codes, mask, density)

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import nn
 
 from agentmem.models.autoencoder.configuration import LEVELS, AutoencoderConfig
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
@@ -36,7 +38,7 @@ def start_on_lattice(
 ) -> None:
     """Set fresh weights so that latents regenerate every token before any training.
 
-    A coarser density cannot tell the tokens of one of its cells apart. The points of a cell are
+    A coarse density cannot tell the tokens of one of its cells apart. The points of a cell are then
     given to tokens of very different frequency: so context has most to say about them.
 
     Args:
@@ -69,14 +71,16 @@ def start_on_lattice(
     # The slot map reads the code back: a row's first dims, scaled as the encoder scales a row.
     # In closed form, because LAPACK's least squares differ in the last bit from call to call.
     norm = math.sqrt(config.slot_dims * (1 + config.lift_octaves) + _OTHER_NORM**2)
-    for to_slot in model.to_slot.values():
+    for name, step in config.densities.items():
+        to_slot = cast("nn.Linear", model.to_slot[name])
         to_slot.weight.zero_()
         to_slot.weight.fill_diagonal_(norm / math.sqrt(config.hidden_size))
-    for name, from_slot in model.from_slot.items():
+        from_slot = cast("nn.Linear", model.from_slot[name])
         from_slot.weight.zero_()
-        from_slot.weight[:width] = torch.diag(_seen(config, config.densities[name]))
+        from_slot.weight[:width] = torch.diag(_seen(config, step))
 
-    hidden = F.rms_norm(model.from_slot["standard"](features), (config.hidden_size,))
+    finest = next(iter(config.densities))
+    hidden = F.rms_norm(model.from_slot[finest](features), (config.hidden_size,))
     model.decoder_norm.weight.fill_(_TOP_LOGIT / float((hidden * rows).sum(-1).mean()))
 
 
@@ -109,6 +113,6 @@ def _lattice(count: int, dims: int, widest: float, seed: int) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(points)[:count] / LEVELS).float()
 
 
-def _grid(axis: NDArray[np.float64], dims: int) -> NDArray[np.float64]:
+def _grid(axis: NDArray[np.floating[Any]], dims: int) -> NDArray[np.floating[Any]]:
     """All points (n^dims, dims) whose coordinates are on an axis (n,)."""
     return np.stack(np.meshgrid(*[axis] * dims, indexing="ij"), axis=-1).reshape(-1, dims)

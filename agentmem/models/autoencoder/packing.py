@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +142,8 @@ class Packer:
         if len(packed) - 1 != (used + 7) // 8 or (len(symbols) and symbols.max() >= self.symbols):
             raise ValueError(f"packed latents of {len(packed)} bytes do not hold {tokens} tokens")
         levels = symbols[:, None] // self._powers % (2 * self._most + 1) - self._most
-        return np.rint(levels * self._width).astype(np.int8).reshape(tokens, self._slots)
+        tape = np.rint(levels * self._width).astype(np.int8)
+        return np.asarray(tape.reshape(tokens, self._slots))
 
     def _contexts(self, symbols: NDArray[np.int64]) -> NDArray[np.int64]:
         assert self._codebook is not None
@@ -214,7 +216,9 @@ def _bits_of(symbols: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[
     return _left_bits_of(left.astype(np.uint32), lengths)
 
 
-def _left_bits_of(codes: NDArray[np.uint32], lengths: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _left_bits_of(
+    codes: NDArray[np.uint32], lengths: NDArray[np.integer[Any]]
+) -> NDArray[np.uint8]:
     """The first bits of left-aligned codes (N,), as many of each as its length."""
     bits = np.unpackbits(codes.astype(">u4").view(np.uint8).reshape(-1, 4), axis=1)
     return np.asarray(bits[np.arange(MAX_LENGTH) < lengths[:, None]])

@@ -138,14 +138,28 @@ def bundle(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.")],
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="Folder of result files of these weights; their figures go into the model card.",
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Put trained parts into one folder, which --model of every command takes."""
+    """Put trained parts into one folder, which --model of every command takes.
+
+    The folder gets a model card as well. Figures come with a second run: assemble, measure, and
+    assemble again with --results.
+    """
     from agentmem.training.assemble import assemble_bundle
 
     manifest = assemble_bundle(
-        out, name=name, tokenizer=tokenizer, autoencoder=autoencoder, keys=keys
+        out, name=name, tokenizer=tokenizer, autoencoder=autoencoder, keys=keys, results=results
     )
     output = Output(json=json, quiet=quiet)
     _tell(output, {"bundle": out, "name": manifest.name, "fingerprint": manifest.fingerprint})
