@@ -32,6 +32,7 @@ bench: .venv/dev.stamp
 		--data $(CORPUS)/dev-conversations.jsonl.zst \
 		--data $(CORPUS)/dev-documents.jsonl.zst \
 		--data $(CORPUS)/dev-structured.jsonl.zst
+	$(BIN)/agentmem eval robustness --json $(RESULTS)/robustness.json
 	$(BIN)/agentmem eval recall --json $(RESULTS)/recall-locomo.json --data $(LOCOMO)
 	$(BIN)/python examples/benchmarks/fusion.py --json $(RESULTS)/fusion.json \
 		--data $(CORPUS)/qa-dev.jsonl.zst

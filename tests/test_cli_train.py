@@ -93,14 +93,37 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     shown = cli.ok("train", "keys", "--config", config, "--corpus", corpus, "--out", runs)
     assert str(runs / "tiny-keys" / "model") in shown
     made = tmp_path / "bundle"
-    told = cli.json(
+    assembling = (
         *("train", "bundle", "--name", "mine", "--tokenizer", tokenizer, "--out", made),
         *("--autoencoder", runs / "tiny", "--keys", runs / "tiny-keys"),
     )
+    told = cli.json(*assembling)
     assert (told["bundle"], told["name"]) == (str(made), "mine")
     cli.ok("add", TEXTS[3], "--model", made)
     assert cli.ok("show", 1, "--quiet", "--model", made) == TEXTS[3]
     assert told["fingerprint"] in cli.ok("stats", "--model", made)
+
+    card = (made / "README.md").read_text()
+    assert told["fingerprint"] in card
+    assert "- autoencoder: `pages.jsonl`\n- keys: `asked.jsonl`, `talk.jsonl`" in card
+    assert cli.json("model", "show", "--model", made)["evaluation"] == {}
+    # Assembled again with figures: the same weights.
+    results = tmp_path / "results"
+    results.mkdir()
+    measured = {"overall": {"recall@5": 0.625}, "by_category": {}}
+    result = {"task": "recall", "config": {"weights": told["fingerprint"]}, "results": measured}
+    (results / "recall-mine.json").write_text(json.dumps(result))
+    again = cli.json(*assembling, "--results", results)
+    assert again == told
+    assert "| recall@5 | 0.625 |" in (made / "README.md").read_text()
+    figures = {"recall-mine": {"recall@5": 0.625}}
+    assert cli.json("model", "show", "--model", made)["evaluation"] == figures
+    # Figures of other weights are refused.
+    result["config"] = {"weights": "0" * 16}
+    (results / "recall-mine.json").write_text(json.dumps(result))
+    message = cli.error(ExitCode.INPUT, *assembling, "--results", results)
+    assert "'recall-mine.json' was measured with weights '0000000000000000'" in message
+    assert not (made / "evaluation.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import StoreNotFoundError
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_memory(
-    store: str, model: Path | None, *, create: bool = False, keep_text: bool = False
+    store: str, model: Path | None, *, create: bool = False, **storing: Any
 ) -> Iterator[Memory]:
-    """An open memory, closed at the end.
+    """An open memory, closed at the end; ``storing`` as the arguments of `Memory` so named.
 
     Raises:
         StoreNotFoundError: nothing is there and ``create`` is False.
@@ -25,7 +25,7 @@ def open_memory(
     from agentmem.memory import Memory
 
     try:
-        memory = Memory(store, model=model, create=create, keep_text=keep_text)
+        memory = Memory(store, model=model, create=create, **storing)
     except StoreNotFoundError as error:
         raise StoreNotFoundError(
             f"{error}: `agentmem add` makes one, --store names another"

@@ -56,6 +56,13 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help="Name of who says TEXT.")] = None,
     at: AtOption = None,
     meta: MetaOption = None,
+    density: Annotated[
+        str,
+        typer.Option(
+            "--density",
+            help="How finely vectors are stored: standard, dense, or auto, chunk by chunk.",
+        ),
+    ] = "auto",
     keep_text: Annotated[
         bool,
         typer.Option("--keep-text", help="Store the text beside the vectors: faster to read."),
@@ -97,7 +104,7 @@ def add(
     content += [Document.from_file(path) for path in paths if not adding.holds_lines(path)]
     said = adding.Said(scope_words(user, agent, session), at, read_metadata(meta))
     receipts = []
-    with open_memory(store, model, create=True, keep_text=keep_text) as memory:
+    with open_memory(store, model, create=True, density=density, keep_text=keep_text) as memory:
         if content:
             with out.progress("adding") as bar:
                 receipts.append(

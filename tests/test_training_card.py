@@ -1,0 +1,137 @@
+"""The model card: what it says is what the bundle and its runs say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem.errors import ConfigError
+from agentmem.inspection import describe_bundle
+from agentmem.testing import tiny_bundle
+from agentmem.training.card import read_sources, write_card
+from agentmem.training.figures import choose_figures
+
+RUNS: dict[str, Any] = {
+    "autoencoder": {
+        "name": "ae-run",
+        "seed": 3,
+        "optimiser": {"steps": 12000},
+        "data": {"train": {"train-documents-00.jsonl.zst": 0.5, "mine.jsonl": 0.5}},
+    },
+    "keys": {
+        "name": "keys-run",
+        "seed": 4,
+        "optimiser": {"steps": 500},
+        "questions": ["qa-train.jsonl.zst"],
+        "conversations": ["train-conversations-00.jsonl.zst"],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("card"))
+
+
+def card(made: Path, runs: dict[str, Any]) -> str:
+    write_card(made, describe_bundle(made), runs)
+    return (made / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_names_sources_and_licences_of_what_was_trained_on(made: Path) -> None:
+    text = card(made, RUNS)
+    listed = {line for line in text.splitlines() if line.startswith("| ")}
+    for source in read_sources():
+        row = f"| {source.name} | {source.origin} | {source.licence} |"
+        assert (row in listed) == (source.kind != "structured"), source
+    assert "not listed here for `mine.jsonl`." in text
+    assert "| autoencoder | ae-run | 12,000 | 3 |" in text
+
+
+def test_of_another_corpus_it_claims_nothing(made: Path) -> None:
+    data = {"data": {"train": {"train-noncommercial.jsonl.zst": 1.0}}}
+    text = card(made, {"autoencoder": RUNS["autoencoder"] | data})
+    assert "not listed here for `train-noncommercial.jsonl.zst`." in text
+    assert "No source in this list" not in text
+    assert "GitHub" not in text
+
+
+def test_it_shows_every_figure(made: Path) -> None:
+    (made / "evaluation.json").write_text(
+        json.dumps({"fidelity": {"dev": {"dense": {"byte_exact": True, "exact_chunks": 0.97}}}})
+    )
+    text = card(made, RUNS)
+    assert "### fidelity" in text
+    assert "| dev / dense / byte_exact | True |" in text
+    assert "| dev / dense / exact_chunks | 0.97 |" in text
+    (made / "evaluation.json").unlink()
+    assert "measured" not in card(made, RUNS).split("## How it was trained")[1].split("##")[1]
+
+
+def test_no_source_is_under_a_non_commercial_licence() -> None:
+    sources = read_sources()
+    assert len({(source.kind, source.name) for source in sources}) == len(sources) == 75
+    for source in sources:
+        assert source.name
+        assert source.origin
+        assert source.licence
+        assert "NC" not in source.licence
+        assert "commercial" not in source.licence
+
+
+class TestFigures:
+    FIDELITY = {
+        "token_accuracy": 0.9999,
+        "exact_chunks": 0.99,
+        "exact_chunks_64": 0.995,
+        "stored_bytes_per_token": 1.9,
+        "patch_share": 0.1,
+        "byte_exact": True,
+    }
+
+    def write(self, folder: Path, task: str, results: dict[str, Any]) -> None:
+        result = {"task": task, "config": {"weights": "abc"}, "results": results}
+        (folder / f"{task}-mine.json").write_text(json.dumps(result))
+
+    def test_those_of_each_task(self, tmp_path: Path) -> None:
+        texts = {"densities": {"dense": self.FIDELITY}}
+        self.write(tmp_path, "fidelity", {"files": {"dev": texts}, "random_tokens": texts})
+        self.write(tmp_path, "robustness", {"kinds": {"hex": texts}})
+        self.write(tmp_path, "fusion", {"grid": []})
+        row = {"encoder": "keys", "tokens": 64, "entropy_ratio": 0.5, "gain": 0.4}
+        self.write(
+            tmp_path, "retention", {"encoders": [row | {"token_accuracy": 0.3, "nats": 4.5}]}
+        )
+        speeds = {"write": {"turns_per_second": 700.0, "seconds": [1.4]}}
+        self.write(
+            tmp_path,
+            "speed",
+            {"adds_per_second": 500.0, "recall_ms": {"p50": 3.0}, "memories": 9, **speeds},
+        )
+        kept = {name: value for name, value in self.FIDELITY.items() if name != "patch_share"}
+        assert choose_figures(tmp_path, "abc") == {
+            "fidelity-mine": {"dev": {"dense": kept}, "random tokens": {"dense": kept}},
+            "robustness-mine": {"hex": {"dense": kept}},
+            "retention-mine": {
+                "keys, 64 tokens": {"entropy_ratio": 0.5, "gain": 0.4, "token_accuracy": 0.3}
+            },
+            "speed-mine": {
+                "adds_per_second": 500.0,
+                "writes_per_second": 700.0,
+                "recall_ms": {"p50": 3.0},
+            },
+        }
+
+    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"task": "recall", "config": {}}'])
+    def test_a_file_that_is_none(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"'x.json' is not a result file"):
+            choose_figures(tmp_path, "abc")
+
+    def test_of_other_weights(self, tmp_path: Path) -> None:
+        self.write(tmp_path, "recall", {"overall": {}})
+        with pytest.raises(ConfigError, match="weights 'abc', the bundle's are 'def': measure"):
+            choose_figures(tmp_path, "def")
