@@ -105,7 +105,7 @@ class TestFigures:
         self.write(
             tmp_path, "retention", {"encoders": [row | {"token_accuracy": 0.3, "nats": 4.5}]}
         )
-        speeds = {"write": {"turns_per_second": 700.0, "seconds": [1.4]}}
+        speeds = {"models": {"encode, verify, key": 700.0}}
         self.write(
             tmp_path,
             "speed",

