@@ -13,7 +13,7 @@ from agentmem.recall.hits import Chunk
 from agentmem.recall.read import read_chunks
 from agentmem.receipts import Damage, Verification
 from agentmem.types import Part, Role
-from agentmem_storage.records import EVERYTHING, Selection, SourceRecord
+from agentmem_storage.records import EVERYTHING, ChunkRecord, Selection, SourceRecord
 from agentmem_storage.store import Store
 
 
@@ -28,6 +28,8 @@ def verify(store: Store, model: MemoryModel, on_progress: Progress | None) -> Ve
         for record, text in zip(sound, exact_texts(model, sound), strict=True):
             if isinstance(text, CorruptRecordError):
                 damage.append(Damage(record.id, str(text)))
+            elif not _fits(model, record):
+                damage.append(Damage(record.id, f"{record.tokens} tokens do not fit its latents"))
         seen, checked = seen + len(records), checked + len(sound)
         if on_progress is not None:
             on_progress(seen, max(seen, total))
@@ -70,6 +72,14 @@ def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
     if untimed is not None and untimed.source_id == source.id:
         return part
     return replace(part, created_at=source.created_at)
+
+
+def _fits(model: MemoryModel, record: ChunkRecord) -> bool:
+    """Whether the latents are those of as many tokens and vectors as the row says."""
+    try:
+        return len(model.unpack(record.latents, record.tokens)) == record.positions
+    except ValueError:
+        return False
 
 
 def _text(chunk: Chunk) -> str | None:

@@ -96,6 +96,12 @@ class TestDamagedRow:
         assert damaged.verify().ok
 
 
+@pytest.mark.parametrize("change", ["tokens = tokens - 1", "tokens = tokens + 9", "tokens = 0"])
+def test_a_wrong_number_of_tokens_is_found(place: Path, patched: Memory, change: str) -> None:
+    run(place, f"UPDATE chunks SET {change} WHERE id = ?", BROKEN)
+    assert {damage.id for damage in patched.verify().damage} == {BROKEN}
+
+
 def read_all_but_the_broken(chunks: dict[int, Any]) -> None:
     assert sorted(chunks) == list(range(1, 8))
     with pytest.raises(CorruptRecordError) as caught:

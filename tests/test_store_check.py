@@ -68,14 +68,6 @@ def damage(store: Store, statement: str, *values: Any) -> None:
             id="latents for a key",
         ),
         pytest.param(
-            "UPDATE chunks SET tokens = 15 WHERE id = 2", [(2, "15 tokens do not fit")], id="tokens"
-        ),
-        pytest.param(
-            "UPDATE chunks SET tokens = 0 WHERE id = 2",
-            [(2, "0 tokens do not fit")],
-            id="no tokens",
-        ),
-        pytest.param(
             "UPDATE chunks SET fidelity = 1.5 WHERE id = 5", [(5, "fidelity 1.5")], id="fidelity"
         ),
         pytest.param(

@@ -66,8 +66,7 @@ def test_a_tiny_model_is_a_memory_model_and_exact() -> None:
     encoded = model.encode(chunks)
     assert [item.fidelity for item in encoded] == [1.0, 1.0, 1.0]
     stored = [
-        Latent(item.latents, len(ids), item.patch)
-        for item, ids in zip(encoded, chunks, strict=True)
+        Latent(item.packed, len(ids), item.patch) for item, ids in zip(encoded, chunks, strict=True)
     ]
     assert model.regenerate(stored) == chunks
     assert model.regenerate(stored, patched=False) == chunks

@@ -58,7 +58,13 @@ class Chunk:
 
     @property
     def positions(self) -> int:
-        """Decoder positions that the latents take in place of their tokens: M."""
+        """Decoder positions that the latents take in place of their tokens: M.
+
+        Raises:
+            CorruptRecordError: the row is damaged.
+        """
+        if self.record.damage is not None:
+            raise CorruptRecordError(self.record.damage, id=self.id)
         return self.record.positions
 
     @property
