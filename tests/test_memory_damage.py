@@ -97,7 +97,7 @@ class TestDamagedRow:
 
 
 @pytest.mark.parametrize("change", ["tokens = tokens - 1", "tokens = tokens + 9", "tokens = 0"])
-def test_a_wrong_number_of_tokens_is_found(place: Path, patched: Memory, change: str) -> None:
+def test_tokens_that_do_not_fit_are_found(place: Path, patched: Memory, change: str) -> None:
     run(place, f"UPDATE chunks SET {change} WHERE id = ?", BROKEN)
     assert {damage.id for damage in patched.verify().damage} == {BROKEN}
 
