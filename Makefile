@@ -28,7 +28,7 @@ CORPUS ?= corpus
 LOCOMO ?= locomo10.json
 RESULTS := examples/benchmarks/results
 bench: .venv/dev.stamp
-	$(BIN)/agentmem eval fidelity --json $(RESULTS)/fidelity.json \
+	$(BIN)/agentmem eval fidelity --limit 250 --json $(RESULTS)/fidelity.json \
 		--data $(CORPUS)/dev-conversations.jsonl.zst \
 		--data $(CORPUS)/dev-documents.jsonl.zst \
 		--data $(CORPUS)/dev-structured.jsonl.zst
@@ -36,7 +36,7 @@ bench: .venv/dev.stamp
 	$(BIN)/agentmem eval recall --json $(RESULTS)/recall-locomo.json --data $(LOCOMO)
 	$(BIN)/python examples/benchmarks/fusion.py --json $(RESULTS)/fusion.json \
 		--data $(CORPUS)/qa-dev.jsonl.zst
-	$(BIN)/python examples/benchmarks/exactness.py --json $(RESULTS)/exactness.json \
+	$(BIN)/python examples/benchmarks/exactness.py --limit 60 --json $(RESULTS)/exactness.json \
 		--data $(LOCOMO) \
 		--data $(CORPUS)/dev-conversations.jsonl.zst \
 		--data $(CORPUS)/dev-documents.jsonl.zst \
