@@ -227,7 +227,8 @@ def test_trained_parts_make_a_bundle(
     run = tmp_path / "autoencoder-run"
     run.mkdir()
     (run / "model").symlink_to(place / "bundle" / "autoencoder")
-    (run / "run.json").write_text(json.dumps({"name": "made by hand"}))
+    by_hand = {"name": "made by hand", "data": {"train": {"mine.jsonl": 1.0}}}
+    (run / "run.json").write_text(json.dumps(by_hand))
     parts = {"tokenizer": place / "bundle" / "tokenizer", "autoencoder": run, "keys": folder}
     manifest = assemble_bundle(tmp_path / "out", name="mine", **parts)
     # Again, with the bundle's own tokenizer folder as the source.
@@ -238,7 +239,7 @@ def test_trained_parts_make_a_bundle(
     bundle = ModelBundle(tmp_path / "out")
     assert (bundle.name, bundle.fingerprint) == ("mine", manifest.fingerprint)
     training = json.loads((tmp_path / "out" / "training.json").read_text())
-    assert training["autoencoder"] == {"name": "made by hand"}
+    assert training["autoencoder"] == by_hand
     assert training["keys"]["optimiser"]["steps"] == STEPS
     # What it learned is there: a question's own passage beats the mean of the others.
     passages = [f"I saw the {thing} again. It is at number 5." for thing in THINGS]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -60,7 +61,12 @@ def train_autoencoder(
     """
     torch.set_num_threads(config.threads)
     # Its own mixed precision would wrap the model for good, the evaluation included.
-    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(
+        mixed_precision="no",
+        cpu=not torch.cuda.is_available(),
+        # A step trains the slot maps of one density; those of the others rest.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     folder = Path(out) / config.name
     _check(config, accelerator.num_processes)
     if accelerator.is_main_process:
