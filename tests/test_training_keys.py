@@ -227,7 +227,12 @@ def test_trained_parts_make_a_bundle(
     run = tmp_path / "autoencoder-run"
     run.mkdir()
     (run / "model").symlink_to(place / "bundle" / "autoencoder")
-    by_hand = {"name": "made by hand", "data": {"train": {"mine.jsonl": 1.0}}}
+    by_hand = {
+        "name": "made by hand",
+        "seed": 0,
+        "data": {"train": {"mine.jsonl": 1.0}},
+        "optimiser": {"steps": 1},
+    }
     (run / "run.json").write_text(json.dumps(by_hand))
     parts = {"tokenizer": place / "bundle" / "tokenizer", "autoencoder": run, "keys": folder}
     manifest = assemble_bundle(tmp_path / "out", name="mine", **parts)
