@@ -18,8 +18,9 @@ _WEIGHTS = {
     "keys": Weights(lexical=0.0, key=1.0, neighbour=0.0),
     "lexical": Weights(lexical=1.0, key=0.0, neighbour=0.0),
 }
-# How often to begin anew when somebody has just forgotten what this search had found.
-_TRIES = 5
+# How often to begin anew when somebody has just forgotten what this search had found. Each time
+# costs the others a whole `forget`, so that only a store that contradicts itself gets to the end.
+_TRIES = 100
 # Candidates of each search: enough that the neighbours of a good hit are known too.
 _LEAST_CANDIDATES = 100
 
