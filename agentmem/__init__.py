@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
+    from agentmem.models.reader.configuration import ReaderConfig
+    from agentmem.models.reader.reader import MemoryReader
     from agentmem.recall.hits import Chunk, Hit, Recall
     from agentmem.recall.pack import Context
     from agentmem.receipts import Damage, ForgetReceipt, Receipt, Stats, Verification
@@ -36,7 +38,9 @@ __all__ = [
     "ForgetReceipt",
     "Hit",
     "Memory",
+    "MemoryReader",
     "Message",
+    "ReaderConfig",
     "Recall",
     "Receipt",
     "Stats",
@@ -55,7 +59,9 @@ _HOMES = {
     "ForgetReceipt": "agentmem.receipts",
     "Hit": "agentmem.recall.hits",
     "Memory": "agentmem.memory",
+    "MemoryReader": "agentmem.models.reader.reader",
     "Message": "agentmem.types",
+    "ReaderConfig": "agentmem.models.reader.configuration",
     "Recall": "agentmem.recall.hits",
     "Receipt": "agentmem.receipts",
     "Stats": "agentmem.receipts",

@@ -64,6 +64,7 @@ class ModelBundle:
         """
         path = shipped_bundle() if folder is None else Path(folder)
         manifest = read_manifest(path)
+        self.folder = path
         self.name = manifest.name
         self.fingerprint = manifest.fingerprint
         self.tokenizer = ByteTokenizer.from_folder(path / "tokenizer")
@@ -86,7 +87,7 @@ class ModelBundle:
         self.slot_dims: int = config.slot_dims
         self.densities: tuple[str, ...] = tuple(config.densities)
         self.max_tokens: int = config.max_tokens
-        self._autoencoder = autoencoder
+        self.autoencoder = autoencoder
         try:
             self._codec = LatentCodec(autoencoder, load_codebooks(path / "autoencoder"))
         except (ValueError, SafetensorError) as error:
@@ -135,6 +136,26 @@ class ModelBundle:
         tokens = torch.tensor([list(ids)[: self.max_tokens]])
         mask = torch.ones_like(tokens, dtype=torch.bool)
         key: NDArray[np.float32] = self._keys(
-            tokens, self._autoencoder.encode_states(tokens, mask), mask
+            tokens, self.autoencoder.encode_states(tokens, mask), mask
         )[0].numpy()
         return key
+
+    @torch.no_grad()
+    def quantised(self, ids: Tensor, lengths: Tensor, density: str) -> Tensor:
+        """Codes of chunks as they would be stored, without packing them.
+
+        Args:
+            ids: int64 (..., T), on the autoencoder's device.
+            lengths: Tokens of each, int64 (...).
+            density: One of ``densities``.
+
+        Returns:
+            int64 (..., T, s), zero behind the last token.
+        """
+        flat = ids.reshape(-1, ids.shape[-1])
+        mask = torch.arange(flat.shape[1], device=ids.device) < lengths.reshape(-1, 1)
+        # Attention needs something to look at, also in rows that are all padding.
+        visible = mask | ~mask.any(-1, keepdim=True)
+        tape = self.autoencoder.tape(self.autoencoder.encode_states(flat, visible), density)
+        codes = self.autoencoder.quantise(tape, density).masked_fill(~mask[..., None], 0)
+        return codes.long().reshape(*ids.shape, -1)

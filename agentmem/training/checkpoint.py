@@ -25,8 +25,11 @@ def save_checkpoint(
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
     fresh.mkdir(parents=True)
-    # Parameters alone: tied weights stand once.
-    save_file({name: p.detach() for name, p in model.named_parameters()}, fresh / _MODEL)
+    # Parameters alone, and of those what learns: tied weights stand once, frozen ones nowhere.
+    save_file(
+        {name: p.detach() for name, p in model.named_parameters() if p.requires_grad},
+        fresh / _MODEL,
+    )
     torch.save(optimiser.state_dict(), fresh / _OPTIMISER)
     (fresh / _STATE).write_text(json.dumps(state))
     for file in fresh.iterdir():
@@ -54,7 +57,8 @@ def load_checkpoint(
     weights = load_file(folder / _MODEL)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
+            if parameter.requires_grad:
+                parameter.copy_(weights[name])
     optimiser.load_state_dict(torch.load(folder / _OPTIMISER, weights_only=True))
     state: dict[str, Any] = json.loads((folder / _STATE).read_text())
     return state

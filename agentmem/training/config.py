@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from transformers import PretrainedConfig
 
 from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.keys.configuration import KeyEncoderConfig
+from agentmem.models.reader.configuration import ReaderConfig
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -144,3 +145,83 @@ class KeysConfig(Section):
     def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
         # The tokenizer and the autoencoder say these two.
         return _arguments(KeyEncoderConfig, given, derived=frozenset({"vocab_size", "state_size"}))
+
+
+class StageConfig(Section):
+    """A stretch of a reader's training."""
+
+    until: float = Field(gt=0, le=1, description="share of the steps at which it ends")
+    mixture: dict[Literal["regenerate", "lookup", "answer", "follow", "language"], Positive] = (
+        Field(min_length=1, description="exercise -> share of the steps")
+    )
+    memories: list[Count] = Field(
+        default=[1], min_length=1, description="memories per group; one of these is drawn"
+    )
+    memory_tokens: tuple[Count, Count] = Field(
+        default=(32, 128), description="shortest and longest memory"
+    )
+    rows: int = Field(default=32, gt=0, description="rows of a batch")
+    tokens_per_position: Count | None = Field(
+        default=None, description="of the route positions: how many share one now"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.memory_tokens
+        if not 2 <= low <= high:
+            raise ValueError(f"memory_tokens = {self.memory_tokens!r}: two ascending, from 2")
+        return self
+
+
+class LoraConfig(Section):
+    """Low-rank adapters of the language model, by peft, in place of its own weights."""
+
+    rank: Count = 16
+    alpha: Positive = 32
+    targets: list[str] | Literal["all-linear"] = "all-linear"
+
+
+class ReaderRunConfig(Section):
+    """A run of `agentmem train reader`."""
+
+    name: str
+    seed: int = 0
+    precision: Literal["no", "bf16"] = "bf16"
+    threads: int = Field(default=2, gt=0, description="torch threads on a CPU")
+    bundle: str | None = Field(default=None, description="bundle folder; None: the shipped one")
+    lm: dict[str, Any] = Field(
+        default_factory=dict, description="LlamaConfig arguments of a fresh language model"
+    )
+    train_lm: bool = Field(default=True, description="whether the language model's weights learn")
+    lora: LoraConfig | None = None
+    reader: ReaderConfig = ReaderConfig()
+    texts: dict[str, Positive] = Field(
+        min_length=1, description="file of the corpus folder -> share of the memories"
+    )
+    questions: list[str] = Field(default=[], description="question files of the corpus folder")
+    dev_texts: list[str] = Field(min_length=1, description="files for the evaluation")
+    dev_questions: list[str] = Field(default=[], description="question files for it")
+    random_share: float = Field(
+        default=0, ge=0, le=1, description="memories to recite that are random ids"
+    )
+    max_context: int = Field(default=768, gt=0, description="longest context of a question")
+    stages: list[StageConfig] = Field(min_length=1)
+    eval_every: int = Field(default=250, gt=0)
+    save_every: int = Field(default=250, gt=0)
+    optimiser: OptimiserConfig
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        ends = [stage.until for stage in self.stages]
+        if ends != sorted(set(ends)) or ends[-1] != 1:
+            raise ValueError(f"stages end at {ends!r}: ascending, the last at 1")
+        if any("answer" in stage.mixture for stage in self.stages) and not self.questions:
+            raise ValueError("a stage has the exercise 'answer', but questions is empty")
+        if self.lora is not None and self.train_lm:
+            raise ValueError("lora stands in place of the LM's own weights: set train_lm = false")
+        return self
+
+    def stage(self, step: int) -> StageConfig:
+        """The stage of a step."""
+        done = step / self.optimiser.steps
+        return next(stage for stage in self.stages if done < stage.until)

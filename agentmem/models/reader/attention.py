@@ -1,0 +1,133 @@
+"""Reading by slot attention: some layers of a language model also attend to memory slots.
+
+What is unusual here:
+- memory takes no position of the decoder, and no feed-forward layer ever sees it: its cost is one
+  key and one value per slot, shared by all heads and layers.
+- the key of a slot tells of the slots before it too. One layer is then enough to go on with a
+  text from its last few tokens, which otherwise takes two (an induction head).
+- each memory begins with an edge and ends with one, so that its start can be asked for and its
+  end be seen; an empty slot with a key of its own takes the attention that nothing deserves.
+- gates start at zero: the language model starts as it was.
+
+Method: gated cross-attention as in Flamingo (arXiv 2204.14198) and RETRO (arXiv 2112.04426); one
+key and value for all heads as in multi-query attention (arXiv 1911.02150).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agentmem.models.reader.configuration import ReaderConfig
+
+_ROPE_BASE = 1_000.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotMemory:
+    """What the layers attend to, computed once per reading.
+
+    S = N (T + 1) + 1 slots: the tokens of N memories, each with its closing edge, and an empty one.
+
+    Attributes:
+        keys: (G, S, width).
+        values: (G, S, width).
+        mask: bool (G, S), False on padding.
+    """
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+    def nbytes(self) -> int:
+        """Bytes kept per group of readers while they generate; the place in a key is computed."""
+        return int(self.keys.nbytes + self.values.nbytes)
+
+
+class SlotMaker(nn.Module):
+    """Embeddings of slots to keys and values."""
+
+    def __init__(self, hidden_size: int, config: ReaderConfig) -> None:
+        super().__init__()
+        self.span, self.rope_dims = config.span, config.rope_dims
+        named = config.width - config.rope_dims
+        self.content = nn.Linear(hidden_size, config.width, bias=False)
+        self.start = nn.Parameter(torch.randn(config.width))
+        self.end = nn.Parameter(torch.randn(config.width))
+        self.key = nn.Linear((config.span + 1) * config.width, named, bias=False)
+        self.number = nn.Embedding(config.max_memories, named)
+        self.place = nn.Parameter(torch.ones(config.rope_dims))
+        self.empty = nn.Parameter(torch.zeros(config.width))
+
+    def forward(self, embeddings: Tensor, lengths: Tensor) -> SlotMemory:
+        """Embeddings (G, N, T, H) of memories of some lengths (G, N) to keys and values."""
+        groups, count, longest, _ = embeddings.shape
+        # Whatever the scale of a language model's embeddings, contents have their own.
+        content = self.content(F.rms_norm(embeddings, embeddings.shape[-1:]))
+        content = F.pad(content, (0, 0, 0, 1))
+        at = torch.arange(longest + 1, device=lengths.device)
+        inside, closing = at < lengths[..., None], at == lengths[..., None]
+        content = torch.where(inside[..., None], content, torch.zeros_like(content))
+        content = torch.where(closing[..., None], self.end.to(content.dtype), content)
+        edge = self.start.to(content.dtype).expand(groups, count, self.span, -1)
+        padded = torch.cat([edge, content], dim=2)
+        shifted = [
+            padded[:, :, self.span - back : self.span - back + longest + 1]
+            for back in range(self.span + 1)
+        ]
+        named = self.key(torch.cat(shifted, dim=-1))  # (G, N, T + 1, width - rope_dims)
+        named = named + self.number.weight[:count, None].to(named.dtype)
+        place = turn(self.place.expand(longest + 1, -1), at)
+        keys = torch.cat([named, place.to(named.dtype).expand(*named.shape[:-1], -1)], dim=-1)
+        exists = (inside | closing) & (lengths[..., None] > 0)
+        nothing = torch.zeros_like(content[:, :1, 0])
+        return SlotMemory(
+            keys=torch.cat([keys.flatten(1, 2), self.empty.to(keys.dtype) + nothing], dim=1),
+            values=torch.cat([content.flatten(1, 2), nothing], dim=1),
+            mask=F.pad(exists.flatten(1, 2), (0, 1), value=True),
+        )
+
+
+class SlotAttention(nn.Module):
+    """What one layer of a language model adds to its states from memory."""
+
+    def __init__(self, hidden_size: int, config: ReaderConfig) -> None:
+        super().__init__()
+        self.heads, self.rope_dims = config.heads, config.rope_dims
+        self.norm = nn.RMSNorm(hidden_size, eps=1e-5)
+        self.query = nn.Linear(hidden_size, config.heads * config.width, bias=False)
+        self.out = nn.Linear(config.heads * config.width, hidden_size, bias=False)
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def forward(self, states: Tensor, memory: SlotMemory, places: Tensor) -> Tensor:
+        """States (B, T, H) at places (B, T) of the text, after reading."""
+        rows, length, _ = states.shape
+        groups, _, width = memory.keys.shape
+        x = self.norm(states.to(self.norm.weight.dtype))
+        query = self.query(x).view(rows, length, self.heads, width)
+        turned = turn(query[..., -self.rope_dims :], places[..., None])
+        query = torch.cat([query[..., : -self.rope_dims], turned.to(query.dtype)], dim=-1)
+        # The rows of a group, their places and all heads ask the same keys.
+        query = query.reshape(groups, 1, -1, width)
+        read = F.scaled_dot_product_attention(
+            query,
+            memory.keys[:, None].to(query.dtype),
+            memory.values[:, None].to(query.dtype),
+            attn_mask=memory.mask[:, None, None],
+        )
+        read = self.out(read.reshape(rows, length, self.heads * width))
+        added: Tensor = torch.tanh(self.gate) * read
+        return states + added.to(states.dtype)
+
+
+def turn(x: Tensor, places: Tensor) -> Tensor:
+    """Rotate (..., P) vectors by their places (...): rotary positions."""
+    width = x.shape[-1]
+    steps = torch.arange(0, width, 2, device=x.device, dtype=torch.float32) / width
+    angles = places[..., None] * _ROPE_BASE**-steps
+    cos, sin = angles.cos(), angles.sin()
+    a, b = x.float().chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)

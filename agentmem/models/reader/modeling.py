@@ -1,0 +1,232 @@
+"""A causal language model that reads memories in place of their tokens.
+
+The language model itself is not changed: slot attention joins through forward hooks behind its
+layers, positions through ``inputs_embeds``. So any Hugging Face causal model will do, with its own
+generation, cache and adapters (peft).
+
+Shapes: B rows in G groups (the rows of a group read the same memories), N memories, T tokens,
+s dims of a slot, H hidden size of the language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from agentmem.errors import InputError, ModelError
+from agentmem.models.reader.adapter import SlotAdapter
+from agentmem.models.reader.attention import SlotAttention, SlotMaker, SlotMemory
+from agentmem.models.reader.configuration import ReaderConfig
+from agentmem.models.reader.positions import PositionMaker
+from agentmem.models.reader.slots import Slots
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Memories as the language model will read them; made once, read by every token after it.
+
+    Attributes:
+        slots: Of the route slots: keys and values.
+        embeds: Of the route positions: input embeddings (G, P, H).
+        mask: Of the route positions: bool (G, P).
+    """
+
+    slots: SlotMemory | None = None
+    embeds: Tensor | None = None
+    mask: Tensor | None = None
+
+
+class ReadingModel(nn.Module):
+    """A language model and what lets it read memories."""
+
+    def __init__(self, lm: PreTrainedModel, adapter: SlotAdapter, config: ReaderConfig) -> None:
+        """Put them together; the new parts are fresh.
+
+        Args:
+            lm: Any causal language model.
+            adapter: From slots to embeddings of its width.
+            config: The route and its sizes.
+
+        Raises:
+            ModelError: the language model has no layers that could be found, or fewer than the
+                configuration names.
+        """
+        super().__init__()
+        self.lm, self.adapter, self.config = lm, adapter, config
+        hidden = token_table(lm).shape[1]
+        self._reading: SlotMemory | None = None
+        self._places: Tensor | None = None
+        if config.route == "positions":
+            self.positions = PositionMaker(hidden, config)
+            return
+        layers = decoder_layers(lm)
+        chosen = config.layers
+        if chosen is None:
+            chosen = sorted({len(layers) // 3, 2 * len(layers) // 3})
+        if not chosen or max(chosen) >= len(layers):
+            raise ModelError(
+                f"layers={chosen!r}: the language model has {len(layers)}, counted from 0"
+            )
+        self.maker = SlotMaker(hidden, config)
+        self.attention = nn.ModuleDict({str(at): SlotAttention(hidden, config) for at in chosen})
+        lm.register_forward_pre_hook(self._note_places, with_kwargs=True)
+        for at in chosen:
+            layers[at].register_forward_hook(self._behind(str(at)))
+
+    @property
+    def own_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and weights that are not the language model's."""
+        return ((n, p) for n, p in self.named_parameters() if not n.startswith("lm."))
+
+    def prepare(self, memory: Slots | None) -> Prepared | None:
+        """Turn slots into what the language model reads; None stays None."""
+        if memory is None:
+            return None
+        made = self.adapter(memory, token_table(self.lm))
+        if self.config.route == "positions":
+            embeds, mask = self.positions(made, memory.lengths)
+            return Prepared(embeds=embeds, mask=mask)
+        return Prepared(slots=self.maker(made, memory.lengths))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        memory: Slots | None = None,
+        labels: Tensor | None = None,
+    ) -> Any:
+        """One pass over texts, each reading its group's memories.
+
+        Args:
+            input_ids: int64 (B, T).
+            attention_mask: bool or int64 (B, T).
+            memory: Slots of G groups; B is a multiple of G.
+            labels: int64 (B, T), -100 where no loss is taken.
+
+        Returns:
+            The language model's output; logits (B, T, V) of the text's positions only.
+        """
+        prepared = self.prepare(memory)
+        inputs = self.inputs(input_ids, attention_mask, prepared)
+        with self.reading(prepared):
+            output = self.lm(**inputs, use_cache=False)
+        output.logits = output.logits[:, -input_ids.shape[1] :]
+        if labels is not None:
+            output.loss = nn.functional.cross_entropy(
+                output.logits[:, :-1].flatten(0, 1).float(),
+                labels[:, 1:].flatten(),
+                ignore_index=IGNORED,
+            )
+        return output
+
+    def inputs(
+        self, input_ids: Tensor, attention_mask: Tensor, prepared: Prepared | None
+    ) -> dict[str, Tensor]:
+        """What the language model, or its ``generate``, is called with."""
+        mask = attention_mask.long()
+        if prepared is None or prepared.embeds is None or prepared.mask is None:
+            return {"input_ids": input_ids, "attention_mask": mask}
+        each = _rows_each(len(input_ids), len(prepared.embeds))
+        embeds = prepared.embeds.repeat_interleave(each, dim=0)
+        before = prepared.mask.long().repeat_interleave(each, dim=0)
+        words = self.lm.get_input_embeddings()(input_ids)
+        mask = torch.cat([before, mask], dim=1)
+        return {
+            "inputs_embeds": torch.cat([embeds.to(words.dtype), words], dim=1),
+            "attention_mask": mask,
+            "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        }
+
+    @torch.no_grad()
+    def generate(
+        self, input_ids: Tensor, attention_mask: Tensor, memory: Prepared | None, **arguments: Any
+    ) -> Tensor:
+        """What `transformers` generates after prompts, reading memories all the while.
+
+        Args:
+            input_ids: Prompts, int64 (B, T), padded on the left.
+            attention_mask: (B, T).
+            memory: From `prepare`, of G groups.
+            **arguments: For the language model's ``generate``.
+
+        Returns:
+            New ids only, int64 (B, new).
+        """
+        inputs: dict[str, Any] = self.inputs(input_ids, attention_mask, memory)
+        inputs.pop("position_ids", None)  # generate counts them from the mask
+        with self.reading(memory):
+            made: Tensor = self.lm.generate(**inputs, **arguments)  # type: ignore[operator]
+        # Prompts given as ids come back before the answer, embeddings do not.
+        return made[:, input_ids.shape[1] :] if "input_ids" in inputs else made
+
+    @contextmanager
+    def reading(self, memory: Prepared | None) -> Iterator[None]:
+        """Let the language model's own calls read memories, inside the block."""
+        before = self._reading
+        self._reading = None if memory is None else memory.slots
+        try:
+            yield
+        finally:
+            self._reading, self._places = before, None
+
+    def _note_places(self, lm: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Where in its text each position of this call stands, (B, T)."""
+        if self._reading is None:
+            return
+        given = args[0] if args else kwargs.get("input_ids")
+        given = kwargs["inputs_embeds"] if given is None else given
+        mask, past = kwargs.get("attention_mask"), kwargs.get("past_key_values")
+        rows, length = given.shape[:2]
+        if mask is not None and mask.ndim == 2:
+            places = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:]
+        else:
+            begin = 0 if past is None else int(past.get_seq_length())
+            places = torch.arange(begin, begin + length, device=given.device).expand(rows, -1)
+        _rows_each(rows, len(self._reading.keys))
+        self._places = places
+
+    def _behind(self, name: str) -> Any:
+        """The hook behind one layer."""
+
+        def hook(layer: nn.Module, args: Any, output: Any) -> Any:
+            if self._reading is None or self._places is None:
+                return output
+            states = output[0] if isinstance(output, tuple) else output
+            states = self.attention[name](states, self._reading, self._places)
+            return (states, *output[1:]) if isinstance(output, tuple) else states
+
+        return hook
+
+
+def token_table(lm: PreTrainedModel) -> Tensor:
+    """The token embedding of a language model, (V, H)."""
+    return cast("nn.Embedding", lm.get_input_embeddings()).weight
+
+
+def decoder_layers(lm: PreTrainedModel) -> Sequence[nn.Module]:
+    """The layers of a language model, the first first.
+
+    Raises:
+        ModelError: it keeps them in no list.
+    """
+    count = getattr(lm.config.get_text_config(), "num_hidden_layers", 0)
+    for module in lm.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count > 0:
+            return list(module)
+    raise ModelError(
+        f"{type(lm).__name__} has no list of its {count} layers: take the route 'positions'"
+    )
+
+
+def _rows_each(rows: int, groups: int) -> int:
+    if groups == 0 or rows % groups:
+        raise InputError(f"{rows} texts cannot share {groups} groups of memories evenly")
+    return rows // groups

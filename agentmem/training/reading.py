@@ -1,0 +1,234 @@
+"""What a reader learns: exercises over memories, drawn as a pure function of (seed, step).
+
+A batch is one exercise: groups of memories, and rows that read them. All rows of a group read the
+same memories and each asks for something else, so memories are encoded once for many questions.
+
+- ``regenerate``: "Memory 7:" and the text of memory 7.
+- ``lookup``: a few tokens of one memory, and what follows them there.
+- ``answer``: a question over the memories of several contexts; "not in memory" when its own
+  context is not among them.
+- ``follow``: text, with what stood before it as memories.
+- ``language``: text without memories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.models.reader.prompts import (
+    UNKNOWN,
+    answer_ids,
+    continue_prompt,
+    question_prompt,
+    regenerate_prompt,
+)
+from agentmem.models.reader.words import Words
+from agentmem.models.tokenizer import SPECIAL_TOKENS
+from agentmem.training.data import PackedFile
+from agentmem.training.questions import Asked
+
+Exercise = Literal["regenerate", "lookup", "answer", "follow", "language"]
+Ids = NDArray[np.int64]
+IGNORED = -100
+# Cues are long enough to be found in one place, and short enough to be a cue.
+_CUE = (4, 10)
+_AFTER_CUE = (8, 33)
+# Share of the questions whose context is taken away.
+_UNANSWERABLE = 0.12
+# Answer tokens times the slots they read, in one group: what attention costs.
+_MOST_READS = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadingBatch:
+    """One step's exercise.
+
+    Attributes:
+        exercise: Which.
+        memories: Token ids of the bundle, G groups of up to N memories; no groups without any.
+        prompts: Ids of the language model, B rows; a multiple of G.
+        answers: Ids of the language model that follow each prompt; the loss is theirs.
+    """
+
+    exercise: Exercise
+    memories: list[list[Ids]]
+    prompts: list[list[int]]
+    answers: list[list[int]]
+
+
+class Exercises:
+    """Draws batches from packed texts and questions."""
+
+    def __init__(
+        self,
+        files: Sequence[PackedFile],
+        weights: Sequence[float],
+        questions: Sequence[Asked],
+        words: Words,
+        *,
+        seed: int,
+        random_share: float = 0.0,
+        vocab_size: int = 0,
+    ) -> None:
+        """Draw from these.
+
+        Args:
+            files: Texts, packed with the bundle's tokenizer.
+            weights: Share of the texts that each file gives.
+            questions: For the exercise ``answer``.
+            words: Of the language model.
+            seed: The draw is a function of it and the step.
+            random_share: Share of the memories to recite that are uniformly random ids: nothing
+                but reading helps there.
+            vocab_size: Of the bundle.
+        """
+        self._files = list(files)
+        self._shares = np.array(weights, dtype=np.float64) / sum(weights)
+        self._questions = list(questions)
+        self._words = words
+        self._seed = seed
+        self._random_share, self._vocab_size = random_share, vocab_size
+
+    def batch(
+        self,
+        step: int,
+        mixture: dict[Exercise, float],
+        *,
+        memories: Sequence[int],
+        memory_tokens: tuple[int, int],
+        rows: int,
+    ) -> ReadingBatch:
+        """The batch of a step.
+
+        Args:
+            step: With the seed, all that chance depends on.
+            mixture: Shares of the exercises.
+            memories: How many memories a group has; one of these numbers is drawn. For answers:
+                how many contexts.
+            memory_tokens: Shortest and longest memory.
+            rows: B, about.
+        """
+        rng = np.random.default_rng([self._seed, step])
+        names = sorted(mixture)
+        shares = np.array([mixture[name] for name in names])
+        exercise = names[int(rng.choice(len(names), p=shares / shares.sum()))]
+        count = int(rng.choice(memories))
+        if exercise == "answer":
+            return self._answer(rng, count, memory_tokens, rows)
+        if exercise in ("follow", "language"):
+            return self._follow(rng, exercise, count, memory_tokens, rows)
+        return self._recite(rng, exercise, count, memory_tokens, rows)
+
+    def _recite(
+        self,
+        rng: np.random.Generator,
+        exercise: Exercise,
+        count: int,
+        lengths: tuple[int, int],
+        rows: int,
+    ) -> ReadingBatch:
+        groups = max(1, rows // count)
+        told = lengths[1] if exercise == "regenerate" else _AFTER_CUE[1]
+        each = max(1, min(rows // groups, _MOST_READS // (count * lengths[1] * told)))
+        memories = [[self._text(rng, lengths) for _ in range(count)] for _ in range(groups)]
+        prompts, answers = [], []
+        for group in memories:
+            # Each row another memory, as far as there are so many.
+            order = [int(x) for _ in range(-(-each // count)) for x in rng.permutation(count)]
+            for chosen in order[:each]:
+                prompt, answer = (
+                    self._whole(group[chosen], chosen)
+                    if exercise == "regenerate"
+                    else self._after_cue(rng, group[chosen])
+                )
+                prompts.append(prompt)
+                answers.append(answer)
+        return ReadingBatch(exercise, memories, prompts, answers)
+
+    def _whole(self, memory: Ids, place: int) -> tuple[list[int], list[int]]:
+        prompt = regenerate_prompt(self._words, place + 1)
+        return prompt, [*self._words.of_chunk(memory.tolist()), self._words.end]
+
+    def _after_cue(self, rng: np.random.Generator, memory: Ids) -> tuple[list[int], list[int]]:
+        words = self._words
+        cue = min(int(rng.integers(*_CUE)), len(memory) - 1)
+        start = int(rng.integers(0, len(memory) - cue))
+        stop = min(len(memory), start + cue + int(rng.integers(*_AFTER_CUE)))
+        answer = words.of_chunk(memory[start + cue : stop].tolist())
+        if stop == len(memory):
+            answer.append(words.end)
+        return continue_prompt(words, words.of_chunk(memory[start : start + cue].tolist())), answer
+
+    def _answer(
+        self, rng: np.random.Generator, count: int, lengths: tuple[int, int], rows: int
+    ) -> ReadingBatch:
+        words = self._words
+        groups = max(1, rows // count)
+        memories: list[list[Ids]] = []
+        prompts, answers = [], []
+        for _ in range(groups):
+            group: list[Ids] = []
+            for place in rng.integers(0, len(self._questions), count).tolist():
+                asked = self._questions[place]
+                absent = rng.random() < _UNANSWERABLE
+                shown = self._questions[int(rng.integers(0, len(self._questions)))]
+                group.extend(chunks(shown.context if absent else asked.context, rng, lengths))
+                prompts.append(question_prompt(words, asked.question))
+                answer = UNKNOWN if absent or asked.answer is None else asked.answer
+                answers.append(answer_ids(words, answer))
+            memories.append([group[int(place)] for place in rng.permutation(len(group))])
+        return ReadingBatch("answer", memories, prompts, answers)
+
+    def _follow(
+        self,
+        rng: np.random.Generator,
+        exercise: Exercise,
+        count: int,
+        lengths: tuple[int, int],
+        rows: int,
+    ) -> ReadingBatch:
+        words, longest = self._words, lengths[1]
+        count = 0 if exercise == "language" else min(count, 4)
+        memories: list[list[Ids]] = []
+        answers = []
+        for _ in range(rows):
+            file = self._files[int(rng.choice(len(self._files), p=self._shares))]
+            start = int(rng.integers(0, len(file.ids) - (count + 1) * longest))
+            parts = [
+                np.asarray(file.ids[at : at + longest], dtype=np.int64)
+                for at in range(start, start + (count + 1) * longest, longest)
+            ]
+            if count:
+                memories.append(parts[:-1])
+            answers.append(words.of_chunk(parts[-1].tolist()))
+        prompts = [list(words.start) for _ in range(rows)]
+        return ReadingBatch(exercise, memories, prompts, answers)
+
+    def _text(self, rng: np.random.Generator, lengths: tuple[int, int]) -> Ids:
+        """A memory: from a text's start or anywhere, to its end or flowing on."""
+        length = int(rng.integers(lengths[0], lengths[1] + 1))
+        if rng.random() < self._random_share:
+            return rng.integers(len(SPECIAL_TOKENS), self._vocab_size, length)
+        file = self._files[int(rng.choice(len(self._files), p=self._shares))]
+        anywhere = int(rng.integers(0, len(file.ids) - length))
+        text = int(np.searchsorted(file.starts, anywhere, side="right")) - 1
+        start = int(file.starts[text]) if rng.random() < 0.5 else anywhere
+        start = min(start, len(file.ids) - length)
+        end = int(file.starts[text + 1]) if rng.random() < 0.3 else len(file.ids)
+        # A cue and something behind it want a few tokens.
+        end = max(end, start + min(length, lengths[0]))
+        return np.asarray(file.ids[start : min(start + length, end)], dtype=np.int64)
+
+
+def chunks(
+    context: NDArray[np.uint16], rng: np.random.Generator, lengths: tuple[int, int]
+) -> list[Ids]:
+    """A context cut into memories of one drawn length."""
+    length = int(rng.integers((lengths[0] + lengths[1]) // 2, lengths[1] + 1))
+    whole = context.astype(np.int64)
+    return [whole[at : at + length] for at in range(0, len(whole), length)]
