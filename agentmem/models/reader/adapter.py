@@ -93,7 +93,7 @@ class StateAdapter(SlotAdapter):
         with torch.no_grad():
             tape = slots.codes.flatten(0, 1).to(frozen.dtype) / LEVELS
             states = frozen.decode_states(tape, mask, next(iter(frozen.config.densities)))
-        states = states.unflatten(0, slots.codes.shape[:2])
+        states = states.reshape(*slots.codes.shape[:3], -1)
         made: Tensor = self.down(nn.functional.gelu(self.up(states)))
         return made
 
