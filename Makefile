@@ -42,6 +42,8 @@ bench: .venv/dev.stamp
 		--data $(CORPUS)/dev-documents.jsonl.zst \
 		--data $(CORPUS)/dev-structured.jsonl.zst \
 		--data $(CORPUS)/dev-noncommercial.jsonl.zst
+	$(BIN)/agentmem eval retention --config examples/benchmarks/retention.toml \
+		--corpus $(CORPUS) --json $(RESULTS)/retention.json
 	$(BIN)/python examples/benchmarks/speed.py --data $(LOCOMO) --json $(RESULTS)/speed.json
 	$(MAKE) readme
 
