@@ -23,9 +23,11 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The figures of the README; CORPUS and LOCOMO say where the data lie.
+# The figures of the README; CORPUS and LOCOMO say where the data lie, RAW where the reader's rival
+# does (`agentmem train reader --config examples/training/reader-raw-cpu.toml`).
 CORPUS ?= corpus
 LOCOMO ?= locomo10.json
+RAW ?= $(wildcard runs/reader-raw-cpu/model)
 RESULTS := examples/benchmarks/results
 bench: .venv/dev.stamp
 	$(BIN)/agentmem eval fidelity --limit 250 --json $(RESULTS)/fidelity.json \
@@ -45,6 +47,8 @@ bench: .venv/dev.stamp
 	$(BIN)/agentmem eval retention --config examples/benchmarks/retention.toml \
 		--corpus $(CORPUS) --json $(RESULTS)/retention.json
 	$(BIN)/python examples/benchmarks/speed.py --data $(LOCOMO) --json $(RESULTS)/speed.json
+	$(BIN)/agentmem eval reader --config examples/benchmarks/reader.toml --corpus $(CORPUS) \
+		$(if $(RAW),--raw $(RAW)) --json $(RESULTS)/reader.json
 	$(MAKE) readme
 
 readme: .venv/dev.stamp

@@ -1,21 +1,26 @@
 """Where model bundles lie, and what their manifest says.
 
-A bundle is a folder: ``manifest.json``, ``tokenizer/``, ``autoencoder/``, ``keys/`` and a model
-card in ``README.md``. The manifest names every weight file with its SHA-256; the fingerprint is
-the hash of those lines, so it changes exactly when a stored byte could.
+A bundle is a folder: ``manifest.json``, ``tokenizer/``, ``autoencoder/``, ``keys/``, perhaps a
+``reader/``, and a model card in ``README.md``. The manifest names every weight file with its
+SHA-256; the fingerprint is the hash of those lines, so it changes exactly when a stored byte could.
+
+A reader changes nothing that is stored: its files stand in the manifest by themselves, outside the
+fingerprint, and are compared with it when the reader is loaded, not when a store is opened.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from agentmem.errors import ModelError, ModelNotFoundError
 
 MANIFEST = "manifest.json"
+# The folder of a bundle that holds its reader.
+READER = "reader"
 _FORMAT = 1
 # What a stored byte depends on; the model card and training notes may change freely.
 _PINNED = (".safetensors", "config.json", "tokenizer.json")
@@ -30,11 +35,19 @@ _NEEDED = (
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle is: its name, format, and the hash of each pinned file."""
+    """What a bundle is.
+
+    Attributes:
+        name: What people call it.
+        format: Version of the bundle's layout.
+        files: Hash of each pinned file, by its path.
+        reader: Hash of each file of the reader, by its path; empty if there is no reader.
+    """
 
     name: str
     format: int
     files: dict[str, str]
+    reader: dict[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -48,22 +61,39 @@ def shipped_bundle() -> Path:
     return Path(__file__).with_name("weights")
 
 
+def list_parts(parts: Mapping[str, Path], name: str) -> Manifest:
+    """The manifest of a bundle of these parts, wherever they lie.
+
+    Args:
+        parts: Folder of each part, by the name of its folder in the bundle.
+        name: What people call the bundle.
+    """
+    files, reader = {}, {}
+    for part, folder in parts.items():
+        for path in sorted(folder.rglob("*")):
+            place = f"{part}/{path.relative_to(folder).as_posix()}"
+            if path.is_file() and part == READER:
+                reader[place] = _digest(path)
+            elif path.is_file() and path.name.endswith(_PINNED):
+                files[place] = _digest(path)
+    return Manifest(name, _FORMAT, dict(sorted(files.items())), reader)
+
+
 def write_manifest(folder: str | Path, name: str) -> Manifest:
-    """Hash the pinned files of a bundle folder and write its manifest."""
+    """Hash the files of a bundle folder's parts and write its manifest."""
     folder = Path(folder)
-    files = {
-        path.relative_to(folder).as_posix(): _digest(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name.endswith(_PINNED)
-    }
-    manifest = Manifest(name, _FORMAT, files)
-    text = json.dumps(asdict(manifest), indent=2) + "\n"
+    parts = {path.name: path for path in folder.iterdir() if path.is_dir()}
+    manifest = list_parts(parts, name)
+    told = asdict(manifest)
+    if not manifest.reader:
+        del told["reader"]
+    text = json.dumps(told, indent=2) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return manifest
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Read a bundle's manifest and check every pinned file against it.
+    """Read a bundle's manifest and check every pinned file against it, but no file of a reader.
 
     Raises:
         ModelNotFoundError: there is no bundle there, or a file is missing.
@@ -86,7 +116,9 @@ def open_manifest(folder: str | Path) -> Manifest:
     folder = Path(folder)
     try:
         raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        manifest = Manifest(raw["name"], raw["format"], dict(raw["files"]))
+        manifest = Manifest(
+            raw["name"], raw["format"], dict(raw["files"]), dict(raw.get("reader", {}))
+        )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotFoundError(
             f"no model bundle at {str(folder)!r}: it has no {MANIFEST}"
@@ -102,19 +134,56 @@ def open_manifest(folder: str | Path) -> Manifest:
 
 
 def file_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
-    """What is wrong with a bundle's files: first what is missing, then what is another file."""
+    """What is wrong with the pinned files: first what is missing, then what is another file."""
+    return _faults(Path(folder), manifest.name, manifest.files, _NEEDED)
+
+
+def reader_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
+    """What is wrong with the files of a bundle's reader; nothing, if there is none."""
     folder = Path(folder)
+    there = (path for path in (folder / READER).rglob("*") if path.is_file())
+    unknown = {path.relative_to(folder).as_posix() for path in there} - manifest.reader.keys()
+    for name in sorted(unknown):
+        yield ModelError(
+            f"file {name!r} is not in the manifest of bundle {manifest.name!r}: remove it, or put "
+            f"the bundle together with `agentmem train bundle --reader`"
+        )
+    yield from _faults(folder, manifest.name, manifest.reader)
+
+
+def bundled_reader(folder: str | Path) -> Path:
+    """The folder of a bundle's reader, every file of it compared with the manifest.
+
+    Raises:
+        ModelNotFoundError: there is no bundle there, it has no reader, or a file is missing.
+        ModelError: a file is damaged, or is not one of the bundle's.
+    """
+    folder = Path(folder)
+    manifest = open_manifest(folder)
+    for fault in reader_faults(folder, manifest):
+        raise fault
+    if not manifest.reader:
+        raise ModelNotFoundError(
+            f"bundle {manifest.name!r} comes without a reader: train one with "
+            f"`agentmem train reader`"
+        )
+    return folder / READER
+
+
+def _faults(
+    folder: Path, bundle: str, files: Mapping[str, str], needed: tuple[str, ...] = ()
+) -> Iterator[ModelError]:
     lacking = [
         name
-        for name in dict.fromkeys((*_NEEDED, *manifest.files))
-        if name not in manifest.files or not (folder / name).is_file()
+        for name in dict.fromkeys((*needed, *files))
+        if name not in files or not (folder / name).is_file()
     ]
     for name in lacking:
-        yield ModelNotFoundError(f"bundle {manifest.name!r} lacks its file {name!r}")
-    for name, digest in manifest.files.items():
+        yield ModelNotFoundError(f"bundle {bundle!r} lacks its file {name!r}")
+    for name, digest in files.items():
         if name not in lacking and _digest(folder / name) != digest:
             yield ModelError(
-                f"file {name!r} of bundle {manifest.name!r} is not the one its manifest names: "
+                f"file {name!r} of bundle {bundle!r} is not the one its manifest names: "
                 f"install it again"
             )
 

@@ -18,8 +18,17 @@ from safetensors import SafetensorError, safe_open
 
 from agentmem.chunking import chunk_text
 from agentmem.errors import AgentMemError, ModelError
-from agentmem.hub import file_faults, open_manifest, read_manifest, shipped_bundle
+from agentmem.hub import (
+    READER,
+    Manifest,
+    file_faults,
+    open_manifest,
+    read_manifest,
+    reader_faults,
+    shipped_bundle,
+)
 from agentmem.models.base import Latent, MemoryModel
+from agentmem.models.reader.configuration import SavedReader
 
 # What breaks text memories elsewhere: other scripts, joined emoji, accents in two forms, control
 # characters, the names of special tokens, and what has no pattern at all.
@@ -34,15 +43,38 @@ SAMPLES = (
     " \n\n\t ",
     "zq" * 300,
 )
+# What the adapter `codes` looks up: made from autoencoder and tokenizer, not learned.
+_TABLES = frozenset({"adapter.tokens", "adapter.pieces", "adapter.shares"})
 
 
 @dataclass(frozen=True, slots=True)
 class BundleFile:
-    """A pinned file: its place in the bundle, its bytes, and the SHA-256 of them."""
+    """A file of the manifest: its place in the bundle, its bytes, and the SHA-256 of them."""
 
     path: str
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderFacts:
+    """What a bundle's reader is.
+
+    Attributes:
+        route: How memories enter its language model: ``slots`` or ``positions``.
+        adapter: What a slot of a memory becomes for it.
+        tokens_per_position: Tokens that share a position; 0 where memories take none.
+        max_memories: Most memories in one reading.
+        lm: Architecture of its language model.
+        hidden_size: H.
+    """
+
+    route: str
+    adapter: str
+    tokens_per_position: int
+    max_memories: int
+    lm: str
+    hidden_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +85,7 @@ class BundleFacts:
         name: What people call it.
         fingerprint: Stands for the pinned files.
         format: Version of the bundle's layout.
-        files: The pinned files.
+        files: The pinned files, then those of the reader.
         parameters: Number of weights by network; tied weights count once.
         densities: Quantisation step of each density in int8 steps, the finest first.
         slot_dims: Dims of the tape per token.
@@ -61,6 +93,7 @@ class BundleFacts:
         max_tokens: Longest chunk.
         key_dims: K.
         vocab_size: V.
+        reader: What its reader is; None if it comes without one.
         runs: Name of the training run by network; empty if the bundle keeps no record.
         evaluation: Figures by result name; empty if the bundle has none.
     """
@@ -76,6 +109,7 @@ class BundleFacts:
     max_tokens: int
     key_dims: int
     vocab_size: int
+    reader: ReaderFacts | None
     runs: Mapping[str, str]
     evaluation: Mapping[str, Any]
 
@@ -124,6 +158,8 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
     """
     folder = shipped_bundle() if folder is None else Path(folder)
     manifest = read_manifest(folder)
+    for fault in reader_faults(folder, manifest):
+        raise fault
     training = _optional(folder / "training.json")
     try:
         autoencoder = json.loads((folder / "autoencoder" / "config.json").read_text("utf-8"))
@@ -134,22 +170,21 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
             format=manifest.format,
             files=tuple(
                 BundleFile(name, (folder / name).stat().st_size, digest)
-                for name, digest in sorted(manifest.files.items())
+                for files in (manifest.files, manifest.reader)
+                for name, digest in sorted(files.items())
             ),
-            parameters={
-                part: _parameters(folder / part / "model.safetensors")
-                for part in ("autoencoder", "keys")
-            },
+            parameters=_parameters(folder, manifest),
             densities=dict(sorted(autoencoder["densities"].items(), key=itemgetter(1))),
             slot_dims=autoencoder["slot_dims"],
             tokens_per_vector=autoencoder["tokens_per_vector"],
             max_tokens=autoencoder["max_tokens"],
             key_dims=keys["key_dims"],
             vocab_size=autoencoder["vocab_size"],
+            reader=_reader(folder / READER) if manifest.reader else None,
             runs={part: run["name"] for part, run in training.items()},
             evaluation=_optional(folder / "evaluation.json"),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"bundle {manifest.name!r} is not one of this version of agentmem: {error!r}"
         ) from error
@@ -169,13 +204,19 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
     """
     folder = shipped_bundle() if folder is None else Path(folder)
     manifest = open_manifest(folder)
-    faults = [str(fault) for fault in file_faults(folder, manifest)]
+    faults = [
+        str(fault) for check in (file_faults, reader_faults) for fault in check(folder, manifest)
+    ]
     samples = 0
     if not faults:
         from agentmem.models.bundle import ModelBundle  # loads torch
 
         try:
             model = ModelBundle(folder)
+            if manifest.reader:
+                from agentmem.models.reader.saving import load_reader
+
+                load_reader(folder / READER, model)
         except AgentMemError as error:
             faults = [str(error)]
         else:
@@ -186,9 +227,8 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
                 for number, text in enumerate(SAMPLES, start=1)
                 if not _comes_back(text, model, density)
             ]
-    return BundleCheck(
-        manifest.name, manifest.fingerprint, len(manifest.files), samples, tuple(faults)
-    )
+    files = len(manifest.files) + len(manifest.reader)
+    return BundleCheck(manifest.name, manifest.fingerprint, files, samples, tuple(faults))
 
 
 def _comes_back(text: str, model: MemoryModel, density: str) -> bool:
@@ -210,11 +250,36 @@ def _comes_back(text: str, model: MemoryModel, density: str) -> bool:
     return unpacked and back == text
 
 
-def _parameters(file: Path) -> int:
+def _reader(folder: Path) -> ReaderFacts:
+    saved = SavedReader.read(folder)
+    config = saved.config
+    return ReaderFacts(
+        route=config.route,
+        adapter=config.adapter,
+        tokens_per_position=config.tokens_per_position if config.route == "positions" else 0,
+        max_memories=config.max_memories,
+        lm=json.loads((folder / "lm" / "config.json").read_text("utf-8"))["model_type"],
+        hidden_size=saved.origin.hidden_size,
+    )
+
+
+def _parameters(folder: Path, manifest: Manifest) -> dict[str, int]:
+    """Number of weights of each network, from the headers of its files."""
+    counts = {
+        part: _weights(folder / part / "model.safetensors") for part in ("autoencoder", "keys")
+    }
+    if manifest.reader:
+        files = (name for name in manifest.reader if name.endswith(".safetensors"))
+        counts[READER] = sum(_weights(folder / name) for name in files)
+    return counts
+
+
+def _weights(file: Path) -> int:
     """Number of weights in a safetensors file, from its header."""
     try:
         with safe_open(file, framework="numpy") as weights:
-            return sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())
+            names = set(weights.keys()) - _TABLES
+            return sum(prod(weights.get_slice(name).get_shape()) for name in names)
     except SafetensorError as error:
         raise ModelError(f"{file.name!r} in {file.parent.name!r} holds no weights") from error
 

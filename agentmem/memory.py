@@ -12,12 +12,13 @@ from typing import Any, Self
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest import Progress, Storing, content_hash, prepare
 from agentmem.messages import MAX_CHARS, normalise
-from agentmem.messages.checks import check_metadata, check_time, check_unicode
+from agentmem.messages.checks import check_metadata, check_moment, check_time, check_unicode
 from agentmem.models.base import AUTO, MIN_FIDELITY, MemoryModel
 from agentmem.recall.exact import regenerated_texts
+from agentmem.recall.expand import Expand
 from agentmem.recall.hits import Chunk, Mode, Recall
 from agentmem.recall.read import read_chunks
-from agentmem.recall.search import search
+from agentmem.recall.search import Asked, Order, search
 from agentmem.receipts import ForgetReceipt, Receipt, Stats, Verification, write_receipt
 from agentmem.types import Content, Part
 from agentmem.upkeep import lexical_terms, rebuild_terms, stored_part, verify
@@ -198,12 +199,18 @@ class Memory:
         since: Time | None = None,
         until: Time | None = None,
         mode: Mode = "hybrid",
+        expand: Expand | None = None,
+        order: Order = "relevance",
+        now: Time | None = None,
     ) -> Recall:
         """Find what fits a query best, inside a scope.
 
+        A time in the query, such as "last May" or "two days ago", lifts what was said then and
+        shuts nothing out; `agentmem.recall.dates` lists what is understood.
+
         Args:
             query: A question, or words.
-            k: How many hits at most.
+            k: How many memories to find at most; what these bring by ``expand`` does not count.
             user_id: Only this user's memories.
             agent_id: Only this agent's.
             session_id: Only this conversation's.
@@ -211,17 +218,29 @@ class Memory:
                 `agentmem_storage.sql.filters`.
             since: Only what was said at or after this time.
             until: Only what was said before this time.
-            mode: ``hybrid``, or one half of it: ``keys`` or ``lexical``.
+            mode: ``hybrid``, or one half of it: ``keys`` or ``lexical``, in which a time in the
+                query is a word like others.
+            expand: What each found memory brings, as far as scope, filter and times let it
+                through: ``neighbours`` the memories right before and after it, ``episode`` up to
+                16 others of its episode, the nearest. They follow it, and their ``expanded_from``
+                names it.
+            order: ``relevance``, the best first; or ``time``, the same hits in the order in which
+                they were said, the oldest first.
+            now: The present moment, for "yesterday" and the like in the query; its zone says when
+                a day begins. By default the current time in UTC.
 
         Raises:
-            InputError: the query is blank, ``k`` is not positive or the mode unknown.
+            InputError: the query is blank, ``k`` is not positive, or the mode, the expansion or
+                the order is unknown.
             FilterError: the filter has an unknown operator or a wrong shape.
         """
         scope = self._scope(user_id, agent_id, session_id)
         selection = Selection(
             scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
         )
-        return search(self._store, self._model, query, k=k, selection=selection, mode=mode)
+        present = check_moment(now, "now") or datetime.now(UTC)
+        asked = Asked(query, k, selection, mode, expand, order, present)
+        return search(self._store, self._model, asked)
 
     def get(
         self,

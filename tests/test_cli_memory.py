@@ -74,6 +74,31 @@ def test_recall_that_finds_nothing_says_so(cli: Cli) -> None:
     assert cli.json("recall", "tea", "--user", "nobody")["hits"] == []
 
 
+def test_expand_shows_what_a_hit_brings(cli: Cli) -> None:
+    args = ("recall", "train", "--mode", "lexical", "--expand", "neighbours")
+    shown = cli.ok(*args)
+    assert re.match(r" 1 1\.000  #2  .*\n   The train .*\n\n \+ 0\.000  #1  .*\n   I like", shown)
+    assert [hit["expanded_from"] for hit in cli.json(*args)["hits"]] == [None, 2]
+    assert ids(cli, *args) == [2, 1]
+    # An episode by its gaps in time: both were said at one time.
+    assert ids(cli, *args[:-1], "episode") == [2, 1]
+
+
+def test_order_of_time_shows_the_oldest_first(cli: Cli) -> None:
+    assert ids(cli, "recall", "sister", "-k", 3)[0] == 3
+    assert ids(cli, "recall", "sister", "-k", 3, "--order", "time") == [1, 2, 3]
+
+
+def test_a_time_in_the_question_is_counted_from_now(cli: Cli) -> None:
+    def lifted(now: str) -> set[int]:
+        hits = cli.json("recall", "what was it two months ago?", "--now", now)["hits"]
+        return {hit["id"] for hit in hits if hit["explain"]["time"]}
+
+    assert lifted("2026-03-20") == {1, 2}
+    assert lifted("2026-05-01T12:00+02:00") == {3}
+    assert lifted("2026-04-01") == set()
+
+
 def test_a_budget_prints_the_packed_context(cli: Cli) -> None:
     shown = cli.run("recall", "green tea", "--budget", 60)
     assert shown.stdout == "<memories>\n[2026-01-05] user: I like green tea\n</memories>\n"
@@ -93,9 +118,12 @@ def test_a_budget_prints_the_packed_context(cli: Cli) -> None:
         (["tea", "--where", "[2]"], ExitCode.USAGE, "no JSON object"),
         (["tea", "--mode", "magic"], ExitCode.USAGE, "magic"),
         (["tea", "--since", "soon"], ExitCode.USAGE, "'soon'"),
+        (["tea", "--now", "soon"], ExitCode.USAGE, "'soon'"),
+        (["tea", "--expand", "all"], ExitCode.USAGE, "all"),
+        (["tea", "--order", "age"], ExitCode.USAGE, "age"),
         (["tea", "--budget", "0"], ExitCode.INPUT, "max_tokens=0"),
     ],
-    ids=["blank", "k", "operator", "no json", "no object", "mode", "time", "budget"],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
 def test_bad_questions(cli: Cli, args: list[str], code: ExitCode, said: str) -> None:
     assert said in cli.error(code, "recall", *args)

@@ -31,11 +31,12 @@ TREE = list(walk(typer.main.get_command(app)))
 
 def test_the_commands_are_there() -> None:
     assert {" ".join(path) for path, command in TREE if not hasattr(command, "commands")} == {
-        *("add", "recall", "show", "list", "forget", "update"),
+        *("add", "recall", "ask", "chat", "show", "list", "forget", "update"),
         *("stats", "verify", "doctor", "reindex"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train keys", "train bundle"),
         *("eval fidelity", "eval robustness", "eval retention", "eval recall", "eval report"),
+        "eval reader",
     }
 
 

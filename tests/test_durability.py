@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 import agentmem_storage
+from agentmem_storage.episodes import assign
 from agentmem_storage.errors import StoreBusyError, StoreUnwritableError
 from agentmem_storage.records import Scope
+from agentmem_storage.sql.codec import decode_keys
 from agentmem_storage.store import Store
 from agentmem_storage.testing import KEY_DIMS, MODEL, make_key, make_source
 
@@ -110,6 +112,28 @@ def test_four_processes_lose_nothing(tmp_path: Path) -> None:
         assert sorted(store.search_keys(make_key("x"), 500).ids) == sorted(written)
         assert [one.chunks for one in store.scopes()] == [50] * 4
         assert list(store.check()) == []
+
+
+TALK_IN_ONE_SCOPE = """
+store = open_store(sys.argv[1])
+for number in range(50):
+    store.add([make_source(f"{sys.argv[2]} says {number}")], Scope("both"))
+store.close()
+"""
+
+
+def test_two_processes_agree_on_the_episodes_of_one_scope(tmp_path: Path) -> None:
+    with (
+        process(TALK_IN_ONE_SCOPE, tmp_path / "s", 0) as a,
+        process(TALK_IN_ONE_SCOPE, tmp_path / "s", 1) as b,
+    ):
+        assert [child.wait(timeout=60) for child in (a, b)] == [0, 0]
+    with open_store(tmp_path / "s") as store, store._database.read() as connection:
+        rows = connection.exec_driver_sql("SELECT key, episode FROM chunks ORDER BY id").all()
+        keys = decode_keys([row.key for row in rows], range(len(rows)))
+    # As if one had written them all, one after the other.
+    assert len(rows) == 100
+    assert [row.episode for row in rows] == assign(None, [(key, 0) for key in keys])
 
 
 ANSWER = """

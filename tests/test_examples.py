@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import re
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from agentmem import Memory
 from agentmem.evaluation.report import update_readme
@@ -60,6 +64,16 @@ def test_chat_loop_does_not_store_what_it_recalled() -> None:
         for line in ("I am vegan.", "What do I eat?", "What do I eat, again?"):
             chat["reply"](memory, chat["parrot"], line)
         assert not [chunk.text for chunk in memory.list() if "<memories>" in chunk.text]
+
+
+def test_prompt_embeds_are_a_request_that_a_server_can_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    body = json.loads(run_example("prompt_embeds.py", capsys))
+    raw = base64.b64decode(body["prompt_embeds"], validate=True)
+    embeds = torch.load(io.BytesIO(raw), weights_only=True)
+    assert embeds.ndim == 2
+    assert embeds.is_floating_point()
 
 
 def test_demo(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from sqlalchemy import Connection, create_engine, delete, event, insert, select
 from sqlalchemy.pool import StaticPool
 
 from agentmem_storage.errors import FilterError
-from agentmem_storage.sql.filters import FIELDS, OPERATORS, compile_filter, install
+from agentmem_storage.moments import to_micros
+from agentmem_storage.sql.filters import FIELDS, OPERATORS, TIMES, compile_filter, install
 from agentmem_storage.sql.rows import metadata_json
 from agentmem_storage.sql.tables import schema, sources
 
@@ -203,6 +206,56 @@ def test_rules(connection: Connection, metadata: Row, where: Row, selected: bool
     assert select_rows(connection, [{"metadata": metadata}], where) == [0] * selected
 
 
+MOMENTS = st.datetimes(datetime(2024, 5, 1), datetime(2024, 5, 3)).map(
+    lambda moment: moment.replace(tzinfo=UTC)
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    said=st.lists(MOMENTS, min_size=1, max_size=4),
+    op=st.sampled_from(["eq", "ne", "gt", "gte", "lt", "lte"]),
+    data=st.data(),
+)
+def test_times_are_compared_as_moments(
+    connection: Connection, said: list[datetime], op: str, data: st.DataObject
+) -> None:
+    """However they are written, and in whatever zone."""
+    wanted = data.draw(st.sampled_from(said) | MOMENTS)
+    there = wanted.astimezone(timezone(timedelta(hours=data.draw(st.integers(-12, 12)))))
+    given = data.draw(st.sampled_from([wanted, there, there.isoformat()]))
+    rows = [{"metadata": {}, "created_at": to_micros(one, "said")} for one in said]
+    holds = getattr(operator, {"gte": "ge", "lte": "le"}.get(op, op))
+    expected = [number for number, one in enumerate(said) if holds(one, wanted)]
+    assert select_rows(connection, rows, {"created_at": {op: given}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "selected"),
+    [
+        ({"created_at": "2024-05-01T12:00:00Z"}, True),
+        ({"created_at": "2024-05-01T14:00:00+02:00"}, True),
+        ({"created_at": "2024-05-01T12:00:00"}, True),
+        ({"created_at": 1714564800}, True),
+        ({"created_at": datetime(2024, 5, 1, 12)}, True),
+        ({"created_at": {"gte": "2024-05-01", "lt": "2024-05-02"}}, True),
+        ({"created_at": {"gt": "2024-05-01T12:00:00Z"}}, False),
+        ({"created_at": {"in": ["2024-05-01", "2024-05-01T12:00:00Z"]}}, True),
+        ({"created_at": {"not_in": ["2024-05-01"]}}, True),
+        ({"created_at": {"exists": True}}, True),
+        ({"created_at": {"exists": False}}, False),
+        ({"not": {"created_at": {"lt": "2025-01-01"}}}, False),
+        ({"metadata.created_at": "long ago"}, True),
+    ],
+    ids=repr,
+)
+def test_rules_of_times(connection: Connection, where: Row, selected: bool) -> None:
+    noon = to_micros(datetime(2024, 5, 1, 12, tzinfo=UTC), "noon")
+    row = {"metadata": {"created_at": "long ago"}, "created_at": noon}
+    assert TIMES == ("created_at",)
+    assert select_rows(connection, [row], where) == [0] * selected
+
+
 @pytest.mark.parametrize(
     ("where", "words"),
     [
@@ -227,6 +280,15 @@ def test_rules(connection: Connection, metadata: Row, where: Row, selected: bool
         ("a = 1", "a filter is a mapping"),
         ({"role": 1}, "'metadata.role'"),
         ({"role": None}, "'exists': False"),
+        ({"created_at": "long ago"}, "'eq' of 'created_at' takes a time.*'long ago'"),
+        ({"created_at": None}, "takes a time"),
+        ({"created_at": True}, "takes a time"),
+        ({"created_at": math.nan}, "takes a time"),
+        ({"created_at": {"gt": 1e30}}, "takes a time"),
+        ({"created_at": {"in": "2024"}}, "takes a list"),
+        ({"created_at": {"in": [[]]}}, "takes a time"),
+        ({"created_at": {"contains": "2024"}}, "any operator but 'contains'"),
+        ({"created_at": {"after": "2024"}}, "unknown operator 'after'"),
         ({"a": {"in": list(range(6000))}}, "5000 values"),
         ({"or": [{"a": 1}] * 300}, "200 conditions"),
     ],

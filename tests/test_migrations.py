@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
 from agentmem_storage.errors import IncompatibleModelError, SchemaVersionError
+from agentmem_storage.records import Scope
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.migrations import APPLICATION_ID, STEPS, Step, applied, migrate, pending
 from agentmem_storage.sql.places import find_place
 from agentmem_storage.sql.tables import schema
 from agentmem_storage.store import Store
+from agentmem_storage.testing import KEY_DIMS, MODEL, make_source
+
+ANA = Scope("ana")
 
 
 @pytest.fixture
@@ -112,3 +118,27 @@ def test_another_model_is_refused_by_name(tmp_path: Path, model: str, key_dims: 
     with pytest.raises(IncompatibleModelError, match=r"'m' .*4 dims.*model=") as caught:
         Store.open(tmp_path / "s", model=model, key_dims=key_dims)
     assert repr(model) in str(caught.value)
+
+
+def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> None:
+    """As it was before the step: without the column, its index and the record of the step."""
+    sources = [make_source(f"old {number}") for number in range(3)]
+    with Store.open(tmp_path / "s", model=MODEL, key_dims=KEY_DIMS) as store:
+        old = [one.chunk_ids[0] for one in store.add(sources, ANA)]
+    with closing(sqlite3.connect(tmp_path / "s" / "memory.db")) as connection, connection:
+        connection.execute("DROP INDEX chunks_in_episode")
+        connection.execute("ALTER TABLE chunks DROP COLUMN episode")
+        connection.execute("DELETE FROM migrations WHERE name = '0002_episodes'")
+    with Store.open(tmp_path / "s", model=MODEL, key_dims=KEY_DIMS) as store:
+        assert [chunk.id for chunk in store.chunks(old)] == old
+        assert store.episodes(old) == {one: (one,) for one in old}
+        new = [one.chunk_ids[0] for one in store.add([make_source("a"), make_source("b")], ANA)]
+        assert store.episodes([*old, *new]) == {
+            **{one: (one,) for one in old},
+            **dict.fromkeys(new, tuple(new)),
+        }
+        # What is put in the place of an old one is alone as it was.
+        source_id = store.chunks(old)[0].source_id
+        changed = store.replace_source(source_id, make_source("c"), {old[0]: "old 0"})
+        assert store.episodes(changed.chunk_ids) == {changed.chunk_ids[0]: changed.chunk_ids}
+        assert list(store.check()) == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -15,6 +16,15 @@ from agentmem.errors import InputError
 from agentmem.models.bundle import ModelBundle
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def with_fidelities(found: Recall, fidelities: Sequence[float]) -> Recall:
+    """The same hits, as if their vectors alone had regenerated these shares of their tokens."""
+    hits = tuple(
+        replace(hit, record=replace(hit.record, fidelity=fidelity))
+        for hit, fidelity in zip(found, fidelities, strict=True)
+    )
+    return replace(found, hits=hits)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +107,70 @@ def test_latents_stand_in_the_order_of_the_text(found: Recall) -> None:
     assert at == context.positions
 
 
+def test_hits_go_in_as_vectors_unless_there_is_a_reason(found: Recall) -> None:
+    context = found.pack(max_positions=10_000)
+    assert set(context.vectors) == set(found)
+    assert context.texts == ()
+    assert context.text == ""
+
+
+def test_a_hit_whose_vectors_say_too_little_goes_in_as_text(
+    found: Recall, model: ModelBundle
+) -> None:
+    mixed = with_fidelities(found, (1.0, 0.989, 0.99, 0.5))
+    context = mixed.pack(max_positions=10_000)
+    assert {hit.id for hit in context.texts} == {found[1].id, found[3].id}
+    assert {hit.id for hit in context.vectors} == {found[0].id, found[2].id}
+    older, newer = sorted((found[1], found[3]), key=lambda hit: (hit.created_at, hit.id))
+    first, second = context.text.split("\n")
+    assert first.endswith(f": {older.text}")
+    assert second.endswith(f": {newer.text}")
+    # One position for each token of the text, and one for each vector.
+    words = len(model.tokenizer.encode(context.text + "\n"))
+    assert context.positions == found[0].positions + found[2].positions + words
+    # For a chat API all of it is text.
+    assert all(hit.text in context.to_text() for hit in found)
+
+
+def test_a_model_that_forgets_much_is_read_as_text(forgetful_model: ModelBundle) -> None:
+    with Memory(":memory:", model=forgetful_model) as memory:
+        memory.add("The train to Lyon leaves at 9:40")
+        (hit,) = found = memory.recall("train")
+        assert hit.fidelity < 0.99
+        context = found.pack(max_positions=100)
+        assert context.texts == (hit,)
+        assert context.text.endswith("user: The train to Lyon leaves at 9:40")
+
+
+def test_the_best_go_in_as_text_if_asked_for(found: Recall) -> None:
+    context = found.pack(max_positions=10_000, texts=2)
+    assert set(context.texts) == set(found[:2])
+    assert set(context.vectors) == set(found[2:])
+    assert set(found.pack(max_positions=10_000, texts=9).texts) == set(found)
+
+
+def test_the_best_are_the_best_in_whatever_order_they_come(found: Recall) -> None:
+    turned = replace(found, hits=found.hits[::-1])
+    assert turned.pack(max_positions=10_000, texts=1).texts == (found[0],)
+    room = found[0].positions
+    assert turned.pack(max_positions=room).hits == found.pack(max_positions=room).hits
+
+
+def test_a_good_hit_whose_text_does_not_fit_goes_in_as_vectors(found: Recall) -> None:
+    room = sum(hit.positions for hit in found)
+    context = found.pack(max_positions=room, texts=4)
+    assert context.left_out == 0
+    assert set(context.vectors) == set(found)
+
+
+def test_a_bad_hit_whose_text_does_not_fit_is_left_out(found: Recall) -> None:
+    room = sum(hit.positions for hit in found)
+    mixed = with_fidelities(found, (0.5, 1.0, 1.0, 1.0))
+    context = mixed.pack(max_positions=room)
+    assert context.left_out == 1
+    assert {hit.id for hit in context.hits} == {hit.id for hit in found[1:]}
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "max_positions"])
 @pytest.mark.parametrize("budget", [0, -1])
 def test_a_budget_below_one_is_refused(found: Recall, name: str, budget: int) -> None:
@@ -110,6 +184,13 @@ def test_a_budget_that_is_no_whole_number_is_refused(found: Recall, budget: Any)
         found.pack(max_tokens=budget)
 
 
+def test_a_number_of_texts_that_is_none_is_refused(found: Recall) -> None:
+    with pytest.raises(InputError, match="texts=-1: a number of hits is at least 0"):
+        found.pack(max_positions=100, texts=-1)
+    with pytest.raises(TypeError, match="texts is a whole number, not 0.5"):
+        found.pack(max_positions=100, texts=0.5)  # type: ignore[arg-type]
+
+
 def test_no_budget_is_refused(found: Recall) -> None:
     with pytest.raises(InputError, match="needs a budget"):
         found.pack()
@@ -117,13 +198,15 @@ def test_no_budget_is_refused(found: Recall) -> None:
 
 # Texts that begin and end with what a tokenizer likes to join with its neighbours.
 edges = st.sampled_from(["", " ", "\n", "\n\n", "\r", "[", "a", ":", "]", "\t", "ü", "9"])
-texts = st.tuples(edges, st.text(min_size=1, max_size=60), edges).map("".join).filter(str.strip)
+sayings = st.tuples(edges, st.text(min_size=1, max_size=60), edges).map("".join).filter(str.strip)
 
 
 @given(
-    said=st.lists(texts, min_size=1, max_size=8),
+    said=st.lists(sayings, min_size=1, max_size=8),
     max_tokens=st.one_of(st.none(), st.integers(1, 400)),
-    max_positions=st.one_of(st.none(), st.integers(1, 40)),
+    max_positions=st.one_of(st.none(), st.integers(1, 120)),
+    texts=st.integers(0, 3),
+    fidelities=st.lists(st.sampled_from([1.0, 0.99, 0.9]), min_size=8, max_size=8),
 )
 @settings(max_examples=60, deadline=None)
 def test_no_budget_is_ever_exceeded(
@@ -132,6 +215,8 @@ def test_no_budget_is_ever_exceeded(
     said: list[str],
     max_tokens: int | None,
     max_positions: int | None,
+    texts: int,
+    fidelities: list[float],
 ) -> None:
     if max_tokens is None and max_positions is None:
         max_tokens = 100
@@ -141,15 +226,21 @@ def test_no_budget_is_ever_exceeded(
         [Message(text, created_at=day) for text, day in zip(said, days, strict=True)], user_id=user
     )
     found = shared.recall("anything", k=8, user_id=user)
-    context = found.pack(max_tokens=max_tokens, max_positions=max_positions)
+    found = with_fidelities(found, fidelities[: len(found)])
+    context = found.pack(max_tokens=max_tokens, max_positions=max_positions, texts=texts)
+    words = len(model.tokenizer.encode(context.text + "\n")) if context.text else 0
+    assert context.positions == len(context.latents) + words
     if max_tokens is not None:
         assert len(model.tokenizer.encode(context.to_text())) <= max_tokens
     if max_positions is not None:
-        assert len(context.latents) == context.positions <= max_positions
+        assert context.positions <= max_positions
     assert len(context.hits) + context.left_out == len(found)
     times = [(hit.created_at, hit.id) for hit in context.hits]
     assert times == sorted(times)
     assert all(hit in found for hit in context.hits)
+    assert {*context.vectors, *context.texts} == set(context.hits)
+    assert all(hit.fidelity >= 0.99 for hit in context.vectors)
+    assert all(hit.fidelity < 0.99 or hit in found[:texts] for hit in context.texts)
 
 
 users = count()

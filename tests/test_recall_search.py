@@ -86,7 +86,7 @@ def test_fewer_hits_are_the_first_of_more(talk: Memory) -> None:
 def test_modes_look_at_what_they_say(talk: Memory) -> None:
     lexical = talk.recall("bakery", mode="lexical")
     assert [hit.text for hit in lexical] == [TALK[3]]
-    assert lexical[0].explain == {"lexical": 1.0, "key": 0.0, "neighbours": 0.0}
+    assert lexical[0].explain == {"lexical": 1.0, "key": 0.0, "neighbours": 0.0, "time": 0.0}
     keys = talk.recall("bakery", mode="keys")
     assert all(hit.explain["lexical"] == hit.explain["neighbours"] == 0.0 for hit in keys)
     assert keys[0].score == keys[0].explain["key"]

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from agentmem import Memory, MemoryReader
 from agentmem.hub import read_manifest
 from agentmem.models.base import Latent, MemoryModel
 from agentmem.models.bundle import ModelBundle
-from agentmem.testing import tiny_bundle, tiny_model
+from agentmem.testing import tiny_bundle, tiny_model, tiny_reader
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -55,6 +56,7 @@ def test_global_randomness_is_left_alone(tmp_path: Path) -> None:
     random.seed(7)
     before = torch.get_rng_state(), random.getstate()
     tiny_bundle(tmp_path)
+    tiny_reader.__wrapped__()
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
 
@@ -70,3 +72,18 @@ def test_a_tiny_model_is_a_memory_model_and_exact() -> None:
     ]
     assert model.regenerate(stored) == chunks
     assert model.regenerate(stored, patched=False) == chunks
+
+
+def test_a_tiny_reader_reads_what_the_tiny_model_wrote(tmp_path: Path) -> None:
+    with Memory(":memory:", model=tiny_model()) as memory:
+        memory.add(["The train leaves at 9:40", "My sister lives in Porto"])
+        hits = list(memory.list())
+    for route in ("slots", "positions"):
+        reader = tiny_reader(route)
+        assert reader is tiny_reader(route)
+        assert reader.config.route == route
+        told = [reader.answer("when?", hits, max_new_tokens=8), *reader.regenerate(hits)]
+        folder = reader.save_pretrained(tmp_path / route)
+        saved = MemoryReader.from_pretrained(folder, tiny_model())
+        assert [saved.answer("when?", hits, max_new_tokens=8), *saved.regenerate(hits)] == told
+    assert reader.answer("when?", hits[:1]) != reader.answer("when?", hits[1:])

@@ -8,7 +8,8 @@ from typing import Any
 
 from agentmem.testing import tiny_bundle
 from agentmem.training.autoencoder import train_autoencoder
-from agentmem.training.config import RunConfig
+from agentmem.training.config import ReaderRunConfig, RunConfig
+from agentmem.training.reader import train_reader
 
 NAMES = ("Ana", "Bo", "Caroline", "Dmitri")
 PLACES = ("Lyon", "Oslo", "the market", "a small village")
@@ -26,7 +27,19 @@ def make_place(root: Path) -> Path:
     ]
     documents = [{"text": "\n".join(lines[start : start + 4])} for start in range(0, 112, 4)]
     talks = [{"messages": [{"content": line} for line in lines[i::16]]} for i in range(16)]
-    for name, records in (("documents.jsonl", documents), ("talks.jsonl", talks)):
+    asked = [
+        {
+            "kind": "span",
+            "question": f"When did the train to {where} leave?",
+            "context": line,
+            "answers": [line.split(" at ")[1][:4]],
+        }
+        for where in PLACES
+        for line in lines
+        if where in line
+    ]
+    files = {"documents.jsonl": documents, "talks.jsonl": talks, "asked.jsonl": asked}
+    for name, records in files.items():
         text = "".join(json.dumps(record) + "\n" for record in records)
         (root / "corpus" / name).write_text(text)
     tiny_bundle(root / "bundle")
@@ -70,6 +83,57 @@ def config_of(place: Path, name: str, **changes: Any) -> RunConfig:
 def train(place: Path, config: RunConfig, **options: Any) -> Path:
     options.setdefault("out", place / "runs")
     return train_autoencoder(config, corpus=place / "corpus", **options)
+
+
+def reader_config_of(place: Path, name: str, **changes: Any) -> ReaderRunConfig:
+    """A reader's run of a second, with every exercise."""
+    given: dict[str, Any] = {
+        "name": name,
+        "seed": 10,
+        "threads": 1,
+        "precision": "no",
+        "bundle": str(place / "bundle"),
+        "lm": {
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 512,
+        },
+        "reader": {"heads": 2, "width": 32},
+        "texts": {"documents.jsonl": 0.5, "talks.jsonl": 0.5},
+        "questions": ["asked.jsonl"],
+        "dev_texts": ["talks.jsonl"],
+        "dev_questions": ["asked.jsonl"],
+        "random_share": 0.2,
+        "max_context": 128,
+        "stages": [
+            {
+                "until": 0.5,
+                "mixture": {"regenerate": 0.4, "lookup": 0.4, "language": 0.2},
+                "memories": [1, 2],
+                "memory_tokens": [8, 16],
+                "rows": 6,
+            },
+            {
+                "until": 1,
+                "mixture": {"lookup": 0.2, "answer": 0.3, "facts": 0.3, "follow": 0.2},
+                "memories": [2, 3],
+                "memory_tokens": [16, 32],
+                "rows": 6,
+            },
+        ],
+        "eval_every": 9,
+        "save_every": 5,
+        "optimiser": {"steps": STEPS, "lr": 5e-3, "warmup": 0.1},
+        **changes,
+    }
+    return ReaderRunConfig.model_validate(given)
+
+
+def train_to_read(place: Path, config: ReaderRunConfig, **options: Any) -> Path:
+    options.setdefault("out", place / "runs")
+    return train_reader(config, corpus=place / "corpus", **options)
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Result files to pictures: recall over k, bytes per token beside the rivals', and retention."""
+"""Result files to pictures: recall, bytes per token beside the rivals', retention, reading."""
 
 from __future__ import annotations
 
@@ -137,7 +137,56 @@ def plot_retention(results: Mapping[str, Any], path: str | os.PathLike[str]) -> 
     figure.savefig(path, metadata={"Software": None})
 
 
-_PLOTS = {"recall": plot_recall, "fidelity": plot_bytes, "retention": plot_retention}
+def plot_reader(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Draw F1 of answerable questions over the positions that their contexts take.
+
+    Args:
+        results: The ``results`` of a reader's result file.
+        path: The PNG to write.
+
+    Raises:
+        MissingExtraError: ``matplotlib`` is not installed.
+    """
+    figure, axes = _canvas(7, 4.5)
+    found = {row["way"]: row for row in results["questions"] if row["answerable"] is not None}
+    points = [row for row in results["curve"] if row["answerable"] is not None]
+    if "raw tokens" in found:
+        points.append(found["raw tokens"])
+    if points:
+        axes.plot(
+            [row["positions"] for row in points],
+            [row["answerable"]["f1"] for row in points],
+            marker="o",
+            label="raw tokens, cut to fit; the last: all of them",
+        )
+    if "vectors" in found:
+        vectors = found["vectors"]
+        axes.plot(
+            vectors["positions"],
+            vectors["answerable"]["f1"],
+            marker="*",
+            markersize=16,
+            linestyle="none",
+            label="memory vectors, all of them",
+        )
+    if "no memory" in found:
+        nothing = found["no memory"]["answerable"]["f1"]
+        axes.axhline(nothing, color="black", linewidth=0.8, dashes=(4, 3), label="no memory")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("positions of the context (tokens or memory vectors), on average")
+    axes.set_ylabel("F1 of answerable questions")
+    axes.legend()
+    figure.savefig(path, metadata={"Software": None})
+
+
+_PLOTS = {
+    "recall": plot_recall,
+    "fidelity": plot_bytes,
+    "retention": plot_retention,
+    "reader": plot_reader,
+}
 
 
 def _canvas(width: float, height: float) -> tuple[Any, Axes]:

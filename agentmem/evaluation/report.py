@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from agentmem.errors import InputError
+from agentmem.evaluation.markdown import MISSING, percent, table
+from agentmem.evaluation.reading_report import reader_tables
 
 _OPEN = re.compile(r"<!-- results:(\S+) -->")
 _CLOSE = "<!-- /results -->"
@@ -41,8 +43,8 @@ def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
     for path in sorted(Path(results_dir).glob("*.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-            if table := _TABLES.get(result["task"]):
-                tables[path.stem] = "\n".join((*table(result["results"]), "", _origin(result)))
+            if lines := _TABLES.get(result["task"]):
+                tables[path.stem] = "\n".join((*lines(result["results"]), "", _origin(result)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path.name} is not a result file: {error!r}") from error
     return tables
@@ -75,10 +77,10 @@ def update_readme(
             raise InputError(f"{path.name}: the marker of {name!r} has no end: add {_CLOSE!r}")
         if name not in tables:
             raise InputError(f"{path.name} wants {name!r}, which is not among {sorted(tables)!r}")
-        table = f"\n{tables[name]}\n"
-        if before[start:end] != table:
+        filled = f"\n{tables[name]}\n"
+        if before[start:end] != filled:
             changed.append(name)
-        parts += [before[place:start], table]
+        parts += [before[place:start], filled]
         place = end
     if changed and not check:
         path.write_text("".join((*parts, before[place:])), encoding="utf-8", newline="\n")
@@ -93,9 +95,9 @@ def _fidelity(results: Mapping[str, Any]) -> list[str]:
         (
             name,
             density,
-            _percent(measured["token_accuracy"]),
-            _percent(measured["exact_chunks"]),
-            _percent(measured["exact_chunks_64"]),
+            percent(measured["token_accuracy"]),
+            percent(measured["exact_chunks"]),
+            percent(measured["exact_chunks_64"]),
             f"{measured['latent_bytes_per_token']:.2f}",
             f"{measured['patch_bytes_per_token']:.3f}",
             f"{measured['stored_bytes_per_token']:.2f}",
@@ -107,7 +109,7 @@ def _fidelity(results: Mapping[str, Any]) -> list[str]:
         for density, measured in text["densities"].items()
     ]
     return [
-        *_table((*heads, *weights, "Byte for byte"), rows),
+        *table((*heads, *weights, "Byte for byte"), rows),
         "",
         "Tokens and chunks right: from the int8 latents alone. Chunks are as they are stored, "
         "or of 64 tokens at most. All other figures: bytes per token.",
@@ -127,8 +129,8 @@ def _robustness(results: Mapping[str, Any]) -> list[str]:
                 cell
                 for measured in text["densities"].values()
                 for cell in (
-                    _percent(measured["token_accuracy"]),
-                    _percent(measured["exact_chunks"]),
+                    percent(measured["token_accuracy"]),
+                    percent(measured["exact_chunks"]),
                     f"{measured['stored_bytes_per_token']:.2f}",
                     f"{measured['patch_share']:.1%}".replace("%", " %"),
                 )
@@ -138,7 +140,7 @@ def _robustness(results: Mapping[str, Any]) -> list[str]:
         for kind, text in results["kinds"].items()
     ]
     return [
-        *_table((*heads, "Byte for byte"), rows),
+        *table((*heads, "Byte for byte"), rows),
         "",
         "Chunks of 64 tokens at most. Tokens and chunks right: from the int8 latents alone. "
         "UTF-8 and stored (latents and patch): bytes per token.",
@@ -152,7 +154,7 @@ def _recall(results: Mapping[str, Any]) -> list[str]:
     ]
     latency = results["latency_ms"]
     return [
-        *_table(("Questions", *_RECALL, "number"), rows),
+        *table(("Questions", *_RECALL, "number"), rows),
         "",
         f"A recall takes {latency['p50']:.1f} ms (p50), {latency['p95']:.1f} ms (p95); "
         f"{results['adds_per_second']:.0f} messages are added per second.",
@@ -173,9 +175,9 @@ def _speed(results: Mapping[str, Any]) -> list[str]:
     heads = ("Add, verified", "", "Recall p50", "p95", "memories in the store")
     models = [(name, f"{rate:.0f}") for name, rate in results["models"].items()]
     return [
-        *_table(heads, rows),
+        *table(heads, rows),
         "",
-        *_table(("Models alone, in memory", "turns/s"), models),
+        *table(("Models alone, in memory", "turns/s"), models),
         "",
         f"What `add` asks of the models goes {results['write_over_minilm']:.2f} times as fast as "
         f"all-MiniLM-L6-v2 only embeds ({results['write_over_minilm_bf16']:.2f} in bfloat16).",
@@ -189,7 +191,7 @@ def _retention(results: Mapping[str, Any]) -> list[str]:
             {"blank": "nothing"}.get(row["encoder"], row["encoder"]),
             *(f"{row[name]:,}" for name in ("tokens", "dims", "bytes")),
             *(f"{row[name]:.3f}" for name in ("nats", "entropy_ratio", "gain")),
-            _percent(row["token_accuracy"]),
+            percent(row["token_accuracy"]),
         )
         for row in results["encoders"]
     ]
@@ -198,12 +200,12 @@ def _retention(results: Mapping[str, Any]) -> list[str]:
             row["encoder"],
             f"{row['tokens']:,}",
             f"{row['teacher_forced_nats']:.3f}",
-            *(_percent(row[f"{way}_accuracy"]) for way in ("teacher_forced", "free_running")),
+            *(percent(row[f"{way}_accuracy"]) for way in ("teacher_forced", "free_running")),
         )
         for row in results["trap"]
     ]
     retained = [
-        *_table(heads, rows),
+        *table(heads, rows),
         "",
         "A fresh decoder for each, from the embedding alone, all positions at once. I: entropy "
         "ratio over a uniform guess; gain: over the decoder without any embedding.",
@@ -213,7 +215,7 @@ def _retention(results: Mapping[str, Any]) -> list[str]:
     return [
         *retained,
         "",
-        *_table(("Frozen encoder", "Tokens", "Nats", "Teacher-forced", "Free-running"), traps),
+        *table(("Frozen encoder", "Tokens", "Nats", "Teacher-forced", "Free-running"), traps),
         "",
         "A decoder that also sees the tokens before, and the share of tokens that it then gets "
         "right; the same decoder left to its own output.",
@@ -225,13 +227,9 @@ _TABLES = {
     "robustness": _robustness,
     "recall": _recall,
     "retention": _retention,
+    "reader": reader_tables,
     "speed": _speed,
 }
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def _origin(result: Mapping[str, Any]) -> str:
@@ -241,14 +239,7 @@ def _origin(result: Mapping[str, Any]) -> str:
     return f"<sub>agentmem {version}, seed {result['seed']}, {machine}</sub>"
 
 
-def _percent(share: float) -> str:
-    """Two decimals, and 100 only for all: 99.996 % must not look like a perfect score."""
-    if share == 1:
-        return "100 %"
-    return f"{min(share * 100, 99.99):.2f} %"
-
-
 def _rival(measured: Mapping[str, Any], name: str) -> str:
     """A rival's bytes per token; on some text (random ids, say) not every rival is measured."""
     value = measured.get("rivals", {}).get(name)
-    return "–" if value is None else f"{value:.2f}"
+    return MISSING if value is None else f"{value:.2f}"

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from numbers import Real
+from datetime import UTC, datetime
 from typing import Any
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.moments import read_moment
 
 MAX_CHARS = 10_000_000
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_text(text: str, where: str, max_chars: int) -> str:
@@ -76,16 +74,21 @@ def check_time(value: object, where: str) -> datetime | None:
     Raises:
         InputError: It is none of these, is not a number, or lies outside the years 1 to 9999.
     """
+    moment = check_moment(value, where)
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise _outside(value, where) from error
+
+
+def check_moment(value: object, where: str) -> datetime | None:
+    """Return a time in the zone that it was given in; arguments and errors as in `check_time`."""
     if value is None:
         return None
     try:
-        moment = _moment(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return read_moment(value)
     except OverflowError as error:
-        raise InputError(
-            f"{where}: the time {value!r} lies outside the years 1 to 9999; "
-            "numbers are seconds since 1970, not milliseconds"
-        ) from error
+        raise _outside(value, where) from error
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{where}: cannot read the time {value!r}; give a datetime, an ISO 8601 string "
@@ -93,14 +96,11 @@ def check_time(value: object, where: str) -> datetime | None:
         ) from error
 
 
-def _moment(value: object) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    if isinstance(value, str):
-        return datetime.fromisoformat(value)
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return _EPOCH + timedelta(seconds=float(value))
-    raise TypeError
+def _outside(value: object, where: str) -> InputError:
+    return InputError(
+        f"{where}: the time {value!r} lies outside the years 1 to 9999; "
+        "numbers are seconds since 1970, not milliseconds"
+    )
 
 
 def check_metadata(value: object, where: str) -> dict[str, Any]:

@@ -70,6 +70,11 @@ class Loader:
         self._records = list(records)
         self._texts: dict[int, str | CorruptRecordError] = {}
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the model bundle that made the chunks."""
+        return self._model.fingerprint
+
     def text(self, id: int) -> str:
         """The exact text of a chunk.
 

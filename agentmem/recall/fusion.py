@@ -1,11 +1,14 @@
-"""One score from three signs: words, meaning, and the neighbours of a turn.
+"""One score from four signs: words, meaning, the neighbours of a turn, and when it was said.
 
-``score = (w_lexical * lexical + w_key * key + w_neighbour * (before + after)) / top``
+``score = (w_lexical * lexical + w_key * key + w_neighbour * (before + after) + w_time * time)
+/ top``
 
 - lexical: BM25 of the chunk, divided by the best BM25 of the query: 0 to 1.
 - key: cosine of the chunk's key and the query's, stretched so that the candidates span 0 to 1.
 - before, after: the same sum for the chunks said right before and after it: an answer often stands
   beside the words that were asked for.
+- time: 1 if the query names a time and the chunk was said in it, see `agentmem.recall.dates`; else
+  0. It lifts and never shuts out: what was said later may speak of that time too.
 - top: the largest value the sum can take, so that the score is 0 to 1.
 
 A convex sum of normalised scores keeps how much better the best is; rank fusion throws that away
@@ -14,7 +17,7 @@ A convex sum of normalised scores keeps how much better the best is; rank fusion
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from agentmem_storage.records import Ranked
@@ -25,16 +28,20 @@ class Weights:
     """How much each sign counts; lexical and key add up to one.
 
     The values are those with the best mean of recall@1, 5 and 10 on dialogues of the corpus's dev
-    questions (`examples/benchmarks/fusion.py`).
+    questions (`examples/benchmarks/fusion.py`). These name no times, so that of time was set by
+    reason: above what a key alone can give, so that a question with nothing but a time in it is
+    answered from that time; below half of what the best match by words gives, so that such a
+    match, said at another time, stays above what merely was said then.
     """
 
     lexical: float = 0.8
     key: float = 0.2
     neighbour: float = 0.3
+    time: float = 0.3
 
     @property
     def top(self) -> float:
-        """The largest sum there can be."""
+        """The largest sum there can be where no time is named."""
         return self.lexical + self.key + 2 * self.neighbour * (self.lexical + self.key)
 
 
@@ -45,6 +52,11 @@ class Scored:
     id: int
     score: float
     explain: Mapping[str, float]
+
+    @classmethod
+    def unfound(cls, id: int) -> Scored:
+        """A chunk that no search came upon."""
+        return cls(id, 0.0, {"lexical": 0.0, "key": 0.0, "neighbours": 0.0, "time": 0.0})
 
 
 def normalise_lexical(ranked: Ranked) -> dict[int, float]:
@@ -73,6 +85,7 @@ def fuse(
     keys: Mapping[int, float],
     neighbours: Mapping[int, tuple[int | None, int | None]],
     weights: Weights,
+    in_time: Container[int] | None = None,
 ) -> list[Scored]:
     """All candidates and their neighbours, best first; ties go to the lower id.
 
@@ -82,6 +95,8 @@ def fuse(
         neighbours: The chunks before and after each candidate, in its scope; both must have
             passed the same filters as the candidates.
         weights: How much each sign counts.
+        in_time: Which of them all were said in the time that the query names; None if it names
+            none.
     """
     own = {
         id: weights.lexical * lexical.get(id, 0.0) + weights.key * keys.get(id, 0.0)
@@ -92,12 +107,11 @@ def fuse(
         for neighbour in pair:
             if neighbour is not None:
                 beside[neighbour] = beside.get(neighbour, 0.0) + own[id]
-    scored = [
-        Scored(
-            id,
-            (own.get(id, 0.0) + weights.neighbour * near) / weights.top,
-            {"lexical": lexical.get(id, 0.0), "key": keys.get(id, 0.0), "neighbours": near},
-        )
-        for id, near in beside.items()
-    ]
+    top = weights.top + (0.0 if in_time is None else weights.time)
+    scored = []
+    for id, near in beside.items():
+        parts = {"lexical": lexical.get(id, 0.0), "key": keys.get(id, 0.0), "neighbours": near}
+        parts["time"] = float(in_time is not None and id in in_time)
+        whole = own.get(id, 0.0) + weights.neighbour * near + weights.time * parts["time"]
+        scored.append(Scored(id, whole / top, parts))
     return sorted(scored, key=lambda item: (-item.score, item.id))

@@ -52,6 +52,11 @@ class Chunk:
         return self.loader.latents(self.record)
 
     @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the model bundle that made the latents, and alone can read them."""
+        return self.loader.fingerprint
+
+    @property
     def tokens(self) -> int:
         """Tokens that the latents stand for."""
         return self.record.tokens
@@ -144,24 +149,32 @@ class Hit(Chunk):
         score: 0 to 1, higher is better; comparable inside one recall only. See
             `agentmem.recall.fusion` for how it is made.
         explain: The parts of the score, by name.
+        expanded_from: Id of the hit that brought it by ``expand=``; None if it was found itself.
+            What was brought has the score that the search gave it all the same, or else 0.
     """
 
     score: float
     explain: Mapping[str, float]
+    expanded_from: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, text and score included."""
         # The zero-argument form of super() does not work in a slots dataclass.
-        return {"score": self.score, "explain": dict(self.explain), **Chunk.to_dict(self)}
+        return {
+            "score": self.score,
+            "explain": dict(self.explain),
+            "expanded_from": self.expanded_from,
+            **Chunk.to_dict(self),
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recall(Sequence[Hit]):
-    """The hits of one query, best first.
+    """The hits of one query, best first or in the order that was asked for.
 
     Attributes:
         query: What was asked.
-        hits: The hits.
+        hits: The hits, each followed by what it brought by ``expand=``.
         candidates: How many chunks the scope, filters and times let through to the search.
         count_tokens: How text is counted in `pack`.
     """
@@ -184,8 +197,14 @@ class Recall(Sequence[Hit]):
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
 
-    def pack(self, *, max_tokens: int | None = None, max_positions: int | None = None) -> Context:
+    def pack(
+        self,
+        *,
+        max_tokens: int | None = None,
+        max_positions: int | None = None,
+        texts: int = 0,
+    ) -> Context:
         """Fill a budget with the best hits; see `agentmem.recall.pack.pack`."""
         from agentmem.recall.pack import pack
 
-        return pack(self, max_tokens=max_tokens, max_positions=max_positions)
+        return pack(self, max_tokens=max_tokens, max_positions=max_positions, texts=texts)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.base import MemoryModel
+from agentmem.recall.dates import Interval, named_interval
 from agentmem.recall.exact import Loader
+from agentmem.recall.expand import EXPANSIONS, Expand, expand, neighbours
 from agentmem.recall.fusion import Scored, Weights, fuse, normalise_keys, normalise_lexical
 from agentmem.recall.hits import Hit, Mode, Recall
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
 
+Order = Literal["relevance", "time"]
+
+ORDERS: tuple[Order, ...] = ("relevance", "time")
 _WEIGHTS = {
     "hybrid": Weights(),
-    "keys": Weights(lexical=0.0, key=1.0, neighbour=0.0),
-    "lexical": Weights(lexical=1.0, key=0.0, neighbour=0.0),
+    "keys": Weights(lexical=0.0, key=1.0, neighbour=0.0, time=0.0),
+    "lexical": Weights(lexical=1.0, key=0.0, neighbour=0.0, time=0.0),
 }
 # How often to begin anew when somebody has just forgotten what this search had found. Each time
 # costs the others a whole `forget`, so that only a store that contradicts itself gets to the end.
@@ -25,56 +36,137 @@ _TRIES = 100
 _LEAST_CANDIDATES = 100
 
 
-def search(
-    store: Store, model: MemoryModel, query: str, *, k: int, selection: Selection, mode: Mode
-) -> Recall:
-    """Find the ``k`` chunks of a selection that fit a query best.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a recall asks for; see `agentmem.Memory.recall`.
+
+    Attributes:
+        query: A question, or words.
+        k: How many chunks to find at most.
+        selection: The only chunks that may be given back.
+        mode: Which signs count.
+        expand: What each found chunk brings.
+        order: How hits are put.
+        now: The present moment, with a zone, for what the query says of time.
+    """
+
+    query: str
+    k: int
+    selection: Selection
+    mode: Mode
+    expand: Expand | None
+    order: Order
+    now: datetime
+
+
+def search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
+    """Find the ``k`` chunks of a selection that fit a query best, and what they bring.
 
     Raises:
-        InputError: the query is blank or not Unicode, ``k`` is not positive, or the mode unknown.
+        InputError: the query is blank or not Unicode, ``k`` is not positive, or the mode, the
+            expansion or the order is unknown.
         FilterError: the selection's filter has a wrong shape.
     """
-    _check(query, k, mode)
+    _check(asked)
     for _ in range(_TRIES):
         with suppress(UnknownIdError):
-            return _search(store, model, query, k=k, selection=selection, mode=mode)
-    return _search(store, model, query, k=k, selection=selection, mode=mode)
+            return _search(store, model, asked)
+    return _search(store, model, asked)
 
 
-def _search(
-    store: Store, model: MemoryModel, query: str, *, k: int, selection: Selection, mode: Mode
-) -> Recall:
-    weights, allowed = _WEIGHTS[mode], len(store.ids(selection))
-    wide = max(_LEAST_CANDIDATES, 4 * min(k, allowed))
+def _search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
+    weights, allowed = _WEIGHTS[asked.mode], len(store.ids(asked.selection))
+    wide = max(_LEAST_CANDIDATES, 4 * min(asked.k, allowed))
+    interval = named_interval(asked.query, asked.now) if weights.time else None
+    parts = [asked.selection]
+    if interval is not None:
+        # What was said then may be far from the best of all by words and by meaning.
+        parts.append(_during(asked.selection, interval))
     lexical: dict[int, float] = {}
     keys: dict[int, float] = {}
     if weights.lexical:
-        lexical = normalise_lexical(store.search_terms(query, wide, selection))
+        lexical = _by_words(store, asked.query, wide, parts)
     if weights.key:
-        key = model.query_key(model.tokenizer.encode(query))
-        near = store.search_keys(key, wide, selection)
-        # What the words found has a cosine too, though it may not be among the nearest.
-        others = tuple(sorted(set(lexical) - set(near.ids.tolist())))
-        rest = store.search_keys(key, len(others), Selection(ids=others)) if others else None
-        keys = _joined(near, rest)
+        key = model.query_key(model.tokenizer.encode(asked.query))
+        keys = _by_key(store, key, wide, parts, known=set(lexical))
     candidates = {*lexical, *keys}
-    beside = _neighbours(store, candidates, selection) if weights.neighbour else {}
-    best = fuse(lexical, keys, beside, weights)[:k]
+    beside = neighbours(store, candidates, asked.selection) if weights.neighbour else {}
+    in_time = None
+    if interval is not None:
+        around = {one for pair in beside.values() for one in pair if one is not None}
+        ids = tuple(sorted(candidates | around))
+        in_time = set(store.ids(_during(Selection(ids=ids), interval)).tolist())
+    scored = fuse(lexical, keys, beside, weights, in_time)
+    hits = _read(store, model, list(_with_brought(store, scored, asked)))
+    if asked.order == "time":
+        hits = tuple(sorted(hits, key=lambda hit: (hit.created_at, hit.id)))
     return Recall(
-        query=query,
-        hits=_read(store, model, best),
+        query=asked.query,
+        hits=hits,
         candidates=allowed,
         count_tokens=lambda text: len(model.tokenizer.encode(text)),
     )
 
 
-def _read(store: Store, model: MemoryModel, best: list[Scored]) -> tuple[Hit, ...]:
-    records = store.chunks([item.id for item in best], keep_damaged=True)
+def _by_words(store: Store, query: str, wide: int, parts: Sequence[Selection]) -> dict[int, float]:
+    """The best of each part by words, normalised together."""
+    return normalise_lexical(_union([store.search_terms(query, wide, part) for part in parts]))
+
+
+def _by_key(
+    store: Store,
+    key: NDArray[np.float32],
+    wide: int,
+    parts: Sequence[Selection],
+    *,
+    known: set[int],
+) -> dict[int, float]:
+    """The nearest of each part, normalised together, and what the words found: that is near too."""
+    near = _union([store.search_keys(key, wide, part) for part in parts])
+    others = tuple(sorted(known - set(near.ids.tolist())))
+    rest = store.search_keys(key, len(others), Selection(ids=others)) if others else None
+    return _joined(near, rest)
+
+
+def _union(found: Sequence[Ranked]) -> Ranked:
+    """Results of one query as one; what two of them have has the same score in both."""
+    return Ranked(
+        ids=np.concatenate([one.ids for one in found]),
+        scores=np.concatenate([one.scores for one in found]),
+    )
+
+
+def _during(selection: Selection, interval: Interval) -> Selection:
+    """The part of a selection that was said in an interval."""
+    since = [one for one in (selection.since, interval.since) if one is not None]
+    until = [one for one in (selection.until, interval.until) if one is not None]
+    return replace(selection, since=max(since, default=None), until=min(until, default=None))
+
+
+def _with_brought(
+    store: Store, scored: list[Scored], asked: Asked
+) -> Iterator[tuple[Scored, int | None]]:
+    """The best ``k``, each followed by what it brings, with the id of what brought it."""
+    best = scored[: asked.k]
+    brought = {}
+    if asked.expand is not None:
+        brought = expand(store, [item.id for item in best], asked.expand, asked.selection)
+    known = {item.id: item for item in scored}
+    for item in best:
+        yield item, None
+        for id in brought.get(item.id, ()):
+            yield known.get(id) or Scored.unfound(id), item.id
+
+
+def _read(
+    store: Store, model: MemoryModel, chosen: list[tuple[Scored, int | None]]
+) -> tuple[Hit, ...]:
+    records = store.chunks([item.id for item, _ in chosen], keep_damaged=True)
     sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
     loader = Loader(model, records)
     return tuple(
-        Hit(record, sources[record.source_id], loader, item.score, item.explain)
-        for record, item in zip(records, best, strict=True)
+        Hit(record, sources[record.source_id], loader, item.score, item.explain, brought_by)
+        for record, (item, brought_by) in zip(records, chosen, strict=True)
     )
 
 
@@ -89,22 +181,8 @@ def _joined(near: Ranked, rest: Ranked | None) -> dict[int, float]:
     return keys
 
 
-def _neighbours(
-    store: Store, candidates: set[int], selection: Selection
-) -> dict[int, tuple[int | None, int | None]]:
-    """The chunks before and after each candidate, as far as the selection lets them through."""
-    beside = store.neighbours(sorted(candidates))
-    if selection == Selection(scope=selection.scope):
-        return beside  # neighbours share their candidate's scope
-    around = {n for pair in beside.values() for n in pair if n is not None}
-    allowed = set(store.ids(replace(selection, ids=tuple(sorted(around)))).tolist())
-    return {
-        id: (before if before in allowed else None, after if after in allowed else None)
-        for id, (before, after) in beside.items()
-    }
-
-
-def _check(query: str, k: int, mode: Mode) -> None:
+def _check(asked: Asked) -> None:
+    query, k = asked.query, asked.k
     if not isinstance(query, str):
         raise TypeError(f"a query is a string, not {type(query).__name__}")
     if not query.strip():
@@ -117,5 +195,11 @@ def _check(query: str, k: int, mode: Mode) -> None:
         raise TypeError(f"k is a whole number, not {k!r}")
     if k < 1:
         raise InputError(f"k={k!r}: ask for at least one hit")
-    if mode not in _WEIGHTS:
-        raise InputError(f"unknown mode {mode!r}: one of {', '.join(map(repr, _WEIGHTS))}")
+    _one_of("mode", asked.mode, tuple(_WEIGHTS))
+    _one_of("expand", asked.expand, (None, *EXPANSIONS))
+    _one_of("order", asked.order, ORDERS)
+
+
+def _one_of(name: str, word: object, known: tuple[object, ...]) -> None:
+    if word not in known:
+        raise InputError(f"unknown {name} {word!r}: one of {', '.join(map(repr, known))}")

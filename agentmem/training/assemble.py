@@ -1,4 +1,4 @@
-"""Putting trained parts together into a model bundle."""
+"""Trained parts put together into a model bundle."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from agentmem.hub import Manifest, write_manifest
+from agentmem.errors import ConfigError
+from agentmem.hub import READER, Manifest, list_parts, write_manifest
 from agentmem.inspection import describe_bundle
+from agentmem.models.reader.configuration import SavedReader
 from agentmem.training.card import write_card
 from agentmem.training.figures import choose_figures
 
@@ -20,9 +22,10 @@ def assemble_bundle(
     tokenizer: str | Path,
     autoencoder: str | Path,
     keys: str | Path,
+    reader: str | Path | None = None,
     results: str | Path | None = None,
 ) -> Manifest:
-    """Copy tokenizer, autoencoder and keys into one folder and write its manifest and model card.
+    """Copy trained parts into one folder and write its manifest and model card.
 
     Args:
         out: The bundle's folder; parts already there are replaced.
@@ -30,26 +33,38 @@ def assemble_bundle(
         tokenizer: Folder of `train_tokenizer`.
         autoencoder: Run folder of `train_autoencoder`.
         keys: Run folder of `train_keys`.
+        reader: Run folder of `train_reader`, which changes nothing about the bundle's
+            fingerprint. None: the bundle has no reader.
         results: Folder of result files, whose main figures go into ``evaluation.json`` and the
             model card. None: the bundle has no figures.
 
     Raises:
-        ConfigError: a result file is none, or was measured with other weights.
+        ConfigError: the reader reads memories of another bundle or comes without its language
+            model, there is one in the folder already that would be lost, or a result file is
+            none, or was measured with other weights.
+        ModelNotFoundError: there is no reader in its run folder.
+        ModelError: the reader is none.
     """
     out = Path(out)
-    sources = {
-        "tokenizer": Path(tokenizer),
-        "autoencoder": Path(autoencoder) / "model",
-        "keys": Path(keys) / "model",
-    }
+    runs = {"autoencoder": Path(autoencoder), "keys": Path(keys)}
+    if reader is not None:
+        runs[READER] = Path(reader)
+    sources = {"tokenizer": Path(tokenizer), **{part: run / "model" for part, run in runs.items()}}
+    if reader is not None:
+        _check_reader(sources[READER], list_parts(sources, name).fingerprint)
+    elif (out / READER).exists():
+        raise ConfigError(
+            f"{str(out)!r} has a reader, and none is given: name its run with --reader, or remove "
+            f"{str(out / READER)!r}"
+        )
     for part, source in sources.items():
         if source.resolve() == (out / part).resolve():
             continue
         shutil.rmtree(out / part, ignore_errors=True)
         shutil.copytree(source, out / part)
     training = {
-        part: json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))
-        for part, run in (("autoencoder", autoencoder), ("keys", keys))
+        part: json.loads((run / "run.json").read_text(encoding="utf-8"))
+        for part, run in runs.items()
     }
     _write(out / "training.json", training)
     manifest = write_manifest(out, name)
@@ -60,6 +75,21 @@ def assemble_bundle(
         _write(out / "evaluation.json", choose_figures(Path(results), manifest.fingerprint))
     write_card(out, describe_bundle(out), training)
     return manifest
+
+
+def _check_reader(folder: Path, fingerprint: str) -> None:
+    """A bundle is whole in itself: its reader reads its memories, by a language model within."""
+    origin = SavedReader.read(folder).origin
+    if origin.fingerprint != fingerprint:
+        raise ConfigError(
+            f"the reader in {str(folder)!r} reads memories of bundle {origin.bundle!r} "
+            f"({origin.fingerprint}), not of this one ({fingerprint}): train one for it"
+        )
+    if origin.lm is not None:
+        raise ConfigError(
+            f"the reader in {str(folder)!r} comes without its language model {origin.lm!r}, which "
+            f"others may not have: use it beside the bundle, not in it"
+        )
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

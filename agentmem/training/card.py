@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentmem.inspection import BundleFacts
+from agentmem.hub import READER
+from agentmem.inspection import BundleFacts, ReaderFacts
 
 # What the corpus file of a part is called begins so.
 _PARTS = {
@@ -61,21 +62,24 @@ def write_card(folder: Path, facts: BundleFacts, training: Mapping[str, Any]) ->
         *_trained_how(training),
         *_measured(facts.evaluation),
         *_LIMITS,
+        *_reads(facts.reader, training.get(READER, {})),
     ]
     (folder / "README.md").write_text("\n\n".join(blocks) + "\n", encoding="utf-8", newline="\n")
 
 
 def _made_of(facts: BundleFacts) -> list[str]:
-    bytes_of = {
-        part: sum(file.bytes for file in facts.files if file.path.startswith(f"{part}/"))
-        for part in ("tokenizer", "autoencoder", "keys")
-    }
     steps = ", ".join(f"`{name}` {step:g}" for name, step in facts.densities.items())
     what = {
         "tokenizer": f"byte-level BPE, {facts.vocab_size:,} entries: every Unicode text, exactly",
         "autoencoder": f"{facts.slot_dims} numbers per token, {facts.tokens_per_vector} tokens per "
         f"vector, {facts.max_tokens} tokens per chunk at most; quantisation steps of 127: {steps}",
         "keys": f"reads the autoencoder's states; K = {facts.key_dims}",
+    }
+    if facts.reader is not None:
+        what[READER] = f"a language model that reads memory vectors; H = {facts.reader.hidden_size}"
+    bytes_of = {
+        part: sum(file.bytes for file in facts.files if file.path.startswith(f"{part}/"))
+        for part in what
     }
     rows = [
         (
@@ -91,8 +95,10 @@ def _made_of(facts: BundleFacts) -> list[str]:
         _table(("part", "what it is", "parameters", "size"), rows),
         f"Fingerprint `{facts.fingerprint}`, format {facts.format}. Weights are bfloat16 "
         "safetensors; what is stored is verified by the decoder in float32. `manifest.json` holds "
-        "the SHA-256 of each file, and a store is pinned to their fingerprint; `agentmem model "
-        "verify` checks the files, and that text comes back. Licence of the weights: Apache-2.0.",
+        "the SHA-256 of each file, and a store is pinned to their fingerprint"
+        + (", which no file of the reader is part of" if facts.reader is not None else "")
+        + "; `agentmem model verify` checks the files, and that text comes back. Licence of the "
+        "weights: Apache-2.0.",
     ]
 
 
@@ -134,6 +140,8 @@ def _files(run: Mapping[str, Any]) -> list[str]:
     """Corpus files that a run was trained on; those it was evaluated with are no part of it."""
     if "data" in run:
         return list(run["data"]["train"])
+    if "texts" in run:
+        return [*run["texts"], *run["questions"]]
     return [*run["questions"], *run["conversations"]]
 
 
@@ -147,6 +155,34 @@ def _trained_how(training: Mapping[str, Any]) -> list[str]:
         _table(("part", "run", "steps", "seed"), rows),
         "`training.json` holds the configuration of each run, complete; `agentmem train` repeats "
         "it from the corpus.",
+    ]
+
+
+def _reads(reader: ReaderFacts | None, run: Mapping[str, Any]) -> list[str]:
+    if reader is None:
+        return []
+    enter = (
+        "some of its layers attend to the numbers of each token, and memories take no position"
+        if reader.route == "slots"
+        else f"{reader.tokens_per_position} tokens of a memory share one position before the text"
+    )
+    made = (
+        "trained here, from nothing"
+        if run.get("lm")
+        else "trained further from another one, whose licence holds for it too"
+    )
+    return [
+        "## What the reader is, and what it is not",
+        f"`{READER}/` holds a language model (`{reader.lm}`, H = {reader.hidden_size}), {made}, "
+        f"that takes memory vectors in place of their text: {enter}. It holds up to "
+        f"{reader.max_memories} memories at once. It writes a memory out again, goes on from a few "
+        "of its words, and answers short questions whose answer stands in one of the memories, or "
+        'says "not in memory". It loads without a network, and a store works without it.',
+        "- **It is no assistant.** It knows little but what it is given, does not reason over "
+        "several memories, and has seen questions of the kinds listed above only.\n"
+        "- **What it writes may be wrong**, also where it sounds like the memory, and it may "
+        'answer where it should say "not in memory". The exact text of a memory is in its hit: '
+        "show that beside an answer that matters.",
     ]
 
 

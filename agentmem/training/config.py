@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from transformers import PretrainedConfig
+from transformers import LlamaConfig, PretrainedConfig
 
 from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.keys.configuration import KeyEncoderConfig
 from agentmem.models.reader.configuration import ReaderConfig
 
+# See `agentmem.training.reading`.
+Exercise = Literal["regenerate", "lookup", "answer", "facts", "follow", "language"]
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -80,18 +82,22 @@ class RunConfig(Section):
 
 
 def _arguments(
-    kind: type[PretrainedConfig], given: dict[str, Any], *, derived: frozenset[str] = frozenset()
+    kind: type[PretrainedConfig],
+    given: dict[str, Any],
+    *,
+    derived: frozenset[str] = frozenset(),
+    also: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Arguments of a model's configuration, checked: the class itself takes any name at all."""
-    known = [name for name in inspect.signature(kind).parameters if name not in derived]
-    known.remove("kwargs")
+    parameters = inspect.signature(kind).parameters
+    known = [name for name in (*parameters, *also) if name not in derived and name != "kwargs"]
     for name in given:
         if name not in known:
             raise ValueError(f"unknown key {name!r}: known are {', '.join(known)}")
     try:
         kind(**given)
-    except TypeError as error:
-        raise ValueError(str(error)) from error
+    except Exception as error:  # every version of transformers has kinds of its own
+        raise ValueError(" ".join(str(error).split())) from error
     return given
 
 
@@ -151,8 +157,8 @@ class StageConfig(Section):
     """A stretch of a reader's training."""
 
     until: float = Field(gt=0, le=1, description="share of the steps at which it ends")
-    mixture: dict[Literal["regenerate", "lookup", "answer", "follow", "language"], Positive] = (
-        Field(min_length=1, description="exercise -> share of the steps")
+    mixture: dict[Exercise, Positive] = Field(
+        min_length=1, description="exercise -> share of the steps"
     )
     memories: list[Count] = Field(
         default=[1], min_length=1, description="memories per group; one of these is drawn"
@@ -210,6 +216,13 @@ class ReaderRunConfig(Section):
     save_every: int = Field(default=250, gt=0)
     optimiser: OptimiserConfig
 
+    @field_validator("lm")
+    @classmethod
+    def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
+        # The bundle's tokenizer says these; how attention is computed is no size.
+        derived = frozenset({"vocab_size", "pad_token_id", "bos_token_id", "eos_token_id"})
+        return _arguments(LlamaConfig, given, derived=derived, also=("attn_implementation",))
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         ends = [stage.until for stage in self.stages]
@@ -219,6 +232,27 @@ class ReaderRunConfig(Section):
             raise ValueError("a stage has the exercise 'answer', but questions is empty")
         if self.lora is not None and self.train_lm:
             raise ValueError("lora stands in place of the LM's own weights: set train_lm = false")
+        return self
+
+    @model_validator(mode="after")
+    def _within_the_reader(self) -> Self:
+        reader, whole = self.reader, self.reader.tokens_per_position
+        for stage in self.stages:
+            if max(stage.memories) > reader.max_memories:
+                raise ValueError(
+                    f"memories = {stage.memories!r}: reader.max_memories = {reader.max_memories!r}"
+                )
+            if stage.tokens_per_position is None:
+                continue
+            if reader.route != "positions" or stage.tokens_per_position > whole:
+                raise ValueError(
+                    f"tokens_per_position = {stage.tokens_per_position!r} in a stage: the reader "
+                    f"takes the route {reader.route!r} with at most {whole!r}"
+                )
+        if (last := self.stages[-1].tokens_per_position) not in (None, whole):
+            raise ValueError(
+                f"tokens_per_position = {last!r} in the last stage: the reader will have {whole!r}"
+            )
         return self
 
     def stage(self, step: int) -> StageConfig:

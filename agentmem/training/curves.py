@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def plot_curves(metrics: Path, out: Path) -> None:
-    """Draw the loss and the share of tokens still wrong on the dev files, both against steps."""
+    """Draw the loss and the share of tokens still wrong in the evaluations, against steps."""
     from matplotlib.figure import Figure
 
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
@@ -18,8 +18,9 @@ def plot_curves(metrics: Path, out: Path) -> None:
     loss.set(xlabel="step", ylabel="training loss, nats per token", yscale="log")
     for name in rows[-1]["dev"]:
         # A floor, so that a perfect score still has a place on the logarithmic axis.
-        wrong.plot(steps, [max(1 - row["dev"][name], 1e-5) for row in rows], label=name)
-    wrong.set(xlabel="step", ylabel="tokens not regenerated", yscale="log")
+        told = [(row["step"], max(1 - row["dev"][name], 1e-5)) for row in rows if name in row["dev"]]
+        wrong.plot(*zip(*told, strict=True), label=name)
+    wrong.set(xlabel="step", ylabel="share of tokens wrong", yscale="log")
     wrong.legend(fontsize="small")
     for axes in (loss, wrong):
         axes.grid(visible=True, alpha=0.3)

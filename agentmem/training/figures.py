@@ -89,10 +89,35 @@ def _retention(results: Mapping[str, Any]) -> Figures:
     }
 
 
+def _reader(results: Mapping[str, Any]) -> Figures:
+    """By measure, then by way of reading; a way that could not hold the memories is left out."""
+    rows = [
+        *(
+            (f"regenerate one of {row['memories']}, {row['file']}", row, row["token_accuracy"])
+            for row in results["regeneration"]
+        ),
+        *(
+            (f"look up in {row['memories']}", row, row["token_accuracy"])
+            for row in results["lookup"]
+        ),
+        *(
+            (f"questions, {figure}", row, row["all"] and row["all"][figure])
+            for figure in ("f1", "exact")
+            for row in results["questions"]
+        ),
+    ]
+    figures: Figures = {}
+    for name, row, figure in rows:
+        if figure is not None:
+            figures.setdefault(name, {})[row["way"]] = figure
+    return figures
+
+
 _CHOSEN: Mapping[str, Callable[[Mapping[str, Any]], Figures]] = {
     "fidelity": _fidelity,
     "robustness": _robustness,
     "recall": _recall,
     "speed": _speed,
     "retention": _retention,
+    "reader": _reader,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Asked:
 
     Attributes:
         context: Token ids of the bundle, uint16 (T,).
+        turns: Where its turns begin, if it is a dialogue; else (0,).
         question: As it is asked.
         answer: The first of its answers; None if the context does not say.
         answers: All that count as right.
@@ -31,6 +33,7 @@ class Asked:
     """
 
     context: NDArray[np.uint16]
+    turns: tuple[int, ...]
     question: str
     answer: str | None
     answers: tuple[str, ...]
@@ -54,14 +57,28 @@ def read_questions(
     """
     found: list[Asked] = []
     for records in _blocks(files):
-        contexts = tokenizer.encode_batch([record["context"] for record in records])
-        for record, ids in zip(records, contexts, strict=True):
+        parts = [_turns(record) for record in records]
+        ids = iter(tokenizer.encode_batch([turn for turns in parts for turn in turns]))
+        for record, turns in zip(records, parts, strict=True):
+            coded = [next(ids) for _ in turns]
             answers = tuple(answer for answer in record["answers"] if answer.strip())
             answer = answers[0] if answers else None
-            if 0 < len(ids) <= max_context and len(answer or "") <= max_answer_chars:
-                context = np.array(ids, dtype=np.uint16)
-                found.append(Asked(context, record["question"], answer, answers, record["kind"]))
+            length = sum(map(len, coded))
+            if 0 < length <= max_context and len(answer or "") <= max_answer_chars:
+                context = np.concatenate([np.array(turn, dtype=np.uint16) for turn in coded])
+                starts = (0, *accumulate(len(turn) for turn in coded[:-1]))
+                found.append(
+                    Asked(context, starts, record["question"], answer, answers, record["kind"])
+                )
     return found
+
+
+def _turns(record: dict[str, Any]) -> list[str]:
+    """The lines of a dialogue, each with its line break; the whole of anything else."""
+    context: str = record["context"]
+    if not record["kind"].startswith("dialogue"):
+        return [context]
+    return [line for line in context.splitlines(keepends=True) if line.strip()] or [context]
 
 
 def _blocks(files: Sequence[Path]) -> Iterator[list[dict[str, Any]]]:

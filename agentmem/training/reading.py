@@ -7,6 +7,8 @@ same memories and each asks for something else, so memories are encoded once for
 - ``lookup``: a few tokens of one memory, and what follows them there.
 - ``answer``: a question over the memories of several contexts; "not in memory" when its own
   context is not among them.
+- ``facts``: a question about one of several small facts, or about one that is not there; see
+  `agentmem.training.facts`.
 - ``follow``: text, with what stood before it as memories.
 - ``language``: text without memories.
 """
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +29,22 @@ from agentmem.models.reader.prompts import (
     regenerate_prompt,
 )
 from agentmem.models.reader.words import Words
-from agentmem.models.tokenizer import SPECIAL_TOKENS
+from agentmem.models.tokenizer import SPECIAL_TOKENS, ByteTokenizer
+from agentmem.training.config import Exercise
 from agentmem.training.data import PackedFile
+from agentmem.training.facts import draw_facts
 from agentmem.training.questions import Asked
 
-Exercise = Literal["regenerate", "lookup", "answer", "follow", "language"]
 Ids = NDArray[np.int64]
-IGNORED = -100
 # Cues are long enough to be found in one place, and short enough to be a cue.
 _CUE = (4, 10)
 _AFTER_CUE = (8, 33)
 # Share of the questions whose context is taken away.
-_UNANSWERABLE = 0.12
+_UNANSWERABLE = 0.1
+# Most memories that a question's context may be cut into.
+MEMORIES_OF_CONTEXT = 24
+# Most memories before a text that follows them.
+MOST_BEFORE = 4
 # Answer tokens times the slots they read, in one group: what attention costs.
 _MOST_READS = 1 << 22
 
@@ -70,10 +75,12 @@ class Exercises:
         weights: Sequence[float],
         questions: Sequence[Asked],
         words: Words,
+        tokenizer: ByteTokenizer,
         *,
         seed: int,
+        most: int,
         random_share: float = 0.0,
-        vocab_size: int = 0,
+        dev: bool = False,
     ) -> None:
         """Draw from these.
 
@@ -82,17 +89,20 @@ class Exercises:
             weights: Share of the texts that each file gives.
             questions: For the exercise ``answer``.
             words: Of the language model.
+            tokenizer: The bundle's.
             seed: The draw is a function of it and the step.
+            most: Memories that a reader holds; groups of contexts are cut short at it.
             random_share: Share of the memories to recite that are uniformly random ids: nothing
                 but reading helps there.
-            vocab_size: Of the bundle.
+            dev: Whether facts are of the forms that are never trained on.
         """
         self._files = list(files)
         self._shares = np.array(weights, dtype=np.float64) / sum(weights)
         self._questions = list(questions)
         self._words = words
-        self._seed = seed
-        self._random_share, self._vocab_size = random_share, vocab_size
+        self._seed, self._most = seed, most
+        self._random_share, self._dev = random_share, dev
+        self._tokenizer = tokenizer
 
     def batch(
         self,
@@ -120,6 +130,8 @@ class Exercises:
         count = int(rng.choice(memories))
         if exercise == "answer":
             return self._answer(rng, count, memory_tokens, rows)
+        if exercise == "facts":
+            return self._facts(rng, count, rows)
         if exercise in ("follow", "language"):
             return self._follow(rng, exercise, count, memory_tokens, rows)
         return self._recite(rng, exercise, count, memory_tokens, rows)
@@ -170,19 +182,44 @@ class Exercises:
         words = self._words
         groups = max(1, rows // count)
         memories: list[list[Ids]] = []
-        prompts, answers = [], []
+        asked_of: list[list[tuple[list[int], list[int]]]] = []
         for _ in range(groups):
             group: list[Ids] = []
+            rows_of: list[tuple[list[int], list[int]]] = []
             for place in rng.integers(0, len(self._questions), count).tolist():
+                if group and len(group) > self._most - MEMORIES_OF_CONTEXT:
+                    break
                 asked = self._questions[place]
                 absent = rng.random() < _UNANSWERABLE
                 shown = self._questions[int(rng.integers(0, len(self._questions)))]
-                group.extend(chunks(shown.context if absent else asked.context, rng, lengths))
-                prompts.append(question_prompt(words, asked.question))
+                group.extend(memories_of(shown if absent else asked, rng, lengths))
                 answer = UNKNOWN if absent or asked.answer is None else asked.answer
-                answers.append(answer_ids(words, answer))
+                prompt = question_prompt(words, asked.question)
+                rows_of.append((prompt, answer_ids(words, answer)))
             memories.append([group[int(place)] for place in rng.permutation(len(group))])
-        return ReadingBatch("answer", memories, prompts, answers)
+            asked_of.append(rows_of)
+        # Groups that were full early have fewer questions, and all have the same number.
+        each = min(map(len, asked_of))
+        kept = [row for rows_of in asked_of for row in rows_of[:each]]
+        return ReadingBatch("answer", memories, [p for p, _ in kept], [a for _, a in kept])
+
+    def _facts(self, rng: np.random.Generator, count: int, rows: int) -> ReadingBatch:
+        words = self._words
+        groups = max(1, rows // count)
+        memories: list[list[Ids]] = []
+        prompts, answers = [], []
+        for _ in range(groups):
+            # The last of them is asked for and not told.
+            *told, absent = draw_facts(rng, count + 1, dev=self._dev)
+            memories.append(
+                [np.array(self._tokenizer.encode(fact.told), dtype=np.int64) for fact in told]
+            )
+            for place in rng.permutation(len(told)).tolist():
+                known = rng.random() >= _UNANSWERABLE
+                asked = told[place] if known else absent
+                prompts.append(question_prompt(words, asked.question))
+                answers.append(answer_ids(words, asked.answer if known else UNKNOWN))
+        return ReadingBatch("facts", memories, prompts, answers)
 
     def _follow(
         self,
@@ -193,9 +230,9 @@ class Exercises:
         rows: int,
     ) -> ReadingBatch:
         words, longest = self._words, lengths[1]
-        count = 0 if exercise == "language" else min(count, 4)
+        count = 0 if exercise == "language" else min(count, MOST_BEFORE)
         memories: list[list[Ids]] = []
-        answers = []
+        prompts, answers = [], []
         for _ in range(rows):
             file = self._files[int(rng.choice(len(self._files), p=self._shares))]
             start = int(rng.integers(0, len(file.ids) - (count + 1) * longest))
@@ -205,15 +242,18 @@ class Exercises:
             ]
             if count:
                 memories.append(parts[:-1])
-            answers.append(words.of_chunk(parts[-1].tolist()))
-        prompts = [list(words.start) for _ in range(rows)]
+            text = [*words.start, *words.of_chunk(parts[-1].tolist())]
+            # Nothing comes before the first token, so it cannot be asked for.
+            begun = max(1, len(words.start))
+            prompts.append(text[:begun])
+            answers.append(text[begun:])
         return ReadingBatch(exercise, memories, prompts, answers)
 
     def _text(self, rng: np.random.Generator, lengths: tuple[int, int]) -> Ids:
         """A memory: from a text's start or anywhere, to its end or flowing on."""
         length = int(rng.integers(lengths[0], lengths[1] + 1))
         if rng.random() < self._random_share:
-            return rng.integers(len(SPECIAL_TOKENS), self._vocab_size, length)
+            return rng.integers(len(SPECIAL_TOKENS), self._tokenizer.vocab_size, length)
         file = self._files[int(rng.choice(len(self._files), p=self._shares))]
         anywhere = int(rng.integers(0, len(file.ids) - length))
         text = int(np.searchsorted(file.starts, anywhere, side="right")) - 1
@@ -225,10 +265,15 @@ class Exercises:
         return np.asarray(file.ids[start : min(start + length, end)], dtype=np.int64)
 
 
-def chunks(
-    context: NDArray[np.uint16], rng: np.random.Generator, lengths: tuple[int, int]
-) -> list[Ids]:
-    """A context cut into memories of one drawn length."""
+def memories_of(asked: Asked, rng: np.random.Generator, lengths: tuple[int, int]) -> list[Ids]:
+    """A question's context as memories: of one drawn length, or half of all dialogues by turns."""
     length = int(rng.integers((lengths[0] + lengths[1]) // 2, lengths[1] + 1))
-    whole = context.astype(np.int64)
-    return [whole[at : at + length] for at in range(0, len(whole), length)]
+    whole = asked.context.astype(np.int64)
+    by_turns = rng.random() < 0.5 and len(asked.turns) <= MEMORIES_OF_CONTEXT // 2
+    starts = asked.turns if by_turns else (0,)
+    ends = (*starts[1:], len(whole))
+    return [
+        whole[at : min(at + length, end)]
+        for start, end in zip(starts, ends, strict=True)
+        for at in range(start, end, length)
+    ]

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from agentmem.errors import ConfigError
 from agentmem.training.config import OptimiserConfig, Section
 
 
-def claim_run(folder: Path, config: Section) -> None:
-    """Make the run's folder, or see that the one there belongs to the same configuration.
+def claim_run(
+    folder: Path, config: Section, origin: Mapping[str, str | None] | None = None
+) -> None:
+    """Make the run's folder, or see that the one there belongs to the same run.
+
+    Args:
+        folder: The run's.
+        config: Kept in ``run.json``.
+        origin: Fingerprints of the models that the run starts from, where the configuration does
+            not tell them; kept in ``origin.json``.
 
     Raises:
-        ConfigError: a run of that name exists with another configuration.
+        ConfigError: a run of that name exists with another configuration or other models.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    record, text = folder / "run.json", config.model_dump_json(indent=2)
+    _claim(folder / "run.json", config.model_dump_json(indent=2), "another configuration")
+    if origin is not None:
+        _claim(folder / "origin.json", json.dumps(origin, indent=2) + "\n", "other models")
+
+
+def _claim(record: Path, text: str, other: str) -> None:
     if record.exists() and record.read_text(encoding="utf-8") != text:
+        run = record.parent
         raise ConfigError(
-            f"run {folder.name!r} exists with another configuration: choose another name, or "
-            f"remove its folder {str(folder)!r}"
+            f"run {run.name!r} exists with {other}: choose another name, or remove its folder "
+            f"{str(run)!r}"
         )
     record.write_text(text, encoding="utf-8")
 

@@ -13,9 +13,13 @@ from typer.core import TyperGroup
 
 from agentmem._version import __version__
 from agentmem_cli.commands import (
+    ask,
+    bundling,
+    chat,
     evaluate,
     model,
     reading,
+    reading_eval,
     retention,
     robustness,
     store,
@@ -101,6 +105,8 @@ register(
     {
         "add": writing.add,
         "recall": reading.recall,
+        "ask": ask.ask,
+        "chat": chat.chat,
         "show": reading.show,
         "list": reading.list_memories,
         "forget": writing.forget,
@@ -111,7 +117,15 @@ register(
         "reindex": store.reindex,
     },
 )
-register(evaluate.app, {"retention": retention.retention, "robustness": robustness.robustness})
+register(train.app, {"bundle": bundling.bundle})
+register(
+    evaluate.app,
+    {
+        "retention": retention.retention,
+        "robustness": robustness.robustness,
+        "reader": reading_eval.reader,
+    },
+)
 app.add_typer(model.app, name="model")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")

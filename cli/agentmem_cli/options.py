@@ -91,6 +91,18 @@ ModelOption = Annotated[
         rich_help_panel=_PLACE,
     ),
 ]
+ReaderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--reader",
+        exists=True,
+        file_okay=False,
+        metavar="PATH",
+        help="Folder of a reader, or of any language model, which then gets memories as text; by "
+        "default the reader of the model bundle.",
+        rich_help_panel=_PLACE,
+    ),
+]
 UserOption = Annotated[
     str | None,
     typer.Option("--user", metavar="ID", help="Whose memory it is.", rich_help_panel=_SCOPE),
@@ -143,6 +155,16 @@ BeforeOption = Annotated[
         metavar="TIME",
         help="Only what was said before this time.",
         rich_help_panel=_FILTER,
+    ),
+]
+NowOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--now",
+        parser=_moment,
+        metavar="TIME",
+        help="What 'yesterday' and the like in the question are counted from (ISO 8601, UTC if"
+        " without zone); by default the current time.",
     ),
 ]
 AtOption = Annotated[

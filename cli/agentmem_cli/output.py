@@ -79,6 +79,10 @@ class Output:
         """Write a text as it is, in UTF-8 whatever the locale says."""
         typer.echo(text.encode("utf-8"), nl=False)
 
+    def say(self, text: Text, *, end: str = "\n") -> None:
+        """Say something to people as a conversation goes; it went through `safe`."""
+        self._out.print(text, end=end, soft_wrap=True)
+
     def note(self, text: str) -> None:
         """Tell people something beside the result."""
         if not self.quiet:

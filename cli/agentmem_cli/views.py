@@ -60,6 +60,12 @@ def who(chunk: Chunk) -> str:
     return chunk.name or chunk.source.title or chunk.role or chunk.source.kind
 
 
+def short(text: str, width: int = 80) -> str:
+    """The beginning of a text on one line."""
+    line = " ".join(safe(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
 def receipt(done: Receipt) -> Text:
     """What became of an `add`."""
     new = len(done.ids) - len(done.duplicates)
@@ -82,9 +88,11 @@ def receipt(done: Receipt) -> Text:
 
 
 def hits(found: Recall) -> Text:
-    """Ranked hits with their texts."""
-    blocks = []
-    for rank, hit in enumerate(found, start=1):
+    """Ranked hits with their texts; a plus sign stands before what a hit brought."""
+    blocks, found_so_far = [], 0
+    for hit in found:
+        found_so_far += hit.expanded_from is None
+        rank = found_so_far if hit.expanded_from is None else "+"
         said = f"{hit.created_at:%Y-%m-%d %H:%M}  {safe(who(hit))}"
         text = safe(hit.text).rstrip().replace("\n", "\n   ")
         head = Text.assemble(

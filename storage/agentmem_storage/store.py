@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select, update
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
+from agentmem_storage.moments import now_micros, to_micros
 from agentmem_storage.records import (
     EVERYTHING,
     UNSET,
@@ -34,7 +35,6 @@ from agentmem_storage.records import (
 from agentmem_storage.sql import checking, counting, reading, terms, writing
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.identity import Identity, prepare
-from agentmem_storage.sql.moments import now_micros, to_micros
 from agentmem_storage.sql.places import find_place
 from agentmem_storage.sql.rows import check_scope, make_rows, metadata_json, storable
 from agentmem_storage.sql.selecting import as_id, chosen
@@ -231,6 +231,18 @@ class Store:
         """
         with self._database.read() as connection:
             return reading.neighbours(connection, ids)
+
+    def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+        """The chunks of each one's episode, itself among them, by ascending id.
+
+        An episode is a run of chunks of one scope that were said in one go about one thing; see
+        `agentmem_storage.episodes`. Chunks that were written before there were episodes are alone.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        with self._database.read() as connection:
+            return reading.episodes(connection, ids)
 
     def search_keys(
         self, key: NDArray[np.float32], k: int, selection: Selection = EVERYTHING

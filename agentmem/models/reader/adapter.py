@@ -14,7 +14,7 @@ ways of asking it, from the quickest to the most general:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -30,16 +30,20 @@ _SIDE = 2 * LEVELS + 1
 # Codes decoded together while the table is made.
 _CODES_AT_ONCE = 4096
 
+# A language model's token embedding: ids (...) to input embeddings (..., H).
+Embedding = Callable[[Tensor], Tensor]
+
 
 class SlotAdapter(nn.Module):
     """Slots (G, N, T, s) to embeddings (G, N, T, H)."""
 
-    def forward(self, slots: Slots, embedding: Tensor) -> Tensor:
+    def forward(self, slots: Slots, embedding: Embedding) -> Tensor:
         """One embedding per slot.
 
         Args:
             slots: Of G groups of N memories.
-            embedding: The language model's token embedding, (V, H).
+            embedding: The language model's. Not its bare table: some models scale what they
+                look up.
         """
         raise NotImplementedError
 
@@ -60,7 +64,7 @@ class CodeAdapter(SlotAdapter):
         self.register_buffer("pieces", torch.zeros(tokens, pieces, dtype=torch.int32))
         self.register_buffer("shares", torch.zeros(tokens, pieces))
 
-    def forward(self, slots: Slots, embedding: Tensor) -> Tensor:
+    def forward(self, slots: Slots, embedding: Embedding) -> Tensor:
         """See `SlotAdapter.forward`."""
         cell = torch.zeros_like(slots.codes[..., 0])
         for dim in range(slots.codes.shape[-1]):
@@ -68,8 +72,8 @@ class CodeAdapter(SlotAdapter):
         token = cast("Tensor", self.tokens)[cell]
         pieces, shares = cast("Tensor", self.pieces)[token], cast("Tensor", self.shares)[token]
         if pieces.shape[-1] == 1:
-            return torch.nn.functional.embedding(pieces[..., 0], embedding)
-        rows = torch.nn.functional.embedding(pieces, embedding)  # (G, N, T, P, H)
+            return embedding(pieces[..., 0])
+        rows = embedding(pieces)  # (G, N, T, P, H)
         return (rows * shares[..., None].to(rows.dtype)).sum(-2)
 
 
@@ -84,16 +88,18 @@ class StateAdapter(SlotAdapter):
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, hidden_size)
 
-    def forward(self, slots: Slots, embedding: Tensor) -> Tensor:
+    def forward(self, slots: Slots, embedding: Embedding) -> Tensor:
         """See `SlotAdapter.forward`."""
         frozen = self._frozen[0]
         mask = slots.mask.flatten(0, 1)
         # Memories that a group lacks are all padding, which attention cannot take.
         mask = mask | (~mask.any(-1, keepdim=True))
         with torch.no_grad():
-            tape = slots.codes.flatten(0, 1).to(frozen.dtype) / LEVELS
-            states = frozen.decode_states(tape, mask, next(iter(frozen.config.densities)))
-        states = states.reshape(*slots.codes.shape[:3], -1)
+            # The bundle may stay on the CPU while the language model is elsewhere.
+            tape = slots.codes.flatten(0, 1).to(frozen.device, frozen.dtype) / LEVELS
+            finest = next(iter(frozen.config.densities))
+            states = frozen.decode_states(tape, mask.to(frozen.device), finest)
+        states = states.reshape(*slots.codes.shape[:3], -1).to(slots.codes.device)
         made: Tensor = self.down(nn.functional.gelu(self.up(states)))
         return made
 
@@ -108,7 +114,7 @@ class LinearAdapter(SlotAdapter):
         lifted = config.slot_dims * (1 + 2 * config.lift_octaves)
         self.map = nn.Linear(lifted, hidden_size)
 
-    def forward(self, slots: Slots, embedding: Tensor) -> Tensor:
+    def forward(self, slots: Slots, embedding: Embedding) -> Tensor:
         """See `SlotAdapter.forward`."""
         made: Tensor = self.map(self._frozen[0].lift(slots.codes / LEVELS))
         return made

@@ -5,8 +5,9 @@ What is unusual here:
   key and one value per slot, shared by all heads and layers.
 - the key of a slot tells of the slots before it too. One layer is then enough to go on with a
   text from its last few tokens, which otherwise takes two (an induction head).
-- each memory begins with an edge and ends with one, so that its start can be asked for and its
-  end be seen; an empty slot with a key of its own takes the attention that nothing deserves.
+- each memory stands behind a label ("Memory 7:"), which only the keys of its first slots know: to
+  go on from the label is to begin the memory. It ends with an edge, so that its end can be seen.
+- an empty slot with a key of its own takes the attention that nothing deserves.
 - gates start at zero: the language model starts as it was.
 
 Method: gated cross-attention as in Flamingo (arXiv 2204.14198) and RETRO (arXiv 2112.04426); one
@@ -43,7 +44,7 @@ class SlotMemory:
     mask: Tensor
 
     def nbytes(self) -> int:
-        """Bytes kept per group of readers while they generate; the place in a key is computed."""
+        """Bytes of all keys and values: what a reading keeps in place of a KV cache of memories."""
         return int(self.keys.nbytes + self.values.nbytes)
 
 
@@ -58,28 +59,35 @@ class SlotMaker(nn.Module):
         self.start = nn.Parameter(torch.randn(config.width))
         self.end = nn.Parameter(torch.randn(config.width))
         self.key = nn.Linear((config.span + 1) * config.width, named, bias=False)
-        self.number = nn.Embedding(config.max_memories, named)
         self.place = nn.Parameter(torch.ones(config.rope_dims))
         self.empty = nn.Parameter(torch.zeros(config.width))
 
-    def forward(self, embeddings: Tensor, lengths: Tensor) -> SlotMemory:
-        """Embeddings (G, N, T, H) of memories of some lengths (G, N) to keys and values."""
+    def forward(
+        self, embeddings: Tensor, lengths: Tensor, labels: Tensor, labelled: Tensor
+    ) -> SlotMemory:
+        """Memories to keys and values.
+
+        Args:
+            embeddings: Of their slots, (G, N, T, H).
+            lengths: Tokens of each, int64 (G, N).
+            labels: Embeddings of the last tokens of each label, (N, span, H).
+            labelled: Where a label has so many tokens, bool (N, span).
+        """
         groups, count, longest, _ = embeddings.shape
-        # Whatever the scale of a language model's embeddings, contents have their own.
-        content = self.content(F.rms_norm(embeddings, embeddings.shape[-1:]))
+        # Contents have a scale and precision of their own, whatever the language model's.
+        content, before = self._contents(embeddings), self._contents(labels)
         content = F.pad(content, (0, 0, 0, 1))
         at = torch.arange(longest + 1, device=lengths.device)
         inside, closing = at < lengths[..., None], at == lengths[..., None]
         content = torch.where(inside[..., None], content, torch.zeros_like(content))
         content = torch.where(closing[..., None], self.end.to(content.dtype), content)
-        edge = self.start.to(content.dtype).expand(groups, count, self.span, -1)
-        padded = torch.cat([edge, content], dim=2)
+        before = torch.where(labelled[..., None], before, self.start.to(before.dtype))
+        padded = torch.cat([before.expand(groups, -1, -1, -1), content], dim=2)
         shifted = [
             padded[:, :, self.span - back : self.span - back + longest + 1]
             for back in range(self.span + 1)
         ]
         named = self.key(torch.cat(shifted, dim=-1))  # (G, N, T + 1, width - rope_dims)
-        named = named + self.number.weight[:count, None].to(named.dtype)
         place = turn(self.place.expand(longest + 1, -1), at)
         keys = torch.cat([named, place.to(named.dtype).expand(*named.shape[:-1], -1)], dim=-1)
         exists = (inside | closing) & (lengths[..., None] > 0)
@@ -89,6 +97,12 @@ class SlotMaker(nn.Module):
             values=torch.cat([content.flatten(1, 2), nothing], dim=1),
             mask=F.pad(exists.flatten(1, 2), (0, 1), value=True),
         )
+
+    def _contents(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (..., H) to contents (..., width)."""
+        embeddings = embeddings.to(self.content.weight.dtype)
+        contents: Tensor = self.content(F.rms_norm(embeddings, embeddings.shape[-1:]))
+        return contents
 
 
 class SlotAttention(nn.Module):

@@ -48,6 +48,8 @@ class ReaderConfig(BaseModel):
             raise ValueError(
                 f"rope_dims={self.rope_dims!r} must be even and below width={self.width!r}"
             )
+        if self.layers is not None and not 0 < len(self.layers) == len(set(self.layers)):
+            raise ValueError(f"layers={self.layers!r} must name at least one layer, none twice")
         return self
 
 
@@ -61,6 +63,7 @@ class Origin(BaseModel):
         lm_hash: `lm_fingerprint` of its weights.
         hidden_size: H.
         vocab_size: Rows of its token embedding.
+        tokenizer_hash: `OwnWords.fingerprint` of its tokenizer; None: it speaks the bundle's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,17 +74,19 @@ class Origin(BaseModel):
     lm_hash: str
     hidden_size: int
     vocab_size: int
+    tokenizer_hash: str | None = None
 
 
 class SavedReader(BaseModel):
     """What ``reader.json`` says."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Notes of other versions do no harm: what may not be misread raises the format.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: Literal[1] = 1
     config: ReaderConfig
     origin: Origin
-    own_tokenizer: bool = Field(description="the LM's token ids are not the bundle's")
+    lora: bool = Field(default=False, description="LoRA weights lie beside")
 
     def write(self, folder: Path) -> None:
         """Write ``reader.json``."""
@@ -97,7 +102,7 @@ class SavedReader(BaseModel):
             ModelError: it says something else.
         """
         try:
-            return cls.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
+            return cls.model_validate_json((folder / CONFIG).read_bytes())
         except OSError as error:
             raise ModelNotFoundError(
                 f"no reader in {str(folder)!r}: it has no {CONFIG}; `agentmem train reader` "

@@ -10,6 +10,7 @@ s dims of a slot, H hidden size of the language model.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,13 +48,20 @@ class Prepared:
 class ReadingModel(nn.Module):
     """A language model and what lets it read memories."""
 
-    def __init__(self, lm: PreTrainedModel, adapter: SlotAdapter, config: ReaderConfig) -> None:
+    def __init__(
+        self,
+        lm: PreTrainedModel,
+        adapter: SlotAdapter,
+        config: ReaderConfig,
+        labels: Sequence[Sequence[int]],
+    ) -> None:
         """Put them together; the new parts are fresh.
 
         Args:
             lm: Any causal language model.
             adapter: From slots to embeddings of its width.
             config: The route and its sizes.
+            labels: What each memory is called, ids of the language model.
 
         Raises:
             ModelError: the language model has no layers that could be found, or fewer than the
@@ -61,23 +69,31 @@ class ReadingModel(nn.Module):
         """
         super().__init__()
         self.lm, self.adapter, self.config = lm, adapter, config
-        hidden = token_table(lm).shape[1]
+        # peft generates with the model that it wraps, not through its own forward.
+        bare: Any = lm if isinstance(lm, PreTrainedModel) else lm.get_base_model()
+        self._takes_places = "position_ids" in inspect.signature(bare.forward).parameters
         self._reading: SlotMemory | None = None
         self._places: Tensor | None = None
-        if config.route == "positions":
-            self.positions = PositionMaker(hidden, config)
-            return
-        layers = decoder_layers(lm)
-        chosen = config.layers
-        if chosen is None:
-            chosen = sorted({len(layers) // 3, 2 * len(layers) // 3})
-        if not chosen or max(chosen) >= len(layers):
-            raise ModelError(
-                f"layers={chosen!r}: the language model has {len(layers)}, counted from 0"
-            )
-        self.maker = SlotMaker(hidden, config)
-        self.attention = nn.ModuleDict({str(at): SlotAttention(hidden, config) for at in chosen})
-        lm.register_forward_pre_hook(self._note_places, with_kwargs=True)
+        table = token_table(lm)
+        adapter.to(table.device)
+        with table.device:
+            if config.route == "positions":
+                self.positions = PositionMaker(table.shape[1], config)
+                return
+            layers = decoder_layers(lm)
+            chosen = config.layers
+            if chosen is None:
+                chosen = sorted({len(layers) // 3, 2 * len(layers) // 3})
+            if max(chosen) >= len(layers):
+                raise ModelError(
+                    f"layers={chosen!r}: the language model has {len(layers)}, counted from 0"
+                )
+            self.maker = SlotMaker(table.shape[1], config)
+            self.register_buffer("labels", _tails(labels, config.span), persistent=False)
+            # Some models embed tokens in fewer dims than their states have.
+            states = lm.config.get_text_config().hidden_size
+            self.attention = nn.ModuleDict({str(n): SlotAttention(states, config) for n in chosen})
+        bare.register_forward_pre_hook(self._note_places, with_kwargs=True)
         for at in chosen:
             layers[at].register_forward_hook(self._behind(str(at)))
 
@@ -90,11 +106,13 @@ class ReadingModel(nn.Module):
         """Turn slots into what the language model reads; None stays None."""
         if memory is None:
             return None
-        made = self.adapter(memory, token_table(self.lm))
+        made = self.adapter(memory, self.lm.get_input_embeddings())
         if self.config.route == "positions":
             embeds, mask = self.positions(made, memory.lengths)
             return Prepared(embeds=embeds, mask=mask)
-        return Prepared(slots=self.maker(made, memory.lengths))
+        ids = cast("Tensor", self.labels)[: made.shape[1]]
+        labels = self.lm.get_input_embeddings()(ids.clamp(min=0))
+        return Prepared(slots=self.maker(made, memory.lengths, labels, ids >= 0))
 
     def forward(
         self,
@@ -132,18 +150,18 @@ class ReadingModel(nn.Module):
     ) -> dict[str, Tensor]:
         """What the language model, or its ``generate``, is called with."""
         mask = attention_mask.long()
-        if prepared is None or prepared.embeds is None or prepared.mask is None:
-            return {"input_ids": input_ids, "attention_mask": mask}
-        each = _rows_each(len(input_ids), len(prepared.embeds))
-        embeds = prepared.embeds.repeat_interleave(each, dim=0)
-        before = prepared.mask.long().repeat_interleave(each, dim=0)
-        words = self.lm.get_input_embeddings()(input_ids)
-        mask = torch.cat([before, mask], dim=1)
-        return {
-            "inputs_embeds": torch.cat([embeds.to(words.dtype), words], dim=1),
-            "attention_mask": mask,
-            "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
-        }
+        inputs = {"input_ids": input_ids}
+        if prepared is not None and prepared.embeds is not None and prepared.mask is not None:
+            each = _rows_each(len(input_ids), len(prepared.embeds))
+            embeds = prepared.embeds.repeat_interleave(each, dim=0)
+            before = prepared.mask.long().repeat_interleave(each, dim=0)
+            words = self.lm.get_input_embeddings()(input_ids)
+            inputs = {"inputs_embeds": torch.cat([embeds.to(words.dtype), words], dim=1)}
+            mask = torch.cat([before, mask], dim=1)
+        inputs["attention_mask"] = mask
+        if self._takes_places:
+            inputs["position_ids"] = _places(mask)
+        return inputs
 
     @torch.no_grad()
     def generate(
@@ -159,8 +177,18 @@ class ReadingModel(nn.Module):
 
         Returns:
             New ids only, int64 (B, new).
+
+        Raises:
+            InputError: B is no multiple of G; or tokens are to be guessed ahead of input
+                embeddings, where transformers loses count.
         """
         inputs: dict[str, Any] = self.inputs(input_ids, attention_mask, memory)
+        guess = {"assistant_model", "prompt_lookup_num_tokens"} & arguments.keys()
+        if guess and "inputs_embeds" in inputs:
+            raise InputError(
+                f"{guess.pop()} does not go with memories at positions: leave it out, or take a "
+                f"reader with ReaderConfig(route='slots')"
+            )
         inputs.pop("position_ids", None)  # generate counts them from the mask
         with self.reading(memory):
             made: Tensor = self.lm.generate(**inputs, **arguments)  # type: ignore[operator]
@@ -183,15 +211,16 @@ class ReadingModel(nn.Module):
             return
         given = args[0] if args else kwargs.get("input_ids")
         given = kwargs["inputs_embeds"] if given is None else given
-        mask, past = kwargs.get("attention_mask"), kwargs.get("past_key_values")
         rows, length = given.shape[:2]
-        if mask is not None and mask.ndim == 2:
-            places = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:]
-        else:
-            begin = 0 if past is None else int(past.get_seq_length())
-            places = torch.arange(begin, begin + length, device=given.device).expand(rows, -1)
         _rows_each(rows, len(self._reading.keys))
-        self._places = places
+        mask, past = kwargs.get("attention_mask"), kwargs.get("past_key_values")
+        if kwargs.get("position_ids") is not None:
+            self._places = kwargs["position_ids"]
+        elif mask is not None:
+            self._places = _places(mask)[:, -length:]
+        else:  # nothing is padded
+            begin = 0 if past is None else int(past.get_seq_length())
+            self._places = torch.arange(begin, begin + length, device=given.device)[None]
 
     def _behind(self, name: str) -> Any:
         """The hook behind one layer."""
@@ -224,6 +253,17 @@ def decoder_layers(lm: PreTrainedModel) -> Sequence[nn.Module]:
     raise ModelError(
         f"{type(lm).__name__} has no list of its {count} layers: take the route 'positions'"
     )
+
+
+def _tails(labels: Sequence[Sequence[int]], span: int) -> Tensor:
+    """The last ids of each label, int64 (N, span), -1 where it has fewer."""
+    tails = [list(ids)[-span:] for ids in labels]
+    return torch.tensor([[-1] * (span - len(tail)) + tail for tail in tails])
+
+
+def _places(mask: Tensor) -> Tensor:
+    """Tokens before each one, int64 (B, T): padding takes no place."""
+    return (mask.long().cumsum(1) - 1).clamp(min=0)
 
 
 def _rows_each(rows: int, groups: int) -> int:

@@ -54,4 +54,5 @@ class PositionMaker(nn.Module):
         made = torch.cat([edge, made], dim=2).flatten(1, 2)
         mask = torch.cat([exists, there], dim=2).flatten(1, 2)
         closing = self.edge.to(made.dtype).expand(groups, 1, -1)
-        return torch.cat([made, closing], dim=1), F.pad(mask, (0, 1), value=True)
+        # A group without memories has no edge either.
+        return torch.cat([made, closing], dim=1), torch.cat([mask, exists.any(1)], dim=1)

@@ -10,9 +10,14 @@ from agentmem.models.reader.words import Words
 UNKNOWN = "not in memory"
 
 
+def label(words: Words, number: int) -> list[int]:
+    """What a memory is called among others: its number, counted from 1."""
+    return words.encode(f"Memory {number}:")
+
+
 def regenerate_prompt(words: Words, number: int) -> list[int]:
     """Ask for a memory by its number, counted from 1."""
-    return [*words.start, *words.encode(f"Memory {number}:")]
+    return [*words.start, *label(words, number)]
 
 
 def continue_prompt(words: Words, cue: Sequence[int]) -> list[int]:

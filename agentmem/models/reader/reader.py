@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,9 +14,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
-from agentmem.errors import InputError, ModelNotFoundError
+from agentmem.errors import InputError, ModelError
+from agentmem.hub import bundled_reader
 from agentmem.models.bundle import ModelBundle, load_bundle
-from agentmem.models.reader.configuration import CONFIG, ReaderConfig
+from agentmem.models.reader.configuration import ReaderConfig
+from agentmem.models.reader.lm import load_lm, load_tokenizer
 from agentmem.models.reader.modeling import Prepared, token_table
 from agentmem.models.reader.prompts import (
     answer_text,
@@ -22,19 +26,9 @@ from agentmem.models.reader.prompts import (
     question_prompt,
     regenerate_prompt,
 )
-from agentmem.models.reader.saving import (
-    ReaderParts,
-    load_lm,
-    load_reader,
-    load_tokenizer,
-    new_reader,
-    save_reader,
-)
-from agentmem.models.reader.slots import Readable, as_slots
+from agentmem.models.reader.saving import ReaderParts, load_reader, new_reader, save_reader
+from agentmem.models.reader.slots import Packed, Readable, as_slots
 from agentmem.models.reader.words import Words
-
-# The folder of a bundle that holds its reader.
-READER = "reader"
 
 OnText = Callable[[str], None]
 
@@ -52,6 +46,8 @@ class MemoryReader:
     def __init__(self, parts: ReaderParts, bundle: ModelBundle) -> None:
         """Take what `from_causal_lm` and `from_pretrained` made."""
         self.parts, self.bundle = parts, bundle
+        # The language model reads one group of memories at a time: threads take turns.
+        self._turn = threading.Lock()
 
     @classmethod
     def from_causal_lm(
@@ -67,24 +63,33 @@ class MemoryReader:
 
         Args:
             lm: A Hugging Face causal language model, or the folder or name of one that is on this
-                machine. A model that is given loaded and has no name is saved with the reader.
+                machine. One that was made and not loaded has no name: it is saved with the reader,
+                as is one that learns in here. What you trained before, save, and give its folder.
             bundle: The model bundle whose memories it shall read; None: the shipped one.
             config: The route and its sizes; None: slot attention.
-            tokenizer: The language model's; None: the one beside it, or the bundle's if the
-                vocabularies are of one size.
+            tokenizer: The language model's; None: the bundle's if it has as many tokens, or else
+                the one beside the language model.
             lora: Arguments of peft's ``LoraConfig``, to adapt the language model too.
 
         Raises:
             ModelError: language model, tokenizer and bundle do not fit each other.
-            ModelNotFoundError: there is no such language model on this machine.
+            ModelNotFoundError: there is no such language model, or no tokenizer beside it, on
+                this machine.
+            ConfigError: peft does not take ``lora``.
             MissingExtraError: LoRA without peft.
         """
         own = _bundle(bundle)
-        name = None
-        if not isinstance(lm, PreTrainedModel):
-            name, lm = str(lm), load_lm(lm)
-            if tokenizer is None and _rows(lm) != own.tokenizer.vocab_size:
-                tokenizer = load_tokenizer(name)
+        if isinstance(lm, PreTrainedModel):
+            name = lm.name_or_path or None
+        elif isinstance(lm, str | os.PathLike):
+            name, lm = os.fspath(lm), load_lm(lm)
+        else:
+            raise ModelError(
+                f"lm is {type(lm).__name__}: give a causal language model of transformers, as "
+                f"AutoModelForCausalLM loads it, or its folder or name"
+            )
+        if tokenizer is None and name and token_table(lm).shape[0] != own.tokenizer.vocab_size:
+            tokenizer = load_tokenizer(name)
         parts = new_reader(
             lm, own, config or ReaderConfig(), tokenizer=tokenizer, lora=lora, name=name
         )
@@ -111,15 +116,12 @@ class MemoryReader:
 
         Raises:
             ModelNotFoundError: there is no reader, or its language model is not on this machine.
-            ModelError: it belongs to another bundle or language model, or its files are damaged.
+            ModelError: it belongs to another bundle, language model or tokenizer, or its files
+                are damaged.
+            MissingExtraError: it has LoRA weights, and peft is not installed.
         """
         own = _bundle(bundle)
-        place = own.folder / READER if folder is None else Path(folder)
-        if folder is None and not (place / CONFIG).is_file():
-            raise ModelNotFoundError(
-                f"bundle {own.name!r} comes without a reader: train one with "
-                f"`agentmem train reader`"
-            )
+        place = bundled_reader(own.folder) if folder is None else Path(folder)
         return cls(load_reader(place, own, lm=lm, tokenizer=tokenizer), own)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
@@ -139,7 +141,7 @@ class MemoryReader:
     def answer(
         self,
         question: str,
-        memories: Sequence[Readable],
+        memories: Sequence[Readable] | Packed,
         *,
         text: str = "",
         max_new_tokens: int = 64,
@@ -150,27 +152,29 @@ class MemoryReader:
 
         Args:
             question: In plain words.
-            memories: Hits, best in the order they were said; may be none.
+            memories: Hits, best in the order they were said; may be none. Or a packed context:
+                its text is read before ``text``.
             text: More to read as plain tokens, before the question.
             max_new_tokens: Longest answer, tokens of the language model.
             on_text: Receives the answer piece by piece while it is written.
-            **arguments: For the language model's ``generate``; greedy if there are none.
+            **arguments: For the language model's ``generate``; greedy without ``do_sample``.
 
         Returns:
             The answer; ``"not in memory"`` is one.
 
         Raises:
-            InputError: the question is blank, latents are of another bundle, or there are more
-                memories than the reader or its language model holds.
+            InputError: the question is blank or no valid text, latents are of another bundle,
+                there are more memories than the reader or its language model holds, or an
+                argument asks for anything but one text.
         """
-        if not question.strip():
-            raise InputError(f"the question {question!r} is blank: ask for something")
+        _check_asked("question", question)
+        _check_unicode("text", text)
+        vectors, told = _apart(memories)
         prompt = question_prompt(self.words, question)
-        if text:
-            start = len(self.words.start)
-            prompt = [*prompt[:start], *self.words.encode(f"{text}\n"), *prompt[start:]]
+        for before in (text, told):
+            prompt = self._with_text(before, prompt)
         (made,) = self._generate(
-            [prompt], self.prepare([memories]), max_new_tokens, on_text, arguments
+            [prompt], self.prepare([vectors]), max_new_tokens, on_text, arguments
         )
         return answer_text(self.words, made)
 
@@ -203,31 +207,50 @@ class MemoryReader:
         Raises:
             InputError: as for `answer`.
         """
+        for cue in cues:
+            _check_asked("cue", cue)
+        if not cues:
+            return []
         prompts = [continue_prompt(self.words, self.words.encode(cue)) for cue in cues]
         made = self._generate(prompts, self.prepare([memories]), max_new_tokens, None, arguments)
         return [answer_text(self.words, ids) for ids in made]
 
     @torch.no_grad()
-    def embeds(self, memories: Sequence[Readable]) -> tuple[Tensor, Tensor]:
-        """Memories as input embeddings of the language model.
+    def embeds(
+        self, memories: Sequence[Readable] | Packed, *, prompt: str = ""
+    ) -> tuple[Tensor, Tensor]:
+        """Memories, and what is to be read behind them, as input embeddings of the language model.
+
+        Args:
+            memories: Hits, or a packed context: its text comes behind its vectors.
+            prompt: What comes last, in plain words; the language model goes on from there.
 
         Returns:
             Embeddings float (1, P, H), and their mask int64 (1, P), all ones.
 
         Raises:
-            InputError: there are no memories, or this reader takes them by slot attention.
+            InputError: there is nothing to read, or this reader takes memories by slot attention.
         """
         if self.config.route != "positions":
             raise InputError(
                 "this reader takes memories by slot attention, they have no input embeddings: "
                 "use reader.answer(), or a reader with ReaderConfig(route='positions')"
             )
-        made = self.prepare([memories])
-        if made is None or made.embeds is None or made.mask is None:
+        vectors, told = _apart(memories)
+        table = token_table(self.parts.model.lm)
+        parts = []
+        made = self.prepare([vectors])
+        if made is not None and made.embeds is not None and made.mask is not None:
+            parts.append(made.embeds[:, made.mask[0]].to(table.dtype))
+        if told or prompt:
+            ids = self._with_text(told, [*self.words.start, *self.words.encode(prompt)])
+            # Through the module: some language models scale what their table says.
+            words = self.parts.model.lm.get_input_embeddings()
+            parts.append(words(torch.tensor([ids], device=table.device)))
+        if not parts:
             raise InputError("no memories, no embeddings: recall found nothing")
-        inside = made.mask[0]
-        embeds = made.embeds[:, inside]
-        return embeds, torch.ones(embeds.shape[:2], dtype=torch.int64)
+        embeds = torch.cat(parts, dim=1)
+        return embeds, torch.ones(embeds.shape[:2], dtype=torch.int64, device=embeds.device)
 
     @torch.no_grad()
     def prepare(self, groups: Sequence[Sequence[Readable]]) -> Prepared | None:
@@ -236,6 +259,15 @@ class MemoryReader:
         Raises:
             InputError: latents of another bundle, or too many memories.
         """
+        for memory in chain.from_iterable(groups):
+            # Arrays of one bundle may have the shapes of another's.
+            made_by = getattr(memory, "fingerprint", self.bundle.fingerprint)
+            if made_by != self.bundle.fingerprint:
+                raise InputError(
+                    f"memories of a bundle with fingerprint {made_by!r} are not of this reader's "
+                    f"bundle {self.bundle.name!r} ({self.bundle.fingerprint!r}): open both with "
+                    f"one bundle"
+                )
         config = self.bundle.autoencoder.config
         slots = as_slots(
             groups,
@@ -244,6 +276,13 @@ class MemoryReader:
             most=self.config.max_memories,
         )
         return self.parts.model.prepare(None if slots is None else slots.to(self._device))
+
+    def _with_text(self, text: str, prompt: list[int]) -> list[int]:
+        """A prompt with a text before it."""
+        if not text:
+            return prompt
+        start = len(self.words.start)
+        return [*prompt[:start], *self.words.encode(f"{text}\n"), *prompt[start:]]
 
     def _generate(
         self,
@@ -254,6 +293,7 @@ class MemoryReader:
         arguments: dict[str, Any],
     ) -> list[list[int]]:
         words = self.words
+        _check_arguments(max_new_tokens, on_text, arguments)
         longest = max(map(len, prompts))
         ids = torch.full((len(prompts), longest), words.pad)
         mask = torch.zeros(len(prompts), longest, dtype=torch.int64)
@@ -268,14 +308,15 @@ class MemoryReader:
             "pad_token_id": words.pad,
         }
         if on_text is not None:
-            given["streamer"] = _Pieces(words, on_text, skip="embeds" if taken else "prompt")
-        made = self.parts.model.generate(
-            ids.to(self._device),
-            mask.to(self._device),
-            memory,
-            max_new_tokens=max_new_tokens,
-            **{**given, **arguments},
-        )
+            given["streamer"] = _Pieces(words, on_text)
+        with self._turn:
+            made = self.parts.model.generate(
+                ids.to(self._device),
+                mask.to(self._device),
+                memory,
+                max_new_tokens=max_new_tokens,
+                **{**given, **arguments},
+            )
         rows: list[list[int]] = made.tolist()
         return rows
 
@@ -298,10 +339,10 @@ class MemoryReader:
 class _Pieces(BaseStreamer):
     """Hands on the text of an answer while its ids come."""
 
-    def __init__(self, words: Words, on_text: OnText, *, skip: str) -> None:
+    def __init__(self, words: Words, on_text: OnText) -> None:
         self._words, self._on_text = words, on_text
-        # `generate` hands over a prompt's ids first; embeddings have none.
-        self._skip = skip == "prompt"
+        # `generate` hands over the prompt's ids first, none if it was embeddings.
+        self._skip = True
         self._ids: list[int] = []
         self._told = ""
 
@@ -313,15 +354,17 @@ class _Pieces(BaseStreamer):
         self._ids.extend(value.flatten().tolist())
         text = answer_text(self._words, self._ids)
         # A character may come in several tokens.
-        if len(text) > len(self._told) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
-            self._on_text(text[len(self._told) :])
-            self._told = text
+        if not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            self._tell(text)
 
     def end(self) -> None:
         """The answer is whole."""
-        text = answer_text(self._words, self._ids)
+        self._tell(answer_text(self._words, self._ids))
+
+    def _tell(self, text: str) -> None:
         if len(text) > len(self._told):
             self._on_text(text[len(self._told) :])
+            self._told = text
 
 
 def _bundle(bundle: ModelBundle | str | os.PathLike[str] | None) -> ModelBundle:
@@ -330,5 +373,39 @@ def _bundle(bundle: ModelBundle | str | os.PathLike[str] | None) -> ModelBundle:
     return load_bundle(None if bundle is None else str(bundle))
 
 
-def _rows(lm: PreTrainedModel) -> int:
-    return token_table(lm).shape[0]
+def _apart(memories: Sequence[Readable] | Packed) -> tuple[Sequence[Readable], str]:
+    """What is to be read as vectors, and what as text."""
+    if isinstance(memories, Sequence):
+        return memories, ""
+    return memories.vectors, memories.text
+
+
+def _check_asked(what: str, text: str) -> None:
+    if not text.strip():
+        raise InputError(f"the {what} {text!r} is blank: ask for something")
+    _check_unicode(what, text)
+
+
+def _check_unicode(what: str, text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"the {what} has a lone surrogate at {error.start}: remove it") from None
+
+
+def _check_arguments(
+    max_new_tokens: int, on_text: OnText | None, arguments: dict[str, Any]
+) -> None:
+    """Refuse what would not end in one text per prompt."""
+    if max_new_tokens < 1:
+        raise InputError(f"max_new_tokens={max_new_tokens!r}: an answer has at least 1")
+    if arguments.get("num_return_sequences", 1) != 1 or arguments.get("return_dict_in_generate"):
+        raise InputError(
+            "num_return_sequences and return_dict_in_generate give more than one text: call "
+            "reader.parts.model.generate() with them"
+        )
+    if on_text is not None and arguments.get("num_beams", 1) != 1:
+        raise InputError(
+            f"on_text with num_beams={arguments['num_beams']!r}: a beam search changes what it "
+            f"wrote, leave one of the two out"
+        )

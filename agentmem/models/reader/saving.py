@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
-from agentmem.errors import MissingExtraError, ModelError, ModelNotFoundError
+from agentmem.errors import ModelError
 from agentmem.models.bundle import ModelBundle
 from agentmem.models.reader.adapter import empty_adapter, fresh_adapter
 from agentmem.models.reader.configuration import Origin, ReaderConfig, SavedReader
+from agentmem.models.reader.lm import halved, lm_fingerprint, load_lm, load_tokenizer, save_lm
+from agentmem.models.reader.lora import add_lora, load_lora, save_lora
 from agentmem.models.reader.modeling import ReadingModel, token_table
+from agentmem.models.reader.prompts import label
 from agentmem.models.reader.words import BundleWords, OwnWords, Words, pieces
 
 _WEIGHTS, _LM, _LORA = "model.safetensors", "lm", "lora"
-# Bytes of each tensor that stand for it in a language model's fingerprint.
-_SAMPLE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,33 +54,46 @@ def new_reader(
             with the reader.
 
     Raises:
-        ModelError: its vocabulary is not the bundle's and there is no tokenizer, or the
-            tokenizer has no end-of-text token.
+        ModelError: it is no causal language model, its vocabulary is not the bundle's and there
+            is no tokenizer, the tokenizer does not fit, or it is to have LoRA and has no name.
+        ConfigError: peft does not take these arguments.
         MissingExtraError: LoRA without peft.
     """
+    if not lm.can_generate() or lm.config.is_encoder_decoder:
+        raise ModelError(
+            f"{type(lm).__name__} is no causal language model: load one with AutoModelForCausalLM"
+        )
+    if lora is not None and name is None:
+        raise ModelError(
+            f"LoRA weights are saved without {type(lm).__name__}, which has no name to be found "
+            f"by: save it with save_pretrained() and give the folder"
+        )
     words = _words(lm, bundle, tokenizer)
     table = token_table(lm)
     origin = Origin(
         bundle=bundle.name,
         fingerprint=bundle.fingerprint,
-        lm=name,
+        # A folder is found from anywhere.
+        lm=name if name is None or not os.path.isdir(name) else os.path.abspath(name),
         lm_hash=lm_fingerprint(lm),
         hidden_size=table.shape[1],
         vocab_size=table.shape[0],
+        tokenizer_hash=words.fingerprint if isinstance(words, OwnWords) else None,
     )
     adapter = fresh_adapter(
         config.adapter, bundle.autoencoder, table.shape[1], pieces(words, bundle.tokenizer)
     )
-    network: Any = lm
-    if lora is not None:
-        network = _peft().get_peft_model(lm, _peft().LoraConfig(task_type="CAUSAL_LM", **lora))
-    return ReaderParts(ReadingModel(network, adapter, config), words, origin)
+    network = lm if lora is None else add_lora(lm, lora)
+    return ReaderParts(
+        ReadingModel(network, adapter, config, _labels(words, config)), words, origin
+    )
 
 
 def save_reader(parts: ReaderParts, folder: str | os.PathLike[str]) -> Path:
-    """Write a reader: its own parts, LoRA weights if it has any, the LM if it has no name.
+    """Write a reader: its own parts, LoRA weights if it has any, the language model if need be.
 
-    Weights are written in bfloat16.
+    That is if it has no name to be found by, or has learned since. Weights are written in
+    bfloat16, LoRA's as peft writes them.
 
     Returns:
         The folder.
@@ -89,24 +101,19 @@ def save_reader(parts: ReaderParts, folder: str | os.PathLike[str]) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     reader = parts.model
-    own = {
-        name: tensor.detach().cpu()
-        for name, tensor in reader.state_dict().items()
-        if not name.startswith("lm.")
-    }
-    small = {n: t.to(torch.bfloat16) if t.is_floating_point() else t for n, t in own.items()}
-    save_file({n: t.contiguous() for n, t in small.items()}, folder / _WEIGHTS)
+    state = reader.state_dict()
+    own = {name: state[name] for name in state if not name.startswith("lm.")}
+    save_file(halved(own), folder / _WEIGHTS)
     lm: Any = reader.lm
-    if hasattr(lm, "peft_config"):
-        lm.save_pretrained(folder / _LORA)
-    origin = parts.origin
-    if origin.lm is None:
-        kept = {n: t.detach().to("cpu", torch.bfloat16) for n, t in lm.state_dict().items()}
-        lm.save_pretrained(folder / _LM, state_dict=kept)
-        origin = origin.model_copy(update={"lm_hash": lm_fingerprint(load_lm(folder / _LM))})
-    SavedReader(
-        config=reader.config, origin=origin, own_tokenizer=isinstance(parts.words, OwnWords)
-    ).write(folder)
+    lora, origin = not isinstance(lm, PreTrainedModel), parts.origin
+    if lora:
+        save_lora(lm, folder / _LORA)
+    elif origin.lm is None or lm_fingerprint(lm) != origin.lm_hash:
+        save_lm(lm, folder / _LM)
+        if isinstance(parts.words, OwnWords):
+            parts.words.tokenizer.save_pretrained(folder / _LM)
+        origin = origin.model_copy(update={"lm": None, "lm_hash": lm_fingerprint(lm)})
+    SavedReader(config=reader.config, origin=origin, lora=lora).write(folder)
     return folder
 
 
@@ -127,7 +134,9 @@ def load_reader(
 
     Raises:
         ModelNotFoundError: there is no reader, or its language model is not on this machine.
-        ModelError: it belongs to another bundle or language model, or its files are damaged.
+        ModelError: it belongs to another bundle, language model or tokenizer, or its files are
+            damaged.
+        MissingExtraError: it has LoRA weights, and peft is not installed.
     """
     folder = Path(folder)
     saved = SavedReader.read(folder)
@@ -137,16 +146,20 @@ def load_reader(
             f"({saved.origin.fingerprint}), not of {bundle.name!r} ({bundle.fingerprint}): train "
             f"one with `agentmem train reader`, or open the store with its bundle"
         )
+    place = str(folder / _LM) if saved.origin.lm is None else saved.origin.lm
     if lm is None:
-        lm = load_lm(folder / _LM if saved.origin.lm is None else Path(saved.origin.lm))
-    if tokenizer is None and saved.own_tokenizer:
-        tokenizer = load_tokenizer(saved.origin.lm)
+        lm = load_lm(place)
     _check_lm(lm, saved.origin, folder)
+    if tokenizer is None and saved.origin.tokenizer_hash is not None:
+        tokenizer = load_tokenizer(place)
     words = _words(lm, bundle, tokenizer)
+    if (words.fingerprint if isinstance(words, OwnWords) else None) != saved.origin.tokenizer_hash:
+        raise ModelError(
+            f"the reader in {str(folder)!r} was trained with another tokenizer: leave tokenizer= "
+            f"out, or give the one it was made with"
+        )
     hidden = token_table(lm).shape[1]
-    network: Any = lm
-    if (folder / _LORA).is_dir():
-        network = _peft().PeftModel.from_pretrained(lm, folder / _LORA)
+    network = load_lora(lm, folder / _LORA) if saved.lora else lm
     try:
         weights = load_file(folder / _WEIGHTS)
         table = weights.get("adapter.pieces")
@@ -156,7 +169,7 @@ def load_reader(
             hidden,
             pieces=1 if table is None else table.shape[1],
         )
-        reader = ReadingModel(network, adapter, saved.config)
+        reader = ReadingModel(network, adapter, saved.config, _labels(words, saved.config))
         wanted = {name for name in reader.state_dict() if not name.startswith("lm.")}
         if wanted != set(weights):
             raise ModelError(f"it has {sorted(set(weights) ^ wanted)[:3]} and more, or lacks them")
@@ -169,16 +182,6 @@ def load_reader(
     return ReaderParts(reader, words, saved.origin)
 
 
-def lm_fingerprint(lm: PreTrainedModel) -> str:
-    """Sixteen hex digits that stand for a language model's weights: names, shapes and samples."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(lm.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        sample = tensor.detach().flatten()[:_SAMPLE_BYTES].float().cpu()
-        digest.update(sample.numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
 def _check_lm(lm: PreTrainedModel, origin: Origin, folder: Path) -> None:
     rows, hidden = token_table(lm).shape
     if (rows, hidden) != (origin.vocab_size, origin.hidden_size):
@@ -189,8 +192,12 @@ def _check_lm(lm: PreTrainedModel, origin: Origin, folder: Path) -> None:
     if (found := lm_fingerprint(lm)) != origin.lm_hash:
         raise ModelError(
             f"the reader in {str(folder)!r} was trained with {origin.lm or 'its own LM'!r} "
-            f"({origin.lm_hash}), and these are other weights ({found})"
+            f"({origin.lm_hash}), and these are other weights ({found}): give that one as lm="
         )
+
+
+def _labels(words: Words, config: ReaderConfig) -> list[list[int]]:
+    return [label(words, number) for number in range(1, config.max_memories + 1)]
 
 
 def _words(lm: PreTrainedModel, bundle: ModelBundle, tokenizer: Any | None) -> Words:
@@ -202,49 +209,11 @@ def _words(lm: PreTrainedModel, bundle: ModelBundle, tokenizer: Any | None) -> W
                 f"{bundle.tokenizer.vocab_size}: give its tokenizer"
             )
         return BundleWords(bundle.tokenizer)
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens, the language model {rows}: give its own"
+        )
     try:
         return OwnWords(tokenizer, bundle.tokenizer)
     except ValueError as error:
         raise ModelError(f"the language model cannot be read with: {error}") from error
-
-
-def load_lm(place: str | os.PathLike[str]) -> PreTrainedModel:
-    """A causal language model that is on this machine, float32.
-
-    Raises:
-        ModelNotFoundError: there is none.
-    """
-    try:
-        found: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            place, dtype=torch.float32, local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        raise ModelNotFoundError(
-            f"no language model at {os.fspath(place)!r} on this machine: download it first, or "
-            f"pass it as lm="
-        ) from error
-    return found
-
-
-def load_tokenizer(place: str | None) -> Any:
-    """The tokenizer of a language model that is on this machine.
-
-    Raises:
-        ModelNotFoundError: there is none.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(place, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelNotFoundError(f"no tokenizer at {place!r}: pass it as tokenizer=") from error
-
-
-def _peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise MissingExtraError(
-            "LoRA needs peft: pip install 'latent-agentmem[lora]'", extra="lora"
-        ) from error
-    return peft

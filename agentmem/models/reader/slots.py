@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentmem.errors import InputError
+from agentmem.models.autoencoder.configuration import LEVELS
 
 
 class Readable(Protocol):
@@ -24,6 +25,18 @@ class Readable(Protocol):
     @property
     def tokens(self) -> int:
         """T, how many tokens they stand for."""
+
+
+class Packed(Protocol):
+    """Memories under one budget, some as vectors and some as text: what `Recall.pack` gives."""
+
+    @property
+    def vectors(self) -> Sequence[Readable]:
+        """Those to be read as vectors."""
+
+    @property
+    def text(self) -> str:
+        """The others; "" if there are none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,4 +107,6 @@ def _tape(memory: Readable, slot_dims: int, vector_dims: int) -> NDArray[np.int8
             f"reader's bundle, which has int8 {wanted}"
         )
     tape: NDArray[np.int8] = latents.reshape(-1, slot_dims)[:tokens]
+    if (tape < -LEVELS).any():
+        raise InputError(f"latents of {tokens} tokens have codes below {-LEVELS}: no bundle's do")
     return tape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -69,7 +71,7 @@ class OwnWords:
         """
         if tokenizer.eos_token_id is None:
             raise ValueError("its tokenizer has no eos_token: answers could not end")
-        self._tokenizer, self._bundle = tokenizer, bundle
+        self.tokenizer, self._bundle = tokenizer, bundle
         bos = tokenizer.bos_token_id
         self.start = [] if bos is None else [bos]
         self.end: int = tokenizer.eos_token_id
@@ -78,17 +80,28 @@ class OwnWords:
 
     def encode(self, text: str) -> list[int]:
         """See `Words.encode`."""
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        # Text that looks like a special token is text: a memory could end its own answer.
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+            "input_ids"
+        ]
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """See `Words.decode`."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        text: str = self.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return text
 
     def of_chunk(self, ids: Sequence[int]) -> list[int]:
         """Through the text."""
         return self.encode(self._bundle.decode(ids))
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that stand for the vocabulary."""
+        vocabulary = json.dumps(sorted(self.tokenizer.get_vocab().items()))
+        return hashlib.sha256(vocabulary.encode()).hexdigest()[:16]
 
 
 def pieces(words: Words, bundle: ByteTokenizer) -> list[list[int]]:

@@ -18,6 +18,7 @@ from agentmem_cli.options import (
     IdArgument,
     JsonOption,
     ModelOption,
+    NowOption,
     QuietOption,
     SessionOption,
     SinceOption,
@@ -40,6 +41,19 @@ def recall(
         Literal["hybrid", "keys", "lexical"],
         typer.Option("--mode", help="Search by meaning and words, or by one of them."),
     ] = "hybrid",
+    expand: Annotated[
+        Literal["episode", "neighbours"] | None,
+        typer.Option(
+            "--expand",
+            help="Show beside each hit what was said around it: the memories before and after it,"
+            " or more of its episode.",
+        ),
+    ] = None,
+    order: Annotated[
+        Literal["relevance", "time"],
+        typer.Option("--order", help="Show the best first, or the oldest of the same hits."),
+    ] = "relevance",
+    now: NowOption = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -58,7 +72,9 @@ def recall(
 ) -> None:
     """Find the memories that fit a question best.
 
-    --quiet prints the ids, best first.
+    A time in the question, such as "last May" or "two days ago", lifts what was said then.
+
+    --quiet prints the ids, in the same order.
     """
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model) as memory:
@@ -70,6 +86,9 @@ def recall(
             since=since,
             until=until,
             mode=mode,
+            expand=expand,
+            order=order,
+            now=now,
         )
         if budget is None:
             out.emit(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,7 +67,7 @@ def tokenizer(
         folder = train_tokenizer(
             [corpus / file for file in files], out, vocab_size=vocab_size, progress=watched
         )
-    _tell(output, {"tokenizer": folder})
+    tell(output, {"tokenizer": folder})
 
 
 def autoencoder(
@@ -86,7 +87,7 @@ def autoencoder(
 
         report = reporting(run.optimiser.steps, "accuracy")
         folder = train_autoencoder(run, corpus=corpus, out=out, report=report)
-    _tell(output, {"run": folder, "model": folder / "model", "curves": folder / "curves.png"})
+    tell(output, {"run": folder, "model": folder / "model", "curves": folder / "curves.png"})
 
 
 def keys(
@@ -106,67 +107,53 @@ def keys(
 
         report = reporting(run.optimiser.steps, "pairs_per_s")
         folder = train_keys(run, corpus=corpus, out=out, report=report)
-    _tell(output, {"run": folder, "model": folder / "model"})
+    tell(output, {"run": folder, "model": folder / "model"})
 
 
-def bundle(
-    name: Annotated[str, typer.Option("--name", help="What the bundle is called.")],
-    tokenizer: Annotated[
-        Path,
-        typer.Option(
-            "--tokenizer", exists=True, file_okay=False, metavar="DIR", help="Tokenizer folder."
-        ),
-    ],
-    autoencoder: Annotated[
-        Path,
-        typer.Option(
-            "--autoencoder",
-            exists=True,
-            file_okay=False,
-            metavar="DIR",
-            help="Run folder of `train autoencoder`.",
-        ),
-    ],
-    keys: Annotated[
-        Path,
-        typer.Option(
-            "--keys",
-            exists=True,
-            file_okay=False,
-            metavar="DIR",
-            help="Run folder of `train keys`.",
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.")],
-    results: Annotated[
+def reader(
+    config: ConfigOption,
+    corpus: CorpusOption,
+    lm: Annotated[
         Path | None,
         typer.Option(
-            "--results",
+            "--lm",
             exists=True,
             file_okay=False,
-            metavar="DIR",
-            help="Folder of result files of these weights; their figures go into the model card.",
+            metavar="FOLDER",
+            help="A Hugging Face causal language model that learns to read; by default a fresh one "
+            "of the configuration's sizes.",
         ),
     ] = None,
+    out: RunsOption = Path("runs"),
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Put trained parts into one folder, which --model of every command takes.
+    """Train a reader of the bundle's memories; goes on like `train autoencoder`.
 
-    The folder gets a model card as well. Figures come with a second run: assemble, measure, and
-    assemble again with --results.
+    On many GPUs: `accelerate launch -m agentmem train reader ...`, or torchrun.
     """
-    from agentmem.training.assemble import assemble_bundle
+    from agentmem.training.config import ReaderRunConfig, load_config
 
-    manifest = assemble_bundle(
-        out, name=name, tokenizer=tokenizer, autoencoder=autoencoder, keys=keys, results=results
-    )
     output = Output(json=json, quiet=quiet)
-    _tell(output, {"bundle": out, "name": manifest.name, "fingerprint": manifest.fingerprint})
+    run = load_config(config, ReaderRunConfig)
+    with _packages(), _resumable(output, "training the reader") as reporting:
+        from agentmem.training.reader import train_reader
+
+        report = reporting(run.optimiser.steps, "accuracy")
+        folder = train_reader(
+            run, corpus=corpus, lm=None if lm is None else str(lm), out=out, report=report
+        )
+    files = {"model": "model", "curves": "curves.png", "samples": "samples.txt"}
+    tell(output, {"run": folder, **{name: folder / file for name, file in files.items()}})
 
 
-def _tell(output: Output, results: dict[str, Path | str]) -> None:
-    """Where the results lie; the first of them is what matters."""
+def tell(output: Output, results: Mapping[str, Path | str]) -> None:
+    """Where the results lie; the first of them is what matters.
+
+    Of several processes that train together, one speaks.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
     plain = {name: str(value) for name, value in results.items()}
     output.emit(
         json=lambda: plain,
@@ -207,6 +194,6 @@ def _resumable(output: Output, label: str) -> Iterator[Callable[[int, str], Repo
 
 
 app = command_group(
-    {"tokenizer": tokenizer, "autoencoder": autoencoder, "keys": keys, "bundle": bundle},
-    help="Train a tokenizer, an autoencoder and a key encoder, and put a model bundle together.",
+    {"tokenizer": tokenizer, "autoencoder": autoencoder, "keys": keys, "reader": reader},
+    help="Train the parts of a model bundle, and put them together.",
 )

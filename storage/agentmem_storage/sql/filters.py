@@ -5,12 +5,15 @@
     {"and": [...]}, {"or": [...]}, {"not": {...}}       of whole filters
     {"role": "user", "metadata.role": "chef"}           a field; a metadata key of that name
 
-Names. ``kind``, ``role``, ``name``, ``title`` and ``uri`` are fields of the source, every other
-name is a metadata key. A dot steps into a nested object; a key that has a dot in it is tried
-first. ``metadata.`` before a name says that it is a metadata key whatever it is called.
+Names. ``kind``, ``role``, ``name``, ``title``, ``uri`` and ``created_at`` are fields of the source,
+every other name is a metadata key. A dot steps into a nested object; a key that has a dot in it is
+tried first. ``metadata.`` before a name says that it is a metadata key whatever it is called.
 
 Operators. ``eq``, ``ne``, ``in``, ``not_in``, ``gt``, ``gte``, ``lt``, ``lte``, ``exists`` and
 ``contains``: a substring of a string, or a member of a list.
+
+``created_at`` is compared with times: datetimes or ISO 8601 strings, both UTC if without zone, or
+seconds since 1970. It takes any operator but ``contains``.
 
 Types matter: 1 equals 1.0 but neither "1" nor true. Numbers and strings have an order, each among
 themselves (strings by code point); nothing else has.
@@ -34,9 +37,11 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
 
 from agentmem_storage.errors import FilterError
+from agentmem_storage.moments import read_moment, to_micros
 from agentmem_storage.sql.tables import sources
 
 FIELDS = ("kind", "role", "name", "title", "uri")
+TIMES = ("created_at",)
 OPERATORS = ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "exists", "contains")
 _JOINERS = ("and", "or", "not")
 _PREFIX = "metadata."
@@ -175,13 +180,14 @@ class _Compiler:
                 f"(and 'and', 'or', 'not' around whole filters)"
             )
         operand = self._operand(name, op, wanted)
-        if name in FIELDS:
+        if name in FIELDS or name in TIMES:
             return _field_condition(name, op, operand)
         path = name.removeprefix(_PREFIX)
         call = getattr(func, _FUNCTION)(sources.c.metadata, path, op, json.dumps(operand))
         return cast("ColumnElement[bool]", call == 1)
 
     def _operand(self, name: str, op: str, wanted: object) -> Any:
+        read = _micros if name in TIMES else _scalar
         if op == "exists":
             if not isinstance(wanted, bool):
                 raise FilterError(f"'exists' of {name!r} takes True or False, got {_shown(wanted)}")
@@ -194,7 +200,9 @@ class _Compiler:
             self._values += len(wanted)
             if self._values > _MAX_VALUES:
                 raise FilterError(f"a filter may list {_MAX_VALUES} values at most")
-            return [_scalar(name, op, one) for one in wanted]
+            return [read(name, op, one) for one in wanted]
+        if name in TIMES:
+            return read(name, op, wanted)
         if op in _ORDER and (isinstance(wanted, bool) or not isinstance(wanted, int | float | str)):
             raise FilterError(
                 f"{op!r} of {name!r} takes a number or a string, got {_shown(wanted)}"
@@ -215,6 +223,19 @@ def _scalar(name: str, op: str, value: object) -> Any:
     )
 
 
+def _micros(name: str, op: str, value: object) -> int:
+    """A time as the column holds it."""
+    if op == "contains":
+        raise FilterError(f"{name!r} is a time: it takes any operator but 'contains'")
+    try:
+        return to_micros(read_moment(value), name)
+    except (TypeError, ValueError, OverflowError):
+        raise FilterError(
+            f"{op!r} of {name!r} takes a time: a datetime, an ISO 8601 string such as "
+            f"'2026-02-13T09:40:00Z', or seconds since 1970, got {_shown(value)}"
+        ) from None
+
+
 def _shown(value: object) -> str:
     """What an error message shows of a value that may be anything, however large."""
     try:
@@ -233,12 +254,12 @@ def _encodable(value: str) -> bool:
 
 
 def _field_condition(name: str, op: str, wanted: Any) -> ColumnElement[bool]:
-    """A condition on a field, whose values are strings or missing."""
+    """A condition on a field, whose values are strings or missing, or on a time."""
     column = sources.c[name]
     if op == "exists":
         return column.is_not(None) if wanted else column.is_(None)
     for value in wanted if isinstance(wanted, list) else [wanted]:
-        if not isinstance(value, str):
+        if name in FIELDS and not isinstance(value, str):
             raise FilterError(
                 f"{name!r} is a string: compare it with one, not with {_shown(value)} (a missing "
                 f"one is {{{name!r}: {{'exists': False}}}}, a metadata key {_PREFIX + name!r})"

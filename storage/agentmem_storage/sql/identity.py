@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, insert, select
 
 from agentmem_storage.errors import IncompatibleModelError
+from agentmem_storage.moments import now_micros
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.migrations import STEPS, migrate, pending
-from agentmem_storage.sql.moments import now_micros
 from agentmem_storage.sql.tables import meta
 
 

@@ -81,6 +81,13 @@ def _first_tables(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _episodes(connection: Connection) -> None:
+    # Rows that are there keep NULL, which says that each is alone: to number them, every row of
+    # the store would have to be written once more.
+    connection.exec_driver_sql("ALTER TABLE chunks ADD COLUMN episode INTEGER")
+    connection.exec_driver_sql("CREATE INDEX chunks_in_episode ON chunks (scope_id, episode)")
+
+
 # "AgMm": written into the file's header by the first step, so that `file` and we know a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -166,4 +173,7 @@ _FIRST_TABLES = (
     """,
 )
 
-STEPS: tuple[Step, ...] = (Step("0001_first_tables", _first_tables),)
+STEPS: tuple[Step, ...] = (
+    Step("0001_first_tables", _first_tables),
+    Step("0002_episodes", _episodes),
+)

@@ -6,16 +6,18 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, func, select
 
+from agentmem_storage.episodes import Episode
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
+from agentmem_storage.moments import from_micros
 from agentmem_storage.records import ChunkRecord, Scope, Selection, SourceRecord, Written
 from agentmem_storage.sql import codec
-from agentmem_storage.sql.moments import from_micros
 from agentmem_storage.sql.selecting import as_id, chosen, numbers
 from agentmem_storage.sql.tables import chunks, scopes, sources
 
@@ -158,6 +160,52 @@ def neighbours(
     found = {row.id: (row.before, row.after) for row in connection.execute(query)}
     _require(wanted, found, "memory")
     return {one: found[one] for one in wanted}
+
+
+def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """The chunks of each one's episode, itself among them, by ascending id.
+
+    Raises:
+        UnknownIdError: No chunk has one of the ids.
+    """
+    wanted = [as_id(one) for one in ids]
+    mate = chunks.alias("mate")
+    # A row without an episode has no mate, not even itself.
+    together = (mate.c.scope_id == chunks.c.scope_id) & (mate.c.episode == chunks.c.episode)
+    query = (
+        select(chunks.c.id, mate.c.id.label("mate"))
+        .outerjoin(mate, together)
+        .where(chunks.c.id.in_(numbers(wanted)))
+        .order_by(mate.c.id)
+    )
+    found = defaultdict(list)
+    for row in connection.execute(query):
+        found[row.id].append(row.mate or row.id)
+    _require(wanted, found, "memory")
+    return {one: tuple(found[one]) for one in wanted}
+
+
+def last_episode(connection: Connection, scope_id: int, key_dims: int) -> Episode | None:
+    """The newest episode of a scope; None if it has none. Damaged keys do not count in it."""
+    number = connection.scalar(
+        select(func.max(chunks.c.episode)).where(chunks.c.scope_id == scope_id)
+    )
+    if number is None:
+        return None
+    rows = connection.execute(
+        select(chunks.c.id, chunks.c.key, sources.c.created_at)
+        .join(sources, sources.c.id == chunks.c.source_id)
+        .where(chunks.c.scope_id == scope_id, chunks.c.episode == number)
+        .order_by(chunks.c.id)
+    ).all()
+    times = [row.created_at for row in rows]
+    found = Episode(number, 0, np.zeros(key_dims), min(times), max(times))
+    for row in rows:
+        with suppress(CorruptRecordError):
+            key = codec.decode_key(row.key, row.id)
+            if key.shape == (key_dims,):
+                found = found.joined(key, row.created_at)
+    return found
 
 
 def scope_id_of(connection: Connection, scope: Scope) -> int | None:

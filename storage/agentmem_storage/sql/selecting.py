@@ -10,9 +10,9 @@ from typing import SupportsIndex
 from sqlalchemy import ColumnElement, Integer, Select, column, func, select
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.moments import to_micros
 from agentmem_storage.records import Scope, Selection
 from agentmem_storage.sql.filters import compile_filter
-from agentmem_storage.sql.moments import to_micros
 from agentmem_storage.sql.rows import check_scope
 from agentmem_storage.sql.tables import chunks, scopes, sources
 

@@ -107,9 +107,12 @@ chunks = Table(
     Column("patch", LargeBinary),
     Column("latents", LargeBinary, nullable=False),
     Column("text", LargeBinary),
+    # Its number within the scope; NULL on rows that are older than episodes: each is alone.
+    Column("episode", Integer),
     Index("chunks_in_source", "source_id", "ordinal", unique=True),
     # Every index ends in the row's id, so this one is in the order of ids within a scope.
     Index("chunks_in_scope", "scope_id"),
+    Index("chunks_in_episode", "scope_id", "episode"),
     sqlite_autoincrement=True,
 )
 

@@ -12,10 +12,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
+from agentmem_storage.episodes import assign
 from agentmem_storage.errors import UnknownIdError
 from agentmem_storage.records import Scope, Written
-from agentmem_storage.sql import changes, terms
-from agentmem_storage.sql.reading import find_known, scope_id_of, source_chunk_ids
+from agentmem_storage.sql import changes, codec, terms
+from agentmem_storage.sql.reading import (
+    find_known,
+    last_episode,
+    scope_id_of,
+    source_chunk_ids,
+)
 from agentmem_storage.sql.rows import SourceRows
 from agentmem_storage.sql.selecting import numbers
 from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes, sources
@@ -25,6 +31,9 @@ def add(
     connection: Connection, new: Sequence[SourceRows], scope: Scope, added_at: int
 ) -> list[Written]:
     """Write sources, except those whose content the scope has already.
+
+    Their chunks go on with the scope's last episode or begin new ones; under the lock, two
+    processes that write to one scope see the same last one.
 
     Args:
         connection: A transaction that writes.
@@ -61,7 +70,8 @@ def add(
             for one, rows in zip(fresh, fresh_rows, strict=True)
         ]
         connection.execute(insert(sources), values)
-        _insert_chunks(connection, fresh, fresh_rows, scope_id)
+        episodes = _episodes(connection, fresh_rows, scope_id)
+        _insert_chunks(connection, fresh, fresh_rows, scope_id, episodes)
     return written
 
 
@@ -69,6 +79,8 @@ def replace(
     connection: Connection, source_id: int, new: SourceRows, old_terms: Mapping[int, str]
 ) -> Written:
     """Give a source another content; it keeps its id, its scope and when it was added.
+
+    Its new chunks are in the episode that its first chunk was in.
 
     Returns:
         Its new chunks; or, with ``duplicate`` set and nothing changed, another source of the scope
@@ -85,11 +97,14 @@ def replace(
     if holder is not None and holder.source_id != source_id:
         return holder
     old = source_chunk_ids(connection, [source_id]).get(source_id, ())
+    episode = connection.scalar(
+        select(chunks.c.episode).where(chunks.c.source_id == source_id).order_by(chunks.c.ordinal)
+    )
     _delete_chunks(connection, old, old_terms)
     connection.execute(update(sources).where(sources.c.id == source_id).values(**new.source))
     first = _next_id(connection, chunks)
     written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
-    _insert_chunks(connection, [written], [new], scope_id)
+    _insert_chunks(connection, [written], [new], scope_id, [episode] * len(new.chunks))
     return written
 
 
@@ -177,14 +192,29 @@ def _delete_chunks(connection: Connection, ids: Sequence[int], texts: Mapping[in
     return stale
 
 
+def _episodes(connection: Connection, new: Sequence[SourceRows], scope_id: int) -> list[int]:
+    """The episodes of new chunks, in order."""
+    blobs = [row["key"] for source in new for row in source.chunks]
+    times = [source.source["created_at"] for source in new for _ in source.chunks]
+    # As they will be read back, so that it is all one whether they come in one write or in many.
+    keys = codec.decode_keys(blobs, range(len(blobs)))
+    last = last_episode(connection, scope_id, keys.shape[1])
+    return assign(last, zip(keys, times, strict=True))
+
+
 def _insert_chunks(
-    connection: Connection, written: Sequence[Written], new: Sequence[SourceRows], scope_id: int
+    connection: Connection,
+    written: Sequence[Written],
+    new: Sequence[SourceRows],
+    scope_id: int,
+    episodes: Sequence[int | None],
 ) -> None:
     rows, texts = [], []
+    number = iter(episodes)
     for one, source in zip(written, new, strict=True):
         owner = {"source_id": one.source_id, "scope_id": scope_id}
         for chunk_id, row, text in zip(one.chunk_ids, source.chunks, source.terms, strict=True):
-            rows.append({"id": chunk_id, **owner, **row})
+            rows.append({"id": chunk_id, **owner, **row, "episode": next(number)})
             texts.append((chunk_id, text))
     connection.execute(insert(chunks), rows)
     terms.insert(connection, texts)

@@ -218,6 +218,22 @@ class StoreConformance:
                 other: (None, None),
             }
 
+    def test_episodes_are_runs_of_one_scope(self, tmp_path: Path) -> None:
+        later = NOON + timedelta(hours=3)
+        with self.open_store(tmp_path) as store:
+            first = _add(store, ["one", "two"], Scope("a"))
+            other = _add(store, ["three"], Scope("a", session_id="s"))
+            (written,) = store.add([make_source("much later", created_at=later)], Scope("a"))
+            last = written.chunk_ids[0]
+            assert store.episodes([last, *other, *first]) == {
+                last: (last,),
+                other[0]: tuple(other),
+                first[0]: tuple(first),
+                first[1]: tuple(first),
+            }
+            with _refused(UnknownIdError):
+                store.episodes([999])
+
     def test_iterating_sees_everything_and_lets_others_write(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, [f"memory {number}" for number in range(10)], Scope("a"))

@@ -1,0 +1,79 @@
+"""What stands beside a hit and comes with it: its neighbours, or its episode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from agentmem_storage.records import Selection
+from agentmem_storage.store import Store
+
+Expand = Literal["episode", "neighbours"]
+
+EXPANSIONS: tuple[Expand, ...] = ("episode", "neighbours")
+# Chunks of its episode that one hit brings, the nearest: an episode has up to twice as many.
+MOST = 16
+
+
+def expand(
+    store: Store, found: Sequence[int], by: Expand, selection: Selection
+) -> dict[int, list[int]]:
+    """The chunks that each found one brings; none twice, and none that was found itself.
+
+    - ``neighbours``: the chunks written before and after it in its scope;
+    - ``episode``: the others of its episode, but no more than the `MOST` nearest.
+
+    Args:
+        store: Where they are.
+        found: Ids of chunks, the best first: what two could bring, the better brings.
+        by: Which.
+        selection: What may be brought.
+
+    Returns:
+        By found id, ids of chunks as they were written.
+
+    Raises:
+        UnknownIdError: a chunk has been forgotten meanwhile.
+    """
+    if by == "neighbours":
+        pairs = neighbours(store, found, selection)
+        beside = {id: [one for one in pair if one is not None] for id, pair in pairs.items()}
+    else:
+        episodes = store.episodes(found)
+        allowed = _allowed(store, {one for ids in episodes.values() for one in ids}, selection)
+        beside = {id: _nearest(id, ids, allowed) for id, ids in episodes.items()}
+    taken = set(found)
+    brought = {}
+    for id in found:
+        brought[id] = [one for one in beside[id] if one not in taken]
+        taken.update(brought[id])
+    return brought
+
+
+def neighbours(
+    store: Store, ids: Iterable[int], selection: Selection
+) -> dict[int, tuple[int | None, int | None]]:
+    """The chunks before and after each, as far as the selection lets them through."""
+    beside = store.neighbours(sorted(ids))
+    around = {one for pair in beside.values() for one in pair if one is not None}
+    allowed = _allowed(store, around, selection)
+    return {
+        id: (before if before in allowed else None, after if after in allowed else None)
+        for id, (before, after) in beside.items()
+    }
+
+
+def _allowed(store: Store, ids: set[int], selection: Selection) -> set[int]:
+    """Those that a selection lets through, all of them chunks of scopes that it does."""
+    if selection == Selection(scope=selection.scope):
+        return ids
+    return set(store.ids(replace(selection, ids=tuple(sorted(ids)))).tolist())
+
+
+def _nearest(id: int, episode: Sequence[int], allowed: set[int]) -> list[int]:
+    """The allowed chunks that stand nearest to one, by ascending id; of two, the earlier."""
+    place = episode.index(id)
+    others = [at for at, one in enumerate(episode) if at != place and one in allowed]
+    others.sort(key=lambda at: (abs(at - place), at))
+    return [episode[at] for at in sorted(others[:MOST])]

@@ -1,0 +1,78 @@
+"""The command chat: a conversation in the terminal that remembers."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from agentmem_cli.answering import open_answerer
+from agentmem_cli.conversation import HELP, Conversation
+from agentmem_cli.opening import open_memory
+from agentmem_cli.options import (
+    DEFAULT_STORE,
+    AgentOption,
+    ModelOption,
+    ReaderOption,
+    SessionOption,
+    StoreOption,
+    UserOption,
+    scope_words,
+)
+from agentmem_cli.output import Output
+
+
+def chat(
+    k: Annotated[
+        int, typer.Option("-k", "--k", min=1, help="How many memories to read at most.")
+    ] = 8,
+    reader: ReaderOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
+) -> None:
+    """Tell things and ask about them, now or another day; the store is made if there is none.
+
+    A line that ends with "?" or begins with a question word (who, what, when, where, which, why,
+    how) is answered by a reader from the memories that fit it best, and the screen names them.
+    Every other line is noted. What you say is stored, the answers are not; a line that is a
+    question and nothing else is stored, but not read when later ones are answered.
+
+    /memories lists the newest memories, /forget ID deletes one for good, /help tells the rest.
+    """
+    out = Output()
+    # Before the store: without a reader none shall be made.
+    answerer = open_answerer(reader, model)
+    with open_memory(store, model, create=True) as memory:
+        out.say(Text(HELP, style="dim"))
+        scope = scope_words(user, agent, session)
+        conversation = Conversation(memory, answerer, out, scope=scope, k=k)
+        for line in _lines(out):
+            if not conversation.hear(line):
+                return
+
+
+def _lines(out: Output) -> Iterator[str]:
+    """What a person types, line by line, until the end of input or Ctrl-C."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Bytes that are no UTF-8 are refused where the line is stored, and end nothing.
+        sys.stdin.reconfigure(errors="surrogateescape")
+    prompt = ""
+    if sys.stdin.isatty():
+        with suppress(ImportError):
+            import readline  # noqa: F401  # line editing and history for input()
+        prompt = "> "
+    while True:
+        try:
+            yield input(prompt)
+        except (EOFError, KeyboardInterrupt):
+            if prompt:
+                out.say(Text())  # What the shell says next begins a line of its own.
+            return
