@@ -83,6 +83,13 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def interrupt(self) -> None:
+        """Ctrl-C; again if it came before `input` listened, which is when Python loses it."""
+        for _ in range(10):
+            self.type("\x03")
+            if select.select([self._master], [], [], 5)[0]:
+                return
+
     def end(self) -> tuple[int, str]:
         """Exit code, and what came on the screen last."""
         self._read(lambda: False)
@@ -92,8 +99,9 @@ class Terminal:
     def _read(self, enough: Callable[[], bool]) -> None:
         last = time.monotonic() + 120
         while not enough():
-            if not select.select([self._master], [], [], last - time.monotonic())[0]:
+            if not select.select([self._master], [], [], max(0, last - time.monotonic()))[0]:
                 self._process.kill()
+                self._process.wait()
                 pytest.fail(f"nothing more came after {self._seen!r}")
             try:
                 data = os.read(self._master, 65536)
@@ -111,7 +119,7 @@ def test_a_new_session_in_a_real_terminal_draws_on_the_last_one(
     assert "/forget" in first.until_asked()
     first.type(f"{FACT}\n")
     assert "noted as #1" in first.until_asked()
-    first.type("\x03")  # Ctrl-C
+    first.interrupt()
     code, last = first.end()
     assert (code, last.strip()) == (ExitCode.OK, "")
 

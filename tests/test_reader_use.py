@@ -21,7 +21,7 @@ from agentmem.models.reader.prompts import (
     question_prompt,
     regenerate_prompt,
 )
-from agentmem.models.reader.reader import _Pieces
+from agentmem.models.reader.streaming import Pieces
 from agentmem.models.reader.words import BundleWords
 from agentmem.models.tokenizer import EOS
 from agentmem.testing import tiny_model
@@ -76,6 +76,13 @@ class TestAnswer:
         assert reader.answer(QUESTION, nothing, max_new_tokens=12) == reader.answer(
             QUESTION, [], max_new_tokens=12
         )
+
+    def test_what_a_store_of_another_bundle_recalls(self, reader: MemoryReader) -> None:
+        with Memory(":memory:", model=tiny_model(1)) as other:
+            other.add(TEXTS[0])
+            hits = other.recall("train")
+            with pytest.raises(InputError, match=f"{tiny_model(1).fingerprint}.* are not of this"):
+                reader.answer(QUESTION, hits)
 
     def test_blanks_around_a_question_do_not_matter(self, reader: MemoryReader) -> None:
         said = {reader.answer(q, [], max_new_tokens=12) for q in (QUESTION, f" {QUESTION}\n")}
@@ -164,25 +171,44 @@ class TestStreaming:
         assert "".join(told) == text
         assert all(len(piece.strip()) <= 1 or piece.isascii() for piece in told)
 
+    def test_who_listens_may_ask_something_else(
+        self, reader: MemoryReader, memories: list[Kept]
+    ) -> None:
+        expected = reader.answer(QUESTION, memories, max_new_tokens=8)
+        told: list[str] = []
+
+        def on_text(piece: str) -> None:
+            told.append(piece)
+            reader.answer("Who?", memories[:1], max_new_tokens=2)
+
+        assert reader.answer(QUESTION, memories, max_new_tokens=8, on_text=on_text) == expected
+        assert "".join(told) == expected
+
     def test_who_listens_may_stop_it(self, reader: MemoryReader, memories: list[Kept]) -> None:
         def enough(piece: str) -> None:
             raise KeyboardInterrupt
 
-        before = reader.answer(QUESTION, [], max_new_tokens=9)
         with pytest.raises(KeyboardInterrupt):
             reader.answer(QUESTION, memories, on_text=enough)
-        assert reader.answer(QUESTION, [], max_new_tokens=9) == before  # nothing is still read
+        _reads_nothing(reader)
+
+
+def test_outside_of_a_reading_it_is_a_language_model(
+    reader: MemoryReader, memories: list[Kept]
+) -> None:
+    reader.answer(QUESTION, memories, max_new_tokens=2)
+    _reads_nothing(reader)
 
 
 def test_threads_take_turns(reader: MemoryReader, memories: list[Kept]) -> None:
     """Each reads its own memories, whoever asks at the same time."""
-    asked = [memories, memories[:1], memories[1:], []] * 2
-    expected = [reader.answer(QUESTION, read, max_new_tokens=25) for read in asked]
+    asked = [memories, memories[:1], memories[1:], []]
+    expected = [reader.answer(QUESTION, read, max_new_tokens=16) for read in asked]
     assert len(set(expected)) > 2
     said: dict[int, str] = {}
 
     def ask(at: int) -> None:
-        said[at] = reader.answer(QUESTION, asked[at], max_new_tokens=25)
+        said[at] = reader.answer(QUESTION, asked[at], max_new_tokens=16)
 
     threads = [threading.Thread(target=ask, args=(at,)) for at in range(len(asked))]
     for thread in threads:
@@ -287,6 +313,12 @@ def _written(reader: MemoryReader, prompt: list[int], read: list[Kept], new: int
     return answer_text(WORDS, made[0].tolist())
 
 
+def _reads_nothing(reader: MemoryReader) -> None:
+    ids = torch.tensor([[1, 40, 50, 60]])
+    with torch.no_grad():
+        assert torch.equal(reader.parts.model.lm(ids).logits, causal_lm()(ids).logits)
+
+
 def _bytes(prepared: Prepared | None) -> list[bytes]:
     assert prepared is not None
     if prepared.slots is None:
@@ -299,7 +331,7 @@ def _bytes(prepared: Prepared | None) -> list[bytes]:
 def _streamed(ids: list[int]) -> list[str]:
     """The pieces that are told of generated ids."""
     told: list[str] = []
-    pieces = _Pieces(WORDS, told.append)
+    pieces = Pieces(WORDS, told.append)
     pieces.put(torch.tensor([[1, 2, 3]]))  # the prompt
     for id in ids:
         pieces.put(torch.tensor([id]))

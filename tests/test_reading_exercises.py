@@ -152,8 +152,8 @@ def test_what_is_recited_stands_in_a_memory_of_the_group(
         assert holders
         if ended:
             assert any(one[-len(found) :] == found for one in holders)
-        # Every row of a group asks for another memory, as far as there are so many.
     if exercise == "regenerate":
+        # Every row of a group asks for another memory, as far as there are so many.
         first = batch.prompts[: min(each, count)]
         assert len({tuple(prompt) for prompt in first}) == len(first)
 

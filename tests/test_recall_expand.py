@@ -30,17 +30,20 @@ def _by_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def talk(memory: Memory) -> Memory:
     """Ten turns of Ana and Bob in three goes: 0 to 3, 4 to 8, and 9; a stranger in between."""
-    for number, word in enumerate(WORDS):
+    for part in (range(5), range(5, 10)):
         memory.add(
-            Message(
-                f"The {word} tree",
-                name=("Ana", "Bob")[number % 2],
-                created_at=NOON + timedelta(hours=2 * (number >= 4) + 2 * (number >= 9)),
-                metadata={"turn": number},
-            ),
+            [
+                Message(
+                    f"The {WORDS[number]} tree",
+                    name=("Ana", "Bob")[number % 2],
+                    created_at=NOON + timedelta(hours=2 * (number >= 4) + 2 * (number >= 9)),
+                    metadata={"turn": number},
+                )
+                for number in part
+            ],
             user_id="ana",
         )
-        memory.add(f"A stranger's {word}", created_at=NOON, user_id="bob")
+        memory.add([f"A stranger's {WORDS[n]}" for n in part], created_at=NOON, user_id="bob")
     return memory
 
 

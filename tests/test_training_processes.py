@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,30 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training_support import STEPS, config_of, logged, make_place, train
+from tests.training_support import (
+    STEPS,
+    config_of,
+    logged,
+    make_place,
+    reader_config_of,
+    train,
+    train_to_read,
+)
 
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
 from agentmem.training.autoencoder import train_autoencoder
-from agentmem.training.config import RunConfig
+from agentmem.training.config import ReaderRunConfig, RunConfig
+from agentmem.training.reader import train_reader
 
-place, out = Path(sys.argv[1]), Path(sys.argv[2])
-config = RunConfig.model_validate_json((out / "config.json").read_text())
+kind, place, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+train, Config = {
+    "autoencoder": (train_autoencoder, RunConfig), "reader": (train_reader, ReaderRunConfig)
+}[kind]
+config = Config.model_validate_json((out / "config.json").read_text())
 steps = []
-train_autoencoder(
-    config, corpus=place / "corpus", out=out, report=lambda step, figures: steps.append(figures)
-)
+train(config, corpus=place / "corpus", out=out, report=lambda step, figures: steps.append(figures))
 (out / f"steps-{os.environ['RANK']}.json").write_text(json.dumps(steps))
 """
 LAUNCHERS = {
@@ -47,28 +58,50 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_place(tmp_path_factory.mktemp("training"))
 
 
+# How each is told and trained in one process.
+KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Path]]] = {
+    "autoencoder": (config_of, train),
+    "reader": (reader_config_of, train_to_read),
+}
+
+
 @pytest.fixture(scope="module")
-def single(place: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+def single(place: Path) -> Callable[[str], tuple[Path, list[dict[str, Any]]]]:
     """The run of one process, and the figures that it reported."""
-    before = torch.get_num_threads()
-    seen: list[dict[str, Any]] = []
-    folder = train(
-        place, config_of(place, "one"), report=lambda step, figures: seen.append(figures)
-    )
-    yield folder, seen
-    torch.set_num_threads(before)
+
+    @cache
+    def run(kind: str) -> tuple[Path, list[dict[str, Any]]]:
+        before = torch.get_num_threads()
+        seen: list[dict[str, Any]] = []
+        tell, learn = KINDS[kind]
+        folder = learn(
+            place, tell(place, f"one-{kind}"), report=lambda step, figures: seen.append(figures)
+        )
+        torch.set_num_threads(before)
+        return folder, seen
+
+    return run
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    ("kind", "launcher"),
+    [("autoencoder", "accelerate"), ("autoencoder", "torchrun"), ("reader", "torchrun")],
+)
 def test_two_processes_learn_the_same_as_one(
-    launcher: str, place: Path, single: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+    kind: str,
+    launcher: str,
+    place: Path,
+    single: Callable[[str], tuple[Path, list[dict[str, Any]]]],
+    tmp_path: Path,
 ) -> None:
-    # Rows are cut unevenly between the two, and rounding and noise both take part.
+    # Rows are cut unevenly between the two. Of the autoencoder, rounding and noise take part; of
+    # the reader, steps with memories and without.
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    (tmp_path / "config.json").write_text(config_of(place, "two").model_dump_json())
+    tell, _ = KINDS[kind]
+    (tmp_path / "config.json").write_text(tell(place, "two").model_dump_json())
     done = subprocess.run(
-        [sys.executable, "-m", *LAUNCHERS[launcher], script, place, tmp_path],
+        [sys.executable, "-m", *LAUNCHERS[launcher], script, kind, place, tmp_path],
         capture_output=True,
         text=True,
         env={
@@ -84,7 +117,7 @@ def test_two_processes_learn_the_same_as_one(
     two, others = (json.loads((tmp_path / f"steps-{rank}.json").read_text()) for rank in (0, 1))
     # One process speaks and writes; the other works.
     assert (len(two), len(others)) == (STEPS, 0)
-    folder, one = single
+    folder, one = single(kind)
     assert [figures["loss"] for figures in two] == pytest.approx(
         [figures["loss"] for figures in one], rel=1e-3
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +12,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.generation.streamers import BaseStreamer
 
 from agentmem.errors import InputError, ModelError
 from agentmem.hub import bundled_reader
@@ -28,9 +27,8 @@ from agentmem.models.reader.prompts import (
 )
 from agentmem.models.reader.saving import ReaderParts, load_reader, new_reader, save_reader
 from agentmem.models.reader.slots import Packed, Readable, as_slots
+from agentmem.models.reader.streaming import OnText, Pieces
 from agentmem.models.reader.words import Words
-
-OnText = Callable[[str], None]
 
 
 class MemoryReader:
@@ -47,7 +45,7 @@ class MemoryReader:
         """Take what `from_causal_lm` and `from_pretrained` made."""
         self.parts, self.bundle = parts, bundle
         # The language model reads one group of memories at a time: threads take turns.
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
 
     @classmethod
     def from_causal_lm(
@@ -308,7 +306,7 @@ class MemoryReader:
             "pad_token_id": words.pad,
         }
         if on_text is not None:
-            given["streamer"] = _Pieces(words, on_text)
+            given["streamer"] = Pieces(words, on_text)
         with self._turn:
             made = self.parts.model.generate(
                 ids.to(self._device),
@@ -334,37 +332,6 @@ class MemoryReader:
     @property
     def _device(self) -> torch.device:
         return next(self.parts.model.parameters()).device
-
-
-class _Pieces(BaseStreamer):
-    """Hands on the text of an answer while its ids come."""
-
-    def __init__(self, words: Words, on_text: OnText) -> None:
-        self._words, self._on_text = words, on_text
-        # `generate` hands over the prompt's ids first, none if it was embeddings.
-        self._skip = True
-        self._ids: list[int] = []
-        self._told = ""
-
-    def put(self, value: Tensor) -> None:
-        """The next ids, int64 (1,) or a prompt's (1, T)."""
-        if self._skip:
-            self._skip = False
-            return
-        self._ids.extend(value.flatten().tolist())
-        text = answer_text(self._words, self._ids)
-        # A character may come in several tokens.
-        if not text.endswith("\N{REPLACEMENT CHARACTER}"):
-            self._tell(text)
-
-    def end(self) -> None:
-        """The answer is whole."""
-        self._tell(answer_text(self._words, self._ids))
-
-    def _tell(self, text: str) -> None:
-        if len(text) > len(self._told):
-            self._on_text(text[len(self._told) :])
-            self._told = text
 
 
 def _bundle(bundle: ModelBundle | str | os.PathLike[str] | None) -> ModelBundle:
