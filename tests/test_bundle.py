@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from agentmem.errors import ModelError, ModelNotFoundError
-from agentmem.hub import read_manifest, write_manifest
+from agentmem.hub import bundled_reader, read_manifest, shipped_bundle, write_manifest
 from agentmem.models.bundle import ModelBundle, load_bundle
 from agentmem.models.keys.configuration import KeyEncoderConfig
 from agentmem.models.keys.modeling import KeyEncoder
-from agentmem.testing import tiny_bundle
+from agentmem.models.reader.reader import MemoryReader
+from agentmem.testing import tiny_bundle, tiny_reader
 from agentmem.training.tokenizer import train_tokenizer_on
 
 WEIGHTS = ["autoencoder/model.safetensors", "keys/model.safetensors"]
@@ -153,6 +154,77 @@ class TestFingerprint:
         before = (bundle / "manifest.json").read_bytes()
         write_manifest(bundle, "tiny-0")
         assert (bundle / "manifest.json").read_bytes() == before
+
+    def test_of_the_shipped_bundle_stays(self) -> None:
+        """People's stores are pinned to it: a change of it takes them away."""
+        assert read_manifest(shipped_bundle()).fingerprint == "967be714a4c7f6b5"
+
+
+class TestReader:
+    """A reader in the bundle: nothing that is stored depends on it."""
+
+    FILES = (
+        "reader/lm/config.json",
+        "reader/lm/generation_config.json",
+        "reader/lm/model.safetensors",
+        "reader/model.safetensors",
+        "reader/reader.json",
+    )
+
+    @pytest.fixture
+    def bundle(self, bundle: Path) -> Path:
+        tiny_reader().save_pretrained(bundle / "reader")
+        write_manifest(bundle, "tiny-0")
+        return bundle
+
+    def test_it_is_named_file_by_file_outside_the_fingerprint(
+        self, bundle: Path, made: Path
+    ) -> None:
+        manifest, without = read_manifest(bundle), read_manifest(made)
+        assert manifest.files == without.files
+        assert manifest.fingerprint == without.fingerprint
+        assert tuple(sorted(manifest.reader)) == self.FILES
+        for name, digest in manifest.reader.items():
+            assert digest == hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+        assert "reader" not in json.loads((made / "manifest.json").read_text())
+        assert bundled_reader(bundle) == bundle / "reader"
+        reader = MemoryReader.from_pretrained(bundle=bundle)
+        assert reader.bundle.fingerprint == without.fingerprint
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_damage_to_it_is_found_when_it_is_read_not_before(
+        self, bundle: Path, name: str
+    ) -> None:
+        flip(bundle / name, (bundle / name).stat().st_size // 2)
+        assert ModelBundle(bundle).encode([[9, 10]])
+        with pytest.raises(ModelError, match=f"file {name!r} of bundle 'tiny-0' is not the one"):
+            MemoryReader.from_pretrained(bundle=bundle)
+        (bundle / name).unlink()
+        assert ModelBundle(bundle).encode([[9, 10]])
+        with pytest.raises(ModelNotFoundError, match=f"lacks its file {name!r}"):
+            MemoryReader.from_pretrained(bundle=bundle)
+
+    def test_a_file_that_was_put_there_is_found(self, bundle: Path) -> None:
+        (bundle / "reader" / "lora").mkdir()
+        (bundle / "reader" / "lora" / "adapter_config.json").write_text("{}")
+        with pytest.raises(ModelError, match="'reader/lora/adapter_config.json' is not in the man"):
+            bundled_reader(bundle)
+        rewrite(bundle, lambda manifest: manifest.pop("reader"))
+        assert ModelBundle(bundle).name == "tiny-0"
+        with pytest.raises(ModelError, match="is not in the manifest of bundle 'tiny-0': remove"):
+            bundled_reader(bundle)
+
+    def test_a_bundle_may_do_without(self, bundle: Path) -> None:
+        shutil.rmtree(bundle / "reader")
+        write_manifest(bundle, "tiny-0")
+        with pytest.raises(ModelNotFoundError, match="'tiny-0' comes without a reader: train one"):
+            MemoryReader.from_pretrained(bundle=bundle)
+
+    @pytest.mark.parametrize("listed", [None, ["a"], 3])
+    def test_a_list_of_its_files_that_is_none(self, bundle: Path, listed: Any) -> None:
+        rewrite(bundle, lambda manifest: manifest.update(reader=listed))
+        with pytest.raises(ModelError, match="is not a bundle's manifest"):
+            read_manifest(bundle)
 
 
 class TestPartsThatDoNotFit:

@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from agentmem.hub import write_manifest
 from agentmem.inspection import SAMPLES, check_bundle, describe_bundle
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.bundle import ModelBundle
 from agentmem.models.keys.modeling import KeyEncoder
+from agentmem.models.reader.reader import MemoryReader
+from agentmem.testing import tiny_reader
 from agentmem_cli.exits import ExitCode
 from tests.cli_support import Cli
 from tests.cli_support import bundle as shared_bundle
@@ -66,6 +69,7 @@ class TestShow:
             "max_tokens": model.max_tokens,
             "key_dims": model.key_dims,
             "vocab_size": model.tokenizer.vocab_size,
+            "reader": None,
             "runs": {"keys": "keys-cpu"},
             "evaluation": {"speed": {"adds_per_second": 812.5}},
         }
@@ -111,6 +115,65 @@ class TestShow:
             manifest["files"][name] = hashlib.sha256(text.encode()).hexdigest()
         (bundle / "manifest.json").write_text(json.dumps(manifest))
         cli.error(ExitCode.MODEL, "model", "show", "--model", bundle)
+
+
+class TestReader:
+    @pytest.fixture(params=["slots", "positions"])
+    def reader(self, request: pytest.FixtureRequest, bundle: Path) -> MemoryReader:
+        made = tiny_reader(request.param)
+        made.save_pretrained(bundle / "reader")
+        write_manifest(bundle, "tiny-0")
+        return made
+
+    def test_it_is_shown(self, reader: MemoryReader, cli: Cli, bundle: Path) -> None:
+        told = cli.json("model", "show", "--model", bundle)
+        weights = sum(weight.numel() for weight in reader.parts.model.parameters())
+        assert told["parameters"]["reader"] == weights
+        positions = {"slots": 0, "positions": 16}[reader.config.route]
+        assert told["reader"] == {
+            "route": reader.config.route,
+            "adapter": "codes",
+            "tokens_per_position": positions,
+            "max_memories": 64,
+            "lm": "llama",
+            "hidden_size": 32,
+        }
+        files = {file["path"]: file["bytes"] for file in told["files"]}
+        assert files["reader/model.safetensors"] > 0
+        assert list(files)[-1].startswith("reader/")
+        shown = cli.ok("model", "show", "--model", bundle)
+        said = {"slots": "take no position", "positions": "16 tokens share"}[reader.config.route]
+        assert "llama, H = 32; " in shown
+        assert said in shown
+        assert f"{weights:,} parameters" in shown
+
+    def test_it_is_verified(self, reader: MemoryReader, cli: Cli, bundle: Path) -> None:
+        assert "all is well" in cli.ok("model", "verify", "--model", bundle)
+        files = cli.json("model", "verify", "--model", bundle)["files"]
+        assert files == len(cli.json("model", "show", "--model", bundle)["files"])
+        weights = bundle / "reader" / "model.safetensors"
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        done = cli.run("model", "verify", "--model", bundle, "--quiet")
+        assert done.exit_code == ExitCode.DAMAGE
+        assert done.stdout.startswith("file 'reader/model.safetensors' of bundle 'tiny-0' is not")
+        cli.error(ExitCode.MODEL, "model", "show", "--model", bundle)
+        # A store does not need the reader.
+        cli.ok("add", "The train leaves at 9:40.", "--model", bundle)
+
+    def test_one_that_does_not_fit_the_bundle(self, cli: Cli, bundle: Path) -> None:
+        tiny_reader("slots", 1).save_pretrained(bundle / "reader")
+        write_manifest(bundle, "mixed")
+        done = cli.run("model", "verify", "--model", bundle, "--quiet")
+        assert done.exit_code == ExitCode.DAMAGE
+        assert "reads memories of bundle 'tiny-1'" in done.stdout
+
+    def test_one_that_is_none(self, cli: Cli, bundle: Path) -> None:
+        (bundle / "reader").mkdir()
+        (bundle / "reader" / "reader.json").write_text("{}")
+        write_manifest(bundle, "mixed")
+        cli.error(ExitCode.MODEL, "model", "show", "--model", bundle)
+        assert cli.run("model", "verify", "--model", bundle).exit_code == ExitCode.DAMAGE
 
 
 class TestVerify:

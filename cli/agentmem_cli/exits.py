@@ -37,7 +37,7 @@ MEANINGS = {
     ExitCode.UNEXPECTED: "something unexpected, perhaps a bug: run it again with --debug",
     ExitCode.USAGE: "wrong usage: an option or argument",
     ExitCode.INPUT: "bad input: a text, file, filter or configuration",
-    ExitCode.NOT_FOUND: "not found: an id, store or model bundle",
+    ExitCode.NOT_FOUND: "not found: an id, store, model bundle or reader",
     ExitCode.STORE: "store trouble: busy, read-only, not a store, of a newer version",
     ExitCode.MODEL: "the model bundle is damaged, or the store belongs to another one",
     ExitCode.DAMAGE: "a check found something: a damaged memory, a failed doctor, stale tables",

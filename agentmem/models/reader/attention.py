@@ -5,6 +5,8 @@ What is unusual here:
   key and one value per slot, shared by all heads and layers.
 - the key of a slot tells of the slots before it too. One layer is then enough to go on with a
   text from its last few tokens, which otherwise takes two (an induction head).
+- it tells of the slots around it as well, by their mean: what a question asks about is seldom in
+  the words just before its answer.
 - each memory stands behind a label ("Memory 7:"), which only the keys of its first slots know: to
   go on from the label is to begin the memory. It ends with an edge, so that its end can be seen.
 - an empty slot with a key of its own takes the attention that nothing deserves.
@@ -59,6 +61,9 @@ class SlotMaker(nn.Module):
         self.start = nn.Parameter(torch.randn(config.width))
         self.end = nn.Parameter(torch.randn(config.width))
         self.key = nn.Linear((config.span + 1) * config.width, named, bias=False)
+        self.near = nn.Linear(config.width, named, bias=False)
+        nn.init.zeros_(self.near.weight)
+        self.around = config.around
         self.place = nn.Parameter(torch.ones(config.rope_dims))
         self.empty = nn.Parameter(torch.zeros(config.width))
 
@@ -88,6 +93,7 @@ class SlotMaker(nn.Module):
             for back in range(self.span + 1)
         ]
         named = self.key(torch.cat(shifted, dim=-1))  # (G, N, T + 1, width - rope_dims)
+        named = named + self.near(self._means(content * inside[..., None]))
         place = turn(self.place.expand(longest + 1, -1), at)
         keys = torch.cat([named, place.to(named.dtype).expand(*named.shape[:-1], -1)], dim=-1)
         exists = (inside | closing) & (lengths[..., None] > 0)
@@ -97,6 +103,12 @@ class SlotMaker(nn.Module):
             values=torch.cat([content.flatten(1, 2), nothing], dim=1),
             mask=F.pad(exists.flatten(1, 2), (0, 1), value=True),
         )
+
+    def _means(self, content: Tensor) -> Tensor:
+        """The mean content around each slot, (G, N, T + 1, width), of one size everywhere."""
+        rows = content.flatten(0, 1).transpose(1, 2)
+        means = F.avg_pool1d(rows, 2 * self.around + 1, stride=1, padding=self.around)
+        return F.rms_norm(means.transpose(1, 2), content.shape[-1:]).view_as(content)
 
     def _contents(self, embeddings: Tensor) -> Tensor:
         """Embeddings (..., H) to contents (..., width)."""

@@ -40,6 +40,9 @@ class ReaderConfig(BaseModel):
     width: Count = Field(default=112, description="dims of a slot's value, and of its key")
     rope_dims: Count = Field(default=16, description="dims of the key that tell its place")
     span: Count = Field(default=4, description="tokens before a slot that its key tells of")
+    around: Count = Field(
+        default=16, description="slots on either side whose mean content a key tells of"
+    )
     max_memories: Count = Field(default=64, description="most memories in one reading")
 
     @model_validator(mode="after")
