@@ -35,7 +35,7 @@ from transformers import (
 
 from agentmem import MemoryReader, ReaderConfig
 from agentmem.models.bundle import ModelBundle
-from agentmem.models.reader.attention import SlotAttention
+from agentmem.models.reader.attention import SlotAttention, SlotMaker
 from agentmem.models.reader.slots import Slots, as_slots
 from agentmem.testing import tiny_model
 
@@ -111,7 +111,7 @@ def causal_lm(family: str = "llama", seed: int = 0, **sizes: Any) -> PreTrainedM
 
 def config_of(**changes: Any) -> ReaderConfig:
     """A small reader's."""
-    small = {"heads": 2, "width": 32, "rope_dims": 8, "span": 2, "max_memories": 8}
+    small = {"heads": 2, "width": 32, "rope_dims": 8, "span": 2, "around": 3, "max_memories": 8}
     return ReaderConfig.model_validate({**small, "tokens_per_position": 4, **changes})
 
 
@@ -149,6 +149,8 @@ def make_reader(lm: Any | None = None, *, seed: int = 0, given: Any = None, **ch
             if isinstance(module, SlotAttention):
                 torch.nn.init.constant_(module.gate, 2.0)
                 torch.nn.init.normal_(module.out.weight, std=0.5)
+            if isinstance(module, SlotMaker):
+                torch.nn.init.normal_(module.near.weight, std=0.2)
     return reader
 
 

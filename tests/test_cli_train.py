@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentmem.models.reader.reader import MemoryReader
+from agentmem.testing import tiny_model, tiny_reader
 from agentmem_cli.exits import ExitCode
-from tests.cli_support import Cli
+from tests.cli_support import Cli, bundle
 
 # Digests give the tokenizer enough different pieces for all of its tokens.
 TEXTS = [f"On day {n} Ana writes {hashlib.sha256(b'%d' % n).hexdigest()} down." for n in range(80)]
@@ -57,6 +60,33 @@ steps = 2
 [model]
 hidden_size = 32
 key_dims = 32
+"""
+
+
+READER = """
+name = "tiny-reader"
+precision = "no"
+threads = 1
+bundle = "BUNDLE"
+questions = ["asked.jsonl"]
+dev_texts = ["pages.jsonl"]
+[texts]
+"pages.jsonl" = 1.0
+[lm]
+hidden_size = 32
+intermediate_size = 32
+num_hidden_layers = 2
+num_attention_heads = 4
+[reader]
+heads = 2
+width = 32
+[[stages]]
+until = 1.0
+mixture = { regenerate = 0.5, answer = 0.5 }
+memory_tokens = [64, 96]
+rows = 2
+[optimiser]
+steps = 2
 """
 
 
@@ -126,6 +156,78 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     assert not (made / "evaluation.json").exists()
 
 
+def test_a_reader_is_trained_and_joins_the_bundle(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli, runs, made = Cli(tmp_path), tmp_path / "runs", tmp_path / "bundle"
+    parts = {"autoencoder": runs / "a", "keys": runs / "k"}
+    for part, run in parts.items():
+        shutil.copytree(bundle() / part, run / "model")
+        (run / "run.json").write_text(
+            json.dumps({"name": part, "seed": 1, "optimiser": {"steps": 1}, "data": {"train": {}}})
+        )
+    assembling = (
+        *("train", "bundle", "--name", "mine", "--out", made),
+        *("--tokenizer", bundle() / "tokenizer"),
+        *(word for part, run in parts.items() for word in (f"--{part}", run)),
+    )
+    before = cli.json(*assembling)
+    store = ("--store", tmp_path / "store", "--model", made)
+    cli.ok("add", TEXTS[0], *store)
+
+    config = write(tmp_path / "reader.toml", READER, BUNDLE=made)
+    training = ("train", "reader", "--config", config, "--corpus", corpus, "--out", runs)
+    told = cli.json(*training)
+    run = runs / "tiny-reader"
+    assert told == {
+        "run": str(run),
+        "model": str(run / "model"),
+        "curves": str(run / "curves.png"),
+        "samples": str(run / "samples.txt"),
+    }
+    assert all(Path(path).exists() for path in told.values())
+    # Again: a finished run is left as it is. Of several processes, one speaks.
+    assert cli.ok(*training, "--quiet") == f"{run}\n"
+    monkeypatch.setenv("RANK", "1")
+    assert cli.ok(*training, "--json") == ""
+    monkeypatch.delenv("RANK")
+
+    after = cli.json(*assembling, "--reader", run)
+    assert after == before
+    assert cli.json("model", "show", "--model", made)["runs"]["reader"] == "tiny-reader"
+    assert "all is well" in cli.ok("model", "verify", "--model", made)
+    assert cli.ok("show", 1, "--quiet", *store) == TEXTS[0]
+    assert "- reader: `pages.jsonl`, `asked.jsonl`" in (made / "README.md").read_text()
+    # Nothing is lost by leaving a word out.
+    message = cli.error(ExitCode.INPUT, *assembling)
+    assert "has a reader, and none is given: name its run with --reader, or remove" in message
+    assert cli.json("model", "show", "--model", made)["reader"]["hidden_size"] == 32
+
+
+def test_a_reader_that_does_not_belong_is_not_taken_in(tmp_path: Path) -> None:
+    cli, runs, made = Cli(tmp_path), tmp_path / "runs", tmp_path / "bundle"
+    for part in ("autoencoder", "keys"):
+        shutil.copytree(bundle() / part, runs / part / "model")
+    assembling = (
+        *("train", "bundle", "--name", "mine", "--out", made, "--reader", runs / "reader"),
+        *("--tokenizer", bundle() / "tokenizer"),
+        *("--autoencoder", runs / "autoencoder", "--keys", runs / "keys"),
+    )
+    (runs / "reader").mkdir()
+    assert "no reader in" in cli.error(ExitCode.NOT_FOUND, *assembling)
+    tiny_reader("slots", 1).save_pretrained(runs / "reader" / "model")
+    message = cli.error(ExitCode.INPUT, *assembling)
+    assert "reads memories of bundle 'tiny-1'" in message
+    lm = tmp_path / "lm"
+    tiny_reader().parts.model.lm.save_pretrained(lm)
+    named = MemoryReader.from_causal_lm(lm, tiny_model(), config=tiny_reader().config)
+    shutil.rmtree(runs / "reader" / "model")
+    named.save_pretrained(runs / "reader" / "model")
+    message = cli.error(ExitCode.INPUT, *assembling)
+    assert f"comes without its language model {str(lm)!r}" in message
+    assert not made.exists()
+
+
 @pytest.mark.parametrize(
     ("command", "text", "said"),
     [
@@ -133,8 +235,9 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
         ("autoencoder", RUN + "[more]\nx = 1", "more"),
         ("autoencoder", RUN.replace("steps = 2", "steps = 0"), "steps"),
         ("keys", KEYS.replace("steps = 2", "stops = 2"), "stops"),
+        ("reader", READER.replace("regenerate", "remember"), "mixture.remember"),
     ],
-    ids=["no toml", "unknown part", "out of range", "unknown key"],
+    ids=["no toml", "unknown part", "out of range", "unknown key", "unknown exercise"],
 )
 def test_a_bad_configuration_is_one_line(
     tmp_path: Path, command: str, text: str, said: str
@@ -153,9 +256,10 @@ def test_a_bad_configuration_is_one_line(
         ("tokenizer", "--corpus", ".", "--out", "out", "nowhere.jsonl"),
         ("tokenizer", "--corpus", "nowhere", "--out", "out", "x.jsonl"),
         ("autoencoder", "--config", "nowhere.toml", "--corpus", "."),
+        ("reader", "--config", __file__, "--corpus", ".", "--lm", "nowhere"),
         ("bundle", "--name", "x"),
     ],
-    ids=["file", "corpus", "configuration", "parts"],
+    ids=["file", "corpus", "configuration", "language model", "parts"],
 )
 def test_what_is_missing_is_wrong_usage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[Any, ...]

@@ -34,7 +34,7 @@ def test_the_commands_are_there() -> None:
         *("add", "recall", "ask", "chat", "show", "list", "forget", "update"),
         *("stats", "verify", "doctor", "reindex"),
         *("model show", "model verify"),
-        *("train tokenizer", "train autoencoder", "train keys", "train bundle"),
+        *("train tokenizer", "train autoencoder", "train keys", "train reader", "train bundle"),
         *("eval fidelity", "eval robustness", "eval retention", "eval recall", "eval report"),
         "eval reader",
     }

@@ -30,6 +30,7 @@ def fresh(kind: type[Any], *given: Any) -> Any:
 
 
 MAKER: SlotMaker = fresh(SlotMaker, HIDDEN, CONFIG)
+torch.nn.init.normal_(MAKER.near.weight)  # as if it were trained
 ATTENTION: SlotAttention = fresh(SlotAttention, HIDDEN, CONFIG)
 
 
@@ -133,15 +134,21 @@ class TestSlotMaker:
             close(together.keys[row][inside], alone.keys[0][alone.mask[0]])
             close(together.values[row][inside], alone.values[0][alone.mask[0]])
 
-    def test_a_key_tells_of_the_tokens_before_it_and_of_none_behind(self) -> None:
+    @pytest.mark.parametrize("trained", [False, True])
+    def test_of_which_tokens_a_key_tells(self, trained: bool) -> None:
+        """Of those before it at first; trained, by their mean, of those around it as well."""
+        maker = MAKER if trained else fresh(SlotMaker, HIDDEN, CONFIG)
         embeddings, lengths = noise(0, 1, 1, 9, HIDDEN), torch.tensor([[9]])
-        before = made_of(embeddings, lengths).keys[0]
+        before = maker(embeddings, lengths, LABELS[:1], LABELLED[:1]).keys[0]
         for place in range(9):
             other = embeddings.clone()
-            other[0, 0, place] += 1
-            moved = (made_of(other, lengths).keys[0] - before).abs().amax(-1) > 1e-4
-            reach = range(place, place + CONFIG.span + 1)
-            assert moved.nonzero().flatten().tolist() == [at for at in reach if at < 10]
+            other[0, 0, place] += noise(1, HIDDEN)
+            moved = maker(other, lengths, LABELS[:1], LABELLED[:1]).keys[0] - before
+            first, last = place, place + CONFIG.span
+            if trained:
+                first, last = place - CONFIG.around, max(last, place + CONFIG.around)
+            reach = [at for at in range(10) if first <= at <= last]
+            assert (moved.abs().amax(-1) > 1e-4).nonzero().flatten().tolist() == reach
 
     def test_only_the_first_keys_of_a_memory_know_its_label(self) -> None:
         embeddings = noise(0, 1, 1, 1, HIDDEN).expand(1, 3, 5, HIDDEN)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from agentmem.errors import ConfigError
+from agentmem.hub import write_manifest
 from agentmem.inspection import describe_bundle
-from agentmem.testing import tiny_bundle
+from agentmem.models.reader.configuration import Route
+from agentmem.testing import tiny_bundle, tiny_reader
 from agentmem.training.card import read_sources, write_card
 from agentmem.training.figures import choose_figures
 
@@ -28,6 +30,16 @@ RUNS: dict[str, Any] = {
         "questions": ["qa-train.jsonl.zst"],
         "conversations": ["train-conversations-00.jsonl.zst"],
     },
+}
+
+
+READER: dict[str, Any] = {
+    "name": "reader-run",
+    "seed": 5,
+    "optimiser": {"steps": 2400},
+    "lm": {"hidden_size": 32},
+    "texts": {"train-structured-00.jsonl.zst": 1},
+    "questions": ["qa-train.jsonl.zst"],
 }
 
 
@@ -69,6 +81,47 @@ def test_it_shows_every_figure(made: Path) -> None:
     assert "| dev / dense / exact_chunks | 0.97 |" in text
     (made / "evaluation.json").unlink()
     assert "measured" not in card(made, RUNS).split("## How it was trained")[1].split("##")[1]
+
+
+class TestReader:
+    @pytest.fixture(params=["slots", "positions"])
+    def route(self, request: pytest.FixtureRequest) -> Route:
+        return cast("Route", request.param)
+
+    @pytest.fixture
+    def with_reader(self, route: Route, tmp_path: Path) -> Path:
+        bundle = tiny_bundle(tmp_path / "bundle")
+        tiny_reader(route).save_pretrained(bundle / "reader")
+        write_manifest(bundle, "tiny-0")
+        return bundle
+
+    def test_its_sizes_and_data_are_told(self, with_reader: Path, route: Route) -> None:
+        text = card(with_reader, {**RUNS, "reader": READER})
+        row = next(line for line in text.splitlines() if line.startswith("| `reader/` |"))
+        weights = sum(one.numel() for one in tiny_reader(route).parts.model.parameters())
+        assert "H = 32" in row
+        assert f" {weights:,} " in row
+        assert "a store is pinned to their fingerprint, which no file of the reader is" in text
+        assert "- reader: `train-structured-00.jsonl.zst`, `qa-train.jsonl.zst`" in text
+        assert "### Structured text" in text
+        assert "| reader | reader-run | 2,400 | 5 |" in text
+
+    def test_what_it_can_and_cannot_do_is_told(self, with_reader: Path, route: Route) -> None:
+        text = card(with_reader, {**RUNS, "reader": READER})
+        about = " ".join(text.split("## What the reader is, and what it is not")[1].split())
+        said = {
+            "slots": "memories take no position",
+            "positions": "16 tokens of a memory share one position",
+        }[route]
+        assert said in about
+        assert "up to 64 memories at once" in about
+        assert "trained here, from nothing" in about
+        assert "It is no assistant" in about
+        given = card(with_reader, {**RUNS, "reader": {**READER, "lm": {}}})
+        assert "trained further from another one, whose licence holds for it too" in given
+
+    def test_without_one_nothing_is_said_of_it(self, made: Path) -> None:
+        assert "reader" not in card(made, RUNS)
 
 
 def test_no_source_is_under_a_non_commercial_licence() -> None:
@@ -123,6 +176,35 @@ class TestFigures:
                 "writes_per_second": 700.0,
                 "recall_ms": {"p50": 3.0},
             },
+        }
+
+    def test_those_of_a_reader(self, tmp_path: Path) -> None:
+        def row(way: str, right: float | None, **about: Any) -> dict[str, Any]:
+            return {"way": way, "token_accuracy": right, "exact": right, "rows": 3, **about}
+
+        def asked(way: str, scores: dict[str, Any] | None) -> dict[str, Any]:
+            return {"way": way, "positions": 0, "all": scores, "kinds": {}}
+
+        results = {
+            "regeneration": [
+                row("vectors", 0.98, memories=16, file="dev"),
+                row("raw tokens", None, memories=16, file="dev"),
+            ],
+            "lookup": [row("vectors", 0.9, memories=8), row("no memory", 0.1, memories=8)],
+            "questions": [
+                asked("vectors", {"f1": 0.5, "exact": 0.4, "questions": 9}),
+                asked("no memory", None),
+            ],
+            "cost": [],
+        }
+        self.write(tmp_path, "reader", results)
+        assert choose_figures(tmp_path, "abc") == {
+            "reader-mine": {
+                "regenerate one of 16, dev": {"vectors": 0.98},
+                "look up in 8": {"vectors": 0.9, "no memory": 0.1},
+                "questions, f1": {"vectors": 0.5},
+                "questions, exact": {"vectors": 0.4},
+            }
         }
 
     @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"task": "recall", "config": {}}'])

@@ -59,7 +59,9 @@ def load_checkpoint(
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 parameter.copy_(weights[name])
-    optimiser.load_state_dict(torch.load(folder / _OPTIMISER, weights_only=True))
+    # Wherever it was written: an optimiser takes its state to where its parameters are.
+    kept = torch.load(folder / _OPTIMISER, map_location="cpu", weights_only=True)
+    optimiser.load_state_dict(kept)
     state: dict[str, Any] = json.loads((folder / _STATE).read_text())
     return state
 

@@ -18,7 +18,9 @@ def plot_curves(metrics: Path, out: Path) -> None:
     loss.set(xlabel="step", ylabel="training loss, nats per token", yscale="log")
     for name in rows[-1]["dev"]:
         # A floor, so that a perfect score still has a place on the logarithmic axis.
-        told = [(row["step"], max(1 - row["dev"][name], 1e-5)) for row in rows if name in row["dev"]]
+        told = [
+            (row["step"], max(1 - row["dev"][name], 1e-5)) for row in rows if name in row["dev"]
+        ]
         wrong.plot(*zip(*told, strict=True), label=name)
     wrong.set(xlabel="step", ylabel="share of tokens wrong", yscale="log")
     wrong.legend(fontsize="small")

@@ -97,11 +97,12 @@ def train_reader(
     bundle.autoencoder.to(accelerator.device)
     bare = parts.model
     learning = [p for p in bare.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in learning if p.ndim >= 2]},
+        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+    ]
     optimiser: torch.optim.Optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in learning if p.ndim >= 2]},
-            {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
-        ],
+        groups,
         lr=config.optimiser.lr,
         betas=config.optimiser.betas,
         eps=config.optimiser.eps,
@@ -114,8 +115,10 @@ def train_reader(
         rewind(folder / "metrics.jsonl", state["step"])
         rewind_samples(folder / "samples.txt", state["step"])
     bare.train()
+    last = config.optimiser.steps
 
     def draw(step: int) -> ReadingBatch:
+        step = min(step, last - 1)
         stage = config.stage(step)
         return train.batch(
             step,
@@ -125,11 +128,9 @@ def train_reader(
             rows=stage.rows,
         )
 
-    first, last = state["step"], config.optimiser.steps
-    upcoming = draw(first) if first < last else None
-    for step in range(first, last):
-        began = time.perf_counter()
-        drawn = upcoming
+    upcoming = draw(state["step"])
+    for step in range(state["step"], last):
+        began, drawn = time.perf_counter(), upcoming
         _set_positions(bare, config, step)
         part, counts = share(drawn, accelerator.process_index, accelerator.num_processes)
         density = bundle.densities[step % len(bundle.densities)]
@@ -146,7 +147,7 @@ def train_reader(
             )
         told = (batch.labels[:, 1:] != IGNORED) & counts
         # Answers are of unequal length: weighted by tokens, the processes' mean is the batch's.
-        whole = sum(len(answer) for answer in drawn.answers)
+        whole = sum(map(len, drawn.answers))
         weight = told.sum() * accelerator.num_processes / whole
         accelerator.backward(output.loss * weight)
         accelerator.clip_grad_norm_(learning, config.optimiser.clip)
@@ -155,7 +156,7 @@ def train_reader(
 
         done = step + 1
         # A GPU still works at this step: time to draw the next.
-        upcoming = draw(done) if done < last else None
+        upcoming = draw(done)
         right = (output.logits[:, :-1].argmax(-1) == batch.labels[:, 1:]) & told
         sums = torch.stack([output.loss.detach() * told.sum(), right.sum(), told.sum()])
         loss, correct, count = accelerator.reduce(sums.float()).tolist()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from agentmem.errors import ConfigError
 from agentmem.models.bundle import ModelBundle
@@ -90,14 +90,7 @@ def start_reader(config: ReaderRunConfig, bundle: ModelBundle, lm: str | None) -
     """
     tokenizer = None
     if lm is None:
-        sizes = {
-            "vocab_size": bundle.tokenizer.vocab_size,
-            "pad_token_id": PAD,
-            "bos_token_id": BOS,
-            "eos_token_id": EOS,
-            "tie_word_embeddings": True,
-        }
-        network: Any = LlamaForCausalLM(LlamaConfig(**{**sizes, **config.lm}))
+        network: PreTrainedModel = fresh_lm(config.lm, bundle)
     else:
         network = load_lm(local_model(lm))
         if token_table(network).shape[0] != bundle.tokenizer.vocab_size:
@@ -114,6 +107,18 @@ def start_reader(config: ReaderRunConfig, bundle: ModelBundle, lm: str | None) -
         parts.model.lm.requires_grad_(False)
     _check_room(config, network)
     return parts
+
+
+def fresh_lm(sizes: Mapping[str, Any], bundle: ModelBundle) -> LlamaForCausalLM:
+    """An untrained Llama of some sizes (arguments of LlamaConfig) with the bundle's tokens."""
+    own = {
+        "vocab_size": bundle.tokenizer.vocab_size,
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+        "tie_word_embeddings": True,
+    }
+    return LlamaForCausalLM(LlamaConfig(**{**own, **sizes}))
 
 
 def training_exercises(
@@ -244,7 +249,7 @@ def _check_contexts(config: ReaderRunConfig, stage: StageConfig) -> None:
         )
 
 
-def _check_room(config: ReaderRunConfig, lm: Any) -> None:
+def _check_room(config: ReaderRunConfig, lm: PreTrainedModel) -> None:
     """Memories before a text take positions: the language model must have so many."""
     room = getattr(lm.config.get_text_config(), "max_position_embeddings", None)
     if room is None or config.reader.route != "positions":

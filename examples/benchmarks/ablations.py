@@ -30,8 +30,10 @@ from agentmem.models.reader.slots import Slots
 from agentmem.training.config import ReaderRunConfig, Section, load_config
 from agentmem.training.data import PackedFile, pack
 from agentmem.training.fit import fit
-from agentmem.training.reader import fresh_lm, tensors, train_reader
+from agentmem.training.reader import train_reader
+from agentmem.training.reader_start import fresh_lm
 from agentmem.training.reading import Exercises
+from agentmem.training.reading_batches import tensors
 
 
 class Variant(Section):
@@ -172,7 +174,7 @@ def train_unfrozen(
             memory_tokens=stage.memory_tokens,
             rows=stage.rows,
         )
-        batch = tensors(drawn, parts, bundle, "standard", torch.device("cpu"))
+        batch = tensors(drawn, parts.words, bundle, "standard", torch.device("cpu"))
         memory = live_slots([ids for group in drawn.memories for ids in group], parts, bundle)
         memory = Slots(
             memory.codes.reshape(len(drawn.memories), -1, *memory.codes.shape[2:]),
