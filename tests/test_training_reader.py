@@ -248,7 +248,8 @@ class TestALanguageModelOfOnesOwn:
 
     def test_frozen_it_keeps_its_weights_and_its_place(self, place: Path, tmp_path: Path) -> None:
         lm = save_lm(tmp_path / "lm")
-        config = self.config(place, "frozen", train_lm=False)
+        stage = {"until": 1, "mixture": {"lookup": 1}, "memory_tokens": [8, 16], "rows": 4}
+        config = self.config(place, "frozen", train_lm=False, stages=[stage])
         folder = train_to_read(place, config, lm=lm, out=tmp_path)
         learned = load_file(folder / "checkpoint" / "model.safetensors")
         assert {name.split(".")[0] for name in learned} == {"maker", "attention"}
@@ -300,7 +301,10 @@ class TestRefused:
         [
             ({"texts": {"none.jsonl": 1}}, "'none.jsonl' is not in the corpus folder"),
             ({"dev_questions": ["none.jsonl"]}, "'none.jsonl' is not in the corpus folder"),
-            ({"train_lm": False}, "train_lm = false: a fresh language model has nothing to keep"),
+            (
+                {"train_lm": False, "stages": [{**STAGE, "memory_tokens": [16, 32]}]},
+                "train_lm = false: a fresh language model has nothing to keep",
+            ),
             (
                 {"stages": [{**STAGE, "mixture": {"lookup": 1}, "memory_tokens": [16, 300]}]},
                 "memory_tokens up to 300: bundle 'tiny-0' holds 256",
@@ -369,7 +373,6 @@ class TestConfiguration:
     GOOD = """
         name = "x"
         dev_texts = ["a.jsonl"]
-        questions = ["q.jsonl"]
         [texts]
         "a.jsonl" = 1
         [lm]
@@ -402,21 +405,29 @@ class TestConfiguration:
             ("until = 1", "until = 1\nmemories = [40]", r"\[40\]: reader.max_memories = 32"),
             ("until = 1", "until = 1\nmemories = []", r"stages.0.memories = \[\]"),
             ("until = 1", "until = 1\ntokens_per_position = 4", "takes the route 'slots'"),
-            ('questions = ["q.jsonl"]', "", "a stage has the exercise 'answer'"),
-            ('name = "x"', 'name = "x"\n[lora]\nrank = 2', "set train_lm = false"),
         ],
         ids=lambda value: value.splitlines()[-1] if "=" in value else None,
     )
     def test_errors_name_file_and_key(self, old: str, new: str, named: str, tmp_path: Path) -> None:
         assert old in self.GOOD
-        good = self.GOOD.replace("lookup = 1", "answer = 1") if not new else self.GOOD
-        if "[lora]" in new:
-            # A table ends what stands above it.
-            good, old, new = good + "[lora]\nrank = 2\n", "never", "never"
-        (tmp_path / "run.toml").write_text(good.replace(old, new))
+        (tmp_path / "run.toml").write_text(self.GOOD.replace(old, new))
         with pytest.raises(ConfigError, match=f"'run.toml'.*{named}") as caught:
             load_config(tmp_path / "run.toml", ReaderRunConfig)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"questions": []}, "a stage has the exercise 'answer', but questions is empty"),
+            ({"lora": {"rank": 2}}, "set train_lm = false"),
+            ({"train_lm": False}, "exercise 'language', from which a frozen LM learns nothing"),
+        ],
+    )
+    def test_settings_that_contradict_each_other(
+        self, changes: dict[str, Any], said: str, place: Path
+    ) -> None:
+        with pytest.raises(ValueError, match=said):
+            reader_config_of(place, "x", **changes)
 
     @pytest.mark.parametrize(
         ("shares", "said"),

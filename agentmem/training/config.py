@@ -232,6 +232,12 @@ class ReaderRunConfig(Section):
             raise ValueError("a stage has the exercise 'answer', but questions is empty")
         if self.lora is not None and self.train_lm:
             raise ValueError("lora stands in place of the LM's own weights: set train_lm = false")
+        frozen = not self.train_lm and self.lora is None
+        if frozen and any("language" in stage.mixture for stage in self.stages):
+            raise ValueError(
+                "a stage has the exercise 'language', from which a frozen LM learns "
+                "nothing: leave it out, or give it lora"
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from agentmem.models.reader.modeling import token_table
 from agentmem.models.reader.saving import ReaderParts, new_reader
 from agentmem.models.reader.words import Words
 from agentmem.models.tokenizer import BOS, EOS, PAD
-from agentmem.training.config import Exercise, ReaderRunConfig, StageConfig
+from agentmem.training.config import Exercise, ReaderRunConfig
 from agentmem.training.data import PackedFile
 from agentmem.training.questions import Asked, read_questions
 from agentmem.training.reading import (
@@ -70,9 +70,9 @@ def check_run(
         if stage.rows < processes:
             raise ConfigError(f"rows = {stage.rows!r}: less than one for each of {processes}")
         if "answer" in stage.mixture:
-            _check_contexts(config, stage)
+            _check_contexts(config, stage.memory_tokens)
     if config.dev_questions:
-        _check_contexts(config, config.stages[-1])
+        _check_contexts(config, _dev_lengths(config))
 
 
 def start_reader(config: ReaderRunConfig, bundle: ModelBundle, lm: str | None) -> ReaderParts:
@@ -195,7 +195,7 @@ def dev_batches(
                 _EVAL_STEP + index,
                 {exercise: 1.0},
                 memories=[count],
-                memory_tokens=(longest // 2, longest),
+                memory_tokens=_dev_lengths(config),
                 rows=_EVAL_ROWS,
             )
             for index in range(_EVAL_BATCHES)
@@ -207,6 +207,11 @@ def dev_batches(
 def _longest(config: ReaderRunConfig) -> int:
     """Tokens of the longest memory."""
     return max(stage.memory_tokens[1] for stage in config.stages)
+
+
+def _dev_lengths(config: ReaderRunConfig) -> tuple[int, int]:
+    """Shortest and longest memory of an evaluation."""
+    return _longest(config) // 2, _longest(config)
 
 
 def _questions(
@@ -232,7 +237,7 @@ def _check_texts(files: Sequence[PackedFile], needed: int) -> None:
             )
 
 
-def _check_contexts(config: ReaderRunConfig, stage: StageConfig) -> None:
+def _check_contexts(config: ReaderRunConfig, lengths: tuple[int, int]) -> None:
     """A context must fit what the exercises keep free for it."""
     most = config.reader.max_memories
     if most < MEMORIES_OF_CONTEXT:
@@ -240,11 +245,11 @@ def _check_contexts(config: ReaderRunConfig, stage: StageConfig) -> None:
             f"reader.max_memories = {most!r}: a question's context may be cut into "
             f"{MEMORIES_OF_CONTEXT} memories"
         )
-    low, high = stage.memory_tokens
-    # As many as its turns, which are half of the most, and one more for each that is filled.
-    if config.max_context // ((low + high) // 2) + MEMORIES_OF_CONTEXT // 2 > MEMORIES_OF_CONTEXT:
+    # One for each of its turns, which are half of the most, and one for each that is filled.
+    filled = config.max_context // (sum(lengths) // 2)
+    if filled + MEMORIES_OF_CONTEXT // 2 > MEMORIES_OF_CONTEXT:
         raise ConfigError(
-            f"memory_tokens = {stage.memory_tokens!r}: contexts of max_context = "
+            f"memory_tokens = {lengths!r}: contexts of max_context = "
             f"{config.max_context!r} tokens would be cut into more than {MEMORIES_OF_CONTEXT}"
         )
 
