@@ -99,7 +99,7 @@ def main(
         results={"variants": rows},
         threads=told.threads,
     )
-    write_result(result, json)
+    write_result(json, result)
     show(rows)
 
 
