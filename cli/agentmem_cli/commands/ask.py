@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In plain words.")],
-    k: Annotated[int, typer.Option("-k", "--k", help="How many memories to read at most.")] = 8,
+    k: Annotated[int, typer.Option("-k", "--k", help="How many memories to read at most.")] = 3,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,

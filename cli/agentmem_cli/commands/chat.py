@@ -30,7 +30,7 @@ from agentmem_cli.output import Output
 def chat(
     k: Annotated[
         int, typer.Option("-k", "--k", min=1, help="How many memories to read at most.")
-    ] = 8,
+    ] = 3,
     reader: ReaderOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
