@@ -210,6 +210,12 @@ class ReaderRunConfig(Section):
     random_share: float = Field(
         default=0, ge=0, le=1, description="memories to recite that are random ids"
     )
+    corrupted: float = Field(
+        default=0, ge=0, lt=1, description="tokens of answers that are read as random ones"
+    )
+    seeking: float = Field(
+        default=0, ge=0, description="weight of attending to where an answer stands, route slots"
+    )
     max_context: int = Field(default=768, gt=0, description="longest context of a question")
     stages: list[StageConfig] = Field(min_length=1)
     eval_every: int = Field(default=250, gt=0)

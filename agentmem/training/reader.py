@@ -134,7 +134,15 @@ def train_reader(
         _set_positions(bare, config, step)
         part, counts = share(drawn, accelerator.process_index, accelerator.num_processes)
         density = bundle.densities[step % len(bundle.densities)]
-        batch = tensors(part, parts.words, bundle, density, accelerator.device)
+        batch = tensors(
+            part,
+            parts.words,
+            bundle,
+            density,
+            accelerator.device,
+            corrupted=config.corrupted,
+            generator=torch.Generator().manual_seed(config.seed * 1_000_003 + step),
+        )
         for group in optimiser.param_groups:
             group["lr"] = config.optimiser.lr * schedule(step / last, config.optimiser)
 
@@ -143,13 +151,18 @@ def train_reader(
             accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"
         ):
             output = model(
-                batch.input_ids, batch.attention_mask, memory=batch.memory, labels=batch.labels
+                batch.input_ids,
+                batch.attention_mask,
+                memory=batch.memory,
+                labels=batch.labels,
+                sought=batch.sought if config.seeking else None,
             )
         told = (batch.labels[:, 1:] != IGNORED) & counts
         # Answers are of unequal length: weighted by tokens, the processes' mean is the batch's.
         whole = sum(map(len, drawn.answers))
         weight = told.sum() * accelerator.num_processes / whole
-        accelerator.backward(output.loss * weight)
+        missed = config.seeking * getattr(output, "missed", 0.0) * counts
+        accelerator.backward(output.loss * weight + missed)
         accelerator.clip_grad_norm_(learning, config.optimiser.clip)
         optimiser.step()
         optimiser.zero_grad()
@@ -164,6 +177,7 @@ def train_reader(
             "step": done,
             "loss": loss / count,
             "accuracy": correct / count,
+            "missed": float(getattr(output, "missed", 0.0)),
             "lr": optimiser.param_groups[0]["lr"],
             "exercise": drawn.exercise,
             "tokens_per_s": count / (time.perf_counter() - began),

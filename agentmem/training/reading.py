@@ -16,7 +16,7 @@ same memories and each asks for something else, so memories are encoded once for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,19 @@ MOST_BEFORE = 4
 _MOST_READS = 1 << 22
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an answer stands.
+
+    Attributes:
+        memories: Places of the memories that hold it; none if none does.
+        start: The slot of its first token, if the answer is copied token by token.
+    """
+
+    memories: tuple[int, ...] = ()
+    start: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadingBatch:
     """One step's exercise.
@@ -58,12 +71,14 @@ class ReadingBatch:
         memories: Token ids of the bundle, G groups of up to N memories; no groups without any.
         prompts: Ids of the language model, B rows; a multiple of G.
         answers: Ids of the language model that follow each prompt; the loss is theirs.
+        sources: Where each answer stands in its group's memories; none if it stands nowhere.
     """
 
     exercise: Exercise
     memories: list[list[Ids]]
     prompts: list[list[int]]
     answers: list[list[int]]
+    sources: list[Source] = field(default_factory=list)
 
 
 class Exercises:
@@ -148,25 +163,26 @@ class Exercises:
         told = lengths[1] if exercise == "regenerate" else _AFTER_CUE[1]
         each = max(1, min(rows // groups, _MOST_READS // (count * lengths[1] * told)))
         memories = [[self._text(rng, lengths) for _ in range(count)] for _ in range(groups)]
-        prompts, answers = [], []
+        prompts, answers, sources = [], [], []
         for group in memories:
             # Each row another memory, as far as there are so many.
             order = [int(x) for _ in range(-(-each // count)) for x in rng.permutation(count)]
             for chosen in order[:each]:
-                prompt, answer = (
+                prompt, answer, start = (
                     self._whole(group[chosen], chosen)
                     if exercise == "regenerate"
                     else self._after_cue(rng, group[chosen])
                 )
                 prompts.append(prompt)
                 answers.append(answer)
-        return ReadingBatch(exercise, memories, prompts, answers)
+                sources.append(Source((chosen,), start))
+        return ReadingBatch(exercise, memories, prompts, answers, sources)
 
-    def _whole(self, memory: Ids, place: int) -> tuple[list[int], list[int]]:
+    def _whole(self, memory: Ids, place: int) -> tuple[list[int], list[int], int]:
         prompt = regenerate_prompt(self._words, place + 1)
-        return prompt, [*self._words.of_chunk(memory.tolist()), self._words.end]
+        return prompt, [*self._words.of_chunk(memory.tolist()), self._words.end], 0
 
-    def _after_cue(self, rng: np.random.Generator, memory: Ids) -> tuple[list[int], list[int]]:
+    def _after_cue(self, rng: np.random.Generator, memory: Ids) -> tuple[list[int], list[int], int]:
         words = self._words
         cue = min(int(rng.integers(*_CUE)), len(memory) - 1)
         start = int(rng.integers(0, len(memory) - cue))
@@ -174,7 +190,8 @@ class Exercises:
         answer = words.of_chunk(memory[start + cue : stop].tolist())
         if stop == len(memory):
             answer.append(words.end)
-        return continue_prompt(words, words.of_chunk(memory[start : start + cue].tolist())), answer
+        prompt = continue_prompt(words, words.of_chunk(memory[start : start + cue].tolist()))
+        return prompt, answer, start + cue
 
     def _answer(
         self, rng: np.random.Generator, count: int, lengths: tuple[int, int], rows: int
@@ -182,32 +199,39 @@ class Exercises:
         words = self._words
         groups = max(1, rows // count)
         memories: list[list[Ids]] = []
-        asked_of: list[list[tuple[list[int], list[int]]]] = []
+        asked_of: list[list[tuple[list[int], list[int], Source]]] = []
         for _ in range(groups):
             group: list[Ids] = []
-            rows_of: list[tuple[list[int], list[int]]] = []
+            rows_of: list[tuple[list[int], list[int], range]] = []
             for place in rng.integers(0, len(self._questions), count).tolist():
                 if group and len(group) > self._most - MEMORIES_OF_CONTEXT:
                     break
                 asked = self._questions[place]
                 absent = rng.random() < _UNANSWERABLE
                 shown = self._questions[int(rng.integers(0, len(self._questions)))]
-                group.extend(memories_of(shown if absent else asked, rng, lengths))
+                own = memories_of(shown if absent else asked, rng, lengths)
                 answer = UNKNOWN if absent or asked.answer is None else asked.answer
+                held = range(len(group), len(group) + (0 if answer == UNKNOWN else len(own)))
+                group.extend(own)
                 prompt = question_prompt(words, asked.question)
-                rows_of.append((prompt, answer_ids(words, answer)))
-            memories.append([group[int(place)] for place in rng.permutation(len(group))])
-            asked_of.append(rows_of)
+                rows_of.append((prompt, answer_ids(words, answer), held))
+            order = rng.permutation(len(group))
+            now = np.argsort(order).tolist()
+            memories.append([group[place] for place in order.tolist()])
+            asked_of.append(
+                [(p, a, Source(tuple(now[place] for place in held))) for p, a, held in rows_of]
+            )
         # Groups that were full early have fewer questions, and all have the same number.
         each = min(map(len, asked_of))
         kept = [row for rows_of in asked_of for row in rows_of[:each]]
-        return ReadingBatch("answer", memories, [p for p, _ in kept], [a for _, a in kept])
+        prompts, answers, sources = (list(column) for column in zip(*kept, strict=True))
+        return ReadingBatch("answer", memories, prompts, answers, sources)
 
     def _facts(self, rng: np.random.Generator, count: int, rows: int) -> ReadingBatch:
         words = self._words
         groups = max(1, rows // count)
         memories: list[list[Ids]] = []
-        prompts, answers = [], []
+        prompts, answers, sources = [], [], []
         for _ in range(groups):
             # The last of them is asked for and not told.
             *told, absent = draw_facts(rng, count + 1, dev=self._dev)
@@ -219,7 +243,8 @@ class Exercises:
                 asked = told[place] if known else absent
                 prompts.append(question_prompt(words, asked.question))
                 answers.append(answer_ids(words, asked.answer if known else UNKNOWN))
-        return ReadingBatch("facts", memories, prompts, answers)
+                sources.append(Source((place,) if known else ()))
+        return ReadingBatch("facts", memories, prompts, answers, sources)
 
     def _follow(
         self,

@@ -8,13 +8,16 @@ import torch
 from torch import Tensor
 
 from agentmem.models.bundle import ModelBundle
+from agentmem.models.reader.attention import Sought
 from agentmem.models.reader.modeling import IGNORED
 from agentmem.models.reader.slots import Slots
-from agentmem.models.reader.words import Words
+from agentmem.models.reader.words import BundleWords, Words
 from agentmem.models.tokenizer import PAD
 from agentmem.training.reading import ReadingBatch
 
 # Memories that the encoder sees together: a CPU likes few, a GPU many.
+# Tokens of an answer of which is told where they stand.
+_SOUGHT = 8
 _TOGETHER = {"cpu": 32, "cuda": 1024}
 
 
@@ -26,6 +29,7 @@ class ReadingTensors:
     attention_mask: Tensor
     labels: Tensor
     memory: Slots | None
+    sought: Sought | None
 
 
 def share(batch: ReadingBatch, process: int, processes: int) -> tuple[ReadingBatch, bool]:
@@ -55,14 +59,33 @@ def share(batch: ReadingBatch, process: int, processes: int) -> tuple[ReadingBat
         [batch.memories[group] for group in mine],
         [batch.prompts[row] for row in chosen],
         [batch.answers[row] for row in chosen],
+        [batch.sources[row] for row in chosen] if batch.sources else [],
     )
     return part, counts
 
 
 def tensors(
-    batch: ReadingBatch, words: Words, bundle: ModelBundle, density: str, device: torch.device
+    batch: ReadingBatch,
+    words: Words,
+    bundle: ModelBundle,
+    density: str,
+    device: torch.device,
+    *,
+    corrupted: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> ReadingTensors:
-    """Prompts with their answers, padded on the right, and memories as a store would keep them."""
+    """Prompts with their answers, padded on the right, and memories as a store would keep them.
+
+    Args:
+        batch: The exercise.
+        words: Of the language model.
+        bundle: Encodes the memories.
+        density: How they are quantised.
+        device: Where the tensors go.
+        corrupted: Share of the answers' tokens that are read as random ones; what is to be
+            written stays. A reader that is put off by one mistake of its own makes many.
+        generator: Where their chance comes from, on the CPU.
+    """
     rows = [[*p, *a] for p, a in zip(batch.prompts, batch.answers, strict=True)]
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), words.pad)
@@ -72,9 +95,51 @@ def tensors(
         ids[at, : len(row)] = torch.tensor(row)
         labels[at, len(prompt) : len(row)] = ids[at, len(prompt) : len(row)]
         mask[at, : len(row)] = 1
-    return ReadingTensors(
-        ids.to(device), mask.to(device), labels.to(device), _slots(batch, bundle, density, device)
-    )
+    if corrupted and batch.sources:
+        shape = ids.shape
+        wrong = (torch.rand(shape, generator=generator) < corrupted) & (labels != IGNORED)
+        others = torch.randint(bundle.tokenizer.vocab_size, shape, generator=generator)
+        ids = torch.where(wrong, others, ids)
+    memory = _slots(batch, bundle, density, device)
+    sought = None
+    if memory is not None and batch.sources:
+        sought = _sought(batch, memory, aligned=isinstance(words, BundleWords))
+    return ReadingTensors(ids.to(device), mask.to(device), labels.to(device), memory, sought)
+
+
+def _sought(batch: ReadingBatch, memory: Slots, *, aligned: bool) -> Sought:
+    """Where the first tokens of each answer stand: all slots of a memory, or the very one.
+
+    Args:
+        batch: The exercise.
+        memory: Its slots, of N memories with up to T tokens.
+        aligned: Whether the language model's tokens are the slots'.
+    """
+    count, longest = memory.codes.shape[1:3]
+    each = longest + 1  # every memory has a closing edge
+    firsts = [
+        list(range(0, len(answer), -(-len(answer) // _SOUGHT)))
+        if aligned and source.start is not None
+        else [0]
+        for answer, source in zip(batch.answers, batch.sources, strict=True)
+    ]
+    shape = (len(firsts), max(map(len, firsts)))
+    at, counts = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.bool)
+    # Where no memory holds the answer, the empty slot behind them all is what is sought.
+    slots = torch.zeros(*shape, count * each + 1, dtype=torch.bool)
+    for row, (offsets, source) in enumerate(zip(firsts, batch.sources, strict=True)):
+        for column, offset in enumerate(offsets):
+            at[row, column] = len(batch.prompts[row]) - 1 + offset
+            counts[row, column] = True
+            slots[row, column, -1] = not source.memories
+            for place in source.memories:
+                first = place * each
+                if source.start is not None:
+                    slots[row, column, first + source.start + offset] = True
+                else:
+                    slots[row, column, first : first + each] = True
+    device = memory.codes.device
+    return Sought(at.to(device), slots.to(device), counts.to(device))
 
 
 def _slots(

@@ -7,8 +7,10 @@ What is unusual here:
   text from its last few tokens, which otherwise takes two (an induction head).
 - it tells of the slots around it as well, by their mean: what a question asks about is seldom in
   the words just before its answer.
-- each memory stands behind a label ("Memory 7:"), which only the keys of its first slots know: to
-  go on from the label is to begin the memory. It ends with an edge, so that its end can be seen.
+- each memory stands behind a label ("Memory 7:"), words before its first slot: to go on from the
+  label is to begin the memory. It ends with an edge, so that its end can be seen.
+- keys and values tell which memory a slot is in and where: what one layer has read tells the next
+  layer where to read on.
 - an empty slot with a key of its own takes the attention that nothing deserves.
 - gates start at zero: the language model starts as it was.
 
@@ -50,6 +52,21 @@ class SlotMemory:
         return int(self.keys.nbytes + self.values.nbytes)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sought:
+    """What some positions of a text should read, for training.
+
+    Attributes:
+        at: Positions in the text, int64 (B, Q).
+        slots: What each of them seeks, bool (B, Q, S).
+        counts: bool (B, Q), False on padding.
+    """
+
+    at: Tensor
+    slots: Tensor
+    counts: Tensor
+
+
 class SlotMaker(nn.Module):
     """Embeddings of slots to keys and values."""
 
@@ -62,8 +79,10 @@ class SlotMaker(nn.Module):
         self.end = nn.Parameter(torch.randn(config.width))
         self.key = nn.Linear((config.span + 1) * config.width, named, bias=False)
         self.near = nn.Linear(config.width, named, bias=False)
-        nn.init.zeros_(self.near.weight)
         self.around = config.around
+        tag = config.width + config.rope_dims  # the label's mean content, and the place
+        self.key_tag = nn.Linear(tag, named, bias=False)
+        self.value_tag = nn.Linear(tag, config.width, bias=False)
         self.place = nn.Parameter(torch.ones(config.rope_dims))
         self.empty = nn.Parameter(torch.zeros(config.width))
 
@@ -94,14 +113,24 @@ class SlotMaker(nn.Module):
         ]
         named = self.key(torch.cat(shifted, dim=-1))  # (G, N, T + 1, width - rope_dims)
         named = named + self.near(self._means(content * inside[..., None]))
-        place = turn(self.place.expand(longest + 1, -1), at)
-        keys = torch.cat([named, place.to(named.dtype).expand(*named.shape[:-1], -1)], dim=-1)
+        place = turn(self.place.expand(longest + 1, -1), at).to(named.dtype)
+        tags = self._tags(before, place)  # (N, T + 1, width + rope_dims)
+        named, values = named + self.key_tag(tags), content + self.value_tag(tags)
+        keys = torch.cat([named, place.expand(*named.shape[:-1], -1)], dim=-1)
         exists = (inside | closing) & (lengths[..., None] > 0)
         nothing = torch.zeros_like(content[:, :1, 0])
         return SlotMemory(
             keys=torch.cat([keys.flatten(1, 2), self.empty.to(keys.dtype) + nothing], dim=1),
-            values=torch.cat([content.flatten(1, 2), nothing], dim=1),
+            values=torch.cat([values.flatten(1, 2), nothing], dim=1),
             mask=F.pad(exists.flatten(1, 2), (0, 1), value=True),
+        )
+
+    def _tags(self, labels: Tensor, places: Tensor) -> Tensor:
+        """Contents of labels (N, span, width) and places (T + 1, P) to (N, T + 1, width + P)."""
+        named = F.rms_norm(labels.mean(1), labels.shape[-1:])
+        count, longest = len(named), len(places)
+        return torch.cat(
+            [named[:, None].expand(-1, longest, -1), places.expand(count, -1, -1)], dim=-1
         )
 
     def _means(self, content: Tensor) -> Tensor:
@@ -132,12 +161,8 @@ class SlotAttention(nn.Module):
         """States (B, T, H) at places (B, T) of the text, after reading."""
         rows, length, _ = states.shape
         groups, _, width = memory.keys.shape
-        x = self.norm(states.to(self.norm.weight.dtype))
-        query = self.query(x).view(rows, length, self.heads, width)
-        turned = turn(query[..., -self.rope_dims :], places[..., None])
-        query = torch.cat([query[..., : -self.rope_dims], turned.to(query.dtype)], dim=-1)
         # The rows of a group, their places and all heads ask the same keys.
-        query = query.reshape(groups, 1, -1, width)
+        query = self._queries(states, places).reshape(groups, 1, -1, width)
         read = F.scaled_dot_product_attention(
             query,
             memory.keys[:, None].to(query.dtype),
@@ -147,6 +172,25 @@ class SlotAttention(nn.Module):
         read = self.out(read.reshape(rows, length, self.heads * width))
         added: Tensor = torch.tanh(self.gate) * read
         return states + added.to(states.dtype)
+
+    def found(self, states: Tensor, memory: SlotMemory, places: Tensor, sought: Sought) -> Tensor:
+        """How much of its attention each head gives to what is sought, (B, Q, heads)."""
+        groups, slots, width = memory.keys.shape
+        at = sought.at
+        rows = torch.arange(len(at), device=at.device)[:, None]
+        # A place that all rows share has one row.
+        queries = self._queries(states[rows, at], places.expand(len(at), -1)[rows, at])
+        scores = queries.reshape(groups, -1, width) @ memory.keys.to(queries.dtype).mT
+        scores = scores.float().masked_fill(~memory.mask[:, None], -torch.inf) * width**-0.5
+        shares = scores.softmax(-1).view(*at.shape, self.heads, slots)
+        return (shares * sought.slots[:, :, None]).sum(-1)
+
+    def _queries(self, states: Tensor, places: Tensor) -> Tensor:
+        """States (B, T, H) at places (B, T) or (1, T) to queries (B, T, heads, width)."""
+        x = self.norm(states.to(self.norm.weight.dtype))
+        query = self.query(x).unflatten(-1, (self.heads, -1))
+        turned = turn(query[..., -self.rope_dims :], places[..., None])
+        return torch.cat([query[..., : -self.rope_dims], turned.to(query.dtype)], dim=-1)
 
 
 def turn(x: Tensor, places: Tensor) -> Tensor:

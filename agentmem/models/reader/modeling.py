@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from agentmem.errors import InputError, ModelError
 from agentmem.models.reader.adapter import SlotAdapter
-from agentmem.models.reader.attention import SlotAttention, SlotMaker, SlotMemory
+from agentmem.models.reader.attention import SlotAttention, SlotMaker, SlotMemory, Sought
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.positions import PositionMaker
 from agentmem.models.reader.slots import Slots
@@ -74,6 +74,8 @@ class ReadingModel(nn.Module):
         self._takes_places = "position_ids" in inspect.signature(bare.forward).parameters
         self._reading: SlotMemory | None = None
         self._places: Tensor | None = None
+        self._sought: Sought | None = None
+        self._found: list[Tensor] = []
         table = token_table(lm)
         adapter.to(table.device)
         with table.device:
@@ -120,6 +122,7 @@ class ReadingModel(nn.Module):
         attention_mask: Tensor,
         memory: Slots | None = None,
         labels: Tensor | None = None,
+        sought: Sought | None = None,
     ) -> Any:
         """One pass over texts, each reading its group's memories.
 
@@ -128,14 +131,23 @@ class ReadingModel(nn.Module):
             attention_mask: bool or int64 (B, T).
             memory: Slots of G groups; B is a multiple of G.
             labels: int64 (B, T), -100 where no loss is taken.
+            sought: Where to read, of the route slots.
 
         Returns:
-            The language model's output; logits (B, T, V) of the text's positions only.
+            The language model's output; logits (B, T, V) of the text's positions only. With
+            ``sought``, ``missed`` too: the mean negative log of the attention that the heads of
+            an attending layer give to what is sought, nats, scalar.
         """
         prepared = self.prepare(memory)
         inputs = self.inputs(input_ids, attention_mask, prepared)
         with self.reading(prepared):
-            output = self.lm(**inputs, use_cache=False)
+            self._sought, self._found = sought, []
+            try:
+                output = self.lm(**inputs, use_cache=False)
+                if sought is not None and self._found:
+                    output.missed = _missed(torch.stack(self._found), sought.counts)
+            finally:
+                self._sought, self._found = None, []
         output.logits = output.logits[:, -input_ids.shape[1] :]
         if labels is not None:
             output.loss = nn.functional.cross_entropy(
@@ -229,7 +241,11 @@ class ReadingModel(nn.Module):
             if self._reading is None or self._places is None:
                 return output
             states = output[0] if isinstance(output, tuple) else output
-            states = self.attention[name](states, self._reading, self._places)
+            attention = cast("SlotAttention", self.attention[name])
+            if self._sought is not None:
+                found = attention.found(states, self._reading, self._places, self._sought)
+                self._found.append(found)
+            states = attention(states, self._reading, self._places)
             return (states, *output[1:]) if isinstance(output, tuple) else states
 
         return hook
@@ -259,6 +275,12 @@ def _tails(labels: Sequence[Sequence[int]], span: int) -> Tensor:
     """The last ids of each label, int64 (N, span), -1 where it has fewer."""
     tails = [list(ids)[-span:] for ids in labels]
     return torch.tensor([[-1] * (span - len(tail)) + tail for tail in tails])
+
+
+def _missed(found: Tensor, counts: Tensor) -> Tensor:
+    """Shares (layers, B, Q, heads) of attention to how far they are from all, nats, scalar."""
+    nats = -found.mean(-1).clamp(min=1e-6).log()
+    return (nats * counts).sum() / (counts.sum().clamp(min=1) * len(found))
 
 
 def _places(mask: Tensor) -> Tensor:
