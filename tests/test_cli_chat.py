@@ -55,8 +55,10 @@ def chat(tmp_path: Path, reader: Path) -> Chat:
 class Terminal:
     """A process whose controlling terminal is a real one, and what is on its screen."""
 
+    # What runs the tests may ignore Ctrl-C, and its children would too.
     _TAKE = (
-        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "signal.signal(signal.SIGINT, signal.SIG_DFL); "
         "os.execv(sys.executable, [sys.executable, '-m', 'agentmem', *sys.argv[1:]])"
     )
 
