@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,8 +55,10 @@ def chat(tmp_path: Path, reader: Path) -> Chat:
 class Terminal:
     """A process whose controlling terminal is a real one, and what is on its screen."""
 
+    # What runs the tests may ignore Ctrl-C, and its children would too.
     _TAKE = (
-        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "signal.signal(signal.SIGINT, signal.SIG_DFL); "
         "os.execv(sys.executable, [sys.executable, '-m', 'agentmem', *sys.argv[1:]])"
     )
 
@@ -189,7 +191,8 @@ def test_answers_are_not_stored(chat: Chat) -> None:
 
 
 def test_many_memories_are_named_and_few_are_shown(chat: Chat) -> None:
-    shown = chat(*(f"Memory of tea, number {n}" for n in range(1, 7)), "How many teas?")
+    told = (f"Memory of tea, number {n}" for n in range(1, 7))
+    shown = chat(*told, "How many teas?", args=("-k", "6"))
     ids = re.findall(r"#(\d+)", shown.split("noted as #6\n")[1])
     assert sorted(ids) == list("123456")
     assert shown.count("Memory of tea") == 3
@@ -245,6 +248,15 @@ def test_quit_ends_it_before_what_follows(chat: Chat) -> None:
     assert chat("/help", "/memories") == f"{HELP}\nno memories yet\n"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What runs the tests may ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_an_answer_and_not_the_chat(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
