@@ -149,8 +149,8 @@ def make_reader(lm: Any | None = None, *, seed: int = 0, given: Any = None, **ch
             if isinstance(module, SlotAttention):
                 torch.nn.init.constant_(module.gate, 2.0)
                 torch.nn.init.normal_(module.out.weight, std=0.5)
-            if isinstance(module, SlotMaker):
-                torch.nn.init.normal_(module.near.weight, std=0.2)
+            if isinstance(module, SlotMaker):  # what is read shall be the content, not the place
+                torch.nn.init.normal_(module.value_tag.weight, std=0.02)
     return reader
 
 

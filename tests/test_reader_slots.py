@@ -13,7 +13,7 @@ from torch import Tensor
 
 from agentmem import ReaderConfig
 from agentmem.errors import InputError
-from agentmem.models.reader.attention import SlotAttention, SlotMaker, SlotMemory, turn
+from agentmem.models.reader.attention import SlotAttention, SlotMaker, SlotMemory, Sought, turn
 from agentmem.models.reader.slots import Slots, as_slots
 from tests.reader_support import HIDDEN, TEXTS, Kept, close, config_of, kept, slots_of
 
@@ -30,7 +30,6 @@ def fresh(kind: type[Any], *given: Any) -> Any:
 
 
 MAKER: SlotMaker = fresh(SlotMaker, HIDDEN, CONFIG)
-torch.nn.init.normal_(MAKER.near.weight)  # as if it were trained
 ATTENTION: SlotAttention = fresh(SlotAttention, HIDDEN, CONFIG)
 
 
@@ -134,29 +133,26 @@ class TestSlotMaker:
             close(together.keys[row][inside], alone.keys[0][alone.mask[0]])
             close(together.values[row][inside], alone.values[0][alone.mask[0]])
 
-    @pytest.mark.parametrize("trained", [False, True])
-    def test_of_which_tokens_a_key_tells(self, trained: bool) -> None:
-        """Of those before it at first; trained, by their mean, of those around it as well."""
-        maker = MAKER if trained else fresh(SlotMaker, HIDDEN, CONFIG)
+    def test_of_which_tokens_a_key_tells(self) -> None:
+        """Of those before it one by one, and by their mean of those around it as well."""
+        maker = MAKER
         embeddings, lengths = noise(0, 1, 1, 9, HIDDEN), torch.tensor([[9]])
         before = maker(embeddings, lengths, LABELS[:1], LABELLED[:1]).keys[0]
         for place in range(9):
             other = embeddings.clone()
             other[0, 0, place] += noise(1, HIDDEN)
             moved = maker(other, lengths, LABELS[:1], LABELLED[:1]).keys[0] - before
-            first, last = place, place + CONFIG.span
-            if trained:
-                first, last = place - CONFIG.around, max(last, place + CONFIG.around)
+            first, last = place - CONFIG.around, place + max(CONFIG.span, CONFIG.around)
             reach = [at for at in range(10) if first <= at <= last]
             assert (moved.abs().amax(-1) > 1e-4).nonzero().flatten().tolist() == reach
 
-    def test_only_the_first_keys_of_a_memory_know_its_label(self) -> None:
+    def test_slots_of_equal_memories_tell_which_they_are_in_and_where(self) -> None:
         embeddings = noise(0, 1, 1, 1, HIDDEN).expand(1, 3, 5, HIDDEN)
-        keys = made_of(embeddings, torch.tensor([[5, 5, 5]])).keys[0, :-1].view(3, 6, -1)
-        for one, other in ((0, 1), (1, 2)):
-            apart = (keys[one] - keys[other]).abs().amax(-1) > 1e-4
-            # The label, then the memory: a key sees so many before its own.
-            assert apart.tolist() == [at < CONFIG.span for at in range(6)]
+        made = made_of(embeddings, torch.tensor([[5, 5, 5]]))
+        for parts in (made.keys, made.values):
+            slots = parts[0, :-1]
+            apart = (slots[:, None] - slots[None]).abs().amax(-1) > 1e-4
+            assert torch.equal(apart, ~torch.eye(18, dtype=torch.bool))
 
     def test_a_label_that_is_not_there_is_the_start(self) -> None:
         embeddings, lengths = noise(0, 1, 1, 5, HIDDEN), torch.tensor([[5]])
@@ -269,3 +265,31 @@ class TestConfig:
     def test_settings_that_cannot_be(self, changes: dict[str, Any], said: str) -> None:
         with pytest.raises(ValueError, match=said):
             ReaderConfig.model_validate({"width": 32, "rope_dims": 8, **changes})
+
+
+def test_what_heads_find_is_their_share_of_attention() -> None:
+    torch.manual_seed(0)
+    config = ReaderConfig(heads=3, width=16, rope_dims=4)
+    attention = SlotAttention(8, config)
+    memory = SlotMemory(
+        keys=torch.randn(2, 5, 16),
+        values=torch.randn(2, 5, 16),
+        mask=torch.tensor([[True] * 5, [True, True, False, True, True]]),
+    )
+    states, places = torch.randn(4, 6, 8), torch.arange(6)[None]
+    at = torch.tensor([[0, 5], [1, 1], [2, 3], [4, 0]])
+    everything = memory.mask.repeat_interleave(2, dim=0)[:, None].expand(-1, 2, -1)
+    counts = torch.ones(4, 2, dtype=torch.bool)
+
+    def found(slots: torch.Tensor) -> torch.Tensor:
+        return attention.found(states, memory, places, Sought(at, slots, counts))
+
+    torch.testing.assert_close(found(everything), torch.ones(4, 2, 3))
+    assert not found(~memory.mask.repeat_interleave(2, dim=0)[:, None].expand(-1, 2, -1)).any()
+    # By hand, for one row, one position and one slot.
+    query = attention._queries(states, places)[3, 4]
+    scores = (query @ memory.keys[1].T) * 16**-0.5
+    scores[:, 2] = -torch.inf
+    third = torch.zeros(4, 2, 5, dtype=torch.bool)
+    third[3, 0, 3] = True
+    torch.testing.assert_close(found(third)[3, 0], scores.softmax(-1)[:, 3])

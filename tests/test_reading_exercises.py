@@ -31,7 +31,7 @@ from agentmem.training.reading import (
     ReadingBatch,
     memories_of,
 )
-from agentmem.training.reading_batches import share, tensors
+from agentmem.training.reading_batches import ReadingTensors, share, tensors
 
 MOST = 40
 LENGTHS = st.tuples(st.integers(2, 40), st.integers(0, 40)).map(lambda two: (two[0], sum(two)))
@@ -333,3 +333,63 @@ def test_tensors_are_what_a_store_would_give() -> None:
         labels = made.labels[row]
         assert labels[labels != IGNORED].tolist() == answer
         assert (labels[: len(prompt)] == IGNORED).all()
+
+
+class TestSought:
+    @pytest.mark.parametrize("exercise", ["regenerate", "lookup", "facts", "answer"])
+    def test_what_is_sought_is_where_the_answer_stands(self, exercise: Exercise) -> None:
+        bundle = tiny_model()
+        words = BundleWords(bundle.tokenizer)
+        for step in range(10):
+            batch = exercises().batch(
+                step, {exercise: 1.0}, memories=[3], memory_tokens=(6, 20), rows=9
+            )
+            made = tensors(batch, words, bundle, "standard", torch.device("cpu"))
+            assert made.memory is not None
+            assert made.sought is not None
+            at, slots, counts = made.sought.at, made.sought.slots, made.sought.counts
+            longest = made.memory.codes.shape[2]
+            each = len(batch.prompts) // len(batch.memories)
+            for row, (prompt, answer) in enumerate(zip(batch.prompts, batch.answers, strict=True)):
+                group, source = batch.memories[row // each], batch.sources[row]
+                assert counts[row, 0]
+                for column in counts[row].nonzero().flatten().tolist():
+                    found = slots[row, column].nonzero().flatten().tolist()
+                    offset = int(at[row, column]) - len(prompt) + 1
+                    assert 0 <= offset < len(answer)
+                    if not source.memories:  # the empty slot is the last
+                        assert found == [slots.shape[-1] - 1]
+                    elif source.start is None:
+                        inside = {slot // (longest + 1) for slot in found}
+                        assert inside == set(source.memories)
+                    else:
+                        (slot,) = found
+                        memory = group[slot // (longest + 1)]
+                        ids = [*memory.tolist(), words.end]
+                        assert ids[slot % (longest + 1)] == answer[offset]
+
+    def test_corrupted_answers_are_still_to_be_written(self) -> None:
+        bundle = tiny_model()
+        words = BundleWords(bundle.tokenizer)
+        batch = exercises().batch(
+            1, {"regenerate": 1.0}, memories=[2], memory_tokens=(16, 20), rows=16
+        )
+
+        def made(corrupted: float) -> ReadingTensors:
+            return tensors(
+                batch,
+                words,
+                bundle,
+                "standard",
+                torch.device("cpu"),
+                corrupted=corrupted,
+                generator=torch.Generator().manual_seed(3),
+            )
+
+        clean, wrong = made(0.0), made(0.25)
+        assert torch.equal(clean.labels, wrong.labels)
+        told = clean.labels != IGNORED
+        assert torch.equal(clean.input_ids[~told], wrong.input_ids[~told])
+        differ = (clean.input_ids != wrong.input_ids)[told].float().mean()
+        assert float(differ) == pytest.approx(0.25, abs=0.06)
+        assert torch.equal(made(0.25).input_ids, wrong.input_ids)
