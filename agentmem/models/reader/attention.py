@@ -183,7 +183,8 @@ class SlotAttention(nn.Module):
         scores = queries.reshape(groups, -1, width) @ memory.keys.to(queries.dtype).mT
         scores = scores.float().masked_fill(~memory.mask[:, None], -torch.inf) * width**-0.5
         shares = scores.softmax(-1).view(*at.shape, self.heads, slots)
-        return (shares * sought.slots[:, :, None]).sum(-1)
+        given: Tensor = (shares * sought.slots[:, :, None]).sum(-1)
+        return given
 
     def _queries(self, states: Tensor, places: Tensor) -> Tensor:
         """States (B, T, H) at places (B, T) or (1, T) to queries (B, T, heads, width)."""
