@@ -9,7 +9,8 @@
             print(chunk.text)
 
 Arguments, results and errors are those of `Memory`. The event loop never waits for a model or a
-disk: texts that are given back have been decoded by the worker. Calls are done one by one, in the
+disk: texts that are given back have been decoded by the worker. Only ``pack(policy="auto")`` reads
+the store: ``await asyncio.to_thread(hits.pack, ...)``. Calls are done one by one, in the
 order in which they were made. One that is cancelled before its turn is not done; one that has
 begun runs to its end. ``on_progress`` is called in the worker.
 """

@@ -37,8 +37,12 @@ def test_readme_blocks_run_one_after_the_other(
     for block in BLOCKS:
         exec(compile(block, "README.md", "exec"), names)
         shown.append(capsys.readouterr().out)
-    quickstart, shipped, own = shown
+    quickstart, finding, shipped, own = shown
     assert "9:40" in quickstart
+    in_may, since_june, *packed = finding.splitlines()
+    assert in_may == "We had grilled sardines for lunch."
+    assert since_june == "Sardines again, this time in Lisbon."
+    assert len(packed) == 5  # all three, between two marks
     assert len(shipped.splitlines()) == 2
     assert own
 

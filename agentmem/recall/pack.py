@@ -1,4 +1,4 @@
-"""Filling a budget with hits, in an order that reads well.
+"""Filling a budget with memories, in an order that reads well.
 
 A context can be taken in two ways. For a chat API it is text, all of it (`Context.to_text`,
 `Context.to_messages`). For a reader it is mixed: memory vectors for the many, exact text for the
@@ -8,35 +8,43 @@ few whose vectors say too little, or that matter most. Then
 - a hit whose vectors alone regenerate less than `MIN_FIDELITY` of its tokens goes in as text, one
   position per token, or not at all;
 - the ``texts`` best hits go in as text too, or as vectors where their text does not fit.
+
+Which memories go in is a matter of policy:
+
+- ``ranked``: hits only, the best first. The same text of the same speaker goes in once, however
+  often it was said; the best of such repeats stands for all, with its date. A hit that says nearly
+  what is in already (the cosine of their keys is `agentmem.recall.filling.ALIKE` or more) waits
+  until all others have had their turn.
+- ``auto``: everything that the recall's scope, filters and times let through, found or not, if all
+  of it fits the budget as vectors, and as text where ``max_tokens`` is given: a model that reads a
+  whole short history answers better than one that reads what a search picked from it (ConvoMem,
+  arXiv 2511.10523). It goes in as it was said, repeats too: a second "Yes." may answer another
+  question. If it does not fit: ``ranked``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.errors import InputError
-from agentmem.models.base import MIN_FIDELITY
-from agentmem.recall.hits import Hit, Recall
+from agentmem.recall.filling import Filling, fill_with_best, fill_with_everything
+from agentmem.recall.hits import Hit, Policy, Recall
+from agentmem.recall.lines import block, line, lines
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from agentmem.models.reader.reader import MemoryReader
 
-# Marks recalled text in a prompt, so that a model (and an observer of the chat) can tell it from
-# what was said now.
-OPENING, CLOSING = "<memories>", "</memories>"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """Hits that fit a budget, oldest first.
+    """Memories that fit a budget, oldest first, those of one document as they stand there.
 
     ::
 
@@ -47,6 +55,7 @@ class Context:
         vectors: Hits that a reader gets as memory vectors.
         texts: Hits that it gets as text.
         left_out: How many hits did not fit.
+        repeats: How many hits are left out because they read like a better one but for the date.
         tokens: Tokens of the hits' texts.
         positions: Decoder positions of `latents` and of `text`, by the bundle's tokenizer. The
             separators that a reader puts between memories come on top.
@@ -55,6 +64,7 @@ class Context:
     vectors: tuple[Hit, ...]
     texts: tuple[Hit, ...]
     left_out: int
+    repeats: int
     tokens: int
     positions: int
 
@@ -65,7 +75,7 @@ class Context:
 
     def to_text(self) -> str:
         """The exact texts, one block, each with its date and speaker; "" if there are none."""
-        return _block([_line(hit) for hit in self.hits])
+        return block([line(hit) for hit in self.hits])
 
     def to_messages(
         self, format: Literal["openai", "anthropic"] = "openai"
@@ -94,7 +104,7 @@ class Context:
     @property
     def text(self) -> str:
         """What a reader gets as text, each with its date and speaker; "" if there is none."""
-        return _lines(self.texts)
+        return lines(self.texts)
 
     def to_embeds(self, reader: MemoryReader, prompt: str = "") -> tuple[Tensor, Tensor]:
         r"""Input embeddings for a reader's language model: vectors, then text, then a prompt.
@@ -152,8 +162,9 @@ def pack(
     max_tokens: int | None = None,
     max_positions: int | None = None,
     texts: int = 0,
+    policy: Policy = "ranked",
 ) -> Context:
-    """Take hits in order of score while they fit; then put them in the order they were said.
+    """Choose memories that fit a budget, and put them in the order they were said.
 
     A hit that does not fit is passed over, and smaller ones behind it may still go in.
 
@@ -162,48 +173,64 @@ def pack(
         max_tokens: Budget for `Context.to_text`, in tokens of the bundle's tokenizer.
         max_positions: Budget for `Context.latents` and `Context.text`, in decoder positions.
         texts: How many of the best hits a reader gets as text whatever their fidelity.
+        policy: ``ranked`` or ``auto``, see above. The latter asks the store, which must be open,
+            for what it holds now; it loads no memory unless the database's sums are within the
+            budget.
 
     Raises:
-        InputError: no budget, one that is not positive, or a negative number of texts.
+        InputError: no budget, one that is not positive, a negative number of texts, or an unknown
+            policy.
+        CorruptRecordError: a memory that would go in is damaged.
+        StoreError: the policy is ``auto``, and the store has been closed.
     """
     if max_tokens is None and max_positions is None:
         raise InputError("pack() needs a budget: max_tokens=... or max_positions=...")
     _check("max_tokens", max_tokens, least=1)
     _check("max_positions", max_positions, least=1)
     _check("texts", texts, least=0)
-    taken: dict[str, list[Hit]] = {"vectors": [], "text": []}
-    spent = recall.count_tokens(_block([""])) if max_tokens is not None else 0
-    positions = 0
-    best_first = sorted(recall.hits, key=lambda hit: -hit.score)  # whatever order was asked for
-    for rank, hit in enumerate(best_first):
-        # Lines are counted by themselves: joined, they have no more tokens than that.
-        cost = recall.count_tokens(_line(hit) + "\n") if max_tokens is not None else 0
-        if max_tokens is not None and spent + cost > max_tokens:
-            continue
-        for form, places in _forms(recall, hit, wanted_as_text=rank < texts):
-            if max_positions is None or positions + places <= max_positions:
-                taken[form].append(hit)
-                spent, positions = spent + cost, positions + places
-                break
-    vectors, told = (tuple(sorted(taken[form], key=_when)) for form in ("vectors", "text"))
-    text = _lines(told)
+    if policy not in get_args(Policy):
+        raise InputError(f"unknown policy {policy!r}: 'ranked' or 'auto'")
+
+    def empty() -> Filling:
+        return Filling(recall.count_tokens, max_tokens=max_tokens, max_positions=max_positions)
+
+    if policy == "auto" and _may_fit(recall, max_tokens, max_positions):
+        filling = empty()
+        if fill_with_everything(filling, recall, texts):
+            return _context(filling, recall, left_out=0, repeats=0)
+    filling = empty()
+    repeats = fill_with_best(filling, recall, texts)
+    taken = len(filling.vectors) + len(filling.texts)
+    return _context(filling, recall, left_out=len(recall) - repeats - taken, repeats=repeats)
+
+
+def _may_fit(recall: Recall, max_tokens: int | None, max_positions: int | None) -> bool:
+    """Whether everything may fit, by sums that are never above what it takes.
+
+    A memory takes at least a position of a reader; and of a text more tokens than its own, since
+    a date and a speaker come before them.
+    """
+    limits = [limit for limit in (max_tokens, max_positions) if limit is not None]
+    if recall.candidates > min(limits):
+        return False
+    sums = recall.whole.sums()
+    return (max_tokens is None or sums.tokens <= max_tokens) and (
+        max_positions is None or sums.positions <= max_positions
+    )
+
+
+def _context(filling: Filling, recall: Recall, *, left_out: int, repeats: int) -> Context:
+    vectors, told = (tuple(sorted(some, key=_when)) for some in (filling.vectors, filling.texts))
+    text = lines(told)
     return Context(
         vectors,
         told,
-        left_out=len(recall.hits) - len(vectors) - len(told),
+        left_out=left_out,
+        repeats=repeats,
         tokens=sum(hit.tokens for hit in (*vectors, *told)),
         positions=sum(hit.positions for hit in vectors)
         + (recall.count_tokens(text + "\n") if text else 0),
     )
-
-
-def _forms(recall: Recall, hit: Hit, *, wanted_as_text: bool) -> Iterator[tuple[str, int]]:
-    """The ways a hit may go in, the first that fits counts; each with its positions."""
-    faithful = hit.fidelity >= MIN_FIDELITY
-    if wanted_as_text or not faithful:
-        yield "text", recall.count_tokens(_line(hit) + "\n")
-    if faithful:
-        yield "vectors", hit.positions
 
 
 def _check(name: str, number: int | None, *, least: int) -> None:
@@ -218,16 +245,3 @@ def _check(name: str, number: int | None, *, least: int) -> None:
 
 def _when(hit: Hit) -> tuple[datetime, int]:
     return hit.created_at, hit.id
-
-
-def _line(hit: Hit) -> str:
-    who = hit.name or hit.source.title or hit.role or hit.source.kind
-    return f"[{hit.created_at:%Y-%m-%d}] {who}: {hit.text}"
-
-
-def _lines(hits: Sequence[Hit]) -> str:
-    return "\n".join(_line(hit) for hit in hits)
-
-
-def _block(lines: Sequence[str]) -> str:
-    return "\n".join([OPENING, *lines, CLOSING]) if lines else ""

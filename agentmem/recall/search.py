@@ -18,6 +18,7 @@ from agentmem.recall.exact import Loader
 from agentmem.recall.expand import EXPANSIONS, Expand, expand, neighbours
 from agentmem.recall.fusion import Scored, Weights, fuse, normalise_keys, normalise_lexical
 from agentmem.recall.hits import Hit, Mode, Recall
+from agentmem.recall.whole import Whole
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
 
@@ -105,6 +106,7 @@ def _search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
         hits=hits,
         candidates=allowed,
         count_tokens=lambda text: len(model.tokenizer.encode(text)),
+        whole=Whole(store, model, asked.selection),
     )
 
 

@@ -121,10 +121,11 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkRecord:
-    """A stored chunk; ``latents`` and ``positions`` as in `NewChunk`.
+    """A stored chunk; ``latents``, ``positions`` and ``key`` as in `NewChunk`.
 
     ``damage`` says what is wrong with a row that does not match its checksums; there are then no
-    latents, no patch and no text.
+    latents, no patch and no text. A damaged key is None and no more damage than that: the text
+    needs none.
 
     ``stored_bytes`` counts latents, key and patch with their headers, and the text if it is kept;
     not the row's numbers and hash, nor what the lexical index holds.
@@ -143,6 +144,7 @@ class ChunkRecord:
     text_hash: bytes
     stored_bytes: int
     text: str | None
+    key: NDArray[np.float32] | None = field(repr=False)
     damage: str | None = None
 
 
@@ -223,6 +225,15 @@ class ScopeStats:
     scope: Scope
     sources: int
     chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionSums:
+    """Sums over selected chunks; ``chunks``, ``tokens`` and ``positions`` as in `StoreStats`."""
+
+    chunks: int
+    tokens: int
+    positions: int
 
 
 @dataclass(frozen=True, slots=True)

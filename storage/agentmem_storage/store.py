@@ -27,6 +27,7 @@ from agentmem_storage.records import (
     Scope,
     ScopeStats,
     Selection,
+    SelectionSums,
     SourceRecord,
     StoreStats,
     Unset,
@@ -277,8 +278,8 @@ class Store:
             selection: The only chunks to consider; chosen before the ranking, not after it.
 
         Returns:
-            Ids and scores: BM25 over all chunks of the store, above 0, higher is better, without
-            an upper bound.
+            Ids and scores: BM25 over all chunks of the store, times how much of the query a chunk
+            has; above 0, higher is better, without an upper bound.
 
         Raises:
             InputError: k is below 1.
@@ -400,6 +401,15 @@ class Store:
         """Sums over the whole store."""
         with self._database.read() as connection:
             return counting.stats(connection, self._file_bytes(connection))
+
+    def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
+        """Sums over the selected chunks, without reading them.
+
+        Raises:
+            FilterError: The selection's filter has a wrong shape.
+        """
+        with self._database.read() as connection:
+            return counting.sums(connection, chosen(selection))
 
     def scopes(self) -> list[ScopeStats]:
         """Every scope with its numbers of sources and chunks, in the order of first use."""

@@ -13,10 +13,12 @@ from agentmem_cli import views
 from agentmem_cli.decoded import side_by_side
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
+    DEFAULT_KEYS,
     DEFAULT_STORE,
     AgentOption,
     IdArgument,
     JsonOption,
+    KeysOption,
     ModelOption,
     NowOption,
     QuietOption,
@@ -64,6 +66,7 @@ def recall(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -77,7 +80,7 @@ def recall(
     --quiet prints the ids, in the same order.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model) as memory:
+    with open_memory(store, model, keys=keys) as memory:
         found = memory.recall(
             query,
             k=k,
@@ -107,6 +110,7 @@ def recall(
                 "text": packed.to_text(),
                 "ids": [hit.id for hit in packed.hits],
                 "left_out": packed.left_out,
+                "repeats": packed.repeats,
                 "tokens": packed.tokens,
                 "positions": packed.positions,
             },
@@ -115,6 +119,8 @@ def recall(
         )
         if packed.left_out:
             out.note(f"{views.number(packed.left_out, 'hit')} did not fit {budget} tokens")
+        if packed.repeats:
+            out.note(f"{views.number(packed.repeats, 'hit')} said again what another says")
 
 
 def show(
@@ -127,6 +133,7 @@ def show(
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -139,7 +146,7 @@ def show(
     what the vectors alone say.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model) as memory:
+    with open_memory(store, model, keys=keys) as memory:
         chunk = memory.get(id, **scope_words(user, agent, session))
         exact = chunk.text
         regenerated = memory.regenerated(id) if decode else None
@@ -175,6 +182,7 @@ def list_memories(
     ] = 50,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -186,7 +194,7 @@ def list_memories(
     --json prints one object per line, --quiet the ids.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model) as memory:
+    with open_memory(store, model, keys=keys) as memory:
         chunks = memory.list(
             **scope_words(user, agent, session),
             source_id=source,

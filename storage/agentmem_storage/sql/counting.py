@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select
 
-from agentmem_storage.records import FIDELITY_EDGES, Scope, ScopeStats, StoreStats
+from agentmem_storage.records import (
+    FIDELITY_EDGES,
+    Scope,
+    ScopeStats,
+    SelectionSums,
+    StoreStats,
+)
 from agentmem_storage.sql import codec
 from agentmem_storage.sql.tables import chunks, scopes, sources
 
@@ -18,7 +24,7 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
         *(and_(fidelity >= low, fidelity < high) for low, high in pairwise(FIDELITY_EDGES)),
         fidelity >= FIDELITY_EDGES[-1],
     ]
-    sums = [
+    sizes = [
         chunks.c.tokens,
         func.length(chunks.c.latents),
         func.length(chunks.c.patch),
@@ -28,7 +34,7 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
     row = connection.execute(
         select(
             func.count(),
-            *(func.coalesce(func.sum(one), 0) for one in sums),
+            *(func.coalesce(func.sum(one), 0) for one in sizes),
             *(func.count().filter(one) for one in in_bin),
         ).select_from(chunks)
     ).one()
@@ -37,21 +43,31 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
         sources=connection.scalar(select(func.count()).select_from(sources)) or 0,
         scopes=connection.scalar(select(func.count()).select_from(scopes)) or 0,
         tokens=row[1],
-        positions=_positions(connection),
+        positions=sums(connection).positions,
         latent_bytes=row[2],
         patch_bytes=row[3],
         key_bytes=row[4],
         text_bytes=row[5],
         file_bytes=file_bytes,
-        fidelity=tuple(row[1 + len(sums) :]),
+        fidelity=tuple(row[1 + len(sizes) :]),
     )
 
 
-def _positions(connection: Connection) -> int:
-    """The sum of M over all chunks, from the few different heads that their latents have."""
-    count = func.substr(chunks.c.latents, 1, codec.COUNT_BYTES).label("count")
-    rows = connection.execute(select(count, func.count()).group_by(count)).all()
-    return sum(codec.latents_positions(head) * count for head, count in rows)
+def sums(connection: Connection, ids: Select[tuple[int]] | None = None) -> SelectionSums:
+    """Add up the chunks whose ids a query gives, or all of them.
+
+    M is added up from the few different heads that latents have.
+    """
+    head = func.substr(chunks.c.latents, 1, codec.COUNT_BYTES).label("head")
+    query = select(head, func.count().label("chunks"), func.sum(chunks.c.tokens).label("tokens"))
+    if ids is not None:
+        query = query.where(chunks.c.id.in_(ids))
+    rows = connection.execute(query.group_by(head)).all()
+    return SelectionSums(
+        chunks=sum(row.chunks for row in rows),
+        tokens=sum(row.tokens for row in rows),
+        positions=sum(codec.latents_positions(row.head) * row.chunks for row in rows),
+    )
 
 
 def scope_list(connection: Connection) -> list[ScopeStats]:

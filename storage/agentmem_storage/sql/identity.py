@@ -65,5 +65,5 @@ def _require_same_model(database: Database, found: Identity, wanted: Identity) -
         raise IncompatibleModelError(
             f"the store at {database.place.label!r} belongs to model {found.model!r} with keys of "
             f"{found.key_dims} dims, not to {wanted.model!r} with {wanted.key_dims}: open it with "
-            f"the bundle that wrote it, as in Memory(path, model=...)"
+            f"the bundle and the keys that wrote it, as in Memory(path, model=..., keys=...)"
         )

@@ -88,8 +88,15 @@ def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
         text_hash=row.text_hash,
         stored_bytes=sum(len(blob) for blob in blobs if blob),
         text=text,
+        key=_intact_key(row),
         damage=damage,
     )
+
+
+def _intact_key(row: Row[Any]) -> NDArray[np.float32] | None:
+    with suppress(CorruptRecordError):
+        return codec.decode_key(row.key, row.id)
+    return None
 
 
 def _kept_text(row: Row[Any]) -> str | None:

@@ -20,7 +20,14 @@ from agentmem_storage.errors import (
     StoreError,
     UnknownIdError,
 )
-from agentmem_storage.records import ChunkRecord, NewSource, Scope, Selection, Written
+from agentmem_storage.records import (
+    ChunkRecord,
+    NewSource,
+    Scope,
+    Selection,
+    SelectionSums,
+    Written,
+)
 from agentmem_storage.store import Store
 from agentmem_storage.testing.sources import KEY_DIMS, NOON, make_key, make_source, terms_of
 
@@ -347,6 +354,33 @@ class StoreConformance:
             total = stats.latent_bytes + stats.key_bytes + stats.patch_bytes + stats.text_bytes
             assert sum(chunk.stored_bytes for chunk in store.chunks(ids)) == total
 
+    def test_a_selection_adds_up(self, tmp_path: Path) -> None:
+        long, short = make_source("a long memory " * 40), make_source("a short one")
+        with self.open_store(tmp_path) as store:
+            assert store.sums() == SelectionSums(chunks=0, tokens=0, positions=0)
+            written = [*store.add([long, short], Scope("a")), *store.add([short], Scope("b"))]
+            ids = [chunk_id for one in written for chunk_id in one.chunk_ids]
+            selections = [
+                Selection(),
+                Selection(scope=Scope("b")),
+                Selection(scope=Scope("c")),
+                Selection(ids=tuple(ids[1:3])),
+                Selection(source_ids=(written[0].source_id,)),
+                Selection(where={"kind": "document"}),
+                Selection(until=NOON),
+                Selection(since=NOON, scope=Scope("a")),
+            ]
+            for selection in selections:
+                chunks = store.chunks(store.ids(selection).tolist())
+                assert store.sums(selection) == SelectionSums(
+                    chunks=len(chunks),
+                    tokens=sum(chunk.tokens for chunk in chunks),
+                    positions=sum(chunk.positions for chunk in chunks),
+                )
+            assert store.sums().tokens == store.stats().tokens
+            with _refused(FilterError):
+                store.sums(Selection(where={"year": {"above": 1}}))
+
     def test_bad_input_is_refused_and_writes_nothing(self, tmp_path: Path) -> None:
         good = make_source("good")
         bad = [
@@ -434,6 +468,9 @@ def _require_same_chunks(
         assert (record.patch, record.fidelity) == (chunk.patch, chunk.fidelity)
         assert (record.text_hash, record.text) == (chunk.text_hash, chunk.text)
         assert (record.latents, record.positions) == (chunk.latents, chunk.positions)
+        assert record.key is not None
+        # Keys are kept in int8.
+        np.testing.assert_allclose(record.key, chunk.key, atol=0.01)
 
 
 @contextmanager
