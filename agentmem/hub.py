@@ -3,6 +3,7 @@
 A bundle is a folder: ``manifest.json``, ``tokenizer/``, ``autoencoder/``, ``keys/``, perhaps a
 ``reader/``, and a model card in ``README.md``. The manifest names every weight file with its
 SHA-256; the fingerprint is the hash of those lines, so it changes exactly when a stored byte could.
+The fingerprint of the latents leaves the keys out: whoever reads memories asks for that one.
 
 A reader changes nothing that is stored: its files stand in the manifest by themselves, outside the
 fingerprint, and are compared with it when the reader is loaded, not when a store is opened.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -52,7 +53,15 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         """Sixteen hex digits that stand for the pinned files."""
-        lines = "".join(f"{name} {digest}\n" for name, digest in sorted(self.files.items()))
+        return self._hash(self.files)
+
+    @property
+    def latents_fingerprint(self) -> str:
+        """Sixteen hex digits that stand for the files that latents depend on: not for the keys'."""
+        return self._hash(name for name in self.files if not name.startswith("keys/"))
+
+    def _hash(self, names: Iterable[str]) -> str:
+        lines = "".join(f"{name} {self.files[name]}\n" for name in sorted(names))
         return hashlib.sha256(f"{self.format}\n{lines}".encode()).hexdigest()[:16]
 
 

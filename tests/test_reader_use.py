@@ -81,7 +81,9 @@ class TestAnswer:
         with Memory(":memory:", model=tiny_model(1)) as other:
             other.add(TEXTS[0])
             hits = other.recall("train")
-            with pytest.raises(InputError, match=f"{tiny_model(1).fingerprint}.* are not of this"):
+            with pytest.raises(
+                InputError, match=f"{tiny_model(1).latents_fingerprint}.* are not of this"
+            ):
                 reader.answer(QUESTION, hits)
 
     def test_blanks_around_a_question_do_not_matter(self, reader: MemoryReader) -> None:

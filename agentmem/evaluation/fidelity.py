@@ -89,7 +89,7 @@ def evaluate_fidelity(
             "data": names,
             "limit": limit,
             "model": bundle.name,
-            "weights": bundle.fingerprint,
+            "weights": bundle.latents_fingerprint,
             "densities": list(bundle.densities),
             "min_fidelity": MIN_FIDELITY,
         },

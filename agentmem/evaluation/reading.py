@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from agentmem.errors import ConfigError
+from agentmem.evaluation.progress import Progress
 from agentmem.evaluation.reading_config import ReaderEvalConfig
 from agentmem.evaluation.reading_cost import Cost
 from agentmem.evaluation.reading_following import Following
@@ -29,13 +30,6 @@ from agentmem.training.questions import read_questions
 
 # What a draw is for, as a part of its seed.
 _REGENERATION, _LOOKUP, _QUESTIONS, _FOLLOWING, _COST = range(5)
-
-
-class Progress(Protocol):
-    """Hears how many of all rows are done, and what is being measured."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show it."""
 
 
 def evaluate_reader(
@@ -57,7 +51,7 @@ def evaluate_reader(
         raw: Folder of its rival, which reads one token per position; None: no rival.
         model: A bundle's folder; None: the one that comes with the package.
         cache: Folder where token ids are kept.
-        on_progress: Called after every batch.
+        on_progress: Called after every batch; counts rows.
 
     Raises:
         ConfigError: a file is not in the corpus, a density is not the bundle's, the reader holds
@@ -82,7 +76,7 @@ def evaluate_reader(
         config={
             **config.model_dump(mode="json"),
             "model": bundle.name,
-            "weights": bundle.fingerprint,
+            "weights": bundle.latents_fingerprint,
             "reader": _facts(under_test),
             "raw": None if rival is None else _facts(rival),
         },

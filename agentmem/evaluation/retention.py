@@ -22,11 +22,12 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import LlamaForCausalLM
 
+from agentmem.evaluation.progress import Progress
 from agentmem.evaluation.result import EvalResult, build_result
 from agentmem.evaluation.retention_config import RetentionConfig
 from agentmem.evaluation.retention_data import StudyChunks
@@ -37,13 +38,6 @@ from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.training.causal import fresh_causal, llama_sizes, train_causal
 
 _ROWS = 64
-
-
-class Progress(Protocol):
-    """Hears how many of all training steps are done, and what is being trained."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show it."""
 
 
 def evaluate_retention(
@@ -61,7 +55,7 @@ def evaluate_retention(
         corpus: Folder of the files that the configuration names.
         model: A bundle's folder; None means the one that comes with the package.
         cache: Folder where token ids are kept.
-        on_progress: Called after every training step.
+        on_progress: Called after every training step; counts steps.
 
     Raises:
         ConfigError: a subject has longer chunks than the bundle, or a file is not in the corpus.
@@ -81,7 +75,7 @@ def evaluate_retention(
         config={
             **config.model_dump(mode="json"),
             "model": manifest.name,
-            "weights": manifest.fingerprint,
+            "weights": manifest.latents_fingerprint,
         },
         seed=config.seed,
         seconds=time.perf_counter() - began,

@@ -52,7 +52,7 @@ def evaluate_robustness(
             "chunks": chunks,
             "chunk_tokens": CHUNK_TOKENS,
             "model": bundle.name,
-            "weights": bundle.fingerprint,
+            "weights": bundle.latents_fingerprint,
             "densities": list(bundle.densities),
         },
         seed=seed,

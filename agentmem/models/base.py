@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 AUTO = "auto"
 # Share of tokens that the latents alone must regenerate for a density to be good enough.
 MIN_FIDELITY = 0.99
+# Kinds of keys: the bundle's own, or those of a model that is named behind a colon.
+BUILTIN = "builtin"
+SENTENCE_TRANSFORMERS = "sentence-transformers"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +86,10 @@ class MemoryModel(Protocol):
     @property
     def fingerprint(self) -> str:
         """Changes whenever the stored bytes of a text would."""
+
+    @property
+    def latents_fingerprint(self) -> str:
+        """Changes whenever the latents of a text would; whatever reads latents is bound to it."""
 
     @property
     def key_dims(self) -> int:

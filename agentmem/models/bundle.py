@@ -67,6 +67,7 @@ class ModelBundle:
         self.folder = path
         self.name = manifest.name
         self.fingerprint = manifest.fingerprint
+        self.latents_fingerprint = manifest.latents_fingerprint
         self.tokenizer = ByteTokenizer.from_folder(path / "tokenizer")
         autoencoder = _frozen(MemoryAutoencoder, path / "autoencoder")
         self._keys = _frozen(KeyEncoder, path / "keys")
@@ -120,6 +121,12 @@ class ModelBundle:
     def unpack(self, packed: bytes, tokens: int) -> NDArray[np.int8]:
         """See `MemoryModel.unpack`."""
         return self._codec.unpack(packed, tokens)
+
+    def unpack_many(
+        self, packed: Sequence[bytes], tokens: Sequence[int]
+    ) -> list[NDArray[np.int8] | ValueError]:
+        """See `LatentCodec.unpack_many`."""
+        return self._codec.unpack_many(packed, tokens)
 
     def regenerate(self, latents: Sequence[Latent], *, patched: bool = True) -> list[list[int]]:
         """See `MemoryModel.regenerate`."""

@@ -71,9 +71,9 @@ class Loader:
         self._texts: dict[int, str | CorruptRecordError] = {}
 
     @property
-    def fingerprint(self) -> str:
+    def latents_fingerprint(self) -> str:
         """Of the model bundle that made the chunks."""
-        return self._model.fingerprint
+        return self._model.latents_fingerprint
 
     def text(self, id: int) -> str:
         """The exact text of a chunk.

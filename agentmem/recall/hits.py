@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -16,8 +16,10 @@ from agentmem_storage.records import ChunkRecord, Scope, SourceRecord
 
 if TYPE_CHECKING:
     from agentmem.recall.pack import Context
+    from agentmem.recall.whole import Whole
 
 Mode = Literal["hybrid", "keys", "lexical"]
+Policy = Literal["ranked", "auto"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +54,9 @@ class Chunk:
         return self.loader.latents(self.record)
 
     @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the model bundle that made the latents, and alone can read them."""
-        return self.loader.fingerprint
+    def latents_fingerprint(self) -> str:
+        """Stands for the autoencoder that made the latents, and alone can read them."""
+        return self.loader.latents_fingerprint
 
     @property
     def tokens(self) -> int:
@@ -177,12 +179,14 @@ class Recall(Sequence[Hit]):
         hits: The hits, each followed by what it brought by ``expand=``.
         candidates: How many chunks the scope, filters and times let through to the search.
         count_tokens: How text is counted in `pack`.
+        whole: All of these candidates, not loaded yet.
     """
 
     query: str
     hits: tuple[Hit, ...]
     candidates: int
-    count_tokens: Any = field(repr=False)
+    count_tokens: Callable[[str], int] = field(repr=False)
+    whole: Whole = field(repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -203,8 +207,17 @@ class Recall(Sequence[Hit]):
         max_tokens: int | None = None,
         max_positions: int | None = None,
         texts: int = 0,
+        policy: Policy = "ranked",
     ) -> Context:
-        """Fill a budget with the best hits; see `agentmem.recall.pack.pack`."""
+        """Fill a budget with the best hits, or with all there is; see `agentmem.recall.pack.pack`.
+
+        ::
+
+            hits.pack(max_tokens=600).to_messages("openai")     # text for a chat API
+            hits.pack(max_positions=256, policy="auto")         # vectors; of all, if all fit
+        """
         from agentmem.recall.pack import pack
 
-        return pack(self, max_tokens=max_tokens, max_positions=max_positions, texts=texts)
+        return pack(
+            self, max_tokens=max_tokens, max_positions=max_positions, texts=texts, policy=policy
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ def assemble_bundle(
             model card. None: the bundle has no figures.
 
     Raises:
-        ConfigError: the reader reads memories of another bundle or comes without its language
-            model, there is one in the folder already that would be lost, or a result file is
-            none, or was measured with other weights.
+        ConfigError: a run is not finished, the reader reads memories of another bundle or comes
+            without its language model, there is one in the folder already that would be lost, or
+            a result file is none, or was measured with other weights.
         ModelNotFoundError: there is no reader in its run folder.
         ModelError: the reader is none.
     """
@@ -50,31 +51,52 @@ def assemble_bundle(
     if reader is not None:
         runs[READER] = Path(reader)
     sources = {"tokenizer": Path(tokenizer), **{part: run / "model" for part, run in runs.items()}}
+    # All of it before anything is replaced: `out` may hold a bundle that is in use.
+    _check_whole(sources)
     if reader is not None:
-        _check_reader(sources[READER], list_parts(sources, name).fingerprint)
+        _check_reader(sources[READER], list_parts(sources, name).latents_fingerprint)
     elif (out / READER).exists():
         raise ConfigError(
             f"{str(out)!r} has a reader, and none is given: name its run with --reader, or remove "
             f"{str(out / READER)!r}"
         )
+    training = {part: _read_run(run) for part, run in runs.items()}
     for part, source in sources.items():
         if source.resolve() == (out / part).resolve():
             continue
         shutil.rmtree(out / part, ignore_errors=True)
         shutil.copytree(source, out / part)
-    training = {
-        part: json.loads((run / "run.json").read_text(encoding="utf-8"))
-        for part, run in runs.items()
-    }
     _write(out / "training.json", training)
     manifest = write_manifest(out, name)
     # What was said of the bundle that was here before is not true of this one.
     for notes in ("evaluation.json", "README.md"):
         (out / notes).unlink(missing_ok=True)
     if results is not None:
-        _write(out / "evaluation.json", choose_figures(Path(results), manifest.fingerprint))
+        _write(out / "evaluation.json", choose_figures(Path(results), manifest))
     write_card(out, describe_bundle(out), training)
     return manifest
+
+
+def _check_whole(sources: Mapping[str, Path]) -> None:
+    """A run that is not finished has no model yet; a reader is looked at by itself."""
+    marks = {"tokenizer": "tokenizer.json", "autoencoder": "config.json", "keys": "config.json"}
+    for part, mark in marks.items():
+        if not (sources[part] / mark).is_file():
+            raise ConfigError(
+                f"no {part} in {str(sources[part])!r}: `agentmem train {part}` makes one, or goes "
+                f"on with a run that is not finished"
+            )
+
+
+def _read_run(run: Path) -> dict[str, Any]:
+    """The configuration of a run."""
+    try:
+        told: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{str(run)!r} is not the folder of a run: run.json is missing or damaged ({error})"
+        ) from error
+    return told
 
 
 def _check_reader(folder: Path, fingerprint: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.errors import ConfigError
+from agentmem.hub import Manifest
 
 Figures = dict[str, Any]
 
@@ -20,13 +21,13 @@ _FIDELITY = (
 )
 
 
-def choose_figures(folder: Path, fingerprint: str) -> dict[str, Figures]:
+def choose_figures(folder: Path, manifest: Manifest) -> dict[str, Figures]:
     """Main figures of the result files of a folder, by file name without ``.json``.
 
     Args:
         folder: Of `agentmem.evaluation.result` files; tasks that say nothing of the weights are
             left out.
-        fingerprint: Of the bundle that the figures are for.
+        manifest: Of the bundle that the figures are for.
 
     Raises:
         ConfigError: a file is no result file, or names other weights than the bundle's.
@@ -41,10 +42,12 @@ def choose_figures(folder: Path, fingerprint: str) -> dict[str, Figures]:
             weights, figures = result["config"]["weights"], choose(result["results"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{path.name!r} is not a result file: {error!r}") from error
-        if weights != fingerprint:
+        # What does not ask for keys was measured with the latents alone.
+        told = manifest.fingerprint if result["task"] in _BY_KEYS else manifest.latents_fingerprint
+        if weights != told:
             raise ConfigError(
                 f"{path.name!r} was measured with weights {weights!r}, the bundle's are "
-                f"{fingerprint!r}: measure again"
+                f"{told!r}: measure again"
             )
         chosen[path.stem] = figures
     return chosen
@@ -113,6 +116,7 @@ def _reader(results: Mapping[str, Any]) -> Figures:
     return figures
 
 
+_BY_KEYS = frozenset({"recall", "speed"})
 _CHOSEN: Mapping[str, Callable[[Mapping[str, Any]], Figures]] = {
     "fidelity": _fidelity,
     "robustness": _robustness,

@@ -26,6 +26,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from agentmem.models.autoencoder.configuration import LEVELS, AutoencoderConfig
+from agentmem.models.blocks import Block, rotary_angles
 
 # The head sees a multiple of so many tokens.
 _HEAD_ROWS = 256
@@ -45,43 +46,6 @@ class AutoencoderOutput(ModelOutput):
     loss: Tensor | None = None
     correct: Tensor | None = None
     count: Tensor | None = None
-
-
-class Attention(nn.Module):
-    """Bidirectional self-attention with rotary positions."""
-
-    def __init__(self, config: AutoencoderConfig) -> None:
-        super().__init__()
-        self.heads = config.num_attention_heads
-        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
-        self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """States (B, T, H), cosines and sines (T, H/heads), mask (B, 1, 1, T) to (B, T, H)."""
-        b, t, h = x.shape
-        q, k, v = self.qkv(x).view(b, t, 3, self.heads, h // self.heads).permute(2, 0, 3, 1, 4)
-        q, k = _rotate(q, rope), _rotate(k, rope)  # (B, heads, T, H/heads)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        out: Tensor = self.out(y.transpose(1, 2).reshape(b, t, h))
-        return out
-
-
-class Block(nn.Module):
-    """Pre-norm attention and feed-forward, each on a residual path."""
-
-    def __init__(self, config: AutoencoderConfig) -> None:
-        super().__init__()
-        self.attention_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
-        self.attention = Attention(config)
-        self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """As `Attention.forward`."""
-        x = x + self.attention(self.attention_norm(x), rope, mask)
-        y: Tensor = self.down(F.gelu(self.up(self.mlp_norm(x)), approximate="tanh"))
-        return x + y
 
 
 class MemoryAutoencoder(PreTrainedModel):
@@ -201,7 +165,7 @@ class MemoryAutoencoder(PreTrainedModel):
         self, blocks: nn.ModuleList, norm: nn.Module, x: Tensor, mask: Tensor | None
     ) -> Tensor:
         x = x.to(self.dtype)  # the residual path stays in full precision under autocast
-        rope = _rope(x.shape[1], self.config, x.device, x.dtype)
+        rope = rotary_angles(x.shape[1], self.config, x.device, x.dtype)
         visible = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T)
         for block in blocks:
             x = block(x, rope, visible)
@@ -223,22 +187,6 @@ def _real_tokens(input_ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor
         places = mask.flatten().nonzero().squeeze(1)
     extra = -len(places) % _HEAD_ROWS
     return F.pad(places, (0, extra)), F.pad(flat[places], (0, extra), value=_IGNORED)
-
-
-def _rope(
-    t: int, config: AutoencoderConfig, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    width = config.hidden_size // config.num_attention_heads
-    steps = torch.arange(0, width, 2, device=device, dtype=torch.float32) / width
-    angles = torch.arange(t, device=device)[:, None] * config.rope_theta**-steps
-    angles = torch.cat([angles, angles], dim=-1)  # (T, H/heads)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
-
-
-def _rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    cos, sin = rope
-    a, b = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-b, a], dim=-1) * sin
 
 
 AutoConfig.register(AutoencoderConfig.model_type, AutoencoderConfig)

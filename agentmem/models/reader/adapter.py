@@ -14,6 +14,7 @@ ways of asking it, from the quickest to the most general:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -21,22 +22,20 @@ import torch
 from torch import Tensor, nn
 
 from agentmem.errors import ConfigError
+from agentmem.models.autoencoder.codes import CODES, cells_of, read_codes
 from agentmem.models.autoencoder.configuration import LEVELS
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.reader.configuration import AdapterKind
 from agentmem.models.reader.slots import Slots
 
-_SIDE = 2 * LEVELS + 1
-# Codes decoded together while the table is made.
-_CODES_AT_ONCE = 4096
-
 # A language model's token embedding: ids (...) to input embeddings (..., H).
 Embedding = Callable[[Tensor], Tensor]
 
 
-class SlotAdapter(nn.Module):
+class SlotAdapter(nn.Module, ABC):
     """Slots (G, N, T, s) to embeddings (G, N, T, H)."""
 
+    @abstractmethod
     def forward(self, slots: Slots, embedding: Embedding) -> Tensor:
         """One embedding per slot.
 
@@ -45,7 +44,6 @@ class SlotAdapter(nn.Module):
             embedding: The language model's. Not its bare table: some models scale what they
                 look up.
         """
-        raise NotImplementedError
 
 
 class CodeAdapter(SlotAdapter):
@@ -66,10 +64,7 @@ class CodeAdapter(SlotAdapter):
 
     def forward(self, slots: Slots, embedding: Embedding) -> Tensor:
         """See `SlotAdapter.forward`."""
-        cell = torch.zeros_like(slots.codes[..., 0])
-        for dim in range(slots.codes.shape[-1]):
-            cell = cell * _SIDE + slots.codes[..., dim] + LEVELS
-        token = cast("Tensor", self.tokens)[cell]
+        token = cast("Tensor", self.tokens)[cells_of(slots.codes)]
         pieces, shares = cast("Tensor", self.pieces)[token], cast("Tensor", self.shares)[token]
         if pieces.shape[-1] == 1:
             return embedding(pieces[..., 0])
@@ -138,7 +133,7 @@ def empty_adapter(
             f"adapter 'codes' has a table of all codes, too large at slot_dims="
             f"{config.slot_dims!r}: take 'states'"
         )
-    return CodeAdapter(_SIDE**config.slot_dims, config.vocab_size, pieces)
+    return CodeAdapter(CODES**config.slot_dims, config.vocab_size, pieces)
 
 
 def fresh_adapter(
@@ -163,19 +158,5 @@ def fresh_adapter(
             if ids:
                 table[row, : len(ids)] = torch.tensor(ids, dtype=torch.int32)
                 shares[row, : len(ids)] = 1 / len(ids)
-        cast("Tensor", adapter.tokens).copy_(_read_codes(autoencoder))
+        cast("Tensor", adapter.tokens).copy_(read_codes(autoencoder))
     return adapter
-
-
-@torch.no_grad()
-def _read_codes(autoencoder: MemoryAutoencoder) -> Tensor:
-    """The token that the frozen decoder reads in each code by itself, int32 (255 ** s,)."""
-    axis = torch.arange(-LEVELS, LEVELS + 1)
-    codes = torch.cartesian_prod(*[axis] * autoencoder.config.slot_dims)
-    codes = codes.reshape(-1, 1, autoencoder.config.slot_dims).to(autoencoder.dtype)
-    finest = next(iter(autoencoder.config.densities))
-    read = [
-        autoencoder.decode_tape(part.to(autoencoder.device) / LEVELS, None, finest).argmax(-1)[:, 0]
-        for part in torch.split(codes, _CODES_AT_ONCE)
-    ]
-    return torch.cat(read).int().cpu()

@@ -97,7 +97,7 @@ class SlotMaker(nn.Module):
             labels: Embeddings of the last tokens of each label, (N, span, H).
             labelled: Where a label has so many tokens, bool (N, span).
         """
-        groups, count, longest, _ = embeddings.shape
+        groups, _, longest, _ = embeddings.shape
         # Contents have a scale and precision of their own, whatever the language model's.
         content, before = self._contents(embeddings), self._contents(labels)
         content = F.pad(content, (0, 0, 0, 1))

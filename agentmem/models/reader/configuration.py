@@ -61,7 +61,7 @@ class Origin(BaseModel):
 
     Attributes:
         bundle: Name of the model bundle.
-        fingerprint: Its fingerprint.
+        fingerprint: That of its latents.
         lm: Name or folder of the language model; None: it lies beside the adapter.
         lm_hash: `lm_fingerprint` of its weights.
         hidden_size: H.

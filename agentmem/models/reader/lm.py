@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import logging
 
 from agentmem.errors import ModelError, ModelNotFoundError
+from agentmem.models.local import local_folder, quiet
 
 # Numbers of each tensor that stand for it in a fingerprint.
 _SAMPLE = 4096
@@ -33,9 +30,9 @@ def load_lm(place: str | os.PathLike[str]) -> PreTrainedModel:
         ModelError: its weights are damaged.
     """
     try:
-        with _quiet():
+        with quiet():
             found: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-                _folder(place), dtype=torch.float32, local_files_only=True
+                local_folder(place), dtype=torch.float32, local_files_only=True
             )
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
@@ -58,7 +55,7 @@ def load_tokenizer(place: str | os.PathLike[str]) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(_folder(place), local_files_only=True)
+        return AutoTokenizer.from_pretrained(local_folder(place), local_files_only=True)
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
             f"no tokenizer at {os.fspath(place)!r}: pass it as tokenizer= ({error})"
@@ -67,7 +64,7 @@ def load_tokenizer(place: str | os.PathLike[str]) -> Any:
 
 def save_lm(lm: PreTrainedModel, folder: Path) -> None:
     """Write a language model in bfloat16."""
-    with _quiet():
+    with quiet():
         lm.save_pretrained(folder, state_dict=halved(lm.state_dict()))
 
 
@@ -93,33 +90,3 @@ def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
             kind = torch.bfloat16 if tensor.is_floating_point() else tensor.dtype
             made[place] = tensor.detach().to("cpu", kind).contiguous()
     return {name: made[tensor.data_ptr(), tensor.shape] for name, tensor in state.items()}
-
-
-def _folder(place: str | os.PathLike[str]) -> str:
-    """Where a language model lies.
-
-    transformers itself would go to the network for a name, whatever it is told.
-
-    Raises:
-        OSError: nothing of that name was downloaded.
-        ValueError: it is no name.
-    """
-    place = os.fspath(place)
-    if os.path.isdir(place):
-        return place
-    found = try_to_load_from_cache(place, "config.json")
-    if not isinstance(found, str):
-        raise OSError("neither a folder nor a model in the cache")
-    return os.path.dirname(found)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bars of transformers: a library does not talk."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -256,6 +256,12 @@ def token_table(lm: PreTrainedModel) -> Tensor:
     return cast("nn.Embedding", lm.get_input_embeddings()).weight
 
 
+def room_of(lm: PreTrainedModel) -> int | None:
+    """Positions that a language model has; None if its configuration names no end."""
+    room: int | None = getattr(lm.config.get_text_config(), "max_position_embeddings", None)
+    return room
+
+
 def decoder_layers(lm: PreTrainedModel) -> Sequence[nn.Module]:
     """The layers of a language model, the first first.
 

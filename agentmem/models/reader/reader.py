@@ -18,7 +18,8 @@ from agentmem.hub import bundled_reader
 from agentmem.models.bundle import ModelBundle, load_bundle
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.lm import load_lm, load_tokenizer
-from agentmem.models.reader.modeling import Prepared, token_table
+from agentmem.models.reader.modeling import Prepared, room_of, token_table
+from agentmem.models.reader.padding import pad
 from agentmem.models.reader.prompts import (
     answer_text,
     continue_prompt,
@@ -259,12 +260,12 @@ class MemoryReader:
         """
         for memory in chain.from_iterable(groups):
             # Arrays of one bundle may have the shapes of another's.
-            made_by = getattr(memory, "fingerprint", self.bundle.fingerprint)
-            if made_by != self.bundle.fingerprint:
+            made_by = getattr(memory, "latents_fingerprint", self.bundle.latents_fingerprint)
+            if made_by != self.bundle.latents_fingerprint:
                 raise InputError(
                     f"memories of a bundle with fingerprint {made_by!r} are not of this reader's "
-                    f"bundle {self.bundle.name!r} ({self.bundle.fingerprint!r}): open both with "
-                    f"one bundle"
+                    f"bundle {self.bundle.name!r} ({self.bundle.latents_fingerprint!r}): open both "
+                    f"with one bundle"
                 )
         config = self.bundle.autoencoder.config
         slots = as_slots(
@@ -292,14 +293,9 @@ class MemoryReader:
     ) -> list[list[int]]:
         words = self.words
         _check_arguments(max_new_tokens, on_text, arguments)
-        longest = max(map(len, prompts))
-        ids = torch.full((len(prompts), longest), words.pad)
-        mask = torch.zeros(len(prompts), longest, dtype=torch.int64)
-        for row, prompt in enumerate(prompts):
-            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, longest - len(prompt) :] = 1
+        ids, mask = pad(prompts, words.pad, side="left")
         taken = 0 if memory is None or memory.mask is None else memory.mask.shape[1]
-        self._check_room(taken, longest, max_new_tokens)
+        self._check_room(taken, ids.shape[1], max_new_tokens)
         given: dict[str, Any] = {
             "do_sample": False,
             "eos_token_id": words.end,
@@ -319,9 +315,7 @@ class MemoryReader:
         return rows
 
     def _check_room(self, taken: int, prompt: int, new: int) -> None:
-        room = getattr(
-            self.parts.model.lm.config.get_text_config(), "max_position_embeddings", None
-        )
+        room = room_of(self.parts.model.lm)
         if room is not None and taken + prompt + new > room:
             raise InputError(
                 f"{taken} positions of memories, {prompt} of the prompt and {new} of the answer "

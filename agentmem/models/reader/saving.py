@@ -72,7 +72,7 @@ def new_reader(
     table = token_table(lm)
     origin = Origin(
         bundle=bundle.name,
-        fingerprint=bundle.fingerprint,
+        fingerprint=bundle.latents_fingerprint,
         # A folder is found from anywhere.
         lm=name if name is None or not os.path.isdir(name) else os.path.abspath(name),
         lm_hash=lm_fingerprint(lm),
@@ -140,11 +140,11 @@ def load_reader(
     """
     folder = Path(folder)
     saved = SavedReader.read(folder)
-    if saved.origin.fingerprint != bundle.fingerprint:
+    if saved.origin.fingerprint != bundle.latents_fingerprint:
         raise ModelError(
             f"the reader in {str(folder)!r} reads memories of bundle {saved.origin.bundle!r} "
-            f"({saved.origin.fingerprint}), not of {bundle.name!r} ({bundle.fingerprint}): train "
-            f"one with `agentmem train reader`, or open the store with its bundle"
+            f"({saved.origin.fingerprint}), not of {bundle.name!r} ({bundle.latents_fingerprint}): "
+            f"train one with `agentmem train reader`, or open the store with its bundle"
         )
     place = str(folder / _LM) if saved.origin.lm is None else saved.origin.lm
     if lm is None:

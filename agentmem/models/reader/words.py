@@ -25,6 +25,10 @@ class Words(Protocol):
     def pad(self) -> int:
         """The id that fills a batch."""
 
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, counted from 0."""
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without start and end."""
 
@@ -42,6 +46,7 @@ class BundleWords:
 
     def __init__(self, tokenizer: ByteTokenizer) -> None:
         self._tokenizer = tokenizer
+        self.vocab_size = tokenizer.vocab_size
 
     def encode(self, text: str) -> list[int]:
         """See `Words.encode`."""
@@ -77,6 +82,7 @@ class OwnWords:
         self.end: int = tokenizer.eos_token_id
         pad = tokenizer.pad_token_id
         self.pad: int = self.end if pad is None else pad
+        self.vocab_size = len(tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """See `Words.encode`."""
