@@ -16,7 +16,7 @@ from torch import Tensor
 
 from agentmem.models.autoencoder.configuration import LEVELS
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.models.autoencoder.packing import Codebook, Packer, density_mark
+from agentmem.models.autoencoder.packing import Codebook, Packer, density_mark, sound
 from agentmem.models.patch import apply_patch, make_patch
 
 # Tokens of one forward pass, padding included: large enough for two cores, small in memory.
@@ -127,7 +127,25 @@ class LatentCodec:
         Raises:
             ValueError: it is not what `encode` makes of ``tokens`` tokens.
         """
-        return self._vectors(self._tape(packed, tokens)[0])
+        return sound(self.unpack_many([packed], [tokens])[0])
+
+    def unpack_many(
+        self, packed: Sequence[bytes], tokens: Sequence[int]
+    ) -> list[NDArray[np.int8] | ValueError]:
+        """Latents int8 (M, D) of many chunks, several times faster than one after the other.
+
+        Args:
+            packed: What `encode` packed.
+            tokens: T of each.
+
+        Returns:
+            In the order given; an error stands for latents that `encode` does not make of so
+            many tokens, and leaves the others as they are.
+        """
+        return [
+            one if isinstance(one, ValueError) else self._vectors(one[0])
+            for one in self._tapes(packed, tokens)
+        ]
 
     @full_precision()
     def decode(
@@ -141,7 +159,7 @@ class LatentCodec:
         Raises:
             ValueError: latents or a patch do not fit their chunk.
         """
-        tapes = [self._tape(one, count) for one, count in zip(packed, tokens, strict=True)]
+        tapes = [sound(one) for one in self._tapes(packed, tokens)]
         found: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(tapes)
         for density in self._packers:
             here = [place for place, tape in enumerate(tapes) if tape[1] == density]
@@ -176,13 +194,30 @@ class LatentCodec:
         for row, (place, tape) in enumerate(zip(places, tapes, strict=True)):
             found[place] = guess[row, : len(tape)]
 
-    def _tape(self, packed: bytes, tokens: int) -> tuple[NDArray[np.int8], str]:
-        """The tape (T, s) of packed latents, and its density."""
+    def _tapes(
+        self, packed: Sequence[bytes], tokens: Sequence[int]
+    ) -> list[tuple[NDArray[np.int8], str] | ValueError]:
+        """Tapes (T, s) and their densities, in the order given; errors for damaged ones."""
         names = list(self._packers)
-        mark = density_mark(packed)
-        if mark >= len(names) or not 0 < tokens <= self._model.config.max_tokens:
-            raise ValueError(f"no {tokens!r} tokens of density number {mark!r}")
-        return self._packers[names[mark]].unpack(packed, tokens), names[mark]
+        found: dict[int, tuple[NDArray[np.int8], str] | ValueError] = {}
+        places: dict[str, list[int]] = {name: [] for name in names}
+        for place, (one, count) in enumerate(zip(packed, tokens, strict=True)):
+            try:
+                mark = density_mark(one)
+            except ValueError as error:
+                found[place] = error
+                continue
+            if mark < len(names) and 0 < count <= self._model.config.max_tokens:
+                places[names[mark]].append(place)
+            else:
+                found[place] = ValueError(f"no {count!r} tokens of density number {mark!r}")
+        for name, here in places.items():
+            tapes = self._packers[name].unpack_many(
+                [packed[place] for place in here], [tokens[place] for place in here]
+            )
+            for place, tape in zip(here, tapes, strict=True):
+                found[place] = tape if isinstance(tape, ValueError) else (tape, name)
+        return [found[place] for place in range(len(packed))]
 
     def _decode(
         self, codes: Tensor, mask: Tensor, density: str

@@ -14,24 +14,32 @@ differently. The code lengths come with the weights (see `agentmem.training.code
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from agentmem.models.autoencoder.canonical import (
+    MAX_LENGTH,
+    CodeReader,
+    bit_windows,
+    canonical_codes,
+)
 from agentmem.models.autoencoder.configuration import LEVELS, AutoencoderConfig
 
 FILE = "codebook.safetensors"
-# A code is at most so long; a symbol's alphabet at most so large.
-MAX_LENGTH = 32
+# A symbol's alphabet is at most so large.
 _MAX_SYMBOLS = 1 << 16
-_PLAIN, _CODED = 0, 1
+_PLAIN, _CODED, _EMPTY = 0, 1, -1
+# Tapes unpacked together: enough to share each step's cost, few enough to stay in the cache.
+_TOGETHER = 512
+
+FoundT = TypeVar("FoundT")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,24 +55,6 @@ class Codebook:
 
     contexts: NDArray[np.int64]
     lengths: NDArray[np.uint8]
-
-
-class _Code:
-    """The canonical code of one context: shorter codes first, then by symbol."""
-
-    def __init__(self, lengths: NDArray[np.uint8]) -> None:
-        order = np.argsort(lengths, kind="stable")
-        spans = np.uint64(1) << (np.uint64(MAX_LENGTH) - lengths[order].astype(np.uint64))
-        starts = (np.cumsum(spans) - spans).astype(np.uint32)  # codes, left-aligned in 32 bits
-        self.lengths = lengths
-        self.codes = np.empty(len(lengths), dtype=np.uint32)
-        self.codes[order] = starts
-        self._order = array("I", order.astype(np.uint32).tobytes())
-        self._starts = array("I", starts.tobytes())
-
-    def symbol(self, window: int) -> int:
-        """The symbol whose code begins a window of 32 bits."""
-        return self._order[bisect_right(self._starts, window) - 1]
 
 
 class Packer:
@@ -94,7 +84,7 @@ class Packer:
         self._powers = levels ** np.arange(self._group, dtype=np.int64)
         self._bits = max(1, (self.symbols - 1).bit_length())
         self._codebook = codebook
-        self._codes: dict[int, _Code] = {}
+        self._codes: dict[int, NDArray[np.uint32]] = {}
         if codebook is not None:
             rows, columns = codebook.lengths.shape
             if columns != self.symbols or codebook.contexts.shape != (columns,):
@@ -120,7 +110,7 @@ class Packer:
         codes = np.empty(len(symbols), dtype=np.uint32)
         for context in np.unique(contexts):
             here = contexts == context
-            codes[here] = self._code(int(context)).codes[symbols[here]]
+            codes[here] = self._codes_in(int(context))[symbols[here]]
         lengths = self._codebook.lengths[contexts, symbols]
         coded = self._bytes(_CODED, _left_bits_of(codes, lengths))
         return coded if len(coded) <= len(plain) else plain
@@ -131,51 +121,93 @@ class Packer:
         Raises:
             ValueError: the bytes are not what `pack` makes of ``tokens`` tokens.
         """
-        count = tokens * self._slots // self._group
-        method = packed[0] >> 4
-        if method == _PLAIN:
-            symbols, used = _read_plain(packed[1:], count, self._bits)
-        elif method == _CODED and self._codebook is not None:
-            symbols, used = self._read_coded(packed[1:], count, self._codebook)
-        else:
-            raise ValueError(f"latents packed in an unknown way: {packed[0]!r}")
-        if len(packed) - 1 != (used + 7) // 8 or (len(symbols) and symbols.max() >= self.symbols):
-            raise ValueError(f"packed latents of {len(packed)} bytes do not hold {tokens} tokens")
-        levels = symbols[:, None] // self._powers % (2 * self._most + 1) - self._most
-        tape = np.rint(levels * self._width).astype(np.int8)
-        return np.asarray(tape.reshape(tokens, self._slots))
+        return sound(self.unpack_many([packed], [tokens])[0])
+
+    def unpack_many(
+        self, packed: Sequence[bytes], tokens: Sequence[int]
+    ) -> list[NDArray[np.int8] | ValueError]:
+        """The tapes int8 (T, s) again, a fraction of the time that one after the other takes.
+
+        Args:
+            packed: What `pack` made.
+            tokens: T of each.
+
+        Returns:
+            In the order given; an error stands for bytes that are not what `pack` makes of so
+            many tokens, and leaves the others as they are.
+        """
+        rows = sorted(zip(tokens, packed, range(len(packed)), strict=True), key=lambda row: -row[0])
+        found: dict[int, NDArray[np.int8] | ValueError] = {}
+        for first in range(0, len(rows), _TOGETHER):
+            counts, here, places = zip(*rows[first : first + _TOGETHER], strict=True)
+            found |= zip(places, self._unpack(here, counts), strict=True)
+        return [found[place] for place in range(len(packed))]
+
+    def _unpack(
+        self, packed: Sequence[bytes], tokens: Sequence[int]
+    ) -> Iterator[NDArray[np.int8] | ValueError]:
+        """Each of several tapes (T, s), T falling; an error for each that is damaged."""
+        sizes = np.array([len(one) for one in packed])
+        counts = np.array(tokens) * self._slots // self._group
+        methods = np.array([one[0] >> 4 if one else _EMPTY for one in packed])
+        starts = 8 * (np.cumsum(sizes) - sizes) + 8  # bits; behind the first byte of each
+        windows = bit_windows(b"".join(packed))
+        steps = np.arange(counts[0])[:, None]
+        symbols = np.zeros((counts[0], len(packed)), dtype=np.int64)
+        ends = np.zeros(len(packed), dtype=np.int64)
+
+        plain = methods == _PLAIN
+        here = windows.take(starts[plain] + self._bits * steps, mode="clip")
+        symbols[:, plain] = here >> (MAX_LENGTH - self._bits)
+        ends[plain] = starts[plain] + self._bits * counts[plain]
+
+        coded = (methods == _CODED) & (self._codebook is not None)
+        if coded.any():
+            read, ends[coded] = self._reader.read(windows, starts[coded], counts[coded])
+            symbols[: len(read), coded] = read
+        holds = ((symbols < self.symbols) | (steps >= counts)).all(0)
+        holds &= (ends - starts + 7) // 8 == sizes - 1
+        tapes = self._tapes_of.take(symbols.T, axis=0, mode="clip")
+        for row, (one, count) in enumerate(zip(packed, tokens, strict=True)):
+            if not (plain[row] or coded[row]):
+                yield ValueError(f"latents packed in an unknown way: {one[:1]!r}")
+            elif not holds[row]:
+                yield ValueError(f"packed latents of {len(one)} bytes do not hold {count} tokens")
+            else:
+                yield tapes[row, : counts[row]].reshape(count, self._slots).copy()
+
+    @cached_property
+    def _reader(self) -> CodeReader:
+        assert self._codebook is not None
+        return CodeReader(self._codebook.lengths, self._codebook.contexts)
+
+    @cached_property
+    def _tapes_of(self) -> NDArray[np.int8]:
+        """What each symbol stands for on the tape, (S, group)."""
+        levels = 2 * self._most + 1
+        values = np.arange(self.symbols)[:, None] // self._powers % levels - self._most
+        return np.asarray(np.rint(values * self._width).astype(np.int8))
 
     def _contexts(self, symbols: NDArray[np.int64]) -> NDArray[np.int64]:
         assert self._codebook is not None
         start = len(self._codebook.lengths) - 1
         return np.concatenate([[start], self._codebook.contexts[symbols[:-1]]])
 
-    def _read_coded(
-        self, data: bytes, count: int, codebook: Codebook
-    ) -> tuple[NDArray[np.int64], int]:
-        padded = data + bytes(8)
-        contexts = codebook.contexts
-        symbols = np.empty(count, dtype=np.int64)
-        context, place, end = len(codebook.lengths) - 1, 0, 8 * len(data)
-        for index in range(count):
-            if place >= end:
-                raise ValueError("packed latents end too early")
-            window = int.from_bytes(padded[place >> 3 : (place >> 3) + 5], "big")
-            code = self._code(context)
-            symbol = code.symbol(window >> (8 - (place & 7)) & 0xFFFFFFFF)
-            symbols[index] = symbol
-            place += int(code.lengths[symbol])
-            context = int(contexts[symbol])
-        return symbols, place
-
-    def _code(self, context: int) -> _Code:
+    def _codes_in(self, context: int) -> NDArray[np.uint32]:
         if context not in self._codes:
             assert self._codebook is not None
-            self._codes[context] = _Code(self._codebook.lengths[context])
+            self._codes[context] = canonical_codes(self._codebook.lengths[context])
         return self._codes[context]
 
     def _bytes(self, method: int, bits: NDArray[np.uint8]) -> bytes:
         return bytes([method << 4 | self._mark]) + np.packbits(bits).tobytes()
+
+
+def sound(found: FoundT | ValueError) -> FoundT:
+    """What was found; raises the error that stands in its place."""
+    if isinstance(found, ValueError):
+        raise found
+    return found
 
 
 def density_mark(packed: bytes) -> int:
@@ -222,11 +254,3 @@ def _left_bits_of(
     """The first bits of left-aligned codes (N,), as many of each as its length."""
     bits = np.unpackbits(codes.astype(">u4").view(np.uint8).reshape(-1, 4), axis=1)
     return np.asarray(bits[np.arange(MAX_LENGTH) < lengths[:, None]])
-
-
-def _read_plain(data: bytes, count: int, bits: int) -> tuple[NDArray[np.int64], int]:
-    used = count * bits
-    if 8 * len(data) < used:
-        raise ValueError("packed latents end too early")
-    found = np.unpackbits(np.frombuffer(data, np.uint8), count=used).reshape(count, bits)
-    return found.astype(np.int64) @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64)), used
