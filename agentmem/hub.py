@@ -1,12 +1,13 @@
 """Where model bundles lie, and what their manifest says.
 
 A bundle is a folder: ``manifest.json``, ``tokenizer/``, ``autoencoder/``, ``keys/``, perhaps a
-``reader/``, and a model card in ``README.md``. The manifest names every weight file with its
-SHA-256; the fingerprint is the hash of those lines, so it changes exactly when a stored byte could.
-The fingerprint of the latents leaves the keys out: whoever reads memories asks for that one.
+``reranker/`` and a ``reader/``, and a model card in ``README.md``. The manifest names every weight
+file with its SHA-256; the fingerprint is the hash of those lines, so it changes exactly when a
+stored byte could. The fingerprint of the latents leaves the keys out: whoever reads memories asks
+for that one.
 
-A reader changes nothing that is stored: its files stand in the manifest by themselves, outside the
-fingerprint, and are compared with it when the reader is loaded, not when a store is opened.
+A reader and a reranker change nothing that is stored: their files stand in the manifest by
+themselves, outside the fingerprint, and are compared with it when they are loaded.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from pathlib import Path
 from agentmem.errors import ModelError, ModelNotFoundError
 
 MANIFEST = "manifest.json"
-# The folder of a bundle that holds its reader.
-READER = "reader"
+# The folders of a bundle's parts that change nothing that is stored.
+READER, RERANKER = "reader", "reranker"
+_BESIDE = (READER, RERANKER)
 _FORMAT = 1
 # What a stored byte depends on; the model card and training notes may change freely.
 _PINNED = (".safetensors", "config.json", "tokenizer.json")
@@ -43,17 +45,24 @@ class Manifest:
         format: Version of the bundle's layout.
         files: Hash of each pinned file, by its path.
         reader: Hash of each file of the reader, by its path; empty if there is no reader.
+        reranker: Likewise.
     """
 
     name: str
     format: int
     files: dict[str, str]
     reader: dict[str, str] = field(default_factory=dict)
+    reranker: dict[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hex digits that stand for the pinned files."""
         return self._hash(self.files)
+
+    @property
+    def all_files(self) -> dict[str, str]:
+        """Every file with its hash: the pinned ones, then those of the other parts."""
+        return {**self.files, **self.reranker, **self.reader}
 
     @property
     def latents_fingerprint(self) -> str:
@@ -77,15 +86,16 @@ def list_parts(parts: Mapping[str, Path], name: str) -> Manifest:
         parts: Folder of each part, by the name of its folder in the bundle.
         name: What people call the bundle.
     """
-    files, reader = {}, {}
+    files: dict[str, str] = {}
+    beside: dict[str, dict[str, str]] = {part: {} for part in _BESIDE}
     for part, folder in parts.items():
         for path in sorted(folder.rglob("*")):
             place = f"{part}/{path.relative_to(folder).as_posix()}"
-            if path.is_file() and part == READER:
-                reader[place] = _digest(path)
+            if path.is_file() and part in beside:
+                beside[part][place] = _digest(path)
             elif path.is_file() and path.name.endswith(_PINNED):
                 files[place] = _digest(path)
-    return Manifest(name, _FORMAT, dict(sorted(files.items())), reader)
+    return Manifest(name, _FORMAT, dict(sorted(files.items())), **beside)
 
 
 def write_manifest(folder: str | Path, name: str) -> Manifest:
@@ -93,16 +103,14 @@ def write_manifest(folder: str | Path, name: str) -> Manifest:
     folder = Path(folder)
     parts = {path.name: path for path in folder.iterdir() if path.is_dir()}
     manifest = list_parts(parts, name)
-    told = asdict(manifest)
-    if not manifest.reader:
-        del told["reader"]
+    told = {name: said for name, said in asdict(manifest).items() if said or name not in _BESIDE}
     text = json.dumps(told, indent=2) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return manifest
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Read a bundle's manifest and check every pinned file against it, but no file of a reader.
+    """Read a bundle's manifest and check every pinned file against it, and no other.
 
     Raises:
         ModelNotFoundError: there is no bundle there, or a file is missing.
@@ -126,7 +134,10 @@ def open_manifest(folder: str | Path) -> Manifest:
     try:
         raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         manifest = Manifest(
-            raw["name"], raw["format"], dict(raw["files"]), dict(raw.get("reader", {}))
+            raw["name"],
+            raw["format"],
+            dict(raw["files"]),
+            **{part: dict(raw.get(part, {})) for part in _BESIDE},
         )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotFoundError(
@@ -147,36 +158,42 @@ def file_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
     return _faults(Path(folder), manifest.name, manifest.files, _NEEDED)
 
 
-def reader_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
-    """What is wrong with the files of a bundle's reader; nothing, if there is none."""
+def beside_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
+    """What is wrong with the files of a bundle's reader and reranker, if it has them."""
+    for part in _BESIDE:
+        yield from _part_faults(folder, manifest, part)
+
+
+def _part_faults(folder: str | Path, manifest: Manifest, part: str) -> Iterator[ModelError]:
     folder = Path(folder)
-    there = (path for path in (folder / READER).rglob("*") if path.is_file())
-    unknown = {path.relative_to(folder).as_posix() for path in there} - manifest.reader.keys()
+    told: dict[str, str] = getattr(manifest, part)
+    there = (path for path in (folder / part).rglob("*") if path.is_file())
+    unknown = {path.relative_to(folder).as_posix() for path in there} - told.keys()
     for name in sorted(unknown):
         yield ModelError(
             f"file {name!r} is not in the manifest of bundle {manifest.name!r}: remove it, or put "
-            f"the bundle together with `agentmem train bundle --reader`"
+            f"the bundle together with `agentmem train bundle --{part}`"
         )
-    yield from _faults(folder, manifest.name, manifest.reader)
+    yield from _faults(folder, manifest.name, told)
 
 
-def bundled_reader(folder: str | Path) -> Path:
-    """The folder of a bundle's reader, every file of it compared with the manifest.
+def bundled_part(folder: str | Path, part: str) -> Path:
+    """The folder of a bundle's `READER` or `RERANKER`, every file compared with the manifest.
 
     Raises:
-        ModelNotFoundError: there is no bundle there, it has no reader, or a file is missing.
+        ModelNotFoundError: there is no bundle there, it has no such part, or a file is missing.
         ModelError: a file is damaged, or is not one of the bundle's.
     """
     folder = Path(folder)
     manifest = open_manifest(folder)
-    for fault in reader_faults(folder, manifest):
+    for fault in _part_faults(folder, manifest, part):
         raise fault
-    if not manifest.reader:
+    if not getattr(manifest, part):
         raise ModelNotFoundError(
-            f"bundle {manifest.name!r} comes without a reader: train one with "
-            f"`agentmem train reader`"
+            f"bundle {manifest.name!r} comes without a {part}: train one with "
+            f"`agentmem train {part}`"
         )
-    return folder / READER
+    return folder / part
 
 
 def _faults(

@@ -18,6 +18,7 @@ from agentmem.chunking import Piece, chunk_text
 from agentmem.errors import InputError
 from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, MemoryModel
 from agentmem.recall.exact import text_hash
+from agentmem.recall.preface import preface, preface_ids
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource, SourceRecord
 
@@ -81,10 +82,16 @@ def prepare(
     """
     pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.max_tokens) for p in parts]
     flat = [piece for group in pieces for piece in group]
+    told = [
+        preface_ids(preface(part), model.tokenizer)
+        for part, group in zip(parts, pieces, strict=True)
+        for _ in group
+    ]
     encoded: list[Encoded] = []
     for start in range(0, len(flat), _STRIDE):
         encoded += model.encode(
             [piece.ids for piece in flat[start : start + _STRIDE]],
+            prefaces=told[start : start + _STRIDE],
             density=storing.density,
             min_fidelity=storing.min_fidelity,
         )

@@ -20,11 +20,12 @@ from agentmem.chunking import chunk_text
 from agentmem.errors import AgentMemError, ModelError
 from agentmem.hub import (
     READER,
+    RERANKER,
     Manifest,
+    beside_faults,
     file_faults,
     open_manifest,
     read_manifest,
-    reader_faults,
     shipped_bundle,
 )
 from agentmem.models.base import Latent, MemoryModel
@@ -43,8 +44,8 @@ SAMPLES = (
     " \n\n\t ",
     "zq" * 300,
 )
-# What the adapter `codes` looks up: made from autoencoder and tokenizer, not learned.
-_TABLES = frozenset({"adapter.tokens", "adapter.pieces", "adapter.shares"})
+# What the adapter `codes` and the reranker look up: made from other parts, not learned.
+_TABLES = frozenset({"adapter.tokens", "adapter.pieces", "adapter.shares", "tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class BundleFacts:
         name: What people call it.
         fingerprint: Stands for the pinned files.
         format: Version of the bundle's layout.
-        files: The pinned files, then those of the reader.
+        files: The pinned files, then those of the reranker and of the reader.
         parameters: Number of weights by network; tied weights count once.
         densities: Quantisation step of each density in int8 steps, the finest first.
         slot_dims: Dims of the tape per token.
@@ -158,7 +159,7 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
     """
     folder = shipped_bundle() if folder is None else Path(folder)
     manifest = read_manifest(folder)
-    for fault in reader_faults(folder, manifest):
+    for fault in beside_faults(folder, manifest):
         raise fault
     training = _optional(folder / "training.json")
     try:
@@ -170,8 +171,7 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
             format=manifest.format,
             files=tuple(
                 BundleFile(name, (folder / name).stat().st_size, digest)
-                for files in (manifest.files, manifest.reader)
-                for name, digest in sorted(files.items())
+                for name, digest in manifest.all_files.items()
             ),
             parameters=_parameters(folder, manifest),
             densities=dict(sorted(autoencoder["densities"].items(), key=itemgetter(1))),
@@ -205,7 +205,7 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
     folder = shipped_bundle() if folder is None else Path(folder)
     manifest = open_manifest(folder)
     faults = [
-        str(fault) for check in (file_faults, reader_faults) for fault in check(folder, manifest)
+        str(fault) for check in (file_faults, beside_faults) for fault in check(folder, manifest)
     ]
     samples = 0
     if not faults:
@@ -227,7 +227,7 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
                 for number, text in enumerate(SAMPLES, start=1)
                 if not _comes_back(text, model, density)
             ]
-    files = len(manifest.files) + len(manifest.reader)
+    files = len(manifest.all_files)
     return BundleCheck(manifest.name, manifest.fingerprint, files, samples, tuple(faults))
 
 
@@ -268,9 +268,10 @@ def _parameters(folder: Path, manifest: Manifest) -> dict[str, int]:
     counts = {
         part: _weights(folder / part / "model.safetensors") for part in ("autoencoder", "keys")
     }
-    if manifest.reader:
-        files = (name for name in manifest.reader if name.endswith(".safetensors"))
-        counts[READER] = sum(_weights(folder / name) for name in files)
+    for part, files in ((RERANKER, manifest.reranker), (READER, manifest.reader)):
+        if files:
+            weights = (name for name in files if name.endswith(".safetensors"))
+            counts[part] = sum(_weights(folder / name) for name in weights)
     return counts
 
 

@@ -13,11 +13,18 @@ from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest import Progress, Storing, content_hash, prepare
 from agentmem.messages import MAX_CHARS, normalise
 from agentmem.messages.checks import check_metadata, check_moment, check_time, check_unicode
-from agentmem.models.base import AUTO, MIN_FIDELITY, MemoryModel
+from agentmem.models.base import (
+    AUTO,
+    BUILTIN,
+    MIN_FIDELITY,
+    SENTENCE_TRANSFORMERS,
+    MemoryModel,
+)
 from agentmem.recall.exact import regenerated_texts
 from agentmem.recall.expand import Expand
 from agentmem.recall.hits import Chunk, Mode, Recall
 from agentmem.recall.read import read_chunks
+from agentmem.recall.rerank import Rerank
 from agentmem.recall.search import Asked, Order, search
 from agentmem.receipts import ForgetReceipt, Receipt, Stats, Verification, write_receipt
 from agentmem.types import Content, Part
@@ -49,6 +56,7 @@ class Memory:
         location: Location,
         *,
         model: Location | MemoryModel | None = None,
+        keys: str = BUILTIN,
         density: str = AUTO,
         min_fidelity: float = MIN_FIDELITY,
         keep_text: bool = False,
@@ -62,6 +70,9 @@ class Memory:
             location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
             model: A model bundle's folder, or a loaded one; None means the one that comes with
                 the package.
+            keys: What the search by meaning goes by: ``"builtin"``, the bundle's own keys; or
+                ``"sentence-transformers:PLACE"``, a model by its folder, or by its name if it was
+                downloaded before. A store keeps the keys that it was made with.
             density: How finely latents are quantised: one of the bundle's densities
                 (``"standard"``, ``"dense"``), or ``"auto"``: for each chunk the coarsest that
                 has the fidelity asked for, else the finest.
@@ -76,12 +87,14 @@ class Memory:
         Raises:
             StoreNotFoundError: nothing is there and ``create`` is False.
             NotAStoreError: something else is there.
-            InputError: the bundle has no such density, or the fidelity is no share.
-            IncompatibleModelError: the store belongs to another model bundle.
-            ModelNotFoundError: there is no bundle at ``model``.
+            InputError: the keys are of an unknown kind, the bundle has no such density, or the
+                fidelity is no share.
+            IncompatibleModelError: the store belongs to another model bundle, or has other keys.
+            ModelNotFoundError: there is no bundle at ``model``, or no model for the keys.
+            MissingExtraError: the keys need sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be made there.
         """
-        self._model = _load(model)
+        self._model = _load(model, keys)
         self._storing = Storing(density, min_fidelity, keep_text)
         self._storing.check(self._model)
         self._store = Store.open(
@@ -200,6 +213,7 @@ class Memory:
         until: Time | None = None,
         mode: Mode = "hybrid",
         expand: Expand | None = None,
+        rerank: Rerank | None = "auto",
         order: Order = "relevance",
         now: Time | None = None,
     ) -> Recall:
@@ -224,14 +238,18 @@ class Memory:
                 through: ``neighbours`` the memories right before and after it, ``episode`` up to
                 16 others of its episode, the nearest. They follow it, and their ``expanded_from``
                 names it.
+            rerank: ``latent``: the best 100 are looked at again by the bundle's reranker, straight
+                from their latents; ``auto``: where the bundle has one and the mode is ``hybrid``;
+                None: never. See `agentmem.recall.rerank`.
             order: ``relevance``, the best first; or ``time``, the same hits in the order in which
                 they were said, the oldest first.
             now: The present moment, for "yesterday" and the like in the query; its zone says when
                 a day begins. By default the current time in UTC.
 
         Raises:
-            InputError: the query is blank, ``k`` is not positive, or the mode, the expansion or
-                the order is unknown.
+            InputError: the query is blank, ``k`` is not positive, or the mode, the expansion, the
+                reranking or the order is unknown.
+            ModelError: ``latent`` is asked for, and the bundle has no reranker.
             FilterError: the filter has an unknown operator or a wrong shape.
         """
         scope = self._scope(user_id, agent_id, session_id)
@@ -239,7 +257,7 @@ class Memory:
             scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
         )
         present = check_moment(now, "now") or datetime.now(UTC)
-        asked = Asked(query, k, selection, mode, expand, order, present)
+        asked = Asked(query, k, selection, mode, expand, order, present, rerank)
         return search(self._store, self._model, asked)
 
     def get(
@@ -467,13 +485,25 @@ class Memory:
             rebuild_terms(self._store, self._model)
 
 
-def _load(model: Location | MemoryModel | None) -> MemoryModel:
+def _load(model: Location | MemoryModel | None, keys: str) -> MemoryModel:
+    if not isinstance(keys, str):
+        raise TypeError(f"keys is a string, not {type(keys).__name__}")
+    kind, _, place = keys.partition(":")
+    if keys != BUILTIN and (kind != SENTENCE_TRANSFORMERS or not place):
+        raise InputError(
+            f"keys={keys!r} are unknown: {BUILTIN!r}, or '{SENTENCE_TRANSFORMERS}:' and the "
+            f"folder or name of a model"
+        )
     if model is None or isinstance(model, str | os.PathLike):
         # Loading torch takes seconds: not before a store is opened.
         from agentmem.models.bundle import load_bundle
 
-        return load_bundle(None if model is None else os.fspath(model))
-    return model
+        model = load_bundle(None if model is None else os.fspath(model))
+    if keys == BUILTIN:
+        return model
+    from agentmem.models.keyed import KeyedModel, load_keys
+
+    return KeyedModel(model, load_keys(place))
 
 
 def _words(scope: Scope) -> dict[str, str | None]:

@@ -17,11 +17,13 @@ from __future__ import annotations
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from agentmem.hub import write_manifest
+from agentmem.models.autoencoder.codes import read_codes
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.autoencoder.lattice import start_on_lattice
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
@@ -30,6 +32,8 @@ from agentmem.models.keys.configuration import KeyEncoderConfig
 from agentmem.models.keys.modeling import KeyEncoder
 from agentmem.models.reader.configuration import ReaderConfig, Route
 from agentmem.models.reader.reader import MemoryReader
+from agentmem.models.reranker.configuration import LatentRerankerConfig
+from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.training.tokenizer import train_tokenizer_on
 
 _VOCAB_SIZE = 384
@@ -64,10 +68,17 @@ def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
         )
         start_on_lattice(autoencoder, seed)
         keys = KeyEncoder(
-            KeyEncoderConfig(vocab_size=_VOCAB_SIZE, state_size=64, hidden_size=32, key_dims=32)
+            KeyEncoderConfig(
+                vocab_size=_VOCAB_SIZE, hidden_size=32, num_hidden_layers=1, key_dims=32
+            )
         )
+        reranker = LatentReranker(
+            LatentRerankerConfig(vocab_size=_VOCAB_SIZE, hidden_size=16, intermediate_size=16)
+        )
+        cast("torch.Tensor", reranker.tokens).copy_(read_codes(autoencoder))
     autoencoder.save_pretrained(folder / "autoencoder")
     keys.save_pretrained(folder / "keys")
+    reranker.save_pretrained(folder / "reranker")
     write_manifest(folder, f"tiny-{seed}")
     return folder
 

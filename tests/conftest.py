@@ -35,6 +35,14 @@ def forgetful_model(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
 
 
 @pytest.fixture
+def threads_as_before() -> Iterator[None]:
+    """Training says how many threads torch has, for the whole process."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Path:
     """Where the fixture `memory` keeps its store."""
     return tmp_path / "store"

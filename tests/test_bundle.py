@@ -12,11 +12,20 @@ import pytest
 import torch
 
 from agentmem.errors import ModelError, ModelNotFoundError
-from agentmem.hub import bundled_reader, read_manifest, shipped_bundle, write_manifest
+from agentmem.hub import (
+    READER,
+    RERANKER,
+    bundled_part,
+    read_manifest,
+    shipped_bundle,
+    write_manifest,
+)
 from agentmem.models.bundle import ModelBundle, load_bundle
 from agentmem.models.keys.configuration import KeyEncoderConfig
 from agentmem.models.keys.modeling import KeyEncoder
 from agentmem.models.reader.reader import MemoryReader
+from agentmem.models.reranker.configuration import LatentRerankerConfig
+from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_bundle, tiny_reader
 from agentmem.training.tokenizer import train_tokenizer_on
 from tests.saved_support import assert_silent, rewrite
@@ -153,7 +162,7 @@ class TestFingerprint:
 
     def test_of_the_shipped_bundle_stays(self) -> None:
         """People's stores are pinned to it: a change of it takes them away."""
-        assert read_manifest(shipped_bundle()).fingerprint == "967be714a4c7f6b5"
+        assert read_manifest(shipped_bundle()).fingerprint == "861510ef39b8a903"
 
 
 class TestReader:
@@ -183,7 +192,7 @@ class TestReader:
         for name, digest in manifest.reader.items():
             assert digest == hashlib.sha256((bundle / name).read_bytes()).hexdigest()
         assert "reader" not in json.loads((made / "manifest.json").read_text())
-        assert bundled_reader(bundle) == bundle / "reader"
+        assert bundled_part(bundle, READER) == bundle / "reader"
         reader = MemoryReader.from_pretrained(bundle=bundle)
         assert reader.bundle.fingerprint == without.fingerprint
 
@@ -204,11 +213,11 @@ class TestReader:
         (bundle / "reader" / "lora").mkdir()
         (bundle / "reader" / "lora" / "adapter_config.json").write_text("{}")
         with pytest.raises(ModelError, match="'reader/lora/adapter_config.json' is not in the man"):
-            bundled_reader(bundle)
+            bundled_part(bundle, READER)
         rewrite(bundle / "manifest.json", lambda manifest: manifest.pop("reader"))
         assert ModelBundle(bundle).name == "tiny-0"
         with pytest.raises(ModelError, match="is not in the manifest of bundle 'tiny-0': remove"):
-            bundled_reader(bundle)
+            bundled_part(bundle, READER)
 
     def test_a_bundle_may_do_without(self, bundle: Path) -> None:
         shutil.rmtree(bundle / "reader")
@@ -223,11 +232,82 @@ class TestReader:
             read_manifest(bundle)
 
 
+class TestReranker:
+    """A reranker in the bundle: nothing that is stored depends on it, but recalls use it."""
+
+    FILES = ("reranker/config.json", "reranker/model.safetensors")
+
+    def test_it_is_named_file_by_file_outside_the_fingerprint(self, bundle: Path) -> None:
+        manifest = read_manifest(bundle)
+        assert tuple(sorted(manifest.reranker)) == self.FILES
+        assert manifest.reader == {}
+        assert manifest.all_files == {**manifest.files, **manifest.reranker}
+        for name, digest in manifest.reranker.items():
+            assert digest == hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+        assert bundled_part(bundle, RERANKER) == bundle / "reranker"
+        with_one = ModelBundle(bundle)
+        assert with_one.reranks
+        shutil.rmtree(bundle / "reranker")
+        without = write_manifest(bundle, "tiny-0")
+        assert "reranker" not in json.loads((bundle / "manifest.json").read_text())
+        assert without.files == manifest.files
+        assert without.fingerprint == with_one.fingerprint
+        assert without.latents_fingerprint == with_one.latents_fingerprint
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_damage_to_it_is_found_when_the_bundle_is_loaded(self, bundle: Path, name: str) -> None:
+        flip(bundle / name, (bundle / name).stat().st_size // 2)
+        read_manifest(bundle)
+        with pytest.raises(ModelError, match=f"file {name!r} of bundle 'tiny-0' is not the one"):
+            ModelBundle(bundle)
+        (bundle / name).unlink()
+        with pytest.raises(ModelNotFoundError, match=f"lacks its file {name!r}"):
+            ModelBundle(bundle)
+
+    def test_a_file_that_was_put_there_is_found(self, bundle: Path) -> None:
+        (bundle / "reranker" / "notes.txt").write_text("mine")
+        with pytest.raises(ModelError, match="'reranker/notes.txt' is not in the manifest of bund"):
+            ModelBundle(bundle)
+
+    def test_a_bundle_may_do_without(self, bundle: Path) -> None:
+        shutil.rmtree(bundle / "reranker")
+        write_manifest(bundle, "tiny-0")
+        assert not ModelBundle(bundle).reranks
+        with pytest.raises(
+            ModelNotFoundError, match="comes without a reranker: train one with `agentmem train rer"
+        ):
+            bundled_part(bundle, RERANKER)
+
+    def test_weights_that_are_no_weights(self, bundle: Path) -> None:
+        (bundle / "reranker" / "model.safetensors").write_bytes(b"not a tensor")
+        write_manifest(bundle, "mixed")
+        with pytest.raises(ModelError, match="reranker' does not fit its config.json"):
+            ModelBundle(bundle)
+
+    @pytest.mark.parametrize("listed", [None, ["a"], 3])
+    def test_a_list_of_its_files_that_is_none(self, bundle: Path, listed: Any) -> None:
+        rewrite(bundle / "manifest.json", lambda manifest: manifest.update(reranker=listed))
+        with pytest.raises(ModelError, match="is not a bundle's manifest"):
+            read_manifest(bundle)
+
+    def test_it_stays_beside_a_reader(self, bundle: Path) -> None:
+        tiny_reader().save_pretrained(bundle / "reader")
+        manifest = write_manifest(bundle, "tiny-0")
+        assert read_manifest(bundle) == manifest
+        assert tuple(sorted(manifest.reranker)) == self.FILES
+        assert all(name.startswith("reader/") for name in manifest.reader)
+        assert list(manifest.all_files) == [
+            *manifest.files,
+            *manifest.reranker,
+            *manifest.reader,
+        ]
+
+
 class TestPartsThatDoNotFit:
     """The hashes are right here; it is the parts that were put together wrongly."""
 
     def replace_keys(self, bundle: Path, **sizes: int) -> None:
-        given = {"vocab_size": 384, "state_size": 64, "hidden_size": 32, "key_dims": 32, **sizes}
+        given = {"vocab_size": 384, "hidden_size": 32, "key_dims": 32, **sizes}
         with torch.random.fork_rng(devices=[]):
             KeyEncoder(KeyEncoderConfig(**given)).save_pretrained(bundle / "keys")
         write_manifest(bundle, "mixed")
@@ -244,11 +324,20 @@ class TestPartsThatDoNotFit:
         with pytest.raises(ModelError, match=r"other vocabularies.*'tokenizer': 270"):
             ModelBundle(bundle)
 
-    def test_keys_of_another_autoencoder(self, bundle: Path) -> None:
-        self.replace_keys(bundle, state_size=48)
-        with pytest.raises(
-            ModelError, match="keys of bundle 'mixed' read states of 48 dims.* makes 64"
-        ):
+    def test_a_reranker_of_another_vocabulary(self, bundle: Path) -> None:
+        with torch.random.fork_rng(devices=[]):
+            other = LatentReranker(LatentRerankerConfig(vocab_size=400, hidden_size=16))
+        other.save_pretrained(bundle / "reranker")
+        write_manifest(bundle, "mixed")
+        with pytest.raises(ModelError, match=r"'mixed' have other vocabularies.*'reranker': 400"):
+            ModelBundle(bundle)
+
+    def test_a_reranker_of_other_codes(self, bundle: Path) -> None:
+        with torch.random.fork_rng(devices=[]):
+            other = LatentReranker(LatentRerankerConfig(vocab_size=384, hidden_size=16, cells=255))
+        other.save_pretrained(bundle / "reranker")
+        write_manifest(bundle, "mixed")
+        with pytest.raises(ModelError, match="reranker of bundle 'mixed' knows 255 codes.* 65025"):
             ModelBundle(bundle)
 
     def test_weights_of_another_shape(self, bundle: Path) -> None:

@@ -149,5 +149,9 @@ def test_the_reader_of_another_bundle_is_refused(cli: Cli, tmp_path: Path) -> No
     assert "tiny-0" in said or "another" in said
 
 
+def test_no_memories_to_read_are_refused(cli: Cli) -> None:
+    assert "'-k'" in cli.error(ExitCode.USAGE, "ask", QUESTION, "-k", 0)
+
+
 def test_a_blank_question_is_refused(cli: Cli, reader: Path) -> None:
     assert "blank" in cli.error(ExitCode.INPUT, "ask", " ", "--reader", reader)

@@ -108,6 +108,14 @@ def test_a_budget_prints_the_packed_context(cli: Cli) -> None:
     assert packed["ids"] == [1]
 
 
+def test_a_budget_holds_the_same_words_once(cli: Cli) -> None:
+    cli.ok("add", TEXTS[0], "--user", "ana", "--at", "2026-02-05")
+    args = ("recall", "green tea", "--budget", 300)
+    packed = cli.json(*args)
+    assert (len(packed["ids"]), packed["repeats"], packed["left_out"]) == (3, 1, 0)
+    assert "1 hit said again what another says" in cli.run(*args).stderr
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from agentmem.hub import write_manifest
@@ -20,6 +21,8 @@ from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.bundle import ModelBundle
 from agentmem.models.keys.modeling import KeyEncoder
 from agentmem.models.reader.reader import MemoryReader
+from agentmem.models.reranker.configuration import LatentRerankerConfig
+from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_reader
 from agentmem_cli.exits import ExitCode
 from tests.cli_support import Cli
@@ -49,9 +52,11 @@ class TestShow:
             assert file["bytes"] == len(data)
             assert file["sha256"] == hashlib.sha256(data).hexdigest()
         assert {"autoencoder/model.safetensors", "tokenizer/tokenizer.json"} < set(files)
+        assert list(files)[-2:] == ["reranker/config.json", "reranker/model.safetensors"]
         networks = {
             "autoencoder": MemoryAutoencoder.from_pretrained(bundle / "autoencoder"),
             "keys": KeyEncoder.from_pretrained(bundle / "keys"),
+            "reranker": LatentReranker.from_pretrained(bundle / "reranker"),
         }
         densities = networks["autoencoder"].config.densities
         assert list(told["densities"].values()) == sorted(densities.values())
@@ -174,6 +179,42 @@ class TestReader:
         write_manifest(bundle, "mixed")
         cli.error(ExitCode.MODEL, "model", "show", "--model", bundle)
         assert cli.run("model", "verify", "--model", bundle).exit_code == ExitCode.DAMAGE
+
+
+class TestReranker:
+    def test_it_is_verified(self, cli: Cli, bundle: Path) -> None:
+        files = cli.json("model", "verify", "--model", bundle)["files"]
+        assert files == len(cli.json("model", "show", "--model", bundle)["files"])
+        weights = bundle / "reranker" / "model.safetensors"
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        done = cli.run("model", "verify", "--model", bundle, "--quiet")
+        assert done.exit_code == ExitCode.DAMAGE
+        assert done.stdout.startswith("file 'reranker/model.safetensors' of bundle 'tiny-0' is no")
+        cli.error(ExitCode.MODEL, "model", "show", "--model", bundle)
+        (bundle / "reranker" / "more").touch()
+        done = cli.run("model", "verify", "--model", bundle)
+        assert "'reranker/more' is not in the manifest" in " ".join(done.stdout.split())
+        assert done.stdout.splitlines()[-1] == "2 faults"
+
+    def test_one_that_does_not_fit_the_bundle(self, cli: Cli, bundle: Path) -> None:
+        with torch.random.fork_rng(devices=[]):
+            other = LatentReranker(LatentRerankerConfig(vocab_size=400, hidden_size=16))
+        other.save_pretrained(bundle / "reranker")
+        write_manifest(bundle, "mixed")
+        done = cli.run("model", "verify", "--model", bundle, "--quiet")
+        assert done.exit_code == ExitCode.DAMAGE
+        assert "have other vocabularies" in done.stdout
+
+    def test_a_bundle_without_one(self, cli: Cli, bundle: Path) -> None:
+        shutil.rmtree(bundle / "reranker")
+        write_manifest(bundle, "plain")
+        assert "all is well" in cli.ok("model", "verify", "--model", bundle)
+        told = cli.json("model", "show", "--model", bundle)
+        assert "reranker" not in told["parameters"]
+        assert not any("reranker" in file["path"] for file in told["files"])
+        cli.ok("add", "The train leaves at 9:40.", "--model", bundle)
+        assert "9:40" in cli.ok("recall", "when does the train leave?", "--model", bundle)
 
 
 class TestVerify:

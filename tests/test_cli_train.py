@@ -10,18 +10,28 @@ from typing import Any
 
 import pytest
 
+from agentmem.hub import write_manifest
 from agentmem.models.reader.reader import MemoryReader
 from agentmem.testing import tiny_model, tiny_reader
 from agentmem_cli.exits import ExitCode
 from tests.cli_support import Cli, bundle
+from tests.training_support import make_teacher
 
 # Digests give the tokenizer enough different pieces for all of its tokens.
 TEXTS = [f"On day {n} Ana writes {hashlib.sha256(b'%d' % n).hexdigest()} down." for n in range(80)]
 CORPUS = {
     "pages": [{"text": text} for text in TEXTS],
-    "talk": [{"messages": [{"content": one}, {"content": one[::-1]}]} for one in TEXTS],
+    "talk": [
+        {"source": "talk", "messages": [{"content": one}, {"content": one[::-1]}]} for one in TEXTS
+    ],
     "asked": [
-        {"kind": "span", "question": text[:20], "context": text, "answers": ["Ana"]}
+        {
+            "source": "asked",
+            "kind": "span",
+            "question": text[:20],
+            "context": text,
+            "answers": ["Ana"],
+        }
         for text in TEXTS
     ],
 }
@@ -50,16 +60,34 @@ KEYS = """
 name = "tiny-keys"
 threads = 1
 tokenizer = "TOKENIZER"
-autoencoder = "AUTOENCODER"
 questions = ["asked.jsonl"]
+teacher = "TEACHER"
 conversations = ["talk.jsonl"]
 dev_questions = ["asked.jsonl"]
-pairs_per_step = 4
+questions_per_step = 4
+lessons_per_step = 4
+[turns]
+talk = 20
 [optimiser]
 steps = 2
 [model]
 hidden_size = 32
 key_dims = 32
+"""
+RERANKER = """
+name = "tiny-reranker"
+threads = 1
+tokenizer = "TOKENIZER"
+autoencoder = "AUTOENCODER"
+questions = ["asked.jsonl"]
+dev_questions = ["asked.jsonl"]
+questions_per_step = 4
+candidates = 3
+[optimiser]
+steps = 2
+[model]
+hidden_size = 16
+intermediate_size = 16
 """
 
 
@@ -117,9 +145,8 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     config = write(tmp_path / "run.toml", RUN, TOKENIZER=tokenizer)
     args = ("train", "autoencoder", "--config", config, "--corpus", corpus, "--out", runs)
     assert cli.ok(*args, "--quiet") == f"{runs / 'tiny'}\n"
-    config = write(
-        tmp_path / "keys.toml", KEYS, TOKENIZER=tokenizer, AUTOENCODER=runs / "tiny" / "model"
-    )
+    teacher = make_teacher(tmp_path / "teacher")
+    config = write(tmp_path / "keys.toml", KEYS, TOKENIZER=tokenizer, TEACHER=teacher)
     shown = cli.ok("train", "keys", "--config", config, "--corpus", corpus, "--out", runs)
     assert str(runs / "tiny-keys" / "model") in shown
     made = tmp_path / "bundle"
@@ -133,9 +160,27 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     assert cli.ok("show", 1, "--quiet", "--model", made) == TEXTS[3]
     assert told["fingerprint"] in cli.ok("stats", "--model", made)
 
+    # A reranker changes nothing that is stored.
+    places = {"TOKENIZER": tokenizer, "AUTOENCODER": runs / "tiny" / "model"}
+    config = write(tmp_path / "reranker.toml", RERANKER, **places)
+    args = ("train", "reranker", "--config", config, "--corpus", corpus, "--out", runs)
+    run = runs / "tiny-reranker"
+    assert cli.json(*args) == {"run": str(run), "model": str(run / "model")}
+    assert cli.ok(*args, "--quiet") == f"{run}\n"
+    before = assembling
+    assembling += ("--reranker", run)
+    assert cli.json(*assembling) == told
+    assert cli.ok("show", 1, "--quiet", "--model", made) == TEXTS[3]
+    assert cli.json("model", "show", "--model", made)["runs"]["reranker"] == "tiny-reranker"
+    assert "all is well" in cli.ok("model", "verify", "--model", made)
+    message = cli.error(ExitCode.INPUT, *before)
+    assert "has a reranker, and none is given: name its run with --reranker, or remove" in message
+
     card = (made / "README.md").read_text()
     assert told["fingerprint"] in card
-    assert "- autoencoder: `pages.jsonl`\n- keys: `asked.jsonl`, `talk.jsonl`" in card
+    assert "- autoencoder: `pages.jsonl`\n- keys: `asked.jsonl`, `talk.jsonl`\n" in card
+    assert "- reranker: `asked.jsonl`\n" in card
+    assert "| reranker | tiny-reranker | 2 | 0 |" in card
     assert cli.json("model", "show", "--model", made)["evaluation"] == {}
     # Assembled again with figures: the same weights.
     results = tmp_path / "results"
@@ -228,6 +273,36 @@ def test_a_reader_that_does_not_belong_is_not_taken_in(tmp_path: Path) -> None:
     assert not made.exists()
 
 
+def test_what_is_not_finished_replaces_nothing(tmp_path: Path) -> None:
+    cli, runs = Cli(tmp_path), tmp_path / "runs"
+    made = Path(shutil.copytree(bundle(), tmp_path / "bundle"))
+    shutil.rmtree(made / "reranker")
+    write_manifest(made, "mine")
+    shutil.copytree(bundle() / "autoencoder", runs / "autoencoder" / "model")
+    (runs / "keys").mkdir()
+    assembling = (
+        *("train", "bundle", "--name", "mine", "--out", made),
+        *("--tokenizer", bundle() / "tokenizer"),
+        *("--autoencoder", runs / "autoencoder", "--keys", runs / "keys"),
+    )
+    message = cli.error(ExitCode.INPUT, *assembling)
+    assert f"no keys in {str(runs / 'keys' / 'model')!r}: `agentmem train keys`" in message
+    shutil.copytree(bundle() / "keys", runs / "keys" / "model")
+    for text in (None, "{"):
+        if text is not None:
+            (runs / "autoencoder" / "run.json").write_text(text)
+        message = cli.error(ExitCode.INPUT, *assembling)
+        assert f"{str(runs / 'autoencoder')!r} is not the folder of a run" in message
+    # A reranker's run that has no model yet leaves the bundle as it is, too.
+    told = {"name": "x", "seed": 1, "optimiser": {"steps": 1}, "data": {"train": {}}}
+    for part in ("autoencoder", "keys"):
+        (runs / part / "run.json").write_text(json.dumps(told))
+    (runs / "reranker").mkdir()
+    message = cli.error(ExitCode.INPUT, *assembling, "--reranker", runs / "reranker")
+    assert f"no reranker in {str(runs / 'reranker' / 'model')!r}: `agentmem train rera" in message
+    assert "all is well" in cli.ok("model", "verify", "--model", made)
+
+
 @pytest.mark.parametrize(
     ("command", "text", "said"),
     [
@@ -235,9 +310,10 @@ def test_a_reader_that_does_not_belong_is_not_taken_in(tmp_path: Path) -> None:
         ("autoencoder", RUN + "[more]\nx = 1", "more"),
         ("autoencoder", RUN.replace("steps = 2", "steps = 0"), "steps"),
         ("keys", KEYS.replace("steps = 2", "stops = 2"), "stops"),
+        ("reranker", RERANKER.replace("candidates = 3", "candidates = 1"), "candidates"),
         ("reader", READER.replace("regenerate", "remember"), "mixture.remember"),
     ],
-    ids=["no toml", "unknown part", "out of range", "unknown key", "unknown exercise"],
+    ids=["no toml", "unknown part", "out of range", "unknown key", "too few", "unknown exercise"],
 )
 def test_a_bad_configuration_is_one_line(
     tmp_path: Path, command: str, text: str, said: str

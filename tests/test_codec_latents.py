@@ -11,9 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from agentmem.models.autoencoder.codec import Coded, LatentCodec, OnStates
+from agentmem.models.autoencoder.codec import Coded, LatentCodec
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.patch import apply_patch
 from agentmem.testing import tiny_bundle
@@ -60,11 +59,9 @@ def blurred(blurred_model: MemoryAutoencoder) -> LatentCodec:
     return LatentCodec(blurred_model)
 
 
-def encoded(
-    codec: LatentCodec, chunks: Sequence[Sequence[int]], on_states: OnStates | None = None
-) -> list[Coded]:
+def encoded(codec: LatentCodec, chunks: Sequence[Sequence[int]]) -> list[Coded]:
     """At the finest density, which all these chunks then have in common."""
-    return codec.encode(chunks, densities=["standard"], min_fidelity=1.0, on_states=on_states)
+    return codec.encode(chunks, densities=["standard"], min_fidelity=1.0)
 
 
 def decoded(
@@ -246,22 +243,6 @@ def test_a_large_job_is_split_and_keeps_its_order(exact: LatentCodec) -> None:
 def test_nothing_gives_nothing(exact: LatentCodec) -> None:
     assert encoded(exact, []) == []
     assert exact.decode([], [], []) == []
-
-
-def test_states_are_shown_once_for_every_chunk(exact: LatentCodec) -> None:
-    chunks = chunks_of((9, [256, 3, 256, 31] * 6))
-    seen: dict[int, list[int]] = {}
-
-    def on_states(ids: Tensor, states: Tensor, mask: Tensor, rows: list[int]) -> None:
-        assert states.shape == (*ids.shape, 64)
-        assert mask.shape == ids.shape
-        for row, place in enumerate(rows):
-            assert place not in seen
-            seen[place] = ids[row][mask[row]].tolist()
-
-    coded = encoded(exact, chunks, on_states=on_states)
-    assert [seen[place] for place in range(len(chunks))] == chunks
-    assert all(map(same, coded, encoded(exact, chunks)))
 
 
 def test_a_damaged_patch_is_refused(exact: LatentCodec) -> None:

@@ -15,7 +15,17 @@ from agentmem import ReaderConfig
 from agentmem.errors import InputError
 from agentmem.models.reader.attention import SlotAttention, SlotMaker, SlotMemory, Sought, turn
 from agentmem.models.reader.slots import Slots, as_slots
-from tests.reader_support import HIDDEN, TEXTS, Kept, close, config_of, kept, slots_of
+from tests.reader_support import (
+    HIDDEN,
+    TEXTS,
+    Kept,
+    close,
+    config_of,
+    kept,
+    make_reader,
+    row_of,
+    slots_of,
+)
 
 CONFIG = config_of()
 sizes = st.lists(st.lists(st.integers(1, 40), max_size=4), min_size=1, max_size=4)
@@ -293,3 +303,28 @@ def test_what_heads_find_is_their_share_of_attention() -> None:
     third = torch.zeros(4, 2, 5, dtype=torch.bool)
     third[3, 0, 3] = True
     torch.testing.assert_close(found(third)[3, 0], scores.softmax(-1)[:, 3])
+
+
+def test_what_is_missed_falls_as_attention_learns_where_to_look() -> None:
+    model, memory = make_reader().parts.model, slots_of([kept(*TEXTS)])
+    count, longest = memory.codes.shape[1:3]
+    everywhere = torch.ones(1, 2, count * (longest + 1) + 1, dtype=torch.bool)
+    there = torch.zeros_like(everywhere)
+    there[0, 0, 3] = there[0, 1, longest + 2] = True
+
+    def missed(slots: Tensor, *counts: bool) -> Tensor:
+        sought = Sought(torch.tensor([[2, 4]]), slots, torch.tensor([counts]))
+        nats: Tensor = model(*row_of(1, 40, 50, 60, 70), memory=memory, sought=sought).missed
+        return nats
+
+    first, second = missed(there, True, False), missed(there, False, True)
+    assert first != second
+    close(missed(there, True, True), (first + second) / 2)
+    close(missed(everywhere, True, True), torch.zeros(()))
+    learning = [weights for _, weights in model.own_parameters]
+    optimiser = torch.optim.AdamW(learning, lr=1e-2)
+    for _ in range(30):
+        optimiser.zero_grad()
+        missed(there, True, True).backward()
+        optimiser.step()
+    assert float(missed(there, True, True).detach()) < 0.5 * float((first + second).detach() / 2)

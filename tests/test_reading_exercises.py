@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,9 +21,10 @@ from agentmem.models.reader.prompts import (
     question_prompt,
     regenerate_prompt,
 )
-from agentmem.models.reader.words import BundleWords
+from agentmem.models.reader.words import BundleWords, OwnWords, Words
 from agentmem.testing import tiny_model, tiny_reader
 from agentmem.training.data import PackedFile
+from agentmem.training.facts import draw_facts
 from agentmem.training.questions import Asked
 from agentmem.training.reading import (
     MEMORIES_OF_CONTEXT,
@@ -32,6 +34,7 @@ from agentmem.training.reading import (
     memories_of,
 )
 from agentmem.training.reading_batches import ReadingTensors, share, tensors
+from tests.reader_support import own_tokenizer
 
 MOST = 40
 LENGTHS = st.tuples(st.integers(2, 40), st.integers(0, 40)).map(lambda two: (two[0], sum(two)))
@@ -64,7 +67,7 @@ class WithoutStart(BundleWords):
     start = []
 
 
-def exercises(words: BundleWords | None = None, **changes: Any) -> Exercises:
+def exercises(words: Words | None = None, **changes: Any) -> Exercises:
     tokenizer = tiny_model().tokenizer
     given = {"seed": 5, "most": MOST, **changes}
     return Exercises(
@@ -253,6 +256,21 @@ class TestQuestions:
         assert unknown / count == pytest.approx(0.1, abs=0.04)
 
 
+def test_facts_are_told_as_people_tell_them() -> None:
+    rng = np.random.default_rng(4)
+    drawn = [draw_facts(rng, 90, dev=dev) for dev in (False, True) for _ in range(60)]
+    facts = [fact for group in drawn for fact in group]
+    for fact in facts:
+        for text in (fact.told, fact.question, fact.answer):
+            assert not re.search(r"[{}\[\]()]|\d'", text), fact
+        assert fact.answer in fact.told
+    answers = {fact.answer for fact in facts}
+    forms = [r"[A-Z]{1,3}\d{2,5}", r"[A-Z]{1,3}-\d{2,5}", r"\d{2,5}[A-Z]"]
+    forms += [r"May \d{1,2}", r"\d{1,2} May"]
+    for form in forms:
+        assert any(re.fullmatch(form, answer) for answer in answers), form
+
+
 def batch_of(groups: int, each: int) -> ReadingBatch:
     """Rows and memories that tell where they belong."""
     rows = range(max(1, groups) * each)
@@ -393,3 +411,13 @@ class TestSought:
         differ = (clean.input_ids != wrong.input_ids)[told].float().mean()
         assert float(differ) == pytest.approx(0.25, abs=0.06)
         assert torch.equal(made(0.25).input_ids, wrong.input_ids)
+
+    def test_wrong_tokens_are_those_of_the_language_model(self) -> None:
+        bundle = tiny_model()
+        words = OwnWords(own_tokenizer(), bundle.tokenizer)
+        batch = exercises(words).batch(
+            1, {"regenerate": 1.0}, memories=[2], memory_tokens=(30, 40), rows=16
+        )
+        given: dict[str, Any] = {"corrupted": 0.9, "generator": torch.Generator().manual_seed(3)}
+        made = tensors(batch, words, bundle, "standard", torch.device("cpu"), **given)
+        assert 250 < made.input_ids.max() < len(own_tokenizer()) == 300

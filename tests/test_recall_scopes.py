@@ -133,7 +133,7 @@ def test_search_by_key_equals_brute_force(
 def test_search_by_word_equals_brute_force(
     crowd: Memory, members: dict[int, tuple[Scope, str]], words: Scope, query: str
 ) -> None:
-    all_scores = bm25(query, {id: text for id, (_, text) in members.items()})
+    all_scores = by_words(query, {id: text for id, (_, text) in members.items()})
     allowed = inside(members, words)
     expected = {id: all_scores[id] for id in allowed if id in all_scores}
     found = crowd.recall(query, k=40, mode="lexical", **words)
@@ -142,8 +142,8 @@ def test_search_by_word_equals_brute_force(
     assert [hit.score for hit in found] == pytest.approx([score / best[0] for score in best])
 
 
-def bm25(query: str, texts: dict[int, str]) -> dict[int, float]:
-    """BM25 as FTS5 defines it, of the texts that have a word of the query."""
+def by_words(query: str, texts: dict[int, str]) -> dict[int, float]:
+    """BM25 as FTS5 defines it, times how many of the query's words a text has."""
     k1, b = 1.2, 0.75
     counts = {id: Counter(text.split()) for id, text in texts.items()}
     mean = sum(count.total() for count in counts.values()) / len(counts)
@@ -156,4 +156,4 @@ def bm25(query: str, texts: dict[int, str]) -> dict[int, float]:
             often, length = counts[id][word], counts[id].total() / mean
             part = often * (k1 + 1) / (often + k1 * (1 - b + b * length))
             scores[id] = scores.get(id, 0.0) + idf * part
-    return scores
+    return {id: sum(counts[id][word] > 0 for word in asked) * s for id, s in scores.items()}

@@ -16,7 +16,7 @@ from agentmem import Memory, Message
 from agentmem.errors import FilterError, InputError
 from agentmem.models.base import Latent
 from agentmem.models.bundle import ModelBundle
-from agentmem.recall.fusion import Weights
+from agentmem.recall.fusion import PARTS, Weights
 from agentmem.recall.hits import Mode
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
@@ -86,17 +86,17 @@ def test_fewer_hits_are_the_first_of_more(talk: Memory) -> None:
 def test_modes_look_at_what_they_say(talk: Memory) -> None:
     lexical = talk.recall("bakery", mode="lexical")
     assert [hit.text for hit in lexical] == [TALK[3]]
-    assert lexical[0].explain == {"lexical": 1.0, "key": 0.0, "neighbours": 0.0, "time": 0.0}
+    assert lexical[0].explain == {"lexical": 1.0} | dict.fromkeys(PARTS[1:], 0.0)
     keys = talk.recall("bakery", mode="keys")
     assert all(hit.explain["lexical"] == hit.explain["neighbours"] == 0.0 for hit in keys)
     assert keys[0].score == keys[0].explain["key"]
-    hybrid = talk.recall("bakery", mode="hybrid")
+    hybrid = talk.recall("bakery", mode="hybrid", rerank=None)
     assert hybrid[0].text == TALK[3]
 
 
 def test_the_parts_explain_the_score(talk: Memory) -> None:
     weights = Weights()
-    for hit in talk.recall("train to Lyon", k=8):
+    for hit in talk.recall("train to Lyon", k=8, rerank=None):
         own = weights.lexical * hit.explain["lexical"] + weights.key * hit.explain["key"]
         whole = own + weights.neighbour * hit.explain["neighbours"]
         assert hit.score == pytest.approx(whole / weights.top)

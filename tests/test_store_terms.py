@@ -48,9 +48,8 @@ def test_a_text_is_found_by_its_own_words(text: str) -> None:
     with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
         source = make_source(text)
         (written,) = store.add([source], Scope())
-        expression = terms.match_expression(text)
         # Letters younger than SQLite's tables are no letters to it.
-        if expression is not None and text.isascii():
+        if terms.phrases(text) and text.isascii():
             assert list(store.search_terms(text, 1).ids) == [written.chunk_ids[0]]
         store.search_terms(text, 1)
         store.forget(written.chunk_ids, terms_of(written, source))
@@ -58,33 +57,83 @@ def test_a_text_is_found_by_its_own_words(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "expression"),
+    ("query", "phrases"),
     [
-        ("When is my train?", '"train"'),
-        ("who is she", '"who" OR "is" OR "she"'),
-        ("Train train TRAIN", '"train"'),
-        ("snake_case_name", '"snake" OR "case" OR "name"'),
-        ("9:40", '"9" OR "40"'),
-        ("don't", '"don" OR "t"'),
-        ("cafe\u0301s", '"cafés"'),
-        ("東京駅へ", '"東 京" OR "京 駅" OR "駅 へ"'),
-        ("駅", '"駅"'),
-        ("GPT東京4", '"gpt" OR "東 京" OR "4"'),
-        ("...", None),
-        ("", None),
+        ("When is my train?", ["train"]),
+        ("who is she", ["who", "is", "she"]),
+        ("Train train TRAIN", ["train"]),
+        ("snake_case_name", ["snake case name", "snake", "case", "name"]),
+        ("at 9:40", ["9 40", "9", "40"]),
+        ("ticket AB-1234?", ["ab 1234", "ticket", "ab", "1234"]),
+        ("v2.3.1.", ["v2 3 1", "v2", "3", "1"]),
+        ("1,200 km,20 h", ["1 200", "1", "200", "km", "20", "h"]),
+        ("(ana@example.com)", ["ana example com", "ana", "example", "com"]),
+        ("O\u2019Brien's", ["o brien", "o", "brien"]),
+        ("and/or", ["and", "or"]),
+        ("-".join("abcdefghi"), list("bcdefgh")),
+        ("C++", ["c"]),
+        ("What's Ana's plan?", ["ana", "plan"]),
+        ("Why didn't she say she'd come", ["say", "come"]),
+        ("don't", ["don", "t"]),
+        ("cafe\u0301s", ["cafés"]),
+        ("東京駅へ", ["東 京", "京 駅", "駅 へ"]),
+        ("駅", ["駅"]),
+        ("GPT東京4", ["gpt", "東 京", "4"]),
+        ("...", []),
+        ("", []),
     ],
 )
-def test_expressions(query: str, expression: str | None) -> None:
-    assert terms.match_expression(query) == expression
+def test_phrases(query: str, phrases: list[str]) -> None:
+    assert terms.phrases(query) == [f'"{phrase}"' for phrase in phrases]
 
 
 def test_a_query_as_long_as_a_book_is_cut(store: Store) -> None:
     query = " ".join(f"word{number}" for number in range(100_000))
-    expression = terms.match_expression(query)
-    assert expression is not None
-    assert expression.count(" OR ") == terms.MAX_WORDS - 1
-    assert len(store.search_terms(query, 3).ids) == 0
-    assert len(store.search_terms("東" * 100_000, 3).ids) == 0
+    assert len(terms.phrases(query)) == terms.MAX_PHRASES
+    for long in (query, "東" * 100_000, "a1-" * 100_000, "n't" * 100_000, "'s" * 100_000):
+        assert len(terms.phrases(long)) <= terms.MAX_PHRASES
+        assert len(store.search_terms(long, 3).ids) == 0
+
+
+ID_PART = st.text("bcdfgh0123456789", min_size=1, max_size=6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(ID_PART, min_size=2, max_size=5, unique=True), st.sampled_from("-._/:@'+#"))
+@example(["ab", "1234"], "-")
+@example(["v2", "3", "1"], ".")
+@example(["555", "0199"], "-")
+@example(["ana", "example", "com"], "@")
+@example(["O", "Brien"], "'")
+def test_what_has_an_id_whole_comes_before_what_has_its_parts(parts: list[str], mark: str) -> None:
+    whole = mark.join(parts)
+    loose = " and then ".join(reversed(parts))
+    often = " so ".join([*reversed(parts)] * 2)
+    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+        texts = [loose, often, f"there is {whole} in it, somewhere in the text", "nothing of it"]
+        ids = [one.chunk_ids[0] for one in store.add([make_source(t) for t in texts], Scope())]
+        assert store.search_terms(f"What about {whole}?", 4).ids[0] == ids[2]
+
+
+def test_what_has_more_of_the_query_comes_before_what_is_short() -> None:
+    texts = ["Lyon!", "the slow train that goes by Dijon and Lyon was late today"]
+    texts += [f"{word} {number}" for number in range(3) for word in ("train", "late")]
+    texts += [f"nothing {number}" for number in range(40)]  # so that these words are rare
+    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+        ids = [one.chunk_ids[0] for one in store.add([make_source(t) for t in texts], Scope())]
+        found = store.search_terms("Why was the train to Lyon late?", 2)
+        assert list(found.ids) == [ids[1], ids[0]]
+
+
+def test_equals_are_in_the_order_of_ids() -> None:
+    texts = [f"a train to Lyon, seat 23A, at 9:40, {word}" for word in "uvwxyz"] * 3
+    scopes = [Scope(str(number)) for number in range(3)]
+    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+        for scope in scopes:
+            store.add([make_source(text) for text in texts], scope)
+        found = store.search_terms("seat of the train to Lyon at 9:40", 100)
+        assert list(found.ids) == sorted(found.ids)
+        assert len(set(found.scores)) == 1
 
 
 @pytest.mark.parametrize(
@@ -99,9 +148,24 @@ def test_a_query_as_long_as_a_book_is_cut(store: Store) -> None:
         ("flight BA-2490", "ba2490 BA 2490"),
         ("mail ana@example.org", "ana@example.org"),
         ("before\x00after", "after"),
+        ("she writes C++", "C++?"),
+        ("Mr O'Brien called", "O\u2019Brien"),
+        ("call 555-0199", "0199"),
+        ("it didn't rain", "didn't"),
     ],
 )
 def test_found_by(text: str, query: str) -> None:
     with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
         (written, _) = store.add([make_source(text), make_source("xyz")], Scope())
         assert list(store.search_terms(query, 5).ids) == list(written.chunk_ids)
+
+
+def test_terms_of_what_is_gone_find_nothing_before_they_are_rebuilt() -> None:
+    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+        gone, kept = (
+            one.chunk_ids[0]
+            for one in store.add([make_source("a train"), make_source("the train")], Scope())
+        )
+        assert list(store.search_terms("train", 5).ids) == [gone, kept]
+        assert store.forget([gone], {}).terms_stale
+        assert list(store.search_terms("train", 5).ids) == [kept]

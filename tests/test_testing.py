@@ -10,7 +10,7 @@ import torch
 
 from agentmem import Memory, MemoryReader
 from agentmem.hub import read_manifest
-from agentmem.models.base import Latent, MemoryModel
+from agentmem.models.base import Latent, MemoryModel, Passage
 from agentmem.models.bundle import ModelBundle
 from agentmem.testing import tiny_bundle, tiny_model, tiny_reader
 
@@ -30,6 +30,7 @@ def test_twice_gives_identical_files(tmp_path: Path) -> None:
         "tokenizer/tokenizer.json",
         "autoencoder/model.safetensors",
         "keys/model.safetensors",
+        "reranker/model.safetensors",
     }
     assert made[0] == made[1] == made[2]
 
@@ -72,6 +73,10 @@ def test_a_tiny_model_is_a_memory_model_and_exact() -> None:
     ]
     assert model.regenerate(stored) == chunks
     assert model.regenerate(stored, patched=False) == chunks
+    assert model.reranks
+    passages = [Passage(item.packed, len(ids)) for item, ids in zip(encoded, chunks, strict=True)]
+    scores = model.rerank([9, 10], passages, [(0, None, 1), (1, 0, 2), (2, 1, None)])
+    assert len(set(scores.tolist())) == 3
 
 
 def test_a_tiny_reader_reads_what_the_tiny_model_wrote(tmp_path: Path) -> None:

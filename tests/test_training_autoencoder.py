@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,25 @@ from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
 from agentmem.training.config import OptimiserConfig, RunConfig, load_config
 from agentmem.training.data import Windows, pack
-from agentmem.training.runs import claim_run, rewind, schedule
-from tests.training_support import STEPS, config_of, logged, make_place, train
+from agentmem.training.optimiser import schedule
+from agentmem.training.runs import claim_run, rewind
+from tests.training_support import (
+    STEPS,
+    Killed,
+    assert_same_run,
+    config_of,
+    kill_at,
+    logged,
+    make_place,
+    train,
+)
+
+pytestmark = pytest.mark.usefixtures("threads_as_before")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_place(tmp_path_factory.mktemp("training"))
-
-
-@pytest.fixture(autouse=True)
-def _threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    for name in ("model/model.safetensors", "checkpoint/model.safetensors"):
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    assert logged(one) == logged(other)
 
 
 @pytest.fixture(scope="module", params=["no", "bf16"])
@@ -174,16 +172,6 @@ class TestInterrupted:
         precision: str,
         tmp_path: Path,
     ) -> None:
-        class Killed(Exception):
-            pass
-
-        def kill_at(last: int) -> Callable[[int, dict[str, Any]], None]:
-            def report(step: int, figures: dict[str, Any]) -> None:
-                if step == last:
-                    raise Killed
-
-            return report
-
         config = config_of(place, f"whole-{precision}", precision=precision)
         # Before any checkpoint, and after figures were logged that no checkpoint holds.
         for step in (3, 9):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from agentmem.errors import ConfigError
-from agentmem.hub import write_manifest
+from agentmem.hub import Manifest, write_manifest
 from agentmem.inspection import describe_bundle
 from agentmem.models.reader.configuration import Route
+from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_bundle, tiny_reader
 from agentmem.training.card import read_sources, write_card
 from agentmem.training.figures import choose_figures
@@ -101,7 +103,8 @@ class TestReader:
         weights = sum(one.numel() for one in tiny_reader(route).parts.model.parameters())
         assert "H = 32" in row
         assert f" {weights:,} " in row
-        assert "a store is pinned to their fingerprint, which no file of the reader is" in text
+        beside = "no file of the reranker or the reader is part of;"
+        assert f"a store is pinned to their fingerprint, which {beside}" in text
         assert "- reader: `train-structured-00.jsonl.zst`, `qa-train.jsonl.zst`" in text
         assert "### Structured text" in text
         assert "| reader | reader-run | 2,400 | 5 |" in text
@@ -124,6 +127,32 @@ class TestReader:
         assert "reader" not in card(made, RUNS)
 
 
+class TestReranker:
+    RUN: dict[str, Any] = {
+        "name": "reranker-run",
+        "seed": 6,
+        "optimiser": {"steps": 2000},
+        "questions": ["qa-train.jsonl.zst"],
+    }
+
+    def test_its_sizes_and_data_are_told(self, made: Path) -> None:
+        text = card(made, {**RUNS, "reranker": self.RUN})
+        row = next(line for line in text.splitlines() if line.startswith("| `reranker/` |"))
+        network = LatentReranker.from_pretrained(made / "reranker")
+        assert f" {sum(one.numel() for one in network.parameters()):,} " in row
+        assert "a store is pinned to their fingerprint, which no file of the reranker is" in text
+        assert "- reranker: `qa-train.jsonl.zst`" in text
+        assert "| reranker | reranker-run | 2,000 | 6 |" in text
+
+    def test_without_one_nothing_is_said_of_it(self, tmp_path: Path) -> None:
+        bundle = tiny_bundle(tmp_path)
+        shutil.rmtree(bundle / "reranker")
+        write_manifest(bundle, "plain")
+        text = card(bundle, RUNS)
+        assert "rerank" not in text
+        assert "a store is pinned to their fingerprint;" in text
+
+
 def test_no_source_is_under_a_non_commercial_licence() -> None:
     sources = read_sources()
     assert len({(source.kind, source.name) for source in sources}) == len(sources) == 75
@@ -136,6 +165,7 @@ def test_no_source_is_under_a_non_commercial_licence() -> None:
 
 
 class TestFigures:
+    BUNDLE = Manifest("mine", 1, {"autoencoder/config.json": "1", "keys/config.json": "2"})
     FIDELITY = {
         "token_accuracy": 0.9999,
         "exact_chunks": 0.99,
@@ -146,7 +176,10 @@ class TestFigures:
     }
 
     def write(self, folder: Path, task: str, results: dict[str, Any]) -> None:
-        result = {"task": task, "config": {"weights": "abc"}, "results": results}
+        # What asks for keys depends on the keys too.
+        asks = task in ("recall", "speed")
+        weights = self.BUNDLE.fingerprint if asks else self.BUNDLE.latents_fingerprint
+        result = {"task": task, "config": {"weights": weights}, "results": results}
         (folder / f"{task}-mine.json").write_text(json.dumps(result))
 
     def test_those_of_each_task(self, tmp_path: Path) -> None:
@@ -162,10 +195,14 @@ class TestFigures:
         self.write(
             tmp_path,
             "speed",
-            {"adds_per_second": 500.0, "recall_ms": {"p50": 3.0}, "memories": 9, **speeds},
+            {
+                "adds_per_second": 500.0,
+                "recall": [{"memories": 6000, "rerank": None, "p50": 3.0}],
+                **speeds,
+            },
         )
         kept = {name: value for name, value in self.FIDELITY.items() if name != "patch_share"}
-        assert choose_figures(tmp_path, "abc") == {
+        assert choose_figures(tmp_path, self.BUNDLE) == {
             "fidelity-mine": {"dev": {"dense": kept}, "random tokens": {"dense": kept}},
             "robustness-mine": {"hex": {"dense": kept}},
             "retention-mine": {
@@ -174,7 +211,7 @@ class TestFigures:
             "speed-mine": {
                 "adds_per_second": 500.0,
                 "writes_per_second": 700.0,
-                "recall_ms": {"p50": 3.0},
+                "recall_ms": {"6,000 memories, not reranked": 3.0},
             },
         }
 
@@ -198,7 +235,7 @@ class TestFigures:
             "cost": [],
         }
         self.write(tmp_path, "reader", results)
-        assert choose_figures(tmp_path, "abc") == {
+        assert choose_figures(tmp_path, self.BUNDLE) == {
             "reader-mine": {
                 "regenerate one of 16, dev": {"vectors": 0.98},
                 "look up in 8": {"vectors": 0.9, "no memory": 0.1},
@@ -211,9 +248,21 @@ class TestFigures:
     def test_a_file_that_is_none(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(ConfigError, match=r"'x.json' is not a result file"):
-            choose_figures(tmp_path, "abc")
+            choose_figures(tmp_path, self.BUNDLE)
 
-    def test_of_other_weights(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("part", ["autoencoder", "keys"])
+    def test_of_other_weights(self, tmp_path: Path, part: str) -> None:
         self.write(tmp_path, "recall", {"overall": {}})
-        with pytest.raises(ConfigError, match="weights 'abc', the bundle's are 'def': measure"):
-            choose_figures(tmp_path, "def")
+        other = Manifest("mine", 1, self.BUNDLE.files | {f"{part}/config.json": "3"})
+        told = f"weights '.*', the bundle's are '{other.fingerprint}': measure again"
+        with pytest.raises(ConfigError, match=told):
+            choose_figures(tmp_path, other)
+
+    def test_of_other_keys(self, tmp_path: Path) -> None:
+        """What never asked for a key is true of a bundle with any."""
+        self.write(tmp_path, "robustness", {"kinds": {}})
+        other = Manifest("mine", 1, self.BUNDLE.files | {"keys/config.json": "3"})
+        assert choose_figures(tmp_path, other) == {"robustness-mine": {}}
+        other = Manifest("mine", 1, self.BUNDLE.files | {"autoencoder/config.json": "3"})
+        with pytest.raises(ConfigError, match=f"are '{other.latents_fingerprint}': measure again"):
+            choose_figures(tmp_path, other)

@@ -13,10 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmem.errors import InputError
-from agentmem.hub import shipped_bundle
 from agentmem.models.tokenizer import PAD, SPECIAL_TOKENS, ByteTokenizer
 from agentmem.training.data import PackedFile, Windows, pack
-from agentmem.training.pairs import question_pairs, turn_pairs
 from agentmem.training.tokenizer import train_tokenizer_on
 
 VOCAB = 300
@@ -196,46 +194,3 @@ class TestWindows:
     def test_a_window_longer_than_the_batch_is_one_row(self) -> None:
         ids, _ = windows(lengths=[256], random_share=0.0, files=[SECOND], weights=[1]).batch(0)
         assert len(ids) == 1
-
-
-class TestPairs:
-    def test_questions_with_their_passage(self, tmp_path: Path) -> None:
-        tokenizer = ByteTokenizer.from_folder(shipped_bundle() / "tokenizer")
-        filler = "Nothing of note here. " * 40
-        records = [
-            {"kind": "answerable", "question": "When?", "context": "At 9:40.", "answers": ["9:40"]},
-            {"kind": "unanswerable", "question": "Why?", "context": "x", "answers": []},
-            {
-                "kind": "answerable",
-                "question": "Where?",
-                "context": f"{filler}It is in Lyon. {filler}",
-                "answers": ["not there", "in Lyon"],
-            },
-            {"kind": "answerable", "question": "Who?", "context": filler, "answers": ["nobody"]},
-        ]
-        file = write(tmp_path / "questions.jsonl", records)
-        pairs = question_pairs([file], tokenizer, max_tokens=64)
-        said = [tuple(tokenizer.decode(side.tolist()) for side in pair) for pair in pairs]
-        assert [question for question, _ in said] == ["When?", "Where?", "Who?"]
-        assert said[0][1] == "At 9:40."
-        assert "in Lyon" in said[1][1]
-        assert said[1][1] in f"{filler}It is in Lyon. {filler}"
-        assert filler.startswith(said[2][1])
-        assert all(0 < len(side) <= 64 for pair in pairs for side in pair)
-        assert {side.dtype for pair in pairs for side in pair} == {np.dtype(np.uint16)}
-
-    def test_turns_with_the_next_turn(self, tokenizer: ByteTokenizer, tmp_path: Path) -> None:
-        turns = [
-            "one two three four",
-            "five six seven eight",
-            "too short",
-            "nine ten eleven twelve",
-        ]
-        turns += ["thirteen and so on", "left over without a partner"]
-        record = {"messages": [{"content": text} for text in turns]}
-        file = write(tmp_path / "turns.jsonl", [record, {"messages": []}])
-        pairs = turn_pairs([file], tokenizer, max_tokens=96)
-        said = [tuple(tokenizer.decode(side.tolist()) for side in pair) for pair in pairs]
-        assert said == [(turns[0], turns[1]), (turns[3], turns[4])]
-        short = turn_pairs([file], tokenizer, max_tokens=3)
-        assert [[len(side) for side in pair] for pair in short] == [[3, 3], [3, 3]]

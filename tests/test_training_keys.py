@@ -1,9 +1,8 @@
-"""Training the key encoder: questions find their passages, and an interruption changes nothing."""
+"""Training the key encoder: questions find their pieces, and an interruption changes nothing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,17 @@ from transformers import AutoModel
 from agentmem.errors import ConfigError
 from agentmem.models.bundle import ModelBundle
 from agentmem.models.keys.modeling import KeyEncoder
+from agentmem.models.padding import pad
+from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.testing import tiny_bundle
 from agentmem.training.assemble import assemble_bundle
 from agentmem.training.config import KeysConfig, RunConfig, load_config
+from agentmem.training.evidence import EvidenceSet, read_evidence
 from agentmem.training.keys import train_keys
+from agentmem.training.lessons import choose_texts
+from tests.training_support import Killed, assert_same_run, kill_at, logged, make_teacher
+
+pytestmark = pytest.mark.usefixtures("threads_as_before")
 
 STEPS = 30
 THINGS = [
@@ -36,6 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "corpus").mkdir()
     questions = [
         {
+            "source": "things",
             "kind": "answerable",
             "question": f"Where is the {thing}?",
             "context": f"I saw the {thing} again. It is at number {number}, near the river.",
@@ -45,10 +52,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     talks = [
         {
+            "source": "talk",
             "messages": [
-                {"content": f"Did you sell the {thing}?"},
-                {"content": f"Yes, the {thing} is sold."},
-            ]
+                {"name": "Ana", "content": f"Did you sell the {thing}?"},
+                {"name": "Bo", "content": f"Yes, the {thing} is sold."},
+            ],
         }
         for thing in THINGS
     ]
@@ -56,33 +64,38 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = "".join(json.dumps(record) + "\n" for record in records)
         (root / "corpus" / name).write_text(text)
     tiny_bundle(root / "bundle")
+    make_teacher(root / "teacher")
     return root
-
-
-@pytest.fixture(autouse=True)
-def _threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def config_of(place: Path, **changes: Any) -> KeysConfig:
     given: dict[str, Any] = {
         "name": "keys",
         "threads": 1,
-        "autoencoder": str(place / "bundle" / "autoencoder"),
         "tokenizer": str(place / "bundle" / "tokenizer"),
         "questions": ["questions.jsonl"],
-        "conversations": ["talks.jsonl"],
         "dev_questions": ["questions.jsonl"],
-        "pairs_per_step": 12,
+        "questions_per_step": 12,
         "eval_every": 12,
         "save_every": 9,
-        "model": {"hidden_size": 24, "key_dims": 20},
+        "model": {"hidden_size": 32, "num_hidden_layers": 1, "key_dims": 20},
         "optimiser": {"steps": STEPS, "lr": 1e-2},
         **changes,
     }
     return KeysConfig.model_validate(given)
+
+
+def taught_by_one(place: Path, **changes: Any) -> KeysConfig:
+    """A run with a teacher beside the questions."""
+    lessons = {
+        "name": "taught",
+        "teacher": str(place / "teacher"),
+        "conversations": ["talks.jsonl"],
+        "turns": {"talk": 50},
+        "questions_per_source": 20,
+        "lessons_per_step": 12,
+    }
+    return config_of(place, **lessons, **changes)
 
 
 def train(place: Path, config: KeysConfig, **options: Any) -> Path:
@@ -90,24 +103,19 @@ def train(place: Path, config: KeysConfig, **options: Any) -> Path:
     return train_keys(config, corpus=place / "corpus", **options)
 
 
-def logged(folder: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for row in rows:
-        del row["pairs_per_s"]  # the clock's
-    return rows
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    for name in ("model/model.safetensors", "checkpoint/model.safetensors"):
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    assert logged(one) == logged(other)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(place: Path) -> tuple[Path, list[dict[str, Any]]]:
     """A finished run and the figures that it reported."""
     seen: list[dict[str, Any]] = []
     folder = train(place, config_of(place), report=lambda step, figures: seen.append(figures))
+    return folder, seen
+
+
+@pytest.fixture(scope="module")
+def taught(place: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """The same with a teacher."""
+    seen: list[dict[str, Any]] = []
+    folder = train(place, taught_by_one(place), report=lambda step, figures: seen.append(figures))
     return folder, seen
 
 
@@ -132,12 +140,57 @@ def test_it_leaves_what_it_promises(
         "checkpoint",
     }
     assert KeysConfig.model_validate_json((folder / "run.json").read_text()) == config_of(place)
+    state = torch.load(folder / "checkpoint" / "optimiser.pt", weights_only=True)
+    assert [group["eps"] for group in state["param_groups"]] == [config_of(place).optimiser.eps]
     model = AutoModel.from_pretrained(folder / "model")
     assert isinstance(model, KeyEncoder)
-    assert (model.config.vocab_size, model.config.state_size) == (384, 64)
+    assert (model.config.vocab_size, model.config.key_dims) == (384, 20)
     last = load_file(folder / "checkpoint" / "model.safetensors")
     for name, weight in model.named_parameters():
-        assert torch.equal(weight, last[name].bfloat16()), name
+        assert torch.equal(weight, last[f"keys.{name}"].bfloat16()), name
+
+
+def test_a_teacher_is_followed(
+    taught: tuple[Path, list[dict[str, Any]]],
+    uninterrupted: tuple[Path, list[dict[str, Any]]],
+    place: Path,
+) -> None:
+    folder, seen = taught
+    losses = [figures["loss"] for figures in seen]
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    # What it learned from: vectors of the teacher, kept beside the runs.
+    (kept,) = (place / "runs" / "cache").iterdir()
+    texts = choose_texts(
+        [place / "corpus" / "talks.jsonl"],
+        {"talk": 50},
+        EvidenceSet(read_evidence([place / "corpus" / "questions.jsonl"])).by_source,
+        20,
+        taught_by_one(place).seed,
+    )
+    vectors = np.load(kept).astype(np.float32)
+    assert len(vectors) == len(texts)
+    # Angles between keys are more like those between the teacher's vectors than without it.
+    batch = pad(ByteTokenizer.from_folder(place / "bundle" / "tokenizer").encode_batch(texts))
+    apart = []
+    for run in (folder, uninterrupted[0]):
+        model = KeyEncoder.from_pretrained(run / "model", dtype=torch.float32)
+        with torch.no_grad():
+            keys = model(*batch).numpy()
+        apart.append(float(np.abs(keys @ keys.T - vectors @ vectors.T).mean()))
+    assert apart[0] < 0.7 * apart[1]
+    # The map to the teacher's dims is no part of the model.
+    last = load_file(folder / "checkpoint" / "model.safetensors")
+    assert last["guess.weight"].shape == (32, 20)
+    assert not any("guess" in name for name in load_file(folder / "model" / "model.safetensors"))
+
+
+@pytest.mark.parametrize("stop", [1, 20])
+def test_a_taught_run_stopped_and_resumed_is_the_same_run(
+    stop: int, taught: tuple[Path, list[dict[str, Any]]], place: Path, tmp_path: Path
+) -> None:
+    folder = train(place, taught_by_one(place), stop_after=stop, out=tmp_path)
+    assert train(place, taught_by_one(place), out=tmp_path) == folder
+    assert_same_run(folder, taught[0])
 
 
 @pytest.mark.parametrize("stop", [1, 20])
@@ -154,31 +207,11 @@ def test_stopped_and_resumed_is_the_same_run(
 def test_killed_between_checkpoints_is_the_same_run(
     uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, tmp_path: Path
 ) -> None:
-    class Killed(Exception):
-        pass
-
-    def kill_at(last: int) -> Callable[[int, dict[str, Any]], None]:
-        def report(step: int, figures: dict[str, Any]) -> None:
-            if step == last:
-                raise Killed
-
-        return report
-
     # The second time after figures were logged that no checkpoint holds.
     for step in (4, 14):
         with pytest.raises(Killed):
             train(place, config_of(place), report=kill_at(step), out=tmp_path)
     assert_same_run(train(place, config_of(place), out=tmp_path), uninterrupted[0])
-
-
-def test_the_autoencoder_stays_as_it_is(
-    uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, tmp_path: Path
-) -> None:
-    weights = place / "bundle" / "autoencoder" / "model.safetensors"
-    assert (
-        weights.read_bytes()
-        == (tiny_bundle(tmp_path) / "autoencoder" / "model.safetensors").read_bytes()
-    )
 
 
 def test_another_configuration_is_refused(
@@ -188,21 +221,27 @@ def test_another_configuration_is_refused(
         train(place, config_of(place, temperature=0.1))
 
 
-def test_an_autoencoder_that_is_not_there(place: Path, tmp_path: Path) -> None:
-    config = config_of(place, autoencoder="runs/none/model")
-    with pytest.raises(ConfigError, match="no model in 'runs/none/model'"):
-        train(place, config, out=tmp_path)
+def test_a_teacher_that_is_not_there(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no teacher 'runs/none': give the folder of a sentence"):
+        train(place, config_of(place, teacher="runs/none"), out=tmp_path)
+
+
+def test_questions_that_cannot_be_answered(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no question in the files has its answer in its context"):
+        train(place, config_of(place, leave_out=["things"]), out=tmp_path)
 
 
 @pytest.mark.parametrize(
     ("key", "line", "named"),
     [
         ("", "sed = 3", "sed = 3: Extra inputs"),
-        ("", "pairs_per_step = 1", "pairs_per_step = 1: "),
+        ("", "questions_per_step = 1", "questions_per_step = 1: "),
+        ("", "lessons_per_step = 1", "lessons_per_step = 1: "),
+        ("", "questions_per_source = -1", "questions_per_source = -1: "),
         ("", "temperature = 0", "temperature = 0: "),
-        ("", "neighbour_share = 2", "neighbour_share = 2: "),
+        ("[turns]\n", "talk = 0", "turns.talk = 0: "),
         ("[model]\n", "key_dim = 64", "model = .*unknown key 'key_dim'"),
-        # The tokenizer and the autoencoder say these two.
+        # The tokenizer says this one.
         ("[model]\n", "vocab_size = 64", "model = .*unknown key 'vocab_size'"),
         ("[model]\n", "key_dims = 0", "model = .*key_dims=0 must be positive"),
     ],
@@ -210,11 +249,10 @@ def test_an_autoencoder_that_is_not_there(place: Path, tmp_path: Path) -> None:
 )
 def test_errors_name_file_and_key(key: str, line: str, named: str, tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
-    base = 'name = "x"\nautoencoder = "a"\ntokenizer = "t"\nquestions = []\nconversations = []\n'
-    base += "dev_questions = []\n"
+    base = 'name = "x"\ntokenizer = "t"\nquestions = []\ndev_questions = []\n'
     end = "\n[optimiser]\nsteps = 3\n"
     file.write_text(base + end)
-    assert load_config(file, KeysConfig).pairs_per_step == 192
+    assert load_config(file, KeysConfig).questions_per_step == 128
     file.write_text(base + key + line + end)
     with pytest.raises(ConfigError, match=f"'keys.toml': {named}"):
         load_config(file, KeysConfig)

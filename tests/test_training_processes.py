@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # How each is told and trained in one process.
 KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Path]]] = {
     "autoencoder": (config_of, train),
-    "reader": (reader_config_of, train_to_read),
+    "reader": (partial(reader_config_of, seeking=1.0), train_to_read),
 }
 
 
@@ -120,6 +120,9 @@ def test_two_processes_learn_the_same_as_one(
     folder, one = single(kind)
     assert [figures["loss"] for figures in two] == pytest.approx(
         [figures["loss"] for figures in one], rel=1e-3
+    )
+    assert [figures.get("missed", 0) for figures in two] == pytest.approx(
+        [figures.get("missed", 0) for figures in one], rel=1e-3
     )
     assert [figures["accuracy"] for figures in two] == pytest.approx(
         [figures["accuracy"] for figures in one], abs=0.01

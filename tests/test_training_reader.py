@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,20 @@ from agentmem.models.reader.saving import load_reader
 from agentmem.testing import tiny_bundle
 from agentmem.training.config import ReaderRunConfig, load_config
 from agentmem.training.reader_samples import rewind_samples
-from tests.training_support import STEPS, logged, make_place, reader_config_of, train_to_read
+from agentmem.training.reader_start import check_run
+from tests.training_support import (
+    STEPS,
+    Killed,
+    assert_same_run,
+    kill_at,
+    logged,
+    make_place,
+    reader_config_of,
+    train_to_read,
+    weights_of,
+)
+
+pytestmark = pytest.mark.usefixtures("threads_as_before")
 
 FILES = {
     *("model", "metrics.jsonl", "samples.txt", "curves.png"),
@@ -34,13 +46,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_place(tmp_path_factory.mktemp("training"))
 
 
-@pytest.fixture(autouse=True)
-def _threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def whole(place: Path) -> tuple[Path, list[dict[str, Any]]]:
     """A finished run and the figures that it reported."""
@@ -49,20 +54,6 @@ def whole(place: Path) -> tuple[Path, list[dict[str, Any]]]:
         place, reader_config_of(place, "whole"), report=lambda step, figures: seen.append(figures)
     )
     return folder, seen
-
-
-def weights_of(folder: Path) -> dict[str, bytes]:
-    """Every weight file of a run, checkpoint and model."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*.safetensors")
-    }
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    assert weights_of(one) == weights_of(other)
-    assert logged(one) == logged(other)
-    assert (one / "samples.txt").read_text() == (other / "samples.txt").read_text()
 
 
 def save_lm(folder: Path, kind: str = "llama", **sizes: Any) -> str:
@@ -108,7 +99,7 @@ class TestARun:
         record = ReaderRunConfig.model_validate_json((folder / "run.json").read_text())
         assert record == reader_config_of(place, "whole")
         origin = json.loads((folder / "origin.json").read_text())
-        assert origin == {"bundle": ModelBundle(place / "bundle").fingerprint, "lm": None}
+        assert origin == {"bundle": ModelBundle(place / "bundle").latents_fingerprint, "lm": None}
         rows = logged(folder)
         assert [row["step"] for row in rows] == [9, STEPS]
         asked = ["regenerate of 1", "regenerate of 16", "lookup of 8", "follow"]
@@ -149,6 +140,24 @@ class TestARun:
         after = weights_of(folder), logged(folder), (folder / "samples.txt").read_text()
         assert after == before
 
+    def test_it_may_be_told_where_answers_stand(self, place: Path, tmp_path: Path) -> None:
+        """And read answers with mistakes in them; an interruption changes nothing here either."""
+        changes: dict[str, Any] = {"seeking": 2.0, "optimiser": {"steps": 12, "lr": 5e-3}}
+        config = reader_config_of(place, "told", corrupted=0.2, **changes)
+        seen: list[dict[str, Any]] = []
+        whole = train_to_read(
+            place, config, out=tmp_path, report=lambda step, figures: seen.append(figures)
+        )
+        assert len(seen) == 12
+        for figures in seen:
+            nowhere = figures["exercise"] in {"follow", "language"}
+            assert (figures["missed"] == 0) == nowhere
+        parts = train_to_read(place, config, out=tmp_path / "parts", stop_after=5)
+        untold = config.model_copy(update={"name": "untold", "seeking": 0.0})
+        aimless = train_to_read(place, untold, out=tmp_path, stop_after=5)
+        assert weights_of(aimless) != weights_of(parts)
+        assert_same_run(train_to_read(place, config, out=tmp_path / "parts"), whole)
+
 
 class TestInterrupted:
     def test_stopped_and_resumed_is_the_same_run(
@@ -164,16 +173,6 @@ class TestInterrupted:
     def test_killed_between_checkpoints_is_the_same_run(
         self, whole: tuple[Path, list[dict[str, Any]]], place: Path, tmp_path: Path
     ) -> None:
-        class Killed(Exception):
-            pass
-
-        def kill_at(last: int) -> Callable[[int, dict[str, Any]], None]:
-            def report(step: int, figures: dict[str, Any]) -> None:
-                if step == last:
-                    raise Killed
-
-            return report
-
         config = reader_config_of(place, "whole")
         # Before any checkpoint, and after figures and samples that no checkpoint holds.
         for step in (3, 9):
@@ -332,6 +331,12 @@ class TestRefused:
         with pytest.raises((ConfigError, ModelError), match=said):
             train_to_read(place, config, out=tmp_path)
         assert list(tmp_path.iterdir()) == []
+
+    def test_more_processes_than_rows(self, place: Path) -> None:
+        config, bundle = reader_config_of(place, "wide"), ModelBundle(place / "bundle")
+        check_run(config, bundle, corpus=place / "corpus", lm=None, processes=6)
+        with pytest.raises(ConfigError, match="rows = 6: less than one for each of 7 processes"):
+            check_run(config, bundle, corpus=place / "corpus", lm=None, processes=7)
 
     def test_a_language_model_that_does_not_fit(self, place: Path, tmp_path: Path) -> None:
         out, fresh = tmp_path / "runs", reader_config_of(place, "wrong", lm={})

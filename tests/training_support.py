@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from agentmem.testing import tiny_bundle
 from agentmem.training.autoencoder import train_autoencoder
@@ -136,8 +144,64 @@ def train_to_read(place: Path, config: ReaderRunConfig, **options: Any) -> Path:
     return train_reader(config, corpus=place / "corpus", **options)
 
 
+def make_teacher(folder: Path) -> Path:
+    """A tiny sentence encoder, not trained, with a tokenizer of single words."""
+    words = "the a train to oslo leaves at nine and comes back day after ana is in village market"
+    words += " bo said number yes no where red blue green old boat house coat lamp book dog car"
+    marks = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+    listed = {word: place for place, word in enumerate((*marks, *words.split()))}
+    tokenizer = Tokenizer(WordLevel(listed, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=512
+    ).save_pretrained(folder)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=len(listed), num_hidden_layers=1, initializer_range=0.3, **sizes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
 def logged(folder: Path) -> list[dict[str, Any]]:
+    """The figures of a run, without the clock's: each row has one of those."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
-        del row["tokens_per_s"]  # the clock's
+        (clock,) = row.keys() & {"tokens_per_s", "questions_per_s"}
+        del row[clock]
     return rows
+
+
+def weights_of(folder: Path) -> dict[str, bytes]:
+    """Every weight file of a run, checkpoint and model."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*.safetensors")
+    }
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Two finished runs learned, logged and wrote the same."""
+    weights = weights_of(one)
+    assert {"model/model.safetensors", "checkpoint/model.safetensors"} <= weights.keys()
+    assert weights == weights_of(other)
+    assert logged(one) == logged(other)
+    samples = [[file.read_text() for file in run.glob("samples.txt")] for run in (one, other)]
+    assert samples[0] == samples[1]
+
+
+class Killed(Exception):
+    """What `kill_at` raises."""
+
+
+def kill_at(last: int) -> Callable[[int, dict[str, Any]], None]:
+    """A report that ends the run at a step, before anything more is written."""
+
+    def report(step: int, figures: dict[str, Any]) -> None:
+        if step == last:
+            raise Killed
+
+    return report

@@ -1,4 +1,4 @@
-"""Result files to pictures: recall, bytes per token beside the rivals', retention, reading."""
+"""Result files to pictures: recall, alone and beside rivals, bytes, retention, reading."""
 
 from __future__ import annotations
 
@@ -181,15 +181,63 @@ def plot_reader(results: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
     figure.savefig(path, metadata={"Software": None})
 
 
+def plot_sidebyside(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Draw recall at k, inside conversations and pooled, and evidence over decoder positions.
+
+    Args:
+        results: The ``results`` of a side-by-side result file.
+        path: The PNG to write.
+
+    Raises:
+        MissingExtraError: ``matplotlib`` is not installed.
+    """
+    figure = _figure(16, 6.5)
+    axes = figure.subplots(1, 3)
+    systems = [system for system in results["systems"] if system["error"] is None]
+    budgets: list[int] = []
+    for place, system in enumerate(systems):
+        # One colour to a system; ours, which can be shown as vectors, are the thick lines.
+        shown = system["evidence_within_positions"]
+        width = 2.5 if "vectors" in shown else 1.0
+        style: dict[str, Any] = {"color": f"C{place % 10}", "linewidth": width}
+        style["marker"] = "o" if place < 10 else "^"
+        for half, where in zip(axes, ("inside", "pooled"), strict=False):
+            heights = [system[where]["overall"][f"recall@{k}"] for k in RECALL_AT]
+            # Named once, in the legend of all three ("_" is no name).
+            half.plot(RECALL_AT, heights, label=system["name"] if half is axes[0] else "_", **style)
+        for way, shares in shown.items():
+            budgets = [int(budget) for budget in shares]
+            dashes = "-" if way == "text" else ":"
+            axes[2].plot(budgets, list(shares.values()), linestyle=dashes, **style)
+    titles = ("inside the conversation", "all conversations in one store", "what a decoder sees")
+    for half, title in zip(axes, titles, strict=True):
+        ticks = budgets if half is axes[2] else RECALL_AT
+        half.set_title(title)
+        half.set_xscale("log")
+        half.set_xticks(ticks, labels=[str(tick) for tick in ticks])
+        half.minorticks_off()
+        half.set_ylim(0, 1)
+        half.set_xlabel("positions; dotted: as memory vectors" if half is axes[2] else "k")
+    axes[0].set_ylabel("share of the evidence")
+    figure.legend(loc="outside lower center", ncols=4)
+    figure.savefig(path, metadata={"Software": None})
+
+
 _PLOTS = {
     "recall": plot_recall,
     "fidelity": plot_bytes,
     "retention": plot_retention,
     "reader": plot_reader,
+    "sidebyside": plot_sidebyside,
 }
 
 
 def _canvas(width: float, height: float) -> tuple[Any, Axes]:
+    figure = _figure(width, height)
+    return figure, figure.add_subplot()
+
+
+def _figure(width: float, height: float) -> Any:
     """An empty figure of its own: pyplot would keep it, and choose a backend, for the process."""
     try:
         from matplotlib.figure import Figure
@@ -197,5 +245,4 @@ def _canvas(width: float, height: float) -> tuple[Any, Axes]:
         raise MissingExtraError(
             "plots need matplotlib: pip install 'latent-agentmem[train]'", extra="train"
         ) from error
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    return figure, figure.add_subplot()
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")

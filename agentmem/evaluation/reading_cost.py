@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from agentmem.evaluation.reading_config import CostConfig
 from agentmem.evaluation.reading_sheets import Ids, Report, Stored, holds, store
+from agentmem.models.reader.modeling import room_of
 from agentmem.models.reader.prompts import question_prompt
 from agentmem.models.reader.reader import MemoryReader
 from agentmem.training.chunks import draw_chunks
@@ -153,6 +154,6 @@ def _forward(reader: MemoryReader, memories: Sequence[_Unpacked] | None, text: l
 def _has_places(reader: MemoryReader, length: int) -> bool:
     """Whether a language model can read so many tokens; rotary places have no end."""
     lm = reader.parts.model.lm
-    room = getattr(lm.config.get_text_config(), "max_position_embeddings", None)
+    room = room_of(lm)
     rotary = any("Rotary" in type(module).__name__ for module in lm.modules())
     return rotary or room is None or length <= room

@@ -13,6 +13,7 @@ from agentmem.evaluation.reading_config import FollowingConfig
 from agentmem.evaluation.reading_sheets import Memories, Report, Sheet, Way, holds, vectors_of
 from agentmem.models.bundle import ModelBundle
 from agentmem.models.reader.modeling import IGNORED
+from agentmem.models.reader.padding import pad
 from agentmem.models.reader.reader import MemoryReader
 from agentmem.training.chunks import draw_chunks
 from agentmem.training.data import PackedFile
@@ -78,19 +79,15 @@ class Following:
 @torch.no_grad()
 def _nats(reader: MemoryReader, memories: Memories | None, texts: Sequence[list[int]]) -> float:
     """What all tokens after the first of each text cost together, in nats."""
-    model, longest = reader.parts.model, max(map(len, texts))
-    ids = torch.full((len(texts), longest), reader.words.pad)
-    mask = torch.zeros(len(texts), longest, dtype=torch.int64)
-    for row, text in enumerate(texts):
-        ids[row, : len(text)] = torch.tensor(text)
-        mask[row, : len(text)] = 1
+    model = reader.parts.model
+    ids, mask = pad(texts, reader.words.pad, side="right")
     prepared = None if memories is None else reader.prepare(memories)
     with model.reading(prepared):
         logits = model.lm(**model.inputs(ids, mask, prepared), use_cache=False).logits
     told = ids.masked_fill(mask == 0, IGNORED)[:, 1:]
     return float(
         F.cross_entropy(
-            logits[:, -longest:-1].flatten(0, 1).float(),
+            logits[:, -ids.shape[1] : -1].flatten(0, 1).float(),
             told.flatten(),
             ignore_index=IGNORED,
             reduction="sum",

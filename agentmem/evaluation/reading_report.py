@@ -34,11 +34,11 @@ def _recited(results: Mapping[str, Any]) -> list[str]:
         for name, found in (
             *(
                 (f"whole memory, {_memories(rows)}, {rows[0]['file']}", rows)
-                for rows in _by_way(results["regeneration"], ways)
+                for rows in by_way(results["regeneration"], ways)
             ),
             *(
                 (f"after a cue, {_memories(rows)}", rows)
-                for rows in _by_way(results["lookup"], ways)
+                for rows in by_way(results["lookup"], ways)
             ),
         )
     ]
@@ -81,8 +81,8 @@ def _asked(results: Mapping[str, Any]) -> list[str]:
 def _followed(results: Mapping[str, Any]) -> list[str]:
     ways: Sequence[str] = results["ways"]
     rows = [
-        (rows[0]["file"], *(_decimal(row["perplexity"], ".2f") for row in rows))
-        for rows in _by_way(results["following"], ways)
+        (rows[0]["file"], *(decimal(row["perplexity"], ".2f") for row in rows))
+        for rows in by_way(results["following"], ways)
     ]
     return table(["Perplexity of what follows", *ways], rows)
 
@@ -93,11 +93,11 @@ def _costs(results: Mapping[str, Any]) -> list[str]:
     rows = [
         (
             f"{row['tokens']:,}",
-            *(_decimal(_figure(row[side], "first_token_ms"), ",.0f", " ms") for side in _SIDES),
-            _decimal(row["first_token_ratio"], ".1f"),
+            *(decimal(_figure(row[side], "first_token_ms"), ",.0f", " ms") for side in _SIDES),
+            decimal(row["first_token_ratio"], ".1f"),
             *(_mebibytes(_figure(row[side], "kv_bytes")) for side in _SIDES),
-            _decimal(row["kv_ratio"], ".1f"),
-            *(_decimal(_figure(row[side], "kv_bytes_per_token"), ",.0f") for side in _SIDES),
+            decimal(row["kv_ratio"], ".1f"),
+            *(decimal(_figure(row[side], "kv_bytes_per_token"), ",.0f") for side in _SIDES),
         )
         for row in results["cost"]
     ]
@@ -109,7 +109,7 @@ def _costs(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _by_way(
+def by_way(
     rows: Sequence[Mapping[str, Any]], ways: Sequence[str]
 ) -> list[Sequence[Mapping[str, Any]]]:
     """Rows of the same measure together, one for each way."""
@@ -132,7 +132,8 @@ def _share(share: float | None) -> str:
     return MISSING if share is None else percent(share)
 
 
-def _decimal(value: float | None, form: str, unit: str = "") -> str:
+def decimal(value: float | None, form: str, unit: str = "") -> str:
+    """A figure in a format of Python's, with its unit; a dash where nothing was measured."""
     return MISSING if value is None else f"{value:{form}}{unit}"
 
 

@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from agentmem.models.bundle import ModelBundle
+from agentmem.models.reader.modeling import room_of
+from agentmem.models.reader.padding import pad
 from agentmem.models.reader.reader import MemoryReader
 from agentmem.models.reader.words import Words
 
@@ -215,8 +217,7 @@ def holds(reader: MemoryReader, memories: Memories, text: int) -> bool:
     """Whether a reader has room for each group's memories and so many positions of text."""
     if max(map(len, memories)) > reader.config.max_memories:
         return False
-    config = reader.parts.model.lm.config.get_text_config()
-    room: int | None = getattr(config, "max_position_embeddings", None)
+    room = room_of(reader.parts.model.lm)
     if room is None:
         return True
     if reader.config.route == "slots":
@@ -233,12 +234,7 @@ def write(
 ) -> list[list[int]]:
     """Continue prompts greedily, padded on the left; the rows of a group stand together."""
     words, model = reader.words, reader.parts.model
-    longest = max(map(len, prompts))
-    ids = torch.full((len(prompts), longest), words.pad)
-    mask = torch.zeros(len(prompts), longest, dtype=torch.int64)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = 1
+    ids, mask = pad(prompts, words.pad, side="left")
     made: list[list[int]] = model.generate(
         ids,
         mask,

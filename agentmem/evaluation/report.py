@@ -18,6 +18,7 @@ from typing import Any
 from agentmem.errors import InputError
 from agentmem.evaluation.markdown import MISSING, percent, table
 from agentmem.evaluation.reading_report import reader_tables
+from agentmem.evaluation.sidebyside_report import sidebyside_tables
 
 _OPEN = re.compile(r"<!-- results:(\S+) -->")
 _CLOSE = "<!-- /results -->"
@@ -162,20 +163,22 @@ def _recall(results: Mapping[str, Any]) -> list[str]:
 
 
 def _speed(results: Mapping[str, Any]) -> list[str]:
-    recall = results["recall_ms"]
     rows = [
         (
-            f"{results['adds_per_second']:.0f} turns/s",
-            f"{results['tokens_per_second']:,.0f} tokens/s",
-            f"{recall['p50']:.1f} ms",
-            f"{recall['p95']:.1f} ms",
-            f"{results['memories']:,}",
+            f"{row['memories']:,}",
+            "yes" if row["rerank"] else "no",
+            f"{row['p50']:.1f} ms",
+            f"{row['p95']:.1f} ms",
         )
+        for row in results["recall"]
     ]
-    heads = ("Add, verified", "", "Recall p50", "p95", "memories in the store")
+    heads = ("Memories in the store", "Reranked", "Recall p50", "p95")
     models = [(name, f"{rate:.0f}") for name, rate in results["models"].items()]
     return [
         *table(heads, rows),
+        "",
+        f"Verified and durable, {results['adds_per_second']:.0f} turns are added per second "
+        f"({results['tokens_per_second']:,.0f} tokens).",
         "",
         *table(("Models alone, in memory", "turns/s"), models),
         "",
@@ -228,6 +231,7 @@ _TABLES = {
     "recall": _recall,
     "retention": _retention,
     "reader": reader_tables,
+    "sidebyside": sidebyside_tables,
     "speed": _speed,
 }
 

@@ -20,6 +20,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.errors import ModelError
+
 # The coarsest density that verifies, chunk by chunk.
 AUTO = "auto"
 # Share of tokens that the latents alone must regenerate for a density to be good enough.
@@ -57,6 +59,33 @@ class Latent:
     packed: bytes
     tokens: int
     patch: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stored chunk, as a reranker looks at it.
+
+    Attributes:
+        packed: Its latents as they are stored.
+        tokens: T that they stand for.
+        preface: See `MemoryModel.encode`.
+    """
+
+    packed: bytes
+    tokens: int
+    preface: tuple[int, ...] = ()
+
+
+# Places among passages: of a candidate, of what was said before it, and after; None: nothing was.
+View = tuple[int, int | None, int | None]
+
+
+def no_reranker(name: str) -> ModelError:
+    """What is raised where a bundle of that name is to rerank and cannot."""
+    return ModelError(
+        f"bundle {name!r} comes without a reranker: recall with rerank=None, or train one with "
+        f"`agentmem train reranker`"
+    )
 
 
 class Tokenizer(Protocol):
@@ -115,6 +144,7 @@ class MemoryModel(Protocol):
         self,
         chunks: Sequence[Sequence[int]],
         *,
+        prefaces: Sequence[Sequence[int]] | None = None,
         density: str = AUTO,
         min_fidelity: float = MIN_FIDELITY,
     ) -> list[Encoded]:
@@ -122,6 +152,7 @@ class MemoryModel(Protocol):
 
         Args:
             chunks: Each of 1 to ``max_tokens`` ids.
+            prefaces: What stands before each for its key alone, such as who speaks; None: nothing.
             density: One of ``densities``, or ``"auto"``: for each chunk the coarsest that has
                 the fidelity, else the finest.
             min_fidelity: What ``"auto"`` asks for, 0 to 1.
@@ -143,3 +174,25 @@ class MemoryModel(Protocol):
 
     def query_key(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """The key (K,) of a question."""
+
+    @property
+    def reranks(self) -> bool:
+        """Whether it can `rerank`."""
+
+    def rerank(
+        self, query: Sequence[int], passages: Sequence[Passage], views: Sequence[View]
+    ) -> NDArray[np.float32]:
+        """How well stored chunks answer a question, from their latents, without decoding them.
+
+        Args:
+            query: Token ids of the question.
+            passages: P chunks.
+            views: N candidates among them, each with its neighbours.
+
+        Returns:
+            float32 (N,), higher is better; comparable for one question only. A candidate whose
+            latents are damaged gets minus infinity.
+
+        Raises:
+            ModelError: it has no reranker.
+        """

@@ -16,15 +16,27 @@ from safetensors.torch import load_model
 from torch import Tensor
 
 from agentmem.errors import ModelError
-from agentmem.hub import read_manifest, shipped_bundle
-from agentmem.models.autoencoder.codec import LatentCodec, full_precision
+from agentmem.hub import RERANKER, bundled_part, read_manifest, shipped_bundle
+from agentmem.models.autoencoder.codec import LatentCodec, by_length, full_precision
+from agentmem.models.autoencoder.codes import CODES
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import load_codebooks
-from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, Latent
+from agentmem.models.base import (
+    AUTO,
+    MIN_FIDELITY,
+    Encoded,
+    Latent,
+    Passage,
+    View,
+    no_reranker,
+)
 from agentmem.models.keys.modeling import KeyEncoder
+from agentmem.models.padding import pad
+from agentmem.models.reranker.modeling import LatentReranker
+from agentmem.models.reranker.scoring import score_latents
 from agentmem.models.tokenizer import ByteTokenizer
 
-NetworkT = TypeVar("NetworkT", MemoryAutoencoder, KeyEncoder)
+NetworkT = TypeVar("NetworkT", MemoryAutoencoder, KeyEncoder, LatentReranker)
 
 
 @cache
@@ -50,7 +62,7 @@ def _frozen(kind: type[NetworkT], folder: Path) -> NetworkT:
 
 
 class ModelBundle:
-    """Tokenizer, autoencoder and key encoder of one folder, in float32 on the CPU."""
+    """Tokenizer, autoencoder, key encoder and reranker of one folder, in float32 on the CPU."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         """Load a bundle and check its files.
@@ -72,17 +84,23 @@ class ModelBundle:
         autoencoder = _frozen(MemoryAutoencoder, path / "autoencoder")
         self._keys = _frozen(KeyEncoder, path / "keys")
         config = autoencoder.config
+        self._reranker = None
+        if manifest.reranker:
+            self._reranker = _frozen(LatentReranker, bundled_part(path, RERANKER))
         sizes = {
             "tokenizer": self.tokenizer.vocab_size,
             "autoencoder": config.vocab_size,
             "keys": self._keys.config.vocab_size,
         }
+        if self._reranker is not None:
+            sizes[RERANKER] = self._reranker.config.vocab_size
         if len(set(sizes.values())) > 1:
             raise ModelError(f"the parts of bundle {self.name!r} have other vocabularies: {sizes}")
-        if self._keys.config.state_size != config.hidden_size:
+        codes = CODES**config.slot_dims
+        if self._reranker is not None and self._reranker.config.cells != codes:
             raise ModelError(
-                f"the keys of bundle {self.name!r} read states of {self._keys.config.state_size} "
-                f"dims, its autoencoder makes {config.hidden_size}"
+                f"the reranker of bundle {self.name!r} knows {self._reranker.config.cells} codes, "
+                f"its autoencoder makes {codes}"
             )
         self.key_dims: int = self._keys.config.key_dims
         self.slot_dims: int = config.slot_dims
@@ -98,21 +116,18 @@ class ModelBundle:
         self,
         chunks: Sequence[Sequence[int]],
         *,
+        prefaces: Sequence[Sequence[int]] | None = None,
         density: str = AUTO,
         min_fidelity: float = MIN_FIDELITY,
     ) -> list[Encoded]:
         """See `MemoryModel.encode`."""
-        keys = np.zeros((len(chunks), self.key_dims), dtype=np.float32)
-
-        def on_states(ids: Tensor, states: Tensor, mask: Tensor, rows: list[int]) -> None:
-            keys[rows] = self._keys(ids, states, mask).numpy()
-
         coded = self._codec.encode(
             chunks,
             densities=self.densities[::-1] if density == AUTO else (density,),
             min_fidelity=min_fidelity,
-            on_states=on_states,
         )
+        told = [()] * len(chunks) if prefaces is None else prefaces
+        keys = self._key_rows([[*one, *ids] for one, ids in zip(told, chunks, strict=True)])
         return [
             Encoded(item.latents, item.packed, item.density, key, item.patch, item.fidelity)
             for item, key in zip(coded, keys, strict=True)
@@ -137,15 +152,35 @@ class ModelBundle:
         )
         return [ids.tolist() for ids in found]
 
-    @full_precision()
     def query_key(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """See `MemoryModel.query_key`."""
-        tokens = torch.tensor([list(ids)[: self.max_tokens]])
-        mask = torch.ones_like(tokens, dtype=torch.bool)
-        key: NDArray[np.float32] = self._keys(
-            tokens, self.autoencoder.encode_states(tokens, mask), mask
-        )[0].numpy()
+        key: NDArray[np.float32] = self._key_rows([ids])[0]
         return key
+
+    @full_precision()
+    def _key_rows(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Keys (B, K) of token ids; what is longer than a chunk is cut."""
+        cut = [list(ids)[: self.max_tokens] for ids in texts]
+        keys = np.empty((len(cut), self.key_dims), dtype=np.float32)
+        for rows in by_length([len(ids) for ids in cut]):
+            keys[rows] = self._keys(*pad([cut[row] for row in rows])).numpy()
+        return keys
+
+    @property
+    def reranks(self) -> bool:
+        """See `MemoryModel.reranks`."""
+        return self._reranker is not None
+
+    @full_precision()
+    def rerank(
+        self, query: Sequence[int], passages: Sequence[Passage], views: Sequence[View]
+    ) -> NDArray[np.float32]:
+        """See `MemoryModel.rerank`."""
+        if self._reranker is None:
+            raise no_reranker(self.name)
+        # The comparison grows with the question: of a longer one, as for its key, the beginning.
+        asked = query[: self.max_tokens]
+        return score_latents(self._reranker, self._codec, asked, passages, views)
 
     @torch.no_grad()
     def quantised(self, ids: Tensor, lengths: Tensor, density: str) -> Tensor:

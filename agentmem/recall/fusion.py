@@ -22,6 +22,9 @@ from dataclasses import dataclass
 
 from agentmem_storage.records import Ranked
 
+# What a score is made of, by the names that `agentmem.recall.hits.Hit.explain` has.
+PARTS = ("lexical", "key", "neighbours", "time", "rerank")
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -38,6 +41,7 @@ class Weights:
     key: float = 0.2
     neighbour: float = 0.3
     time: float = 0.3
+    rerank: float = 1.0
 
     @property
     def top(self) -> float:
@@ -56,7 +60,7 @@ class Scored:
     @classmethod
     def unfound(cls, id: int) -> Scored:
         """A chunk that no search came upon."""
-        return cls(id, 0.0, {"lexical": 0.0, "key": 0.0, "neighbours": 0.0, "time": 0.0})
+        return cls(id, 0.0, dict.fromkeys(PARTS, 0.0))
 
 
 def normalise_lexical(ranked: Ranked) -> dict[int, float]:
@@ -110,7 +114,8 @@ def fuse(
     top = weights.top + (0.0 if in_time is None else weights.time)
     scored = []
     for id, near in beside.items():
-        parts = {"lexical": lexical.get(id, 0.0), "key": keys.get(id, 0.0), "neighbours": near}
+        parts = dict.fromkeys(PARTS, 0.0)
+        parts |= {"lexical": lexical.get(id, 0.0), "key": keys.get(id, 0.0), "neighbours": near}
         parts["time"] = float(in_time is not None and id in in_time)
         whole = own.get(id, 0.0) + weights.neighbour * near + weights.time * parts["time"]
         scored.append(Scored(id, whole / top, parts))

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.errors import InputError, UnknownIdError
-from agentmem.models.base import MemoryModel
+from agentmem.models.base import MemoryModel, no_reranker
 from agentmem.recall.dates import Interval, named_interval
 from agentmem.recall.exact import Loader
 from agentmem.recall.expand import EXPANSIONS, Expand, expand, neighbours
 from agentmem.recall.fusion import Scored, Weights, fuse, normalise_keys, normalise_lexical
 from agentmem.recall.hits import Hit, Mode, Recall
+from agentmem.recall.rerank import RERANKS, Rerank, rerank
 from agentmem.recall.whole import Whole
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
@@ -49,6 +50,7 @@ class Asked:
         expand: What each found chunk brings.
         order: How hits are put.
         now: The present moment, with a zone, for what the query says of time.
+        rerank: Whether the best are looked at again.
     """
 
     query: str
@@ -58,6 +60,7 @@ class Asked:
     expand: Expand | None
     order: Order
     now: datetime
+    rerank: Rerank | None = "auto"
 
 
 def search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
@@ -65,10 +68,13 @@ def search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
 
     Raises:
         InputError: the query is blank or not Unicode, ``k`` is not positive, or the mode, the
-            expansion or the order is unknown.
+            expansion, the order or the reranking is unknown.
+        ModelError: reranking is asked for, and the model bundle has no reranker.
         FilterError: the selection's filter has a wrong shape.
     """
     _check(asked)
+    if asked.rerank == "latent" and not model.reranks:
+        raise no_reranker(model.name)
     for _ in range(_TRIES):
         with suppress(UnknownIdError):
             return _search(store, model, asked)
@@ -98,6 +104,9 @@ def _search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
         ids = tuple(sorted(candidates | around))
         in_time = set(store.ids(_during(Selection(ids=ids), interval)).tolist())
     scored = fuse(lexical, keys, beside, weights, in_time)
+    if _reranks(asked, model):
+        query = model.tokenizer.encode(asked.query)
+        scored = rerank(store, model, query, scored, asked.selection, weights.rerank)
     hits = _read(store, model, list(_with_brought(store, scored, asked)))
     if asked.order == "time":
         hits = tuple(sorted(hits, key=lambda hit: (hit.created_at, hit.id)))
@@ -108,6 +117,13 @@ def _search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
         count_tokens=lambda text: len(model.tokenizer.encode(text)),
         whole=Whole(store, model, asked.selection),
     )
+
+
+def _reranks(asked: Asked, model: MemoryModel) -> bool:
+    """By default where the model can, and where nobody asked for one sign alone."""
+    if asked.rerank == "auto":
+        return model.reranks and asked.mode == "hybrid"
+    return asked.rerank is not None
 
 
 def _by_words(store: Store, query: str, wide: int, parts: Sequence[Selection]) -> dict[int, float]:
@@ -200,6 +216,7 @@ def _check(asked: Asked) -> None:
     _one_of("mode", asked.mode, tuple(_WEIGHTS))
     _one_of("expand", asked.expand, (None, *EXPANSIONS))
     _one_of("order", asked.order, ORDERS)
+    _one_of("rerank", asked.rerank, (None, *RERANKS))
 
 
 def _one_of(name: str, word: object, known: tuple[object, ...]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.errors import ConfigError
-from agentmem.hub import READER, Manifest, list_parts, write_manifest
+from agentmem.hub import READER, RERANKER, Manifest, list_parts, write_manifest
 from agentmem.inspection import describe_bundle
 from agentmem.models.reader.configuration import SavedReader
 from agentmem.training.card import write_card
@@ -23,6 +23,7 @@ def assemble_bundle(
     tokenizer: str | Path,
     autoencoder: str | Path,
     keys: str | Path,
+    reranker: str | Path | None = None,
     reader: str | Path | None = None,
     results: str | Path | None = None,
 ) -> Manifest:
@@ -34,6 +35,7 @@ def assemble_bundle(
         tokenizer: Folder of `train_tokenizer`.
         autoencoder: Run folder of `train_autoencoder`.
         keys: Run folder of `train_keys`.
+        reranker: Run folder of `train_reranker`; None: the bundle has no reranker.
         reader: Run folder of `train_reader`, which changes nothing about the bundle's
             fingerprint. None: the bundle has no reader.
         results: Folder of result files, whose main figures go into ``evaluation.json`` and the
@@ -48,18 +50,20 @@ def assemble_bundle(
     """
     out = Path(out)
     runs = {"autoencoder": Path(autoencoder), "keys": Path(keys)}
-    if reader is not None:
-        runs[READER] = Path(reader)
+    given = {RERANKER: reranker, READER: reader}
+    for part, run in given.items():
+        if run is not None:
+            runs[part] = Path(run)
+        elif (out / part).exists():
+            raise ConfigError(
+                f"{str(out)!r} has a {part}, and none is given: name its run with --{part}, or "
+                f"remove {str(out / part)!r}"
+            )
     sources = {"tokenizer": Path(tokenizer), **{part: run / "model" for part, run in runs.items()}}
     # All of it before anything is replaced: `out` may hold a bundle that is in use.
     _check_whole(sources)
     if reader is not None:
         _check_reader(sources[READER], list_parts(sources, name).latents_fingerprint)
-    elif (out / READER).exists():
-        raise ConfigError(
-            f"{str(out)!r} has a reader, and none is given: name its run with --reader, or remove "
-            f"{str(out / READER)!r}"
-        )
     training = {part: _read_run(run) for part, run in runs.items()}
     for part, source in sources.items():
         if source.resolve() == (out / part).resolve():
@@ -79,9 +83,10 @@ def assemble_bundle(
 
 def _check_whole(sources: Mapping[str, Path]) -> None:
     """A run that is not finished has no model yet; a reader is looked at by itself."""
-    marks = {"tokenizer": "tokenizer.json", "autoencoder": "config.json", "keys": "config.json"}
+    marks = dict.fromkeys(("tokenizer", "autoencoder", "keys", RERANKER), "config.json")
+    marks["tokenizer"] = "tokenizer.json"
     for part, mark in marks.items():
-        if not (sources[part] / mark).is_file():
+        if part in sources and not (sources[part] / mark).is_file():
             raise ConfigError(
                 f"no {part} in {str(sources[part])!r}: `agentmem train {part}` makes one, or goes "
                 f"on with a run that is not finished"

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,12 +19,14 @@ from agentmem.models.autoencoder.lattice import start_on_lattice
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import save_codebooks
 from agentmem.models.tokenizer import ByteTokenizer
-from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
+from agentmem.training.checkpoint import save_checkpoint
 from agentmem.training.codebook import make_codebooks
 from agentmem.training.config import RunConfig
 from agentmem.training.curves import plot_curves
 from agentmem.training.data import Windows, pack
-from agentmem.training.runs import claim_run, local_model, rewind, schedule
+from agentmem.training.optimiser import adamw, decay_matrices, set_rate
+from agentmem.training.runs import local_model
+from agentmem.training.setup import claim, resume, start_processes
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -59,39 +59,23 @@ def train_autoencoder(
         The run's folder: ``model/`` (save_pretrained layout), ``metrics.jsonl``, ``curves.png``,
         ``run.json`` and ``checkpoint/``.
     """
-    torch.set_num_threads(config.threads)
-    # Its own mixed precision would wrap the model for good, the evaluation included.
-    accelerator = Accelerator(
-        mixed_precision="no",
-        cpu=not torch.cuda.is_available(),
-        # A step trains the slot maps of one density; those of the others rest.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    # A step trains the slot maps of one density; those of the others rest.
+    accelerator = start_processes(config.threads, resting=True)
     folder = Path(out) / config.name
     _check(config, accelerator.num_processes)
-    if accelerator.is_main_process:
-        claim_run(folder, config)
-    accelerator.wait_for_everyone()
+    claim(accelerator, folder, config)
     with accelerator.main_process_first():
         train, prose, dev = _windows(config, Path(corpus), Path(out) / "cache")
 
     torch.manual_seed(config.seed)
     bare = _fresh_model(config, train.frequencies())
-    optimiser: torch.optim.Optimizer = torch.optim.AdamW(
-        _groups(bare, config.optimiser.weight_decay),
-        lr=config.optimiser.lr,
-        betas=config.optimiser.betas,
-        eps=config.optimiser.eps,
-    )
-    model, optimiser = accelerator.prepare(bare, optimiser)
-    with accelerator.main_process_first():
-        state = load_checkpoint(folder / "checkpoint", bare, optimiser) or {"step": 0}
-    if accelerator.is_main_process:
-        rewind(folder / "metrics.jsonl", state["step"])
+    groups = decay_matrices(bare.parameters())
+    model, optimiser = accelerator.prepare(bare, adamw(groups, config.optimiser))
+    begun = resume(accelerator, folder, bare, optimiser)
 
     last = config.optimiser.steps
     finest = next(iter(bare.config.densities))
-    for step in range(state["step"], last):
+    for step in range(begun, last):
         began = time.perf_counter()
         density = config.turns[step % len(config.turns)]
         # Random ids have no context: only the finest density has room for every one of them.
@@ -99,8 +83,7 @@ def train_autoencoder(
         noise = _noise(bare, ids.shape, config, step)
         rows = slice(accelerator.process_index, None, accelerator.num_processes)
         batch = _to_device(ids[rows], mask[rows], accelerator.device)
-        for group in optimiser.param_groups:
-            group["lr"] = config.optimiser.lr * schedule(step / last, config.optimiser)
+        set_rate(optimiser, config.optimiser, step)
 
         with torch.autocast(bare.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             output = model(*batch, density=density, noise=None if noise is None else noise[rows])
@@ -213,16 +196,6 @@ def _fresh_model(config: RunConfig, frequencies: NDArray[np.float64]) -> MemoryA
         fits = {k: v for k, v in old.items() if k in own and v.shape == own[k].shape}
         model.load_state_dict({**own, **fits})
     return model
-
-
-def _groups(model: MemoryAutoencoder, weight_decay: float) -> list[dict[str, Any]]:
-    """Only matrices decay."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
 
 
 def _noise(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentmem.hub import READER
+from agentmem.hub import READER, RERANKER
 from agentmem.inspection import BundleFacts, ReaderFacts
 
 # What the corpus file of a part is called begins so.
@@ -73,14 +73,17 @@ def _made_of(facts: BundleFacts) -> list[str]:
         "tokenizer": f"byte-level BPE, {facts.vocab_size:,} entries: every Unicode text, exactly",
         "autoencoder": f"{facts.slot_dims} numbers per token, {facts.tokens_per_vector} tokens per "
         f"vector, {facts.max_tokens} tokens per chunk at most; quantisation steps of 127: {steps}",
-        "keys": f"reads the autoencoder's states; K = {facts.key_dims}",
+        "keys": f"what a chunk is found by; K = {facts.key_dims}",
     }
+    if RERANKER in facts.parameters:
+        what[RERANKER] = "says which of the best hundred answers a question, from their latents"
     if facts.reader is not None:
         what[READER] = f"a language model that reads memory vectors; H = {facts.reader.hidden_size}"
     bytes_of = {
         part: sum(file.bytes for file in facts.files if file.path.startswith(f"{part}/"))
         for part in what
     }
+    beside = " or the ".join(part for part in (RERANKER, READER) if part in facts.parameters)
     rows = [
         (
             f"`{part}/`",
@@ -96,7 +99,7 @@ def _made_of(facts: BundleFacts) -> list[str]:
         f"Fingerprint `{facts.fingerprint}`, format {facts.format}. Weights are bfloat16 "
         "safetensors; what is stored is verified by the decoder in float32. `manifest.json` holds "
         "the SHA-256 of each file, and a store is pinned to their fingerprint"
-        + (", which no file of the reader is part of" if facts.reader is not None else "")
+        + (f", which no file of the {beside} is part of" if beside else "")
         + "; `agentmem model verify` checks the files, and that text comes back. Licence of the "
         "weights: Apache-2.0.",
     ]
@@ -142,7 +145,7 @@ def _files(run: Mapping[str, Any]) -> list[str]:
         return list(run["data"]["train"])
     if "texts" in run:
         return [*run["texts"], *run["questions"]]
-    return [*run["questions"], *run["conversations"]]
+    return [*run["questions"], *run.get("conversations", [])]
 
 
 def _trained_how(training: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.keys.configuration import KeyEncoderConfig
 from agentmem.models.reader.configuration import ReaderConfig
+from agentmem.models.reranker.configuration import LatentRerankerConfig
 
 # See `agentmem.training.reading`.
 Exercise = Literal["regenerate", "lookup", "answer", "facts", "follow", "language"]
@@ -132,14 +133,19 @@ class KeysConfig(Section):
     name: str
     seed: int = 0
     threads: int = Field(default=2, gt=0)
-    autoencoder: str = Field(description="folder of the frozen autoencoder")
     tokenizer: str = Field(description="tokenizer folder")
     questions: list[str] = Field(description="question files of the corpus folder")
-    conversations: list[str] = Field(description="conversation files, for neighbouring turns")
+    leave_out: list[str] = Field(default=[], description="sources of questions kept for choosing")
     dev_questions: list[str] = Field(description="question files for the evaluation")
-    neighbour_share: float = Field(default=0.3, ge=0, le=1, description="batches of turns")
-    pairs_per_step: int = Field(default=192, gt=1)
-    max_tokens: int = Field(default=96, gt=0, description="longest passage in training")
+    teacher: str | None = Field(
+        default=None, description="a sentence encoder's folder, or a package that carries one"
+    )
+    conversations: list[str] = Field(default=[], description="files with turns it teaches")
+    turns: dict[str, Count] = Field(default={}, description="how many turns of each source")
+    questions_per_source: int = Field(default=3000, ge=0, description="how many it teaches")
+    questions_per_step: int = Field(default=128, gt=1)
+    lessons_per_step: int = Field(default=128, gt=1)
+    max_tokens: int = Field(default=64, gt=0, description="longest text in training")
     temperature: float = Field(default=0.05, gt=0)
     eval_every: int = Field(default=250, gt=0)
     save_every: int = Field(default=250, gt=0)
@@ -149,8 +155,36 @@ class KeysConfig(Section):
     @field_validator("model")
     @classmethod
     def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
+        # The tokenizer says this one.
+        return _arguments(KeyEncoderConfig, given, derived=frozenset({"vocab_size"}))
+
+
+class RerankerConfig(Section):
+    """A run of `agentmem train reranker`."""
+
+    name: str
+    seed: int = 0
+    threads: int = Field(default=2, gt=0)
+    tokenizer: str = Field(description="tokenizer folder")
+    autoencoder: str = Field(description="folder of the frozen autoencoder")
+    questions: list[str] = Field(description="question files of the corpus folder")
+    leave_out: list[str] = Field(default=[], description="sources of questions kept for choosing")
+    dev_questions: list[str] = Field(description="question files for the evaluation")
+    questions_per_step: int = Field(default=24, gt=1)
+    candidates: int = Field(default=20, gt=1, description="pieces to choose from")
+    max_tokens: int = Field(default=56, gt=0, description="longest text in training")
+    eval_every: int = Field(default=500, gt=0)
+    save_every: int = Field(default=500, gt=0)
+    model: dict[str, Any] = Field(
+        default_factory=dict, description="LatentRerankerConfig arguments"
+    )
+    optimiser: OptimiserConfig
+
+    @field_validator("model")
+    @classmethod
+    def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
         # The tokenizer and the autoencoder say these two.
-        return _arguments(KeyEncoderConfig, given, derived=frozenset({"vocab_size", "state_size"}))
+        return _arguments(LatentRerankerConfig, given, derived=frozenset({"vocab_size", "cells"}))
 
 
 class StageConfig(Section):

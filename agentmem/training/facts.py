@@ -127,12 +127,12 @@ def _code(rng: np.random.Generator) -> str:
     letters = "".join(chr(ord("A") + int(n)) for n in rng.integers(0, 26, int(rng.integers(1, 4))))
     joint = ("", "-")[int(rng.integers(2))]
     digits = str(rng.integers(10, 10 ** int(rng.integers(2, 6))))
-    return f"{letters}{joint}{digits}' if rng.random() < 0.7 else f'{digits}{letters[0]}"
+    return f"{letters}{joint}{digits}" if rng.random() < 0.7 else f"{digits}{letters[0]}"
 
 
 def _date(rng: np.random.Generator) -> str:
     day, month = int(rng.integers(1, 29)), _one("month")(rng)
-    return f"{month} {day}' if rng.random() < 0.5 else f'{day} {month}"
+    return f"{month} {day}" if rng.random() < 0.5 else f"{day} {month}"
 
 
 def _time(rng: np.random.Generator) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agentmem.training.config import OptimiserConfig
-from agentmem.training.runs import schedule
+from agentmem.training.optimiser import adamw, set_rate
 
 
 def fit(
@@ -29,17 +29,10 @@ def fit(
         precision: ``bf16`` for mixed precision.
         report: Called with the number of steps done and the last loss, nats.
     """
-    optimiser = torch.optim.AdamW(
-        network.parameters(),
-        lr=config.lr,
-        betas=config.betas,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-    )
+    optimiser = adamw(network.parameters(), config)
     network.train()
     for step in range(config.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = config.lr * schedule(step / config.steps, config)
+        set_rate(optimiser, config, step)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             loss = loss_at(step)
         torch.autograd.backward(loss)

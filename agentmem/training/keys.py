@@ -1,4 +1,4 @@
-"""Training the key encoder on the frozen autoencoder's states: one contrastive loop."""
+"""Training the key encoder: questions must find their pieces, and a known encoder teaches."""
 
 from __future__ import annotations
 
@@ -11,22 +11,32 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.keys.configuration import KeyEncoderConfig
 from agentmem.models.keys.modeling import KeyEncoder
-from agentmem.models.tokenizer import PAD, ByteTokenizer
-from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
+from agentmem.models.padding import pad
+from agentmem.models.tokenizer import ByteTokenizer
+from agentmem.training.checkpoint import save_checkpoint
 from agentmem.training.config import KeysConfig
-from agentmem.training.pairs import Ids, Pair, question_pairs, turn_pairs
-from agentmem.training.runs import claim_run, local_model, rewind, schedule
+from agentmem.training.evidence import Evidence, EvidenceSet, read_evidence
+from agentmem.training.lessons import choose_texts
+from agentmem.training.optimiser import adamw, set_rate
+from agentmem.training.setup import claim, resume, start_processes
+from agentmem.training.teacher import find_teacher, teach
 
 Report = Callable[[int, dict[str, Any]], None]
 
-# Pairs of the evaluation: each question must find its passage among all of them.
-_DEV_PAIRS = 1000
+# Questions of the evaluation: each must find its piece among those of all.
+_DEV_QUESTIONS = 1000
+# How much the teacher's vectors, and the angles between them, count beside the questions. Means of
+# squares are small numbers.
+_VECTORS, _ANGLES = 4.0, 10.0
+# Parts of a batch, by length.
+_GROUPS = 6
+# Share of all tokens at which a token counts half.
+_FREQUENT = 1e-3
 
 
 def train_keys(
@@ -39,63 +49,56 @@ def train_keys(
 ) -> Path:
     """Train as the configuration says and leave the key encoder in the run's ``model/`` folder.
 
-    The loss is symmetric cross-entropy over in-batch negatives (InfoNCE, van den Oord et al.,
-    arXiv 1807.03748). The autoencoder gets no gradient. Arguments, and how an interrupted run
-    goes on, are those of `train_autoencoder`; there is no picture.
+    Two losses: cross-entropy over the other pieces of the batch and a wrong one of the same
+    context (InfoNCE, van den Oord et al., arXiv 1807.03748); and, if there is a teacher, its
+    vectors, by a linear map that is thrown away, and the cosines between them. Arguments, and how
+    an interrupted run goes on, are those of `train_autoencoder`; there is no picture.
     """
-    torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
+    accelerator = start_processes(config.threads)
     folder, corpus = Path(out) / config.name, Path(corpus)
-    if accelerator.is_main_process:
-        claim_run(folder, config)
-    accelerator.wait_for_everyone()
+    claim(accelerator, folder, config)
 
     tokenizer = ByteTokenizer.from_folder(config.tokenizer)
-    size = config.max_tokens
-    asked = question_pairs([corpus / f for f in config.questions], tokenizer, max_tokens=size)
-    said = turn_pairs([corpus / f for f in config.conversations], tokenizer, max_tokens=size)
-    dev = question_pairs([corpus / f for f in config.dev_questions], tokenizer, max_tokens=size)
-    chosen = np.random.default_rng(config.seed).permutation(len(dev))[:_DEV_PAIRS]
-    dev = [dev[index] for index in chosen]
-
-    frozen = MemoryAutoencoder.from_pretrained(local_model(config.autoencoder), dtype=torch.float32)
-    frozen.requires_grad_(False).to(accelerator.device)
-    torch.manual_seed(config.seed)
-    shape = {"vocab_size": tokenizer.vocab_size, "state_size": frozen.config.hidden_size}
-    bare = KeyEncoder(KeyEncoderConfig(**shape, **config.model))
-    optimiser: torch.optim.Optimizer = torch.optim.AdamW(
-        bare.parameters(),
-        lr=config.optimiser.lr,
-        betas=config.optimiser.betas,
-        weight_decay=config.optimiser.weight_decay,
+    asked = EvidenceSet(
+        read_evidence([corpus / file for file in config.questions], leave_out=config.leave_out)
     )
-    model, optimiser = accelerator.prepare(bare, optimiser)
-    with accelerator.main_process_first():
-        state = load_checkpoint(folder / "checkpoint", bare, optimiser) or {"step": 0}
-    if accelerator.is_main_process:
-        rewind(folder / "metrics.jsonl", state["step"])
+    dev = read_evidence([corpus / file for file in config.dev_questions])
+    chosen = np.random.default_rng(config.seed).permutation(len(dev))[:_DEV_QUESTIONS]
+    lessons = None
+    if config.teacher is not None:
+        with accelerator.main_process_first():
+            lessons = _lessons(config, corpus, asked, Path(out) / "cache")
 
-    def keys(network: torch.nn.Module, rows: Sequence[Ids]) -> Tensor:
-        ids, mask = _pad(rows, accelerator.device)
-        # The frozen part needs no gradient and little precision.
-        with torch.no_grad(), torch.autocast(ids.device.type, torch.bfloat16):
-            states = frozen.encode_states(ids, mask)
-        key: Tensor = network(ids, states.float(), mask)
-        return key
+    torch.manual_seed(config.seed)
+    bare = _Pupil(
+        KeyEncoder(KeyEncoderConfig(vocab_size=tokenizer.vocab_size, **config.model)),
+        None if lessons is None else lessons[1].shape[1],
+    )
+    if config.teacher is not None:
+        with accelerator.main_process_first():
+            start_from_words(bare, tokenizer, config, Path(out) / "cache", asked)
+    model, optimiser = accelerator.prepare(bare, adamw(bare.parameters(), config.optimiser))
+    begun = resume(accelerator, folder, bare, optimiser)
+
+    def ids(texts: Sequence[str]) -> list[list[int]]:
+        return [row[: config.max_tokens] for row in tokenizer.encode_batch(texts)]
 
     last = config.optimiser.steps
-    for step in range(state["step"], last):
+    for step in range(begun, last):
         began = time.perf_counter()
         rng = np.random.default_rng([config.seed, step, accelerator.process_index])
-        pairs = said if rng.random() < config.neighbour_share else asked
-        batch = _draw(pairs, config.pairs_per_step, rng)
-        for group in optimiser.param_groups:
-            group["lr"] = config.optimiser.lr * schedule(step / last, config.optimiser)
-        left = keys(model, [pair[0] for pair in batch])
-        right = keys(model, [pair[1] for pair in batch])
-        scores = left @ right.T / config.temperature  # (B, B)
-        target = torch.arange(len(batch), device=scores.device)
-        loss = (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+        set_rate(optimiser, config.optimiser, step)
+        batch, texts = _batch(asked.draw(config.questions_per_step, rng), rng)
+        taught = None
+        if lessons is not None:
+            drawn = rng.integers(0, len(lessons[0]), config.lessons_per_step)
+            texts += [lessons[0][place] for place in drawn]
+            taught = torch.from_numpy(lessons[1][drawn].astype(np.float32)).to(accelerator.device)
+        with torch.autocast(accelerator.device.type, torch.bfloat16):
+            keys, guessed = model(ids(texts), 0 if taught is None else len(taught))
+        loss = _asked_loss(keys, batch, config.temperature)
+        if taught is not None:
+            loss = loss + _taught_loss(keys[-len(taught) :], guessed, taught)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), config.optimiser.clip)
         optimiser.step()
@@ -105,12 +108,14 @@ def train_keys(
         figures: dict[str, Any] = {
             "step": done,
             "loss": loss.item(),
-            "pairs_per_s": len(batch) / (time.perf_counter() - began),
+            "questions_per_s": len(batch) / (time.perf_counter() - began),
         }
         stopping = stop_after is not None and done >= stop_after
         if accelerator.is_main_process:
             if done % config.eval_every == 0 or done == last:
-                figures["dev"] = _evaluate(lambda rows: keys(bare, rows), dev)
+                figures["dev"] = _evaluate(
+                    lambda texts: bare(ids(texts), 0)[0], [dev[place] for place in chosen]
+                )
                 with (folder / "metrics.jsonl").open("a") as log:
                     log.write(json.dumps(figures) + "\n")
             if done % config.save_every == 0 or done == last or stopping:
@@ -120,41 +125,132 @@ def train_keys(
             break
     else:
         if accelerator.is_main_process:
-            bare.bfloat16().save_pretrained(folder / "model")
+            bare.keys.bfloat16().save_pretrained(folder / "model")
     accelerator.wait_for_everyone()
     # A process that ends with its group's threads still running is aborted now and then.
     accelerator.end_training()
     return folder
 
 
-def _draw(pairs: Sequence[Pair], count: int, rng: np.random.Generator) -> list[Pair]:
-    """Random pairs with distinct right sides: a passage must not be its own negative."""
-    seen: dict[bytes, Pair] = {}
-    for index in rng.integers(0, len(pairs), 2 * count):
-        seen.setdefault(pairs[index][1].tobytes(), pairs[index])
-        if len(seen) == count:
-            break
-    return list(seen.values())
+class _Pupil(nn.Module):
+    """The key encoder, and the map from its keys to the teacher's vectors (E dims)."""
 
+    def __init__(self, keys: KeyEncoder, dims: int | None) -> None:
+        super().__init__()
+        self.keys = keys
+        self.guess = None if dims is None else nn.Linear(keys.config.key_dims, dims, bias=False)
 
-def _pad(rows: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
-    longest = max(map(len, rows))
-    ids = np.full((len(rows), longest), PAD, dtype=np.int64)
-    mask = np.zeros(ids.shape, dtype=np.bool_)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = row
-        mask[index, : len(row)] = True
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+    def forward(self, texts: Sequence[Sequence[int]], taught: int) -> tuple[Tensor, Tensor | None]:
+        """Keys (B, K) of all texts, and what is guessed of the last ``taught``, (.., E)."""
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        # Texts of one length together: else most of a batch is padding.
+        size = -(-len(order) // _GROUPS)
+        groups = [order[start : start + size] for start in range(0, len(order), size)]
+        made = [self.keys(*pad([texts[at] for at in group], self.device)) for group in groups]
+        keys = torch.cat(made).float()[torch.tensor(order, device=self.device).argsort()]
+        guess = self.guess if taught else None
+        return keys, None if guess is None else guess(keys[-taught:]).float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.keys.device
 
 
 @torch.no_grad()
-def _evaluate(keys: Callable[[Sequence[Ids]], Tensor], dev: Sequence[Pair]) -> dict[str, float]:
-    """Share of dev questions whose passage is the first, or among the first ten, of all."""
+def start_from_words(
+    pupil: _Pupil, tokenizer: ByteTokenizer, config: KeysConfig, cache: Path, asked: EvidenceSet
+) -> None:
+    """Let every token start as what the teacher makes of its text alone.
+
+    A mean of such vectors, in which frequent tokens count little (Arora et al., "A Simple but
+    Tough-to-Beat Baseline", 2017), is most of a sentence's vector already. Of the teacher's dims
+    the directions stay in which they say most.
+    """
+    assert config.teacher is not None
+    assert pupil.guess is not None
+    # A token of punctuation or of half a letter has no text of its own.
+    words = [tokenizer.decode([id]).strip() or "." for id in range(tokenizer.vocab_size)]
+    vectors = torch.from_numpy(teach(words, find_teacher(config.teacher), cache).astype(np.float32))
+    counts = torch.ones(len(words))
+    for group in asked.by_source.values():
+        for row in tokenizer.encode_batch(
+            [one.question for one in group[: config.questions_per_source]]
+        ):
+            counts[row] += 1
+    rare = _FREQUENT / (_FREQUENT + counts / counts.sum())
+    width = pupil.keys.config.hidden_size
+    _, directions = torch.linalg.eigh(vectors.T @ vectors)  # ascending
+    kept = directions.flip(-1)[:, :width]  # (E, H)
+    table = vectors @ kept * rare[:, None]
+    scale = table.square().mean().sqrt()
+    pupil.keys.embedding.weight.copy_(table / scale)
+    # Blocks begin by changing nothing, and all tokens by counting as much as they are long.
+    pupil.keys.weigh.weight.zero_()
+    for block in pupil.keys.blocks:
+        block.down.weight.zero_()
+        block.attention.out.weight.zero_()
+    if pupil.keys.config.key_dims == width:
+        torch.nn.init.eye_(pupil.keys.out.weight)
+        pupil.guess.weight.copy_(kept)
+
+
+def _lessons(
+    config: KeysConfig, corpus: Path, asked: EvidenceSet, cache: Path
+) -> tuple[list[str], NDArray[np.float16]]:
+    assert config.teacher is not None
+    texts = choose_texts(
+        [corpus / file for file in config.conversations],
+        config.turns,
+        asked.by_source,
+        config.questions_per_source,
+        config.seed,
+    )
+    return texts, teach(texts, find_teacher(config.teacher), cache)
+
+
+def _batch(
+    drawn: Sequence[Evidence], rng: np.random.Generator
+) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Questions, a right piece and a wrong one of each; and all of them as one list of texts."""
+    batch = []
+    for one in drawn:
+        right = one.pieces[one.right[rng.integers(len(one.right))]]
+        # A context of one piece has no wrong one: any other will do.
+        other = one if one.wrong else drawn[int(rng.integers(len(drawn)))]
+        places = other.wrong or range(len(other.pieces))
+        batch.append((one.question, right, other.pieces[places[rng.integers(len(places))]]))
+    return batch, [row[side] for side in range(3) for row in batch]
+
+
+def _asked_loss(keys: Tensor, batch: Sequence[tuple[str, str, str]], temperature: float) -> Tensor:
+    """Each question against all pieces, and each right piece against all questions."""
+    size = len(batch)
+    asked, pieces = keys[:size], keys[size : 3 * size]
+    scores = asked @ pieces.T / temperature  # (B, 2 B)
+    right, wrong = (np.array([row[side] for row in batch]) for side in (1, 2))
+    # A piece that two questions share must not be its own negative.
+    same = torch.from_numpy(right[:, None] == np.concatenate([right, wrong])).to(keys.device)
+    target = torch.arange(size, device=keys.device)
+    same[target, target] = False
+    scores = scores.masked_fill(same, torch.finfo(scores.dtype).min)
+    back = scores[:, :size].T
+    return (F.cross_entropy(scores, target) + F.cross_entropy(back, target)) / 2
+
+
+def _taught_loss(keys: Tensor, guessed: Tensor, taught: Tensor) -> Tensor:
+    """How far guessed vectors (B, E), and cosines of keys (B, K), are from the teacher's."""
+    vectors = 1 - F.cosine_similarity(guessed, taught).mean()
+    angles = (keys @ keys.T - taught @ taught.T).square().mean()
+    return _VECTORS * vectors + _ANGLES * angles
+
+
+@torch.no_grad()
+def _evaluate(keys: Callable[[Sequence[str]], Tensor], dev: Sequence[Evidence]) -> dict[str, float]:
+    """Share of dev questions whose piece is the first, or among the first ten, of all."""
     left, right = (
-        torch.cat(
-            [keys([pair[side] for pair in dev[i : i + 100]]) for i in range(0, len(dev), 100)]
-        )
-        for side in (0, 1)
+        torch.cat([keys(side[start : start + 100]) for start in range(0, len(side), 100)])
+        for side in ([one.question for one in dev], [one.pieces[one.right[0]] for one in dev])
     )
     scores = left @ right.T
     rank = (scores > scores.diagonal()[:, None]).sum(1)

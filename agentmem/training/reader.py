@@ -14,20 +14,22 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor
 
 from agentmem.models.bundle import ModelBundle
+from agentmem.models.reader.attention import Sought
 from agentmem.models.reader.modeling import IGNORED, ReadingModel
 from agentmem.models.reader.saving import save_reader
-from agentmem.training.checkpoint import load_checkpoint, save_checkpoint
+from agentmem.training.checkpoint import save_checkpoint
 from agentmem.training.config import ReaderRunConfig
 from agentmem.training.curves import plot_curves
 from agentmem.training.data import pack
+from agentmem.training.optimiser import adamw, decay_matrices, set_rate
 from agentmem.training.reader_samples import rewind_samples, tokens_right, write_samples
 from agentmem.training.reader_start import check_run, dev_batches, start_reader, training_exercises
 from agentmem.training.reading import ReadingBatch
 from agentmem.training.reading_batches import share, tensors
-from agentmem.training.runs import claim_run, rewind, schedule
+from agentmem.training.setup import claim, resume, start_processes
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -66,26 +68,19 @@ def train_reader(
         ModelError: there is no such bundle, or language model and bundle do not fit each other.
         MissingExtraError: LoRA without peft.
     """
-    torch.set_num_threads(config.threads)
-    accelerator = Accelerator(
-        mixed_precision="no",
-        cpu=not torch.cuda.is_available(),
-        # A step without memories leaves the parts that read them at rest.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    # A step without memories leaves the parts that read them at rest.
+    accelerator = start_processes(config.threads, resting=True)
     folder, corpus, cache = Path(out) / config.name, Path(corpus), Path(out) / "cache"
     # Not the one that stores share: it moves to the device.
     bundle = ModelBundle(config.bundle)
     check_run(config, bundle, corpus=corpus, lm=lm, processes=accelerator.num_processes)
     torch.manual_seed(config.seed)
     parts = start_reader(config, bundle, lm)
-    if accelerator.is_main_process:
-        origin = {
-            "bundle": bundle.fingerprint,
-            "lm": None if lm is None else parts.origin.lm_hash,
-        }
-        claim_run(folder, config, origin)
-    accelerator.wait_for_everyone()
+    origin = {
+        "bundle": bundle.latents_fingerprint,
+        "lm": None if lm is None else parts.origin.lm_hash,
+    }
+    claim(accelerator, folder, config, origin)
     with accelerator.main_process_first():
         packed = {
             name: pack(corpus / name, bundle.folder / "tokenizer", cache)
@@ -97,23 +92,10 @@ def train_reader(
     bundle.autoencoder.to(accelerator.device)
     bare = parts.model
     learning = [p for p in bare.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in learning if p.ndim >= 2]},
-        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimiser: torch.optim.Optimizer = torch.optim.AdamW(
-        groups,
-        lr=config.optimiser.lr,
-        betas=config.optimiser.betas,
-        eps=config.optimiser.eps,
-        weight_decay=config.optimiser.weight_decay,
-    )
-    model, optimiser = accelerator.prepare(bare, optimiser)
-    with accelerator.main_process_first():
-        state = load_checkpoint(folder / "checkpoint", bare, optimiser) or {"step": 0}
+    model, optimiser = accelerator.prepare(bare, adamw(decay_matrices(learning), config.optimiser))
+    begun = resume(accelerator, folder, bare, optimiser)
     if accelerator.is_main_process:
-        rewind(folder / "metrics.jsonl", state["step"])
-        rewind_samples(folder / "samples.txt", state["step"])
+        rewind_samples(folder / "samples.txt", begun)
     bare.train()
     last = config.optimiser.steps
 
@@ -128,8 +110,8 @@ def train_reader(
             rows=stage.rows,
         )
 
-    upcoming = draw(state["step"])
-    for step in range(state["step"], last):
+    upcoming = draw(begun)
+    for step in range(begun, last):
         began, drawn = time.perf_counter(), upcoming
         _set_positions(bare, config, step)
         part, counts = share(drawn, accelerator.process_index, accelerator.num_processes)
@@ -143,8 +125,7 @@ def train_reader(
             corrupted=config.corrupted,
             generator=torch.Generator().manual_seed(config.seed * 1_000_003 + step),
         )
-        for group in optimiser.param_groups:
-            group["lr"] = config.optimiser.lr * schedule(step / last, config.optimiser)
+        set_rate(optimiser, config.optimiser, step)
 
         torch.manual_seed(config.seed * 1_000_003 + step)
         with torch.autocast(
@@ -161,8 +142,8 @@ def train_reader(
         # Answers are of unequal length: weighted by tokens, the processes' mean is the batch's.
         whole = sum(map(len, drawn.answers))
         weight = told.sum() * accelerator.num_processes / whole
-        missed = config.seeking * getattr(output, "missed", 0.0) * counts
-        accelerator.backward(output.loss * weight + missed)
+        missed = _missed(output.missed, batch.sought, counts, accelerator)
+        accelerator.backward(output.loss * weight + config.seeking * missed)
         accelerator.clip_grad_norm_(learning, config.optimiser.clip)
         optimiser.step()
         optimiser.zero_grad()
@@ -171,13 +152,15 @@ def train_reader(
         # A GPU still works at this step: time to draw the next.
         upcoming = draw(done)
         right = (output.logits[:, :-1].argmax(-1) == batch.labels[:, 1:]) & told
-        sums = torch.stack([output.loss.detach() * told.sum(), right.sum(), told.sum()])
-        loss, correct, count = accelerator.reduce(sums.float()).tolist()
+        sums = torch.stack(
+            [output.loss.detach() * told.sum(), right.sum(), told.sum(), missed.detach()]
+        )
+        loss, correct, count, all_missed = accelerator.reduce(sums.float()).tolist()
         figures: dict[str, Any] = {
             "step": done,
             "loss": loss / count,
             "accuracy": correct / count,
-            "missed": float(getattr(output, "missed", 0.0)),
+            "missed": all_missed / accelerator.num_processes,
             "lr": optimiser.param_groups[0]["lr"],
             "exercise": drawn.exercise,
             "tokens_per_s": count / (time.perf_counter() - began),
@@ -204,6 +187,20 @@ def train_reader(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return folder
+
+
+def _missed(
+    missed: Tensor | None, sought: Sought | None, counts: bool, accelerator: Accelerator
+) -> Tensor:
+    """How much attention missed what it should seek, nats, scalar; 0 where nothing is sought.
+
+    Weighted by what each process seeks, so that the processes' mean is the batch's.
+    """
+    if missed is None or sought is None:
+        return torch.zeros((), device=accelerator.device)
+    mine = sought.counts.sum() * counts
+    weight: Tensor = mine * accelerator.num_processes / accelerator.reduce(mine)
+    return missed * weight
 
 
 def _set_positions(model: ReadingModel, config: ReaderRunConfig, step: int) -> None:

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from agentmem.errors import ConfigError
 from agentmem.models.bundle import ModelBundle
 from agentmem.models.reader.lm import load_lm, load_tokenizer
-from agentmem.models.reader.modeling import token_table
+from agentmem.models.reader.modeling import room_of, token_table
 from agentmem.models.reader.saving import ReaderParts, new_reader
 from agentmem.models.reader.words import Words
 from agentmem.models.tokenizer import BOS, EOS, PAD
@@ -59,16 +59,21 @@ def check_run(
         )
     if lm is not None and config.lm:
         raise ConfigError(
-            f"lm.{next(iter(config.lm))}: sizes of a fresh language model, but {lm!r} is given"
+            f"lm.{next(iter(config.lm))}: sizes of a fresh language model, but {lm!r} is given: "
+            f"leave one of the two out"
         )
     longest = _longest(config)
     if longest > bundle.max_tokens:
         raise ConfigError(
-            f"memory_tokens up to {longest}: bundle {bundle.name!r} holds {bundle.max_tokens}"
+            f"memory_tokens up to {longest}: bundle {bundle.name!r} holds {bundle.max_tokens} at "
+            f"most, take shorter memories"
         )
     for stage in config.stages:
         if stage.rows < processes:
-            raise ConfigError(f"rows = {stage.rows!r}: less than one for each of {processes}")
+            raise ConfigError(
+                f"rows = {stage.rows!r}: less than one for each of {processes} processes, start "
+                f"fewer of them or take more rows"
+            )
         if "answer" in stage.mixture:
             _check_contexts(config, stage.memory_tokens)
     if config.dev_questions:
@@ -223,7 +228,7 @@ def _questions(
     if files and not found:
         raise ConfigError(
             f"max_context = {config.max_context!r}: no question of {', '.join(files)} has a "
-            f"context so short"
+            f"context so short, allow a longer one"
         )
     return found
 
@@ -243,20 +248,21 @@ def _check_contexts(config: ReaderRunConfig, lengths: tuple[int, int]) -> None:
     if most < MEMORIES_OF_CONTEXT:
         raise ConfigError(
             f"reader.max_memories = {most!r}: a question's context may be cut into "
-            f"{MEMORIES_OF_CONTEXT} memories"
+            f"{MEMORIES_OF_CONTEXT} memories, hold as many or ask no questions"
         )
     # One for each of its turns, which are half of the most, and one for each that is filled.
     filled = config.max_context // (sum(lengths) // 2)
     if filled + MEMORIES_OF_CONTEXT // 2 > MEMORIES_OF_CONTEXT:
         raise ConfigError(
             f"memory_tokens = {lengths!r}: contexts of max_context = "
-            f"{config.max_context!r} tokens would be cut into more than {MEMORIES_OF_CONTEXT}"
+            f"{config.max_context!r} tokens would be cut into more than {MEMORIES_OF_CONTEXT}: "
+            f"take longer memories, or shorter contexts"
         )
 
 
 def _check_room(config: ReaderRunConfig, lm: PreTrainedModel) -> None:
     """Memories before a text take positions: the language model must have so many."""
-    room = getattr(lm.config.get_text_config(), "max_position_embeddings", None)
+    room = room_of(lm)
     if room is None or config.reader.route != "positions":
         return
     for stage in config.stages:
@@ -269,5 +275,6 @@ def _check_room(config: ReaderRunConfig, lm: PreTrainedModel) -> None:
         if taken > room:
             raise ConfigError(
                 f"memories = {stage.memories!r} of {stage.memory_tokens!r} tokens take {taken} "
-                f"positions with the text, and the language model has {room}"
+                f"positions with the text, and the language model has {room}: take fewer or "
+                f"shorter memories, or more tokens per position"
             )

@@ -10,14 +10,15 @@ from torch import Tensor
 from agentmem.models.bundle import ModelBundle
 from agentmem.models.reader.attention import Sought
 from agentmem.models.reader.modeling import IGNORED
+from agentmem.models.reader.padding import pad
 from agentmem.models.reader.slots import Slots
 from agentmem.models.reader.words import BundleWords, Words
 from agentmem.models.tokenizer import PAD
 from agentmem.training.reading import ReadingBatch
 
-# Memories that the encoder sees together: a CPU likes few, a GPU many.
 # Tokens of an answer of which is told where they stand.
 _SOUGHT = 8
+# Memories that the encoder sees together: a CPU likes few, a GPU many.
 _TOGETHER = {"cpu": 32, "cuda": 1024}
 
 
@@ -83,22 +84,19 @@ def tensors(
         density: How they are quantised.
         device: Where the tensors go.
         corrupted: Share of the answers' tokens that are read as random ones; what is to be
-            written stays. A reader that is put off by one mistake of its own makes many.
+            written stays. A reader that is put off by one mistake of its own makes many. Texts
+            that follow memories, or stand alone, are left as they are.
         generator: Where their chance comes from, on the CPU.
     """
     rows = [[*p, *a] for p, a in zip(batch.prompts, batch.answers, strict=True)]
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), words.pad)
-    labels = torch.full((len(rows), width), IGNORED)
-    mask = torch.zeros(len(rows), width, dtype=torch.int64)
-    for at, (row, prompt) in enumerate(zip(rows, batch.prompts, strict=True)):
-        ids[at, : len(row)] = torch.tensor(row)
-        labels[at, len(prompt) : len(row)] = ids[at, len(prompt) : len(row)]
-        mask[at, : len(row)] = 1
+    ids, mask = pad(rows, words.pad, side="right")
+    labels = ids.masked_fill(mask == 0, IGNORED)
+    for at, prompt in enumerate(batch.prompts):
+        labels[at, : len(prompt)] = IGNORED
     if corrupted and batch.sources:
         shape = ids.shape
         wrong = (torch.rand(shape, generator=generator) < corrupted) & (labels != IGNORED)
-        others = torch.randint(bundle.tokenizer.vocab_size, shape, generator=generator)
+        others = torch.randint(words.vocab_size, shape, generator=generator)
         ids = torch.where(wrong, others, ids)
     memory = _slots(batch, bundle, density, device)
     sought = None

@@ -1,4 +1,4 @@
-"""What every training run shares: a folder of its own and a learning-rate schedule."""
+"""A training run's folder: its own, with a log that goes as far as its checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agentmem.errors import ConfigError
-from agentmem.training.config import OptimiserConfig, Section
+from agentmem.training.config import Section
 
 
 def claim_run(
@@ -57,12 +57,3 @@ def local_model(folder: str) -> str:
     if not (Path(folder) / "config.json").is_file():
         raise ConfigError(f"no model in {folder!r}: it has no config.json")
     return folder
-
-
-def schedule(done: float, config: OptimiserConfig) -> float:
-    """Share of the full learning rate after the share ``done`` of the steps."""
-    if config.warmup and done < config.warmup:
-        return done / config.warmup
-    if config.decay and done > 1 - config.decay:
-        return (1 - done) / config.decay
-    return 1.0

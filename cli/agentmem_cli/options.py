@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypedDict
 import typer
 
 DEFAULT_STORE = "~/.agentmem/default"
+DEFAULT_KEYS = "builtin"
 
 _PLACE, _SCOPE, _FILTER, _FORM = "Place", "Scope", "Filter", "Output"
 
@@ -91,6 +92,17 @@ ModelOption = Annotated[
         rich_help_panel=_PLACE,
     ),
 ]
+KeysOption = Annotated[
+    str,
+    typer.Option(
+        "--keys",
+        envvar="AGENTMEM_KEYS",
+        metavar="KEYS",
+        help="The keys that the store was made with, or is to be: those of the model bundle, or "
+        "sentence-transformers:PLACE, a model by its folder or name.",
+        rich_help_panel=_PLACE,
+    ),
+]
 ReaderOption = Annotated[
     Path | None,
     typer.Option(
@@ -102,6 +114,9 @@ ReaderOption = Annotated[
         "default the reader of the model bundle.",
         rich_help_panel=_PLACE,
     ),
+]
+ReadOption = Annotated[
+    int, typer.Option("-k", "--k", min=1, help="How many memories to read at most.")
 ]
 UserOption = Annotated[
     str | None,

@@ -25,7 +25,7 @@ def robustness(results: Mapping[str, Any]) -> RenderableType:
 
 
 def _densities(texts: Mapping[str, Any]) -> RenderableType:
-    table = _table(
+    table = figure_table(
         ("text", "density", "tokens", "chunks", "latents", "patch", "UTF-8", "exact"),
         caption="tokens and chunks right from the int8 latents alone; exact with the patch; "
         "all else: bytes per token",
@@ -46,7 +46,7 @@ def _densities(texts: Mapping[str, Any]) -> RenderableType:
 
 def recall(results: Mapping[str, Any]) -> RenderableType:
     """One row for all questions and one per category; speed below."""
-    table = _table(("questions", *_RECALL, "number"))
+    table = figure_table(("questions", *_RECALL, "number"))
     for name, scores in (("all", results["overall"]), *results["by_category"].items()):
         figures = (f"{scores[column]:.3f}" for column in _RECALL)
         table.add_row(Text(name), *figures, f"{scores['questions']:,}")
@@ -58,7 +58,8 @@ def recall(results: Mapping[str, Any]) -> RenderableType:
     return Group(table, Text(speed))
 
 
-def _table(heads: tuple[str, ...], caption: str | None = None) -> Table:
+def figure_table(heads: tuple[str, ...], caption: str | None = None) -> Table:
+    """An empty table: the first column to the left, figures to the right."""
     table = Table(caption=caption, caption_justify="left")
     for index, head in enumerate(heads):
         table.add_column(head, justify="right" if index else "left", overflow="fold")

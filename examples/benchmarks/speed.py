@@ -5,15 +5,16 @@ On the same LoCoMo turns, in turn and in the same run, the median of some rounds
 - the models write them: cut, encode, verify by decoding, key,
 - `Memory.add` does, into a store on disk.
 
-Then recalls, query encoding included, from a store of at least 6,000 memories (the turns of all
-conversations, and again under another user until there are enough).
+Then recalls, query encoding included, with the reranker and without, from a store of at least
+6,000 memories and one of at least 100,000 (the turns of all conversations, and again under another
+user until there are enough; a recall looks through all of them).
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -29,7 +30,8 @@ from agentmem.evaluation.metrics import latency_ms
 from agentmem.evaluation.result import build_result, write_result
 from agentmem.models.bundle import ModelBundle, load_bundle
 
-TURNS, MEMORIES, RECALLS = 1_000, 6_000, 300
+TURNS, RECALLS = 1_000, 300
+MEMORIES = (6_000, 100_000)
 WRITE = "encode, verify, key"
 MINILM, MINILM_BF16 = "all-MiniLM-L6-v2", "all-MiniLM-L6-v2, bfloat16"
 
@@ -56,7 +58,7 @@ def main(
     bundle = load_bundle(None if model is None else str(model))
     with tempfile.TemporaryDirectory() as folder:
         written = _writing(turns[:TURNS], bundle, Path(folder), rounds)
-        recalled = _recalling(turns, questions, bundle, Path(folder) / "recall")
+        recalled = list(_recalling(turns, questions, bundle, Path(folder) / "recall"))
     result = build_result(
         "speed",
         config={
@@ -69,7 +71,7 @@ def main(
         },
         seed=0,
         seconds=time.perf_counter() - began,
-        results=written | recalled,
+        results=written | {"recall": recalled},
         threads=threads,
     )
     write_result(json, result)
@@ -121,20 +123,23 @@ def write(texts: Sequence[str], bundle: ModelBundle) -> None:
 
 def _recalling(
     turns: Sequence[Turn], questions: Sequence[str], bundle: ModelBundle, folder: Path
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
+    step = max(1, len(questions) // RECALLS)
+    chosen = questions[::step][:RECALLS]
     with Memory(folder, model=bundle) as memory:
         copies = 0
-        while (memories := memory.stats().memories) < MEMORIES:
-            memory.add(turns, user_id=f"copy-{copies}")
-            copies += 1
-        step = max(1, len(questions) // RECALLS)
-        for question in questions[:10]:
-            memory.recall(question)
-        seconds = [
-            _timed(lambda question=question: memory.recall(question, k=8))
-            for question in questions[::step][:RECALLS]
-        ]
-    return {"memories": memories, "recall_ms": latency_ms(seconds)}
+        for least in MEMORIES:
+            while (memories := memory.stats().memories) < least:
+                memory.add(turns, user_id=f"copy-{copies}")
+                copies += 1
+            for rerank in (None, "latent"):
+                for question in questions[:10]:
+                    memory.recall(question, rerank=rerank)
+                seconds = [
+                    _timed(lambda: memory.recall(question, k=8, rerank=rerank))  # noqa: B023
+                    for question in chosen
+                ]
+                yield {"memories": memories, "rerank": rerank, **latency_ms(seconds)}
 
 
 def _timed(work: Callable[[], object]) -> float:

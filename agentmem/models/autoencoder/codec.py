@@ -5,7 +5,7 @@ Everything here runs in float32: what is stored was checked against this very de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,10 +37,6 @@ class Coded:
     fidelity: float
 
 
-# Sees each batch's encoder states (B, T, H), mask (B, T) and the rows' places among the chunks.
-OnStates = Callable[[Tensor, Tensor, Tensor, list[int]], None]
-
-
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Inference in float32, whatever mixed precision the caller's own model runs in."""
@@ -64,6 +60,7 @@ class LatentCodec:
             ValueError: a codebook does not fit the model.
         """
         self._model = model.train(False)
+        self.slot_dims: int = model.config.slot_dims
         self._bits = max(1, (model.config.vocab_size - 1).bit_length())
         books = codebooks or {}
         self._packers = {
@@ -77,7 +74,6 @@ class LatentCodec:
         *,
         densities: Sequence[str],
         min_fidelity: float,
-        on_states: OnStates | None = None,
     ) -> list[Coded]:
         """Latents and patches of chunks of 1 to ``max_tokens`` ids, in the order given.
 
@@ -85,14 +81,10 @@ class LatentCodec:
             chunks: Token ids of each chunk.
             densities: Tried one after the other; the last is taken whatever its fidelity.
             min_fidelity: Share of tokens with which a density is good enough.
-            on_states: Receives ids (B, T), states (B, T, H) and mask (B, T) of every batch on the
-                way, so that keys need no second encoder pass.
         """
         coded: list[Coded | None] = [None] * len(chunks)
         for rows, ids, mask in self._batches(chunks):
             states = self._model.encode_states(ids, mask)
-            if on_states is not None:
-                on_states(ids, states, mask, rows)
             left = list(range(len(rows)))  # of this batch, not coded yet
             for density in densities:
                 last = density == densities[-1]
@@ -163,7 +155,7 @@ class LatentCodec:
         found: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(tapes)
         for density in self._packers:
             here = [place for place, tape in enumerate(tapes) if tape[1] == density]
-            for group in _by_length([len(tapes[place][0]) for place in here]):
+            for group in by_length([len(tapes[place][0]) for place in here]):
                 self._decode_group(
                     [here[one] for one in group],
                     [tapes[here[one]][0] for one in group],
@@ -231,7 +223,7 @@ class LatentCodec:
     def _batches(
         self, chunks: Sequence[Sequence[int]]
     ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        for rows in _by_length([len(chunk) for chunk in chunks]):
+        for rows in by_length([len(chunk) for chunk in chunks]):
             longest = max(len(chunks[place]) for place in rows)
             ids = torch.full((len(rows), longest), self._model.config.pad_token_id)
             for row, place in enumerate(rows):
@@ -248,7 +240,7 @@ class LatentCodec:
         return flat.reshape(count, config.vector_dims)
 
 
-def _by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+def by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Places grouped into batches of near-equal length, so that little of a batch is padding."""
     rows: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):

@@ -12,9 +12,12 @@ class KeyEncoderConfig(PretrainedConfig):
 
     Args:
         vocab_size: Number of token ids of the bundle's tokenizer.
-        state_size: H of the autoencoder whose states it reads.
-        hidden_size: Width of its own token vectors and its mixing layer.
+        hidden_size: H, width of its token vectors and blocks.
+        intermediate_size: Width inside a block's feed-forward part; 0 means 4 H.
+        num_hidden_layers: Number of blocks.
+        num_attention_heads: Heads of a block; each is H / heads wide, an even number.
         key_dims: K, dims of a key.
+        rope_theta: Base of the rotary positions.
         pad_token_id: Id that fills a batch.
     """
 
@@ -23,24 +26,36 @@ class KeyEncoderConfig(PretrainedConfig):
     def __init__(
         self,
         vocab_size: int = 8192,
-        state_size: int = 192,
         hidden_size: int = 128,
+        intermediate_size: int = 0,
+        num_hidden_layers: int = 2,
+        num_attention_heads: int = 4,
         key_dims: int = 128,
+        rope_theta: float = 10000.0,
         pad_token_id: int = 0,
         **kwargs: Any,
     ) -> None:
         sizes = {
             "vocab_size": vocab_size,
-            "state_size": state_size,
             "hidden_size": hidden_size,
+            "num_hidden_layers": num_hidden_layers,
+            "num_attention_heads": num_attention_heads,
             "key_dims": key_dims,
         }
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name}={size!r} must be positive")
+        if hidden_size % (2 * num_attention_heads):
+            raise ValueError(
+                f"hidden_size={hidden_size!r} must be a multiple of twice "
+                f"num_attention_heads={num_attention_heads!r}"
+            )
         self.vocab_size = vocab_size
-        self.state_size = state_size
         self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size or 4 * hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
         self.key_dims = key_dims
+        self.rope_theta = rope_theta
         self.pad_token_id = pad_token_id
         super().__init__(**kwargs)

@@ -19,6 +19,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
 
 from agentmem.errors import InputError, ModelError
 from agentmem.models.reader.adapter import SlotAdapter
@@ -43,6 +44,22 @@ class Prepared:
     slots: SlotMemory | None = None
     embeds: Tensor | None = None
     mask: Tensor | None = None
+
+
+@dataclass
+class ReadingOutput(ModelOutput):
+    """What a pass over texts gives; what is not among these would be lost between processes.
+
+    Attributes:
+        loss: Mean cross-entropy where labels are, nats, scalar; None without labels.
+        logits: (B, T, V), of the text's positions only.
+        missed: The mean negative log of the attention that the heads of an attending layer give
+            to what is sought, nats, scalar; None if nothing is sought, or no layer attends.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    missed: Tensor | None = None
 
 
 class ReadingModel(nn.Module):
@@ -123,7 +140,7 @@ class ReadingModel(nn.Module):
         memory: Slots | None = None,
         labels: Tensor | None = None,
         sought: Sought | None = None,
-    ) -> Any:
+    ) -> ReadingOutput:
         """One pass over texts, each reading its group's memories.
 
         Args:
@@ -132,30 +149,26 @@ class ReadingModel(nn.Module):
             memory: Slots of G groups; B is a multiple of G.
             labels: int64 (B, T), -100 where no loss is taken.
             sought: Where to read, of the route slots.
-
-        Returns:
-            The language model's output; logits (B, T, V) of the text's positions only. With
-            ``sought``, ``missed`` too: the mean negative log of the attention that the heads of
-            an attending layer give to what is sought, nats, scalar.
         """
         prepared = self.prepare(memory)
         inputs = self.inputs(input_ids, attention_mask, prepared)
         with self.reading(prepared):
             self._sought, self._found = sought, []
             try:
-                output = self.lm(**inputs, use_cache=False)
+                logits = self.lm(**inputs, use_cache=False).logits[:, -input_ids.shape[1] :]
+                missed = None
                 if sought is not None and self._found:
-                    output.missed = _missed(torch.stack(self._found), sought.counts)
+                    missed = _missed(torch.stack(self._found), sought.counts)
             finally:
                 self._sought, self._found = None, []
-        output.logits = output.logits[:, -input_ids.shape[1] :]
+        loss = None
         if labels is not None:
-            output.loss = nn.functional.cross_entropy(
-                output.logits[:, :-1].flatten(0, 1).float(),
+            loss = nn.functional.cross_entropy(
+                logits[:, :-1].flatten(0, 1).float(),
                 labels[:, 1:].flatten(),
                 ignore_index=IGNORED,
             )
-        return output
+        return ReadingOutput(loss=loss, logits=logits, missed=missed)
 
     def inputs(
         self, input_ids: Tensor, attention_mask: Tensor, prepared: Prepared | None

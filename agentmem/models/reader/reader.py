@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from agentmem.errors import InputError, ModelError
-from agentmem.hub import bundled_reader
+from agentmem.hub import READER, bundled_part
 from agentmem.models.bundle import ModelBundle, load_bundle
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.lm import load_lm, load_tokenizer
@@ -120,7 +120,7 @@ class MemoryReader:
             MissingExtraError: it has LoRA weights, and peft is not installed.
         """
         own = _bundle(bundle)
-        place = bundled_reader(own.folder) if folder is None else Path(folder)
+        place = bundled_part(own.folder, READER) if folder is None else Path(folder)
         return cls(load_reader(place, own, lm=lm, tokenizer=tokenizer), own)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:

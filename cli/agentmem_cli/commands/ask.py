@@ -13,12 +13,15 @@ from agentmem_cli import views
 from agentmem_cli.answering import Answer, find, open_answerer
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
+    DEFAULT_KEYS,
     DEFAULT_STORE,
     AgentOption,
     JsonOption,
+    KeysOption,
     ModelOption,
     QuietOption,
     ReaderOption,
+    ReadOption,
     SessionOption,
     SinceOption,
     StoreOption,
@@ -35,13 +38,14 @@ if TYPE_CHECKING:
 
 def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In plain words.")],
-    k: Annotated[int, typer.Option("-k", "--k", help="How many memories to read at most.")] = 3,
+    k: ReadOption = 3,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     reader: ReaderOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -56,7 +60,7 @@ def ask(
     --quiet prints the answer, and nothing if there is nothing to read.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model) as memory:
+    with open_memory(store, model, keys=keys) as memory:
         answerer = open_answerer(reader, model)
         found = find(
             memory,

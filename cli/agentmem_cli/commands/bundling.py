@@ -41,6 +41,16 @@ def bundle(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.")],
+    reranker: Annotated[
+        Path | None,
+        typer.Option(
+            "--reranker",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="Run folder of `train reranker`; a bundle may do without.",
+        ),
+    ] = None,
     reader: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +87,7 @@ def bundle(
         tokenizer=tokenizer,
         autoencoder=autoencoder,
         keys=keys,
+        reranker=reranker,
         reader=reader,
         results=results,
     )

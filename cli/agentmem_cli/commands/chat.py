@@ -6,19 +6,20 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated
 
-import typer
 from rich.text import Text
 
 from agentmem_cli.answering import open_answerer
 from agentmem_cli.conversation import HELP, Conversation
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
+    DEFAULT_KEYS,
     DEFAULT_STORE,
     AgentOption,
+    KeysOption,
     ModelOption,
     ReaderOption,
+    ReadOption,
     SessionOption,
     StoreOption,
     UserOption,
@@ -28,12 +29,11 @@ from agentmem_cli.output import Output
 
 
 def chat(
-    k: Annotated[
-        int, typer.Option("-k", "--k", min=1, help="How many memories to read at most.")
-    ] = 3,
+    k: ReadOption = 3,
     reader: ReaderOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -50,7 +50,7 @@ def chat(
     out = Output()
     # Before the store: without a reader none shall be made.
     answerer = open_answerer(reader, model)
-    with open_memory(store, model, create=True) as memory:
+    with open_memory(store, model, keys=keys, create=True) as memory:
         out.say(Text(HELP, style="dim"))
         scope = scope_words(user, agent, session)
         conversation = Conversation(memory, answerer, out, scope=scope, k=k)

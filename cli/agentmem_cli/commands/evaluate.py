@@ -32,6 +32,9 @@ ResultOption = Annotated[
         help="File for the result, as JSON; without it only the table is printed.",
     ),
 ]
+CacheOption = Annotated[
+    Path, typer.Option("--cache", metavar="DIR", help="Token ids are kept in here.")
+]
 SeedOption = Annotated[
     int, typer.Option("--seed", help="Seed of what is drawn by chance; recorded in the result.")
 ]

@@ -11,13 +11,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agentmem_cli.commands.evaluate import ResultOption
+from agentmem.evaluation.markdown import MISSING
+from agentmem.evaluation.reading_report import by_way, decimal
+from agentmem_cli.commands.evaluate import CacheOption, ResultOption
 from agentmem_cli.commands.train import ConfigOption, CorpusOption
 from agentmem_cli.options import ModelOption, QuietOption
 from agentmem_cli.output import Output
+from agentmem_cli.tables import figure_table
 from agentmem_cli.views import percent
-
-_MISSING = "–"
 
 
 def reader(
@@ -38,9 +39,7 @@ def reader(
             help="Folder of its rival, a reader that spends one position per token.",
         ),
     ] = None,
-    cache: Annotated[
-        Path, typer.Option("--cache", metavar="DIR", help="Token ids are kept in here.")
-    ] = Path("runs/cache"),
+    cache: CacheOption = Path("runs/cache"),
     model: ModelOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -75,26 +74,28 @@ def reader(
 def _tables(results: Mapping[str, Any]) -> RenderableType:
     """A way of reading beside the other; below, what it costs."""
     ways = list(results["ways"])
-    written = _table(("tokens right, all right", *ways), "free-running, from int8 latents alone")
+    written = figure_table(
+        ("tokens right, all right", *ways), "free-running, from int8 latents alone"
+    )
     for name, key in (("whole memory", "regeneration"), ("after a cue", "lookup")):
-        for rows in _by_way(results[key], ways):
+        for rows in by_way(results[key], ways):
             file = f", {rows[0]['file']}" if "file" in rows[0] else ""
             cells = (_pair(row["token_accuracy"], row["exact"]) for row in rows)
             written.add_row(Text(f"{name}, N = {rows[0]['memories']}{file}"), *cells)
-    asked = _table(("F1, exact", *ways), "questions")
+    asked = figure_table(("F1, exact", *ways), "questions")
     for group in ("all", "answerable", "unanswerable"):
         found = [row[group] for row in results["questions"]]
         asked.add_row(group, *(_pair(*_scores(scores)) for scores in found))
     asked.add_row("positions", *(f"{row['positions']:,.1f}" for row in results["questions"]))
-    followed = _table(("perplexity", *ways), "of the text that follows, teacher-forced")
-    for rows in _by_way(results["following"], ways):
-        cells = (_decimal(row["perplexity"], ".2f") for row in rows)
+    followed = figure_table(("perplexity", *ways), "of the text that follows, teacher-forced")
+    for rows in by_way(results["following"], ways):
+        cells = (decimal(row["perplexity"], ".2f") for row in rows)
         followed.add_row(Text(rows[0]["file"]), *cells)
     return Group(written, asked, followed, _costs(results["cost"]))
 
 
 def _costs(rows: list[Mapping[str, Any]]) -> Table:
-    shown = _table(
+    shown = figure_table(
         ("tokens of memory", "vectors", "raw tokens", "raw / vectors", "kept: raw / vectors"),
         "time to the first token, and bytes that further tokens read",
     )
@@ -102,14 +103,10 @@ def _costs(rows: list[Mapping[str, Any]]) -> Table:
         times = (None if row[s] is None else row[s]["first_token_ms"] for s in ("vectors", "raw"))
         shown.add_row(
             f"{row['tokens']:,}",
-            *(_decimal(time, ",.0f", " ms") for time in times),
-            *(_decimal(row[ratio], ".1f") for ratio in ("first_token_ratio", "kv_ratio")),
+            *(decimal(time, ",.0f", " ms") for time in times),
+            *(decimal(row[ratio], ".1f") for ratio in ("first_token_ratio", "kv_ratio")),
         )
     return shown
-
-
-def _by_way(rows: list[Mapping[str, Any]], ways: list[str]) -> list[list[Mapping[str, Any]]]:
-    return [rows[at : at + len(ways)] for at in range(0, len(rows), len(ways))]
 
 
 def _scores(scores: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
@@ -117,15 +114,4 @@ def _scores(scores: Mapping[str, Any] | None) -> tuple[float | None, float | Non
 
 
 def _pair(one: float | None, two: float | None) -> str:
-    return _MISSING if one is None or two is None else f"{percent(one)}, {percent(two)}"
-
-
-def _decimal(value: float | None, form: str, unit: str = "") -> str:
-    return _MISSING if value is None else f"{value:{form}}{unit}"
-
-
-def _table(heads: tuple[str, ...], caption: str) -> Table:
-    table = Table(caption=caption, caption_justify="left")
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index else "left", overflow="fold")
-    return table
+    return MISSING if one is None or two is None else f"{percent(one)}, {percent(two)}"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from agentmem_cli.commands.evaluate import ResultOption
+from agentmem_cli.commands.evaluate import CacheOption, ResultOption
 from agentmem_cli.commands.train import ConfigOption, CorpusOption
 from agentmem_cli.options import ModelOption, QuietOption
 from agentmem_cli.output import Output
+from agentmem_cli.tables import figure_table
 from agentmem_cli.views import percent
 
 
@@ -22,9 +21,7 @@ def retention(
     config: ConfigOption,
     corpus: CorpusOption,
     json: ResultOption = None,
-    cache: Annotated[
-        Path, typer.Option("--cache", metavar="DIR", help="Token ids are kept in here.")
-    ] = Path("runs/cache"),
+    cache: CacheOption = Path("runs/cache"),
     model: ModelOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -49,7 +46,7 @@ def retention(
 
 def _tables(results: Mapping[str, Any]) -> RenderableType:
     """One row per encoder; below, what a teacher-forced decoder makes one believe."""
-    shown = _table(
+    shown = figure_table(
         ("encoder", "tokens", "dims", "bytes", "nats", "I", "gain", "tokens right"),
         "I: entropy ratio over a uniform guess; gain: the same over a decoder without embedding",
     )
@@ -62,7 +59,9 @@ def _tables(results: Mapping[str, Any]) -> RenderableType:
         )
     if not results["trap"]:
         return shown
-    trap = _table(("encoder", "tokens", "nats", "teacher-forced", "free-running"), "tokens right")
+    trap = figure_table(
+        ("encoder", "tokens", "nats", "teacher-forced", "free-running"), "tokens right"
+    )
     for row in results["trap"]:
         trap.add_row(
             Text(row["encoder"]),
@@ -71,10 +70,3 @@ def _tables(results: Mapping[str, Any]) -> RenderableType:
             *(percent(row[f"{way}_accuracy"]) for way in ("teacher_forced", "free_running")),
         )
     return Group(shown, trap)
-
-
-def _table(heads: tuple[str, ...], caption: str) -> Table:
-    table = Table(caption=caption, caption_justify="left")
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index else "left")
-    return table

@@ -11,8 +11,10 @@ from agentmem_cli import checkup, views
 from agentmem_cli.exits import ExitCode
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
+    DEFAULT_KEYS,
     DEFAULT_STORE,
     JsonOption,
+    KeysOption,
     ModelOption,
     QuietOption,
     StoreOption,
@@ -25,6 +27,7 @@ _MARKS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 def stats(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -33,7 +36,7 @@ def stats(
     --quiet prints the number of memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model) as memory:
+    with open_memory(store, model, keys=keys) as memory:
         found = memory.stats()
     out.emit(
         json=found.to_dict,
@@ -45,6 +48,7 @@ def stats(
 def verify(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -53,7 +57,7 @@ def verify(
     Exits with 7 if anything is damaged. --quiet prints the ids of damaged memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model) as memory, out.progress("verifying") as bar:
+    with open_memory(store, model, keys=keys) as memory, out.progress("verifying") as bar:
         found = memory.verify(on_progress=bar)
 
     def human() -> Text:
@@ -78,6 +82,7 @@ def verify(
 def doctor(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -87,7 +92,7 @@ def doctor(
     prints only what is not in order.
     """
     out = Output(json=json, quiet=quiet)
-    found = list(checkup.checks(store, model))
+    found = list(checkup.checks(store, model, keys))
     failed = any(check.status == "fail" for check in found)
 
     def human() -> Text:
@@ -113,6 +118,7 @@ def doctor(
 def reindex(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -122,7 +128,7 @@ def reindex(
     --quiet prints the number of memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model) as memory:
+    with open_memory(store, model, keys=keys) as memory:
         memory.reindex()
         count = memory.stats().memories
     out.emit(

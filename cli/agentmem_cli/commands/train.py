@@ -97,7 +97,7 @@ def keys(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train the key encoder on a frozen autoencoder; goes on like `train autoencoder`."""
+    """Train the key encoder; goes on like `train autoencoder`."""
     from agentmem.training.config import KeysConfig, load_config
 
     output = Output(json=json, quiet=quiet)
@@ -105,8 +105,28 @@ def keys(
     with _packages(), _resumable(output, "training the keys") as reporting:
         from agentmem.training.keys import train_keys
 
-        report = reporting(run.optimiser.steps, "pairs_per_s")
+        report = reporting(run.optimiser.steps, "questions_per_s")
         folder = train_keys(run, corpus=corpus, out=out, report=report)
+    tell(output, {"run": folder, "model": folder / "model"})
+
+
+def reranker(
+    config: ConfigOption,
+    corpus: CorpusOption,
+    out: RunsOption = Path("runs"),
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train the latent reranker; goes on like `train autoencoder`."""
+    from agentmem.training.config import RerankerConfig, load_config
+
+    output = Output(json=json, quiet=quiet)
+    run = load_config(config, RerankerConfig)
+    with _packages(), _resumable(output, "training the reranker") as reporting:
+        from agentmem.training.reranker import train_reranker
+
+        report = reporting(run.optimiser.steps, "accuracy")
+        folder = train_reranker(run, corpus=corpus, out=out, report=report)
     tell(output, {"run": folder, "model": folder / "model"})
 
 
@@ -194,6 +214,12 @@ def _resumable(output: Output, label: str) -> Iterator[Callable[[int, str], Repo
 
 
 app = command_group(
-    {"tokenizer": tokenizer, "autoencoder": autoencoder, "keys": keys, "reader": reader},
+    {
+        "tokenizer": tokenizer,
+        "autoencoder": autoencoder,
+        "keys": keys,
+        "reranker": reranker,
+        "reader": reader,
+    },
     help="Train the parts of a model bundle, and put them together.",
 )

@@ -11,12 +11,14 @@ import typer
 from agentmem_cli import adding, views
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
+    DEFAULT_KEYS,
     DEFAULT_STORE,
     AgentOption,
     AtOption,
     BeforeOption,
     IdArgument,
     JsonOption,
+    KeysOption,
     MetaOption,
     ModelOption,
     QuietOption,
@@ -69,6 +71,7 @@ def add(
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -104,7 +107,9 @@ def add(
     content += [Document.from_file(path) for path in paths if not adding.holds_lines(path)]
     said = adding.Said(scope_words(user, agent, session), at, read_metadata(meta))
     receipts = []
-    with open_memory(store, model, create=True, density=density, keep_text=keep_text) as memory:
+    with open_memory(
+        store, model, keys=keys, create=True, density=density, keep_text=keep_text
+    ) as memory:
         if content:
             with out.progress("adding") as bar:
                 receipts.append(
@@ -132,6 +137,7 @@ def update(
     meta: MetaOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -149,7 +155,7 @@ def update(
     metadata = read_metadata(meta)
     if text is None and metadata is None:
         raise typer.TyperException("give --text, --meta or both")
-    with open_memory(store, model) as memory:
+    with open_memory(store, model, keys=keys) as memory:
         done = memory.update(id, text=text, metadata=metadata, **scope_words(user, agent, session))
     out.emit(json=done.to_dict, human=lambda: views.receipt(done), quiet=lambda: map(str, done.ids))
 
@@ -164,6 +170,7 @@ def forget(
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
+    keys: KeysOption = DEFAULT_KEYS,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -183,7 +190,7 @@ def forget(
             "say what to forget: ids, --user, --agent, --session, --where or --before"
         )
     scope = scope_words(user, agent, session)
-    with open_memory(store, model) as memory:
+    with open_memory(store, model, keys=keys) as memory:
         done = memory.forget(ids or None, **scope, where=where, before=before, dry_run=True)
         if not dry_run:
             if len(done.ids) < 2 or yes or _agreed(len(done.ids), out):

@@ -2,24 +2,29 @@
 
 Words are what FTS5's ``unicode61`` takes for words, stemmed by ``porter``. It takes a run of
 Chinese or Japanese signs for one word, so here each sign is one, and a query asks for pairs of
-neighbours.
+neighbours. Of "AB-1234" it makes two words; a query asks for both and for the whole.
+
+``score = (sum of BM25 over what a chunk has of the query) * (how much of the query it has)``, both
+counted in words and wholes: BM25 alone would put a short chunk with one rare word of the query
+before a longer one that has three.
 
 The table is contentless: to delete a row, its text must be given once more, exactly as it was.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
-from sqlalchemy import Connection, Float, Integer, Select, func, literal_column, select
+from sqlalchemy import Connection, Float, Integer, Select, func, literal_column, select, true
 from sqlalchemy.sql.expression import text
 
 from agentmem_storage.records import Ranked
-from agentmem_storage.sql.tables import chunk_terms_name, chunk_terms_sizes, chunks
+from agentmem_storage.sql.tables import chunk_terms_name, chunk_terms_sizes, chunks, meta
 
 # Without these every question would match every chunk, for nothing.
 STOP_WORDS = frozenset(
@@ -28,26 +33,33 @@ STOP_WORDS = frozenset(
     "them then there these they this to us was we were what when where which who why will with "
     "would you your".split()
 )
-# A query of more words is a text: its first words say what it is about, all would take long.
-MAX_WORDS = 64
+# A query of more is a text: its first words say what it is about, all would take long.
+MAX_PHRASES = 64
+# An id of more parts is a text without spaces.
+_MAX_PARTS = 8
 
 _SIGN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_RUNS = re.compile(f"{_SIGN.pattern}+|(?:(?!{_SIGN.pattern})[^\\W_])+")
+_LETTERS = f"(?:(?!{_SIGN.pattern})[^\\W_])+"
+_RUNS = re.compile(f"{_SIGN.pattern}+|{_LETTERS}")
+# Ids, addresses, versions, times, numbers, names: AB-1234, ana@example.com, 9:40, 1,200, O'Brien.
+_JOINED = re.compile(f"{_LETTERS}(?:(?:[-_./:@'&+#]|(?<=\\d),(?=\\d)){_LETTERS})+")
+# "what's", "she'd", "didn't": of these FTS5 makes words that say nothing, such as "s" and "didn".
+_CONTRACTED = re.compile(r"\b[^\W\d_]+n't\b|(?<=[^\W_])'(?:s|t|d|m|re|ve|ll)\b", re.IGNORECASE)
 
 
-def match_expression(query: str) -> str | None:
-    """An FTS5 expression that asks for any word of a query; None if it has no words.
+def phrases(query: str) -> list[str]:
+    """What a query asks for, as FTS5 phrases; none if it has no words.
 
     Any string will do: nothing in it is taken for an operator.
     """
     plain = unicodedata.normalize("NFC", query.encode("utf-8", "replace").decode())
-    words = dict.fromkeys(run.lower() for run in _RUNS.findall(plain))
-    telling = [word for word in words if word not in STOP_WORDS] or list(words)
-    return " OR ".join(islice(dict.fromkeys(_phrases(telling)), MAX_WORDS)) or None
+    short = _CONTRACTED.sub(" ", plain.replace("\u2019", "'"))
+    found = _wholes(short) + [one for one in _words(short) if one not in STOP_WORDS]
+    return list(islice(dict.fromkeys(_phrases(found or _words(plain))), MAX_PHRASES))
 
 
 def search(connection: Connection, query: str, k: int, among: Select[tuple[int]] | None) -> Ranked:
-    """Find the k chunks that fit a query's words best by BM25, best first, ties by id.
+    """Find the k chunks that fit a query's words best, best first, ties by id.
 
     Args:
         connection: A transaction.
@@ -55,24 +67,35 @@ def search(connection: Connection, query: str, k: int, among: Select[tuple[int]]
         k: How many at most.
         among: The only ids to consider; None considers all.
     """
-    expression = match_expression(query)
-    if expression is None:
-        return Ranked(ids=np.empty(0, dtype=np.int64), scores=np.empty(0, dtype=np.float32))
-    allowed = select(chunks.c.id) if among is None else among
-    bm25 = func.bm25(chunk_terms_name, type_=Float).label("bm25")
-    # The plus sign keeps SQLite from asking FTS5 once for each allowed id.
-    rowid = literal_column("+chunk_terms.rowid", Integer)
+    asked = func.json_each(json.dumps(phrases(query))).table_valued("value", name="asked")
+    # To look every match up among the chunks takes longer than to find it, and says nothing new
+    # unless the terms are stale.
+    if among is None and connection.scalar(select(meta.c.terms_stale)):
+        among = select(chunks.c.id)
+    rowid = literal_column("chunk_terms.rowid", Integer)
+    found = (
+        select(rowid.label("id"), func.bm25(chunk_terms_name, type_=Float).label("bm25"))
+        .select_from(asked.join(text("chunk_terms"), true()))
+        .where(chunk_terms_name.op("MATCH")(asked.c.value))
+        # BM25 can be told only while FTS5 reads, so not where rows are grouped.
+        .limit(-1)
+    )
+    if among is not None:
+        # The plus sign keeps SQLite from asking FTS5 once for each allowed id.
+        found = found.where(literal_column("+chunk_terms.rowid", Integer).in_(among))
+    matches = found.subquery("matches")
+    # Rounded, since sums of the same parts in another order may differ in the last bit.
+    score = func.round(-func.sum(matches.c.bm25) * func.count(), 9, type_=Float).label("score")
     statement = (
-        select(literal_column("chunk_terms.rowid", Integer).label("id"), bm25)
-        .select_from(text("chunk_terms"))
-        .where(chunk_terms_name.op("MATCH")(expression), rowid.in_(allowed))
-        .order_by(bm25, literal_column("id"))
+        select(matches.c.id, score)
+        .group_by(matches.c.id)
+        .order_by(score.desc(), matches.c.id)
         .limit(k)
     )
     rows = connection.execute(statement).all()
     return Ranked(
         ids=np.array([row.id for row in rows], dtype=np.int64),
-        scores=np.array([-row.bm25 for row in rows], dtype=np.float32),
+        scores=np.array([row.score for row in rows], dtype=np.float32),
     )
 
 
@@ -128,10 +151,24 @@ def _spread(terms: str) -> str:
     return _SIGN.sub(r" \g<0> ", terms)
 
 
-def _phrases(words: list[str]) -> Iterator[str]:
-    for word in words:
-        if _SIGN.match(word) and len(word) > 1:
-            for first, second in zip(word, word[1:], strict=False):
+def _words(text: str) -> list[str]:
+    return [run.lower() for run in _RUNS.findall(text)]
+
+
+def _wholes(text: str) -> list[str]:
+    """What stands together and has a word that tells something, parts apart by spaces."""
+    found = []
+    for match in _JOINED.finditer(text):
+        parts = _words(match[0])
+        if len(parts) <= _MAX_PARTS and not STOP_WORDS.issuperset(parts):
+            found.append(" ".join(parts))
+    return found
+
+
+def _phrases(asked: Iterable[str]) -> Iterator[str]:
+    for one in asked:
+        if _SIGN.match(one) and len(one) > 1:
+            for first, second in zip(one, one[1:], strict=False):
                 yield f'"{first} {second}"'
         else:
-            yield f'"{word}"'
+            yield f'"{one}"'

@@ -1,0 +1,46 @@
+"""The shape of the latent reranker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+
+class LatentRerankerConfig(PretrainedConfig):
+    """Sizes of a `LatentReranker`.
+
+    Args:
+        vocab_size: V, token ids of the bundle's tokenizer.
+        hidden_size: H, width of its token vectors.
+        intermediate_size: Width in which a query's token is compared with what it found.
+        cells: Codes that a slot of the latents can have.
+        pad_token_id: Id that fills a batch.
+    """
+
+    model_type = "agentmem-reranker"
+
+    def __init__(
+        self,
+        vocab_size: int = 8192,
+        hidden_size: int = 64,
+        intermediate_size: int = 128,
+        cells: int = 255**2,
+        pad_token_id: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        sizes = {
+            "vocab_size": vocab_size,
+            "hidden_size": hidden_size,
+            "intermediate_size": intermediate_size,
+            "cells": cells,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name}={size!r} must be positive")
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.cells = cells
+        self.pad_token_id = pad_token_id
+        super().__init__(**kwargs)

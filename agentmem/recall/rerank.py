@@ -1,0 +1,83 @@
+"""The best of a search, looked at once more: the question against the latents themselves.
+
+Words and keys say of each memory by itself how near the question is. The reranker holds the two
+side by side, token by token, and sees what was said right before and after (see
+`agentmem.models.reranker`). It is asked about the best `MOST` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from agentmem.models.base import MemoryModel, Passage, View
+from agentmem.recall.expand import neighbours
+from agentmem.recall.fusion import Scored
+from agentmem.recall.preface import preface, preface_ids
+from agentmem_storage.records import Selection
+from agentmem_storage.store import Store
+
+Rerank = Literal["auto", "latent"]
+
+RERANKS: tuple[Rerank, ...] = ("auto", "latent")
+# Candidates that are looked at again.
+MOST = 100
+
+
+def rerank(
+    store: Store,
+    model: MemoryModel,
+    query: Sequence[int],
+    scored: Sequence[Scored],
+    selection: Selection,
+    weight: float,
+) -> list[Scored]:
+    """The candidates in their new order, best first; ties go to the lower id.
+
+    The new score is ``(score + weight * rerank) / (1 + weight)``, where ``rerank`` is what the
+    reranker says, stretched so that the best `MOST` span 0 to 1; it is 0 for all others.
+
+    Args:
+        store: Where they are.
+        model: One that reranks.
+        query: Token ids of the question.
+        scored: Candidates, best first.
+        selection: What a neighbour must pass to be seen.
+        weight: How much the reranker counts beside the search, which counts one.
+
+    Raises:
+        UnknownIdError: a chunk has been forgotten meanwhile.
+    """
+    best = [item.id for item in scored[:MOST]]
+    beside = neighbours(store, best, selection)
+    ids = sorted({*best, *(one for pair in beside.values() for one in pair if one is not None)})
+    records = store.chunks(ids, keep_damaged=True)
+    sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
+    told = {source.id: preface(source) for source in sources.values()}
+    prefaces = {text: preface_ids(text, model.tokenizer) for text in set(told.values())}
+    passages = [
+        Passage(record.latents, record.tokens, prefaces[told[record.source_id]])
+        for record in records
+    ]
+    place = {id: at for at, id in enumerate(ids)}
+    views: list[View] = []
+    for id in best:
+        before, after = (None if one is None else place[one] for one in beside[id])
+        views.append((place[id], before, after))
+    found = model.rerank(query, passages, views)
+    sound = np.isfinite(found)
+    low, high = (found[sound].min(), found[sound].max()) if sound.any() else (0.0, 0.0)
+    stretched = (found - low) / (high - low) if high > low else np.zeros_like(found)
+    said = dict(zip(best, np.clip(stretched, 0.0, 1.0).tolist(), strict=True))
+    again = [
+        replace(
+            item,
+            score=(item.score + weight * said.get(item.id, 0.0)) / (1 + weight),
+            explain={**item.explain, "rerank": said.get(item.id, 0.0)},
+        )
+        for item in scored
+    ]
+    return sorted(again, key=lambda item: (-item.score, item.id))

@@ -1,0 +1,12 @@
+"""Best numbers of an array of scores."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Places of the k highest scores (fewer if there are fewer), best first, ties in order."""
+    found: NDArray[np.int64] = np.argsort(-scores, kind="stable")[:k]
+    return found
