@@ -32,11 +32,13 @@ class Ours:
 
         Args:
             folder: Where it is made.
-            recall: What `Memory.recall` is told beside the question, such as ``mode``.
+            recall: What `Memory.recall` is told beside the question, such as ``mode``; false
+                stands for None, which a TOML file cannot say.
             memory: What `Memory` is told beside the folder.
         """
         self._memory = Memory(folder, **(memory or {}))
-        self._recall = recall or {}
+        told = recall or {}
+        self._recall = {name: None if said is False else said for name, said in told.items()}
         self._turns: dict[int, list[int]] = defaultdict(list)
         self._now: datetime | None = None
 

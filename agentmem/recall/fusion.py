@@ -37,8 +37,8 @@ class Weights:
     match, said at another time, stays above what merely was said then.
     """
 
-    lexical: float = 0.8
-    key: float = 0.2
+    lexical: float = 0.6
+    key: float = 0.4
     neighbour: float = 0.3
     time: float = 0.3
     rerank: float = 1.0
