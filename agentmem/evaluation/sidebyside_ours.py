@@ -38,7 +38,9 @@ class Ours:
         """
         self._memory = Memory(folder, **(memory or {}))
         told = recall or {}
-        self._recall = {name: None if said is False else said for name, said in told.items()}
+        self._recall: dict[str, Any] = {
+            name: None if said is False else said for name, said in told.items()
+        }
         self._turns: dict[int, list[int]] = defaultdict(list)
         self._now: datetime | None = None
 

@@ -34,11 +34,15 @@ def rerank(
     scored: Sequence[Scored],
     selection: Selection,
     weight: float,
+    time_share: float,
 ) -> list[Scored]:
     """The candidates in their new order, best first; ties go to the lower id.
 
-    The new score is ``(score + weight * rerank) / (1 + weight)``, where ``rerank`` is what the
-    reranker says, stretched so that the best `MOST` span 0 to 1; it is 0 for all others.
+    The new score is ``(score + weight * again) / (1 + weight)``, where ``again`` is ``rerank`` and,
+    since the reranker knows no times, as much of ``time`` as the score has of it:
+    ``(1 - time_share) * rerank + time_share * time``. ``rerank`` is what the reranker says,
+    stretched so that the best `MOST` span 0 to 1; it is 0 for all others, and 1 for all if they are
+    equal.
 
     Args:
         store: Where they are.
@@ -47,6 +51,7 @@ def rerank(
         scored: Candidates, best first.
         selection: What a neighbour must pass to be seen.
         weight: How much the reranker counts beside the search, which counts one.
+        time_share: How much of a score the time is that the question names; 0 if it names none.
 
     Raises:
         UnknownIdError: a chunk has been forgotten meanwhile.
@@ -70,14 +75,13 @@ def rerank(
     found = model.rerank(query, passages, views)
     sound = np.isfinite(found)
     low, high = (found[sound].min(), found[sound].max()) if sound.any() else (0.0, 0.0)
-    stretched = (found - low) / (high - low) if high > low else np.zeros_like(found)
+    stretched = (found - low) / (high - low) if high > low else np.where(sound, 1.0, 0.0)
     said = dict(zip(best, np.clip(stretched, 0.0, 1.0).tolist(), strict=True))
-    again = [
-        replace(
-            item,
-            score=(item.score + weight * said.get(item.id, 0.0)) / (1 + weight),
-            explain={**item.explain, "rerank": said.get(item.id, 0.0)},
-        )
-        for item in scored
-    ]
-    return sorted(again, key=lambda item: (-item.score, item.id))
+
+    def judged(item: Scored) -> Scored:
+        own = said.get(item.id, 0.0)
+        again = (1 - time_share) * own + time_share * item.explain["time"]
+        score = (item.score + weight * again) / (1 + weight)
+        return replace(item, score=score, explain={**item.explain, "rerank": own})
+
+    return sorted(map(judged, scored), key=lambda item: (-item.score, item.id))

@@ -106,7 +106,8 @@ def _search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
     scored = fuse(lexical, keys, beside, weights, in_time)
     if _reranks(asked, model):
         query = model.tokenizer.encode(asked.query)
-        scored = rerank(store, model, query, scored, asked.selection, weights.rerank)
+        time_share = 0.0 if in_time is None else weights.time / (weights.top + weights.time)
+        scored = rerank(store, model, query, scored, asked.selection, weights.rerank, time_share)
     hits = _read(store, model, list(_with_brought(store, scored, asked)))
     if asked.order == "time":
         hits = tuple(sorted(hits, key=lambda hit: (hit.created_at, hit.id)))

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from agentmem.errors import ConfigError
+from agentmem.models.blocks import Block
 from agentmem.models.keys.configuration import KeyEncoderConfig
 from agentmem.models.keys.modeling import KeyEncoder
 from agentmem.models.padding import pad
@@ -166,6 +168,9 @@ def start_from_words(
     A mean of such vectors, in which frequent tokens count little (Arora et al., "A Simple but
     Tough-to-Beat Baseline", 2017), is most of a sentence's vector already. Of the teacher's dims
     the directions stay in which they say most.
+
+    Raises:
+        ConfigError: the keys are wider than the teacher.
     """
     assert config.teacher is not None
     assert pupil.guess is not None
@@ -180,6 +185,11 @@ def start_from_words(
             counts[row] += 1
     rare = _FREQUENT / (_FREQUENT + counts / counts.sum())
     width = pupil.keys.config.hidden_size
+    if width > vectors.shape[1]:
+        raise ConfigError(
+            f"hidden_size={width!r} is more than the {vectors.shape[1]} dims of teacher "
+            f"{config.teacher!r}: make it smaller, or train without a teacher"
+        )
     _, directions = torch.linalg.eigh(vectors.T @ vectors)  # ascending
     kept = directions.flip(-1)[:, :width]  # (E, H)
     table = vectors @ kept * rare[:, None]
@@ -188,6 +198,7 @@ def start_from_words(
     # Blocks begin by changing nothing, and all tokens by counting as much as they are long.
     pupil.keys.weigh.weight.zero_()
     for block in pupil.keys.blocks:
+        assert isinstance(block, Block)
         block.down.weight.zero_()
         block.attention.out.weight.zero_()
     if pupil.keys.config.key_dims == width:
