@@ -45,12 +45,13 @@ def ids(cli: Cli, *args: object) -> list[int]:
 
 
 def test_recall_finds_and_prints_the_exact_text(cli: Cli) -> None:
-    shown = cli.ok("recall", "train to Lyon", "-k", 1)
+    # By words: the tiny model's keys mean nothing.
+    shown = cli.ok("recall", "train to Lyon", "-k", 1, "--mode", "lexical")
     assert re.match(r" 1 \d\.\d{3}  #2  2026-01-05 00:00  user\n   The train to Lyon", shown)
-    found = cli.json("recall", "train to Lyon", "--user", "ana")
+    found = cli.json("recall", "train to Lyon", "--user", "ana", "--mode", "lexical")
     assert found["hits"][0]["text"] == TEXTS[1]
     assert found["candidates"] == 2
-    assert ids(cli, "recall", "train to Lyon", "-k", 1) == [2]
+    assert ids(cli, "recall", "train to Lyon", "-k", 1, "--mode", "lexical") == [2]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def test_the_commands_are_there() -> None:
         *("stats", "verify", "doctor", "reindex"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train keys", "train reader", "train bundle"),
+        "train reranker",
         *("eval fidelity", "eval robustness", "eval retention", "eval recall", "eval report"),
         "eval reader",
     }

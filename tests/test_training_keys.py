@@ -158,8 +158,7 @@ def test_a_teacher_is_followed(
     folder, seen = taught
     losses = [figures["loss"] for figures in seen]
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
-    # What it learned from: vectors of the teacher, kept beside the runs.
-    (kept,) = (place / "runs" / "cache").iterdir()
+    # What it learned from, and what it began with, are kept beside the runs: texts and tokens.
     texts = choose_texts(
         [place / "corpus" / "talks.jsonl"],
         {"talk": 50},
@@ -167,8 +166,9 @@ def test_a_teacher_is_followed(
         20,
         taught_by_one(place).seed,
     )
-    vectors = np.load(kept).astype(np.float32)
-    assert len(vectors) == len(texts)
+    kept = {len(found): found for found in map(np.load, (place / "runs" / "cache").iterdir())}
+    assert set(kept) == {len(texts), 384}
+    vectors = kept[len(texts)].astype(np.float32)
     # Angles between keys are more like those between the teacher's vectors than without it.
     batch = pad(ByteTokenizer.from_folder(place / "bundle" / "tokenizer").encode_batch(texts))
     apart = []

@@ -92,7 +92,7 @@ class Encoders:
 
     def _key(self, ids: Tensor) -> Tensor:
         mask = torch.ones_like(ids, dtype=torch.bool)
-        key: Tensor = self._keys(ids, self._autoencoder.encode_states(ids, mask), mask)
+        key: Tensor = self._keys(ids, mask)
         return key
 
     def _tape(self, ids: Tensor) -> Tensor:

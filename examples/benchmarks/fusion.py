@@ -34,6 +34,8 @@ RERANKS, AT = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), (1, 5, 10, 50)
 DIALOGUES, MOST_EVIDENCE, HITS = 12, 3, 1_000
 # Questions of one source: the largest would take most of the time and say no more.
 MOST_QUESTIONS = 600
+# Sources with fewer are shown, and do not count in the choice.
+LEAST_QUESTIONS = 100
 SKIPPED = ("unanswerable", "passage", "yesno")
 LEFT_OUT = "friendsqa"
 
@@ -145,10 +147,11 @@ def _counts(scores: dict[Choice, dict[str, list[list[float]]]]) -> dict[str, int
 
 
 def _grid(scores: dict[Choice, dict[str, list[list[float]]]]) -> list[dict[str, Any]]:
-    """Means over sources, each of which counts the same."""
+    """Means over sources that have questions enough, each of which counts the same."""
     grid = []
     for (key, neighbour, rerank), by_source in scores.items():
-        means = np.mean([np.mean(rows, axis=0) for rows in by_source.values()], axis=0)
+        large = [rows for rows in by_source.values() if len(rows) >= LEAST_QUESTIONS]
+        means = np.mean([np.mean(rows, axis=0) for rows in large], axis=0)
         recalls = {f"recall@{k}": float(mean) for k, mean in zip(AT, means, strict=True)}
         grid.append(
             {
