@@ -240,11 +240,16 @@ class LatentCodec:
         return flat.reshape(count, config.vector_dims)
 
 
-def by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places grouped into batches of near-equal length, so that little of a batch is padding."""
+def by_length(lengths: Sequence[int], most: int = _BATCH_TOKENS) -> Iterator[list[int]]:
+    """Places grouped into batches of near-equal length, so that little of a batch is padding.
+
+    Args:
+        lengths: Tokens of each.
+        most: Tokens of a batch, padding included, where one text alone does not have more.
+    """
     rows: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
-        if rows and lengths[place] * (len(rows) + 1) > _BATCH_TOKENS:
+        if rows and lengths[place] * (len(rows) + 1) > most:
             yield rows
             rows = []
         rows.append(place)

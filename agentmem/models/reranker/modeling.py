@@ -94,8 +94,28 @@ class LatentReranker(PreTrainedModel):
         Returns:
             Scores (G, N); higher is better, comparable for one question only.
         """
-        asked = _mixed(self.embedding(query), query_mask, self.mix_query)  # (G, Q, H)
-        found, match = self._look(asked, passages, mask)  # (G, P, Q, H), (G, P, Q)
+        asked = self.ask(query, query_mask)
+        return self.decide(asked, query_mask, *self.look(asked, passages, mask), views)
+
+    def ask(self, query: Tensor, mask: Tensor) -> Tensor:
+        """What questions ask, token by token: ids and mask (G, Q) to (G, Q, H)."""
+        return _mixed(self.embedding(query), mask, self.mix_query)
+
+    def decide(
+        self, asked: Tensor, query_mask: Tensor, found: Tensor, match: Tensor, views: Tensor
+    ) -> Tensor:
+        """Score candidates by what `look` found in their passages.
+
+        Args:
+            asked: By `ask`, (G, Q, H).
+            query_mask: True on tokens, bool (G, Q).
+            found: By `look`, (G, P, Q, H).
+            match: By `look`, (G, P, Q).
+            views: As in `forward`, int64 (G, N, 3).
+
+        Returns:
+            Scores (G, N).
+        """
         g, n = views.shape[:2]
         rows = torch.arange(g, device=views.device)[:, None, None]
         there = (views >= 0)[..., None]  # (G, N, 3, 1)
@@ -116,8 +136,13 @@ class LatentReranker(PreTrainedModel):
         score: Tensor = self.score(judged)[..., 0] + plain
         return score
 
-    def _look(self, asked: Tensor, passages: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What each token of the questions (G, Q, H) finds in each passage.
+    def look(self, asked: Tensor, passages: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What each token of the questions finds in each passage.
+
+        Args:
+            asked: By `ask`, (G, Q, H).
+            passages: Token ids, int64 (G, P, T).
+            mask: True on tokens, bool (G, P, T).
 
         Returns:
             What it found (G, P, Q, H), and how well the best slot fits (G, P, Q), a cosine.

@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agentmem.models.autoencoder.codec import LatentCodec
+from agentmem.models.autoencoder.codec import LatentCodec, by_length
 from agentmem.models.autoencoder.codes import cells_of
 from agentmem.models.base import Passage, View
 from agentmem.models.padding import pad
 from agentmem.models.reranker.modeling import LatentReranker
+
+# Tokens of passages that are looked at together, padding included.
+_TOKENS = 2048
 
 
 def score_latents(
@@ -39,8 +42,14 @@ def score_latents(
     places = [[-1 if at is None or at in damaged else at for at in view] for view in views]
     # A candidate that is damaged itself is scored by what stands beside it, and then put last.
     seen = torch.tensor([[max(0, own), *beside] for own, *beside in places])
-    ids, mask = pad(rows)
-    asked, asked_mask = pad([list(query)])
-    scores = reranker(asked, asked_mask, ids[None], mask[None], seen[None])[0].numpy()
+    ids, asked_mask = pad([list(query)])
+    asked = reranker.ask(ids, asked_mask)
+    found = torch.empty(1, len(rows), *asked.shape[1:])  # (1, P, Q, H)
+    match = torch.empty(found.shape[:-1])
+    # Passages of one length together: else most of the work would be on padding.
+    for group in by_length([len(row) for row in rows], _TOKENS):
+        passages_ids, mask = pad([rows[place] for place in group])
+        found[:, group], match[:, group] = reranker.look(asked, passages_ids[None], mask[None])
+    scores = reranker.decide(asked, asked_mask, found, match, seen[None])[0].numpy()
     scores[[own < 0 for own, *_ in places]] = -np.inf
     return np.asarray(scores, dtype=np.float32)
