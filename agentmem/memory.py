@@ -13,13 +13,8 @@ from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest import Progress, Storing, content_hash, prepare
 from agentmem.messages import MAX_CHARS, normalise
 from agentmem.messages.checks import check_metadata, check_moment, check_time, check_unicode
-from agentmem.models.base import (
-    AUTO,
-    BUILTIN,
-    MIN_FIDELITY,
-    SENTENCE_TRANSFORMERS,
-    MemoryModel,
-)
+from agentmem.models.base import AUTO, BUILTIN, MIN_FIDELITY, MemoryModel
+from agentmem.models.loading import load_model
 from agentmem.recall.exact import regenerated_texts
 from agentmem.recall.expand import Expand
 from agentmem.recall.hits import Chunk, Mode, Recall
@@ -94,7 +89,7 @@ class Memory:
             MissingExtraError: the keys need sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be made there.
         """
-        self._model = _load(model, keys)
+        self._model = load_model(model, keys)
         self._storing = Storing(density, min_fidelity, keep_text)
         self._storing.check(self._model)
         self._store = Store.open(
@@ -483,27 +478,6 @@ class Memory:
     def _rebuild_stale_terms(self) -> None:
         if self._store.terms_stale:
             rebuild_terms(self._store, self._model)
-
-
-def _load(model: Location | MemoryModel | None, keys: str) -> MemoryModel:
-    if not isinstance(keys, str):
-        raise TypeError(f"keys is a string, not {type(keys).__name__}")
-    kind, _, place = keys.partition(":")
-    if keys != BUILTIN and (kind != SENTENCE_TRANSFORMERS or not place):
-        raise InputError(
-            f"keys={keys!r} are unknown: {BUILTIN!r}, or '{SENTENCE_TRANSFORMERS}:' and the "
-            f"folder or name of a model"
-        )
-    if model is None or isinstance(model, str | os.PathLike):
-        # Loading torch takes seconds: not before a store is opened.
-        from agentmem.models.bundle import load_bundle
-
-        model = load_bundle(None if model is None else os.fspath(model))
-    if keys == BUILTIN:
-        return model
-    from agentmem.models.keyed import KeyedModel, load_keys
-
-    return KeyedModel(model, load_keys(place))
 
 
 def _words(scope: Scope) -> dict[str, str | None]:
