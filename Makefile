@@ -37,7 +37,7 @@ bench: .venv/dev.stamp
 	$(BIN)/agentmem eval robustness --json $(RESULTS)/robustness.json
 	$(BIN)/agentmem eval recall --json $(RESULTS)/recall-locomo.json --data $(LOCOMO)
 	$(BIN)/python examples/benchmarks/fusion.py --json $(RESULTS)/fusion.json \
-		--data $(CORPUS)/qa-dev.jsonl.zst --train $(CORPUS)/qa-train.jsonl.zst
+		--data $(CORPUS)/qa-dev.jsonl.zst --data $(CORPUS)/qa-train.jsonl.zst
 	$(BIN)/python examples/benchmarks/exactness.py --limit 60 --json $(RESULTS)/exactness.json \
 		--data $(LOCOMO) \
 		--data $(CORPUS)/dev-conversations.jsonl.zst \

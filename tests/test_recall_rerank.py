@@ -75,8 +75,8 @@ def assert_explained(found: Recall, weights: Weights | None = None) -> None:
     for hit in found:
         told = hit.explain
         own = weights.lexical * told["lexical"] + weights.key * told["key"]
-        searched = (own + weights.neighbour * told["neighbours"]) / weights.top
-        score = (searched + weights.rerank * told["rerank"]) / (1 + weights.rerank)
+        searched = own + weights.neighbour * told["neighbours"] + weights.length * told["length"]
+        score = (searched + weights.rerank * told["rerank"]) / (weights.top + weights.rerank)
         assert hit.score == pytest.approx(score)
     assert ids(found) == [hit.id for hit in sorted(found, key=lambda hit: (-hit.score, hit.id))]
 

@@ -4,7 +4,7 @@ import math
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -133,27 +133,52 @@ def test_search_by_key_equals_brute_force(
 def test_search_by_word_equals_brute_force(
     crowd: Memory, members: dict[int, tuple[Scope, str]], words: Scope, query: str
 ) -> None:
-    all_scores = by_words(query, {id: text for id, (_, text) in members.items()})
-    allowed = inside(members, words)
-    expected = {id: all_scores[id] for id in allowed if id in all_scores}
+    expected = by_words(
+        query, {id: text for id, (_, text) in members.items()}, inside(members, words)
+    )
     found = crowd.recall(query, k=40, mode="lexical", **words)
     best = sorted(expected.values(), reverse=True)[:40]
     assert [expected[hit.id] for hit in found] == pytest.approx(best)
     assert [hit.score for hit in found] == pytest.approx([score / best[0] for score in best])
 
 
-def by_words(query: str, texts: dict[int, str]) -> dict[int, float]:
-    """BM25 as FTS5 defines it, times how many of the query's words a text has."""
+def by_words(query: str, texts: dict[int, str], among: Iterable[int]) -> dict[int, float]:
+    """BM25 times how many of the query's words a text has; a word is as rare as it is among some.
+
+    How long texts are, is told from all of them.
+    """
     k1, b = 1.2, 0.75
-    counts = {id: Counter(text.split()) for id, text in texts.items()}
-    mean = sum(count.total() for count in counts.values()) / len(counts)
+    lengths = [len(text.split()) for text in texts.values()]
+    counts = {id: Counter(texts[id].split()) for id in among}
+    mean = sum(lengths) / len(lengths)
     asked = [word for word in dict.fromkeys(query.rstrip("?").split()) if word in WORDS]
     scores: dict[int, float] = {}
     for word in asked:
         having = [id for id, count in counts.items() if count[word]]
-        idf = math.log((len(texts) - len(having) + 0.5) / (len(having) + 0.5))
+        idf = math.log(1 + (len(counts) - len(having) + 0.5) / (len(having) + 0.5))
         for id in having:
             often, length = counts[id][word], counts[id].total() / mean
             part = often * (k1 + 1) / (often + k1 * (1 - b + b * length))
             scores[id] = scores.get(id, 0.0) + idf * part
     return {id: sum(counts[id][word] > 0 for word in asked) * s for id, s in scores.items()}
+
+
+def test_what_others_wrote_changes_no_ranking_by_words(tmp_path: Path) -> None:
+    mine = [
+        "Ana said that the train is late",
+        "Ana said that Ana saw a fox",
+        "the fox met a train at night",
+    ]
+    query = "Did Ana see the fox by the train?"
+
+    def scores(memory: Memory) -> list[tuple[str, float]]:
+        found = memory.recall(query, mode="lexical", user_id="me")
+        return [(hit.text, hit.score) for hit in found]
+
+    with Memory(tmp_path / "alone") as alone, Memory(tmp_path / "shared") as shared:
+        for memory in (alone, shared):
+            memory.add(mine, user_id="me")
+        # As long as mine, so that only how rare a word is could tell.
+        shared.add([f"the fox {n} took the next train" for n in range(50)], user_id="you")
+        assert len(scores(alone)) == 3
+        assert scores(shared) == pytest.approx(scores(alone))

@@ -16,7 +16,7 @@ from agentmem import Memory, Message
 from agentmem.errors import FilterError, InputError
 from agentmem.models.base import Latent
 from agentmem.models.bundle import ModelBundle
-from agentmem.recall.fusion import PARTS, Weights
+from agentmem.recall.fusion import FALLING, LONGEST, PARTS, Weights, fuse, length
 from agentmem.recall.hits import Mode
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
@@ -99,11 +99,28 @@ def test_the_parts_explain_the_score(talk: Memory) -> None:
     for hit in talk.recall("train to Lyon", k=8, rerank=None):
         own = weights.lexical * hit.explain["lexical"] + weights.key * hit.explain["key"]
         whole = own + weights.neighbour * hit.explain["neighbours"]
+        whole += weights.length * hit.explain["length"]
         assert hit.score == pytest.approx(whole / weights.top)
 
 
 def test_names_and_titles_can_be_searched_for(talk: Memory) -> None:
     assert {hit.name for hit in talk.recall("Bob", mode="lexical")} == {"Bob"}
+
+
+def test_the_farther_off_the_less_a_match_lifts() -> None:
+    sides = {1: ((), (2, 3, 4)), 4: ((3, 2, None), ())}
+    found = {one.id: one.explain for one in fuse({1: 1.0}, {4: 0.0}, sides, Weights())}
+    lifts = [found[id]["neighbours"] for id in (1, 2, 3, 4)]
+    assert lifts == [0.0, *(share * Weights().lexical for share in FALLING)]
+    assert list(FALLING) == sorted(FALLING, reverse=True)
+
+
+def test_of_two_that_fit_alike_the_longer_is_better() -> None:
+    alike = {1: 0.5, 2: 0.5, 3: 0.5}
+    found = fuse(alike, alike, {}, Weights(), lengths={1: 3, 2: 30, 3: LONGEST})
+    assert [one.id for one in found] == [3, 2, 1]
+    assert found[0].explain["length"] == length(10 * LONGEST) == 1.0
+    assert length(0) == 0.0
 
 
 def test_neighbours_of_a_match_are_lifted(talk: Memory) -> None:

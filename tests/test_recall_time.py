@@ -77,6 +77,7 @@ def test_the_parts_explain_the_score(diary: Memory) -> None:
     for hit in diary.recall("tea yesterday", k=20, now=NOW, rerank=None):
         own = weights.lexical * hit.explain["lexical"] + weights.key * hit.explain["key"]
         whole = own + weights.neighbour * hit.explain["neighbours"]
+        whole += weights.length * hit.explain["length"]
         whole += weights.time * hit.explain["time"]
         assert hit.score == pytest.approx(whole / TOP)
         assert 0.0 <= hit.score <= 1.0

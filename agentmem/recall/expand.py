@@ -12,6 +12,8 @@ from agentmem_storage.store import Store
 Expand = Literal["episode", "neighbours"]
 
 EXPANSIONS: tuple[Expand, ...] = ("episode", "neighbours")
+# The chunks on one side of another, the nearest first; None for what may not be seen.
+Side = tuple[int | None, ...]
 # Chunks of its episode that one hit brings, the nearest: an episode has up to twice as many.
 MOST = 16
 
@@ -37,8 +39,8 @@ def expand(
         UnknownIdError: a chunk has been forgotten meanwhile.
     """
     if by == "neighbours":
-        pairs = neighbours(store, found, selection)
-        beside = {id: [one for one in pair if one is not None] for id, pair in pairs.items()}
+        sides = neighbours(store, found, selection)
+        beside = {id: [*visible(before), *visible(after)] for id, (before, after) in sides.items()}
     else:
         episodes = store.episodes(found)
         allowed = _allowed(store, {one for ids in episodes.values() for one in ids}, selection)
@@ -52,16 +54,22 @@ def expand(
 
 
 def neighbours(
-    store: Store, ids: Iterable[int], selection: Selection
-) -> dict[int, tuple[int | None, int | None]]:
-    """The chunks before and after each, as far as the selection lets them through."""
-    beside = store.neighbours(sorted(ids))
-    around = {one for pair in beside.values() for one in pair if one is not None}
+    store: Store, ids: Iterable[int], selection: Selection, reach: int = 1
+) -> dict[int, tuple[Side, Side]]:
+    """The chunks before each and after it, None where the selection lets none through."""
+    beside = store.neighbours(sorted(ids), reach)
+    around = {one for sides in beside.values() for side in sides for one in side}
     allowed = _allowed(store, around, selection)
-    return {
-        id: (before if before in allowed else None, after if after in allowed else None)
-        for id, (before, after) in beside.items()
-    }
+
+    def shown(side: tuple[int, ...]) -> Side:
+        return tuple(one if one in allowed else None for one in side)
+
+    return {id: (shown(before), shown(after)) for id, (before, after) in beside.items()}
+
+
+def visible(side: Side) -> list[int]:
+    """What a selection lets through."""
+    return [one for one in side if one is not None]
 
 
 def _allowed(store: Store, ids: set[int], selection: Selection) -> set[int]:

@@ -1,13 +1,16 @@
-"""One score from four signs: words, meaning, the neighbours of a turn, and when it was said.
+"""One score from five signs: words, meaning, what stands around, length, and time.
 
-``score = (w_lexical * lexical + w_key * key + w_neighbour * (before + after) + w_time * time)
-/ top``
+``score = (w_lexical * lexical + w_key * key + w_neighbour * neighbours + w_length * length
++ w_time * time) / top``
 
 - lexical: BM25 of the chunk times how many of the query's phrases it has, divided by the best of
   the query: 0 to 1.
 - key: cosine of the chunk's key and the query's, stretched so that the candidates span 0 to 1.
-- before, after: the same sum for the chunks said right before and after it: an answer often stands
-  beside the words that were asked for.
+- neighbours: the sum of lexical and key, so weighted, of the chunks said before and after it, the
+  farther off the less of it: an answer often stands beside the words that were asked for, among
+  others that speak of the same.
+- length: the logarithm of its tokens, 1 for `LONGEST` of them and more: short turns ("Really?")
+  have the words that were asked for and answer nothing.
 - time: 1 if the query names a time and the chunk was said in it, see `agentmem.recall.dates`; else
   0. It lifts and never shuts out: what was said later may speak of that time too.
 - top: the largest value the sum can take, so that the score is 0 to 1.
@@ -18,13 +21,19 @@ A convex sum of normalised scores keeps how much better the best is; rank fusion
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
+from agentmem.recall.expand import Side
 from agentmem_storage.records import Ranked
 
+# How much of a chunk counts for the next one, for the one after that, and so on.
+FALLING = (1.0, 0.7, 0.5)
+# Tokens.
+LONGEST = 128
 # What a score is made of, by the names that `agentmem.recall.hits.Hit.explain` has.
-PARTS = ("lexical", "key", "neighbours", "time", "rerank")
+PARTS = ("lexical", "key", "neighbours", "length", "time", "rerank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +47,18 @@ class Weights:
     match, said at another time, stays above what merely was said then.
     """
 
-    lexical: float = 0.5
-    key: float = 0.5
-    neighbour: float = 0.3
+    lexical: float = 0.7
+    key: float = 0.3
+    neighbour: float = 0.45
+    length: float = 0.75
     time: float = 0.8
-    rerank: float = 1.0
+    rerank: float = 0.55
 
     @property
     def top(self) -> float:
         """The largest sum there can be where no time is named."""
-        return self.lexical + self.key + 2 * self.neighbour * (self.lexical + self.key)
+        own = self.lexical + self.key
+        return own + 2 * sum(FALLING) * self.neighbour * own + self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +96,18 @@ def normalise_keys(ranked: Ranked) -> dict[int, float]:
     }
 
 
+def length(tokens: int) -> float:
+    """The sign of a chunk of so many tokens."""
+    return min(1.0, math.log1p(tokens) / math.log1p(LONGEST))
+
+
 def fuse(
     lexical: Mapping[int, float],
     keys: Mapping[int, float],
-    neighbours: Mapping[int, tuple[int | None, int | None]],
+    neighbours: Mapping[int, tuple[Side, Side]],
     weights: Weights,
+    *,
+    lengths: Mapping[int, int] | None = None,
     in_time: Container[int] | None = None,
 ) -> list[Scored]:
     """All candidates and their neighbours, best first; ties go to the lower id.
@@ -100,6 +118,7 @@ def fuse(
         neighbours: The chunks before and after each candidate, in its scope; both must have
             passed the same filters as the candidates.
         weights: How much each sign counts.
+        lengths: Tokens of all of them; None if their length does not count.
         in_time: Which of them all were said in the time that the query names; None if it names
             none.
     """
@@ -108,16 +127,19 @@ def fuse(
         for id in {*lexical, *keys}
     }
     beside: dict[int, float] = dict.fromkeys(own, 0.0)
-    for id, pair in neighbours.items():
-        for neighbour in pair:
-            if neighbour is not None:
-                beside[neighbour] = beside.get(neighbour, 0.0) + own[id]
+    for id, sides in neighbours.items():
+        for side in sides:
+            for share, neighbour in zip(FALLING, side, strict=False):
+                if neighbour is not None:
+                    beside[neighbour] = beside.get(neighbour, 0.0) + share * own[id]
     top = weights.top + (0.0 if in_time is None else weights.time)
     scored = []
     for id, near in beside.items():
         parts = dict.fromkeys(PARTS, 0.0)
         parts |= {"lexical": lexical.get(id, 0.0), "key": keys.get(id, 0.0), "neighbours": near}
         parts["time"] = float(in_time is not None and id in in_time)
+        parts["length"] = length(lengths[id]) if lengths else 0.0
         whole = own.get(id, 0.0) + weights.neighbour * near + weights.time * parts["time"]
+        whole += weights.length * parts["length"]
         scored.append(Scored(id, whole / top, parts))
     return sorted(scored, key=lambda item: (-item.score, item.id))

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from agentmem.models.base import MemoryModel, Passage, View
-from agentmem.recall.expand import neighbours
+from agentmem.recall.expand import neighbours, visible
 from agentmem.recall.fusion import Scored
 from agentmem.recall.preface import preface, preface_ids
 from agentmem_storage.records import Selection
@@ -58,7 +58,7 @@ def rerank(
     """
     best = [item.id for item in scored[:MOST]]
     beside = neighbours(store, best, selection)
-    ids = sorted({*best, *(one for pair in beside.values() for one in pair if one is not None)})
+    ids = sorted({*best, *(one for sides in beside.values() for s in sides for one in visible(s))})
     records = store.chunks(ids, keep_damaged=True)
     sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
     told = {source.id: preface(source) for source in sources.values()}
@@ -70,7 +70,8 @@ def rerank(
     place = {id: at for at, id in enumerate(ids)}
     views: list[View] = []
     for id in best:
-        before, after = (None if one is None else place[one] for one in beside[id])
+        seen = map(visible, beside[id])
+        before, after = (place[side[0]] if side else None for side in seen)
         views.append((place[id], before, after))
     found = model.rerank(query, passages, views)
     sound = np.isfinite(found)

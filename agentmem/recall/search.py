@@ -15,8 +15,15 @@ from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.base import MemoryModel, no_reranker
 from agentmem.recall.dates import Interval, named_interval
 from agentmem.recall.exact import Loader
-from agentmem.recall.expand import EXPANSIONS, Expand, expand, neighbours
-from agentmem.recall.fusion import Scored, Weights, fuse, normalise_keys, normalise_lexical
+from agentmem.recall.expand import EXPANSIONS, Expand, expand, neighbours, visible
+from agentmem.recall.fusion import (
+    FALLING,
+    Scored,
+    Weights,
+    fuse,
+    normalise_keys,
+    normalise_lexical,
+)
 from agentmem.recall.hits import Hit, Mode, Recall
 from agentmem.recall.rerank import RERANKS, Rerank, rerank
 from agentmem.recall.whole import Whole
@@ -28,8 +35,8 @@ Order = Literal["relevance", "time"]
 ORDERS: tuple[Order, ...] = ("relevance", "time")
 _WEIGHTS = {
     "hybrid": Weights(),
-    "keys": Weights(lexical=0.0, key=1.0, neighbour=0.0, time=0.0),
-    "lexical": Weights(lexical=1.0, key=0.0, neighbour=0.0, time=0.0),
+    "keys": Weights(lexical=0.0, key=1.0, neighbour=0.0, length=0.0, time=0.0),
+    "lexical": Weights(lexical=1.0, key=0.0, neighbour=0.0, length=0.0, time=0.0),
 }
 # How often to begin anew when somebody has just forgotten what this search had found. Each time
 # costs the others a whole `forget`, so that only a store that contradicts itself gets to the end.
@@ -97,17 +104,21 @@ def _search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
         key = model.query_key(model.tokenizer.encode(asked.query))
         keys = _by_key(store, key, wide, parts, known=set(lexical))
     candidates = {*lexical, *keys}
-    beside = neighbours(store, candidates, asked.selection) if weights.neighbour else {}
+    beside = {}
+    if weights.neighbour:
+        beside = neighbours(store, candidates, asked.selection, reach=len(FALLING))
+    ids = candidates.union(*(visible(side) for sides in beside.values() for side in sides))
+    lengths = store.lengths(ids) if weights.length else None
     in_time = None
     if interval is not None:
-        around = {one for pair in beside.values() for one in pair if one is not None}
-        ids = tuple(sorted(candidates | around))
-        in_time = set(store.ids(_during(Selection(ids=ids), interval)).tolist())
-    scored = fuse(lexical, keys, beside, weights, in_time)
+        during = _during(Selection(ids=tuple(sorted(ids))), interval)
+        in_time = set(store.ids(during).tolist())
+    scored = fuse(lexical, keys, beside, weights, lengths=lengths, in_time=in_time)
     if _reranks(asked, model):
         query = model.tokenizer.encode(asked.query)
         time_share = 0.0 if in_time is None else weights.time / (weights.top + weights.time)
-        scored = rerank(store, model, query, scored, asked.selection, weights.rerank, time_share)
+        share = weights.rerank / weights.top
+        scored = rerank(store, model, query, scored, asked.selection, share, time_share)
     hits = _read(store, model, list(_with_brought(store, scored, asked)))
     if asked.order == "time":
         hits = tuple(sorted(hits, key=lambda hit: (hit.created_at, hit.id)))

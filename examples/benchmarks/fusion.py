@@ -1,11 +1,13 @@
-"""Which fusion weights find most, on dialogues that no weights were trained on.
+"""The fusion weights, fitted on dialogues that no weights were trained on.
 
 Dialogues of one source are put together by the dozen, so that a question has a few hundred turns
-to choose from; the turns that hold its answer are its evidence. All weights are scored on the same
-candidates. The choice is made here, never on an evaluation set.
+to choose from; the turns that hold its answer are its evidence. `Memory.recall` says what each sign
+has of each turn; the weights are those that make the evidence likeliest among the candidates
+(the cross-entropy of a softmax). Figures are those of groups that
+the weights were not fitted on, five times a fifth. No evaluation set has a part in it.
 
-They are the dialogues of the corpus's dev questions, and those of one source that the training
-questions have too, which training leaves out (`leave_out` in examples/training/).
+They are the dialogues of the one source that training leaves out (`leave_out` in
+examples/training/): where keys and reranker know a source, they are worth more than elsewhere.
 """
 
 from __future__ import annotations
@@ -13,124 +15,209 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
+from numpy.typing import NDArray
 from rich.progress import track
 
 from agentmem import Memory
 from agentmem.corpus import read_records
 from agentmem.evaluation.metrics import recall_at_k
 from agentmem.evaluation.result import build_result, write_result
-from agentmem.recall.fusion import Weights, fuse
+from agentmem.recall.fusion import FALLING, Weights
 
-KEYS, NEIGHBOURS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (0.0, 0.1, 0.2, 0.3)
-RERANKS, AT = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), (1, 5, 10, 50)
-DIALOGUES, MOST_EVIDENCE, HITS = 12, 3, 1_000
-# Questions of one source: the largest would take most of the time and say no more.
-MOST_QUESTIONS = 600
-# Sources with fewer are shown, and do not count in the choice.
-LEAST_QUESTIONS = 100
-SKIPPED = ("unanswerable", "passage", "yesno")
+# The signs that are fitted; that of time is not, for these questions name none.
+SIGNS = ("lexical", "key", "neighbour", "length", "rerank")
+AT = (1, 5, 10, 50)
+DIALOGUES, MOST_EVIDENCE, HITS, FOLDS = 12, 3, 1_000, 5
 LEFT_OUT = "friendsqa"
+STEPS = 30
 
 Question = tuple[str, list[int]]
-Group = tuple[str, list[dict[str, str]], list[Question]]
-Choice = tuple[float, float, float]
+Group = tuple[list[dict[str, str]], list[Question]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question: its group, signs (N, 4) of the N candidates, and which are its evidence (N,).
+
+    The signs are lexical, key, length and rerank; candidates stand in the order of the talk.
+    """
+
+    group: int
+    places: NDArray[np.int64]
+    signs: NDArray[np.float32]
+    right: NDArray[np.bool_]
+    missed: int
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="the corpus's qa-dev file")],
-    train: Annotated[Path, typer.Option(help="its qa-train file, for what training leaves out")],
+    data: Annotated[list[Path], typer.Option(help="the corpus's question files")],
     json: Annotated[Path, typer.Option(help="where the result goes")],
     threads: Annotated[int, typer.Option(help="torch threads")] = 2,
 ) -> None:
     """Measure, and write the result file."""
     torch.set_num_threads(threads)
     began = time.perf_counter()
-    scores: dict[Choice, dict[str, list[list[float]]]] = {
-        choice: defaultdict(list) for choice in product(KEYS, NEIGHBOURS, RERANKS)
+    cases = list(_cases(list(_groups(data))))
+    shipped = Weights()
+    without = {"nothing": SIGNS} | {
+        left: tuple(sign for sign in SIGNS if sign != left) for left in SIGNS[1:]
     }
-    groups = [*_groups(data), *_groups(train, LEFT_OUT)]
-    asked: dict[str, int] = defaultdict(int)
-    with tempfile.TemporaryDirectory() as folder, Memory(folder) as memory:
-        for number, (source, messages, questions) in enumerate(track(groups, "asking")):
-            user = str(number)
-            if asked[source] >= MOST_QUESTIONS:
-                continue
-            asked[source] += len(questions)
-            sources = memory.add(messages, user_id=user).sources
-            home = {chunk.id: chunk.source.id for chunk in memory.list(user_id=user)}
-            order = list(home)
-            around = zip([None, *order[:-1]], [*order[1:], None], strict=True)
-            beside = dict(zip(order, around, strict=True))
-            for question, evidence in questions:
-                hits = memory.recall(question, k=HITS, user_id=user)
-                parts = {
-                    part: {hit.id: said for hit in hits if (said := hit.explain[part])}
-                    for part in ("lexical", "key", "rerank")
-                }
-                known = {id: beside[id] for id in {*parts["lexical"], *parts["key"]}}
-                wanted = {sources[turn] for turn in evidence}
-                for key, neighbour in product(KEYS, NEIGHBOURS):
-                    weights = Weights(1 - key, key, neighbour)
-                    fused = fuse(parts["lexical"], parts["key"], known, weights)
-                    for rerank in RERANKS:
-                        total = {
-                            one.id: one.score + rerank * parts["rerank"].get(one.id, 0.0)
-                            for one in fused
-                        }
-                        best = sorted(total, key=lambda id: (-total[id], id))
-                        ranked = list(dict.fromkeys(home[id] for id in best))
-                        scores[key, neighbour, rerank][source].append(
-                            [recall_at_k(ranked, wanted, k) for k in AT]
-                        )
+    results: dict[str, Any] = {
+        "questions": len(cases),
+        "fitted": {name: round(w, 4) for name, w in _fit(cases, SIGNS).items()},
+        "shipped": {"weights": asdict(shipped), **_figures(cases, [asdict(shipped)] * len(cases))},
+        "held_out_without": {
+            left: _held_out(cases, signs) for left, signs in track(without.items(), "fitting")
+        },
+    }
     result = build_result(
         "fusion",
-        config={"data": [data.name, f"{LEFT_OUT} of {train.name}"], "dialogues": DIALOGUES},
+        config={"data": [file.name for file in data], "source": LEFT_OUT, "dialogues": DIALOGUES},
         seed=0,
         seconds=time.perf_counter() - began,
-        results={"questions": _counts(scores), "grid": _grid(scores)},
+        results=results,
         threads=threads,
     )
     write_result(json, result)
-    for row in result.results["grid"][:10]:
-        print(row)
+    print(results["fitted"])
+    for name, figures in [("shipped", results["shipped"]), *results["held_out_without"].items()]:
+        print(name, {at: round(value, 4) for at, value in figures.items()})
 
 
-def _groups(data: Path, only: str | None = None) -> Iterator[Group]:
-    """Dialogues of one source by the dozen: its name, turns, questions and evidence."""
-    dialogues: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for record in read_records(data):
-        if only is not None and record["source"] != only:
-            continue
-        lines = [line for line in record["context"].split("\n") if line.strip()]
-        spoken = sum(": " in line[:40] for line in lines)
-        if record["kind"] not in SKIPPED and len(lines) >= 5 and spoken > 0.8 * len(lines):
-            dialogues[record["source"]][record["context"]].append(record)
-    for source, by_context in dialogues.items():
-        contexts = list(by_context.items())
-        for start in range(0, len(contexts), DIALOGUES):
-            messages: list[dict[str, str]] = []
-            questions: list[Question] = []
-            for day, (context, records) in enumerate(contexts[start : start + DIALOGUES], start=1):
-                first = len(messages)
-                messages += _turns(context, f"2020-01-{day:02d}")
-                for record in records:
-                    evidence = [
-                        place
-                        for place in range(first, len(messages))
-                        if any(a and a in messages[place]["content"] for a in record["answers"])
-                    ]
-                    if 0 < len(evidence) <= MOST_EVIDENCE:
-                        questions.append((record["question"], evidence))
-            if questions:
-                yield source, messages, questions
+def _cases(groups: Sequence[Group]) -> Iterator[Case]:
+    """Ask every question, and keep what `Memory.recall` explains."""
+    with tempfile.TemporaryDirectory() as folder, Memory(folder) as memory:
+        for number, (messages, questions) in enumerate(track(groups, "asking")):
+            user = str(number)
+            sources = memory.add(messages, user_id=user).sources
+            order = {chunk.id: at for at, chunk in enumerate(memory.list(user_id=user))}
+            for question, evidence in questions:
+                hits = list(memory.recall(question, k=HITS, user_id=user))
+                hits.sort(key=lambda hit: order[hit.id])
+                wanted = {sources[turn] for turn in evidence}
+                told = [
+                    [hit.explain[sign] for sign in ("lexical", "key", "length", "rerank")]
+                    for hit in hits
+                ]
+                yield Case(
+                    number,
+                    np.array([order[hit.id] for hit in hits]),
+                    np.array(told, dtype=np.float32),
+                    np.array([hit.source.id in wanted for hit in hits]),
+                    len(wanted - {hit.source.id for hit in hits}),
+                )
+
+
+def _signs(case: Case) -> torch.Tensor:
+    """Lexical and key, both again as the neighbours have them, length and rerank: (N, 6)."""
+    own = np.zeros((case.places[-1] + 1 + 2 * len(FALLING), 2), dtype=np.float32)
+    at = case.places + len(FALLING)
+    own[at] = case.signs[:, :2]
+    around = sum(
+        share * (own[at - far] + own[at + far]) for far, share in enumerate(FALLING, start=1)
+    )
+    return torch.from_numpy(np.concatenate([case.signs[:, :2], around, case.signs[:, 2:]], 1))
+
+
+def _scores(signs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
+    """The sum that `agentmem.recall.fusion` and `agentmem.recall.rerank` make, undivided."""
+    lexical, key, lexical_around, key_around, length, rerank = signs.unbind(-1)
+    around = weights["lexical"] * lexical_around + weights["key"] * key_around
+    score: torch.Tensor = (
+        weights["lexical"] * lexical
+        + weights["key"] * key
+        + weights["neighbour"] * around
+        + weights["length"] * length
+        + weights["rerank"] * rerank
+    )
+    return score
+
+
+def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
+    """Weights of the named signs, none below zero, lexical and key together one; others zero."""
+    told = [case for case in cases if case.right.any()]
+    most = max(len(case.right) for case in told)
+    signs, right = torch.zeros(len(told), most, 6), torch.zeros(len(told), most)
+    hidden = torch.ones(len(told), most, dtype=torch.bool)
+    for row, case in enumerate(told):
+        count = len(case.right)
+        signs[row, :count], hidden[row, :count] = _signs(case), False
+        right[row, :count] = torch.from_numpy(case.right / case.right.sum())
+    # As logarithms: they stay positive. A softmax needs them some ten times as large.
+    raw = torch.zeros(len(names), requires_grad=True)
+    optimiser = torch.optim.LBFGS([raw], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def weigh() -> dict[str, torch.Tensor]:
+        return dict.fromkeys(SIGNS, torch.tensor(0.0)) | dict(
+            zip(names, raw.exp().unbind(), strict=True)
+        )
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        sharp = {name: w * (1 if name == "neighbour" else 10) for name, w in weigh().items()}
+        likely = _scores(signs, sharp).masked_fill(hidden, -1e9).log_softmax(-1)
+        missed: torch.Tensor = -(likely * right).sum(-1).mean()
+        missed.backward()  # type: ignore[no-untyped-call]
+        return missed
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    found = {name: float(w) for name, w in weigh().items()}
+    own = found["lexical"] + found["key"]
+    return {name: w if name == "neighbour" else w / own for name, w in found.items()}
+
+
+def _held_out(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
+    """Figures of each fold with the weights that the others give."""
+    fitted = [
+        _fit([case for case in cases if case.group % FOLDS != fold], names) for fold in range(FOLDS)
+    ]
+    return _figures(cases, [fitted[case.group % FOLDS] for case in cases])
+
+
+def _figures(cases: Sequence[Case], weights: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Recall at several depths, and their mean."""
+    rows = []
+    for case, chosen in zip(cases, weights, strict=True):
+        best = torch.argsort(_scores(_signs(case), chosen), descending=True, stable=True).tolist()
+        right = set(np.flatnonzero(case.right).tolist()) | {-n - 1 for n in range(case.missed)}
+        rows.append([recall_at_k(best, right, k) for k in AT])
+    means = np.mean(rows, axis=0)
+    named = {f"recall@{k}": float(mean) for k, mean in zip(AT, means, strict=True)}
+    return {**named, "mean": float(means.mean())}
+
+
+def _groups(data: Sequence[Path]) -> Iterator[Group]:
+    """Dialogues by the dozen: turns, questions and evidence."""
+    dialogues: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for file in data:
+        for record in read_records(file):
+            if record["source"] == LEFT_OUT:
+                dialogues[record["context"]].append(record)
+    contexts = list(dialogues.items())
+    for start in range(0, len(contexts), DIALOGUES):
+        messages: list[dict[str, str]] = []
+        questions: list[Question] = []
+        for day, (context, records) in enumerate(contexts[start : start + DIALOGUES], start=1):
+            first = len(messages)
+            messages += _turns(context, f"2020-01-{day:02d}")
+            for record in records:
+                evidence = [
+                    place
+                    for place in range(first, len(messages))
+                    if any(a and a in messages[place]["content"] for a in record["answers"])
+                ]
+                if 0 < len(evidence) <= MOST_EVIDENCE:
+                    questions.append((record["question"], evidence))
+        if questions:
+            yield messages, questions
 
 
 def _turns(context: str, day: str) -> list[dict[str, str]]:
@@ -140,33 +227,6 @@ def _turns(context: str, day: str) -> list[dict[str, str]]:
         speaker, content = (name[:60], said) if said.strip() else ("user", line)
         turns.append({"name": speaker, "content": content, "at": day})
     return turns
-
-
-def _counts(scores: dict[Choice, dict[str, list[list[float]]]]) -> dict[str, int]:
-    return {source: len(rows) for source, rows in next(iter(scores.values())).items()}
-
-
-def _grid(scores: dict[Choice, dict[str, list[list[float]]]]) -> list[dict[str, Any]]:
-    """Means over sources that have questions enough, each of which counts the same."""
-    grid = []
-    for (key, neighbour, rerank), by_source in scores.items():
-        large = [rows for rows in by_source.values() if len(rows) >= LEAST_QUESTIONS]
-        means = np.mean([np.mean(rows, axis=0) for rows in large], axis=0)
-        recalls = {f"recall@{k}": float(mean) for k, mean in zip(AT, means, strict=True)}
-        grid.append(
-            {
-                "key": key,
-                "neighbour": neighbour,
-                "rerank": rerank,
-                **recalls,
-                "mean": float(means.mean()),
-                "by_source": {
-                    source: [round(float(x), 4) for x in np.mean(rows, axis=0)]
-                    for source, rows in by_source.items()
-                },
-            }
-        )
-    return sorted(grid, key=lambda row: -row["mean"])
 
 
 if __name__ == "__main__":

@@ -177,6 +177,10 @@ class Selection:
 EVERYTHING: Final = Selection()
 
 
+# Ids of what was written before a chunk, and of what was written after it; the nearest first.
+Sides = tuple[tuple[int, ...], tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
     """Ids and scores of one search, best first; higher scores are better.

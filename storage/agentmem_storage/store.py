@@ -28,6 +28,7 @@ from agentmem_storage.records import (
     ScopeStats,
     Selection,
     SelectionSums,
+    Sides,
     SourceRecord,
     StoreStats,
     Unset,
@@ -224,14 +225,27 @@ class Store:
             last = rows[-1].id
             yield [reading.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
-    def neighbours(self, ids: Iterable[int]) -> dict[int, tuple[int | None, int | None]]:
-        """The chunks written just before and after each in its own scope, None at the ends.
+    def neighbours(self, ids: Iterable[int], reach: int = 1) -> dict[int, Sides]:
+        """The chunks written just before and after each in its own scope.
+
+        Args:
+            ids: Chunk ids.
+            reach: How many on each side at most, 1 or more; there are fewer at the ends.
 
         Raises:
             UnknownIdError: No chunk has one of the ids.
         """
         with self._database.read() as connection:
-            return reading.neighbours(connection, ids)
+            return reading.neighbours(connection, ids, reach)
+
+    def lengths(self, ids: Iterable[int]) -> dict[int, int]:
+        """How many tokens each chunk has.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        with self._database.read() as connection:
+            return reading.lengths(connection, ids)
 
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """The chunks of each one's episode, itself among them, by ascending id.
@@ -278,17 +292,21 @@ class Store:
             selection: The only chunks to consider; chosen before the ranking, not after it.
 
         Returns:
-            Ids and scores: BM25 over all chunks of the store, times how much of the query a chunk
-            has; above 0, higher is better, without an upper bound.
+            Ids and scores: BM25 over all chunks of the selection's scope, times how much of the
+            query a chunk has; above 0, higher is better, without an upper bound. Selections of
+            one scope give a chunk the same score.
 
         Raises:
             InputError: k is below 1.
             FilterError: The selection's filter has a wrong shape.
         """
         _check_k(k)
-        among = None if selection.everything else chosen(selection)
+        among, scope = (
+            None if one.everything else chosen(one)
+            for one in (selection, Selection(scope=selection.scope))
+        )
         with self._database.read() as connection:
-            return terms.search(connection, query, k, among)
+            return terms.search(connection, query, k, among, scope)
 
     def update_source(
         self,

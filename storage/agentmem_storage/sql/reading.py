@@ -16,7 +16,14 @@ from sqlalchemy import Connection, Row, Select, func, select
 from agentmem_storage.episodes import Episode
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.moments import from_micros
-from agentmem_storage.records import ChunkRecord, Scope, Selection, SourceRecord, Written
+from agentmem_storage.records import (
+    ChunkRecord,
+    Scope,
+    Selection,
+    Sides,
+    SourceRecord,
+    Written,
+)
 from agentmem_storage.sql import codec
 from agentmem_storage.sql.selecting import as_id, chosen, numbers
 from agentmem_storage.sql.tables import chunks, scopes, sources
@@ -146,25 +153,40 @@ def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[n
     return ids
 
 
-def neighbours(
-    connection: Connection, ids: Iterable[int]
-) -> dict[int, tuple[int | None, int | None]]:
-    """The chunks before and after each in its own scope, by id; None at the ends.
+def neighbours(connection: Connection, ids: Iterable[int], reach: int) -> dict[int, Sides]:
+    """The chunks before and after each in its own scope, by id.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
     near = chunks.alias("near")
-    same_scope = select(near.c.id).where(near.c.scope_id == chunks.c.scope_id).limit(1)
+    same_scope = select(near.c.id).where(near.c.scope_id == chunks.c.scope_id).limit(reach)
     before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc())
     after = same_scope.where(near.c.id > chunks.c.id).order_by(near.c.id)
-    query = select(
-        chunks.c.id,
-        before.scalar_subquery().label("before"),
-        after.scalar_subquery().label("after"),
-    ).where(chunks.c.id.in_(numbers(wanted)))
-    found = {row.id: (row.before, row.after) for row in connection.execute(query)}
+    # One list for a side: a row for each would take several times as long.
+    listed = [
+        select(func.json_group_array(side.correlate(chunks).subquery().c.id)).scalar_subquery()
+        for side in (before, after)
+    ]
+    query = select(chunks.c.id, *listed).where(chunks.c.id.in_(numbers(wanted)))
+    found = {
+        id: (tuple(sorted(json.loads(before), reverse=True)), tuple(sorted(json.loads(after))))
+        for id, before, after in connection.execute(query)
+    }
+    _require(wanted, found, "memory")
+    return {one: found[one] for one in wanted}
+
+
+def lengths(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
+    """Tokens of each chunk, by id.
+
+    Raises:
+        UnknownIdError: No chunk has one of the ids.
+    """
+    wanted = [as_id(one) for one in ids]
+    query = select(chunks.c.id, chunks.c.tokens).where(chunks.c.id.in_(numbers(wanted)))
+    found = {row.id: row.tokens for row in connection.execute(query)}
     _require(wanted, found, "memory")
     return {one: found[one] for one in wanted}
 

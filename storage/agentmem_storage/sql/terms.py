@@ -8,12 +8,18 @@ neighbours. Of "AB-1234" it makes two words; a query asks for both and for the w
 counted in words and wholes: BM25 alone would put a short chunk with one rare word of the query
 before a longer one that has three.
 
+How rare a word is, is told within the scope that is asked: the name of who speaks says nothing
+there, however rare it is among all users of a store, and what others wrote changes no ranking.
+FTS5 knows the whole table only, so what it says is divided by its own rarity of each phrase and
+multiplied by the scope's, ``log(1 + (N - n + 0.5) / (n + 0.5))`` for n of N chunks.
+
 The table is contentless: to delete a row, its text must be given once more, exactly as it was.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +44,11 @@ MAX_PHRASES = 64
 # An id of more parts is a text without spaces.
 _MAX_PARTS = 8
 
+_ROWID = literal_column("chunk_terms.rowid", Integer)
+# The plus sign keeps SQLite from asking FTS5 once for each allowed id.
+_UNASKED_ROWID = literal_column("+chunk_terms.rowid", Integer)
+_BM25 = func.bm25(chunk_terms_name, type_=Float)
+
 _SIGN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _LETTERS = f"(?:(?!{_SIGN.pattern})[^\\W_])+"
 _RUNS = re.compile(f"{_SIGN.pattern}+|{_LETTERS}")
@@ -58,7 +69,13 @@ def phrases(query: str) -> list[str]:
     return list(islice(dict.fromkeys(_phrases(found or _words(plain))), MAX_PHRASES))
 
 
-def search(connection: Connection, query: str, k: int, among: Select[tuple[int]] | None) -> Ranked:
+def search(
+    connection: Connection,
+    query: str,
+    k: int,
+    among: Select[tuple[int]] | None,
+    scope: Select[tuple[int]] | None,
+) -> Ranked:
     """Find the k chunks that fit a query's words best, best first, ties by id.
 
     Args:
@@ -66,23 +83,23 @@ def search(connection: Connection, query: str, k: int, among: Select[tuple[int]]
         query: Any string.
         k: How many at most.
         among: The only ids to consider; None considers all.
+        scope: The ids among which a word is rare or common; None takes all.
     """
-    asked = func.json_each(json.dumps(phrases(query))).table_valued("value", name="asked")
     # To look every match up among the chunks takes longer than to find it, and says nothing new
     # unless the terms are stale.
-    if among is None and connection.scalar(select(meta.c.terms_stale)):
-        among = select(chunks.c.id)
-    rowid = literal_column("chunk_terms.rowid", Integer)
+    if connection.scalar(select(meta.c.terms_stale)):
+        among, scope = (select(chunks.c.id) if one is None else one for one in (among, scope))
+    counts = _counts(connection, phrases(query), scope)
+    asked = func.json_each(json.dumps(counts)).table_valued("key", "value", name="asked")
     found = (
-        select(rowid.label("id"), func.bm25(chunk_terms_name, type_=Float).label("bm25"))
+        select(_ROWID.label("id"), (_BM25 * asked.c.value).label("bm25"))
         .select_from(asked.join(text("chunk_terms"), true()))
-        .where(chunk_terms_name.op("MATCH")(asked.c.value))
+        .where(chunk_terms_name.op("MATCH")(asked.c.key))
         # BM25 can be told only while FTS5 reads, so not where rows are grouped.
         .limit(-1)
     )
     if among is not None:
-        # The plus sign keeps SQLite from asking FTS5 once for each allowed id.
-        found = found.where(literal_column("+chunk_terms.rowid", Integer).in_(among))
+        found = found.where(_UNASKED_ROWID.in_(among))
     matches = found.subquery("matches")
     # Rounded, since sums of the same parts in another order may differ in the last bit.
     score = func.round(-func.sum(matches.c.bm25) * func.count(), 9, type_=Float).label("score")
@@ -97,6 +114,36 @@ def search(connection: Connection, query: str, k: int, among: Select[tuple[int]]
         ids=np.array([row.id for row in rows], dtype=np.int64),
         scores=np.array([row.score for row in rows], dtype=np.float32),
     )
+
+
+def _counts(
+    connection: Connection, asked: list[str], scope: Select[tuple[int]] | None
+) -> dict[str, float]:
+    """By what FTS5's BM25 of each phrase is multiplied, so that it counts as it does in a scope."""
+    listed = func.json_each(json.dumps(asked)).table_valued("value", name="asked")
+    inside = func.count() if scope is None else func.sum(_UNASKED_ROWID.in_(scope), type_=Integer)
+    statement = (
+        select(listed.c.value, func.count(), inside)
+        .select_from(listed.join(text("chunk_terms"), true()))
+        .where(chunk_terms_name.op("MATCH")(listed.c.value))
+        .group_by(listed.c.value)
+    )
+    found = connection.execute(statement).all()
+    rows = connection.scalar(select(func.count()).select_from(chunk_terms_sizes)) or 0
+    held = rows
+    if scope is not None:
+        held = connection.scalar(select(func.count()).select_from(scope.subquery())) or 0
+    return {
+        phrase: math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
+        for phrase, everywhere, n in found
+        if n
+    }
+
+
+def _rarity(rows: int, having: int) -> float:
+    """What FTS5 makes of a phrase that so many of all rows have."""
+    rarity = math.log((rows - having + 0.5) / (having + 0.5))
+    return rarity if rarity > 0 else 1e-6
 
 
 def insert(connection: Connection, texts: Iterable[tuple[int, str]]) -> None:
