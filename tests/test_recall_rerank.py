@@ -186,7 +186,6 @@ class TestDamage:
             "latents = substr(latents, 1, length(latents) - 1)",
             "latents = x''",
             "tokens = tokens + 40",
-            "patch = x'ff'",
         ]
     )
     def damaged(self, request: pytest.FixtureRequest, talk: Memory, place: Path) -> int:

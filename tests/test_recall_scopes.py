@@ -171,9 +171,9 @@ def test_what_others_wrote_changes_no_ranking_by_words(tmp_path: Path) -> None:
     ]
     query = "Did Ana see the fox by the train?"
 
-    def scores(memory: Memory) -> list[tuple[str, float]]:
+    def scores(memory: Memory) -> dict[str, float]:
         found = memory.recall(query, mode="lexical", user_id="me")
-        return [(hit.text, hit.score) for hit in found]
+        return {hit.text: hit.score for hit in found}
 
     with Memory(tmp_path / "alone") as alone, Memory(tmp_path / "shared") as shared:
         for memory in (alone, shared):

@@ -135,10 +135,14 @@ def fuse(
     top = weights.top + (0.0 if in_time is None else weights.time)
     scored = []
     for id, near in beside.items():
-        parts = dict.fromkeys(PARTS, 0.0)
-        parts |= {"lexical": lexical.get(id, 0.0), "key": keys.get(id, 0.0), "neighbours": near}
-        parts["time"] = float(in_time is not None and id in in_time)
-        parts["length"] = length(lengths[id]) if lengths else 0.0
+        parts = {
+            "lexical": lexical.get(id, 0.0),
+            "key": keys.get(id, 0.0),
+            "neighbours": near,
+            "length": length(lengths[id]) if lengths else 0.0,
+            "time": float(in_time is not None and id in in_time),
+            "rerank": 0.0,
+        }
         whole = own.get(id, 0.0) + weights.neighbour * near + weights.time * parts["time"]
         whole += weights.length * parts["length"]
         scored.append(Scored(id, whole / top, parts))

@@ -8,7 +8,6 @@ side by side, token by token, and sees what was said right before and after (see
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -59,13 +58,12 @@ def rerank(
     best = [item.id for item in scored[:MOST]]
     beside = neighbours(store, best, selection)
     ids = sorted({*best, *(one for sides in beside.values() for s in sides for one in visible(s))})
-    records = store.chunks(ids, keep_damaged=True)
-    sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
-    told = {source.id: preface(source) for source in sources.values()}
-    prefaces = {text: preface_ids(text, model.tokenizer) for text in set(told.values())}
+    records = store.latents(ids)
+    told = [preface(record) for record in records]
+    prefaces = {text: preface_ids(text, model.tokenizer) for text in set(told)}
     passages = [
-        Passage(record.latents, record.tokens, prefaces[told[record.source_id]])
-        for record in records
+        Passage(record.latents, record.tokens, prefaces[text])
+        for record, text in zip(records, told, strict=True)
     ]
     place = {id: at for at, id in enumerate(ids)}
     views: list[View] = []
@@ -83,6 +81,6 @@ def rerank(
         own = said.get(item.id, 0.0)
         again = (1 - time_share) * own + time_share * item.explain["time"]
         score = (item.score + weight * again) / (1 + weight)
-        return replace(item, score=score, explain={**item.explain, "rerank": own})
+        return Scored(item.id, score, {**item.explain, "rerank": own})
 
     return sorted(map(judged, scored), key=lambda item: (-item.score, item.id))

@@ -149,6 +149,20 @@ class ChunkRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LatentsRecord:
+    """The latents of a chunk and how its source is headed, without anything else of either.
+
+    ``latents`` and ``tokens`` are as in `NewChunk`; the latents are empty if they do not match
+    their checksum. ``name`` and ``title`` are the source's.
+    """
+
+    latents: bytes
+    tokens: int
+    name: str | None
+    title: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which chunks a call speaks of; every given part must hold.
 

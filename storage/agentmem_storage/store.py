@@ -21,6 +21,7 @@ from agentmem_storage.records import (
     UNSET,
     ChunkRecord,
     Forgotten,
+    LatentsRecord,
     NewSource,
     Problem,
     Ranked,
@@ -237,6 +238,15 @@ class Store:
         """
         with self._database.read() as connection:
             return reading.neighbours(connection, ids, reach)
+
+    def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
+        """Latents of chunks in the order asked for, several times faster than `chunks`.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        with self._database.read() as connection:
+            return reading.read_latents(connection, ids)
 
     def lengths(self, ids: Iterable[int]) -> dict[int, int]:
         """How many tokens each chunk has.

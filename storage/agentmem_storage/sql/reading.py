@@ -18,6 +18,7 @@ from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.moments import from_micros
 from agentmem_storage.records import (
     ChunkRecord,
+    LatentsRecord,
     Scope,
     Selection,
     Sides,
@@ -176,6 +177,28 @@ def neighbours(connection: Connection, ids: Iterable[int], reach: int) -> dict[i
     }
     _require(wanted, found, "memory")
     return {one: found[one] for one in wanted}
+
+
+def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsRecord]:
+    """Latents of chunks in the order asked for; empty where they are damaged.
+
+    Raises:
+        UnknownIdError: No chunk has one of the ids.
+    """
+    wanted = [as_id(one) for one in ids]
+    query = (
+        select(chunks.c.id, chunks.c.latents, chunks.c.tokens, sources.c.name, sources.c.title)
+        .join(sources, sources.c.id == chunks.c.source_id)
+        .where(chunks.c.id.in_(numbers(wanted)))
+    )
+    found = {}
+    for id, blob, tokens, name, title in connection.execute(query):
+        latents = b""
+        with suppress(CorruptRecordError):
+            latents, _ = codec.decode_latents(blob, id)
+        found[id] = LatentsRecord(latents, tokens, name, title)
+    _require(wanted, found, "memory")
+    return [found[one] for one in wanted]
 
 
 def lengths(connection: Connection, ids: Iterable[int]) -> dict[int, int]:

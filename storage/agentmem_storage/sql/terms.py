@@ -30,7 +30,13 @@ from sqlalchemy import Connection, Float, Integer, Select, func, literal_column,
 from sqlalchemy.sql.expression import text
 
 from agentmem_storage.records import Ranked
-from agentmem_storage.sql.tables import chunk_terms_name, chunk_terms_sizes, chunks, meta
+from agentmem_storage.sql.tables import (
+    chunk_terms,
+    chunk_terms_name,
+    chunk_terms_sizes,
+    chunks,
+    meta,
+)
 
 # Without these every question would match every chunk, for nothing.
 STOP_WORDS = frozenset(
@@ -121,13 +127,15 @@ def _counts(
 ) -> dict[str, float]:
     """By what FTS5's BM25 of each phrase is multiplied, so that it counts as it does in a scope."""
     listed = func.json_each(json.dumps(asked)).table_valued("value", name="asked")
-    inside = func.count() if scope is None else func.sum(_UNASKED_ROWID.in_(scope), type_=Integer)
-    statement = (
-        select(listed.c.value, func.count(), inside)
-        .select_from(listed.join(text("chunk_terms"), true()))
+    # One count for each phrase: FTS5 then reads no more than which rows have it.
+    having = (
+        select(func.count())
+        .select_from(chunk_terms)
         .where(chunk_terms_name.op("MATCH")(listed.c.value))
-        .group_by(listed.c.value)
+        .correlate(listed)
     )
+    inside = having if scope is None else having.where(_UNASKED_ROWID.in_(scope))
+    statement = select(listed.c.value, having.scalar_subquery(), inside.scalar_subquery())
     found = connection.execute(statement).all()
     rows = connection.scalar(select(func.count()).select_from(chunk_terms_sizes)) or 0
     held = rows

@@ -234,6 +234,16 @@ class StoreConformance:
                 ids[4]: (tuple(ids[3:0:-1]), tuple(ids[5:])),
             }
 
+    def test_latents_come_with_how_their_source_is_headed(self, tmp_path: Path) -> None:
+        with self.open_store(tmp_path) as store:
+            ids = _add(store, ["one", "two and three"], Scope("a"))
+            for found, chunk in zip(store.latents(ids[::-1]), store.chunks(ids[::-1]), strict=True):
+                (source,) = store.sources([chunk.source_id])
+                assert (found.latents, found.tokens) == (chunk.latents, chunk.tokens)
+                assert (found.name, found.title) == (source.name, source.title)
+            with _refused(UnknownIdError):
+                store.latents([ids[0], 999])
+
     def test_lengths_are_tokens(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, ["one", "two and three"], Scope("a"))
