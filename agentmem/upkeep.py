@@ -21,7 +21,7 @@ def verify(store: Store, model: MemoryModel, on_progress: Progress | None) -> Ve
     """Check rows and checksums, then regenerate every text and compare it with its hash."""
     damage = [Damage(problem.chunk_id, problem.what) for problem in store.check()]
     broken = {item.id for item in damage}
-    total = len(store.ids())
+    total = store.count()
     seen = checked = 0
     for records in store.iterate(keep_damaged=True):
         sound = [record for record in records if record.id not in broken]

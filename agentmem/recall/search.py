@@ -89,7 +89,7 @@ def search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
 
 
 def _search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
-    weights, allowed = _WEIGHTS[asked.mode], len(store.ids(asked.selection))
+    weights, allowed = _WEIGHTS[asked.mode], store.count(asked.selection)
     wide = max(_LEAST_CANDIDATES, 4 * min(asked.k, allowed))
     interval = named_interval(asked.query, asked.now) if weights.time else None
     parts = [asked.selection]

@@ -193,6 +193,15 @@ class Store:
         with self._database.read() as connection:
             return reading.selected_ids(connection, chosen(selection))
 
+    def count(self, selection: Selection = EVERYTHING) -> int:
+        """How many chunks are selected.
+
+        Raises:
+            FilterError: The selection's filter has a wrong shape.
+        """
+        with self._database.read() as connection:
+            return counting.count(connection, chosen(selection))
+
     def iterate(
         self,
         selection: Selection = EVERYTHING,
@@ -311,12 +320,11 @@ class Store:
             FilterError: The selection's filter has a wrong shape.
         """
         _check_k(k)
-        among, scope = (
-            None if one.everything else chosen(one)
-            for one in (selection, Selection(scope=selection.scope))
-        )
+        scope = Selection(scope=selection.scope)
+        within = chosen(scope)
+        among = within if selection == scope else chosen(selection)
         with self._database.read() as connection:
-            return terms.search(connection, query, k, among, scope)
+            return terms.search(connection, query, k, among, within)
 
     def update_source(
         self,

@@ -53,6 +53,11 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
     )
 
 
+def count(connection: Connection, ids: Select[tuple[int]]) -> int:
+    """How many chunks a query for ids gives."""
+    return connection.scalar(select(func.count()).select_from(ids.subquery())) or 0
+
+
 def sums(connection: Connection, ids: Select[tuple[int]] | None = None) -> SelectionSums:
     """Add up the chunks whose ids a query gives, or all of them.
 

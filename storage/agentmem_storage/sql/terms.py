@@ -34,7 +34,6 @@ from agentmem_storage.sql.tables import (
     chunk_terms,
     chunk_terms_name,
     chunk_terms_sizes,
-    chunks,
     meta,
 )
 
@@ -79,8 +78,8 @@ def search(
     connection: Connection,
     query: str,
     k: int,
-    among: Select[tuple[int]] | None,
-    scope: Select[tuple[int]] | None,
+    among: Select[tuple[int]],
+    scope: Select[tuple[int]],
 ) -> Ranked:
     """Find the k chunks that fit a query's words best, best first, ties by id.
 
@@ -88,14 +87,18 @@ def search(
         connection: A transaction.
         query: Any string.
         k: How many at most.
-        among: The only ids to consider; None considers all.
-        scope: The ids among which a word is rare or common; None takes all.
+        among: The only ids to consider; may be ``scope`` itself.
+        scope: The ids among which a word is rare or common.
     """
-    # To look every match up among the chunks takes longer than to find it, and says nothing new
-    # unless the terms are stale.
-    if connection.scalar(select(meta.c.terms_stale)):
-        among, scope = (select(chunks.c.id) if one is None else one for one in (among, scope))
-    counts = _counts(connection, phrases(query), scope)
+    rows, held = (
+        connection.scalar(select(func.count()).select_from(one)) or 0
+        for one in (chunk_terms_sizes, scope.subquery())
+    )
+    # To look every match up among the chunks takes longer than to find it. A scope that has as
+    # many as there are rows has them all, unless rows of chunks that are gone stand among them.
+    whole = rows == held and not connection.scalar(select(meta.c.terms_stale))
+    allowed = None if whole and among is scope else among
+    counts = _counts(connection, phrases(query), rows, held, None if whole else scope)
     asked = func.json_each(json.dumps(counts)).table_valued("key", "value", name="asked")
     found = (
         select(_ROWID.label("id"), (_BM25 * asked.c.value).label("bm25"))
@@ -104,8 +107,8 @@ def search(
         # BM25 can be told only while FTS5 reads, so not where rows are grouped.
         .limit(-1)
     )
-    if among is not None:
-        found = found.where(_UNASKED_ROWID.in_(among))
+    if allowed is not None:
+        found = found.where(_UNASKED_ROWID.in_(allowed))
     matches = found.subquery("matches")
     # Rounded, since sums of the same parts in another order may differ in the last bit.
     score = func.round(-func.sum(matches.c.bm25) * func.count(), 9, type_=Float).label("score")
@@ -115,17 +118,24 @@ def search(
         .order_by(score.desc(), matches.c.id)
         .limit(k)
     )
-    rows = connection.execute(statement).all()
+    best = connection.execute(statement).all()
     return Ranked(
-        ids=np.array([row.id for row in rows], dtype=np.int64),
-        scores=np.array([row.score for row in rows], dtype=np.float32),
+        ids=np.array([one.id for one in best], dtype=np.int64),
+        scores=np.array([one.score for one in best], dtype=np.float32),
     )
 
 
 def _counts(
-    connection: Connection, asked: list[str], scope: Select[tuple[int]] | None
+    connection: Connection,
+    asked: list[str],
+    rows: int,
+    held: int,
+    scope: Select[tuple[int]] | None,
 ) -> dict[str, float]:
-    """By what FTS5's BM25 of each phrase is multiplied, so that it counts as it does in a scope."""
+    """By what FTS5's BM25 of each phrase is multiplied, so that it counts as it does in a scope.
+
+    The table has so many rows, and the scope holds so many of them; None is a scope of all.
+    """
     listed = func.json_each(json.dumps(asked)).table_valued("value", name="asked")
     # One count for each phrase: FTS5 then reads no more than which rows have it.
     having = (
@@ -137,10 +147,6 @@ def _counts(
     inside = having if scope is None else having.where(_UNASKED_ROWID.in_(scope))
     statement = select(listed.c.value, having.scalar_subquery(), inside.scalar_subquery())
     found = connection.execute(statement).all()
-    rows = connection.scalar(select(func.count()).select_from(chunk_terms_sizes)) or 0
-    held = rows
-    if scope is not None:
-        held = connection.scalar(select(func.count()).select_from(scope.subquery())) or 0
     return {
         phrase: math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
         for phrase, everywhere, n in found

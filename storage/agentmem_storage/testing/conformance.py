@@ -112,6 +112,7 @@ class StoreConformance:
                 found = store.search_keys(make_key("same"), 9, selection)
                 assert sorted(found.ids) == expected
                 assert sorted(store.search_terms("same", 9, selection).ids) == expected
+                assert store.count(selection) == len(expected)
 
     def test_time_and_ids_select(self, tmp_path: Path) -> None:
         step = timedelta(microseconds=1)
