@@ -1,9 +1,9 @@
 """Recall side by side: agentmem, plain BM25, dense search, their fusion, and memory SDKs, one run.
 
 ``make sidebyside LOCOMO=locomo10.json`` installs the rivals beside agentmem in an environment of
-their own and runs it. ``--data`` is LoCoMo's own file, or JSON lines of anyone's own conversations and questions (see
-`agentmem.evaluation.datasets`), with the same tables as outcome. The systems are named in the
-configuration; without the rivals' packages, theirs stand in the result as failed.
+their own and runs it. ``--data`` is LoCoMo's own file, or JSON lines of anyone's own conversations
+and questions (see `agentmem.evaluation.datasets`), with the same tables as outcome. The systems are
+named in the configuration; without the rivals' packages, theirs stand in the result as failed.
 
 Each system gets the same turns, conversation by conversation, is asked each question for 50 turns
 inside its conversation and over all of them, and once for its whole ranking of the conversation.
