@@ -65,6 +65,14 @@ def test_it_names_sources_and_licences_of_what_was_trained_on(made: Path) -> Non
     assert "| autoencoder | ae-run | 12,000 | 3 |" in text
 
 
+def test_a_teacher_is_named(made: Path) -> None:
+    taught = RUNS | {"keys": RUNS["keys"] | {"teacher": "some_encoder"}}
+    assert "The keys also learned from what the sentence encoder of `some_encoder`" in card(
+        made, taught
+    )
+    assert "sentence encoder" not in card(made, RUNS)
+
+
 def test_of_another_corpus_it_claims_nothing(made: Path) -> None:
     data = {"data": {"train": {"train-noncommercial.jsonl.zst": 1.0}}}
     text = card(made, {"autoencoder": RUNS["autoencoder"] | data})

@@ -116,6 +116,12 @@ def _trained_on(training: Mapping[str, Any]) -> list[str]:
             f"- {part}: {', '.join(f'`{name}`' for name in names)}" for part, names in files.items()
         ),
     ]
+    blocks += [
+        f"The {part} also learned from what the sentence encoder of `{teacher}` makes of these "
+        "texts; it is no part of this bundle."
+        for part, run in training.items()
+        if (teacher := run.get("teacher"))
+    ]
     if unknown:
         blocks.append(f"Sources and licences are not listed here for {', '.join(unknown)}.")
     if not sources:
