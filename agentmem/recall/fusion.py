@@ -97,8 +97,8 @@ def normalise_keys(ranked: Ranked) -> dict[int, float]:
 
 
 def length(tokens: int) -> float:
-    """The sign of a chunk of so many tokens."""
-    return min(1.0, math.log1p(tokens) / math.log1p(LONGEST))
+    """The sign of a chunk of so many tokens; a damaged row may have less than none."""
+    return min(1.0, math.log1p(max(0, tokens)) / math.log1p(LONGEST))
 
 
 def fuse(
