@@ -61,6 +61,11 @@ class LatentCodec:
         """
         self._model = model.train(False)
         self.slot_dims: int = model.config.slot_dims
+        # A look into a transformers configuration takes microseconds, and these are asked for
+        # hundreds of times in a recall.
+        self._max_tokens: int = model.config.max_tokens
+        self._tokens_per_vector: int = model.config.tokens_per_vector
+        self._vector_dims: int = model.config.vector_dims
         self._bits = max(1, (model.config.vocab_size - 1).bit_length())
         books = codebooks or {}
         self._packers = {
@@ -139,6 +144,14 @@ class LatentCodec:
             for one in self._tapes(packed, tokens)
         ]
 
+    def unpack_tapes(
+        self, packed: Sequence[bytes], tokens: Sequence[int]
+    ) -> list[NDArray[np.int8] | ValueError]:
+        """As `unpack_many`, but tapes int8 (T, s): a slot for each token, nothing behind the last."""
+        return [
+            one if isinstance(one, ValueError) else one[0] for one in self._tapes(packed, tokens)
+        ]
+
     @full_precision()
     def decode(
         self,
@@ -199,7 +212,7 @@ class LatentCodec:
             except ValueError as error:
                 found[place] = error
                 continue
-            if mark < len(names) and 0 < count <= self._model.config.max_tokens:
+            if mark < len(names) and 0 < count <= self._max_tokens:
                 places[names[mark]].append(place)
             else:
                 found[place] = ValueError(f"no {count!r} tokens of density number {mark!r}")
@@ -233,11 +246,10 @@ class LatentCodec:
 
     def _vectors(self, tape: NDArray[np.int8]) -> NDArray[np.int8]:
         """The tape (T, s) as memory vectors (M, D), zeros behind its end."""
-        config = self._model.config
-        count = -(-len(tape) // config.tokens_per_vector)
-        flat = np.zeros(count * config.vector_dims, dtype=np.int8)
+        count = -(-len(tape) // self._tokens_per_vector)
+        flat = np.zeros(count * self._vector_dims, dtype=np.int8)
         flat[: tape.size] = tape.reshape(-1)
-        return flat.reshape(count, config.vector_dims)
+        return flat.reshape(count, self._vector_dims)
 
 
 def by_length(lengths: Sequence[int], most: int = _BATCH_TOKENS) -> Iterator[list[int]]:

@@ -28,14 +28,10 @@ def score_latents(
     """See `MemoryModel.rerank`: scores (N,) of candidates among P passages."""
     if not views:
         return np.empty(0, dtype=np.float32)
-    latents = codec.unpack_many([one.packed for one in passages], [one.tokens for one in passages])
+    latents = codec.unpack_tapes([one.packed for one in passages], [one.tokens for one in passages])
     damaged = {place for place, one in enumerate(latents) if isinstance(one, ValueError)}
-    tapes = [
-        np.empty((0, codec.slot_dims), dtype=np.int8)
-        if isinstance(vectors, ValueError)
-        else vectors.reshape(-1, codec.slot_dims)[: passage.tokens]
-        for passage, vectors in zip(passages, latents, strict=True)
-    ]
+    nothing = np.empty((0, codec.slot_dims), dtype=np.int8)
+    tapes = [nothing if isinstance(tape, ValueError) else tape for tape in latents]
     codes = torch.from_numpy(np.concatenate(tapes)).long()
     tokens = iter(torch.split(reranker.token_ids(cells_of(codes)), [len(one) for one in tapes]))
     rows = [[*passage.preface, *next(tokens).tolist()] for passage in passages]
