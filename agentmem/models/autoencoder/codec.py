@@ -147,7 +147,7 @@ class LatentCodec:
     def unpack_tapes(
         self, packed: Sequence[bytes], tokens: Sequence[int]
     ) -> list[NDArray[np.int8] | ValueError]:
-        """As `unpack_many`, but tapes int8 (T, s): a slot for each token, nothing behind the last."""
+        """As `unpack_many`, but tapes int8 (T, s): one slot for each token, and no more."""
         return [
             one if isinstance(one, ValueError) else one[0] for one in self._tapes(packed, tokens)
         ]
