@@ -73,7 +73,8 @@ def main(
     results: dict[str, Any] = {
         "questions": len(cases),
         "fitted": {name: round(w, 4) for name, w in _fit(cases, SIGNS).items()},
-        "shipped": {"weights": asdict(shipped), **_figures(cases, [asdict(shipped)] * len(cases))},
+        "weights": asdict(shipped),
+        "shipped": _figures(cases, [asdict(shipped)] * len(cases)),
         "held_out_without": {
             left: _held_out(cases, signs) for left, signs in track(without.items(), "fitting")
         },
