@@ -233,7 +233,7 @@ class Memory:
                 through: ``neighbours`` the memories right before and after it, ``episode`` up to
                 16 others of its episode, the nearest. They follow it, and their ``expanded_from``
                 names it.
-            rerank: ``latent``: the best 100 are looked at again by the bundle's reranker, straight
+            rerank: ``latent``: the best 64 are looked at again by the bundle's reranker, straight
                 from their latents; ``auto``: where the bundle has one and the mode is ``hybrid``;
                 None: never. See `agentmem.recall.rerank`.
             order: ``relevance``, the best first; or ``time``, the same hits in the order in which

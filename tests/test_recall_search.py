@@ -109,7 +109,7 @@ def test_names_and_titles_can_be_searched_for(talk: Memory) -> None:
 
 def test_the_farther_off_the_less_a_match_lifts() -> None:
     sides = {1: ((), (2, 3, 4)), 4: ((3, 2, None), ())}
-    found = {one.id: one.explain for one in fuse({1: 1.0}, {4: 0.0}, sides, Weights())}
+    found = {one.id: one.explain for one in fuse({1: 1.0}, {4: 0.0}, sides, Weights(), lengths={})}
     lifts = [found[id]["neighbours"] for id in (1, 2, 3, 4)]
     assert lifts == [0.0, *(share * Weights().lexical for share in FALLING)]
     assert list(FALLING) == sorted(FALLING, reverse=True)

@@ -169,3 +169,21 @@ def test_terms_of_what_is_gone_find_nothing_before_they_are_rebuilt() -> None:
         assert list(store.search_terms("train", 5).ids) == [gone, kept]
         assert store.forget([gone], {}).terms_stale
         assert list(store.search_terms("train", 5).ids) == [kept]
+
+
+def test_the_rarest_words_lead_where_too_many_chunks_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They alone find chunks; of those found, each has the score that it would have had."""
+    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+        texts = [f"common {'rare' if n % 20 == 0 else 'word'} {n}" for n in range(200)]
+        ids = [one.chunk_ids[0] for one in store.add([*map(make_source, texts)], Scope())]
+        full = store.search_terms("common rare 40", 300)
+        assert set(full.ids.tolist()) == set(ids)
+        monkeypatch.setattr(terms, "LEADING", 15)
+        led = store.search_terms("common rare 40", 300)
+        assert set(led.ids.tolist()) == set(ids[::20])
+        known = dict(zip(full.ids.tolist(), full.scores.tolist(), strict=True))
+        assert [known[id] for id in led.ids.tolist()] == pytest.approx(led.scores.tolist())
+        # A single word leads, however many have it.
+        assert len(store.search_terms("common", 300).ids) == 200

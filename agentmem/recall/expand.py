@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agentmem_storage.records import Selection
@@ -16,6 +16,19 @@ EXPANSIONS: tuple[Expand, ...] = ("episode", "neighbours")
 Side = tuple[int | None, ...]
 # Chunks of its episode that one hit brings, the nearest: an episode has up to twice as many.
 MOST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside chunks, as far as a selection lets it through.
+
+    Attributes:
+        sides: What was written before each and after it, by id.
+        tokens: How many tokens each has and each of its neighbours, by id.
+    """
+
+    sides: dict[int, tuple[Side, Side]]
+    tokens: dict[int, int]
 
 
 def expand(
@@ -39,7 +52,7 @@ def expand(
         UnknownIdError: a chunk has been forgotten meanwhile.
     """
     if by == "neighbours":
-        sides = neighbours(store, found, selection)
+        sides = neighbours(store, found, selection).sides
         beside = {id: [*visible(before), *visible(after)] for id, (before, after) in sides.items()}
     else:
         episodes = store.episodes(found)
@@ -53,18 +66,17 @@ def expand(
     return brought
 
 
-def neighbours(
-    store: Store, ids: Iterable[int], selection: Selection, reach: int = 1
-) -> dict[int, tuple[Side, Side]]:
+def neighbours(store: Store, ids: Iterable[int], selection: Selection, reach: int = 1) -> Beside:
     """The chunks before each and after it, None where the selection lets none through."""
     beside = store.neighbours(sorted(ids), reach)
-    around = {one for sides in beside.values() for side in sides for one in side}
+    around = {one for sides in beside.sides.values() for side in sides for one in side}
     allowed = _allowed(store, around, selection)
 
     def shown(side: tuple[int, ...]) -> Side:
         return tuple(one if one in allowed else None for one in side)
 
-    return {id: (shown(before), shown(after)) for id, (before, after) in beside.items()}
+    sides = {id: (shown(before), shown(after)) for id, (before, after) in beside.sides.items()}
+    return Beside(sides, beside.tokens)
 
 
 def visible(side: Side) -> list[int]:

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentmem.recall.expand import Side
 from agentmem_storage.records import Ranked
@@ -32,6 +33,7 @@ from agentmem_storage.records import Ranked
 FALLING = (1.0, 0.7, 0.5)
 # Tokens.
 LONGEST = 128
+_LENGTHS = [math.log1p(tokens) / math.log1p(LONGEST) for tokens in range(LONGEST + 1)]
 # What a score is made of, by the names that `agentmem.recall.hits.Hit.explain` has.
 PARTS = ("lexical", "key", "neighbours", "length", "time", "rerank")
 
@@ -61,8 +63,7 @@ class Weights:
         return own + 2 * sum(FALLING) * self.neighbour * own + self.length
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """A candidate with its score and the parts of it."""
 
     id: int
@@ -98,7 +99,7 @@ def normalise_keys(ranked: Ranked) -> dict[int, float]:
 
 def length(tokens: int) -> float:
     """The sign of a chunk of so many tokens; a damaged row may have less than none."""
-    return min(1.0, math.log1p(max(0, tokens)) / math.log1p(LONGEST))
+    return _LENGTHS[max(0, min(tokens, LONGEST))]
 
 
 def fuse(
@@ -107,7 +108,7 @@ def fuse(
     neighbours: Mapping[int, tuple[Side, Side]],
     weights: Weights,
     *,
-    lengths: Mapping[int, int] | None = None,
+    lengths: Mapping[int, int],
     in_time: Container[int] | None = None,
 ) -> list[Scored]:
     """All candidates and their neighbours, best first; ties go to the lower id.
@@ -118,7 +119,7 @@ def fuse(
         neighbours: The chunks before and after each candidate, in its scope; both must have
             passed the same filters as the candidates.
         weights: How much each sign counts.
-        lengths: Tokens of all of them; None if their length does not count.
+        lengths: Tokens of all of them; none if their length does not count.
         in_time: Which of them all were said in the time that the query names; None if it names
             none.
     """

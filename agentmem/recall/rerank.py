@@ -22,8 +22,8 @@ from agentmem_storage.store import Store
 Rerank = Literal["auto", "latent"]
 
 RERANKS: tuple[Rerank, ...] = ("auto", "latent")
-# Candidates that are looked at again.
-MOST = 100
+# Candidates that are looked at again: more of them find no more (examples/benchmarks/LOG.md).
+MOST = 64
 
 
 def rerank(
@@ -56,7 +56,7 @@ def rerank(
         UnknownIdError: a chunk has been forgotten meanwhile.
     """
     best = [item.id for item in scored[:MOST]]
-    beside = neighbours(store, best, selection)
+    beside = neighbours(store, best, selection).sides
     ids = sorted({*best, *(one for sides in beside.values() for s in sides for one in visible(s))})
     records = store.latents(ids)
     told = [preface(record) for record in records]

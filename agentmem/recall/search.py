@@ -15,7 +15,7 @@ from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.base import MemoryModel, no_reranker
 from agentmem.recall.dates import Interval, named_interval
 from agentmem.recall.exact import Loader
-from agentmem.recall.expand import EXPANSIONS, Expand, expand, neighbours, visible
+from agentmem.recall.expand import EXPANSIONS, Beside, Expand, expand, neighbours, visible
 from agentmem.recall.fusion import (
     FALLING,
     Scored,
@@ -42,7 +42,7 @@ _WEIGHTS = {
 # costs the others a whole `forget`, so that only a store that contradicts itself gets to the end.
 _TRIES = 100
 # Candidates of each search: enough that the neighbours of a good hit are known too.
-_LEAST_CANDIDATES = 100
+_LEAST_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +104,15 @@ def _search(store: Store, model: MemoryModel, asked: Asked) -> Recall:
         key = model.query_key(model.tokenizer.encode(asked.query))
         keys = _by_key(store, key, wide, parts, known=set(lexical))
     candidates = {*lexical, *keys}
-    beside = {}
+    beside = Beside({}, {})
     if weights.neighbour:
         beside = neighbours(store, candidates, asked.selection, reach=len(FALLING))
-    ids = candidates.union(*(visible(side) for sides in beside.values() for side in sides))
-    lengths = store.lengths(ids) if weights.length else None
+    ids = candidates.union(*(visible(side) for pair in beside.sides.values() for side in pair))
     in_time = None
     if interval is not None:
         during = _during(Selection(ids=tuple(sorted(ids))), interval)
         in_time = set(store.ids(during).tolist())
-    scored = fuse(lexical, keys, beside, weights, lengths=lengths, in_time=in_time)
+    scored = fuse(lexical, keys, beside.sides, weights, lengths=beside.tokens, in_time=in_time)
     if _reranks(asked, model):
         query = model.tokenizer.encode(asked.query)
         time_share = 0.0 if in_time is None else weights.time / (weights.top + weights.time)

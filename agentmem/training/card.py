@@ -76,7 +76,7 @@ def _made_of(facts: BundleFacts) -> list[str]:
         "keys": f"what a chunk is found by; K = {facts.key_dims}",
     }
     if RERANKER in facts.parameters:
-        what[RERANKER] = "says which of the best hundred answers a question, from their latents"
+        what[RERANKER] = "says which of the best found answers a question, from their latents"
     if facts.reader is not None:
         what[READER] = f"a language model that reads memory vectors; H = {facts.reader.hidden_size}"
     bytes_of = {

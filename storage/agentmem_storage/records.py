@@ -195,6 +195,19 @@ EVERYTHING: Final = Selection()
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What stands beside chunks in their scopes.
+
+    Attributes:
+        sides: By id of each chunk that was asked for.
+        tokens: How many tokens each of them has, and each of its neighbours, by id.
+    """
+
+    sides: dict[int, Sides]
+    tokens: dict[int, int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
     """Ids and scores of one search, best first; higher scores are better.

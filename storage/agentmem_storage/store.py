@@ -22,6 +22,7 @@ from agentmem_storage.records import (
     ChunkRecord,
     Forgotten,
     LatentsRecord,
+    Neighbours,
     NewSource,
     Problem,
     Ranked,
@@ -29,7 +30,6 @@ from agentmem_storage.records import (
     ScopeStats,
     Selection,
     SelectionSums,
-    Sides,
     SourceRecord,
     StoreStats,
     Unset,
@@ -235,7 +235,7 @@ class Store:
             last = rows[-1].id
             yield [reading.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
-    def neighbours(self, ids: Iterable[int], reach: int = 1) -> dict[int, Sides]:
+    def neighbours(self, ids: Iterable[int], reach: int = 1) -> Neighbours:
         """The chunks written just before and after each in its own scope.
 
         Args:
@@ -256,15 +256,6 @@ class Store:
         """
         with self._database.read() as connection:
             return reading.read_latents(connection, ids)
-
-    def lengths(self, ids: Iterable[int]) -> dict[int, int]:
-        """How many tokens each chunk has.
-
-        Raises:
-            UnknownIdError: No chunk has one of the ids.
-        """
-        with self._database.read() as connection:
-            return reading.lengths(connection, ids)
 
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """The chunks of each one's episode, itself among them, by ascending id.

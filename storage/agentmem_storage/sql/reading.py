@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from agentmem_storage.episodes import Episode
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
@@ -19,6 +19,7 @@ from agentmem_storage.moments import from_micros
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
+    Neighbours,
     Scope,
     Selection,
     Sides,
@@ -154,29 +155,37 @@ def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[n
     return ids
 
 
-def neighbours(connection: Connection, ids: Iterable[int], reach: int) -> dict[int, Sides]:
-    """The chunks before and after each in its own scope, by id.
+def neighbours(connection: Connection, ids: Iterable[int], reach: int) -> Neighbours:
+    """The chunks before and after each in its own scope, and the tokens of all of them.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
     near = chunks.alias("near")
-    same_scope = select(near.c.id).where(near.c.scope_id == chunks.c.scope_id).limit(reach)
-    before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc())
-    after = same_scope.where(near.c.id > chunks.c.id).order_by(near.c.id)
-    sides = [
-        func.json(
-            select(func.json_group_array(side.correlate(chunks).subquery().c.id)).scalar_subquery()
+    same_scope = select(near.c.id, near.c.tokens).where(near.c.scope_id == chunks.c.scope_id)
+    before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc()).limit(reach)
+    after = same_scope.where(near.c.id > chunks.c.id).order_by(near.c.id).limit(reach)
+    listed = []
+    for side in (before, after):
+        found = side.correlate(chunks).subquery().c
+        pairs = select(func.json_group_array(func.json_array(found.id, found.tokens)))
+        listed.append(func.json(pairs.scalar_subquery()))
+    # As one text, for a row of each takes far longer.
+    row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
+    query = select(func.json_group_array(row)).where(chunks.c.id.in_(numbers(wanted)))
+    told: dict[int, Sides] = {}
+    tokens: dict[int, int] = {}
+    for id, count, earlier, later in json.loads(connection.scalar(query) or "[]"):
+        tokens[id] = count
+        tokens.update(earlier)
+        tokens.update(later)
+        told[id] = (
+            tuple(sorted((one for one, _ in earlier), reverse=True)),
+            tuple(sorted(one for one, _ in later)),
         )
-        for side in (before, after)
-    ]
-    found = {
-        id: (tuple(sorted(earlier, reverse=True)), tuple(sorted(later)))
-        for id, earlier, later in _listed(connection, wanted, *sides)
-    }
-    _require(wanted, found, "memory")
-    return {one: found[one] for one in wanted}
+    _require(wanted, told, "memory")
+    return Neighbours({one: told[one] for one in wanted}, tokens)
 
 
 def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsRecord]:
@@ -199,27 +208,6 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
         found[id] = LatentsRecord(latents, tokens, name, title)
     _require(wanted, found, "memory")
     return [found[one] for one in wanted]
-
-
-def lengths(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
-    """Tokens of each chunk, by id.
-
-    Raises:
-        UnknownIdError: No chunk has one of the ids.
-    """
-    wanted = [as_id(one) for one in ids]
-    found: dict[int, int] = dict(_listed(connection, wanted, chunks.c.tokens))
-    _require(wanted, found, "memory")
-    return {one: found[one] for one in wanted}
-
-
-def _listed(
-    connection: Connection, ids: Sequence[int], *told: ColumnElement[Any]
-) -> Iterator[list[Any]]:
-    """Id and columns of chunks, in no order: as one text, for a row of each takes far longer."""
-    each = func.json_group_array(func.json_array(chunks.c.id, *told))
-    listed = connection.scalar(select(each).where(chunks.c.id.in_(numbers(ids))))
-    yield from json.loads(listed or "[]")
 
 
 def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:

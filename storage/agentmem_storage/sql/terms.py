@@ -13,6 +13,10 @@ there, however rare it is among all users of a store, and what others wrote chan
 FTS5 knows the whole table only, so what it says is divided by its own rarity of each phrase and
 multiplied by the scope's, ``log(1 + (N - n + 0.5) / (n + 0.5))`` for n of N chunks.
 
+Where a query's words are in more than `LEADING` chunks, only the rarest of them find chunks; the
+others count for what these have found. To look at each of the many thousand chunks that have a
+common word would take most of the time of a search, for what would stand at its end.
+
 The table is contentless: to delete a row, its text must be given once more, exactly as it was.
 """
 
@@ -26,7 +30,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
-from sqlalchemy import Connection, Float, Integer, Select, func, literal_column, select, true
+from sqlalchemy import (
+    Connection,
+    Float,
+    Integer,
+    Select,
+    func,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.sql.expression import text
 
 from agentmem_storage.records import Ranked
@@ -46,6 +60,8 @@ STOP_WORDS = frozenset(
 )
 # A query of more is a text: its first words say what it is about, all would take long.
 MAX_PHRASES = 64
+# Chunks of a scope that the rarest words of a query may have together, and be looked for by them.
+LEADING = 1_000
 # An id of more parts is a text without spaces.
 _MAX_PARTS = 8
 
@@ -98,18 +114,10 @@ def search(
     # many as there are rows has them all, unless rows of chunks that are gone stand among them.
     whole = rows == held and not connection.scalar(select(meta.c.terms_stale))
     allowed = None if whole and among is scope else among
-    counts = _counts(connection, phrases(query), rows, held, None if whole else scope)
-    asked = func.json_each(json.dumps(counts)).table_valued("key", "value", name="asked")
-    found = (
-        select(_ROWID.label("id"), (_BM25 * asked.c.value).label("bm25"))
-        .select_from(asked.join(text("chunk_terms"), true()))
-        .where(chunk_terms_name.op("MATCH")(asked.c.key))
-        # BM25 can be told only while FTS5 reads, so not where rows are grouped.
-        .limit(-1)
-    )
-    if allowed is not None:
-        found = found.where(_UNASKED_ROWID.in_(allowed))
-    matches = found.subquery("matches")
+    leading, following = _counts(connection, phrases(query), rows, held, None if whole else scope)
+    led = _matches(leading, allowed).cte("led")
+    beside = _matches(following, select(led.c.id)).subquery("beside")
+    matches = union_all(select(led), select(beside)).subquery("matches")
     # Rounded, since sums of the same parts in another order may differ in the last bit.
     score = func.round(-func.sum(matches.c.bm25) * func.count(), 9, type_=Float).label("score")
     statement = (
@@ -125,16 +133,34 @@ def search(
     )
 
 
+def _matches(
+    counts: Mapping[str, float], allowed: Select[tuple[int]] | None
+) -> Select[tuple[int, float]]:
+    """Each allowed chunk that has a phrase, once for each phrase, and the phrase's BM25 there."""
+    asked = func.json_each(json.dumps(counts)).table_valued("key", "value")
+    found = (
+        select(_ROWID.label("id"), (_BM25 * asked.c.value).label("bm25"))
+        .select_from(asked.join(text("chunk_terms"), true()))
+        .where(chunk_terms_name.op("MATCH")(asked.c.key))
+        # BM25 can be told only while FTS5 reads, so not where rows are grouped.
+        .limit(-1)
+    )
+    return found if allowed is None else found.where(_UNASKED_ROWID.in_(allowed))
+
+
 def _counts(
     connection: Connection,
     asked: list[str],
     rows: int,
     held: int,
     scope: Select[tuple[int]] | None,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, float]]:
     """By what FTS5's BM25 of each phrase is multiplied, so that it counts as it does in a scope.
 
     The table has so many rows, and the scope holds so many of them; None is a scope of all.
+
+    Returns:
+        The rarest phrases, as many as `LEADING` allows and at least one, and all others.
     """
     listed = func.json_each(json.dumps(asked)).table_valued("value", name="asked")
     # One count for each phrase: FTS5 then reads no more than which rows have it.
@@ -147,11 +173,15 @@ def _counts(
     inside = having if scope is None else having.where(_UNASKED_ROWID.in_(scope))
     statement = select(listed.c.value, having.scalar_subquery(), inside.scalar_subquery())
     found = connection.execute(statement).all()
-    return {
-        phrase: math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
-        for phrase, everywhere, n in found
-        if n
-    }
+    leading: dict[str, float] = {}
+    following: dict[str, float] = {}
+    led = 0
+    for phrase, everywhere, n in sorted(found, key=lambda row: row[2]):
+        if n:
+            led += n
+            part = leading if led <= LEADING or not leading else following
+            part[phrase] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
+    return leading, following
 
 
 def _rarity(rows: int, having: int) -> float:
