@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentmem_storage.records import Scope
+from agentmem_storage.records import Scope, Selection
 from agentmem_storage.sql import terms
 from agentmem_storage.store import Store
 from agentmem_storage.testing import KEY_DIMS, MODEL, make_source, terms_of
@@ -185,5 +185,8 @@ def test_the_rarest_words_lead_where_too_many_chunks_have_one(
         assert set(led.ids.tolist()) == set(ids[::20])
         known = dict(zip(full.ids.tolist(), full.scores.tolist(), strict=True))
         assert [known[id] for id in led.ids.tolist()] == pytest.approx(led.scores.tolist())
+        # What is common in the store may be rare in what is asked for, and leads there.
+        some = Selection(ids=tuple(ids[1:11]))
+        assert set(store.search_terms("common rare 40", 300, some).ids.tolist()) == set(some.ids)
         # A single word leads, however many have it.
         assert len(store.search_terms("common", 300).ids) == 200

@@ -304,7 +304,9 @@ class Store:
         Returns:
             Ids and scores: BM25 over all chunks of the selection's scope, times how much of the
             query a chunk has; above 0, higher is better, without an upper bound. Selections of
-            one scope give a chunk the same score.
+            one scope give a chunk the same score. Of a selection in which very many chunks have
+            a word of the query, only those with the rarer ones are found; see
+            `agentmem_storage.sql.terms`.
 
         Raises:
             InputError: k is below 1.

@@ -13,9 +13,10 @@ there, however rare it is among all users of a store, and what others wrote chan
 FTS5 knows the whole table only, so what it says is divided by its own rarity of each phrase and
 multiplied by the scope's, ``log(1 + (N - n + 0.5) / (n + 0.5))`` for n of N chunks.
 
-Where a query's words are in more than `LEADING` chunks, only the rarest of them find chunks; the
-others count for what these have found. To look at each of the many thousand chunks that have a
-common word would take most of the time of a search, for what would stand at its end.
+Where a query's words are in more than `LEADING` of the chunks asked for, only the rarest of them
+find chunks; the others count for what these have found. To look at each of the many thousand
+chunks that have a common word would take most of the time of a search, for what would stand at its
+end.
 
 The table is contentless: to delete a row, its text must be given once more, exactly as it was.
 """
@@ -114,7 +115,8 @@ def search(
     # many as there are rows has them all, unless rows of chunks that are gone stand among them.
     whole = rows == held and not connection.scalar(select(meta.c.terms_stale))
     allowed = None if whole and among is scope else among
-    leading, following = _counts(connection, phrases(query), rows, held, None if whole else scope)
+    within = None if whole else scope
+    leading, following = _counts(connection, phrases(query), rows, held, within, allowed)
     led = _matches(leading, allowed).cte("led")
     beside = _matches(following, select(led.c.id)).subquery("beside")
     matches = union_all(select(led), select(beside)).subquery("matches")
@@ -154,13 +156,16 @@ def _counts(
     rows: int,
     held: int,
     scope: Select[tuple[int]] | None,
+    allowed: Select[tuple[int]] | None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """By what FTS5's BM25 of each phrase is multiplied, so that it counts as it does in a scope.
 
-    The table has so many rows, and the scope holds so many of them; None is a scope of all.
+    The table has so many rows, and the scope holds so many of them; None is a scope of all, and
+    where ``allowed`` is None, all may be found.
 
     Returns:
-        The rarest phrases, as many as `LEADING` allows and at least one, and all others.
+        The rarest phrases among what may be found, as many as `LEADING` allows and at least one,
+        and all others.
     """
     listed = func.json_each(json.dumps(asked)).table_valued("value", name="asked")
     # One count for each phrase: FTS5 then reads no more than which rows have it.
@@ -170,15 +175,18 @@ def _counts(
         .where(chunk_terms_name.op("MATCH")(listed.c.value))
         .correlate(listed)
     )
-    inside = having if scope is None else having.where(_UNASKED_ROWID.in_(scope))
-    statement = select(listed.c.value, having.scalar_subquery(), inside.scalar_subquery())
+    counted = [
+        (having if part is None else having.where(_UNASKED_ROWID.in_(part))).scalar_subquery()
+        for part in (None, scope, allowed)
+    ]
+    statement = select(listed.c.value, *counted)
     found = connection.execute(statement).all()
     leading: dict[str, float] = {}
     following: dict[str, float] = {}
     led = 0
-    for phrase, everywhere, n in sorted(found, key=lambda row: row[2]):
-        if n:
-            led += n
+    for phrase, everywhere, n, findable in sorted(found, key=lambda row: row[3]):
+        if findable:
+            led += findable
             part = leading if led <= LEADING or not leading else following
             part[phrase] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
     return leading, following
