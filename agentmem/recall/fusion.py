@@ -34,8 +34,6 @@ FALLING = (1.0, 0.7, 0.5)
 # Tokens.
 LONGEST = 128
 _LENGTHS = [math.log1p(tokens) / math.log1p(LONGEST) for tokens in range(LONGEST + 1)]
-# What a score is made of, by the names that `agentmem.recall.hits.Hit.explain` has.
-PARTS = ("lexical", "key", "neighbours", "length", "time", "rerank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +62,21 @@ class Weights:
 
 
 class Scored(NamedTuple):
-    """A candidate with its score and the parts of it."""
+    """A candidate with its score and the parts of it; zeros where no search came upon it."""
 
     id: int
-    score: float
-    explain: Mapping[str, float]
+    score: float = 0.0
+    lexical: float = 0.0
+    key: float = 0.0
+    neighbours: float = 0.0
+    length: float = 0.0
+    time: float = 0.0
+    rerank: float = 0.0
 
-    @classmethod
-    def unfound(cls, id: int) -> Scored:
-        """A chunk that no search came upon."""
-        return cls(id, 0.0, dict.fromkeys(PARTS, 0.0))
+    @property
+    def explain(self) -> dict[str, float]:
+        """The parts by name, as a hit has them."""
+        return dict(zip(self._fields[2:], self[2:], strict=True))
 
 
 def normalise_lexical(ranked: Ranked) -> dict[int, float]:
@@ -135,16 +138,17 @@ def fuse(
                     beside[neighbour] = beside.get(neighbour, 0.0) + share * own[id]
     top = weights.top + (0.0 if in_time is None else weights.time)
     scored = []
+    # Hundreds of them, and most are looked at only here.
     for id, near in beside.items():
-        parts = {
-            "lexical": lexical.get(id, 0.0),
-            "key": keys.get(id, 0.0),
-            "neighbours": near,
-            "length": length(lengths[id]) if lengths else 0.0,
-            "time": float(in_time is not None and id in in_time),
-            "rerank": 0.0,
-        }
-        whole = own.get(id, 0.0) + weights.neighbour * near + weights.time * parts["time"]
-        whole += weights.length * parts["length"]
-        scored.append(Scored(id, whole / top, parts))
-    return sorted(scored, key=lambda item: (-item.score, item.id))
+        long = length(lengths[id]) if lengths else 0.0
+        timely = float(in_time is not None and id in in_time)
+        whole = own.get(id, 0.0) + weights.neighbour * near
+        whole += weights.length * long + weights.time * timely
+        own_parts = (lexical.get(id, 0.0), keys.get(id, 0.0))
+        scored.append(Scored(id, whole / top, *own_parts, near, long, timely))
+    return sorted(scored, key=by_score)
+
+
+def by_score(item: Scored) -> tuple[float, int]:
+    """A key to sort by: best first, ties to the lower id."""
+    return -item.score, item.id

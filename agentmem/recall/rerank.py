@@ -14,7 +14,7 @@ import numpy as np
 
 from agentmem.models.base import MemoryModel, Passage, View
 from agentmem.recall.expand import neighbours, visible
-from agentmem.recall.fusion import Scored
+from agentmem.recall.fusion import Scored, by_score
 from agentmem.recall.preface import preface, preface_ids
 from agentmem_storage.records import Selection
 from agentmem_storage.store import Store
@@ -79,8 +79,7 @@ def rerank(
 
     def judged(item: Scored) -> Scored:
         own = said.get(item.id, 0.0)
-        again = (1 - time_share) * own + time_share * item.explain["time"]
-        score = (item.score + weight * again) / (1 + weight)
-        return Scored(item.id, score, {**item.explain, "rerank": own})
+        again = (1 - time_share) * own + time_share * item.time
+        return item._replace(score=(item.score + weight * again) / (1 + weight), rerank=own)
 
-    return sorted(map(judged, scored), key=lambda item: (-item.score, item.id))
+    return sorted(map(judged, scored), key=by_score)

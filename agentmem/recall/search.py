@@ -150,11 +150,21 @@ def _by_key(
     *,
     known: set[int],
 ) -> dict[int, float]:
-    """The nearest of each part, normalised together, and what the words found: that is near too."""
+    """The nearest of each part, normalised together; what lies below the last of them has zero.
+
+    Among all of a selection that is everything which is not among the nearest. Beside the nearest
+    of a time too, what the words found may lie between the two, and is looked at.
+    """
     near = _union([store.search_keys(key, wide, part) for part in parts])
-    others = tuple(sorted(known - set(near.ids.tolist())))
-    rest = store.search_keys(key, len(others), Selection(ids=others)) if others else None
-    return _joined(near, rest)
+    keys = normalise_keys(near)
+    others = tuple(sorted(known - keys.keys()))
+    if len(parts) == 1 or not others or not keys:
+        return keys
+    rest = store.search_keys(key, len(others), Selection(ids=others))
+    low, high = float(near.scores.min()), float(near.scores.max())
+    for id, score in zip(rest.ids.tolist(), rest.scores.tolist(), strict=True):
+        keys[id] = max(0.0, (score - low) / (high - low)) if high - low > 1e-6 else 0.0
+    return keys
 
 
 def _union(found: Sequence[Ranked]) -> Ranked:
@@ -184,7 +194,7 @@ def _with_brought(
     for item in best:
         yield item, None
         for id in brought.get(item.id, ()):
-            yield known.get(id) or Scored.unfound(id), item.id
+            yield known.get(id) or Scored(id), item.id
 
 
 def _read(
@@ -197,17 +207,6 @@ def _read(
         Hit(record, sources[record.source_id], loader, item.score, item.explain, brought_by)
         for record, (item, brought_by) in zip(records, chosen, strict=True)
     )
-
-
-def _joined(near: Ranked, rest: Ranked | None) -> dict[int, float]:
-    """Normalised over the nearest; what lies below the last of them counts as zero."""
-    keys = normalise_keys(near)
-    if rest is None or not len(near.ids):
-        return keys
-    low, high = float(near.scores.min()), float(near.scores.max())
-    for id, score in zip(rest.ids.tolist(), rest.scores.tolist(), strict=True):
-        keys[id] = max(0.0, (score - low) / (high - low)) if high - low > 1e-6 else 0.0
-    return keys
 
 
 def _check(asked: Asked) -> None:

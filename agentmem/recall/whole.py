@@ -36,5 +36,5 @@ class Whole:
     def hits(self) -> Iterator[Hit]:
         """All of it by ascending id, each as a hit that no search came upon."""
         for chunk in read_chunks(self.store, self.model, self.selection):
-            unfound = Scored.unfound(chunk.id)
+            unfound = Scored(chunk.id)
             yield Hit(chunk.record, chunk.source, chunk.loader, unfound.score, unfound.explain)

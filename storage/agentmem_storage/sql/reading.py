@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
 
 from agentmem_storage.episodes import Episode
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
@@ -27,8 +27,44 @@ from agentmem_storage.records import (
     Written,
 )
 from agentmem_storage.sql import codec
-from agentmem_storage.sql.selecting import as_id, chosen, numbers
+from agentmem_storage.sql.selecting import GIVEN, as_id, chosen, given
 from agentmem_storage.sql.tables import chunks, scopes, sources
+
+_CHUNKS = select(chunks).where(chunks.c.id.in_(GIVEN))
+_LATENTS = (
+    select(chunks.c.id, chunks.c.latents, chunks.c.tokens, sources.c.name, sources.c.title)
+    .join(sources, sources.c.id == chunks.c.source_id)
+    .where(chunks.c.id.in_(GIVEN))
+)
+_SOURCES = (
+    select(sources, scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id)
+    .join(scopes, scopes.c.id == sources.c.scope_id)
+    .where(sources.c.id.in_(GIVEN))
+)
+_CHUNKS_OF_SOURCES = (
+    select(chunks.c.source_id, chunks.c.id)
+    .where(chunks.c.source_id.in_(GIVEN))
+    .order_by(chunks.c.source_id, chunks.c.ordinal)
+)
+
+
+def _beside() -> Select[Any]:
+    """Of each given chunk what `neighbours` tells, and as many on each side as ``reach`` says."""
+    near, reach = chunks.alias("near"), bindparam("reach", type_=Integer)
+    same_scope = select(near.c.id, near.c.tokens).where(near.c.scope_id == chunks.c.scope_id)
+    before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc()).limit(reach)
+    after = same_scope.where(near.c.id > chunks.c.id).order_by(near.c.id).limit(reach)
+    listed = []
+    for side in (before, after):
+        found = side.correlate(chunks).subquery().c
+        pairs = select(func.json_group_array(func.json_array(found.id, found.tokens)))
+        listed.append(func.json(pairs.scalar_subquery()))
+    # As one text, for a row of each takes far longer.
+    row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
+    return select(func.json_group_array(row)).where(chunks.c.id.in_(GIVEN))
+
+
+_NEIGHBOURS = _beside()
 
 # Hashes are bound one by one, and SQLite bounds how many values a statement may have.
 _HASHES_AT_ONCE = 500
@@ -44,8 +80,7 @@ def read_chunks(
         CorruptRecordError: A row does not match its checksums.
     """
     wanted = [as_id(one) for one in ids]
-    query = select(chunks).where(chunks.c.id.in_(numbers(wanted)))
-    found = {row.id: row for row in connection.execute(query)}
+    found = {row.id: row for row in connection.execute(_CHUNKS, given(wanted))}
     _require(wanted, found, "memory")
     return [decode_chunk(found[one], keep_damaged=keep_damaged) for one in wanted]
 
@@ -129,12 +164,7 @@ def read_sources(
         CorruptRecordError: The metadata of one cannot be read.
     """
     wanted = [as_id(one) for one in ids]
-    query = (
-        select(sources, scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id)
-        .join(scopes, scopes.c.id == sources.c.scope_id)
-        .where(sources.c.id.in_(numbers(wanted)))
-    )
-    found = {row.id: row for row in connection.execute(query)}
+    found = {row.id: row for row in connection.execute(_SOURCES, given(wanted))}
     _require(wanted, found, "source")
     chunk_ids = source_chunk_ids(connection, wanted)
     return [
@@ -162,21 +192,10 @@ def neighbours(connection: Connection, ids: Iterable[int], reach: int) -> Neighb
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    near = chunks.alias("near")
-    same_scope = select(near.c.id, near.c.tokens).where(near.c.scope_id == chunks.c.scope_id)
-    before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc()).limit(reach)
-    after = same_scope.where(near.c.id > chunks.c.id).order_by(near.c.id).limit(reach)
-    listed = []
-    for side in (before, after):
-        found = side.correlate(chunks).subquery().c
-        pairs = select(func.json_group_array(func.json_array(found.id, found.tokens)))
-        listed.append(func.json(pairs.scalar_subquery()))
-    # As one text, for a row of each takes far longer.
-    row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
-    query = select(func.json_group_array(row)).where(chunks.c.id.in_(numbers(wanted)))
+    listed = connection.scalar(_NEIGHBOURS, {**given(wanted), "reach": reach})
     told: dict[int, Sides] = {}
     tokens: dict[int, int] = {}
-    for id, count, earlier, later in json.loads(connection.scalar(query) or "[]"):
+    for id, count, earlier, later in json.loads(listed or "[]"):
         tokens[id] = count
         tokens.update(earlier)
         tokens.update(later)
@@ -195,13 +214,8 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    query = (
-        select(chunks.c.id, chunks.c.latents, chunks.c.tokens, sources.c.name, sources.c.title)
-        .join(sources, sources.c.id == chunks.c.source_id)
-        .where(chunks.c.id.in_(numbers(wanted)))
-    )
     found = {}
-    for id, blob, tokens, name, title in connection.execute(query):
+    for id, blob, tokens, name, title in connection.execute(_LATENTS, given(wanted)):
         latents = b""
         with suppress(CorruptRecordError):
             latents, _ = codec.decode_latents(blob, id)
@@ -223,11 +237,11 @@ def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int,
     query = (
         select(chunks.c.id, mate.c.id.label("mate"))
         .outerjoin(mate, together)
-        .where(chunks.c.id.in_(numbers(wanted)))
+        .where(chunks.c.id.in_(GIVEN))
         .order_by(mate.c.id)
     )
     found = defaultdict(list)
-    for row in connection.execute(query):
+    for row in connection.execute(query, given(wanted)):
         found[row.id].append(row.mate or row.id)
     _require(wanted, found, "memory")
     return {one: tuple(found[one]) for one in wanted}
@@ -293,13 +307,8 @@ def source_chunk_ids(
     """Ids of the chunks of sources, in the order in which they stand there."""
     if not source_ids:
         return {}
-    rows = connection.execute(
-        select(chunks.c.source_id, chunks.c.id)
-        .where(chunks.c.source_id.in_(numbers(source_ids)))
-        .order_by(chunks.c.source_id, chunks.c.ordinal)
-    )
     found = defaultdict(list)
-    for row in rows:
+    for row in connection.execute(_CHUNKS_OF_SOURCES, given(source_ids)):
         found[row.source_id].append(row.id)
     return {source_id: tuple(ids) for source_id, ids in found.items()}
 

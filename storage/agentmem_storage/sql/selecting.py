@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterable
 from typing import SupportsIndex
 
-from sqlalchemy import ColumnElement, Integer, Select, column, func, select
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, column, func, select
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.moments import to_micros
@@ -55,15 +55,32 @@ def scope_words(scope: Scope) -> list[ColumnElement[bool]]:
     return [stored == word for stored, word in given.items() if word is not None]
 
 
+def _listed(ids: object) -> Select[tuple[int]]:
+    values = func.json_each(ids).table_valued(column("value", Integer))
+    return select(values.c.value)
+
+
+# The ids that a statement is executed with, `given` says how. To make a statement takes longer
+# than to run it, so that those of a recall are made once.
+GIVEN = _listed(bindparam("given"))
+
+
+def given(ids: Iterable[SupportsIndex]) -> dict[str, str]:
+    """The parameters of a statement that has `GIVEN` in it.
+
+    Raises:
+        InputError: If one is no id.
+    """
+    return {"given": json.dumps([as_id(one) for one in ids])}
+
+
 def numbers(ids: Iterable[SupportsIndex]) -> Select[tuple[int]]:
     """A list of ids as a subquery: however long it is, it takes one bound value.
 
     Raises:
         InputError: If one is no id.
     """
-    listed = [as_id(one) for one in ids]
-    values = func.json_each(json.dumps(listed)).table_valued(column("value", Integer))
-    return select(values.c.value)
+    return _listed(given(ids)["given"])
 
 
 def as_id(value: SupportsIndex) -> int:

@@ -29,6 +29,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from sqlalchemy import (
@@ -36,6 +37,7 @@ from sqlalchemy import (
     Float,
     Integer,
     Select,
+    bindparam,
     func,
     literal_column,
     select,
@@ -107,39 +109,52 @@ def search(
         among: The only ids to consider; may be ``scope`` itself.
         scope: The ids among which a word is rare or common.
     """
-    rows, held = (
-        connection.scalar(select(func.count()).select_from(one)) or 0
-        for one in (chunk_terms_sizes, scope.subquery())
-    )
     # To look every match up among the chunks takes longer than to find it. A scope that has as
     # many as there are rows has them all, unless rows of chunks that are gone stand among them.
-    whole = rows == held and not connection.scalar(select(meta.c.terms_stale))
+    rows, held, stale = connection.execute(_sizes(scope)).one()
+    whole = rows == held and not stale
     allowed = None if whole and among is scope else among
     within = None if whole else scope
     leading, following = _counts(connection, phrases(query), rows, held, within, allowed)
-    led = _matches(leading, allowed).cte("led")
-    beside = _matches(following, select(led.c.id)).subquery("beside")
-    matches = union_all(select(led), select(beside)).subquery("matches")
-    # Rounded, since sums of the same parts in another order may differ in the last bit.
-    score = func.round(-func.sum(matches.c.bm25) * func.count(), 9, type_=Float).label("score")
-    statement = (
-        select(matches.c.id, score)
-        .group_by(matches.c.id)
-        .order_by(score.desc(), matches.c.id)
-        .limit(k)
-    )
-    best = connection.execute(statement).all()
+    statement = _EVERYWHERE if allowed is None else _best(allowed)
+    given = {"leading": json.dumps(leading), "following": json.dumps(following), "k": k}
+    best = connection.execute(statement, given).all()
     return Ranked(
         ids=np.array([one.id for one in best], dtype=np.int64),
         scores=np.array([one.score for one in best], dtype=np.float32),
     )
 
 
-def _matches(
-    counts: Mapping[str, float], allowed: Select[tuple[int]] | None
-) -> Select[tuple[int, float]]:
-    """Each allowed chunk that has a phrase, once for each phrase, and the phrase's BM25 there."""
-    asked = func.json_each(json.dumps(counts)).table_valued("key", "value")
+def _sizes(scope: Select[tuple[int]]) -> Select[*tuple[Any, ...]]:
+    """Rows of the table, chunks of a scope, and whether rows of chunks that are gone are left."""
+    rows, held = (
+        select(func.count()).select_from(one).scalar_subquery()
+        for one in (chunk_terms_sizes, scope.subquery())
+    )
+    return select(rows, held, meta.c.terms_stale)
+
+
+def _best(allowed: Select[tuple[int]] | None) -> Select[tuple[int, float]]:
+    """The best ``k`` of the allowed chunks that have one of the phrases ``leading``."""
+    led = _matches("leading", allowed).cte("led")
+    beside = _matches("following", select(led.c.id)).subquery("beside")
+    matches = union_all(select(led), select(beside)).subquery("matches")
+    # Rounded, since sums of the same parts in another order may differ in the last bit.
+    score = func.round(-func.sum(matches.c.bm25) * func.count(), 9, type_=Float).label("score")
+    return (
+        select(matches.c.id, score)
+        .group_by(matches.c.id)
+        .order_by(score.desc(), matches.c.id)
+        .limit(bindparam("k", type_=Integer))
+    )
+
+
+def _matches(counts: str, allowed: Select[tuple[int]] | None) -> Select[tuple[int, float]]:
+    """Each allowed chunk that has a phrase, once for each phrase, and the phrase's BM25 there.
+
+    ``counts`` names the parameter that has the phrases, and by what the BM25 of each is multiplied.
+    """
+    asked = func.json_each(bindparam(counts)).table_valued("key", "value")
     found = (
         select(_ROWID.label("id"), (_BM25 * asked.c.value).label("bm25"))
         .select_from(asked.join(text("chunk_terms"), true()))
@@ -148,6 +163,10 @@ def _matches(
         .limit(-1)
     )
     return found if allowed is None else found.where(_UNASKED_ROWID.in_(allowed))
+
+
+# The search of a whole store: to make the statement takes longer than to run it.
+_EVERYWHERE = _best(None)
 
 
 def _counts(
@@ -167,7 +186,24 @@ def _counts(
         The rarest phrases among what may be found, as many as `LEADING` allows and at least one,
         and all others.
     """
-    listed = func.json_each(json.dumps(asked)).table_valued("value", name="asked")
+    statement = _OF_ALL if scope is allowed is None else _having(scope, allowed)
+    found = connection.execute(statement, {"phrases": json.dumps(asked)}).all()
+    leading: dict[str, float] = {}
+    following: dict[str, float] = {}
+    led = 0
+    for phrase, everywhere, n, findable in sorted(found, key=lambda row: row[3]):
+        if findable:
+            led += findable
+            part = leading if led <= LEADING or not leading else following
+            part[phrase] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
+    return leading, following
+
+
+def _having(
+    scope: Select[tuple[int]] | None, allowed: Select[tuple[int]] | None
+) -> Select[*tuple[Any, ...]]:
+    """Each phrase, and how many rows, how many of a scope and how many of the allowed have it."""
+    listed = func.json_each(bindparam("phrases")).table_valued("value", name="asked")
     # One count for each phrase: FTS5 then reads no more than which rows have it.
     having = (
         select(func.count())
@@ -179,17 +215,10 @@ def _counts(
         (having if part is None else having.where(_UNASKED_ROWID.in_(part))).scalar_subquery()
         for part in (None, scope, allowed)
     ]
-    statement = select(listed.c.value, *counted)
-    found = connection.execute(statement).all()
-    leading: dict[str, float] = {}
-    following: dict[str, float] = {}
-    led = 0
-    for phrase, everywhere, n, findable in sorted(found, key=lambda row: row[3]):
-        if findable:
-            led += findable
-            part = leading if led <= LEADING or not leading else following
-            part[phrase] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
-    return leading, following
+    return select(listed.c.value, *counted)
+
+
+_OF_ALL = _having(None, None)
 
 
 def _rarity(rows: int, having: int) -> float:
