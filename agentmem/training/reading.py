@@ -31,14 +31,16 @@ from agentmem.models.reader.prompts import (
 from agentmem.models.reader.words import Words
 from agentmem.models.tokenizer import SPECIAL_TOKENS, ByteTokenizer
 from agentmem.training.config import Exercise
+from agentmem.training.cues import LONGEST_AFTER, Cues
 from agentmem.training.data import PackedFile
 from agentmem.training.facts import draw_facts
 from agentmem.training.questions import Asked
 
 Ids = NDArray[np.int64]
-# Cues are long enough to be found in one place, and short enough to be a cue.
-_CUE = (4, 10)
-_AFTER_CUE = (8, 33)
+# Share of the groups to recite that come from one neighbourhood: like texts are easily mixed up.
+_ALIKE = 0.5
+# A neighbourhood is so many times as long as the group.
+_NEIGHBOURHOOD = 4
 # Share of the questions whose context is taken away.
 _UNANSWERABLE = 0.1
 # Most memories that a question's context may be cut into.
@@ -160,18 +162,19 @@ class Exercises:
         rows: int,
     ) -> ReadingBatch:
         groups = max(1, rows // count)
-        told = lengths[1] if exercise == "regenerate" else _AFTER_CUE[1]
+        told = lengths[1] if exercise == "regenerate" else LONGEST_AFTER
         each = max(1, min(rows // groups, _MOST_READS // (count * lengths[1] * told)))
-        memories = [[self._text(rng, lengths) for _ in range(count)] for _ in range(groups)]
+        memories = [self._group(rng, count, lengths) for _ in range(groups)]
         prompts, answers, sources = [], [], []
         for group in memories:
+            cues = Cues(group)
             # Each row another memory, as far as there are so many.
             order = [int(x) for _ in range(-(-each // count)) for x in rng.permutation(count)]
             for chosen in order[:each]:
                 prompt, answer, start = (
                     self._whole(group[chosen], chosen)
                     if exercise == "regenerate"
-                    else self._after_cue(rng, group[chosen])
+                    else self._after_cue(group[chosen], *cues.draw(rng, chosen))
                 )
                 prompts.append(prompt)
                 answers.append(answer)
@@ -182,16 +185,14 @@ class Exercises:
         prompt = regenerate_prompt(self._words, place + 1)
         return prompt, [*self._words.of_chunk(memory.tolist()), self._words.end], 0
 
-    def _after_cue(self, rng: np.random.Generator, memory: Ids) -> tuple[list[int], list[int], int]:
+    def _after_cue(
+        self, memory: Ids, start: int, end: int, stop: int
+    ) -> tuple[list[int], list[int], int]:
         words = self._words
-        cue = min(int(rng.integers(*_CUE)), len(memory) - 1)
-        start = int(rng.integers(0, len(memory) - cue))
-        stop = min(len(memory), start + cue + int(rng.integers(*_AFTER_CUE)))
-        answer = words.of_chunk(memory[start + cue : stop].tolist())
+        answer = words.of_chunk(memory[end:stop].tolist())
         if stop == len(memory):
             answer.append(words.end)
-        prompt = continue_prompt(words, words.of_chunk(memory[start : start + cue].tolist()))
-        return prompt, answer, start + cue
+        return continue_prompt(words, words.of_chunk(memory[start:end].tolist())), answer, end
 
     def _answer(
         self, rng: np.random.Generator, count: int, lengths: tuple[int, int], rows: int
@@ -259,7 +260,7 @@ class Exercises:
         memories: list[list[Ids]] = []
         prompts, answers = [], []
         for _ in range(rows):
-            file = self._files[int(rng.choice(len(self._files), p=self._shares))]
+            file = self._file(rng)
             start = int(rng.integers(0, len(file.ids) - (count + 1) * longest))
             parts = [
                 np.asarray(file.ids[at : at + longest], dtype=np.int64)
@@ -274,15 +275,37 @@ class Exercises:
             answers.append(text[begun:])
         return ReadingBatch(exercise, memories, prompts, answers)
 
-    def _text(self, rng: np.random.Generator, lengths: tuple[int, int]) -> Ids:
+    def _group(self, rng: np.random.Generator, count: int, lengths: tuple[int, int]) -> list[Ids]:
+        """Memories from all over the files, or of one neighbourhood."""
+        near = None
+        if rng.random() < _ALIKE:
+            file = self._file(rng)
+            size = min(len(file.ids), _NEIGHBOURHOOD * count * lengths[1])
+            first = int(rng.integers(0, len(file.ids) - size + 1))
+            near = (file, first, first + size)
+        return [self._text(rng, lengths, near) for _ in range(count)]
+
+    def _file(self, rng: np.random.Generator) -> PackedFile:
+        return self._files[int(rng.choice(len(self._files), p=self._shares))]
+
+    def _text(
+        self,
+        rng: np.random.Generator,
+        lengths: tuple[int, int],
+        near: tuple[PackedFile, int, int] | None,
+    ) -> Ids:
         """A memory: from a text's start or anywhere, to its end or flowing on."""
         length = int(rng.integers(lengths[0], lengths[1] + 1))
         if rng.random() < self._random_share:
             return rng.integers(len(SPECIAL_TOKENS), self._tokenizer.vocab_size, length)
-        file = self._files[int(rng.choice(len(self._files), p=self._shares))]
-        anywhere = int(rng.integers(0, len(file.ids) - length))
+        if near is None:
+            file = self._file(rng)
+            near = (file, 0, len(file.ids))
+        file, first, last = near
+        anywhere = int(rng.integers(first, last - length))
         text = int(np.searchsorted(file.starts, anywhere, side="right")) - 1
-        start = int(file.starts[text]) if rng.random() < 0.5 else anywhere
+        begun = int(file.starts[text])
+        start = begun if rng.random() < 0.5 and begun >= first else anywhere
         start = min(start, len(file.ids) - length)
         end = int(file.starts[text + 1]) if rng.random() < 0.3 else len(file.ids)
         # A cue and something behind it want a few tokens.
