@@ -25,16 +25,21 @@ _HARD = 0.5
 
 
 class Cues:
-    """Cues from the memories of one group."""
+    """Cues from the memories of one group.
+
+    Attributes:
+        forks: Of each memory, bool (T + 1,): where the same few tokens as before this one stand
+            elsewhere before another. The last is behind the memory.
+    """
 
     def __init__(self, memories: Sequence[Ids]) -> None:
-        """Find where the memories, (T,) each, fork: the same few tokens, then different ones."""
+        """Find where the memories, (T,) each, fork."""
         self._memories = list(memories)
         ends = np.cumsum([len(memory) + 1 for memory in memories])
         # Every memory ends in what none of them holds: no run of tokens goes from one to the next.
         closed = [np.append(memory, -1) for memory in memories]
         self._all = np.concatenate(closed)
-        self._forks = np.split(_forks(self._all), ends[:-1])
+        self.forks = np.split(_forks(self._all), ends[:-1])
 
     def draw(self, rng: np.random.Generator, chosen: int) -> tuple[int, int, int]:
         """A cue in one of the memories, and what follows it.
@@ -48,7 +53,7 @@ class Cues:
         alone = [one for one in drawn if self._stands_once(chosen, *one[:2])] or drawn
         if not hard:
             return alone[0]
-        forks = self._forks[chosen]
+        forks = self.forks[chosen]
         return max(alone, key=lambda one: int(forks[one[1] : one[2]].sum()))
 
     def _one(self, rng: np.random.Generator, length: int) -> tuple[int, int, int]:
@@ -70,5 +75,5 @@ def _forks(ids: Ids) -> NDArray[np.bool_]:
     before = np.lib.stride_tricks.sliding_window_view(ids[:-1], _SHARED)
     _, run = np.unique(before, axis=0, return_inverse=True)
     continued = np.unique(np.stack([run, ids[_SHARED:]], axis=1), axis=0)
-    found[_SHARED:] = (np.bincount(continued[:, 0]) > 1)[run]
+    found[_SHARED:] = (np.bincount(continued[:, 0]) > 1)[run] & (before >= 0).all(1)
     return found
