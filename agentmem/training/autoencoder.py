@@ -26,7 +26,7 @@ from agentmem.training.curves import plot_curves
 from agentmem.training.data import Windows, pack
 from agentmem.training.optimiser import adamw, decay_matrices, set_rate
 from agentmem.training.runs import local_model
-from agentmem.training.setup import claim, resume, start_processes
+from agentmem.training.setup import claim, finish, resume, start_processes
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -127,9 +127,8 @@ def train_autoencoder(
             # As it will be used: the saved weights, in full precision.
             frozen = MemoryAutoencoder.from_pretrained(folder / "model", dtype=torch.float32)
             save_codebooks(folder / "model", make_codebooks(frozen, train, config.seed))
-    accelerator.wait_for_everyone()
-    # A process that ends with its group's threads still running is aborted now and then.
-    accelerator.end_training()
+    del model
+    finish(accelerator)
     return folder
 
 

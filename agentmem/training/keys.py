@@ -25,7 +25,7 @@ from agentmem.training.config import KeysConfig
 from agentmem.training.evidence import Evidence, EvidenceSet, read_evidence
 from agentmem.training.lessons import choose_texts
 from agentmem.training.optimiser import adamw, set_rate
-from agentmem.training.setup import claim, resume, start_processes
+from agentmem.training.setup import claim, finish, resume, start_processes
 from agentmem.training.teacher import find_teacher, teach
 
 Report = Callable[[int, dict[str, Any]], None]
@@ -128,9 +128,8 @@ def train_keys(
     else:
         if accelerator.is_main_process:
             bare.keys.bfloat16().save_pretrained(folder / "model")
-    accelerator.wait_for_everyone()
-    # A process that ends with its group's threads still running is aborted now and then.
-    accelerator.end_training()
+    del model
+    finish(accelerator)
     return folder
 
 

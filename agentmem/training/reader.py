@@ -29,7 +29,7 @@ from agentmem.training.reader_samples import rewind_samples, tokens_right, write
 from agentmem.training.reader_start import check_run, dev_batches, start_reader, training_exercises
 from agentmem.training.reading import ReadingBatch
 from agentmem.training.reading_batches import share, tensors
-from agentmem.training.setup import claim, resume, start_processes
+from agentmem.training.setup import claim, finish, resume, start_processes
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -184,8 +184,8 @@ def train_reader(
     else:
         if accelerator.is_main_process:
             save_reader(parts, folder / "model")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    del model
+    finish(accelerator)
     return folder
 
 

@@ -28,7 +28,7 @@ from agentmem.training.config import RerankerConfig
 from agentmem.training.evidence import Evidence, EvidenceSet, read_evidence
 from agentmem.training.optimiser import adamw, set_rate
 from agentmem.training.runs import local_model
-from agentmem.training.setup import claim, resume, start_processes
+from agentmem.training.setup import claim, finish, resume, start_processes
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -127,9 +127,8 @@ def train_reranker(
     else:
         if accelerator.is_main_process:
             bare.bfloat16().save_pretrained(folder / "model")
-    accelerator.wait_for_everyone()
-    # A process that ends with its group's threads still running is aborted now and then.
-    accelerator.end_training()
+    del model
+    finish(accelerator)
     return folder
 
 

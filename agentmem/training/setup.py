@@ -1,4 +1,4 @@
-"""How every training loop begins: its processes, its folder, its last checkpoint."""
+"""How every training loop begins and ends: its processes, its folder, its last checkpoint."""
 
 from __future__ import annotations
 
@@ -69,3 +69,15 @@ def resume(
     if accelerator.is_main_process:
         rewind(folder / "metrics.jsonl", done)
     return done
+
+
+def finish(accelerator: Accelerator) -> None:
+    """Leave the group of processes, once all are done.
+
+    A process that ends with its group's threads still running is aborted now and then, so that the
+    group is taken down. The prepared model must be gone before that: as the last to hold the group
+    it would take it down while it keeps Python's lock, for which the group's thread may wait.
+    """
+    accelerator.free_memory()
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
