@@ -67,7 +67,7 @@ def reader(place: Path) -> MemoryReader:
             ],
             "eval_every": 1000,
             "save_every": 1000,
-            "optimiser": {"steps": 300, "lr": 3e-3, "decay": 0.5},
+            "optimiser": {"steps": 400, "lr": 3e-3, "decay": 0.5},
         }
     )
     before = torch.get_num_threads()

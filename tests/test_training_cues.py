@@ -32,19 +32,19 @@ def forks(memories: list[Ids], chosen: int, first: int, last: int) -> int:
     return sum(at >= 3 and len(followers[tuple(own[at - 3 : at])]) > 1 for at in range(first, last))
 
 
-@given(memories=MEMORIES, seed=st.integers(0, 1 << 32))
+@given(memories=MEMORIES, seed=st.integers(0, 1 << 32), hard=st.sampled_from([0.0, 0.5, 1.0]))
 @settings(max_examples=200, deadline=None)
 def test_a_cue_stands_in_its_memory_with_something_behind_it(
-    memories: list[Ids], seed: int
+    memories: list[Ids], seed: int, hard: float
 ) -> None:
     cues = Cues(memories)
     for chosen, memory in enumerate(memories):
-        drawn = cues.draw(np.random.default_rng(seed), chosen)
+        drawn = cues.draw(np.random.default_rng(seed), chosen, hard=hard)
         start, end, stop = drawn
         assert 0 <= start < end < stop <= len(memory)
         assert stop - end < LONGEST_AFTER
         assert end - start == len(memory) - 1 or 4 <= end - start < 10
-        assert cues.draw(np.random.default_rng(seed), chosen) == drawn
+        assert cues.draw(np.random.default_rng(seed), chosen, hard=hard) == drawn
 
 
 def test_a_cue_stands_nowhere_else_where_one_does() -> None:
@@ -54,26 +54,27 @@ def test_a_cue_stands_nowhere_else_where_one_does() -> None:
     memories = [told, np.concatenate([told[:25], rng.integers(4, 4000, 25)])]
     cues = Cues(memories)
     for _ in range(100):
-        start, end, _ = cues.draw(rng, 0)
+        start, end, _ = cues.draw(rng, 0, hard=0.5)
         assert end > 25, "a cue that ends within what stands twice is in both"
         assert start >= 0
 
 
-def test_half_of_the_cues_are_hard_to_go_on_from() -> None:
+def test_hard_cues_are_followed_by_what_stands_elsewhere_too() -> None:
     rng = np.random.default_rng(5)
     row = rng.integers(4, 4000, 6)
     # Plain text, then a table: the same words before another number in each row.
     table = np.concatenate([np.append(row, 5000 + n) for n in range(12)])
     memories = [np.concatenate([rng.integers(4, 4000, 120), table])]
     cues = Cues(memories)
-    found = []
-    for _ in range(400):
-        _, end, stop = cues.draw(rng, 0)
-        found.append(forks(memories, 0, end, stop))
-    plain, hard = np.array(found) == 0, np.array(found) >= 3
-    # Of eight draws one is nearly always from the table; a plain draw seldom is.
-    assert hard.mean() > 0.5
-    assert plain.mean() > 0.15
+
+    def mean(hard: float) -> float:
+        drawn = [cues.draw(rng, 0, hard=hard)[1:] for _ in range(300)]
+        return float(np.mean([forks(memories, 0, *one) for one in drawn]))
+
+    # Of eight draws one is nearly always from the table.
+    plain, half, hard = map(mean, (0.0, 0.5, 1.0))
+    assert hard > 2 * plain
+    assert hard > half > plain
 
 
 @given(memories=MEMORIES)

@@ -200,6 +200,13 @@ class StageConfig(Section):
     memory_tokens: tuple[Count, Count] = Field(
         default=(32, 128), description="shortest and longest memory"
     )
+    hard: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the groups to recite from that are of one neighbourhood, and of the "
+        "cues that are chosen for being hard to go on from",
+    )
     rows: int = Field(default=32, gt=0, description="rows of a batch")
     tokens_per_position: Count | None = Field(
         default=None, description="of the route positions: how many share one now"

@@ -1,8 +1,8 @@
 """Cues to look up by: a few tokens that stand in one place, and often are hard to go on from.
 
 Text repeats itself: rows of a table, fields of a record, lines of a log. A reader that goes on from
-the last few tokens alone ends up in another row. So half of the cues are chosen for what follows
-them: words that stand elsewhere too, with something else behind them.
+the last few tokens alone ends up in another row. So some cues are chosen for what follows them:
+words that stand elsewhere too, with something else behind them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ _AFTER = (8, 33)
 LONGEST_AFTER = _AFTER[1]
 # Tokens after which text may fork.
 _SHARED = 3
-# Cues that one is chosen from, and how often for how hard it is.
+# Cues that one is chosen from.
 _DRAWN = 8
-_HARD = 0.5
 
 
 class Cues:
@@ -41,17 +40,23 @@ class Cues:
         self._all = np.concatenate(closed)
         self.forks = np.split(_forks(self._all), ends[:-1])
 
-    def draw(self, rng: np.random.Generator, chosen: int) -> tuple[int, int, int]:
+    def draw(self, rng: np.random.Generator, chosen: int, *, hard: float) -> tuple[int, int, int]:
         """A cue in one of the memories, and what follows it.
+
+        Args:
+            rng: All that chance depends on.
+            chosen: Place of the memory.
+            hard: How often the cue is the hardest to go on from of several. If that may be, it is
+                one that stands nowhere else, where there is one; else it is taken as it comes.
 
         Returns:
             Where the cue begins, where it ends, and where what follows it ends.
         """
         length = len(self._memories[chosen])
-        hard = rng.random() < _HARD
-        drawn = [self._one(rng, length) for _ in range(_DRAWN)]
+        plain = rng.random() >= hard
+        drawn = [self._one(rng, length) for _ in range(_DRAWN if hard else 1)]
         alone = [one for one in drawn if self._stands_once(chosen, *one[:2])] or drawn
-        if not hard:
+        if plain:
             return alone[0]
         forks = self.forks[chosen]
         return max(alone, key=lambda one: int(forks[one[1] : one[2]].sum()))

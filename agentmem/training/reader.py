@@ -108,6 +108,7 @@ def train_reader(
             memories=stage.memories,
             memory_tokens=stage.memory_tokens,
             rows=stage.rows,
+            hard=stage.hard,
         )
 
     upcoming = draw(begun)

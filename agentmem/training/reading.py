@@ -37,8 +37,6 @@ from agentmem.training.facts import draw_facts
 from agentmem.training.questions import Asked
 
 Ids = NDArray[np.int64]
-# Share of the groups to recite that come from one neighbourhood: like texts are easily mixed up.
-_ALIKE = 0.5
 # A neighbourhood is so many times as long as the group.
 _NEIGHBOURHOOD = 4
 # Share of the questions whose context is taken away.
@@ -129,6 +127,7 @@ class Exercises:
         memories: Sequence[int],
         memory_tokens: tuple[int, int],
         rows: int,
+        hard: float = 0.0,
     ) -> ReadingBatch:
         """The batch of a step.
 
@@ -139,6 +138,8 @@ class Exercises:
                 how many contexts.
             memory_tokens: Shortest and longest memory.
             rows: B, about.
+            hard: Share of the groups to recite from that are of one neighbourhood, since like texts
+                are easily mixed up, and of the cues that are hard to go on from.
         """
         rng = np.random.default_rng([self._seed, step])
         names = sorted(mixture)
@@ -151,7 +152,7 @@ class Exercises:
             return self._facts(rng, count, rows)
         if exercise in ("follow", "language"):
             return self._follow(rng, exercise, count, memory_tokens, rows)
-        return self._recite(rng, exercise, count, memory_tokens, rows)
+        return self._recite(rng, exercise, count, memory_tokens, rows, hard)
 
     def _recite(
         self,
@@ -160,11 +161,12 @@ class Exercises:
         count: int,
         lengths: tuple[int, int],
         rows: int,
+        hard: float,
     ) -> ReadingBatch:
         groups = max(1, rows // count)
         told = lengths[1] if exercise == "regenerate" else LONGEST_AFTER
         each = max(1, min(rows // groups, _MOST_READS // (count * lengths[1] * told)))
-        memories = [self._group(rng, count, lengths) for _ in range(groups)]
+        memories = [self._group(rng, count, lengths, hard) for _ in range(groups)]
         prompts, answers, sources = [], [], []
         for group in memories:
             cues = Cues(group)
@@ -174,7 +176,7 @@ class Exercises:
                 prompt, answer, start = (
                     self._whole(group[chosen], chosen)
                     if exercise == "regenerate"
-                    else self._after_cue(group[chosen], *cues.draw(rng, chosen))
+                    else self._after_cue(group[chosen], *cues.draw(rng, chosen, hard=hard))
                 )
                 prompts.append(prompt)
                 answers.append(answer)
@@ -275,10 +277,12 @@ class Exercises:
             answers.append(text[begun:])
         return ReadingBatch(exercise, memories, prompts, answers)
 
-    def _group(self, rng: np.random.Generator, count: int, lengths: tuple[int, int]) -> list[Ids]:
+    def _group(
+        self, rng: np.random.Generator, count: int, lengths: tuple[int, int], alike: float
+    ) -> list[Ids]:
         """Memories from all over the files, or of one neighbourhood."""
         near = None
-        if rng.random() < _ALIKE:
+        if rng.random() < alike:
             file = self._file(rng)
             size = min(len(file.ids), _NEIGHBOURHOOD * count * lengths[1])
             first = int(rng.integers(0, len(file.ids) - size + 1))
