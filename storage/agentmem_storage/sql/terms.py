@@ -27,7 +27,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -186,12 +186,16 @@ def _counts(
         The rarest phrases among what may be found, as many as `LEADING` allows and at least one,
         and all others.
     """
-    statement = _OF_ALL if scope is allowed is None else _having(scope, allowed)
+    # Where all of the scope may be found, one count serves for both.
+    parts = [part for part in dict.fromkeys((scope, allowed)) if part is not None]
+    statement = _having(parts) if parts else _EVERYWHERE_HAVING
     found = connection.execute(statement, {"phrases": json.dumps(asked)}).all()
     leading: dict[str, float] = {}
     following: dict[str, float] = {}
     led = 0
-    for phrase, everywhere, n, findable in sorted(found, key=lambda row: row[3]):
+    for phrase, everywhere, *within in sorted(found, key=lambda row: row[-1]):
+        n = everywhere if scope is None else within[0]
+        findable = everywhere if allowed is None else within[-1]
         if findable:
             led += findable
             part = leading if led <= LEADING or not leading else following
@@ -199,10 +203,8 @@ def _counts(
     return leading, following
 
 
-def _having(
-    scope: Select[tuple[int]] | None, allowed: Select[tuple[int]] | None
-) -> Select[*tuple[Any, ...]]:
-    """Each phrase, and how many rows, how many of a scope and how many of the allowed have it."""
+def _having(parts: Sequence[Select[tuple[int]]]) -> Select[*tuple[Any, ...]]:
+    """Each phrase, how many rows have it, and how many of each part."""
     listed = func.json_each(bindparam("phrases")).table_valued("value", name="asked")
     # One count for each phrase: FTS5 then reads no more than which rows have it.
     having = (
@@ -211,14 +213,11 @@ def _having(
         .where(chunk_terms_name.op("MATCH")(listed.c.value))
         .correlate(listed)
     )
-    counted = [
-        (having if part is None else having.where(_UNASKED_ROWID.in_(part))).scalar_subquery()
-        for part in (None, scope, allowed)
-    ]
-    return select(listed.c.value, *counted)
+    counted = [having, *(having.where(_UNASKED_ROWID.in_(part)) for part in parts)]
+    return select(listed.c.value, *(one.scalar_subquery() for one in counted))
 
 
-_OF_ALL = _having(None, None)
+_EVERYWHERE_HAVING = _having([])
 
 
 def _rarity(rows: int, having: int) -> float:
