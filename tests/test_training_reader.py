@@ -410,6 +410,7 @@ class TestConfiguration:
             ("until = 1", "until = 1\nmemories = [40]", r"\[40\]: reader.max_memories = 32"),
             ("until = 1", "until = 1\nmemories = []", r"stages.0.memories = \[\]"),
             ("until = 1", "until = 1\ntokens_per_position = 4", "takes the route 'slots'"),
+            ("until = 1", "until = 1\nhard = 2", "stages.0.hard = 2"),
         ],
         ids=lambda value: value.splitlines()[-1] if "=" in value else None,
     )
@@ -425,6 +426,10 @@ class TestConfiguration:
         [
             ({"questions": []}, "a stage has the exercise 'answer', but questions is empty"),
             ({"lora": {"rank": 2}}, "set train_lm = false"),
+            (
+                {"seeking": 0.2, "reader": {"route": "positions"}},
+                "seeking = 0.2: only slots can be attended to",
+            ),
             ({"train_lm": False}, "exercise 'language', from which a frozen LM learns nothing"),
         ],
     )

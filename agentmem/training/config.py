@@ -290,6 +290,11 @@ class ReaderRunConfig(Section):
     @model_validator(mode="after")
     def _within_the_reader(self) -> Self:
         reader, whole = self.reader, self.reader.tokens_per_position
+        if self.seeking and reader.route != "slots":
+            raise ValueError(
+                f"seeking = {self.seeking!r}: only slots can be attended to, and the reader takes "
+                f"the route {reader.route!r}; leave it out"
+            )
         for stage in self.stages:
             if max(stage.memories) > reader.max_memories:
                 raise ValueError(
