@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,14 @@ from torch import Tensor
 
 from agentmem import ReaderConfig
 from agentmem.errors import InputError
-from agentmem.models.reader.attention import SlotAttention, SlotMaker, SlotMemory, Sought, turn
+from agentmem.models.reader.attention import (
+    READING_ON,
+    SlotAttention,
+    SlotMaker,
+    SlotMemory,
+    Sought,
+    turn,
+)
 from agentmem.models.reader.slots import Slots, as_slots
 from tests.reader_support import (
     HIDDEN,
@@ -285,6 +293,7 @@ def test_what_heads_find_is_their_share_of_attention() -> None:
         keys=torch.randn(2, 5, 16),
         values=torch.randn(2, 5, 16),
         mask=torch.tensor([[True] * 5, [True, True, False, True, True]]),
+        led=torch.zeros(2, 5, dtype=torch.bool),
     )
     states, places = torch.randn(4, 6, 8), torch.arange(6)[None]
     at = torch.tensor([[0, 5], [1, 1], [2, 3], [4, 0]])
@@ -303,6 +312,99 @@ def test_what_heads_find_is_their_share_of_attention() -> None:
     third = torch.zeros(4, 2, 5, dtype=torch.bool)
     third[3, 0, 3] = True
     torch.testing.assert_close(found(third)[3, 0], scores.softmax(-1)[:, 3])
+
+
+class TestReadingOn:
+    """Attention as a forward pass: where was read says where to read on."""
+
+    HEADS, WIDTH, SLOTS = 2, 16, 7
+
+    def made(self, led: list[bool] | None = None) -> tuple[SlotAttention, SlotMemory]:
+        torch.manual_seed(0)
+        attention = SlotAttention(8, ReaderConfig(heads=self.HEADS, width=self.WIDTH, rope_dims=4))
+        attention.gate.data.fill_(1.0)
+        mask = torch.tensor([True] * 5 + [False, True])
+        return attention, SlotMemory(
+            keys=torch.randn(1, self.SLOTS, self.WIDTH),
+            values=torch.randn(1, self.SLOTS, self.WIDTH),
+            mask=mask[None],
+            led=torch.tensor([led or [False, True, True, True, True, False, False]]),
+        )
+
+    @torch.no_grad()
+    def test_each_position_is_as_by_hand(self) -> None:
+        attention, memory = self.made()
+        states, places = torch.randn(1, 5, 8), torch.arange(5)[None]
+        after, trail = attention.follow(states, memory, places, None)
+        queries = attention._queries(states, places)[0]  # (T, heads, width)
+        scores = queries @ memory.keys[0].T * self.WIDTH**-0.5
+        scores[..., ~memory.mask[0]] = -torch.inf
+        before, read = torch.zeros(self.HEADS, self.SLOTS), []
+        for at in range(5):
+            onward = torch.cat([torch.zeros(self.HEADS, 1), before[:, :-1]], dim=1)
+            # A product of how well a slot fits and how likely it is to come next.
+            weights = scores[at].exp() * (1 + READING_ON * onward * memory.led[0])
+            before = weights / weights.sum(-1, keepdim=True)
+            read.append((before @ memory.values[0]).flatten())
+        expected = states + torch.tanh(attention.gate) * attention.out(torch.stack(read))
+        torch.testing.assert_close(after, expected)
+        torch.testing.assert_close(trail[0], before)
+
+    @torch.no_grad()
+    def test_where_nothing_was_read_it_is_plain_attention(self) -> None:
+        attention, memory = self.made()
+        states = torch.randn(3, 1, 8)
+        for trail in (None, torch.rand(3, self.HEADS, self.SLOTS), torch.ones(1, 1, 1)):
+            # At place 0 a text begins, whatever another has read.
+            places = torch.zeros(3, 1, dtype=torch.int64)
+            after, _ = attention.follow(states, memory, places, trail)
+            torch.testing.assert_close(after, attention(states, memory, places))
+
+    @torch.no_grad()
+    def test_calls_go_on_where_the_last_has_ended(self) -> None:
+        attention, memory = self.made()
+        states, places = torch.randn(2, 6, 8), torch.arange(6)[None]
+        whole, last = attention.follow(states, memory, places, None)
+        parts, trail = [], None
+        for cut in (slice(0, 3), slice(3, 4), slice(4, 6)):
+            part, trail = attention.follow(states[:, cut], memory, places[:, cut], trail)
+            parts.append(part)
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+        torch.testing.assert_close(trail, last)
+
+    @torch.no_grad()
+    def test_of_two_places_that_fit_alike_it_stays_where_it_was(self) -> None:
+        attention, memory = self.made([False, True, True, False, True, False, False])
+        # Two memories, slots 0-2 and 3-4, whose second slots look the same.
+        keys = memory.keys.clone()
+        keys[0, 4] = keys[0, 1]
+        memory = replace(memory, keys=keys)
+        states, places = torch.randn(1, 1, 8), torch.ones(1, 1, dtype=torch.int64)
+        for first, second, other in ((0, 1, 4), (3, 4, 1)):
+            trail = torch.zeros(1, self.HEADS, self.SLOTS)
+            trail[..., first] = 1.0
+            _, now = attention.follow(states, memory, places, trail)
+            assert (now[..., second] > 100 * now[..., other]).all()
+
+    @torch.no_grad()
+    def test_nothing_goes_on_from_one_memory_into_the_next(self) -> None:
+        attention, memory = self.made([False, True, True, False, True, False, False])
+        states, places = torch.randn(1, 1, 8), torch.ones(1, 1, dtype=torch.int64)
+        trail = torch.zeros(1, self.HEADS, self.SLOTS)
+        trail[..., 2] = 1.0  # the last slot of the first memory
+        after, _ = attention.follow(states, memory, places, trail)
+        torch.testing.assert_close(after, attention(states, memory, places))
+
+    def test_slots_know_whether_one_stands_before_them(self) -> None:
+        reader = make_reader()
+        slots = reader.prepare([kept(*TEXTS)]).slots
+        assert slots is not None
+        firsts = slots.mask & ~slots.led
+        # The first slot of each memory, and the empty one behind them all.
+        assert int(firsts.sum()) == len(TEXTS) + 1
+        assert bool(firsts[0, 0])
+        assert bool(firsts[0, -1])
+        assert not (slots.led & ~slots.mask).any()
 
 
 def test_what_is_missed_falls_as_attention_learns_where_to_look() -> None:

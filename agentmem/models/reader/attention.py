@@ -12,10 +12,15 @@ What is unusual here:
 - keys and values tell which memory a slot is in and where: what one layer has read tells the next
   layer where to read on.
 - an empty slot with a key of its own takes the attention that nothing deserves.
+- while it writes, a reader reads on where it has read: a slot counts the more, the more attention
+  the slot before it had a position ago. Text repeats itself, and the last few tokens do not tell
+  one row of a table from the next; where they were read does. The attention is then a forward pass
+  over where in the memories the text may be. Training does without: its positions are parallel.
 - gates start at zero: the language model starts as it was.
 
 Method: gated cross-attention as in Flamingo (arXiv 2204.14198) and RETRO (arXiv 2112.04426); one
-key and value for all heads as in multi-query attention (arXiv 1911.02150).
+key and value for all heads as in multi-query attention (arXiv 1911.02150); attention that knows
+where it has been as in Chorowski et al. (arXiv 1506.07503).
 """
 
 from __future__ import annotations
@@ -29,6 +34,9 @@ from torch import Tensor, nn
 from agentmem.models.reader.configuration import ReaderConfig
 
 _ROPE_BASE = 1_000.0
+# By how much a slot counts more if all attention was on the slot before it; chosen on dev texts
+# (examples/benchmarks/LOG.md).
+READING_ON = 1_000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +49,13 @@ class SlotMemory:
         keys: (G, S, width).
         values: (G, S, width).
         mask: bool (G, S), False on padding.
+        led: bool (G, S), whether the slot before it is of the same memory.
     """
 
     keys: Tensor
     values: Tensor
     mask: Tensor
+    led: Tensor
 
     def nbytes(self) -> int:
         """Bytes of all keys and values: what a reading keeps in place of a KV cache of memories."""
@@ -123,6 +133,7 @@ class SlotMaker(nn.Module):
             keys=torch.cat([keys.flatten(1, 2), self.empty.to(keys.dtype) + nothing], dim=1),
             values=torch.cat([values.flatten(1, 2), nothing], dim=1),
             mask=F.pad(exists.flatten(1, 2), (0, 1), value=True),
+            led=F.pad((exists & (at > 0)).flatten(1, 2), (0, 1), value=False),
         )
 
     def _tags(self, labels: Tensor, places: Tensor) -> Tensor:
@@ -169,9 +180,42 @@ class SlotAttention(nn.Module):
             memory.values[:, None].to(query.dtype),
             attn_mask=memory.mask[:, None, None],
         )
-        read = self.out(read.reshape(rows, length, self.heads * width))
-        added: Tensor = torch.tanh(self.gate) * read
-        return states + added.to(states.dtype)
+        return self._added(states, read.reshape(rows, length, self.heads * width))
+
+    def follow(
+        self, states: Tensor, memory: SlotMemory, places: Tensor, trail: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, one position after the other, each reading on from the one before.
+
+        Args:
+            states: (B, T, H).
+            memory: Of G groups; B is a multiple of G.
+            places: Of the positions in their texts, (B, T) or (1, T); nothing was read before
+                place 0.
+            trail: The attention of the position before these, float32 (B, heads, S); None at the
+                beginning. One of other rows or slots is of other texts, and left aside.
+
+        Returns:
+            The states after reading, and the attention of the last position.
+        """
+        rows, length, _ = states.shape
+        groups, slots, width = memory.keys.shape
+        query = self._queries(states, places)
+        keys, values = memory.keys.to(query.dtype).mT, memory.values.to(query.dtype)
+        begun = (places > 0).expand(rows, length)[..., None, None]
+        led = memory.led.repeat_interleave(rows // groups, dim=0)[:, None]
+        if trail is None or trail.shape != (rows, self.heads, slots):
+            trail = torch.zeros(rows, self.heads, slots, device=states.device)
+        read = []
+        for at in range(length):
+            scores = query[:, at].reshape(groups, -1, width) @ keys
+            scores = scores.float().masked_fill(~memory.mask[:, None], -torch.inf) * width**-0.5
+            onward = F.pad(trail[..., :-1], (1, 0)) * (led & begun[:, at])
+            scores = scores.view_as(trail) + torch.log1p(READING_ON * onward)
+            trail = scores.softmax(-1)
+            read.append(trail.to(query.dtype).view(groups, -1, slots) @ values)
+        together = torch.stack([one.view(rows, -1) for one in read], dim=1)
+        return self._added(states, together), trail
 
     def found(self, states: Tensor, memory: SlotMemory, places: Tensor, sought: Sought) -> Tensor:
         """How much of its attention each head gives to what is sought, (B, Q, heads)."""
@@ -185,6 +229,11 @@ class SlotAttention(nn.Module):
         shares = scores.softmax(-1).view(*at.shape, self.heads, slots)
         given: Tensor = (shares * sought.slots[:, :, None]).sum(-1)
         return given
+
+    def _added(self, states: Tensor, read: Tensor) -> Tensor:
+        """States (B, T, H) with what all heads have read, (B, T, heads * width)."""
+        added: Tensor = torch.tanh(self.gate) * self.out(read)
+        return states + added.to(states.dtype)
 
     def _queries(self, states: Tensor, places: Tensor) -> Tensor:
         """States (B, T, H) at places (B, T) or (1, T) to queries (B, T, heads, width)."""

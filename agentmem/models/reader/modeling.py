@@ -11,7 +11,7 @@ s dims of a slot, H hidden size of the language model.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,6 +19,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.generation.configuration_utils import GenerationConfig, GenerationMode
 from transformers.utils.generic import ModelOutput
 
 from agentmem.errors import InputError, ModelError
@@ -93,6 +94,8 @@ class ReadingModel(nn.Module):
         self._places: Tensor | None = None
         self._sought: Sought | None = None
         self._found: list[Tensor] = []
+        # Of each attending layer, where it has just read; None where that does not count.
+        self._trails: dict[str, Tensor] | None = None
         table = token_table(lm)
         adapter.to(table.device)
         with table.device:
@@ -152,7 +155,7 @@ class ReadingModel(nn.Module):
         """
         prepared = self.prepare(memory)
         inputs = self.inputs(input_ids, attention_mask, prepared)
-        with self.reading(prepared):
+        with self.reading(prepared, onward=not self.training):
             self._sought, self._found = sought, []
             try:
                 logits = self.lm(**inputs, use_cache=False).logits[:, -input_ids.shape[1] :]
@@ -198,7 +201,8 @@ class ReadingModel(nn.Module):
             input_ids: Prompts, int64 (B, T), padded on the left.
             attention_mask: (B, T).
             memory: From `prepare`, of G groups.
-            **arguments: For the language model's ``generate``.
+            **arguments: For the language model's ``generate``. Where texts are exchanged or tokens
+                guessed ahead (beam search, assistants), no position reads on from the one before.
 
         Returns:
             New ids only, int64 (B, new).
@@ -215,20 +219,39 @@ class ReadingModel(nn.Module):
                 f"reader with ReaderConfig(route='slots')"
             )
         inputs.pop("position_ids", None)  # generate counts them from the mask
-        with self.reading(memory):
+        with self.reading(memory, onward=self._goes_on(arguments)):
             made: Tensor = self.lm.generate(**inputs, **arguments)  # type: ignore[operator]
         # Prompts given as ids come back before the answer, embeddings do not.
         return made[:, input_ids.shape[1] :] if "input_ids" in inputs else made
 
     @contextmanager
-    def reading(self, memory: Prepared | None) -> Iterator[None]:
-        """Let the language model's own calls read memories, inside the block."""
-        before = self._reading
+    def reading(self, memory: Prepared | None, *, onward: bool = True) -> Iterator[None]:
+        """Let the language model's own calls read memories, inside the block.
+
+        Args:
+            memory: From `prepare`.
+            onward: Whether each position reads on from the one before, see `SlotAttention.follow`.
+                A call that does not begin its texts must then go on where the last has ended, with
+                the same rows.
+        """
+        before, trails = self._reading, self._trails
         self._reading = None if memory is None else memory.slots
+        self._trails = {} if onward else None
         try:
             yield
         finally:
-            self._reading, self._places = before, None
+            self._reading, self._trails, self._places = before, trails, None
+
+    def _goes_on(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether ``generate`` will go on token by token, and not drop or exchange any."""
+        config, own = GenerationConfig(), self.lm.generation_config
+        for one in (own, arguments.get("generation_config")):
+            if one is not None:
+                config.update(**one.to_dict())
+        config.update(**arguments)
+        mode = config.get_generation_mode(arguments.get("assistant_model"))
+        token_by_token = mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
+        return token_by_token and "custom_generate" not in arguments
 
     def _note_places(self, lm: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Where in its text each position of this call stands, (B, T)."""
@@ -239,12 +262,14 @@ class ReadingModel(nn.Module):
         rows, length = given.shape[:2]
         _rows_each(rows, len(self._reading.keys))
         mask, past = kwargs.get("attention_mask"), kwargs.get("past_key_values")
+        begin = 0 if past is None else int(past.get_seq_length())
         if kwargs.get("position_ids") is not None:
             self._places = kwargs["position_ids"]
         elif mask is not None:
-            self._places = _places(mask)[:, -length:]
+            # A cache of fixed size has a mask that is longer than the texts are so far.
+            stop = mask.shape[1] if past is None else begin + length
+            self._places = _places(mask)[:, :stop][:, -length:]
         else:  # nothing is padded
-            begin = 0 if past is None else int(past.get_seq_length())
             self._places = torch.arange(begin, begin + length, device=given.device)[None]
 
     def _behind(self, name: str) -> Any:
@@ -258,7 +283,12 @@ class ReadingModel(nn.Module):
             if self._sought is not None:
                 found = attention.found(states, self._reading, self._places, self._sought)
                 self._found.append(found)
-            states = attention(states, self._reading, self._places)
+            if self._trails is None:
+                states = attention(states, self._reading, self._places)
+            else:
+                states, self._trails[name] = attention.follow(
+                    states, self._reading, self._places, self._trails.get(name)
+                )
             return (states, *output[1:]) if isinstance(output, tuple) else states
 
         return hook
