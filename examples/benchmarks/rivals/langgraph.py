@@ -27,13 +27,19 @@ class LangGraph:
         )
 
     def add(self, conversation: str, turns: Sequence[NumberedTurn]) -> None:
-        """Put a conversation in one batch."""
-        self._store.batch(
-            [
-                PutOp(("turns", conversation), str(turn.number), {"text": turn.text})
-                for turn in turns
-            ]
-        )
+        """Put a conversation in one batch, and turns that repeat another one by one.
+
+        A batch that has the same text twice fails: it embeds each text once and counts both.
+        """
+        first = {turn.text: turn for turn in reversed(turns)}.values()
+        repeats = [[turn] for turn in turns if turn not in first]
+        for batch in (list(first), *repeats):
+            self._store.batch(
+                [
+                    PutOp(("turns", conversation), str(turn.number), {"text": turn.text})
+                    for turn in batch
+                ]
+            )
 
     def search(self, question: str, k: int, *, conversation: str | None) -> list[int]:
         """The turns nearest to the question."""
