@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 import torch
 from torch import Tensor
+from transformers import GenerationConfig
 
 from agentmem import MemoryReader
 from agentmem.errors import InputError
@@ -216,6 +217,24 @@ def test_tokens_guessed_ahead(reader: MemoryReader, memories: list[Kept]) -> Non
         return
     with pytest.raises(InputError, match="prompt_lookup_num_tokens does not go with memories at"):
         guessed()
+
+
+def test_texts_are_read_on_only_where_none_are_exchanged() -> None:
+    model = opened("llama", "slots").parts.model
+    given = GenerationConfig(max_new_tokens=NEW)
+    assert model._goes_on({"do_sample": True})
+    assert model._goes_on({"generation_config": given})
+    assert not model._goes_on({"num_beams": 2})
+    assert not model._goes_on({"prompt_lookup_num_tokens": 2})
+    assert not model._goes_on({"custom_generate": "elsewhere"})
+    own = model.lm.generation_config
+    before, own.num_beams = own.num_beams, 3
+    try:
+        # What the model has set holds where a given configuration does not say.
+        assert not model._goes_on({"generation_config": given})
+        assert model._goes_on({"generation_config": given, "num_beams": 1})
+    finally:
+        own.num_beams = before
 
 
 def test_beams_and_samples_read_their_own_group(reader: MemoryReader, memories: list[Kept]) -> None:

@@ -247,7 +247,8 @@ class ReadingModel(nn.Module):
         config, own = GenerationConfig(), self.lm.generation_config
         for one in (own, arguments.get("generation_config")):
             if one is not None:
-                config.update(**one.to_dict())
+                # What is not set leaves what the model has set.
+                config.update(**{k: v for k, v in one.to_dict().items() if v is not None})
         config.update(**arguments)
         mode = config.get_generation_mode(arguments.get("assistant_model"))
         token_by_token = mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
