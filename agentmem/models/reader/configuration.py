@@ -1,115 +1,44 @@
-"""The shape of a reader: how memory enters a language model."""
+"""What a reader is made of: read from and written to ``reader.json``."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from agentmem.errors import ModelError, ModelNotFoundError
+NOT_IN_MEMORY = "Not in memory."
+"""What a reader is taught to say when no memory holds the answer."""
 
-CONFIG = "reader.json"
-
-Count = Annotated[int, Field(gt=0)]
-Route = Literal["slots", "positions"]
-AdapterKind = Literal["codes", "states", "linear"]
+SYSTEM_PROMPT = (
+    "You answer questions from the notes you are given, in a few words. "
+    f'If the notes do not hold the answer, say "{NOT_IN_MEMORY}"'
+)
 
 
 class ReaderConfig(BaseModel):
-    """Sizes and route of a `MemoryReader`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    route: Route = Field(
-        default="slots",
-        description="slots: some layers attend to the slots of the memories, which take no "
-        "position; positions: memory vectors stand before the tokens, as input embeddings",
-    )
-    adapter: AdapterKind = Field(
-        default="codes",
-        description="what a slot becomes: the LM's own embedding of the token that its code "
-        "stands for; the frozen decoder's state; or its bare dims",
-    )
-    tokens_per_position: Count = Field(default=16, description="of the route positions")
-    layers: list[Annotated[int, Field(ge=0)]] | None = Field(
-        default=None, description="of the route slots: LM layers that attend after themselves"
-    )
-    heads: Count = Field(default=8, description="of each such layer")
-    width: Count = Field(default=112, description="dims of a slot's value, and of its key")
-    rope_dims: Count = Field(default=16, description="dims of the key that tell its place")
-    span: Count = Field(default=4, description="tokens before a slot that its key tells of")
-    around: Count = Field(
-        default=16, description="slots on either side whose mean content a key tells of"
-    )
-    max_memories: Count = Field(default=64, description="most memories in one reading")
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.rope_dims % 2 or self.rope_dims >= self.width:
-            raise ValueError(
-                f"rope_dims={self.rope_dims!r} must be even and below width={self.width!r}"
-            )
-        if self.layers is not None and not 0 < len(self.layers) == len(set(self.layers)):
-            raise ValueError(f"layers={self.layers!r} must name at least one layer, none twice")
-        return self
-
-
-class Origin(BaseModel):
-    """What a saved reader was trained on, and fits alone.
+    """Settings of a reader; frozen, validated when made.
 
     Attributes:
-        bundle: Name of the model bundle.
-        fingerprint: That of its latents.
-        lm: Name or folder of the language model; None: it lies beside the adapter.
-        lm_hash: `lm_fingerprint` of its weights.
-        hidden_size: H.
-        vocab_size: Rows of its token embedding.
-        tokenizer_hash: `OwnWords.fingerprint` of its tokenizer; None: it speaks the bundle's.
+        format_version: Version of this file's format.
+        language_model: Where the language model comes from, as a Hugging Face id.
+        ratios: Tokens per kept state that it was trained for, ascending; 1 keeps all.
+        text_rank: Rank of the LoRA of the text pass.
+        memory_rank: Rank of the LoRA that kept tokens take in the memory pass, at ratios above 1.
+        system_prompt: Goes into the language model's own chat template.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bundle: str
-    fingerprint: str
-    lm: str | None
-    lm_hash: str
-    hidden_size: int
-    vocab_size: int
-    tokenizer_hash: str | None = None
+    format_version: Literal[1] = 1
+    language_model: str
+    ratios: tuple[int, ...] = (1, 2, 4, 8, 16)
+    text_rank: int = Field(default=12, ge=1)
+    memory_rank: int = Field(default=24, ge=0)
+    system_prompt: str = SYSTEM_PROMPT
 
-
-class SavedReader(BaseModel):
-    """What ``reader.json`` says."""
-
-    # Notes of other versions do no harm: what may not be misread raises the format.
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    format: Literal[1] = 1
-    config: ReaderConfig
-    origin: Origin
-    lora: bool = Field(default=False, description="LoRA weights lie beside")
-
-    def write(self, folder: Path) -> None:
-        """Write ``reader.json``."""
-        text = json.dumps(self.model_dump(), indent=2) + "\n"
-        (folder / CONFIG).write_text(text, encoding="utf-8")
-
+    @field_validator("ratios")
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read ``reader.json``.
-
-        Raises:
-            ModelNotFoundError: there is none.
-            ModelError: it says something else.
-        """
-        try:
-            return cls.model_validate_json((folder / CONFIG).read_bytes())
-        except OSError as error:
-            raise ModelNotFoundError(
-                f"no reader in {str(folder)!r}: it has no {CONFIG}; `agentmem train reader` "
-                f"makes one"
-            ) from error
-        except ValidationError as error:
-            raise ModelError(f"{str(folder / CONFIG)!r} is not a reader's: {error}") from error
+    def _ascending(cls, ratios: tuple[int, ...]) -> tuple[int, ...]:
+        if not ratios or ratios[0] < 1 or any(a >= b for a, b in zip(ratios, ratios[1:], strict=False)):
+            raise ValueError(f"ratios={ratios!r}: whole numbers of 1 or more, ascending")
+        return ratios

@@ -1,65 +1,110 @@
-"""LoRA of a language model, by peft."""
+"""Two low-rank adapters on every linear layer of a frozen language model, chosen token by token.
+
+The *text* adapter works on all that is read and written while memories are read, the *memory*
+adapter in addition on the kept tokens of a compressed memory, which take in what is dropped around
+them. With both off, the frozen model is what it was.
+
+LoRA: Hu et al. 2021, arXiv 2106.09685. An adapter of its own for the kept tokens of a context:
+KV-Distill, arXiv 2503.10337.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from transformers import PreTrainedModel
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from agentmem.errors import ConfigError, MissingExtraError, ModelError
+Role = Literal["text", "memory"]
 
 
-def add_lora(lm: PreTrainedModel, arguments: dict[str, Any]) -> Any:
-    """A language model with fresh LoRA weights, its own frozen.
+class TokenGates(nn.Module):
+    """Which adapter each token of the current pass takes; shared by all layers of a model.
 
-    Raises:
-        ConfigError: peft does not take these arguments.
-        MissingExtraError: peft is not installed.
+    Attributes:
+        text: 1 where the text adapter works, else 0; float (B, T, 1). None switches it off.
+        memory: The same for the memory adapter.
     """
-    peft = _peft()
-    try:
-        return peft.get_peft_model(lm, peft.LoraConfig(task_type="CAUSAL_LM", **arguments))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"lora={arguments!r}: {error}") from error
+
+    text: Tensor | None
+    memory: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = None
+        self.memory = None
+
+    @contextmanager
+    def set(self, *, text: Tensor | None = None, memory: Tensor | None = None) -> Iterator[None]:
+        """Gates for one forward pass; none are left behind."""
+        self.text, self.memory = text, memory
+        try:
+            yield
+        finally:
+            self.text = self.memory = None
 
 
-def save_lora(lm: Any, folder: Path) -> None:
-    """Write the LoRA weights of a language model, and nothing else of it."""
-    # Left to itself, peft asks the network whether the base has other embeddings.
-    lm.save_pretrained(folder, save_embedding_layers=False)
+class GatedLoRALinear(nn.Module):
+    """A frozen linear layer with a low-rank update for text and one for memories.
 
-
-def load_lora(lm: PreTrainedModel, folder: Path) -> Any:
-    """A language model with the LoRA weights of a folder.
-
-    Raises:
-        ModelError: they are not there, damaged, or of another language model.
-        MissingExtraError: peft is not installed.
+    Shapes: input (B, T, in), output (B, T, out).
     """
-    peft = _peft()
-    try:
-        network = peft.get_peft_model(lm, peft.LoraConfig.from_pretrained(str(folder)))
-        weights = load_file(folder / "adapter_model.safetensors")
-        wanted = peft.get_peft_model_state_dict(network, save_embedding_layers=False)
-        if wanted.keys() != weights.keys():
-            some = sorted(wanted.keys() ^ weights.keys())[:3]
-            raise ModelError(f"it lacks layers or has others, {some} among them")
-        peft.set_peft_model_state_dict(network, weights)
-    except (OSError, TypeError, ValueError, RuntimeError, SafetensorError, ModelError) as error:
-        raise ModelError(
-            f"LoRA in {str(folder)!r} does not fit the reader's language model: {error}"
-        ) from error
-    return network
+
+    def __init__(self, base: nn.Linear, gates: TokenGates, ranks: dict[Role, int]) -> None:
+        super().__init__()
+        self.base = base
+        # Kept out of the module tree: one object for all layers.
+        self._gates = [gates]
+        self.down = nn.ParameterDict()
+        self.up = nn.ParameterDict()
+        for role, rank in ranks.items():
+            if rank:
+                start = torch.randn(rank, base.in_features) / base.in_features**0.5
+                self.down[role] = nn.Parameter(start)
+                self.up[role] = nn.Parameter(torch.zeros(base.out_features, rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.base(x)
+        gates = self._gates[0]
+        active = [
+            (role, gate)
+            for role, gate in (("text", gates.text), ("memory", gates.memory))
+            if gate is not None and role in self.down
+        ]
+        if not active:
+            return y
+        # The adapters that are on, as one of their summed rank: one product, one addition.
+        down = torch.cat([self.down[role] for role, _ in active]).to(x.dtype)
+        up = torch.cat([self.up[role] for role, _ in active], dim=1).to(x.dtype)
+        gate = torch.cat(
+            [gate.to(x.dtype).expand(*gate.shape[:-1], len(self.down[role])) for role, gate in active],
+            dim=-1,
+        )
+        narrow = functional.linear(x, down) * gate
+        update = torch.addmm(y.flatten(0, -2), narrow.flatten(0, -2), up.T)
+        return update.view_as(y)
 
 
-def _peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise MissingExtraError(
-            "LoRA needs peft: pip install 'latent-agentmem[lora]'", extra="lora"
-        ) from error
-    return peft
+def add_adapters(
+    layers: nn.Module, gates: TokenGates, ranks: dict[Role, int]
+) -> dict[str, GatedLoRALinear]:
+    """Put adapters on every linear layer below a module, in place.
+
+    Args:
+        layers: The decoder layers of a language model, whose parameters are frozen.
+        gates: What says, at each pass, which token takes which adapter.
+        ranks: Rank of each adapter; 0 leaves it out.
+
+    Returns:
+        The layers that were wrapped, by their names below ``layers``.
+    """
+    wrapped: dict[str, GatedLoRALinear] = {}
+    for name, module in list(layers.named_modules()):
+        if isinstance(module, nn.Linear):
+            parent, _, attribute = name.rpartition(".")
+            wrapped[name] = GatedLoRALinear(module, gates, ranks)
+            setattr(layers.get_submodule(parent) if parent else layers, attribute, wrapped[name])
+    return wrapped

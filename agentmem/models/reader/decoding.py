@@ -1,0 +1,109 @@
+"""Greedy decoding of many reading sequences at once, for evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agentmem.models.reader.attention import block_mask, text_mask
+from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
+from agentmem.models.reader.selection import keep_surprising
+from agentmem.models.reader.sequence import BRANCH, MEMORY, PADDING, PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What was written after each sequence.
+
+    Attributes:
+        ids: Token ids of each answer, without the end token.
+        log_probabilities: Sum of the log probabilities of an answer's tokens, its end included.
+        first: Log probabilities of the tokens asked for as the first of the answer, (B, len).
+    """
+
+    ids: list[list[int]]
+    log_probabilities: list[float]
+    first: list[list[float]]
+
+
+@torch.no_grad()
+def decode_batch(
+    model: ReadingModel,
+    batch: ReadingBatch,
+    ratio: int,
+    *,
+    end: int,
+    most: int = 24,
+    watch: tuple[int, ...] = (),
+    adapted: bool = True,
+) -> Decoded:
+    """Write the answers of sequences that end with their only branch's prompt.
+
+    Args:
+        model: The reader.
+        batch: Sequences of one branch each, without targets.
+        ratio: Tokens per kept state; 0 reads plain text.
+        end: The token that ends an answer.
+        most: Tokens of an answer.
+        watch: Tokens whose probability of coming first is wanted.
+        adapted: False reads with the language model as it is, for baselines.
+    """
+    lm, kinds = model.lm, batch.kinds
+    rows = torch.arange(len(kinds), device=kinds.device)
+    kept = kinds == MEMORY
+    embedded = lm.get_input_embeddings()(batch.ids)
+    memory: Tensor | None = None
+    if ratio == 0:
+        mask = text_mask(kinds, batch.segments)
+    else:
+        if ratio > 1:
+            kept = keep_surprising(model.surprisal(batch), kinds, batch.segments, ratio)
+            if adapted:
+                memory = kept[..., None].float()
+                embedded = embedded + kept[..., None] * model.marks[str(ratio)].to(embedded.dtype)
+        mask = block_mask(kinds, batch.segments, kept)
+    gate = (kinds != PADDING)[..., None].float() if adapted else None
+    with model.gates.set(text=gate, memory=memory):
+        out = lm.model(
+            inputs_embeds=embedded,
+            attention_mask=mask,
+            position_ids=batch.positions,
+            use_cache=True,
+        )
+    cache = out.past_key_values
+    last = (kinds >= 0).sum(1) - 1
+    position = batch.positions[rows, last]
+    hidden = out.last_hidden_state[rows, last]
+    seen = (kinds == PREFIX) | kept | (kinds == BRANCH)
+    total = torch.zeros(len(kinds), device=kinds.device)
+    done = torch.zeros(len(kinds), dtype=torch.bool, device=kinds.device)
+    written: list[Tensor] = []
+    first: Tensor | None = None
+    for _ in range(most):
+        scores = lm.lm_head(hidden).float().log_softmax(-1)
+        if first is None:
+            first = scores[:, list(watch)]
+        best, token = scores.max(-1)
+        total += torch.where(done, torch.zeros_like(best), best)
+        token = torch.where(done, torch.full_like(token, end), token)
+        written.append(token)
+        done = done | (token == end)
+        if bool(done.all()):
+            break
+        position = position + 1
+        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
+        gate = torch.ones(len(kinds), 1, 1, device=kinds.device) if adapted else None
+        with model.gates.set(text=gate):
+            out = lm.model(
+                inputs_embeds=lm.get_input_embeddings()(token[:, None]),
+                attention_mask=seen[:, None, None, :],
+                position_ids=position[:, None],
+                past_key_values=cache,
+                use_cache=True,
+            )
+        hidden = out.last_hidden_state[:, -1]
+    ids = torch.stack(written, 1).tolist() if written else [[] for _ in rows]
+    answers = [row[: row.index(end)] if end in row else row for row in ids]
+    return Decoded(answers, total.tolist(), first.tolist() if first is not None else [])

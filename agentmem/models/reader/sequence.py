@@ -1,0 +1,120 @@
+"""One sequence that holds a prompt, the memories it is read with, and what is said about them.
+
+A memory's states are made from that memory alone, and the text reads them where the memory's text
+would stand. Both passes fit into one sequence, because rotary attention depends on differences of
+positions only::
+
+    prefix | sink memory-1 | sink memory-2 | ... | branch-1 | branch-2 | ...
+
+- the prefix (the chat template up to the memories) sees itself;
+- a memory sees its own sink token and itself. The sink takes the attention that a first token
+  attracts; nothing else ever sees it;
+- a branch (a question and its answer) sees the prefix, the kept tokens of all memories, and itself.
+  Branches do not see each other, so that many questions share one pass over their memories.
+
+Memory tokens have the positions that they would have in the plain text, and each branch continues
+behind the last memory. With ``raw=True`` the same sequence is plain text: memories see the prefix
+and each other, which is the baseline that reads tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What a position of a sequence is.
+PREFIX, SINK, MEMORY, BRANCH = 0, 1, 2, 3
+PADDING = -1
+IGNORED = -100
+"""The label of a token that is not to be predicted, as in `torch.nn.functional.cross_entropy`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Tokens that follow the memories: a prompt, and the continuation to be predicted from it.
+
+    Attributes:
+        prompt: Token ids that are given.
+        target: Token ids to predict; empty when only states are wanted.
+        weight: How much a target token counts in the loss.
+    """
+
+    prompt: Sequence[int]
+    target: Sequence[int] = ()
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSequence:
+    """Token ids with what attention needs to know about them; all arrays have shape (T,).
+
+    Attributes:
+        ids: Token ids, int64.
+        kinds: PREFIX, SINK, MEMORY or BRANCH, int8.
+        segments: 0 for the prefix, then one number for each memory and each branch, int32.
+        positions: Position ids for the rotary embedding, int64.
+        labels: The token to predict at each position of a branch's target, else `IGNORED`, int64.
+        weights: Weight of each label, float32.
+    """
+
+    ids: NDArray[np.int64]
+    kinds: NDArray[np.int8]
+    segments: NDArray[np.int32]
+    positions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def lay_out(
+    prefix: Sequence[int],
+    memories: Sequence[Sequence[int]],
+    branches: Sequence[Branch],
+    *,
+    sink: int,
+) -> ReadingSequence:
+    """Put a prefix, memories and branches into one sequence.
+
+    Args:
+        prefix: Token ids before the memories.
+        memories: Token ids of each memory.
+        branches: What follows the memories.
+        sink: Token id of the sink before each memory.
+    """
+    ids: list[int] = list(prefix)
+    kinds = [PREFIX] * len(prefix)
+    segments = [0] * len(prefix)
+    positions = list(range(len(prefix)))
+    start = len(prefix)
+    segment = 0
+    for memory in memories:
+        segment += 1
+        ids += [sink, *memory]
+        kinds += [SINK] + [MEMORY] * len(memory)
+        segments += [segment] * (len(memory) + 1)
+        positions += range(start - 1, start + len(memory))
+        start += len(memory)
+    labels = [IGNORED] * len(ids)
+    weights = [0.0] * len(ids)
+    for branch in branches:
+        segment += 1
+        tokens = [*branch.prompt, *branch.target]
+        ids += tokens
+        kinds += [BRANCH] * len(tokens)
+        segments += [segment] * len(tokens)
+        positions += range(start, start + len(tokens))
+        labels += [IGNORED] * len(branch.prompt) + list(branch.target)
+        weights += [0.0] * len(branch.prompt) + [branch.weight] * len(branch.target)
+    return ReadingSequence(
+        np.asarray(ids, dtype=np.int64),
+        np.asarray(kinds, dtype=np.int8),
+        np.asarray(segments, dtype=np.int32),
+        np.asarray(positions, dtype=np.int64),
+        np.asarray(labels, dtype=np.int64),
+        np.asarray(weights, dtype=np.float32),
+    )

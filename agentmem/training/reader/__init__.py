@@ -1,0 +1,1 @@
+"""Teaching a language model to read memories."""

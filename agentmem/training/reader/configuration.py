@@ -1,0 +1,46 @@
+"""Settings of the reader's training, read from TOML files."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from agentmem.models.reader.configuration import SYSTEM_PROMPT
+from agentmem.training.config import OptimiserConfig, Section
+
+
+class ReaderDataConfig(Section):
+    """What `pack_exercises` makes: how many exercises of each kind, and how long they may be."""
+
+    questions: list[str] = Field(description="question files of the corpus folder")
+    conversations: list[str] = Field(default=[], description="conversation files, for repetition")
+    contexts: int = Field(default=50_000, ge=0, description="exercises from contexts, at most")
+    personal: int = Field(default=40_000, ge=0, description="exercises of personal memories")
+    turns: int = Field(default=6_000, ge=0, description="exercises of conversation turns")
+    most: int = Field(default=700, gt=0, description="tokens of an exercise, without the prefix")
+    seed: int = 1
+
+
+class ReaderRunConfig(Section):
+    """A run of `agentmem train reader`."""
+
+    name: str
+    seed: int = 0
+    precision: Literal["no", "bf16"] = "bf16"
+    threads: int = Field(default=1, gt=0, description="torch threads on a CPU")
+    language_model: str = Field(description="folder of the language model")
+    published_as: str = Field(description="its Hugging Face id, kept with the reader")
+    start: str | None = Field(default=None, description="folder of a reader to start from")
+    system_prompt: str = SYSTEM_PROMPT
+    ratios: dict[str, float] = Field(
+        default={"1": 0.2, "2": 0.1, "4": 0.25, "8": 0.2, "16": 0.25},
+        description="tokens per kept state -> share of the batches; {'0': 1} reads plain text",
+    )
+    text_rank: int = Field(default=12, gt=0)
+    memory_rank: int = Field(default=24, ge=0)
+    tokens_per_step: int = Field(default=32_768, gt=0)
+    log_every: int = Field(default=50, gt=0)
+    eval_every: int = Field(default=500, gt=0)
+    save_every: int = Field(default=500, gt=0)
+    optimiser: OptimiserConfig

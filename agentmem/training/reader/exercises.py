@@ -1,0 +1,202 @@
+"""What a reader is taught with: memories, and several questions about them at once.
+
+Four kinds, all from a corpus or made by script:
+
+- **questions** over a context that is cut into memories, sometimes among memories of another
+  context; a question whose context is absent is answered with "not in memory";
+- **personal** facts, the way people tell them to an assistant (`agentmem.training.reader.personal`);
+- **turns** of conversations, each a memory;
+- in all of them, now and then: repeat a memory word for word, or go on where a quotation of it
+  ends. That is what keeps compressed states faithful (Badger 2026, arXiv 2602.13466).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from random import Random
+from typing import Any
+
+from agentmem.models.reader.configuration import NOT_IN_MEMORY
+from agentmem.models.reader.prompt import ReadingPrompt, memory_line
+from agentmem.models.reader.sequence import Branch
+
+# Sources whose questions name what they ask about, so that without their context none can answer.
+_SELF_CONTAINED = ("squad-dev", "nq-open", "fairytaleqa", "synthetic-lookup", "factbook-lookup")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_REPEAT_WEIGHT = 0.25
+_LONGEST_ANSWER = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """Memories and what is asked of them, as token ids.
+
+    Attributes:
+        memories: Token ids of each memory.
+        branches: Prompts with the tokens to predict.
+    """
+
+    memories: tuple[list[int], ...]
+    branches: tuple[Branch, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in it, sinks included."""
+        return sum(len(m) + 1 for m in self.memories) + sum(
+            len(b.prompt) + len(b.target) for b in self.branches
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A context with its questions; an answer of None is not in it."""
+
+    source: str
+    text: str
+    dialogue: bool
+    questions: tuple[tuple[str, str | None], ...]
+
+
+def contexts(records: Iterable[dict[str, Any]]) -> Iterator[Context]:
+    """Group the records of a question set that share their context."""
+    held: list[dict[str, Any]] = []
+    for record in records:
+        if record["kind"] == "passage":
+            continue
+        if held and record["context"] != held[0]["context"]:
+            yield _context(held)
+            held = []
+        held.append(record)
+    if held:
+        yield _context(held)
+
+
+def _context(records: Sequence[dict[str, Any]]) -> Context:
+    questions = tuple(
+        (r["question"], next((a.strip() for a in r["answers"] if a.strip()), None))
+        for r in records
+    )
+    first = records[0]
+    dialogue = first["kind"].startswith("dialogue") or first["source"] == "molweni"
+    return Context(first["source"], first["context"], dialogue, questions)
+
+
+def cut(text: str, prompt: ReadingPrompt, *, most: int, dialogue: bool) -> list[list[int]]:
+    """Cut a context into memories of at most ``most`` tokens, at lines or ends of sentences.
+
+    Args:
+        text: The context.
+        prompt: Has the tokenizer.
+        most: Tokens of a memory; a longer sentence is cut inside.
+        dialogue: Whether its lines are turns, which are never joined when ``most`` is 0.
+    """
+    parts = [p for p in (text.splitlines() if dialogue else _pieces(text)) if p.strip()]
+    joined: list[str] = []
+    room = 0
+    for part, ids in zip(parts, prompt.tokenizer(parts, add_special_tokens=False).input_ids, strict=True):
+        if joined and len(ids) < room:
+            joined[-1] += ("\n" if dialogue else " ") + part
+        else:
+            joined.append(part)
+            room = most
+        room -= len(ids) + 1
+    memories = [prompt.memory(text) for text in joined]
+    longest = max(most, 192)
+    return [m[i : i + longest] for m in memories for i in range(0, len(m), longest)]
+
+
+def _pieces(text: str) -> list[str]:
+    return [piece for piece in _SENTENCE.split(text) if piece]
+
+
+def from_context(
+    context: Context, other: Context, prompt: ReadingPrompt, random: Random, *, questions: int = 6
+) -> Exercise | None:
+    """An exercise of a context, maybe with another's memories among its own.
+
+    Returns:
+        None if the context has no question with a short answer.
+    """
+    most = random.choice((0, 48, 96, 128)) if context.dialogue else random.choice((32, 64, 96, 128))
+    memories = cut(context.text, prompt, most=most, dialogue=context.dialogue)
+    mixed = random.random() < 0.3
+    if mixed:
+        extra = cut(other.text[:1200], prompt, most=most, dialogue=other.dialogue)[:6]
+        memories = extra + memories if random.random() < 0.5 else memories + extra
+    asked = random.sample(context.questions, min(questions, len(context.questions)))
+    branches = []
+    for question, answer in asked:
+        target = prompt.answer(answer if answer is not None else NOT_IN_MEMORY)
+        if len(target) <= _LONGEST_ANSWER:
+            branches.append(Branch(prompt.question(question), target))
+    if other.source in _SELF_CONTAINED and not mixed and random.random() < 0.3:
+        question, _ = random.choice(other.questions)
+        branches.append(Branch(prompt.question(question), prompt.answer(NOT_IN_MEMORY)))
+    if not branches or not memories:
+        return None
+    if random.random() < 0.35:
+        branches.append(repetition(memories, prompt, random))
+    return Exercise(tuple(memories), tuple(branches))
+
+
+def from_turns(turns: Sequence[str], prompt: ReadingPrompt, random: Random) -> Exercise:
+    """An exercise of turns of a conversation, each a memory: to repeat and to go on."""
+    memories = [prompt.memory(turn)[:160] for turn in turns]
+    branches = [repetition(memories, prompt, random) for _ in range(2)]
+    return Exercise(tuple(memories), tuple(branches))
+
+
+def personal(seed: int, prompt: ReadingPrompt) -> Iterator[Exercise]:
+    """Exercises of made-up personal memories, endless."""
+    from agentmem.training.reader.personal import exercises as personal_exercises
+
+    random = Random(seed)
+    for made in personal_exercises(seed):
+        dated = random.random() < 0.85
+        memories = [
+            prompt.memory(
+                memory_line(
+                    m.text, who=m.speaker.capitalize() if m.speaker in ("user", "assistant") else m.speaker, day=date.fromisoformat(m.date) if dated else None
+                )
+            )
+            for m in made.memories
+        ]
+        branches = [
+            Branch(prompt.question(q), prompt.answer(NOT_IN_MEMORY if a is None else a))
+            for q, a, _ in made.questions
+            # Without dates, nobody knows when.
+            if dated or a is None or any(a in made.memories[i].text for i in _)
+        ]
+        if random.random() < 0.25:
+            branches.append(repetition(memories, prompt, random))
+        if branches:
+            yield Exercise(tuple(memories), tuple(branches))
+
+
+def repetition(memories: Sequence[list[int]], prompt: ReadingPrompt, random: Random) -> Branch:
+    """Repeat a memory, or go on where a quotation of it ends."""
+    number = random.randrange(len(memories))
+    memory = memories[number]
+    if len(memory) > 24 and random.random() < 0.5:
+        start = random.randrange(len(memory) - 16)
+        quoted = prompt.tokenizer.decode(memory[start : start + 8])
+        request = f'\nContinue the note from: "{quoted}"'
+        target = memory[start + 8 : start + 40]
+    else:
+        request = f"\nRepeat note {number + 1} word for word."
+        target = memory[:96]
+    return Branch(prompt.request(request), [*target, prompt.end], weight=_REPEAT_WEIGHT)
+
+
+def fit(exercise: Exercise, most: int) -> Exercise | None:
+    """An exercise with as many branches as fit into a number of tokens; None if none does."""
+    branches = list(exercise.branches)
+    while branches:
+        shorter = replace(exercise, branches=tuple(branches))
+        if shorter.tokens <= most:
+            return shorter
+        branches.pop()
+    return None

@@ -1,0 +1,110 @@
+"""From a corpus to packed exercises: the data of a reader's training, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from agentmem.corpus import read_records
+from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.training.reader.configuration import ReaderDataConfig
+from agentmem.training.reader.exercises import (
+    Exercise,
+    contexts,
+    fit,
+    from_context,
+    from_turns,
+    personal,
+)
+from agentmem.training.reader.packed import PackedExercises
+
+_LONGEST_CONTEXT = 2600  # code points; longer ones would not fit
+_TURNS = 12
+
+
+def pack_exercises(
+    config: ReaderDataConfig,
+    *,
+    corpus: str | Path,
+    language_model: str | Path,
+    system_prompt: str,
+    path: str | Path,
+    report: Callable[[int], None] = lambda done: None,
+) -> PackedExercises:
+    """Make the exercises that a configuration asks for, shuffle them, and write them to a file.
+
+    Args:
+        config: How many of each kind.
+        corpus: Folder of the corpus.
+        language_model: Folder of the language model, for its tokenizer.
+        system_prompt: As in the reader's configuration.
+        path: The npz file to write.
+        report: Called with the number of exercises made so far.
+
+    Raises:
+        InputError: a file of the corpus is damaged.
+        ModelError: the tokenizer has no chat template.
+    """
+    prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), system_prompt)
+    random = Random(config.seed)
+    corpus = Path(corpus)
+    made: list[Exercise] = []
+    kinds = (
+        islice(_from_contexts(config, corpus, prompt, random), config.contexts),
+        islice(personal(config.seed, prompt), config.personal),
+        islice(_from_conversations(config, corpus, prompt, random), config.turns),
+    )
+    for kind in kinds:
+        for exercise in kind:
+            fitting = fit(exercise, config.most)
+            if fitting is not None:
+                made.append(fitting)
+            if len(made) % 1000 == 0:
+                report(len(made))
+    random.shuffle(made)
+    packed = PackedExercises.of(made)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    packed.save(Path(path))
+    return packed
+
+
+def _from_contexts(
+    config: ReaderDataConfig, corpus: Path, prompt: ReadingPrompt, random: Random
+) -> Iterator[Exercise]:
+    found = [
+        context
+        for file in config.questions
+        for context in contexts(read_records(corpus / file))
+        if len(context.text) <= _LONGEST_CONTEXT
+    ]
+    random.shuffle(found)
+    by_source: dict[str, list[Any]] = {}
+    for context in found:
+        by_source.setdefault(context.source, []).append(context)
+    for context in found:
+        # Sources with many questions on one context show it several times, with others of them.
+        for _ in range(min(3, 1 + len(context.questions) // 8)):
+            other = random.choice(by_source[context.source])
+            exercise = from_context(context, other, prompt, random)
+            if exercise is not None and other.text != context.text:
+                yield exercise
+
+
+def _from_conversations(
+    config: ReaderDataConfig, corpus: Path, prompt: ReadingPrompt, random: Random
+) -> Iterator[Exercise]:
+    for file in config.conversations:
+        for record in read_records(corpus / file):
+            turns = [
+                f"{m.get('name') or str(m.get('role', '')).capitalize()}: {m['content'][:500]}"
+                for m in record["messages"]
+                if m["content"].strip()
+            ]
+            if len(turns) >= 3:
+                start = random.randrange(max(1, len(turns) - _TURNS))
+                yield from_turns(turns[start : start + random.randint(2, _TURNS)], prompt, random)

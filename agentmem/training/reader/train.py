@@ -1,0 +1,200 @@
+"""Training a reader: one pass over memories and several questions about them, at mixed ratios."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from agentmem.models.reader.configuration import ReaderConfig
+from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
+from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.models.reader.saving import load_weights, save_reader
+from agentmem.training.checkpoint import save_checkpoint
+from agentmem.training.optimiser import adamw, set_rate
+from agentmem.training.reader.batches import collate, plan
+from agentmem.training.reader.configuration import ReaderRunConfig
+from agentmem.training.reader.packed import ExerciseReader, PackedExercises
+from agentmem.training.runs import local_model
+from agentmem.training.setup import claim, finish, resume, start_processes
+
+Report = Callable[[int, dict[str, Any]], None]
+
+
+def train_reader(
+    config: ReaderRunConfig,
+    *,
+    data: str | Path,
+    dev: str | Path,
+    out: str | Path = "runs",
+    report: Report = lambda step, figures: None,
+    stop_after: int | None = None,
+    stop_after_s: float | None = None,
+) -> Path:
+    """Train as the configuration says and leave the reader in the run's ``model/`` folder.
+
+    The language model is frozen. Each batch has one ratio, drawn by the seed; ratio 0 trains the
+    text adapter alone on plain text, which is the baseline. An interrupted run goes on from its
+    last checkpoint.
+
+    Args:
+        config: The run.
+        data: Packed exercises to train on.
+        dev: Packed exercises to evaluate on.
+        out: Folder of runs.
+        report: Called with the step and its figures.
+        stop_after: Save and stop after this many steps.
+        stop_after_s: Save and stop after this many seconds.
+
+    Raises:
+        ConfigError: a run of that name exists with another configuration.
+    """
+    began = time.monotonic()
+    accelerator = start_processes(config.threads, resting=True)
+    device = accelerator.device
+    folder = Path(out) / config.name
+    claim(accelerator, folder, config)
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    place = local_model(config.language_model)
+    lm = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
+    prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(place), config.system_prompt)
+    torch.manual_seed(config.seed)
+    ratios = {int(ratio): share for ratio, share in config.ratios.items()}
+    bare = ReadingModel(
+        lm,
+        ReaderConfig(
+            language_model=config.published_as,
+            ratios=tuple(sorted(set(ratios) - {0})) or (1,),
+            text_rank=config.text_rank,
+            memory_rank=config.memory_rank if max(ratios) > 1 else 0,
+            system_prompt=config.system_prompt,
+        ),
+    ).to(device)
+    if config.start is not None:
+        load_weights(bare, config.start)
+    optimiser = adamw(bare.trainable().values(), config.optimiser)
+    begun = resume(accelerator, folder, bare, optimiser)
+    exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix, prompt.sink)
+    held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix, prompt.sink)
+
+    last = config.optimiser.steps
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    batches = _ahead(exercises, config, begun, last, processes, rank)
+    running: dict[int, list[float]] = defaultdict(list)
+    logged = time.monotonic()
+    for step, batch in batches:
+        ratio = _ratio(config.seed, step, ratios)
+        set_rate(optimiser, config.optimiser, step)
+        loss, _ = bare.loss(batch.to(device), ratio)
+        torch.autograd.backward(loss)
+        if processes > 1:
+            _average(bare, processes)
+        torch.nn.utils.clip_grad_norm_(bare.trainable().values(), config.optimiser.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+        running[ratio].append(loss.detach())  # type: ignore[arg-type]
+
+        done = step + 1
+        stopping = (stop_after is not None and done >= stop_after) or (
+            stop_after_s is not None and time.monotonic() - began > stop_after_s
+        )
+        if done % config.eval_every == 0 or done == last or stopping or done % config.log_every == 0:
+            figures: dict[str, Any] = {
+                "step": done,
+                "seconds": round(time.monotonic() - began, 1),
+                "s_per_step": round((time.monotonic() - logged) / config.log_every, 3),
+                "loss": {r: round(float(torch.stack(v[-50:]).mean()), 4) for r, v in sorted(running.items())},  # type: ignore[arg-type]
+            }
+            logged = time.monotonic()
+            if done % config.eval_every == 0 or done == last:
+                figures["dev"] = evaluate(bare, held_out, ratios, config.tokens_per_step)
+            if accelerator.is_main_process:
+                with (folder / "metrics.jsonl").open("a") as log:
+                    log.write(json.dumps(figures) + "\n")
+                report(done, figures)
+        if accelerator.is_main_process and (
+            done % config.save_every == 0 or done == last or stopping
+        ):
+            save_checkpoint(folder / "checkpoint", bare, optimiser, {"step": done})
+            save_reader(bare, folder / "model")
+        if stopping:
+            break
+    finish(accelerator)
+    return folder
+
+
+@torch.no_grad()
+def evaluate(
+    model: ReadingModel, exercises: ExerciseReader, ratios: dict[int, float], tokens: int
+) -> dict[int, float]:
+    """Mean loss of a label at each ratio, in nats."""
+    device = next(iter(model.trainable().values())).device
+    result = {}
+    for ratio in sorted(ratios):
+        total, count = 0.0, 0.0
+        order = np.argsort(exercises.lengths, kind="stable")
+        rows: list[int] = []
+        for index in order.tolist():
+            rows.append(index)
+            length = -(-int(exercises.lengths[index]) // 128) * 128
+            if (len(rows) + 1) * length > tokens or index == order[-1]:
+                batch = collate([exercises[i] for i in rows], length).to(device)
+                _, losses = model.loss(batch, ratio)
+                total, count = total + float(losses.sum()), count + len(losses)
+                rows = []
+        result[ratio] = round(total / max(count, 1), 4)
+    return result
+
+
+def _ratio(seed: int, step: int, ratios: dict[int, float]) -> int:
+    """The ratio of a step."""
+    shares = np.array(list(ratios.values()))
+    drawn = np.random.default_rng([seed, step]).choice(len(shares), p=shares / shares.sum())
+    return list(ratios)[int(drawn)]
+
+
+def _ahead(
+    exercises: ExerciseReader,
+    config: ReaderRunConfig,
+    begun: int,
+    last: int,
+    processes: int,
+    rank: int,
+) -> Iterator[tuple[int, ReadingBatch]]:
+    """Steps and their batches, laid out in a thread ahead of the model."""
+
+    def make(length: int, rows: list[int]) -> ReadingBatch:
+        return collate([exercises[index] for index in rows], length)
+
+    planned = plan(exercises.lengths, tokens=config.tokens_per_step, seed=config.seed)
+    with ThreadPoolExecutor(1) as pool:
+        waiting: list[Any] = []
+        for number, (length, rows) in enumerate(planned):
+            step, turn = divmod(number, processes)
+            if step >= last:
+                break
+            if step < begun or turn != rank:
+                continue
+            waiting.append((step, pool.submit(make, length, rows)))
+            if len(waiting) > 8:
+                done, batch = waiting.pop(0)
+                yield done, batch.result()
+        for done, batch in waiting:
+            yield done, batch.result()
+
+
+def _average(model: ReadingModel, processes: int) -> None:
+    """Mean of the processes' gradients; a weight that rested counts as zero."""
+    for parameter in model.trainable().values():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        torch.distributed.all_reduce(parameter.grad)
+        parameter.grad /= processes
