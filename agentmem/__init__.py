@@ -19,13 +19,12 @@ from agentmem._version import __version__
 
 if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
+    from agentmem.context.hits import Chunk, Hit
+    from agentmem.context.pack import Context
+    from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
-    from agentmem.models.reader.configuration import ReaderConfig
-    from agentmem.models.reader.reader import MemoryReader
-    from agentmem.recall.hits import Chunk, Hit, Recall
-    from agentmem.recall.pack import Context
-    from agentmem.receipts import Damage, ForgetReceipt, Receipt, Stats, Verification
+    from agentmem.results import Damage, ForgetReceipt, Receipt, Stats, Verification
     from agentmem.types import Document, Message
 
 __all__ = [
@@ -38,9 +37,7 @@ __all__ = [
     "ForgetReceipt",
     "Hit",
     "Memory",
-    "MemoryReader",
     "Message",
-    "ReaderConfig",
     "Recall",
     "Receipt",
     "Stats",
@@ -52,20 +49,18 @@ __all__ = [
 _HOMES = {
     "AgentMemError": "agentmem.errors",
     "AsyncMemory": "agentmem.aio",
-    "Chunk": "agentmem.recall.hits",
-    "Context": "agentmem.recall.pack",
-    "Damage": "agentmem.receipts",
+    "Chunk": "agentmem.context.hits",
+    "Context": "agentmem.context.pack",
+    "Damage": "agentmem.results",
     "Document": "agentmem.types",
-    "ForgetReceipt": "agentmem.receipts",
-    "Hit": "agentmem.recall.hits",
+    "ForgetReceipt": "agentmem.results",
+    "Hit": "agentmem.context.hits",
     "Memory": "agentmem.memory",
-    "MemoryReader": "agentmem.models.reader.reader",
     "Message": "agentmem.types",
-    "ReaderConfig": "agentmem.models.reader.configuration",
-    "Recall": "agentmem.recall.hits",
-    "Receipt": "agentmem.receipts",
-    "Stats": "agentmem.receipts",
-    "Verification": "agentmem.receipts",
+    "Recall": "agentmem.context.recall",
+    "Receipt": "agentmem.results",
+    "Stats": "agentmem.results",
+    "Verification": "agentmem.results",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

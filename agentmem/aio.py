@@ -25,9 +25,10 @@ from functools import wraps
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from agentmem.context.hits import Chunk
+from agentmem.context.recall import Recall
 from agentmem.errors import CorruptRecordError, StoreError
 from agentmem.memory import Memory
-from agentmem.recall.hits import Chunk, Recall
 
 P = ParamSpec("P")
 R = TypeVar("R")

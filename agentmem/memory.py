@@ -9,21 +9,27 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from agentmem.context.decode import regenerated_texts
+from agentmem.context.hits import Chunk
+from agentmem.context.read import read_chunks
+from agentmem.context.recall import Recall, recall
 from agentmem.errors import InputError, UnknownIdError
-from agentmem.ingest import Progress, Storing, content_hash, prepare
-from agentmem.messages import MAX_CHARS, normalise
-from agentmem.messages.checks import check_metadata, check_moment, check_time, check_unicode
+from agentmem.ingest.checks import (
+    MAX_CHARS,
+    check_metadata,
+    check_moment,
+    check_time,
+    check_unicode,
+)
+from agentmem.ingest.encode import Progress, Storing, prepare
+from agentmem.ingest.identity import content_hash
+from agentmem.ingest.normalise import normalise
+from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import AUTO, BUILTIN, MIN_FIDELITY, MemoryModel
-from agentmem.models.loading import load_model
-from agentmem.recall.exact import regenerated_texts
-from agentmem.recall.expand import Expand
-from agentmem.recall.hits import Chunk, Mode, Recall
-from agentmem.recall.read import read_chunks
-from agentmem.recall.rerank import Rerank
-from agentmem.recall.search import Asked, Order, search
-from agentmem.receipts import ForgetReceipt, Receipt, Stats, Verification, write_receipt
+from agentmem.models.bundle.choose import load_model
+from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
+from agentmem.retrieval.query import Asked, Expand, Mode, Order, Rerank
 from agentmem.types import Content, Part
-from agentmem.upkeep import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem_storage.records import FIDELITY_EDGES, Scope, Selection, Written
 from agentmem_storage.store import Store
 
@@ -215,7 +221,7 @@ class Memory:
         """Find what fits a query best, inside a scope.
 
         A time in the query, such as "last May" or "two days ago", lifts what was said then and
-        shuts nothing out; `agentmem.recall.dates` lists what is understood.
+        shuts nothing out; `agentmem.retrieval.dates` lists what is understood.
 
         Args:
             query: A question, or words.
@@ -235,7 +241,7 @@ class Memory:
                 names it.
             rerank: ``latent``: the best 64 are looked at again by the bundle's reranker, straight
                 from their latents; ``auto``: where the bundle has one and the mode is ``hybrid``;
-                None: never. See `agentmem.recall.rerank`.
+                None: never. See `agentmem.retrieval.rerank`.
             order: ``relevance``, the best first; or ``time``, the same hits in the order in which
                 they were said, the oldest first.
             now: The present moment, for "yesterday" and the like in the query; its zone says when
@@ -253,7 +259,7 @@ class Memory:
         )
         present = check_moment(now, "now") or datetime.now(UTC)
         asked = Asked(query, k, selection, mode, expand, order, present, rerank)
-        return search(self._store, self._model, asked)
+        return recall(self._store, self._model, asked)
 
     def get(
         self,

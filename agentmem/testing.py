@@ -6,10 +6,9 @@ own), and the same bytes every time. What they find is poor: test wiring with th
 ::
 
     from agentmem import Memory
-    from agentmem.testing import tiny_model, tiny_reader
+    from agentmem.testing import tiny_model
 
     mem = Memory(":memory:", model=tiny_model())
-    tiny_reader().answer("when is my train?", mem.recall("train"))
 """
 
 from __future__ import annotations
@@ -20,18 +19,15 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from agentmem.hub import write_manifest
 from agentmem.models.autoencoder.codes import read_codes
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.autoencoder.lattice import start_on_lattice
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.models.bundle import ModelBundle
-from agentmem.models.keys.configuration import KeyEncoderConfig
-from agentmem.models.keys.modeling import KeyEncoder
-from agentmem.models.reader.configuration import ReaderConfig, Route
-from agentmem.models.reader.reader import MemoryReader
+from agentmem.models.bundle.load import ModelBundle
+from agentmem.models.bundle.manifest import write_manifest
+from agentmem.models.embedder.configuration import KeyEncoderConfig
+from agentmem.models.embedder.modeling import KeyEncoder
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.training.tokenizer import train_tokenizer_on
@@ -91,31 +87,3 @@ def tiny_model(seed: int = 0) -> ModelBundle:
     """A loaded tiny bundle, made once per process and seed."""
     with tempfile.TemporaryDirectory() as folder:
         return ModelBundle(tiny_bundle(folder, seed=seed))
-
-
-@cache
-def tiny_reader(route: Route = "slots", seed: int = 0) -> MemoryReader:
-    """A reader of `tiny_model`'s memories, made once per process, route and seed.
-
-    Its language model is a Llama that speaks the bundle's tokens. What it answers makes no sense;
-    by slot attention it does not even depend on the memories, since the gates start closed.
-    """
-    bundle = tiny_model(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        lm = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=_VOCAB_SIZE,
-                hidden_size=32,
-                intermediate_size=32,
-                num_hidden_layers=3,
-                num_attention_heads=4,
-                max_position_embeddings=4096,
-            )
-        )
-        config = ReaderConfig(route=route, heads=2, width=32)
-        reader = MemoryReader.from_causal_lm(lm, bundle, config=config)
-    with torch.no_grad():
-        for weights in reader.parts.model.parameters():
-            weights.copy_(weights.bfloat16())  # As they are saved: a loaded one says the same.
-    return reader

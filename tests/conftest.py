@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from agentmem import Memory, Receipt
-from agentmem.hub import write_manifest
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.models.bundle import ModelBundle
+from agentmem.models.bundle.load import ModelBundle
+from agentmem.models.bundle.manifest import write_manifest
 from agentmem.testing import tiny_bundle, tiny_model
 
 

@@ -1,1 +1,1 @@
-"""Measuring: data in, numbers out as result files, and tables and plots from those."""
+"""Measuring on data of one's own: how exact the vectors are, and how well they are found."""

@@ -17,9 +17,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from agentmem.chunking import Piece, chunk_text
 from agentmem.corpus import read_records, record_texts
 from agentmem.errors import InputError
+from agentmem.evaluation.baselines import (
+    RivalBytes,
+    huffman_lengths,
+    rival_bytes,
+    train_dictionary,
+)
 from agentmem.evaluation.coding import (
     automatic,
     automatic_places,
@@ -27,14 +32,9 @@ from agentmem.evaluation.coding import (
     fidelities,
     measure,
 )
+from agentmem.evaluation.random_tokens import CHUNK_TOKENS, random_chunks
 from agentmem.evaluation.result import EvalResult, build_result
-from agentmem.evaluation.rivals import (
-    RivalBytes,
-    huffman_lengths,
-    rival_bytes,
-    train_dictionary,
-)
-from agentmem.evaluation.samples import CHUNK_TOKENS, RANDOM_TOKENS, sample_chunks
+from agentmem.ingest.chunk import Piece, chunk_text
 from agentmem.models.base import AUTO, MIN_FIDELITY, MemoryModel
 
 Progress = Callable[[int, int], None]
@@ -68,7 +68,7 @@ def evaluate_fidelity(
     """
     import torch
 
-    from agentmem.models.bundle import load_bundle
+    from agentmem.models.bundle.load import load_bundle
 
     began = time.perf_counter()
     bundle = load_bundle(None if model is None else str(model))
@@ -124,7 +124,7 @@ def _file(path: Path, model: MemoryModel, limit: int | None) -> dict[str, Any]:
 
 
 def _random_tokens(model: MemoryModel, seed: int) -> dict[str, Any]:
-    chunks = sample_chunks(RANDOM_TOKENS, model.tokenizer, count=_RANDOM_CHUNKS, seed=seed)
+    chunks = random_chunks(model.tokenizer, count=_RANDOM_CHUNKS, seed=seed)
     ids, texts = [chunk.ids for chunk in chunks], [chunk.text for chunk in chunks]
     tokens = sum(map(len, ids))
     return {

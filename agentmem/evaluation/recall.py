@@ -20,7 +20,7 @@ from agentmem.evaluation.datasets import read_conversations
 from agentmem.evaluation.metrics import latency_ms, mean_scores, ranking_scores
 from agentmem.evaluation.result import EvalResult, build_result
 from agentmem.memory import Memory
-from agentmem.recall.hits import Mode
+from agentmem.retrieval.query import Mode
 
 Progress = Callable[[int, int], None]
 

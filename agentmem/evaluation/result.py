@@ -10,20 +10,15 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sqlite3
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from agentmem._version import __version__
-
-_PACKAGES = ("numpy", "sqlalchemy", "tokenizers", "torch", "transformers")
-_FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu")
+from agentmem.versions import package_versions
 
 
 @dataclass(frozen=True)
@@ -112,24 +107,6 @@ def write_result(path: str | os.PathLike[str], result: EvalResult) -> None:
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python, agentmem, SQLite and the packages that matter, without importing them.
-
-    What is not installed is left out.
-    """
-    found = {
-        "agentmem": __version__,
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-    }
-    for package in (*_PACKAGES, *_FAISS_PACKAGES):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return dict(sorted(found.items()))
 
 
 def hardware_facts(*, threads: int | None = None, gpu: str | None = None) -> dict[str, Any]:

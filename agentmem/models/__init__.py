@@ -1,0 +1,1 @@
+"""Models, behind numpy protocols: torch stays in here."""

@@ -40,7 +40,7 @@ class Encoded:
         packed: The same latents as they are stored.
         density: The density that they were quantised to.
         key: float32 (K,), unit norm.
-        patch: See `agentmem.models.patch`.
+        patch: See `agentmem.models.autoencoder.patch`.
         fidelity: Share of tokens that the latents alone regenerate.
     """
 
@@ -123,10 +123,6 @@ class MemoryModel(Protocol):
     @property
     def key_dims(self) -> int:
         """K."""
-
-    @property
-    def slot_dims(self) -> int:
-        """Dims of the tape per token."""
 
     @property
     def max_tokens(self) -> int:

@@ -18,7 +18,7 @@ from agentmem_cli.output import Output
 
 if TYPE_CHECKING:
     from agentmem.memory import Memory
-    from agentmem.receipts import Receipt
+    from agentmem.results import Receipt
     from agentmem.types import Document
 
 # Lines of a JSONL file that are read, checked and added together.
@@ -112,7 +112,7 @@ def add_lines(memory: Memory, path: Path, said: Said, out: Output) -> list[Recei
 
 def _read_lines(path: Path, scope: ScopeWords) -> Iterator[tuple[ScopeWords, dict[str, Any]]]:
     """Scope and message of each line that is not blank, checked alone so that errors name it."""
-    from agentmem.messages import normalise
+    from agentmem.ingest.normalise import normalise
 
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -155,7 +155,7 @@ def _by_scope(
 
 def total(receipts: Sequence[Receipt]) -> Receipt:
     """Several receipts as one."""
-    from agentmem.receipts import Receipt
+    from agentmem.results import Receipt
 
     tokens = sum(receipt.tokens for receipt in receipts)
     right = sum(receipt.fidelity * receipt.tokens for receipt in receipts)

@@ -19,9 +19,6 @@ from agentmem_cli.commands import (
     evaluate,
     model,
     reading,
-    reading_eval,
-    retention,
-    robustness,
     store,
     train,
     writing,
@@ -118,14 +115,6 @@ register(
     },
 )
 register(train.app, {"bundle": bundling.bundle})
-register(
-    evaluate.app,
-    {
-        "retention": retention.retention,
-        "robustness": robustness.robustness,
-        "reader": reading_eval.reader,
-    },
-)
 app.add_typer(model.app, name="model")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")

@@ -32,7 +32,7 @@ class Check:
 
 def checks(store: str, model: Path | None, keys: str) -> Iterator[Check]:
     """Look at the installation, the model bundle and the store, one after the other."""
-    from agentmem.evaluation.result import package_versions
+    from agentmem.versions import package_versions
 
     found = package_versions()
     yield Check("versions", "ok", ", ".join(f"{name} {found[name]}" for name in found))
@@ -79,7 +79,7 @@ def _faiss() -> Check:
 
 
 def _bundle(model: Path | None) -> Check:
-    from agentmem.hub import read_manifest, shipped_bundle
+    from agentmem.models.bundle.manifest import read_manifest, shipped_bundle
 
     try:
         manifest = read_manifest(shipped_bundle() if model is None else model)

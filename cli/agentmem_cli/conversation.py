@@ -1,69 +1,51 @@
 """A conversation that remembers: what becomes of each line that a person types.
 
-- A line that ends with "?" or begins with a question word asks: what fits it is recalled, and a
-  reader answers from that. Every other line tells.
-- Every line is stored. One that is a question and nothing else is marked, and left out when
-  memories are read: of all memories it is most like the same question asked again, and it answers
-  nothing.
-- Answers are not stored. They hold nothing that the memories do not; and a reader's mistake would
-  come back as a memory, told as if it were true.
+A line that asks is answered with the memories that fit it; every other line tells. All lines are
+stored, see `agentmem.chat.questions`; what is shown is not.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from agentmem.chat.questions import ASKED, answering, asks, only_asks
 from agentmem.errors import AgentMemError
 from agentmem_cli import views
-from agentmem_cli.answering import ASKED, Answer, Answerer, find
 from agentmem_cli.options import ScopeWords
 from agentmem_cli.output import Output, safe
 
 if TYPE_CHECKING:
+    from agentmem.context.hits import Chunk
+    from agentmem.context.recall import Recall
     from agentmem.memory import Memory
-    from agentmem.recall.hits import Chunk
-    from agentmem.receipts import Receipt
+    from agentmem.results import Receipt
 
 HELP = """\
-What ends with "?" or begins with a question word is answered from memory; all else is noted.
+What ends with "?" or begins with a question word is looked up in memory; all else is noted.
   /memories       the newest memories
   /forget ID ...  delete memories for good
   /help           this
-  /quit           end; so does Ctrl-D. Ctrl-C stops an answer"""
+  /quit           end; so does Ctrl-D. Ctrl-C stops what is being done"""
 
-_QUESTION_WORD = re.compile(r"(who|whom|whose|what|when|where|which|why|how)\b", re.IGNORECASE)
-_ONE_QUESTION = re.compile(r"[^.!]*\?")
 _NEWEST = 20
-# Memories whose text is shown under an answer; the others are named.
+# Memories whose text is shown; the others are named.
 _SHOWN = 3
 
 
-def asks(line: str) -> bool:
-    """Whether a line is to be answered."""
-    return line.endswith("?") or _QUESTION_WORD.match(line) is not None
-
-
-def only_asks(line: str) -> bool:
-    """Whether a line is one question and tells nothing."""
-    return _ONE_QUESTION.fullmatch(line) is not None
-
-
 class Conversation:
-    """One person, one memory, one reader."""
+    """One person and one memory."""
 
-    def __init__(
-        self, memory: Memory, answerer: Answerer, out: Output, *, scope: ScopeWords, k: int
-    ) -> None:
-        self._memory, self._answerer, self._out = memory, answerer, out
+    def __init__(self, memory: Memory, out: Output, *, scope: ScopeWords, k: int) -> None:
+        self._memory, self._out = memory, out
         self._scope, self._k = scope, k
+        self._told = False  # whether it has been said that there is no reader
         self._commands = {"memories": self._memories, "forget": self._forget, "help": self._help}
 
     def hear(self, line: str) -> bool:
-        """Answer, note or obey a line; False if it ends the conversation."""
+        """Look up, note or obey a line; False if it ends the conversation."""
         line = line.strip()
         try:
             if line.startswith("/"):
@@ -77,9 +59,10 @@ class Conversation:
         return True
 
     def _listen(self, line: str) -> None:
-        question = asks(line)
-        # Before the line is stored, so that it does not find itself.
-        found = find(self._memory, line, where=None, k=self._k, **self._scope) if question else None
+        found = None
+        if asks(line):
+            # Before the line is stored, so that it does not find itself.
+            found = self._memory.recall(line, k=self._k, where=answering(), **self._scope)
         marked = only_asks(line)
         done = self._memory.add(
             {"role": "user", "content": line},
@@ -89,24 +72,20 @@ class Conversation:
         if not marked:
             self._say(_noted(done))
         if found is not None:
-            said = self._answerer.answer(line, found, on_text=self._stream)
-            self._sources(said)
+            self._show(found)
 
-    def _stream(self, piece: str) -> None:
-        self._out.say(Text(safe(piece), style="bold"), end="")
-
-    def _sources(self, answer: Answer) -> None:
-        """End the answer's line, and name what it was drawn from."""
-        if answer.text is None:
+    def _show(self, found: Recall) -> None:
+        """The memories that may answer, the best of them in full."""
+        if not found:
             self._say("no memory of that yet")
             return
-        self._out.say(Text("" if answer.text else "(no answer)"))
-        for hit in answer.hits[:_SHOWN]:
-            self._out.say(_named(hit))
-        if more := [hit.id for hit in answer.hits[_SHOWN:]]:
+        for hit in found[:_SHOWN]:
+            self._out.say(views.named(hit, whole=True))
+        if more := [hit.id for hit in found[_SHOWN:]]:
             self._say(f"  and {', '.join(f'#{id}' for id in more)}")
-        if answer.left_out:
-            self._say(f"  {views.number(answer.left_out, 'memory', 'memories')} did not fit")
+        if not self._told:
+            self._say(views.NO_READER)
+            self._told = True
 
     def _obey(self, line: str) -> bool:
         name, _, rest = line[1:].partition(" ")
@@ -126,7 +105,7 @@ class Conversation:
             newest.append(chunk)
             count += 1
         for chunk in newest:
-            self._out.say(_named(chunk))
+            self._out.say(views.named(chunk))
         if count > len(newest):
             self._say(f"  {count - len(newest):,} older ones: `agentmem list` shows all")
         if not count:
@@ -156,8 +135,3 @@ class Conversation:
 def _noted(done: Receipt) -> str:
     ids = f"#{views.ranges(done.ids)}"
     return f"known already, as {ids}" if done.duplicates else f"noted as {ids}"
-
-
-def _named(chunk: Chunk) -> Text:
-    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {safe(views.who(chunk))}: "
-    return Text.assemble((head, "dim"), views.short(chunk.text))

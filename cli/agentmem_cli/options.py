@@ -103,20 +103,8 @@ KeysOption = Annotated[
         rich_help_panel=_PLACE,
     ),
 ]
-ReaderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--reader",
-        exists=True,
-        file_okay=False,
-        metavar="PATH",
-        help="Folder of a reader, or of any language model, which then gets memories as text; by "
-        "default the reader of the model bundle.",
-        rich_help_panel=_PLACE,
-    ),
-]
 ReadOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, help="How many memories to read at most.")
+    int, typer.Option("-k", "--k", min=1, help="How many memories to find at most.")
 ]
 UserOption = Annotated[
     str | None,

@@ -16,15 +16,11 @@ _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@
 
 def fidelity(results: Mapping[str, Any]) -> RenderableType:
     """One row per file and density, and those of random tokens."""
-    return _densities({**results["files"], "random tokens": results["random_tokens"]})
+    return densities({**results["files"], "random tokens": results["random_tokens"]})
 
 
-def robustness(results: Mapping[str, Any]) -> RenderableType:
-    """One row per kind of text and density."""
-    return _densities(results["kinds"])
-
-
-def _densities(texts: Mapping[str, Any]) -> RenderableType:
+def densities(texts: Mapping[str, Any]) -> RenderableType:
+    """One row per text and density."""
     table = figure_table(
         ("text", "density", "tokens", "chunks", "latents", "patch", "UTF-8", "exact"),
         caption="tokens and chunks right from the int8 latents alone; exact with the patch; "

@@ -10,11 +10,15 @@ from rich.text import Text
 from agentmem_cli.output import safe
 
 if TYPE_CHECKING:
-    from agentmem.recall.hits import Chunk, Recall
-    from agentmem.receipts import ForgetReceipt, Receipt, Stats
+    from agentmem.context.hits import Chunk
+    from agentmem.context.recall import Recall
+    from agentmem.results import ForgetReceipt, Receipt, Stats
 
 _BAR = 40
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+# Said under memories where an answer in words was asked for.
+NO_READER = "no reader is installed: these are the memories found"
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Text:
@@ -64,6 +68,12 @@ def short(text: str, width: int = 80) -> str:
     """The beginning of a text on one line."""
     line = " ".join(safe(text).split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def named(chunk: Chunk, *, whole: bool = False) -> Text:
+    """A chunk with its id, date and speaker: its beginning, or the whole text."""
+    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {safe(who(chunk))}: "
+    return Text.assemble((head, "dim"), safe(chunk.text) if whole else short(chunk.text))
 
 
 def receipt(done: Receipt) -> Text:

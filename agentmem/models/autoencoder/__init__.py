@@ -1,0 +1,1 @@
+"""The autoencoder: tokens to memory vectors, packed as few bytes, and back."""

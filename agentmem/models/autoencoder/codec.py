@@ -17,7 +17,7 @@ from torch import Tensor
 from agentmem.models.autoencoder.configuration import LEVELS
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import Codebook, Packer, density_mark, sound
-from agentmem.models.patch import apply_patch, make_patch
+from agentmem.models.autoencoder.patch import apply_patch, make_patch
 
 # Tokens of one forward pass, padding included: large enough for two cores, small in memory.
 _BATCH_TOKENS = 4096

@@ -26,7 +26,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from agentmem.models.autoencoder.configuration import LEVELS, AutoencoderConfig
-from agentmem.models.blocks import Block, rotary_angles
+from agentmem.models.layers.blocks import Block, rotary_angles
 
 # The head sees a multiple of so many tokens.
 _HEAD_ROWS = 256

@@ -9,7 +9,7 @@ configuration (low half) and how the bits were made (high half):
 ====  =======================================================================
 
 Integers only: no probability is computed when packing or unpacking, so no machine rounds one
-differently. The code lengths come with the weights (see `agentmem.training.codebook`).
+differently. The code lengths come with the weights (see `agentmem.training.autoencoder.codebook`).
 """
 
 from __future__ import annotations

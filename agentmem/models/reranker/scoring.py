@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agentmem.models.autoencoder.codec import LatentCodec, by_length
 from agentmem.models.autoencoder.codes import cells_of
 from agentmem.models.base import Passage, View
-from agentmem.models.padding import pad
+from agentmem.models.layers.padding import pad
 from agentmem.models.reranker.modeling import LatentReranker
 
 # Tokens of passages that are looked at together, padding included.

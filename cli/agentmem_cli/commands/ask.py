@@ -1,16 +1,14 @@
-"""The command ask: recall, then let a reader answer."""
+"""The command ask: what a memory has on a question."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from agentmem_cli import views
-from agentmem_cli.answering import Answer, find, open_answerer
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
     DEFAULT_KEYS,
@@ -20,7 +18,6 @@ from agentmem_cli.options import (
     KeysOption,
     ModelOption,
     QuietOption,
-    ReaderOption,
     ReadOption,
     SessionOption,
     SinceOption,
@@ -30,10 +27,8 @@ from agentmem_cli.options import (
     WhereOption,
     scope_words,
 )
-from agentmem_cli.output import Output, safe
-
-if TYPE_CHECKING:
-    from agentmem.recall.hits import Hit
+from agentmem_cli.output import Output
+from agentmem_cli.views import NO_READER
 
 
 def ask(
@@ -42,7 +37,6 @@ def ask(
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    reader: ReaderOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     keys: KeysOption = DEFAULT_KEYS,
@@ -52,53 +46,39 @@ def ask(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Answer a question from memory: find what fits, and let a reader read it.
+    """Show the memories that may answer a question, in full.
 
-    The reader gets memory vectors in place of text, and the exact text of a memory whose vectors
-    alone say too little. What was only asked in `agentmem chat` is not read.
+    What was only asked in `agentmem chat` is not among them. No reader is installed that could put
+    an answer into words.
 
-    --quiet prints the answer, and nothing if there is nothing to read.
+    --quiet prints the texts alone.
     """
+    from agentmem.chat.questions import answering
+
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, keys=keys) as memory:
-        answerer = open_answerer(reader, model)
-        found = find(
-            memory,
+        found = memory.recall(
             question,
             k=k,
             **scope_words(user, agent, session),
-            where=where,
+            where=answering(where),
             since=since,
             until=until,
         )
-        answer = answerer.answer(question, found)
+
+        def human() -> RenderableType:
+            if not found:
+                return Text("nothing found", style="dim")
+            return Group(*(views.named(hit, whole=True) for hit in found))
+
         out.emit(
             json=lambda: {
                 "question": question,
-                "answer": answer.text,
-                "memories": [_plain(hit, answer) for hit in answer.hits],
-                "left_out": answer.left_out,
+                "answer": None,
+                "memories": [hit.to_dict() for hit in found],
             },
-            human=lambda: _shown(answer),
-            quiet=lambda: () if answer.text is None else (answer.text,),
+            human=human,
+            quiet=lambda: [hit.text for hit in found],
         )
-        if answer.left_out:
-            out.note(f"{views.number(answer.left_out, 'memory', 'memories')} did not fit")
-
-
-def _plain(hit: Hit, answer: Answer) -> dict[str, Any]:
-    return {**hit.to_dict(), "read_as": "text" if hit.id in answer.as_text else "vectors"}
-
-
-def _shown(answer: Answer) -> RenderableType:
-    if answer.text is None:
-        return Text("nothing found", style="dim")
-    table = Table("id", "when", "who", "text", box=None, header_style="dim", pad_edge=False)
-    for hit in answer.hits:
-        table.add_row(
-            str(hit.id),
-            f"{hit.created_at:%Y-%m-%d}",
-            Text(safe(views.who(hit))),
-            Text(views.short(hit.text)),
-        )
-    return Group(Text(safe(answer.text)), Text(), table)
+        if found:
+            out.note(NO_READER)

@@ -51,16 +51,6 @@ def bundle(
             help="Run folder of `train reranker`; a bundle may do without.",
         ),
     ] = None,
-    reader: Annotated[
-        Path | None,
-        typer.Option(
-            "--reader",
-            exists=True,
-            file_okay=False,
-            metavar="DIR",
-            help="Run folder of `train reader`; a bundle may do without.",
-        ),
-    ] = None,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -79,7 +69,7 @@ def bundle(
     The folder gets a model card as well. Figures come with a second run: assemble, measure, and
     assemble again with --results.
     """
-    from agentmem.training.assemble import assemble_bundle
+    from agentmem.training.bundle.assemble import assemble_bundle
 
     manifest = assemble_bundle(
         out,
@@ -88,7 +78,6 @@ def bundle(
         autoencoder=autoencoder,
         keys=keys,
         reranker=reranker,
-        reader=reader,
         results=results,
     )
     output = Output(json=json, quiet=quiet)

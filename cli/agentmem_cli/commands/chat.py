@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from rich.text import Text
 
-from agentmem_cli.answering import open_answerer
 from agentmem_cli.conversation import HELP, Conversation
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
@@ -18,7 +17,6 @@ from agentmem_cli.options import (
     AgentOption,
     KeysOption,
     ModelOption,
-    ReaderOption,
     ReadOption,
     SessionOption,
     StoreOption,
@@ -30,7 +28,6 @@ from agentmem_cli.output import Output
 
 def chat(
     k: ReadOption = 3,
-    reader: ReaderOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     keys: KeysOption = DEFAULT_KEYS,
@@ -41,19 +38,17 @@ def chat(
     """Tell things and ask about them, now or another day; the store is made if there is none.
 
     A line that ends with "?" or begins with a question word (who, what, when, where, which, why,
-    how) is answered by a reader from the memories that fit it best, and the screen names them.
-    Every other line is noted. What you say is stored, the answers are not; a line that is a
-    question and nothing else is stored, but not read when later ones are answered.
+    how) is answered with the memories that fit it best; no reader is installed that could put an
+    answer into words. Every other line is noted. What you say is stored; a line that is a question
+    and nothing else is stored too, but answers no later one.
 
     /memories lists the newest memories, /forget ID deletes one for good, /help tells the rest.
     """
     out = Output()
-    # Before the store: without a reader none shall be made.
-    answerer = open_answerer(reader, model)
     with open_memory(store, model, keys=keys, create=True) as memory:
         out.say(Text(HELP, style="dim"))
         scope = scope_words(user, agent, session)
-        conversation = Conversation(memory, answerer, out, scope=scope, k=k)
+        conversation = Conversation(memory, out, scope=scope, k=k)
         for line in _lines(out):
             if not conversation.hear(line):
                 return

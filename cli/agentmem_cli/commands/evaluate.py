@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.text import Text
 
 from agentmem_cli import tables
-from agentmem_cli.exits import ExitCode
-from agentmem_cli.options import JsonOption, ModelOption, QuietOption
-from agentmem_cli.output import Output, safe
+from agentmem_cli.options import ModelOption, QuietOption
+from agentmem_cli.output import Output
 from agentmem_cli.registering import command_group
 
 
@@ -31,9 +29,6 @@ ResultOption = Annotated[
         callback=_writable,
         help="File for the result, as JSON; without it only the table is printed.",
     ),
-]
-CacheOption = Annotated[
-    Path, typer.Option("--cache", metavar="DIR", help="Token ids are kept in here.")
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", help="Seed of what is drawn by chance; recorded in the result.")
@@ -59,7 +54,7 @@ def fidelity(
     model: ModelOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure what the vectors alone regenerate, and what they weigh beside rival codings."""
+    """Measure what the vectors alone regenerate, and what they weigh beside other codings."""
     from agentmem.evaluation.fidelity import evaluate_fidelity
     from agentmem.evaluation.result import write_result
 
@@ -116,50 +111,7 @@ def recall(
     out.emit(json=dict, human=lambda: tables.recall(result.results), quiet=lambda: ())
 
 
-def report(
-    results: Annotated[
-        Path,
-        typer.Option(
-            "--results", exists=True, file_okay=False, metavar="DIR", help="Folder of results."
-        ),
-    ],
-    readme: Annotated[
-        Path,
-        typer.Option(
-            "--readme", exists=True, dir_okay=False, metavar="FILE", help="Markdown file to fill."
-        ),
-    ],
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with 7 if a table is stale.")
-    ] = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Put tables of the results between the markers of a README, and draw the plots beside them.
-
-    <!-- results:NAME --> ... <!-- /results --> gets the table of NAME.json. --quiet prints the
-    names of the tables that changed.
-    """
-    from agentmem.evaluation.plots import draw_plots
-    from agentmem.evaluation.report import update_readme
-
-    out = Output(json=json, quiet=quiet)
-    changed = update_readme(readme, results, check=check)
-    if not check:
-        draw_plots(results)
-    stale = "stale" if check else "written"
-    out.emit(
-        json=lambda: {"changed": list(changed)},
-        human=lambda: Text(
-            f"{stale}: {safe(', '.join(changed))}" if changed else "all tables are up to date"
-        ),
-        quiet=lambda: changed,
-    )
-    if check and changed:
-        raise typer.Exit(ExitCode.DAMAGE)
-
-
 app = command_group(
-    {"fidelity": fidelity, "recall": recall, "report": report},
-    help="Measure fidelity and recall, and put the results into a README.",
+    {"fidelity": fidelity, "recall": recall},
+    help="Measure fidelity and recall on data of your own.",
 )

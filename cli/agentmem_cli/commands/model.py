@@ -14,7 +14,7 @@ from agentmem_cli.output import Output, safe
 from agentmem_cli.registering import command_group
 
 if TYPE_CHECKING:
-    from agentmem.inspection import BundleFacts, ReaderFacts
+    from agentmem.models.bundle.inspect import BundleFacts
 
 
 def show(model: ModelOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
@@ -22,7 +22,7 @@ def show(model: ModelOption = None, json: JsonOption = False, quiet: QuietOption
 
     --quiet prints the fingerprint.
     """
-    from agentmem.inspection import describe_bundle
+    from agentmem.models.bundle.inspect import describe_bundle
 
     found = describe_bundle(model)
     Output(json=json, quiet=quiet).emit(
@@ -37,7 +37,7 @@ def verify(model: ModelOption = None, json: JsonOption = False, quiet: QuietOpti
 
     Exits with 7 if anything is wrong. --quiet prints only what is wrong.
     """
-    from agentmem.inspection import check_bundle
+    from agentmem.models.bundle.inspect import check_bundle
 
     found = check_bundle(model)
 
@@ -73,25 +73,12 @@ def _facts(found: BundleFacts) -> Text:
         ("chunks", f"{found.max_tokens} tokens at most"),
         ("keys", f"{found.key_dims} dims"),
     ]
-    if found.reader is not None:
-        rows.append(("reader", _reader(found.reader)))
     rows += [(part, f"{count:,} parameters") for part, count in found.parameters.items()]
     rows += [(f"run of {part}", run) for part, run in found.runs.items()]
     blocks = [views.facts(rows), _files(found)]
     if found.evaluation:
         blocks.append(views.facts(_figures(found.evaluation)))
     return Text("\n\n").join(blocks)
-
-
-def _reader(found: ReaderFacts) -> str:
-    positions = (
-        "memories take no position"
-        if found.route == "slots"
-        else f"{found.tokens_per_position} tokens share a position"
-    )
-    return (
-        f"{found.lm}, H = {found.hidden_size}; {positions}, {found.max_memories} memories at most"
-    )
 
 
 def _files(found: BundleFacts) -> Text:

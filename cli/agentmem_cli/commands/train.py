@@ -78,12 +78,13 @@ def autoencoder(
     quiet: QuietOption = False,
 ) -> None:
     """Train the autoencoder; the same command again goes on from the last checkpoint."""
-    from agentmem.training.config import RunConfig, load_config
+    from agentmem.training.autoencoder.config import RunConfig
+    from agentmem.training.config import load_config
 
     output = Output(json=json, quiet=quiet)
     run = load_config(config, RunConfig)
     with _packages(), _resumable(output, "training the autoencoder") as reporting:
-        from agentmem.training.autoencoder import train_autoencoder
+        from agentmem.training.autoencoder.train import train_autoencoder
 
         report = reporting(run.optimiser.steps, "accuracy")
         folder = train_autoencoder(run, corpus=corpus, out=out, report=report)
@@ -98,12 +99,13 @@ def keys(
     quiet: QuietOption = False,
 ) -> None:
     """Train the key encoder; goes on like `train autoencoder`."""
-    from agentmem.training.config import KeysConfig, load_config
+    from agentmem.training.config import load_config
+    from agentmem.training.embedder.config import KeysConfig
 
     output = Output(json=json, quiet=quiet)
     run = load_config(config, KeysConfig)
     with _packages(), _resumable(output, "training the keys") as reporting:
-        from agentmem.training.keys import train_keys
+        from agentmem.training.embedder.train import train_keys
 
         report = reporting(run.optimiser.steps, "questions_per_s")
         folder = train_keys(run, corpus=corpus, out=out, report=report)
@@ -118,53 +120,17 @@ def reranker(
     quiet: QuietOption = False,
 ) -> None:
     """Train the latent reranker; goes on like `train autoencoder`."""
-    from agentmem.training.config import RerankerConfig, load_config
+    from agentmem.training.config import load_config
+    from agentmem.training.reranker.config import RerankerConfig
 
     output = Output(json=json, quiet=quiet)
     run = load_config(config, RerankerConfig)
     with _packages(), _resumable(output, "training the reranker") as reporting:
-        from agentmem.training.reranker import train_reranker
+        from agentmem.training.reranker.train import train_reranker
 
         report = reporting(run.optimiser.steps, "accuracy")
         folder = train_reranker(run, corpus=corpus, out=out, report=report)
     tell(output, {"run": folder, "model": folder / "model"})
-
-
-def reader(
-    config: ConfigOption,
-    corpus: CorpusOption,
-    lm: Annotated[
-        Path | None,
-        typer.Option(
-            "--lm",
-            exists=True,
-            file_okay=False,
-            metavar="FOLDER",
-            help="A Hugging Face causal language model that learns to read; by default a fresh one "
-            "of the configuration's sizes.",
-        ),
-    ] = None,
-    out: RunsOption = Path("runs"),
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Train a reader of the bundle's memories; goes on like `train autoencoder`.
-
-    On many GPUs: `accelerate launch -m agentmem train reader ...`, or torchrun.
-    """
-    from agentmem.training.config import ReaderRunConfig, load_config
-
-    output = Output(json=json, quiet=quiet)
-    run = load_config(config, ReaderRunConfig)
-    with _packages(), _resumable(output, "training the reader") as reporting:
-        from agentmem.training.reader import train_reader
-
-        report = reporting(run.optimiser.steps, "accuracy")
-        folder = train_reader(
-            run, corpus=corpus, lm=None if lm is None else str(lm), out=out, report=report
-        )
-    files = {"model": "model", "curves": "curves.png", "samples": "samples.txt"}
-    tell(output, {"run": folder, **{name: folder / file for name, file in files.items()}})
 
 
 def tell(output: Output, results: Mapping[str, Path | str]) -> None:
@@ -219,7 +185,6 @@ app = command_group(
         "autoencoder": autoencoder,
         "keys": keys,
         "reranker": reranker,
-        "reader": reader,
     },
     help="Train the parts of a model bundle, and put them together.",
 )

@@ -1,0 +1,1 @@
+"""Conversations with a memory: what a line asks, and what may answer it."""

@@ -1,0 +1,90 @@
+"""Work over many stored chunks: checking them, and telling the lexical index what they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+from agentmem.context.decode import exact_texts
+from agentmem.context.hits import Chunk
+from agentmem.context.read import read_chunks
+from agentmem.errors import CorruptRecordError
+from agentmem.ingest.encode import Progress
+from agentmem.ingest.identity import content_hash, terms
+from agentmem.models.base import MemoryModel
+from agentmem.results import Damage, Verification
+from agentmem.types import Part, Role
+from agentmem_storage.records import EVERYTHING, ChunkRecord, Selection, SourceRecord
+from agentmem_storage.store import Store
+
+
+def verify(store: Store, model: MemoryModel, on_progress: Progress | None) -> Verification:
+    """Check rows and checksums, then regenerate every text and compare it with its hash."""
+    damage = [Damage(problem.chunk_id, problem.what) for problem in store.check()]
+    broken = {item.id for item in damage}
+    total = store.count()
+    seen = checked = 0
+    for records in store.iterate(keep_damaged=True):
+        sound = [record for record in records if record.id not in broken]
+        for record, text in zip(sound, exact_texts(model, sound), strict=True):
+            if isinstance(text, CorruptRecordError):
+                damage.append(Damage(record.id, str(text)))
+            elif not _fits(model, record):
+                damage.append(Damage(record.id, f"{record.tokens} tokens do not fit its latents"))
+        seen, checked = seen + len(records), checked + len(sound)
+        if on_progress is not None:
+            on_progress(seen, max(seen, total))
+    return Verification(checked, tuple(damage))
+
+
+def lexical_terms(
+    store: Store, model: MemoryModel, selection: Selection = EVERYTHING
+) -> dict[int, str]:
+    """What the lexical index was given for chunks, by id; damaged ones are left out."""
+    return {
+        chunk.id: terms(text, chunk.source)
+        for chunk in read_chunks(store, model, selection)
+        if (text := _text(chunk)) is not None
+    }
+
+
+def rebuild_terms(store: Store, model: MemoryModel) -> None:
+    """Make the lexical index again from what the latents say."""
+    store.rebuild_terms(lexical_terms(store, model).items())
+
+
+def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
+    """A source as it was added: with a time only if it was added with one.
+
+    What is damaged or forgotten of its text is left out, and its time then counts as given.
+    """
+    chunks = read_chunks(store, model, Selection(source_ids=(source.id,)))
+    part = Part(
+        source.kind,
+        "".join(_text(chunk) or "" for chunk in chunks),
+        role=cast("Role | None", source.role),
+        name=source.name,
+        title=source.title,
+        uri=source.uri,
+        metadata=source.metadata,
+    )
+    digest = content_hash(part)
+    untimed = store.known([digest], source.scope).get(digest)
+    if untimed is not None and untimed.source_id == source.id:
+        return part
+    return replace(part, created_at=source.created_at)
+
+
+def _fits(model: MemoryModel, record: ChunkRecord) -> bool:
+    """Whether the latents are those of as many tokens and vectors as the row says."""
+    try:
+        return len(model.unpack(record.latents, record.tokens)) == record.positions
+    except ValueError:
+        return False
+
+
+def _text(chunk: Chunk) -> str | None:
+    try:
+        return chunk.text
+    except CorruptRecordError:
+        return None

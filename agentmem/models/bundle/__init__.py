@@ -1,0 +1,1 @@
+"""Model bundles: what their manifest says, loading one, looking into one."""

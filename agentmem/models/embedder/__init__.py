@@ -1,0 +1,1 @@
+"""Encoders whose vectors find chunks: the built-in one, or any of sentence-transformers."""

@@ -1,0 +1,1 @@
+"""Trained parts as one bundle, with its model card."""

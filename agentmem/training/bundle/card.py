@@ -1,0 +1,206 @@
+"""The model card of a bundle, written from what the bundle says of itself.
+
+Where the corpus came from stands in ``sources.tsv`` beside this file: the part of the corpus, the
+source, the public repository it was taken from, and the licence that the repository states.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentmem.models.bundle.inspect import BundleFacts
+from agentmem.models.bundle.manifest import RERANKER
+
+# What the corpus file of a part is called begins so.
+_PARTS = {
+    "train-conversations": "conversations",
+    "train-documents": "documents",
+    "train-structured": "structured",
+    "qa-train": "qa",
+}
+_HEADINGS = {
+    "conversations": "Conversations",
+    "documents": "Documents",
+    "structured": "Structured text",
+    "qa": "Questions and their contexts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where text of the corpus comes from: part of the corpus, repository, and its licence."""
+
+    kind: str
+    name: str
+    origin: str
+    licence: str
+
+
+def read_sources() -> list[Source]:
+    """Every source of the corpus that training may use."""
+    with Path(__file__).with_name("sources.tsv").open(encoding="utf-8", newline="") as file:
+        return [
+            Source(**row) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        ]
+
+
+def write_card(folder: Path, facts: BundleFacts, training: Mapping[str, Any]) -> None:
+    """Write README.md of a bundle.
+
+    Args:
+        folder: The bundle's folder.
+        facts: What the bundle is.
+        training: Configuration of the run of each network, by network.
+    """
+    blocks = [
+        *_made_of(facts),
+        *_trained_on(training),
+        *_trained_how(training),
+        *_measured(facts.evaluation),
+        *_LIMITS,
+    ]
+    (folder / "README.md").write_text("\n\n".join(blocks) + "\n", encoding="utf-8", newline="\n")
+
+
+def _made_of(facts: BundleFacts) -> list[str]:
+    steps = ", ".join(f"`{name}` {step:g}" for name, step in facts.densities.items())
+    what = {
+        "tokenizer": f"byte-level BPE, {facts.vocab_size:,} entries: every Unicode text, exactly",
+        "autoencoder": f"{facts.slot_dims} numbers per token, {facts.tokens_per_vector} tokens per "
+        f"vector, {facts.max_tokens} tokens per chunk at most; quantisation steps of 127: {steps}",
+        "keys": f"what a chunk is found by; K = {facts.key_dims}",
+    }
+    if RERANKER in facts.parameters:
+        what[RERANKER] = "says which of the best found answers a question, from their latents"
+    bytes_of = {
+        part: sum(file.bytes for file in facts.files if file.path.startswith(f"{part}/"))
+        for part in what
+    }
+    rows = [
+        (
+            f"`{part}/`",
+            text,
+            f"{facts.parameters.get(part, 0):,}" if part in facts.parameters else "",
+            f"{bytes_of[part] / 1e6:.1f} MB",
+        )
+        for part, text in what.items()
+    ]
+    return [
+        f"# {facts.name}: a model bundle of agentmem",
+        _table(("part", "what it is", "parameters", "size"), rows),
+        f"Fingerprint `{facts.fingerprint}`, format {facts.format}. Weights are bfloat16 "
+        "safetensors; what is stored is verified by the decoder in float32. `manifest.json` holds "
+        "the SHA-256 of each file, and a store is pinned to their fingerprint"
+        + (f", which no file of the {RERANKER} is part of" if RERANKER in facts.parameters else "")
+        + "; `agentmem model verify` checks the files, and that text comes back. Licence of the "
+        "weights: Apache-2.0.",
+    ]
+
+
+def _trained_on(training: Mapping[str, Any]) -> list[str]:
+    files = {part: _files(run) for part, run in training.items()}
+    kinds = {name: _kind(name) for names in files.values() for name in names}
+    sources = [source for source in read_sources() if source.kind in kinds.values()]
+    unknown = [f"`{name}`" for name, kind in kinds.items() if kind is None]
+    blocks = [
+        "## What it was trained on",
+        "\n".join(
+            f"- {part}: {', '.join(f'`{name}`' for name in names)}" for part, names in files.items()
+        ),
+    ]
+    blocks += [
+        f"The {part} also learned from what the sentence encoder of `{teacher}` makes of these "
+        "texts; it is no part of this bundle."
+        for part, run in training.items()
+        if (teacher := run.get("teacher"))
+    ]
+    if unknown:
+        blocks.append(f"Sources and licences are not listed here for {', '.join(unknown)}.")
+    if not sources:
+        return blocks
+    blocks.append(
+        "English text from public GitHub repositories, and generated records. The licence is the "
+        "one that the repository or its authors state; share-alike sources ask for naming the "
+        "source and the same licence when the text itself is passed on. The text is not part of "
+        "this bundle. No source in this list is under a non-commercial licence, and none is an "
+        "evaluation set: what shares a run of 13 words with one was dropped."
+    )
+    for kind, heading in _HEADINGS.items():
+        rows = [(one.name, one.origin, one.licence) for one in sources if one.kind == kind]
+        if rows:
+            blocks += [f"### {heading}", _table(("source", "taken from", "licence"), rows)]
+    return blocks
+
+
+def _kind(file: str) -> str | None:
+    """The part of the corpus that a file belongs to."""
+    return next((kind for start, kind in _PARTS.items() if file.startswith(start)), None)
+
+
+def _files(run: Mapping[str, Any]) -> list[str]:
+    """Corpus files that a run was trained on; those it was evaluated with are no part of it."""
+    if "data" in run:
+        return list(run["data"]["train"])
+    return [*run["questions"], *run.get("conversations", [])]
+
+
+def _trained_how(training: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (part, run["name"], f"{run['optimiser']['steps']:,}", str(run["seed"]))
+        for part, run in training.items()
+    ]
+    return [
+        "## How it was trained",
+        _table(("part", "run", "steps", "seed"), rows),
+        "`training.json` holds the configuration of each run, complete; `agentmem train` repeats "
+        "it from the corpus.",
+    ]
+
+
+def _measured(evaluation: Mapping[str, Any]) -> list[str]:
+    blocks = ["## What was measured"] if evaluation else []
+    for name, figures in evaluation.items():
+        rows = [(" / ".join(path), _shown(value)) for path, value in _leaves(figures)]
+        blocks += [f"### {name}", _table(("figure", "value"), rows)]
+    return blocks
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _leaves(part, (*path, name))
+    else:
+        yield path, value
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(heads)
+    # A cell of its own, whatever a name holds.
+    lines = [head, ["---"] * len(head), *([c.replace("|", "\\|") for c in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+_LIMITS = (
+    "## What it is for, and what it is not",
+    "It is the frozen model of a memory for agents: conversation turns and documents become a few "
+    "small vectors, are found by keys, and come back as text. What the autoencoder does not "
+    "regenerate is corrected by patches that are made, and checked, when a memory is written, so "
+    "that stored text is exact in any language.",
+    "- **The vectors are the text.** They can be turned back by design, by anyone who has this "
+    "bundle. They are neither a hash nor a summary nor encrypted: protect a store as you would "
+    "the conversations in it, encrypt the disk or the database it lies on where they are personal, "
+    "and delete with `forget`, which leaves no byte behind.\n"
+    "- **English.** It was trained on English text. Other languages and scripts take more tokens "
+    "and more patch bytes, stay exact, and are found worse.\n"
+    "- Some of the training text was posted by people under the names they used there, and some "
+    "was written by language models.\n"
+    "- The keys are small: they find by meaning less well than large retrieval encoders do.",
+)

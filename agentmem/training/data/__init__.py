@@ -1,0 +1,1 @@
+"""Corpus files as training reads them."""

@@ -1,0 +1,48 @@
+"""A training run's folder: its own, with a log that goes as far as its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from agentmem.errors import ConfigError
+from agentmem.training.config import Section
+
+
+def claim_run(folder: Path, config: Section) -> None:
+    """Make the run's folder, or see that the one there belongs to the same run.
+
+    Args:
+        folder: The run's.
+        config: Kept in ``run.json``.
+
+    Raises:
+        ConfigError: a run of that name exists with another configuration.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record, text = folder / "run.json", config.model_dump_json(indent=2)
+    if record.exists() and record.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"run {folder.name!r} exists with another configuration: choose another name, or "
+            f"remove its folder {str(folder)!r}"
+        )
+    record.write_text(text, encoding="utf-8")
+
+
+def rewind(log: Path, step: int) -> None:
+    """Drop what a run logged after the checkpoint it goes on from: it will log that again."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        log.write_text("".join(kept), encoding="utf-8")
+
+
+def local_model(folder: str) -> str:
+    """A model's folder, seen to be one: transformers would look elsewhere for one that is missing.
+
+    Raises:
+        ConfigError: there is no model in it.
+    """
+    if not (Path(folder) / "config.json").is_file():
+        raise ConfigError(f"no model in {folder!r}: it has no config.json")
+    return folder

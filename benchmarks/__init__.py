@@ -1,0 +1,1 @@
+"""Every figure that the documentation shows; not part of the wheel."""

@@ -1,0 +1,236 @@
+"""The fusion weights, fitted on dialogues that no weights were trained on.
+
+Dialogues of one source are put together by the dozen, so that a question has a few hundred turns
+to choose from; the turns that hold its answer are its evidence. `Memory.recall` says what each sign
+has of each turn; the weights are those that make the evidence likeliest among the candidates
+(the cross-entropy of a softmax). Figures are those of groups that
+the weights were not fitted on, five times a fifth. No evaluation set has a part in it.
+
+They are the dialogues of the one source that training leaves out (`leave_out` in
+examples/training/): where keys and reranker know a source, they are worth more than elsewhere.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.progress import track
+
+from agentmem import Memory
+from agentmem.corpus import read_records
+from agentmem.evaluation.metrics import recall_at_k
+from agentmem.evaluation.result import build_result, write_result
+from agentmem.retrieval.fusion import FALLING, Weights
+from benchmarks.command import run
+
+# The signs that are fitted; that of time is not, for these questions name none.
+SIGNS = ("lexical", "key", "neighbour", "length", "rerank")
+AT = (1, 5, 10, 50)
+DIALOGUES, MOST_EVIDENCE, HITS, FOLDS = 12, 3, 1_000, 5
+LEFT_OUT = "friendsqa"
+STEPS = 30
+
+Question = tuple[str, list[int]]
+Group = tuple[list[dict[str, str]], list[Question]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question: its group, signs (N, 4) of the N candidates, and which are its evidence (N,).
+
+    The signs are lexical, key, length and rerank; candidates stand in the order of the talk.
+    """
+
+    group: int
+    places: NDArray[np.int64]
+    signs: NDArray[np.float32]
+    right: NDArray[np.bool_]
+    missed: int
+
+
+def main(
+    data: Annotated[list[Path], typer.Option(help="the corpus's question files")],
+    json: Annotated[Path, typer.Option(help="where the result goes")],
+    threads: Annotated[int, typer.Option(help="torch threads")] = 2,
+) -> None:
+    """Measure, and write the result file."""
+    torch.set_num_threads(threads)
+    began = time.perf_counter()
+    cases = list(_cases(list(_groups(data))))
+    shipped = Weights()
+    without = {"nothing": SIGNS} | {
+        left: tuple(sign for sign in SIGNS if sign != left) for left in SIGNS[1:]
+    }
+    results: dict[str, Any] = {
+        "questions": len(cases),
+        "fitted": {name: round(w, 4) for name, w in _fit(cases, SIGNS).items()},
+        "weights": asdict(shipped),
+        "shipped": _figures(cases, [asdict(shipped)] * len(cases)),
+        "held_out_without": {
+            left: _held_out(cases, signs) for left, signs in track(without.items(), "fitting")
+        },
+    }
+    result = build_result(
+        "fusion",
+        config={"data": [file.name for file in data], "source": LEFT_OUT, "dialogues": DIALOGUES},
+        seed=0,
+        seconds=time.perf_counter() - began,
+        results=results,
+        threads=threads,
+    )
+    write_result(json, result)
+    typer.echo(str(results["fitted"]))
+    for name, figures in [("shipped", results["shipped"]), *results["held_out_without"].items()]:
+        shown = {at: round(value, 4) for at, value in figures.items()}
+        typer.echo(f"{name} {shown}")
+
+
+def _cases(groups: Sequence[Group]) -> Iterator[Case]:
+    """Ask every question, and keep what `Memory.recall` explains."""
+    with tempfile.TemporaryDirectory() as folder, Memory(folder) as memory:
+        for number, (messages, questions) in enumerate(track(groups, "asking")):
+            user = str(number)
+            sources = memory.add(messages, user_id=user).sources
+            order = {chunk.id: at for at, chunk in enumerate(memory.list(user_id=user))}
+            for question, evidence in questions:
+                hits = list(memory.recall(question, k=HITS, user_id=user))
+                hits.sort(key=lambda hit: order[hit.id])
+                wanted = {sources[turn] for turn in evidence}
+                told = [
+                    [hit.explain[sign] for sign in ("lexical", "key", "length", "rerank")]
+                    for hit in hits
+                ]
+                yield Case(
+                    number,
+                    np.array([order[hit.id] for hit in hits]),
+                    np.array(told, dtype=np.float32),
+                    np.array([hit.source.id in wanted for hit in hits]),
+                    len(wanted - {hit.source.id for hit in hits}),
+                )
+
+
+def _signs(case: Case) -> torch.Tensor:
+    """Lexical and key, both again as the neighbours have them, length and rerank: (N, 6)."""
+    own = np.zeros((case.places[-1] + 1 + 2 * len(FALLING), 2), dtype=np.float32)
+    at = case.places + len(FALLING)
+    own[at] = case.signs[:, :2]
+    around = sum(
+        share * (own[at - far] + own[at + far]) for far, share in enumerate(FALLING, start=1)
+    )
+    return torch.from_numpy(np.concatenate([case.signs[:, :2], around, case.signs[:, 2:]], 1))
+
+
+def _scores(signs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
+    """The sum that `agentmem.retrieval.fusion` and `agentmem.retrieval.rerank` make, undivided."""
+    lexical, key, lexical_around, key_around, length, rerank = signs.unbind(-1)
+    around = weights["lexical"] * lexical_around + weights["key"] * key_around
+    score: torch.Tensor = (
+        weights["lexical"] * lexical
+        + weights["key"] * key
+        + weights["neighbour"] * around
+        + weights["length"] * length
+        + weights["rerank"] * rerank
+    )
+    return score
+
+
+def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
+    """Weights of the named signs, none below zero, lexical and key together one; others zero."""
+    told = [case for case in cases if case.right.any()]
+    most = max(len(case.right) for case in told)
+    signs, right = torch.zeros(len(told), most, 6), torch.zeros(len(told), most)
+    hidden = torch.ones(len(told), most, dtype=torch.bool)
+    for row, case in enumerate(told):
+        count = len(case.right)
+        signs[row, :count], hidden[row, :count] = _signs(case), False
+        right[row, :count] = torch.from_numpy(case.right / case.right.sum())
+    # As logarithms: they stay positive. A softmax needs them some ten times as large.
+    raw = torch.zeros(len(names), requires_grad=True)
+    optimiser = torch.optim.LBFGS([raw], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def weigh() -> dict[str, torch.Tensor]:
+        return dict.fromkeys(SIGNS, torch.tensor(0.0)) | dict(
+            zip(names, raw.exp().unbind(), strict=True)
+        )
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        sharp = {name: w * (1 if name == "neighbour" else 10) for name, w in weigh().items()}
+        likely = _scores(signs, sharp).masked_fill(hidden, -1e9).log_softmax(-1)
+        missed: torch.Tensor = -(likely * right).sum(-1).mean()
+        missed.backward()  # type: ignore[no-untyped-call]
+        return missed
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    found = {name: float(w) for name, w in weigh().items()}
+    own = found["lexical"] + found["key"]
+    return {name: w if name == "neighbour" else w / own for name, w in found.items()}
+
+
+def _held_out(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
+    """Figures of each fold with the weights that the others give."""
+    fitted = [
+        _fit([case for case in cases if case.group % FOLDS != fold], names) for fold in range(FOLDS)
+    ]
+    return _figures(cases, [fitted[case.group % FOLDS] for case in cases])
+
+
+def _figures(cases: Sequence[Case], weights: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Recall at several depths, and their mean."""
+    rows = []
+    for case, chosen in zip(cases, weights, strict=True):
+        best = torch.argsort(_scores(_signs(case), chosen), descending=True, stable=True).tolist()
+        right = set(np.flatnonzero(case.right).tolist()) | {-n - 1 for n in range(case.missed)}
+        rows.append([recall_at_k(best, right, k) for k in AT])
+    means = np.mean(rows, axis=0)
+    named = {f"recall@{k}": float(mean) for k, mean in zip(AT, means, strict=True)}
+    return {**named, "mean": float(means.mean())}
+
+
+def _groups(data: Sequence[Path]) -> Iterator[Group]:
+    """Dialogues by the dozen: turns, questions and evidence."""
+    dialogues: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for file in data:
+        for record in read_records(file):
+            if record["source"] == LEFT_OUT:
+                dialogues[record["context"]].append(record)
+    contexts = list(dialogues.items())
+    for start in range(0, len(contexts), DIALOGUES):
+        messages: list[dict[str, str]] = []
+        questions: list[Question] = []
+        for day, (context, records) in enumerate(contexts[start : start + DIALOGUES], start=1):
+            first = len(messages)
+            messages += _turns(context, f"2020-01-{day:02d}")
+            for record in records:
+                evidence = [
+                    place
+                    for place in range(first, len(messages))
+                    if any(a and a in messages[place]["content"] for a in record["answers"])
+                ]
+                if 0 < len(evidence) <= MOST_EVIDENCE:
+                    questions.append((record["question"], evidence))
+        if questions:
+            yield messages, questions
+
+
+def _turns(context: str, day: str) -> list[dict[str, str]]:
+    turns = []
+    for line in filter(str.strip, context.split("\n")):
+        name, _, said = line.partition(": ")
+        speaker, content = (name[:60], said) if said.strip() else ("user", line)
+        turns.append({"name": speaker, "content": content, "at": day})
+    return turns
+
+
+if __name__ == "__main__":
+    run(main)

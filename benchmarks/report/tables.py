@@ -1,0 +1,247 @@
+"""Result files to Markdown tables, and those into a README between markers.
+
+A README says which table goes where, by the name of the result file without ``.json``:
+
+    <!-- results:fidelity -->
+    <!-- /results -->
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agentmem.errors import InputError
+from benchmarks.report.markdown import MISSING, percent, table
+from benchmarks.sidebyside.report import sidebyside_tables
+
+_OPEN = re.compile(r"<!-- results:(\S+) -->")
+_CLOSE = "<!-- /results -->"
+_RIVALS = {
+    "zstd": "zstd",
+    "zstd_dictionary": "zstd + dictionary",
+    "id_packing": "packed ids",
+    "id_huffman": "Huffman ids",
+}
+_RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@10", "mrr")
+
+
+def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
+    """Make a table of every result of a folder that has one, each with its origin below.
+
+    Returns:
+        Markdown by file name without ``.json``, in the order of names.
+
+    Raises:
+        InputError: A file is no result file; names it.
+    """
+    tables = {}
+    for path in sorted(Path(results_dir).glob("*.json")):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            if lines := _TABLES.get(result["task"]):
+                tables[path.stem] = "\n".join((*lines(result["results"]), "", _origin(result)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path.name} is not a result file: {error!r}") from error
+    return tables
+
+
+def update_readme(
+    readme_path: str | os.PathLike[str], results_dir: str | os.PathLike[str], *, check: bool = False
+) -> tuple[str, ...]:
+    """Put the tables of a folder's results between their markers.
+
+    Args:
+        readme_path: A Markdown file in UTF-8.
+        results_dir: Where the result files are.
+        check: Only look, and write nothing.
+
+    Returns:
+        Names of the tables that were (or with ``check`` would be) changed.
+
+    Raises:
+        InputError: A marker has no end, or names no result; or a file is no result file.
+    """
+    path = Path(readme_path)
+    before, tables = path.read_text(encoding="utf-8"), render(results_dir)
+    parts, changed, place = [], [], 0
+    while opening := _OPEN.search(before, place):
+        name, start = opening[1], opening.end()
+        end = before.find(_CLOSE, start)
+        following = _OPEN.search(before, start)
+        if end < 0 or (following is not None and following.start() < end):
+            raise InputError(f"{path.name}: the marker of {name!r} has no end: add {_CLOSE!r}")
+        if name not in tables:
+            raise InputError(f"{path.name} wants {name!r}, which is not among {sorted(tables)!r}")
+        filled = f"\n{tables[name]}\n"
+        if before[start:end] != filled:
+            changed.append(name)
+        parts += [before[place:start], filled]
+        place = end
+    if changed and not check:
+        path.write_text("".join((*parts, before[place:])), encoding="utf-8", newline="\n")
+    return tuple(changed)
+
+
+def _fidelity(results: Mapping[str, Any]) -> list[str]:
+    heads = ("Text", "Density", "Tokens right", "Chunks right", "Of 64 tokens")
+    weights = ("Latents", "Patch", "Stored", "UTF-8", *_RIVALS.values())
+    texts = {**results["files"], "random tokens": results["random_tokens"]}
+    rows = [
+        (
+            name,
+            density,
+            percent(measured["token_accuracy"]),
+            percent(measured["exact_chunks"]),
+            percent(measured["exact_chunks_64"]),
+            f"{measured['latent_bytes_per_token']:.2f}",
+            f"{measured['patch_bytes_per_token']:.3f}",
+            f"{measured['stored_bytes_per_token']:.2f}",
+            f"{text['utf8_bytes_per_token']:.2f}",
+            *(_rival(text, rival) for rival in _RIVALS),
+            "yes" if measured["byte_exact"] else "NO",
+        )
+        for name, text in texts.items()
+        for density, measured in text["densities"].items()
+    ]
+    return [
+        *table((*heads, *weights, "Byte for byte"), rows),
+        "",
+        "Tokens and chunks right: from the int8 latents alone. Chunks are as they are stored, "
+        "or of 64 tokens at most. All other figures: bytes per token.",
+    ]
+
+
+def _robustness(results: Mapping[str, Any]) -> list[str]:
+    densities = list(next(iter(results["kinds"].values()))["densities"])
+    heads = ["Text", "UTF-8"]
+    for density in densities:
+        heads += [f"{density}: tokens right", "chunks right", "stored", "patch share"]
+    rows = [
+        (
+            kind,
+            f"{text['utf8_bytes_per_token']:.2f}",
+            *(
+                cell
+                for measured in text["densities"].values()
+                for cell in (
+                    percent(measured["token_accuracy"]),
+                    percent(measured["exact_chunks"]),
+                    f"{measured['stored_bytes_per_token']:.2f}",
+                    f"{measured['patch_share']:.1%}".replace("%", " %"),
+                )
+            ),
+            "yes" if all(m["byte_exact"] for m in text["densities"].values()) else "NO",
+        )
+        for kind, text in results["kinds"].items()
+    ]
+    return [
+        *table((*heads, "Byte for byte"), rows),
+        "",
+        "Chunks of 64 tokens at most. Tokens and chunks right: from the int8 latents alone. "
+        "UTF-8 and stored (latents and patch): bytes per token.",
+    ]
+
+
+def _recall(results: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (name, *(f"{scores[column]:.3f}" for column in _RECALL), f"{scores['questions']:,}")
+        for name, scores in (("all", results["overall"]), *results["by_category"].items())
+    ]
+    latency = results["latency_ms"]
+    return [
+        *table(("Questions", *_RECALL, "number"), rows),
+        "",
+        f"A recall takes {latency['p50']:.1f} ms (p50), {latency['p95']:.1f} ms (p95); "
+        f"{results['adds_per_second']:.0f} messages are added per second.",
+    ]
+
+
+def _speed(results: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"{row['memories']:,}",
+            "yes" if row["rerank"] else "no",
+            f"{row['p50']:.1f} ms",
+            f"{row['p95']:.1f} ms",
+        )
+        for row in results["recall"]
+    ]
+    heads = ("Memories in the store", "Reranked", "Recall p50", "p95")
+    models = [(name, f"{rate:.0f}") for name, rate in results["models"].items()]
+    return [
+        *table(heads, rows),
+        "",
+        f"Verified and durable, {results['adds_per_second']:.0f} turns are added per second "
+        f"({results['tokens_per_second']:,.0f} tokens).",
+        "",
+        *table(("Models alone, in memory", "turns/s"), models),
+        "",
+        f"What `add` asks of the models goes {results['write_over_minilm']:.2f} times as fast as "
+        f"all-MiniLM-L6-v2 only embeds ({results['write_over_minilm_bf16']:.2f} in bfloat16).",
+    ]
+
+
+def _retention(results: Mapping[str, Any]) -> list[str]:
+    heads = ("Frozen encoder", "Tokens", "Dims", "Bytes", "Nats", "I", "Gain", "Tokens right")
+    rows = [
+        (
+            {"blank": "nothing"}.get(row["encoder"], row["encoder"]),
+            *(f"{row[name]:,}" for name in ("tokens", "dims", "bytes")),
+            *(f"{row[name]:.3f}" for name in ("nats", "entropy_ratio", "gain")),
+            percent(row["token_accuracy"]),
+        )
+        for row in results["encoders"]
+    ]
+    traps = [
+        (
+            row["encoder"],
+            f"{row['tokens']:,}",
+            f"{row['teacher_forced_nats']:.3f}",
+            *(percent(row[f"{way}_accuracy"]) for way in ("teacher_forced", "free_running")),
+        )
+        for row in results["trap"]
+    ]
+    retained = [
+        *table(heads, rows),
+        "",
+        "A fresh decoder for each, from the embedding alone, all positions at once. I: entropy "
+        "ratio over a uniform guess; gain: over the decoder without any embedding.",
+    ]
+    if not traps:
+        return retained
+    return [
+        *retained,
+        "",
+        *table(("Frozen encoder", "Tokens", "Nats", "Teacher-forced", "Free-running"), traps),
+        "",
+        "A decoder that also sees the tokens before, and the share of tokens that it then gets "
+        "right; the same decoder left to its own output.",
+    ]
+
+
+_TABLES = {
+    "fidelity": _fidelity,
+    "robustness": _robustness,
+    "recall": _recall,
+    "retention": _retention,
+    "sidebyside": sidebyside_tables,
+    "speed": _speed,
+}
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    hardware = result["hardware"]
+    machine = hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores"
+    version = result["versions"]["agentmem"]
+    return f"<sub>agentmem {version}, seed {result['seed']}, {machine}</sub>"
+
+
+def _rival(measured: Mapping[str, Any], name: str) -> str:
+    """A rival's bytes per token; on some text (random ids, say) not every rival is measured."""
+    value = measured.get("rivals", {}).get(name)
+    return MISSING if value is None else f"{value:.2f}"

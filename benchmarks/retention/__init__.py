@@ -1,0 +1,1 @@
+"""How much of a chunk a frozen encoder's embedding holds."""

@@ -1,0 +1,43 @@
+"""The training loop of studies: a small network, a fixed number of steps, nothing saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from agentmem.training.config import OptimiserConfig
+from agentmem.training.loop.optimiser import adamw, set_rate
+
+
+def fit(
+    network: nn.Module,
+    loss_at: Callable[[int], Tensor],
+    config: OptimiserConfig,
+    *,
+    precision: Literal["no", "bf16"],
+    report: Callable[[int, float], None],
+) -> None:
+    """Train a network on the CPU and leave it in evaluation mode.
+
+    Args:
+        network: Changed in place.
+        loss_at: The loss of a step, scalar, nats; called under autocast.
+        config: AdamW and its schedule.
+        precision: ``bf16`` for mixed precision.
+        report: Called with the number of steps done and the last loss, nats.
+    """
+    optimiser = adamw(network.parameters(), config)
+    network.train()
+    for step in range(config.steps):
+        set_rate(optimiser, config, step)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = loss_at(step)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+        report(step + 1, loss.item())
+    network.train(False)

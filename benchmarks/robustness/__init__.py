@@ -1,0 +1,1 @@
+"""How exact latents are on text of kinds that learned codes lose."""

@@ -1,0 +1,1 @@
+"""agentmem beside other memory systems, on the same questions."""

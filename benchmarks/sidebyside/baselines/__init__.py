@@ -1,0 +1,1 @@
+"""Other memory systems, each as `benchmarks.sidebyside.system.System` wants one."""

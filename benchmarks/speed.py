@@ -1,0 +1,153 @@
+"""How fast a store is: turns written per second beside an embedding model, and one recall.
+
+On the same LoCoMo turns, in turn and in the same run, the median of some rounds:
+- all-MiniLM-L6-v2 embeds them, in float32 and in bfloat16 (its package is the extra ``bench``),
+- the models write them: cut, encode, verify by decoding, key,
+- `Memory.add` does, into a store on disk.
+
+Then recalls, query encoding included, with the reranker and without, from a store of 6,000
+memories and one of 100,000 (the turns of all conversations, and again under another user until
+there are enough; a recall looks through all of them).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from agentmem import Memory
+from agentmem.evaluation.datasets import read_conversations
+from agentmem.evaluation.metrics import latency_ms
+from agentmem.evaluation.result import build_result, write_result
+from agentmem.ingest.chunk import chunk_text
+from agentmem.models.bundle.load import ModelBundle, load_bundle
+from benchmarks.command import run
+from benchmarks.minilm import MiniLM
+
+TURNS, RECALLS = 1_000, 300
+MEMORIES = (6_000, 100_000)
+WRITE = "encode, verify, key"
+MINILM, MINILM_BF16 = "all-MiniLM-L6-v2", "all-MiniLM-L6-v2, bfloat16"
+
+Turn = dict[str, Any]
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="LoCoMo's file")],
+    json: Annotated[Path, typer.Option(help="where the result goes")],
+    threads: Annotated[int, typer.Option(help="torch threads")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="of which the median counts")] = 3,
+    model: Annotated[Path | None, typer.Option(help="model bundle; else the shipped one")] = None,
+) -> None:
+    """Measure, and write the result file."""
+    torch.set_num_threads(threads)
+    began = time.perf_counter()
+    conversations = read_conversations(data).conversations
+    turns: list[Turn] = [
+        {"name": turn.speaker, "content": turn.content, "at": turn.at}
+        for conversation in conversations
+        for turn in conversation.turns
+    ]
+    questions = [question.question for c in conversations for question in c.questions]
+    bundle = load_bundle(None if model is None else str(model))
+    with tempfile.TemporaryDirectory() as folder:
+        written = _writing(turns[:TURNS], bundle, Path(folder), rounds)
+        recalled = list(_recalling(turns, questions, bundle, Path(folder) / "recall"))
+    result = build_result(
+        "speed",
+        config={
+            "data": data.name,
+            "turns": TURNS,
+            "rounds": rounds,
+            "recalls": RECALLS,
+            "model": bundle.name,
+            "weights": bundle.fingerprint,
+        },
+        seed=0,
+        seconds=time.perf_counter() - began,
+        results=written | {"recall": recalled},
+        threads=threads,
+    )
+    write_result(json, result)
+    typer.echo(result.to_json())
+
+
+def _writing(
+    turns: Sequence[Turn], bundle: ModelBundle, folder: Path, rounds: int
+) -> dict[str, Any]:
+    texts = [turn["content"] for turn in turns]
+    tokens = sum(len(ids) for ids in bundle.tokenizer.encode_batch(texts))
+    minilm = MiniLM()
+    stores = iter(range(rounds + 1))
+
+    def add() -> None:
+        with Memory(folder / f"add-{next(stores)}", model=bundle) as memory:
+            memory.add(turns, user_id="bench")
+
+    models: dict[str, Callable[[], object]] = {
+        WRITE: lambda: write(texts, bundle),
+        MINILM: lambda: minilm.embed(texts, bf16=False),
+        MINILM_BF16: lambda: minilm.embed(texts, bf16=True),
+    }
+    ways = {**models, "add": add}
+    for way in ways.values():
+        way()
+    # In turn: what else the machine does then slows all of them.
+    seconds = [{name: _timed(way) for name, way in ways.items()} for _ in range(rounds)]
+    speeds = {name: len(texts) / median(one[name] for one in seconds) for name in ways}
+    return {
+        "adds_per_second": speeds["add"],
+        "tokens_per_second": speeds["add"] * tokens / len(texts),
+        "models": {name: speeds[name] for name in models},
+        "write_over_minilm": speeds[WRITE] / speeds[MINILM],
+        "write_over_minilm_bf16": speeds[WRITE] / speeds[MINILM_BF16],
+        "seconds": seconds,
+    }
+
+
+def write(texts: Sequence[str], bundle: ModelBundle) -> None:
+    """What the models do for `Memory.add`: no store, nothing written."""
+    chunks = [
+        piece.ids
+        for text in texts
+        for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.max_tokens)
+    ]
+    bundle.encode(chunks)
+
+
+def _recalling(
+    turns: Sequence[Turn], questions: Sequence[str], bundle: ModelBundle, folder: Path
+) -> Iterator[dict[str, Any]]:
+    step = max(1, len(questions) // RECALLS)
+    chosen = questions[::step][:RECALLS]
+    with Memory(folder, model=bundle) as memory:
+        copies = 0
+        for least in MEMORIES:
+            while (memories := memory.stats().memories) < least:
+                memory.add(turns[: least - memories], user_id=f"copy-{copies}")
+                copies += 1
+            for rerank in (None, "latent"):
+                for question in questions[:10]:
+                    memory.recall(question, rerank=rerank)
+                seconds = [
+                    _timed(lambda: memory.recall(question, k=8, rerank=rerank))  # noqa: B023
+                    for question in chosen
+                ]
+                yield {"memories": memories, "rerank": rerank, **latency_ms(seconds)}
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,195 @@
+"""Tables and plots from result files, and the README that holds them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from agentmem.errors import InputError, MissingExtraError
+from agentmem.evaluation.result import build_result, write_result
+from benchmarks.report.plots import draw_plots, plot_bytes, plot_recall
+from benchmarks.report.tables import render, update_readme
+
+MEASURED: dict[str, Any] = {
+    "token_accuracy": 0.99996,
+    "exact_chunks": 1.0,
+    "exact_chunks_64": 0.75,
+    "latent_bytes_per_token": 2.0,
+    "patch_bytes_per_token": 0.0123,
+    "stored_bytes_per_token": 2.0123,
+    "patch_share": 0.00611,
+    "byte_exact": True,
+}
+DENSE = {**MEASURED, "token_accuracy": 0.5, "latent_bytes_per_token": 1.0, "byte_exact": False}
+TEXT = {"utf8_bytes_per_token": 4.126, "densities": {"standard": MEASURED, "dense": DENSE}}
+RIVALS = {"zstd": 2.9, "zstd_dictionary": 1.85, "id_packing": 1.625, "id_huffman": 1.41}
+FIDELITY = {"files": {"dev-a.jsonl.zst": {**TEXT, "rivals": RIVALS}}, "random_tokens": TEXT}
+ROBUSTNESS = {
+    "kinds": {
+        "UUIDs": TEXT,
+        "emoji": {**TEXT, "densities": {"standard": MEASURED, "dense": MEASURED}},
+    }
+}
+SCORES = {
+    "recall@1": 0.1,
+    "recall@5": 0.25,
+    "recall@10": 0.5,
+    "recall@20": 0.75,
+    "recall@50": 1.0,
+    "ndcg@10": 0.4444,
+    "mrr": 0.3,
+    "questions": 1982,
+}
+RECALL = {
+    "overall": SCORES,
+    "by_category": {"temporal": {**SCORES, "questions": 321}},
+    "latency_ms": {"p50": 12.34, "p95": 20.0},
+    "adds_per_second": 71.6,
+}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for name, task, measured in (
+        ("fidelity", "fidelity", FIDELITY),
+        ("recall-locomo", "recall", RECALL),
+        ("robustness", "robustness", ROBUSTNESS),
+        ("speed", "another task", {}),
+    ):
+        result = build_result(task, config={}, seed=3, seconds=1.0, results=measured, gpu="H100")
+        write_result(folder / f"{name}.json", result)
+    return folder
+
+
+def cells(table: str) -> list[list[str]]:
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_the_fidelity_table(results: Path) -> None:
+    table = render(results)["fidelity"]
+    head, rule, standard, dense, random, _ = cells(table)
+    assert len({len(row) for row in cells(table)}) == 1
+    assert head[:2] == ["Text", "Density"]
+    assert rule[1] == "---:"
+    # 99.996 % is not all.
+    assert standard[:5] == ["dev-a.jsonl.zst", "standard", "99.99 %", "100 %", "75.00 %"]
+    assert standard[5:9] == ["2.00", "0.012", "2.01", "4.13"]
+    assert standard[9:] == ["2.90", "1.85", "1.62", "1.41", "yes"]
+    assert dense[:3] == ["dev-a.jsonl.zst", "dense", "50.00 %"]
+    assert (dense[5], dense[-1]) == ("1.00", "NO")
+    assert random[0] == "random tokens"
+    assert random[9:] == ["–", "–", "–", "–", "yes"]
+    assert "seed 3, H100" in table
+
+
+def test_the_robustness_table(results: Path) -> None:
+    head, _, uuids, emoji = cells(render(results)["robustness"])
+    assert len(head) == len(uuids) == 11
+    assert [head[2], head[6]] == ["standard: tokens right", "dense: tokens right"]
+    assert uuids[:6] == ["UUIDs", "4.13", "99.99 %", "100 %", "2.01", "0.6 %"]
+    assert uuids[6:8] == ["50.00 %", "100 %"]
+    # One density that is not exact is enough for a NO.
+    assert (uuids[-1], emoji[-1]) == ("NO", "yes")
+
+
+def test_the_recall_table(results: Path) -> None:
+    table = render(results)["recall-locomo"]
+    _, _, overall, temporal = cells(table)
+    assert overall == "all 0.100 0.250 0.500 0.750 1.000 0.444 0.300 1,982".split()
+    assert (temporal[0], temporal[-1]) == ("temporal", "321")
+    assert "12.3 ms (p50), 20.0 ms (p95); 72 messages" in table
+
+
+def test_only_known_tasks_have_tables(results: Path) -> None:
+    assert list(render(results)) == ["fidelity", "recall-locomo", "robustness"]
+
+
+@pytest.mark.parametrize("text", ["{torn", "[]", "{}", '{"task": "recall", "results": {}}'])
+def test_a_file_that_is_no_result_is_named(results: Path, text: str) -> None:
+    (results / "bad.json").write_text(text)
+    with pytest.raises(InputError, match=r"bad\.json is not a result file"):
+        render(results)
+
+
+README = """# Title
+<!-- results:recall-locomo -->
+an old table
+<!-- /results -->
+between
+<!-- results:fidelity --><!-- /results -->
+after
+"""
+
+
+def test_a_readme_is_brought_up_to_date_once(tmp_path: Path, results: Path) -> None:
+    readme, tables = tmp_path / "README.md", render(results)
+    readme.write_text(README)
+    assert update_readme(readme, results, check=True) == ("recall-locomo", "fidelity")
+    assert readme.read_text() == README
+    assert update_readme(readme, results) == ("recall-locomo", "fidelity")
+    assert readme.read_text() == (
+        "# Title\n<!-- results:recall-locomo -->\n"
+        + tables["recall-locomo"]
+        + "\n<!-- /results -->\nbetween\n<!-- results:fidelity -->\n"
+        + tables["fidelity"]
+        + "\n<!-- /results -->\nafter\n"
+    )
+    assert update_readme(readme, results) == update_readme(readme, results, check=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- results:fidelity -->\n", "marker of 'fidelity' has no end"),
+        ("<!-- results:fidelity -->\n" + README, "marker of 'fidelity' has no end"),
+        ("<!-- results:none -->\n<!-- /results -->", "wants 'none', which is not among"),
+    ],
+    ids=["no end", "end of another", "unknown"],
+)
+def test_a_wrong_marker_changes_nothing(
+    tmp_path: Path, results: Path, text: str, message: str
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(InputError, match=message):
+        update_readme(readme, results)
+    assert readme.read_text() == text
+
+
+def test_plots_are_pictures_and_do_not_change_from_run_to_run(tmp_path: Path) -> None:
+    for name, draw, measured in (("r", plot_recall, RECALL), ("b", plot_bytes, FIDELITY)):
+        one, two = tmp_path / f"{name}1.png", tmp_path / f"{name}2.png"
+        draw(measured, one)
+        draw(measured, two)
+        assert one.read_bytes() == two.read_bytes()
+        with Image.open(one) as picture:
+            picture.load()
+            assert picture.format == "PNG"
+            assert picture.width > 800
+
+
+def test_every_result_with_a_plot_is_drawn_beside_its_file(tmp_path: Path) -> None:
+    for task, measured in (("recall", RECALL), ("fidelity", FIDELITY), ("other", {})):
+        (tmp_path / f"{task}.json").write_text(json.dumps({"task": task, "results": measured}))
+    assert draw_plots(tmp_path) == (tmp_path / "fidelity.png", tmp_path / "recall.png")
+    assert (tmp_path / "recall.png").stat().st_size > 1_000
+
+
+def test_without_matplotlib_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(
+        MissingExtraError, match=r"pip install 'latent-agentmem\[train\]'"
+    ) as raised:
+        plot_recall(RECALL, tmp_path / "r.png")
+    assert raised.value.extra == "train"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,44 @@
+"""Which lines ask, and how those that only ask are kept from answering."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentmem import Memory
+from agentmem.chat.questions import ASKED, answering, asks, only_asks
+
+
+@pytest.mark.parametrize(
+    ("line", "asking", "only"),
+    [
+        ("Where is it?", True, True),
+        ("where is it", True, False),
+        ("It is here, no?", True, True),
+        ("I moved to Oslo. Where do I live?", True, False),
+        ("When I was ten we moved to Oslo.", True, False),
+        ("What's my name", True, False),
+        ("Whatever you say.", False, False),
+        ("I like tea.", False, False),
+        ("Is that so", False, False),
+    ],
+)
+def test_what_asks(line: str, asking: bool, only: bool) -> None:
+    assert (asks(line), only_asks(line)) == (asking, only)
+
+
+@given(st.text())
+def test_what_only_asks_asks(line: str) -> None:
+    assert asks(line) or not only_asks(line)
+
+
+def test_what_only_asked_does_not_answer(memory: Memory) -> None:
+    memory.add("Where does Marta live?", metadata={ASKED: True})
+    memory.add("Marta lives in Porto.", metadata={"channel": "web"})
+    memory.add("Marta likes tea.")
+    assert len(memory.recall("Where does Marta live?")) == 3
+    found = memory.recall("Where does Marta live?", where=answering())
+    assert sorted(hit.id for hit in found) == [2, 3]
+    found = memory.recall("Where does Marta live?", where=answering({"channel": "web"}))
+    assert [hit.id for hit in found] == [2]

@@ -1,0 +1,88 @@
+"""The command ask: the memories that may answer are shown in full."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agentmem_cli.exits import ExitCode
+from agentmem_cli.views import NO_READER
+from tests.support.cli import Cli
+
+TEXTS = ("My sister Marta lives in Porto", "The train to Lyon leaves at 9:40")
+QUESTION = "where does Marta live?"
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Cli(tmp_path_factory.mktemp("filled"))
+    made.ok("add", TEXTS[0], "--user", "ana", "--at", "2026-01-05", "--name", "Ana")
+    made.ok("add", TEXTS[1], "--user", "bob", "--at", "2026-03-05")
+    return made.store
+
+
+@pytest.fixture
+def cli(tmp_path: Path, filled: Path) -> Cli:
+    made = Cli(tmp_path)
+    shutil.copytree(filled, made.store)
+    return made
+
+
+def test_people_see_the_memories_and_that_there_is_no_reader(cli: Cli) -> None:
+    result = cli.run("ask", QUESTION)
+    assert result.exit_code == ExitCode.OK
+    assert [line.strip() for line in result.stdout.splitlines()] == [
+        f"#1  2026-01-05  Ana: {TEXTS[0]}",
+        f"#2  2026-03-05  user: {TEXTS[1]}",
+    ]
+    assert NO_READER in result.stderr
+
+
+def test_a_long_memory_is_shown_in_full(cli: Cli) -> None:
+    long = " ".join(f"number {n} is {n * n}" for n in range(12))
+    cli.ok("add", long, "--user", "cleo")
+    shown = cli.ok("ask", "which number?", "--user", "cleo")
+    assert long in re.sub(r"\s+", " ", shown)
+
+
+def test_json_has_the_memories_and_no_answer(cli: Cli) -> None:
+    told = cli.json("ask", QUESTION, "-k", 1)
+    assert (told["question"], told["answer"]) == (QUESTION, None)
+    (memory,) = told["memories"]
+    assert (memory["id"], memory["text"]) == (1, TEXTS[0])
+
+
+def test_quiet_prints_the_texts_alone(cli: Cli) -> None:
+    result = cli.run("ask", QUESTION, "-k", 1, "--quiet")
+    assert (result.stdout, result.stderr) == (TEXTS[0] + "\n", "")
+
+
+def test_scope_and_filters_hold(cli: Cli) -> None:
+    for args, ids in (
+        (("--user", "ana"), [1]),
+        (("--user", "bob"), [2]),
+        (("--since", "2026-02-01"), [2]),
+        (("--until", "2026-02-01"), [1]),
+        (("--where", '{"name": "Ana"}'), [1]),
+    ):
+        told = cli.json("ask", QUESTION, *args)
+        assert [memory["id"] for memory in told["memories"]] == ids
+
+
+def test_without_memories_nothing_is_made_up(cli: Cli) -> None:
+    args = ("ask", QUESTION, "--user", "nobody")
+    result = cli.run(*args)
+    assert (result.stdout, result.stderr) == ("nothing found\n", "")
+    assert cli.json(*args) == {"question": QUESTION, "answer": None, "memories": []}
+    assert cli.ok(*args, "--quiet") == ""
+
+
+def test_no_memories_to_find_are_refused(cli: Cli) -> None:
+    assert "'-k'" in cli.error(ExitCode.USAGE, "ask", QUESTION, "-k", 0)
+
+
+def test_a_blank_question_is_refused(cli: Cli) -> None:
+    assert "blank" in cli.error(ExitCode.INPUT, "ask", " ")

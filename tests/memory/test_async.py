@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem import AsyncMemory, Memory
+from agentmem.errors import (
+    CorruptRecordError,
+    InputError,
+    NotAStoreError,
+    StoreError,
+    UnknownIdError,
+)
+from agentmem.models.bundle.load import ModelBundle
+
+TEXTS = [f"note {n} about trains to Lyon" for n in range(400)]
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())
+
+
+def test_it_has_the_verbs_of_memory() -> None:
+    assert public(AsyncMemory) == public(Memory) | {"open"}
+
+
+@pytest.mark.parametrize("verb", sorted(public(Memory)))
+def test_a_verb_is_called_as_that_of_memory(verb: str) -> None:
+    theirs, ours = getattr(Memory, verb), getattr(AsyncMemory, verb)
+    assert parameters(ours) == parameters(theirs)
+    assert inspect.getdoc(ours)
+    assert inspect.iscoroutinefunction(ours) or verb in ("list", "scoped")
+
+
+def test_it_is_opened_as_memory_is() -> None:
+    assert parameters(AsyncMemory.open) == parameters(Memory)
+
+
+@asynccontextmanager
+async def ticking() -> AsyncIterator[list[float]]:
+    """Moments at which the event loop was free, looked at every two milliseconds."""
+    ticks: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(0.002)
+            ticks.append(time.perf_counter())
+
+    task = asyncio.create_task(tick())
+    try:
+        yield ticks
+    finally:
+        task.cancel()
+
+
+def test_what_is_added_is_found_and_comes_back(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            receipt = await memory.add(TEXTS[:70], user_id="ana")
+            (hit, *_) = await memory.recall("note 7", user_id="ana", mode="lexical")
+            assert hit.text == TEXTS[7]
+            assert (await memory.get(receipt.ids[3])).text == TEXTS[3]
+            assert [chunk.text async for chunk in memory.list(user_id="ana")] == TEXTS[:70]
+            assert await memory.regenerated(receipt.ids[0]) == TEXTS[0]
+            (new,) = (await memory.update(receipt.ids[0], text="changed")).ids
+            assert (await memory.get(new)).text == "changed"
+            assert (await memory.forget(ids=[new])).purged
+            await memory.reindex()
+            assert (await memory.verify()).checked == 69
+            assert (await memory.stats()).memories == 69
+            assert repr(memory) == f"AsyncMemory({str(place)!r})"
+
+    asyncio.run(main())
+    with Memory(place, model=model) as memory:
+        assert [chunk.text for chunk in memory.list()] == TEXTS[1:70]
+
+
+def test_errors_are_those_of_memory(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            with pytest.raises(InputError):
+                await memory.add("")
+            with pytest.raises(UnknownIdError):
+                await memory.get(1)
+            with pytest.raises(InputError, match="needs a selector"):
+                await memory.forget()
+            with pytest.raises(InputError, match="user_id='' says nothing"):
+                _ = [chunk async for chunk in memory.list(user_id="")]
+        for call in (memory.add("late"), memory.stats(), memory.recall("late")):
+            with pytest.raises(StoreError, match="closed"):
+                await call
+        await memory.close()  # twice does no harm
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_opened_leaves_no_thread(tmp_path: Path, model: ModelBundle) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotAStoreError):
+        asyncio.run(AsyncMemory.open(tmp_path / "file", model=model))
+    assert not [thread for thread in threading.enumerate() if "agentmem" in thread.name]
+
+
+def test_a_scoped_handle_stays_in_its_scope(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            await memory.add("theirs", user_id="bob")
+            async with memory.scoped(user_id="ana") as ana:
+                await ana.add("mine")
+                assert [chunk.text async for chunk in ana.list()] == ["mine"]
+                with pytest.raises(InputError, match="bound to user_id='ana'"):
+                    await ana.recall("theirs", user_id="bob")
+            assert (await memory.stats()).memories == 2  # still open
+        with pytest.raises(StoreError, match="closed"):
+            await ana.add("late")
+
+    asyncio.run(main())
+
+
+def test_the_event_loop_is_free_while_the_models_work(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            for call in (
+                lambda: memory.add(TEXTS * 3),
+                lambda: memory.recall("trains", k=400),
+                memory.verify,
+            ):
+                async with ticking() as ticks:
+                    await call()
+                # Were it not free, there would be one tick at most.
+                assert len(ticks) > 3
+
+    asyncio.run(main())
+
+
+def test_texts_are_decoded_in_the_worker(place: Path, model: ModelBundle) -> None:
+    class Watched:
+        threads: set[str] = set()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(model, name)
+
+        def regenerate(self, *args: Any, **options: Any) -> list[list[int]]:
+            self.threads.add(threading.current_thread().name)
+            return model.regenerate(*args, **options)
+
+    async def main() -> None:
+        async with await AsyncMemory.open(place, model=Watched()) as memory:
+            (id, *_) = (await memory.add(TEXTS[:9])).ids
+            assert (await memory.get(id)).text == TEXTS[0]
+            assert {hit.text for hit in await memory.recall("trains", k=9)} == set(TEXTS[:9])
+            assert [chunk.text async for chunk in memory.list()] == TEXTS[:9]
+
+    asyncio.run(main())
+    assert len(Watched.threads) == 1
+    assert Watched.threads.pop().startswith("agentmem")
+
+
+def test_damage_is_raised_where_the_text_is_used(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            await memory.add(TEXTS[:3])
+            with closing(sqlite3.connect(place / "memory.db")) as connection:
+                connection.execute("UPDATE chunks SET latents = zeroblob(20) WHERE id = 2")
+                connection.commit()
+            first, broken, third = [chunk async for chunk in memory.list()]
+            assert (first.text, third.text) == (TEXTS[0], TEXTS[2])
+            with pytest.raises(CorruptRecordError):
+                _ = broken.text
+
+    asyncio.run(main())
+
+
+def test_calls_are_done_in_the_order_in_which_they_were_made(
+    place: Path, model: ModelBundle
+) -> None:
+    async def main() -> list[str]:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            await asyncio.gather(*(memory.add(f"note {n}") for n in range(30)))
+            return [chunk.text async for chunk in memory.list()]
+
+    assert asyncio.run(main()) == [f"note {n}" for n in range(30)]
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.05])
+def test_a_cancelled_add_is_whole_or_not_at_all(
+    place: Path, model: ModelBundle, delay_s: float
+) -> None:
+    async def main() -> None:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            await memory.add("what was there")
+            running = asyncio.create_task(memory.add(TEXTS))
+            waiting = asyncio.create_task(memory.add("and this"))
+            await asyncio.sleep(delay_s)
+            running.cancel()
+            waiting.cancel()
+            await asyncio.gather(running, waiting, return_exceptions=True)
+            first, *texts = [chunk.text async for chunk in memory.list()]
+            assert first == "what was there"
+            assert texts in ([], TEXTS, [*TEXTS, "and this"])
+            assert waiting.cancelled() or "and this" in texts
+            assert (await memory.verify()).ok
+            receipt = await memory.add("life goes on")
+            assert (await memory.recall("life goes on", mode="lexical"))[0].id == receipt.ids[0]
+
+    asyncio.run(main())
+
+
+def test_an_abandoned_listing_holds_nothing(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            await memory.add(TEXTS)
+            async for chunk in memory.list():
+                assert chunk.text == TEXTS[0]
+                break
+            assert (await memory.forget(before="2100-01-01")).purged
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_opening_closes_what_it_opened(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        opening = asyncio.create_task(AsyncMemory.open(place, model=model))
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    asyncio.run(main())
+    with Memory(place, model=model) as memory:
+        memory.add("x")
+
+
+def test_closing_waits_for_what_was_called_before(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        memory = await AsyncMemory.open(place, model=model)
+        adding = asyncio.create_task(memory.add(TEXTS))
+        await asyncio.sleep(0)
+        await memory.close()
+        assert len((await adding).ids) == len(TEXTS)
+
+    asyncio.run(main())
+    with Memory(place, model=model) as memory:
+        assert memory.stats().memories == len(TEXTS)

@@ -1,0 +1,95 @@
+"""The same input and bundle give the same stored bytes, and an old store stays readable."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agentmem import Memory
+from agentmem_storage.sql.codec import decode_key
+from tests.support.stored import FIXTURE, answers, expected, fill, inputs, stored
+
+# A key is a float vector rounded to int8: another processor may round a component the other way.
+KEY_STEP = 2 / 127
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored") / "new"
+    fill(folder)
+    return folder
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    shutil.copy(FIXTURE / "memory.db", folder)
+    return folder
+
+
+def without_keys(found: dict[str, Any]) -> dict[str, Any]:
+    chunks = [{name: v for name, v in row.items() if name != "key"} for row in found["chunks"]]
+    return {**found, "chunks": chunks}
+
+
+def keys(database: Path) -> list[Any]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [
+            decode_key(blob, id)
+            for id, blob in connection.execute("SELECT id, key FROM chunks ORDER BY id")
+        ]
+
+
+def test_the_same_input_gives_the_same_rows(new: Path) -> None:
+    assert without_keys(stored(new / "memory.db")) == without_keys(expected()["stored"])
+
+
+def test_the_same_input_gives_the_same_keys(new: Path) -> None:
+    pairs = zip(keys(new / "memory.db"), keys(FIXTURE / "memory.db"), strict=True)
+    for now, then in pairs:
+        assert np.abs(now - then).max() < KEY_STEP
+
+
+def test_the_database_is_the_one_that_the_digests_are_of() -> None:
+    assert stored(FIXTURE / "memory.db") == expected()["stored"]
+
+
+def test_every_text_of_an_old_store_comes_back(old: Path) -> None:
+    with Memory(old, create=False) as memory:
+        texts: dict[int, str] = {}
+        for chunk in memory.list():
+            texts[chunk.source.id] = texts.get(chunk.source.id, "") + chunk.text
+        assert memory.verify().ok
+    told = inputs()["adds"]
+    plain = [add["content"] for add in told if isinstance(add.get("content"), str)]
+    said = [add["content"]["content"] for add in told if isinstance(add.get("content"), dict)]
+    documents = [add["document"]["text"] for add in told if "document" in add]
+    assert {*plain, *said, *documents} <= set(texts.values())
+
+
+def test_an_old_store_takes_new_memories_and_knows_what_it_has(old: Path) -> None:
+    with Memory(old, create=False, density="standard") as memory:
+        add = inputs()["adds"][0]
+        again = memory.add(
+            add["content"],
+            created_at=add["created_at"],
+            metadata=add["metadata"],
+            **add["scope"],
+        )
+        assert again.duplicates == again.ids
+        assert not memory.add("Something else altogether.", user_id="ana").duplicates
+
+
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_recall_finds_the_same(which: str, request: pytest.FixtureRequest) -> None:
+    found, wanted = answers(request.getfixturevalue(which)), expected()["answers"]
+    for one, other in zip(found, wanted, strict=True):
+        assert [id for id, _ in one] == [id for id, _ in other]
+        assert [score for _, score in one] == pytest.approx([s for _, s in other], abs=0.01)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem import Document, Memory, Message
+from agentmem.errors import InputError, UnknownIdError
+from agentmem.models.bundle.load import ModelBundle
+
+Unchanged = Callable[[Memory], AbstractContextManager[None]]
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+SAID = Message(
+    "The password is Xylophon.", "assistant", name="Ada", created_at=NOON, metadata={"n": 1}
+)
+
+
+def raw(place: Path) -> bytes:
+    """All bytes of all files of a store, in lower case, as words stand in the lexical index."""
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    return b"\n".join(path.read_bytes() for path in files).lower()
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["text not kept", "text kept"])
+def test_a_new_text_takes_the_place_of_the_old(place: Path, model: ModelBundle, keep: bool) -> None:
+    with Memory(place, model=model, keep_text=keep) as memory:
+        memory.add("something else", user_id="ana")
+        (old,) = memory.add(SAID, user_id="ana", session_id="s").ids
+        before = memory.get(old)
+        memory.recall("password", user_id="ana")
+        assert b"xylophon" in raw(place)
+
+        receipt = memory.update(old, text="The password is Zither! 🙂")
+
+        (new,) = receipt.ids
+        after = memory.get(new)
+        assert after.text == "The password is Zither! 🙂"
+        assert new != old
+        assert receipt.sources == (before.source.id,)
+        assert after.source.id == before.source.id
+        assert receipt.tokens == after.tokens
+        for name in ("scope", "role", "name", "created_at", "metadata"):
+            assert getattr(after, name) == getattr(before, name), name
+        with pytest.raises(UnknownIdError, match=f"no memory of this scope has the id {old}"):
+            memory.get(old)
+        assert memory.recall("Xylophon", mode="lexical", user_id="ana").hits == ()
+        assert memory.recall("Zither", mode="lexical", user_id="ana")[0].id == new
+        assert new in {hit.id for hit in memory.recall("Zither", mode="keys", user_id="ana")}
+        assert old not in {hit.id for hit in memory.recall("Xylophon", mode="keys", k=9)}
+        assert b"xylophon" not in raw(place)
+        assert memory.verify().ok
+    assert b"xylophon" not in raw(place)
+
+
+def test_the_whole_source_changes_whichever_chunk_is_named(memory: Memory) -> None:
+    long = "\n\n".join(f"Paragraph {n}. " + "Some words of it. " * 30 for n in range(12))
+    ids = memory.add(Document(long, title="draft")).ids
+    assert len(ids) > 5
+    receipt = memory.update(ids[3], text=long.replace("words", "letters"))
+    chunks = list(memory.list())
+    assert tuple(chunk.id for chunk in chunks) == receipt.ids
+    assert set(receipt.ids).isdisjoint(ids)
+    assert "".join(chunk.text for chunk in chunks) == long.replace("words", "letters")
+    assert {chunk.source.title for chunk in chunks} == {"draft"}
+    assert memory.verify().ok
+
+
+def test_new_metadata_take_the_place_of_the_old(memory: Memory) -> None:
+    (id,) = memory.add(SAID, user_id="ana").ids
+    before = memory.get(id)
+    receipt = memory.update(id, metadata={"m": [1, None]})
+    after = memory.get(id)
+    assert (receipt.ids, receipt.duplicates, receipt.tokens) == ((id,), (), 0)
+    assert dict(after.metadata) == {"m": [1, None]}
+    assert (after.text, after.created_at, after.role) == (before.text, NOON, "assistant")
+    assert memory.recall("password", where={"n": 1}).candidates == 0
+    assert memory.recall("password", where={"m": {"contains": 1}})[0].id == id
+    memory.update(id, metadata={})
+    assert dict(memory.get(id).metadata) == {}
+
+
+def test_text_and_metadata_at_once(memory: Memory) -> None:
+    (id,) = memory.add(SAID).ids
+    (new,) = memory.update(id, text="other", metadata={"b": 2}).ids
+    chunk = memory.get(new)
+    assert (chunk.text, dict(chunk.metadata)) == ("other", {"b": 2})
+
+
+def test_the_same_text_may_be_given_again(memory: Memory) -> None:
+    (id,) = memory.add(SAID).ids
+    (new,) = memory.update(id, text=SAID.content).ids
+    assert memory.get(new).text == SAID.content
+    assert memory.add(SAID).duplicates == (new,)
+
+
+@pytest.mark.parametrize("created_at", [None, NOON], ids=["without time", "with time"])
+class TestDuplicates:
+    """An update leaves the same store as adding the new text would have."""
+
+    def test_the_new_text_is_known_and_the_old_is_not(
+        self, memory: Memory, created_at: datetime | None
+    ) -> None:
+        (id,) = memory.add("old", created_at=created_at, user_id="ana").ids
+        (new,) = memory.update(id, text="new").ids
+        assert memory.add("new", created_at=created_at, user_id="ana").duplicates == (new,)
+        assert memory.add("old", created_at=created_at, user_id="ana").duplicates == ()
+
+    def test_a_text_that_the_scope_has_is_refused(
+        self, memory: Memory, created_at: datetime | None, unchanged: Unchanged
+    ) -> None:
+        (id,) = memory.add("one", created_at=created_at, user_id="ana").ids
+        (other,) = memory.add("two", created_at=created_at, user_id="ana").ids
+        with unchanged(memory), pytest.raises(InputError, match=f"already, in memory {other}"):
+            memory.update(id, text="two")
+
+    def test_a_text_that_another_scope_has_is_fine(
+        self, memory: Memory, created_at: datetime | None
+    ) -> None:
+        (id,) = memory.add("one", created_at=created_at, user_id="ana").ids
+        memory.add("two", created_at=created_at, user_id="bob")
+        (new,) = memory.update(id, text="two").ids
+        assert memory.get(new).scope.user_id == "ana"
+
+
+def test_what_was_partly_forgotten_can_be_updated(memory: Memory) -> None:
+    ids = memory.add(Document("Some words of it. " * 200)).ids
+    memory.forget(ids[1:2])
+    (new,) = memory.update(ids[0], text="whole again").ids
+    assert [chunk.text for chunk in memory.list()] == ["whole again"]
+    assert memory.verify().ok
+    assert memory.get(new).span == (0, 11)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({}, InputError, "needs text= or metadata="),
+        ({"text": ""}, InputError, "no text"),
+        ({"text": " \n"}, InputError, "only white space"),
+        ({"text": "\udfff"}, InputError, "lone surrogate"),
+        ({"text": "x" * 1001}, InputError, "1,001 characters, the limit is 1,000"),
+        ({"text": 5}, TypeError, "text is a string, not int"),
+        ({"text": ["one", "two"]}, TypeError, "text is a string, not list"),
+        ({"text": Document("x")}, TypeError, "text is a string, not Document"),
+        ({"metadata": 5}, InputError, "metadata must be a dict"),
+        ({"metadata": {1: 2}}, InputError, "the key 1 is not a string"),
+        ({"metadata": {"a": {2}}}, InputError, "cannot be written as JSON"),
+        ({"metadata": {"a": float("inf")}}, InputError, "cannot be written as JSON"),
+        ({"text": "fine", "metadata": {"a": "\ud800"}}, InputError, "cannot be written as JSON"),
+    ],
+    ids=lambda value: repr(value)[:30] if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_stored_changes_nothing(
+    place: Path,
+    model: ModelBundle,
+    unchanged: Unchanged,
+    change: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    with Memory(place, model=model, max_chars=1000) as memory:
+        (id,) = memory.add(SAID).ids
+        with unchanged(memory), pytest.raises(error, match=message):
+            memory.update(id, **change)
+
+
+@pytest.mark.parametrize("id", [0, -1, 99, 2**70])
+def test_an_unknown_id_is_refused(memory: Memory, unchanged: Unchanged, id: int) -> None:
+    memory.add(SAID)
+    with unchanged(memory):
+        for verb in (
+            lambda: memory.update(id, text="new"),
+            lambda: memory.update(id, metadata={}),
+            lambda: memory.get(id),
+        ):
+            with pytest.raises((UnknownIdError, InputError), match=str(id)):
+                verb()

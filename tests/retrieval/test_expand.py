@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem import AsyncMemory, Memory, Message, Recall
+from agentmem.errors import InputError
+from agentmem.models.bundle.load import ModelBundle
+from agentmem.retrieval.expand import MOST
+from agentmem_storage import episodes
+
+Unchanged = Callable[[Memory], AbstractContextManager[None]]
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+WORDS = ("apple", "birch", "cedar", "daisy", "elder", "ficus", "grape", "hazel", "iris", "jasmin")
+
+
+@pytest.fixture(autouse=True)
+def _by_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny model's keys mean nothing: here only gaps in time part episodes."""
+    monkeypatch.setattr(episodes, "SHARE", -1.0)
+
+
+@pytest.fixture
+def talk(memory: Memory) -> Memory:
+    """Ten turns of Ana and Bob in three goes: 0 to 3, 4 to 8, and 9; a stranger in between."""
+    for part in (range(5), range(5, 10)):
+        memory.add(
+            [
+                Message(
+                    f"The {WORDS[number]} tree",
+                    name=("Ana", "Bob")[number % 2],
+                    created_at=NOON + timedelta(hours=2 * (number >= 4) + 2 * (number >= 9)),
+                    metadata={"turn": number},
+                )
+                for number in part
+            ],
+            user_id="ana",
+        )
+        memory.add([f"A stranger's {WORDS[n]}" for n in part], created_at=NOON, user_id="bob")
+    return memory
+
+
+def turns(found: Recall) -> list[int]:
+    return [hit.metadata["turn"] for hit in found]
+
+
+def brought(found: Recall) -> dict[int, list[int]]:
+    """By the turn of each hit that was found, the turns that it brought."""
+    by_id = {hit.id: hit.metadata["turn"] for hit in found}
+    pairs: dict[int, list[int]] = {
+        hit.metadata["turn"]: [] for hit in found if hit.expanded_from is None
+    }
+    for hit in found:
+        if hit.expanded_from is not None:
+            pairs[by_id[hit.expanded_from]].append(hit.metadata["turn"])
+    return pairs
+
+
+def test_nothing_is_brought_unless_asked_for(talk: Memory) -> None:
+    found = talk.recall("cedar", k=3, user_id="ana")
+    assert len(found) == 3
+    assert {hit.expanded_from for hit in found} == {None}
+    assert found[0].to_dict()["expanded_from"] is None
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("apple", [0, 1]),
+        ("cedar", [2, 1, 3]),
+        ("elder", [4, 3, 5]),
+        ("jasmin", [9, 8]),
+    ],
+)
+def test_neighbours_are_the_ones_before_and_after(
+    talk: Memory, word: str, expected: list[int]
+) -> None:
+    found = talk.recall(word, k=1, mode="lexical", expand="neighbours", user_id="ana")
+    assert turns(found) == expected
+    assert brought(found) == {expected[0]: expected[1:]}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("apple", [0, 1, 2, 3]),
+        ("cedar", [2, 0, 1, 3]),
+        ("grape", [6, 4, 5, 7, 8]),
+        ("jasmin", [9]),
+    ],
+)
+def test_an_episode_is_what_was_said_in_one_go(
+    talk: Memory, word: str, expected: list[int]
+) -> None:
+    found = talk.recall(word, k=1, mode="lexical", expand="episode", user_id="ana")
+    assert turns(found) == expected
+    assert brought(found) == {expected[0]: expected[1:]}
+
+
+def test_k_counts_what_was_found(talk: Memory) -> None:
+    for k in range(1, 11):
+        plain = talk.recall("cedar grape", k=k, user_id="ana")
+        for expand in ("neighbours", "episode"):
+            found = talk.recall("cedar grape", k=k, expand=expand, user_id="ana")  # type: ignore[arg-type]
+            alone = [hit for hit in found if hit.expanded_from is None]
+            assert [(hit.id, hit.score) for hit in alone] == [(hit.id, hit.score) for hit in plain]
+            assert len({hit.id for hit in found}) == len(found)
+
+
+def test_the_better_hit_brings_what_two_could_bring(talk: Memory) -> None:
+    found = talk.recall("cedar elder", k=2, mode="lexical", expand="neighbours", user_id="ana")
+    first, second = (hit.metadata["turn"] for hit in found if hit.expanded_from is None)
+    assert {first, second} == {2, 4}
+    assert brought(found)[first] == [first - 1, first + 1]
+    assert brought(found)[second] == [(second - 1, second + 1)[first < second]]
+
+
+def test_what_is_brought_has_the_score_that_the_search_gave_it(talk: Memory) -> None:
+    everything = {hit.id: hit for hit in talk.recall("cedar", k=10, user_id="ana")}
+    for hit in talk.recall("cedar", k=2, expand="episode", user_id="ana"):
+        assert (hit.score, hit.explain) == (everything[hit.id].score, everything[hit.id].explain)
+    lexical = talk.recall("cedar", k=1, mode="lexical", expand="episode", user_id="ana")
+    assert [hit.score for hit in lexical] == [1.0, 0.0, 0.0, 0.0]
+    assert set(lexical[1].explain) == set(lexical[0].explain)
+    assert set(lexical[1].explain.values()) == {0.0}
+
+
+@pytest.mark.parametrize("expand", ["neighbours", "episode"])
+@pytest.mark.parametrize(
+    ("selection", "allowed"),
+    [
+        ({"where": {"name": "Ana"}}, range(0, 10, 2)),
+        ({"where": {"turn": {"lt": 6}}}, range(6)),
+        ({"since": NOON + timedelta(hours=1)}, range(4, 10)),
+        ({"until": NOON + timedelta(hours=1)}, range(4)),
+    ],
+    ids=str,
+)
+def test_nothing_outside_the_selection_is_brought(
+    talk: Memory, expand: Any, selection: dict[str, Any], allowed: Any
+) -> None:
+    for word in WORDS:
+        found = talk.recall(word, k=1, expand=expand, user_id="ana", **selection)
+        assert set(turns(found)) <= set(allowed)
+        assert {hit.scope.user_id for hit in found} == {"ana"}
+
+
+def test_a_filter_leaves_the_rest_of_the_episode(talk: Memory) -> None:
+    found = talk.recall(
+        "grape", k=1, mode="lexical", expand="episode", where={"name": "Ana"}, user_id="ana"
+    )
+    assert turns(found) == [6, 4, 8]
+
+
+@pytest.mark.parametrize("expand", ["neighbours", "episode"])
+def test_a_reader_of_all_scopes_gets_what_is_of_the_hits_scope(talk: Memory, expand: Any) -> None:
+    for hit in talk.recall("tree", k=1, mode="lexical", expand=expand):
+        assert hit.scope.user_id == "ana"
+    handle = talk.scoped(user_id="bob")
+    found = handle.recall("stranger", k=1, expand=expand)
+    assert len(found) > 1
+    assert {hit.scope.user_id for hit in found} == {"bob"}
+
+
+def test_an_episode_brings_the_nearest_only(memory: Memory) -> None:
+    def places() -> list[int]:
+        first, *others = memory.recall("walrus", k=1, mode="lexical", expand="episode")
+        return [other.id - first.id for other in others]
+
+    texts = [f"number {n} {'walrus' if n == 14 else ''}" for n in range(episodes.MOST)]
+    ids = memory.add(texts).ids
+    half = MOST // 2
+    assert places() == [*range(-half, 0), *range(1, half + 1)]
+    memory.forget(ids[15:17])
+    assert places() == [*range(-half, 0), *range(3, half + 3)]
+
+
+def test_order_of_time_mixes_what_was_found_and_brought(talk: Memory) -> None:
+    found = talk.recall("grape cedar", k=2, expand="episode", order="time", user_id="ana")
+    assert turns(found) == sorted(turns(found))
+    assert sum(hit.expanded_from is None for hit in found) == 2
+    assert len(found) > 2
+
+
+def test_forget_and_update_leave_episodes_whole(talk: Memory) -> None:
+    by_turn = {chunk.metadata["turn"]: chunk.id for chunk in talk.list(user_id="ana")}
+    talk.forget([by_turn[1]])
+    talk.update(by_turn[0], text="The apple tree is an oak")
+    found = talk.recall("cedar", k=1, mode="lexical", expand="episode", user_id="ana")
+    # The new text has a new id, the highest, and comes last.
+    assert turns(found) == [2, 3, 0]
+    assert found[2].text == "The apple tree is an oak"
+    assert found[2].expanded_from == by_turn[2]
+
+
+def test_scoped_and_async_memories_expand_too(place: Path, model: ModelBundle) -> None:
+    async def run() -> list[str]:
+        async with await AsyncMemory.open(place, model=model) as memory:
+            await memory.add(["The apple tree", "A birch", "A cedar"], user_id="ana")
+            ana = memory.scoped(user_id="ana")
+            found = await ana.recall(
+                "tree", k=1, mode="lexical", expand="episode", order="time", now="2026-05-01"
+            )
+            return [hit.text for hit in found]
+
+    assert asyncio.run(run()) == ["The apple tree", "A birch", "A cedar"]
+
+
+def test_nothing_found_brings_nothing(memory: Memory) -> None:
+    for expand in ("neighbours", "episode"):
+        assert len(memory.recall("anything", expand=expand)) == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("expand", ["all", "", 0, False, ["episode"]], ids=repr)
+def test_an_unknown_expansion_is_refused(talk: Memory, expand: Any, unchanged: Unchanged) -> None:
+    with unchanged(talk), pytest.raises(InputError, match="unknown expand .*None, 'episode'"):
+        talk.recall("tree", expand=expand)

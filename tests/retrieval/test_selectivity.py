@@ -1,0 +1,165 @@
+"""Search by key inside a part of a store gives exactly the best of that part, however small it is.
+
+Keys lie in clusters, and the query in one of them: an index that searched first and filtered
+afterwards would find nothing of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agentmem import Memory
+from agentmem.models.bundle.load import ModelBundle
+from agentmem_storage.index import IndexKind
+from agentmem_storage.records import Scope, Selection
+from agentmem_storage.sql.codec import decode_key, encode_key
+from agentmem_storage.store import Store
+from agentmem_storage.testing import KEY_DIMS, MODEL, NOON, make_source
+
+Keys = NDArray[np.float32]
+
+ROWS, CLUSTERS = 5_000, 50
+TENANTS, EACH = 100, 100
+
+
+def clustered(number: int, clusters: int, first: Keys | None = None) -> tuple[Keys, Keys]:
+    """Keys (n, K) around centres (clusters, K), cluster by cluster; ``first`` is a centre."""
+    chance = np.random.default_rng(7)
+    centres = chance.standard_normal((clusters, KEY_DIMS))
+    if first is not None:
+        centres[0] = first * np.sqrt(KEY_DIMS)
+    spread = 0.2 * chance.standard_normal((number, KEY_DIMS))
+    keys = np.repeat(centres, number // clusters, axis=0) + spread
+    return unit(keys), unit(centres)
+
+
+def unit(keys: NDArray[np.float64]) -> Keys:
+    return cast("Keys", (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float32))
+
+
+def add(store: Store, keys: Keys, scope: Scope, fields: Sequence[dict[str, Any]]) -> list[int]:
+    """Write one memory of one chunk for each key; return their ids."""
+    sources = []
+    for number, (key, own) in enumerate(zip(keys, fields, strict=True)):
+        source = make_source(f"memory {number}", **own)
+        sources.append(replace(source, chunks=(replace(source.chunks[0], key=key),)))
+    return [written.chunk_ids[0] for written in store.add(sources, scope)]
+
+
+def exact(ids: Sequence[int], keys: Keys, query: Keys) -> list[int]:
+    """Ids by falling cosine with the keys as they are stored, ties by id: every k at once."""
+    stored = np.stack([decode_key(encode_key(key), 0) for key in keys]).astype(np.float64)
+    scores = (stored * query.astype(np.float64)).sum(axis=1).astype(np.float32)
+    return [ids[place] for place in np.lexsort((ids, -scores))]
+
+
+@pytest.fixture(scope="module", params=["exact", "faiss"])
+def crowd(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Store, list[int], Keys, Keys]]:
+    """A store of many rows, the ids and keys of these, and the clusters' centres."""
+    keys, centres = clustered(ROWS, CLUSTERS)
+    kind: IndexKind = request.param
+    place = tmp_path_factory.mktemp(kind)
+    fields = [
+        {
+            "created_at": NOON + timedelta(hours=number),
+            "name": "rare" if number % 1_000 == 999 else None,
+            "metadata": {"number": number, "share": number % 100},
+        }
+        for number in range(ROWS)
+    ]
+    with Store.open(place, model=MODEL, key_dims=KEY_DIMS, index=kind) as store:
+        yield store, add(store, keys, Scope("ana"), fields), keys, centres
+
+
+def hours(number: int) -> str:
+    return (NOON + timedelta(hours=number)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("where", "among"),
+    [
+        ({"share": 99}, range(99, ROWS, 100)),
+        ({"number": {"gte": ROWS - 50}}, range(ROWS - 50, ROWS)),
+        ({"created_at": {"gte": hours(ROWS - 50)}}, range(ROWS - 50, ROWS)),
+        ({"or": [{"number": 1}, {"share": {"in": [99]}}]}, [1, *range(99, ROWS, 100)]),
+        ({"name": "rare"}, range(999, ROWS, 1_000)),
+        ({"name": {"exists": True}}, range(999, ROWS, 1_000)),
+        ({"not": {"number": {"lt": ROWS - 5}}}, range(ROWS - 5, ROWS)),
+        ({"number": {"in": [0, 2_500, ROWS - 1]}}, [0, 2_500, ROWS - 1]),
+        ({"number": -1}, []),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_filter_finds_the_exact_best_at_every_k(
+    crowd: tuple[Store, list[int], Keys, Keys], where: dict[str, Any], among: Sequence[int]
+) -> None:
+    """Selectivities of 1 %, of 0.1 % and less."""
+    store, ids, keys, centres = crowd
+    inside = list(among)
+    queries = (centres[0], centres[-1])
+    own = [ids[row] for row in inside]
+    best = [exact(own, keys[inside], query) if inside else [] for query in queries]
+    for k in range(1, len(inside) + 2):
+        found = store.search_keys(queries[k % 2], k, Selection(where=where))
+        assert list(found.ids) == best[k % 2][:k]
+
+
+@pytest.mark.parametrize("k", [1, 10, 500, ROWS])
+def test_a_filter_that_lets_most_through_is_exact_too(
+    crowd: tuple[Store, list[int], Keys, Keys], k: int
+) -> None:
+    store, ids, keys, centres = crowd
+    inside = [row for row in range(ROWS) if row % 100 < 60]
+    best = exact([ids[row] for row in inside], keys[inside], centres[3])
+    found = store.search_keys(centres[3], k, Selection(where={"share": {"lt": 60}}))
+    assert list(found.ids) == best[:k]
+
+
+QUERY = "the train to Lyon"
+
+
+@pytest.fixture(scope="module")
+def tenants(
+    tmp_path_factory: pytest.TempPathFactory, model: ModelBundle
+) -> Iterator[tuple[Memory, list[list[int]]]]:
+    """100 scopes of 100 memories, a cluster of keys each, and the exact best of each scope."""
+    query = model.query_key(model.tokenizer.encode(QUERY))
+    keys, _ = clustered(TENANTS * EACH, TENANTS, first=query)
+    place = tmp_path_factory.mktemp("tenants")
+    best = []
+    with Store.open(place, model=model.fingerprint, key_dims=model.key_dims) as store:
+        for tenant in range(TENANTS):
+            own = keys[tenant * EACH : (tenant + 1) * EACH]
+            ids = add(store, own, Scope(f"tenant{tenant}"), [{}] * EACH)
+            best.append(exact(ids, own, query))
+    with Memory(place, model=model) as memory:
+        yield memory, best
+
+
+def test_recall_inside_each_of_a_hundred_scopes_is_exact(
+    tenants: tuple[Memory, list[list[int]]],
+) -> None:
+    memory, best = tenants
+    for tenant in range(TENANTS):
+        found = memory.recall(QUERY, k=EACH, mode="keys", user_id=f"tenant{tenant}")
+        assert [hit.id for hit in found] == best[tenant]
+
+
+@pytest.mark.parametrize("tenant", [0, 57])
+def test_recall_inside_a_scope_is_exact_at_every_k(
+    tenants: tuple[Memory, list[list[int]]], tenant: int
+) -> None:
+    memory, best = tenants
+    handle = memory.scoped(user_id=f"tenant{tenant}")
+    for k in range(1, EACH + 2):
+        found = handle.recall(QUERY, k=k, mode="keys")
+        assert [hit.id for hit in found] == best[tenant][:k]
