@@ -1,4 +1,4 @@
-"""MkDocs hooks: files of the repository that the site shows too, and links to them.
+"""MkDocs hooks: files outside of docs/ that the site shows too, and links to them.
 
 Markdown links are written for the repository, where people and tests follow them as they stand:
 ``../CHANGELOG.md`` from a page, ``docs/recall.md`` from the changelog. The site has all of these
@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 PLOTS = "benchmarks/results"
 
+# What Sphinx calls a literal block; in docstrings it reads well, in Markdown the colons stay.
+_LITERAL = re.compile(r"<p>::</p>\s*(?=<div class=\"highlight|<pre)")
 _UP = re.compile(r"(?<=\]\()\.\./(?=(?:benchmarks/results/|[A-Z]+\.md))")
 _DOWN = re.compile(r"(?<=\]\()docs/")
 
@@ -36,3 +38,8 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
     if page.file.src_uri in PAGES:
         return _DOWN.sub("", markdown)
     return _UP.sub("", markdown)
+
+
+def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
+    """Drop the ``::`` before the examples in docstrings."""
+    return _LITERAL.sub("", html)
