@@ -18,7 +18,7 @@ PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 PLOTS = "benchmarks/results"
 
 # What Sphinx calls a literal block; in docstrings it reads well, in Markdown the colons stay.
-_LITERAL = re.compile(r"<p>::</p>\s*(?=<div class=\"highlight|<pre)")
+_LITERAL = re.compile(r"<p>::</p>\s*")
 _UP = re.compile(r"(?<=\]\()\.\./(?=(?:benchmarks/results/|[A-Z]+\.md))")
 _DOWN = re.compile(r"(?<=\]\()docs/")
 
