@@ -4,7 +4,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: demo test test-slow check bench sidebyside readme clean
+.PHONY: demo test test-slow check bench sidebyside tables docs clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -23,7 +23,7 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The figures of the README; CORPUS and LOCOMO say where the data lie.
+# The figures of README and docs; CORPUS and LOCOMO say where the data lie.
 CORPUS ?= corpus
 LOCOMO ?= locomo10.json
 RESULTS := benchmarks/results
@@ -45,7 +45,7 @@ bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.retention --config benchmarks/retention/retention.toml \
 		--corpus $(CORPUS) --json $(RESULTS)/retention.json
 	$(BIN)/python -m benchmarks.speed --data $(LOCOMO) --json $(RESULTS)/speed.json
-	$(MAKE) readme
+	$(MAKE) tables
 
 # Recall beside other memory systems, whose packages get an environment of their own. LOCOMO may be
 # a file of anyone's conversations and questions too.
@@ -53,11 +53,16 @@ sidebyside: .venv-baselines/stamp
 	.venv-baselines/bin/python -m benchmarks.sidebyside --data $(LOCOMO) \
 		--config benchmarks/sidebyside/sidebyside.toml --json $(RESULTS)/sidebyside.json
 
-readme: .venv/dev.stamp
-	$(BIN)/python -m benchmarks.report --results $(RESULTS) --readme README.md
+tables: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.report --results $(RESULTS) \
+		--into README.md --into docs/benchmarks.md
+
+# The site goes to site/; every warning is an error.
+docs: .venv/dev.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
-	rm -rf .venv .venv-baselines build dist
+	rm -rf .venv .venv-baselines build dist site
 
 .venv-baselines/stamp: pyproject.toml constraints.txt benchmarks/sidebyside/requirements.txt
 	$(PYTHON) -m venv .venv-baselines

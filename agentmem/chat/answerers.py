@@ -18,7 +18,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
 
@@ -30,12 +29,15 @@ from agentmem.chat.protocols import (
     openai_request,
     openai_text,
 )
+from agentmem.chat.reader import Answer, Citation
 from agentmem.chat.specs import find_server
 from agentmem.context.budget import Filling, fill_with_best
 from agentmem.context.format import CLOSING, block, line
 from agentmem.context.hits import Hit
 from agentmem.context.recall import Recall
 from agentmem.errors import AnswererError, InputError
+
+__all__ = ["Answer", "Answerer", "ChatAnswerer", "Citation", "connect", "from_client"]
 
 NOT_IN_MEMORY = "Not in memory."
 
@@ -56,36 +58,6 @@ _ID = re.compile(r"[0-9]+")
 # Servers that do not know a model's way of thinking aloud leave its thoughts in the text.
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _END_OF_CLAUSE = re.compile(r"[.!:;\n–—]")
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """A memory that an answer draws on.
-
-    Attributes:
-        id: The memory's id.
-        share: How much of the answer draws on it, 0 to 1; the shares of an answer add up to 1.
-    """
-
-    id: int
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an answerer makes of a question and the memories found.
-
-    Attributes:
-        text: The answer, without citations; None: the memories do not tell.
-        confidence: 0 to 1; None if the model does not report it.
-        citations: The memories it draws on, in the order of first mention.
-        left_out: How many hits did not fit the budget, so that the model did not see them.
-    """
-
-    text: str | None
-    confidence: float | None
-    citations: tuple[Citation, ...]
-    left_out: int
 
 
 class Answerer(Protocol):

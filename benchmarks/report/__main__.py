@@ -1,4 +1,4 @@
-"""``python -m benchmarks.report``: results into the tables of a Markdown file, and plots."""
+"""``python -m benchmarks.report``: result files to Markdown tables and plots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from benchmarks.command import run
 from benchmarks.report.plots import draw_plots
-from benchmarks.report.tables import update_readme
+from benchmarks.report.tables import update_tables
 
 
 def report(
@@ -18,18 +18,24 @@ def report(
         Path,
         typer.Option("--results", exists=True, file_okay=False, help="Folder of results."),
     ],
-    readme: Annotated[
-        Path, typer.Option("--readme", exists=True, dir_okay=False, help="Markdown file to fill.")
+    into: Annotated[
+        list[Path],
+        typer.Option("--into", exists=True, dir_okay=False, help="Markdown file; repeatable."),
     ],
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit with 1 if a table is stale.")
     ] = False,
 ) -> None:
-    """Put tables of the results between the markers of a README, and draw the plots beside them.
+    """Write tables between the markers of Markdown files, and plots beside the result files.
 
-    <!-- results:NAME --> ... <!-- /results --> gets the table of NAME.json.
+    <!-- results:NAME --> ... <!-- /results --> gets the table of NAME.json; the name "summary"
+    gets a short table of figures from several files.
     """
-    changed = update_readme(readme, results, check=check)
+    changed = [
+        f"{name} in {file.name}"
+        for file in into
+        for name in update_tables(file, results, check=check)
+    ]
     if not check:
         draw_plots(results)
     names = ", ".join(changed)

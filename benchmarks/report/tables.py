@@ -1,9 +1,11 @@
-"""Result files to Markdown tables, and those into a README between markers.
+"""Result files to Markdown tables, and tables into Markdown files between markers.
 
-A README says which table goes where, by the name of the result file without ``.json``:
+A marker names the table by its result file, without ``.json``:
 
     <!-- results:fidelity -->
     <!-- /results -->
+
+The name ``summary`` stands for `benchmarks.report.summary`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 
 from agentmem.errors import InputError
 from benchmarks.report.markdown import MISSING, percent, table
+from benchmarks.report.summary import NEEDED, SUMMARY, summary_table
 from benchmarks.sidebyside.report import sidebyside_tables
 
 _OPEN = re.compile(r"<!-- results:(\S+) -->")
@@ -31,34 +34,42 @@ _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@
 
 
 def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
-    """Make a table of every result of a folder that has one, each with its origin below.
+    """Render a table for every result file that has one, with its origin below it.
 
     Returns:
-        Markdown by file name without ``.json``, in the order of names.
+        Markdown by file name without ``.json``, in alphabetical order; last the summary, if the
+        folder holds every result that it needs.
 
     Raises:
         InputError: A file is no result file; names it.
     """
     tables = {}
+    loaded = {}
     for path in sorted(Path(results_dir).glob("*.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
             if lines := _TABLES.get(result["task"]):
                 tables[path.stem] = "\n".join((*lines(result["results"]), "", _origin(result)))
+                loaded[path.stem] = result
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path.name} is not a result file: {error!r}") from error
+    if all(name in loaded for name in NEEDED):
+        tables[SUMMARY] = _summary(loaded)
     return tables
 
 
-def update_readme(
-    readme_path: str | os.PathLike[str], results_dir: str | os.PathLike[str], *, check: bool = False
+def update_tables(
+    markdown_path: str | os.PathLike[str],
+    results_dir: str | os.PathLike[str],
+    *,
+    check: bool = False,
 ) -> tuple[str, ...]:
-    """Put the tables of a folder's results between their markers.
+    """Write the tables of a results folder between their markers.
 
     Args:
-        readme_path: A Markdown file in UTF-8.
-        results_dir: Where the result files are.
-        check: Only look, and write nothing.
+        markdown_path: A Markdown file in UTF-8.
+        results_dir: The folder with the result files.
+        check: Compare only, and write nothing.
 
     Returns:
         Names of the tables that were (or with ``check`` would be) changed.
@@ -66,7 +77,7 @@ def update_readme(
     Raises:
         InputError: A marker has no end, or names no result; or a file is no result file.
     """
-    path = Path(readme_path)
+    path = Path(markdown_path)
     before, tables = path.read_text(encoding="utf-8"), render(results_dir)
     parts, changed, place = [], [], 0
     while opening := _OPEN.search(before, place):
@@ -85,6 +96,14 @@ def update_readme(
     if changed and not check:
         path.write_text("".join((*parts, before[place:])), encoding="utf-8", newline="\n")
     return tuple(changed)
+
+
+def _summary(loaded: Mapping[str, Any]) -> str:
+    try:
+        lines = summary_table({name: loaded[name]["results"] for name in NEEDED})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"no summary of {', '.join(NEEDED)}: {error!r}") from error
+    return "\n".join((*lines, "", _origin(loaded["speed"])))
 
 
 def _fidelity(results: Mapping[str, Any]) -> list[str]:

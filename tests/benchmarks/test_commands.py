@@ -62,10 +62,10 @@ def test_report_fills_a_readme_and_checks_it(command: Command, tmp_path: Path) -
     write_result(results / "recall.json", made)
     empty = "# Us\n<!-- results:recall -->\n<!-- /results -->\n"
     readme.write_text(empty, encoding="utf-8")
-    args = ("--results", results, "--readme", readme)
-    assert command(report, *args, "--check") == (1, "stale: recall\n")
+    args = ("--results", results, "--into", readme)
+    assert command(report, *args, "--check") == (1, "stale: recall in README.md\n")
     assert readme.read_text(encoding="utf-8") == empty
-    assert command(report, *args) == (0, "written: recall\n")
+    assert command(report, *args) == (0, "written: recall in README.md\n")
     assert "| recall@10 |" in readme.read_text(encoding="utf-8")
     assert (results / "recall.png").exists()
     assert command(report, *args, "--check") == (0, "all are up to date\n")

@@ -1,4 +1,4 @@
-"""Tables and plots from result files, and the README that holds them."""
+"""Tables and plots from result files, and the Markdown files that hold them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from agentmem.errors import InputError, MissingExtraError
 from agentmem.evaluation.result import build_result, write_result
 from benchmarks.report.plots import draw_plots, plot_bytes, plot_recall
-from benchmarks.report.tables import render, update_readme
+from benchmarks.report.tables import render, update_tables
 
 MEASURED: dict[str, Any] = {
     "token_accuracy": 0.99996,
@@ -132,9 +132,9 @@ after
 def test_a_readme_is_brought_up_to_date_once(tmp_path: Path, results: Path) -> None:
     readme, tables = tmp_path / "README.md", render(results)
     readme.write_text(README)
-    assert update_readme(readme, results, check=True) == ("recall-locomo", "fidelity")
+    assert update_tables(readme, results, check=True) == ("recall-locomo", "fidelity")
     assert readme.read_text() == README
-    assert update_readme(readme, results) == ("recall-locomo", "fidelity")
+    assert update_tables(readme, results) == ("recall-locomo", "fidelity")
     assert readme.read_text() == (
         "# Title\n<!-- results:recall-locomo -->\n"
         + tables["recall-locomo"]
@@ -142,7 +142,7 @@ def test_a_readme_is_brought_up_to_date_once(tmp_path: Path, results: Path) -> N
         + tables["fidelity"]
         + "\n<!-- /results -->\nafter\n"
     )
-    assert update_readme(readme, results) == update_readme(readme, results, check=True) == ()
+    assert update_tables(readme, results) == update_tables(readme, results, check=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_wrong_marker_changes_nothing(
     readme = tmp_path / "README.md"
     readme.write_text(text)
     with pytest.raises(InputError, match=message):
-        update_readme(readme, results)
+        update_tables(readme, results)
     assert readme.read_text() == text
 
 

@@ -1,4 +1,4 @@
-"""The README's Python, the examples and the demo run, with the shipped models."""
+"""The examples and the demo run, with the shipped models."""
 
 from __future__ import annotations
 
@@ -6,33 +6,13 @@ import re
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agentmem import Memory
-from benchmarks.report.tables import update_readme
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-
-
-def test_readme_blocks_run_one_after_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    shown = []
-    for block in BLOCKS:
-        exec(compile(block, "README.md", "exec"), names)
-        shown.append(capsys.readouterr().out)
-    quickstart, finding = shown
-    assert "9:40" in quickstart
-    in_may, since_june, *packed = finding.splitlines()
-    assert in_may == "We had grilled sardines for lunch."
-    assert since_june == "Sardines again, this time in Lisbon."
-    assert len(packed) == 5  # all three, between two marks
 
 
 def run_example(name: str, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -76,7 +56,3 @@ def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Equal to what was said: True" in shown
     assert "44 of 44 byte for byte" in shown
     assert re.search(r"decoder positions.*x fewer", shown)
-
-
-def test_readme_tables_come_from_the_result_files() -> None:
-    assert update_readme(ROOT / "README.md", ROOT / "benchmarks" / "results", check=True) == ()

@@ -39,6 +39,10 @@ class ReaderConfig(BaseModel):
     @field_validator("ratios")
     @classmethod
     def _ascending(cls, ratios: tuple[int, ...]) -> tuple[int, ...]:
-        if not ratios or ratios[0] < 1 or any(a >= b for a, b in zip(ratios, ratios[1:], strict=False)):
+        if (
+            not ratios
+            or ratios[0] < 1
+            or any(a >= b for a, b in zip(ratios, ratios[1:], strict=False))
+        ):
             raise ValueError(f"ratios={ratios!r}: whole numbers of 1 or more, ascending")
         return ratios

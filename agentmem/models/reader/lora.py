@@ -80,7 +80,10 @@ class GatedLoRALinear(nn.Module):
         down = torch.cat([self.down[role] for role, _ in active]).to(x.dtype)
         up = torch.cat([self.up[role] for role, _ in active], dim=1).to(x.dtype)
         gate = torch.cat(
-            [gate.to(x.dtype).expand(*gate.shape[:-1], len(self.down[role])) for role, gate in active],
+            [
+                gate.to(x.dtype).expand(*gate.shape[:-1], len(self.down[role]))
+                for role, gate in active
+            ],
             dim=-1,
         )
         narrow = functional.linear(x, down) * gate

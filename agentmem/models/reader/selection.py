@@ -14,9 +14,7 @@ from torch import Tensor
 from agentmem.models.reader.sequence import MEMORY
 
 
-def keep_surprising(
-    surprisal: Tensor, kinds: Tensor, segments: Tensor, ratio: int
-) -> Tensor:
+def keep_surprising(surprisal: Tensor, kinds: Tensor, segments: Tensor, ratio: int) -> Tensor:
     """Keep one of ``ratio`` tokens of each memory, at least one.
 
     Args:

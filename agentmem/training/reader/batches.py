@@ -14,9 +14,7 @@ from agentmem.models.reader.sequence import IGNORED, PADDING, ReadingSequence
 _ROUND = 128
 
 
-def plan(
-    lengths: np.ndarray, *, tokens: int, seed: int
-) -> Iterator[tuple[int, list[int]]]:
+def plan(lengths: np.ndarray, *, tokens: int, seed: int) -> Iterator[tuple[int, list[int]]]:
     """Endless batches: the padded length, and the indices of exercises.
 
     Every epoch shows every exercise once, but for the few that do not fill a batch.

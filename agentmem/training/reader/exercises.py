@@ -76,8 +76,7 @@ def contexts(records: Iterable[dict[str, Any]]) -> Iterator[Context]:
 
 def _context(records: Sequence[dict[str, Any]]) -> Context:
     questions = tuple(
-        (r["question"], next((a.strip() for a in r["answers"] if a.strip()), None))
-        for r in records
+        (r["question"], next((a.strip() for a in r["answers"] if a.strip()), None)) for r in records
     )
     first = records[0]
     dialogue = first["kind"].startswith("dialogue") or first["source"] == "molweni"
@@ -96,7 +95,9 @@ def cut(text: str, prompt: ReadingPrompt, *, most: int, dialogue: bool) -> list[
     parts = [p for p in (text.splitlines() if dialogue else _pieces(text)) if p.strip()]
     joined: list[str] = []
     room = 0
-    for part, ids in zip(parts, prompt.tokenizer(parts, add_special_tokens=False).input_ids, strict=True):
+    for part, ids in zip(
+        parts, prompt.tokenizer(parts, add_special_tokens=False).input_ids, strict=True
+    ):
         if joined and len(ids) < room:
             joined[-1] += ("\n" if dialogue else " ") + part
         else:
@@ -159,7 +160,9 @@ def personal(seed: int, prompt: ReadingPrompt) -> Iterator[Exercise]:
         memories = [
             prompt.memory(
                 memory_line(
-                    m.text, who=m.speaker.capitalize() if m.speaker in ("user", "assistant") else m.speaker, day=date.fromisoformat(m.date) if dated else None
+                    m.text,
+                    who=m.speaker.capitalize() if m.speaker in ("user", "assistant") else m.speaker,
+                    day=date.fromisoformat(m.date) if dated else None,
                 )
             )
             for m in made.memories

@@ -18,13 +18,13 @@ from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_weights, save_reader
-from agentmem.training.checkpoint import save_checkpoint
-from agentmem.training.optimiser import adamw, set_rate
+from agentmem.training.loop.checkpoint import save_checkpoint
+from agentmem.training.loop.optimiser import adamw, set_rate
 from agentmem.training.reader.batches import collate, plan
 from agentmem.training.reader.configuration import ReaderRunConfig
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
-from agentmem.training.runs import local_model
-from agentmem.training.setup import claim, finish, resume, start_processes
+from agentmem.training.loop.runs import local_model
+from agentmem.training.loop.setup import claim, finish, resume, start_processes
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -106,12 +106,20 @@ def train_reader(
         stopping = (stop_after is not None and done >= stop_after) or (
             stop_after_s is not None and time.monotonic() - began > stop_after_s
         )
-        if done % config.eval_every == 0 or done == last or stopping or done % config.log_every == 0:
+        if (
+            done % config.eval_every == 0
+            or done == last
+            or stopping
+            or done % config.log_every == 0
+        ):
             figures: dict[str, Any] = {
                 "step": done,
                 "seconds": round(time.monotonic() - began, 1),
                 "s_per_step": round((time.monotonic() - logged) / config.log_every, 3),
-                "loss": {r: round(float(torch.stack(v[-50:]).mean()), 4) for r, v in sorted(running.items())},  # type: ignore[arg-type]
+                "loss": {
+                    r: round(float(torch.stack(v[-50:]).mean()), 4)
+                    for r, v in sorted(running.items())
+                },  # type: ignore[arg-type]
             }
             logged = time.monotonic()
             if done % config.eval_every == 0 or done == last:

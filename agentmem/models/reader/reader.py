@@ -1,0 +1,255 @@
+"""A language model that answers from memories' states: made once for each, read in any context."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from agentmem.errors import InputError, ModelError
+from agentmem.models.reader.configuration import NOT_IN_MEMORY
+from agentmem.models.reader.modeling import ReadingModel
+from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.models.reader.saving import load_config, load_weights
+from agentmem.models.reader.states import (
+    MemoryStates,
+    append_memories,
+    check_rotary,
+    encode_memories,
+)
+
+# States of memories that are kept between questions, by default: some 1,400 tokens' worth in
+# float32 for every 128 MiB of a model with 30 layers of 3 x 64 dims.
+CACHE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader wrote.
+
+    Attributes:
+        text: The answer; None if it says that the memories do not hold one.
+        confidence: Geometric mean of the probabilities of the answer's tokens, 0 to 1.
+        shares: For each memory, its share of the attention that the answer paid to memories; they
+            sum to 1.
+    """
+
+    text: str | None
+    confidence: float
+    shares: tuple[float, ...]
+
+
+class StatesReader:
+    """A frozen language model with a trained adapter that reads memories as states.
+
+    Not for several threads at once.
+    """
+
+    def __init__(
+        self, model: ReadingModel, tokenizer: Any, *, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        """Take a model and its tokenizer.
+
+        Args:
+            model: With its adapter's weights.
+            tokenizer: The language model's, with its chat template.
+            cache_bytes: How much is kept of memories' states between questions.
+
+        Raises:
+            ModelError: the tokenizer has no chat template, or the model no rotary positions.
+        """
+        self.model = model.train(False)
+        self.prompt = ReadingPrompt.of(tokenizer, model.config.system_prompt)
+        check_rotary(model.lm, self.prompt.sink)
+        self._cache_bytes = cache_bytes
+        self._kept: OrderedDict[str, MemoryStates] = OrderedDict()
+        self._kept_bytes = 0
+        self._prefix: DynamicCache | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, language_model: str | Path, *, cache_bytes: int = CACHE_BYTES
+    ) -> StatesReader:
+        """Load a reader's adapter around a language model's folder.
+
+        Raises:
+            ModelNotFoundError: there is no adapter in ``folder``.
+            ModelError: the adapter is damaged or made for another language model; or what is in
+                ``language_model`` is no causal language model with a chat template.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        config = load_config(folder)
+        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+        try:
+            lm = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype)
+            tokenizer = AutoTokenizer.from_pretrained(language_model)
+        except Exception as error:  # transformers raises kinds of its own
+            raise ModelError(
+                f"no causal language model in {str(language_model)!r}: {error}"
+            ) from error
+        model = ReadingModel(lm, config)
+        load_weights(model, folder)
+        if torch.cuda.is_available():
+            model = model.to("cuda")
+        return cls(model, tokenizer, cache_bytes=cache_bytes)
+
+    @property
+    def positions(self) -> int:
+        """The longest context of the language model, in positions."""
+        longest: int = self.model.lm.config.max_position_embeddings
+        return longest
+
+    def count_tokens(self, line: str) -> int:
+        """Positions that a memory takes."""
+        return len(self.prompt.memory(line))
+
+    def read(
+        self,
+        question: str,
+        lines: Sequence[str],
+        *,
+        max_tokens: int = 48,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Reading:
+        """Answer a question from memories.
+
+        Args:
+            question: In plain words.
+            lines: The memories as lines of text, see `agentmem.models.reader.prompt.memory_line`.
+            max_tokens: The longest answer, in tokens of the language model.
+            on_text: Called with each piece of the answer as it is written.
+
+        Raises:
+            InputError: memories, question and answer do not fit the language model's context.
+        """
+        states = self._states(lines)
+        request = self.prompt.question(question)
+        need = len(self.prompt.prefix) + sum(map(len, states)) + len(request) + max_tokens
+        if need > self.positions:
+            raise InputError(
+                f"{len(lines)} memories and the question take {need} positions, the language model "
+                f"has {self.positions}: read fewer memories"
+            )
+        cache = self._prefix_cache()
+        start = append_memories(self.model.lm, cache, states, len(self.prompt.prefix))
+        ids, log_probability = self._write(request, cache, start, max_tokens, on_text)
+        text = self.prompt.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        memories = [self.prompt.memory(line) for line in lines]
+        shares = self._shares(request, ids, memories, states)
+        found = bool(text) and not text.lower().startswith(NOT_IN_MEMORY.lower().rstrip("."))
+        return Reading(text if found else None, math.exp(log_probability / (len(ids) + 1)), shares)
+
+    @torch.no_grad()
+    def _forward(self, ids: Sequence[int], cache: DynamicCache, start: int, **how: Any) -> Any:
+        device = self.model.lm.get_input_embeddings().weight.device
+        with self.model.gates.set(text=torch.ones(1, 1, 1, device=device)):
+            return self.model.lm.model(
+                input_ids=torch.tensor([list(ids)], device=device),
+                position_ids=torch.arange(start, start + len(ids), device=device)[None],
+                past_key_values=cache,
+                use_cache=True,
+                **how,
+            )
+
+    def _prefix_cache(self) -> DynamicCache:
+        """A cache of the template's beginning, which is read once."""
+        if self._prefix is None:
+            self._prefix = DynamicCache()
+            self._forward(self.prompt.prefix, self._prefix, 0)
+        return deepcopy(self._prefix)
+
+    def _states(self, lines: Sequence[str]) -> list[MemoryStates]:
+        """States of memories: what is kept, and what had to be made now."""
+        missing = list(dict.fromkeys(line for line in lines if line not in self._kept))
+        device = self.model.lm.get_input_embeddings().weight.device
+        with self.model.gates.set(text=torch.ones(1, 1, 1, device=device)):
+            made = encode_memories(
+                self.model.lm,
+                [self.prompt.memory(line) for line in missing],
+                sink=self.prompt.sink,
+            )
+        fresh = dict(zip(missing, made, strict=True))
+        found = [fresh[line] if line in fresh else self._kept[line] for line in lines]
+        for line, states in fresh.items():
+            self._kept[line] = states
+            self._kept_bytes += states.stored_bytes
+        for line in lines:
+            self._kept.move_to_end(line)
+        while self._kept_bytes > self._cache_bytes:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped.stored_bytes
+        return found
+
+    @torch.no_grad()
+    def _write(
+        self,
+        request: list[int],
+        cache: DynamicCache,
+        start: int,
+        most: int,
+        on_text: Callable[[str], None] | None,
+    ) -> tuple[list[int], float]:
+        """Greedy tokens of the answer, and the sum of their log probabilities with the end's."""
+        written: list[int] = []
+        total, shown = 0.0, ""
+        feed, at = request, start
+        while True:
+            hidden: Tensor = self._forward(feed, cache, at).last_hidden_state[:, -1]
+            scores = self.model.lm.lm_head(hidden).float().log_softmax(-1)[0]
+            token = int(scores.argmax())
+            total += float(scores[token])
+            if token == self.prompt.end or len(written) == most:
+                return written, total
+            at += len(feed)
+            feed = [token]
+            written.append(token)
+            if on_text is not None:
+                text = self.prompt.tokenizer.decode(written, skip_special_tokens=True)
+                # A character may take several tokens: it is shown when it is whole.
+                if not text.endswith("\N{REPLACEMENT CHARACTER}"):
+                    on_text(text[len(shown) :])
+                    shown = text
+
+    def _shares(
+        self,
+        request: list[int],
+        answer: list[int],
+        memories: Sequence[list[int]],
+        states: Sequence[MemoryStates],
+    ) -> tuple[float, ...]:
+        """How much of the answer was drawn from each memory.
+
+        Counted is the attention, from where each token of the answer was predicted, to places in
+        the memories that hold that very token: that is what copying looks like. Where the answer
+        repeats nothing, all attention to memories counts.
+        """
+        if not states:
+            return ()
+        cache = self._prefix_cache()
+        prefix = len(self.prompt.prefix)
+        start = append_memories(self.model.lm, cache, states, prefix)
+        usual = self.model.lm.config._attn_implementation
+        self.model.lm.set_attn_implementation("eager")
+        try:
+            out = self._forward(request + answer, cache, start, output_attentions=True)
+        finally:
+            self.model.lm.set_attn_implementation(usual)
+        attention = torch.stack([layer[0].float().mean(0) for layer in out.attentions]).mean(0)
+        # Rows: what predicted each token of the answer, or its end; columns: memory tokens.
+        rows = attention[len(request) - 1 :, prefix : prefix + sum(map(len, memories))].cpu()
+        held = torch.tensor([token for memory in memories for token in memory])
+        told = torch.tensor([*answer, self.prompt.end])
+        copied = rows * (told[:, None] == held[None, :])
+        weight = copied if float(copied.sum()) > 0 else rows
+        mass = [float(part.sum()) for part in weight.split([len(m) for m in memories], dim=1)]
+        whole = sum(mass) or 1.0
+        return tuple(share / whole for share in mass)
