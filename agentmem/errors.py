@@ -2,6 +2,7 @@
 
 AgentMemError
 ├─ …                                  see `agentmem_storage.errors`
+├─ AnswererError                      a language model gave no answer; carries .status
 ├─ ConfigError(ValueError)            a setting is wrong; names file, key and value
 └─ ModelError
    └─ ModelNotFoundError              no model bundle at that path
@@ -27,6 +28,7 @@ from agentmem_storage.errors import (
 
 __all__ = [
     "AgentMemError",
+    "AnswererError",
     "ConfigError",
     "CorruptRecordError",
     "FilterError",
@@ -43,6 +45,14 @@ __all__ = [
     "StoreUnwritableError",
     "UnknownIdError",
 ]
+
+
+class AnswererError(AgentMemError):
+    """A language model gave no answer; ``status`` is the HTTP status, None if there was none."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ConfigError(AgentMemError, ValueError):
