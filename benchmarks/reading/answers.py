@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,12 +30,15 @@ class Condition:
         ratio: Tokens per kept state; 0 reads text.
         cut: Text is cut to one of so many tokens; 0 reads no memory.
         adapted: Whether the reader's adapter is on.
+        withheld: Whether answers that the model is not sure of are withheld, as the reader's
+            configuration says.
     """
 
     name: str
     ratio: int = 0
     cut: int = 1
     adapted: bool = True
+    withheld: bool = True
 
 
 def answer(
@@ -63,10 +67,13 @@ def answer(
             condition.ratio,
             end=prompt.end,
             most=_MOST,
+            watch=(prompt.ids(NOT_IN_MEMORY)[0],),
             adapted=condition.adapted,
         )
-        for (index, _), ids in zip(batch, written.ids, strict=True):
-            found[index] = _text(ids, prompt.tokenizer)
+        most = model.config.abstain_above if condition.withheld else 1.0
+        for (index, _), ids, first in zip(batch, written.ids, written.first, strict=True):
+            sure = math.exp(first[0]) < most
+            found[index] = _text(ids, prompt.tokenizer) if sure else None
         report(len(found))
     return [found[index] for index in range(len(items))]
 
