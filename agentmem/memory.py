@@ -21,11 +21,11 @@ from agentmem.ingest.checks import (
     check_time,
     check_unicode,
 )
-from agentmem.ingest.encode import Progress, Storing, prepare
+from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
 from agentmem.ingest.identity import content_hash
 from agentmem.ingest.normalise import normalise
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
-from agentmem.models.base import AUTO, BUILTIN, MIN_FIDELITY, MemoryModel
+from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.choose import load_model
 from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
 from agentmem.retrieval.query import Asked, Expand, Mode, Order, Rerank
@@ -57,8 +57,8 @@ class Memory:
         location: Location,
         *,
         model: Location | MemoryModel | None = None,
-        keys: str = BUILTIN,
-        density: str = AUTO,
+        embedder: str = BUILTIN,
+        quantization: Quantization = "auto",
         min_fidelity: float = MIN_FIDELITY,
         keep_text: bool = False,
         create: bool = True,
@@ -71,33 +71,33 @@ class Memory:
             location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
             model: A model bundle's folder, or a loaded one; None means the one that comes with
                 the package.
-            keys: What the search by meaning goes by: ``"builtin"``, the bundle's own keys; or
-                ``"sentence-transformers:PLACE"``, a model by its folder, or by its name if it was
-                downloaded before. A store keeps the keys that it was made with.
-            density: How finely latents are quantised: one of the bundle's densities
-                (``"standard"``, ``"dense"``), or ``"auto"``: for each chunk the coarsest that
-                has the fidelity asked for, else the finest.
-            min_fidelity: What ``"auto"`` asks for: the share of tokens, 0 to 1, that the latents
-                alone must regenerate. With the patch, text is exact whatever the density.
-            keep_text: Store the text beside the latents: reading is faster, and forgoes nothing
-                but the bytes.
-            create: Whether to make a store where nothing is.
+            embedder: The model whose embeddings are searched: ``"builtin"``, the bundle's own; or
+                ``"sentence-transformers:MODEL"``, where MODEL is a folder or the name of a model
+                that has already been downloaded. A store is bound to the embedder it was created
+                with.
+            quantization: How finely latents are quantized: ``"fine"``, ``"coarse"`` (fewer
+                bytes), or ``"auto"``: for each chunk the coarsest setting that reaches
+                ``min_fidelity``, or the finest if none does.
+            min_fidelity: The fidelity that ``"auto"`` requires: the share of tokens, 0 to 1, that
+                the latents alone must regenerate. Recalled text is exact in any case, thanks to
+                the patch.
+            keep_text: Also store the text, which makes reading faster and the store larger.
+            create: Whether to create the store if it does not exist.
             timeout_s: How long to wait for other writers, in seconds.
-            max_chars: The longest text that `add` takes, in code points.
+            max_chars: The longest text that `add` accepts, in code points.
 
         Raises:
-            StoreNotFoundError: nothing is there and ``create`` is False.
-            NotAStoreError: something else is there.
-            InputError: the keys are of an unknown kind, the bundle has no such density, or the
-                fidelity is no share.
-            IncompatibleModelError: the store belongs to another model bundle, or has other keys.
-            ModelNotFoundError: there is no bundle at ``model``, or no model for the keys.
-            MissingExtraError: the keys need sentence-transformers, which is not installed.
-            StoreUnwritableError: the store cannot be made there.
+            StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
+            NotAStoreError: ``location`` holds something else.
+            InputError: the embedder or the quantization is unknown, or ``min_fidelity`` is not
+                between 0 and 1.
+            IncompatibleModelError: the store was created with another model bundle or embedder.
+            ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
+            MissingExtraError: the embedder needs sentence-transformers, which is not installed.
+            StoreUnwritableError: the store cannot be created there.
         """
-        self._model = load_model(model, keys)
-        self._storing = Storing(density, min_fidelity, keep_text)
-        self._storing.check(self._model)
+        self._model = load_model(model, embedder)
+        self._options = EncodingOptions(quantization, min_fidelity, keep_text)
         self._store = Store.open(
             location,
             model=self._model.fingerprint,
@@ -192,7 +192,7 @@ class Memory:
         sources = prepare(
             [part for digest, part in fresh.items() if digest not in known],
             self._model,
-            storing=self._storing,
+            options=self._options,
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
@@ -233,10 +233,10 @@ class Memory:
                 `agentmem_storage.sql.filters`.
             since: Only what was said at or after this time.
             until: Only what was said before this time.
-            mode: ``hybrid``, or one half of it: ``keys`` or ``lexical``, in which a time in the
-                query is a word like others.
+            mode: ``hybrid``, or ``vector`` or ``lexical`` search alone; these treat a time in the
+                query as ordinary words.
             expand: What each found memory brings, as far as scope, filter and times let it
-                through: ``neighbours`` the memories right before and after it, ``episode`` up to
+                through: ``neighbors`` the memories right before and after it, ``episode`` up to
                 16 others of its episode, the nearest. They follow it, and their ``expanded_from``
                 names it.
             rerank: ``latent``: the best 64 are looked at again by the bundle's reranker, straight
@@ -346,7 +346,7 @@ class Memory:
         part = replace(
             stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
         )
-        source = prepare([part], self._model, storing=self._storing, now=old.created_at)[0]
+        source = prepare([part], self._model, options=self._options, now=old.created_at)[0]
         written = self._store.replace_source(old.id, source, self._terms(old.chunk_ids))
         if written.duplicate:
             raise InputError(
@@ -426,7 +426,7 @@ class Memory:
             positions=found.positions,
             latent_bytes=found.latent_bytes,
             patch_bytes=found.patch_bytes,
-            key_bytes=found.key_bytes,
+            embedding_bytes=found.key_bytes,
             text_bytes=found.text_bytes,
             file_bytes=found.file_bytes,
             fidelity=tuple(zip(FIDELITY_EDGES, found.fidelity, strict=True)),

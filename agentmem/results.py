@@ -26,7 +26,7 @@ class Receipt:
         fidelity: Share of those tokens that the latents alone regenerate; 1.0 if nothing is new.
         latent_bytes: Bytes of their latents.
         patch_bytes: Bytes of the corrections that make them exact.
-        stored_bytes: Bytes of their rows: latents, patches, keys and kept text.
+        stored_bytes: Bytes of their rows: latents, patches, embeddings and kept text.
     """
 
     ids: tuple[int, ...]
@@ -146,7 +146,7 @@ class Stats:
         positions: Decoder positions that the latents take.
         latent_bytes: Bytes of latents.
         patch_bytes: Bytes of patches.
-        key_bytes: Bytes of keys.
+        embedding_bytes: Bytes of embeddings.
         text_bytes: UTF-8 bytes of kept texts.
         file_bytes: Size of all files of the store: lexical terms and the index cache included.
         fidelity: Number of chunks by fidelity, as ``(lower end of the bin, chunks)``.
@@ -161,7 +161,7 @@ class Stats:
     positions: int
     latent_bytes: int
     patch_bytes: int
-    key_bytes: int
+    embedding_bytes: int
     text_bytes: int
     file_bytes: int
     fidelity: tuple[tuple[float, int], ...]

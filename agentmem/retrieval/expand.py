@@ -1,4 +1,4 @@
-"""What stands beside a hit and comes with it: its neighbours, or its episode."""
+"""What stands beside a hit and comes with it: its neighbors, or its episode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Beside:
 
     Attributes:
         sides: What was written before each and after it, by id.
-        tokens: How many tokens each has and each of its neighbours, by id.
+        tokens: How many tokens each has and each of its neighbors, by id.
     """
 
     sides: dict[int, tuple[Side, Side]]
@@ -33,7 +33,7 @@ def expand(
 ) -> dict[int, list[int]]:
     """The chunks that each found one brings; none twice, and none that was found itself.
 
-    - ``neighbours``: the chunks written before and after it in its scope;
+    - ``neighbors``: the chunks written before and after it in its scope;
     - ``episode``: the others of its episode, but no more than the `MOST` nearest.
 
     Args:
@@ -48,8 +48,8 @@ def expand(
     Raises:
         UnknownIdError: a chunk has been forgotten meanwhile.
     """
-    if by == "neighbours":
-        sides = neighbours(store, found, selection).sides
+    if by == "neighbors":
+        sides = neighbors(store, found, selection).sides
         beside = {id: [*visible(before), *visible(after)] for id, (before, after) in sides.items()}
     else:
         episodes = store.episodes(found)
@@ -63,9 +63,9 @@ def expand(
     return brought
 
 
-def neighbours(store: Store, ids: Iterable[int], selection: Selection, reach: int = 1) -> Beside:
+def neighbors(store: Store, ids: Iterable[int], selection: Selection, reach: int = 1) -> Beside:
     """The chunks before each and after it, None where the selection lets none through."""
-    beside = store.neighbours(sorted(ids), reach)
+    beside = store.neighbors(sorted(ids), reach)
     around = {one for sides in beside.sides.values() for side in sides for one in side}
     allowed = _allowed(store, around, selection)
 

@@ -1,12 +1,12 @@
 """One score from five signs: words, meaning, what stands around, length, and time.
 
-``score = (w_lexical * lexical + w_key * key + w_neighbour * neighbours + w_length * length
+``score = (w_lexical * lexical + w_key * key + w_neighbor * neighbors + w_length * length
 + w_time * time) / top``
 
 - lexical: BM25 of the chunk times how many of the query's phrases it has, divided by the best of
   the query: 0 to 1.
 - key: cosine of the chunk's key and the query's, stretched so that the candidates span 0 to 1.
-- neighbours: the sum of lexical and key, so weighted, of the chunks said before and after it, the
+- neighbors: the sum of lexical and key, so weighted, of the chunks said before and after it, the
   farther off the less of it: an answer often stands beside the words that were asked for, among
   others that speak of the same.
 - length: the logarithm of its tokens, 1 for `LONGEST` of them and more: short turns ("Really?")
@@ -30,7 +30,7 @@ from agentmem.retrieval.expand import Side
 from agentmem_storage.records import Ranked
 
 # How much of a chunk counts for the next one, for the one after that, and so on.
-FALLING = (1.0, 0.7, 0.5)
+NEIGHBOR_DECAY = (1.0, 0.7, 0.5)
 # Tokens.
 LONGEST = 128
 _LENGTHS = [math.log1p(tokens) / math.log1p(LONGEST) for tokens in range(LONGEST + 1)]
@@ -48,8 +48,8 @@ class Weights:
     """
 
     lexical: float = 0.7
-    key: float = 0.3
-    neighbour: float = 0.45
+    vector: float = 0.3
+    neighbor: float = 0.45
     length: float = 0.85
     time: float = 0.8
     rerank: float = 0.45
@@ -57,8 +57,8 @@ class Weights:
     @property
     def top(self) -> float:
         """The largest sum there can be where no time is named."""
-        own = self.lexical + self.key
-        return own + 2 * sum(FALLING) * self.neighbour * own + self.length
+        own = self.lexical + self.vector
+        return own + 2 * sum(NEIGHBOR_DECAY) * self.neighbor * own + self.length
 
 
 class Scored(NamedTuple):
@@ -67,8 +67,8 @@ class Scored(NamedTuple):
     id: int
     score: float = 0.0
     lexical: float = 0.0
-    key: float = 0.0
-    neighbours: float = 0.0
+    vector: float = 0.0
+    neighbors: float = 0.0
     length: float = 0.0
     time: float = 0.0
     rerank: float = 0.0
@@ -108,18 +108,18 @@ def length(tokens: int) -> float:
 def fuse(
     lexical: Mapping[int, float],
     keys: Mapping[int, float],
-    neighbours: Mapping[int, tuple[Side, Side]],
+    neighbors: Mapping[int, tuple[Side, Side]],
     weights: Weights,
     *,
     lengths: Mapping[int, int],
     in_time: Container[int] | None = None,
 ) -> list[Scored]:
-    """All candidates and their neighbours, best first; ties go to the lower id.
+    """All candidates and their neighbors, best first; ties go to the lower id.
 
     Args:
         lexical: Normalised lexical score by id.
         keys: Normalised key score by id.
-        neighbours: The chunks before and after each candidate, in its scope; both must have
+        neighbors: The chunks before and after each candidate, in its scope; both must have
             passed the same filters as the candidates.
         weights: How much each sign counts.
         lengths: Tokens of all of them; none if their length does not count.
@@ -127,22 +127,22 @@ def fuse(
             none.
     """
     own = {
-        id: weights.lexical * lexical.get(id, 0.0) + weights.key * keys.get(id, 0.0)
+        id: weights.lexical * lexical.get(id, 0.0) + weights.vector * keys.get(id, 0.0)
         for id in {*lexical, *keys}
     }
     beside: dict[int, float] = dict.fromkeys(own, 0.0)
-    for id, sides in neighbours.items():
+    for id, sides in neighbors.items():
         for side in sides:
-            for share, neighbour in zip(FALLING, side, strict=False):
-                if neighbour is not None:
-                    beside[neighbour] = beside.get(neighbour, 0.0) + share * own[id]
+            for share, neighbor in zip(NEIGHBOR_DECAY, side, strict=False):
+                if neighbor is not None:
+                    beside[neighbor] = beside.get(neighbor, 0.0) + share * own[id]
     top = weights.top + (0.0 if in_time is None else weights.time)
     scored = []
     # Hundreds of them, and most are looked at only here.
     for id, near in beside.items():
         long = length(lengths[id]) if lengths else 0.0
         timely = float(in_time is not None and id in in_time)
-        whole = own.get(id, 0.0) + weights.neighbour * near
+        whole = own.get(id, 0.0) + weights.neighbor * near
         whole += weights.length * long + weights.time * timely
         own_parts = (lexical.get(id, 0.0), keys.get(id, 0.0))
         scored.append(Scored(id, whole / top, *own_parts, near, long, timely))

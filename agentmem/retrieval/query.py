@@ -10,9 +10,9 @@ from agentmem.errors import InputError
 from agentmem.models.base import MemoryModel, no_reranker
 from agentmem_storage.records import Selection
 
-Mode = Literal["hybrid", "keys", "lexical"]
+Mode = Literal["hybrid", "vector", "lexical"]
 Order = Literal["relevance", "time"]
-Expand = Literal["episode", "neighbours"]
+Expand = Literal["episode", "neighbors"]
 Rerank = Literal["auto", "latent"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from agentmem.ingest.identity import preface, preface_ids
 from agentmem.models.base import MemoryModel, Passage, View
-from agentmem.retrieval.expand import neighbours, visible
+from agentmem.retrieval.expand import neighbors, visible
 from agentmem.retrieval.fusion import Scored, by_score
 from agentmem_storage.records import Selection
 from agentmem_storage.store import Store
@@ -44,7 +44,7 @@ def rerank(
         model: One that reranks.
         query: Token ids of the question.
         scored: Candidates, best first.
-        selection: What a neighbour must pass to be seen.
+        selection: What a neighbor must pass to be seen.
         weight: How much the reranker counts beside the search, which counts one.
         time_share: How much of a score the time is that the question names; 0 if it names none.
 
@@ -52,7 +52,7 @@ def rerank(
         UnknownIdError: a chunk has been forgotten meanwhile.
     """
     best = [item.id for item in scored[:MOST]]
-    beside = neighbours(store, best, selection).sides
+    beside = neighbors(store, best, selection).sides
     ids = sorted({*best, *(one for sides in beside.values() for s in sides for one in visible(s))})
     records = store.latents(ids)
     told = [preface(record) for record in records]

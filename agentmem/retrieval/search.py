@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.dates import Interval, named_interval
-from agentmem.retrieval.expand import Beside, expand, neighbours, visible
+from agentmem.retrieval.expand import Beside, expand, neighbors, visible
 from agentmem.retrieval.fusion import (
-    FALLING,
+    NEIGHBOR_DECAY,
     Scored,
     Weights,
     fuse,
@@ -26,10 +26,10 @@ from agentmem_storage.store import Store
 
 _WEIGHTS = {
     "hybrid": Weights(),
-    "keys": Weights(lexical=0.0, key=1.0, neighbour=0.0, length=0.0, time=0.0),
-    "lexical": Weights(lexical=1.0, key=0.0, neighbour=0.0, length=0.0, time=0.0),
+    "vector": Weights(lexical=0.0, vector=1.0, neighbor=0.0, length=0.0, time=0.0),
+    "lexical": Weights(lexical=1.0, vector=0.0, neighbor=0.0, length=0.0, time=0.0),
 }
-# Candidates of each search: enough that the neighbours of a good hit are known too.
+# Candidates of each search: enough that the neighbors of a good hit are known too.
 _LEAST_CANDIDATES = 64
 
 
@@ -69,13 +69,13 @@ def search(store: Store, model: MemoryModel, asked: Asked) -> Found:
     keys: dict[int, float] = {}
     if weights.lexical:
         lexical = _by_words(store, asked.query, wide, parts)
-    if weights.key:
+    if weights.vector:
         key = model.query_key(model.tokenizer.encode(asked.query))
         keys = _by_key(store, key, wide, parts, known=set(lexical))
     candidates = {*lexical, *keys}
     beside = Beside({}, {})
-    if weights.neighbour:
-        beside = neighbours(store, candidates, asked.selection, reach=len(FALLING))
+    if weights.neighbor:
+        beside = neighbors(store, candidates, asked.selection, reach=len(NEIGHBOR_DECAY))
     ids = candidates.union(*(visible(side) for pair in beside.sides.values() for side in pair))
     in_time = None
     if interval is not None:

@@ -30,7 +30,7 @@ class Check:
     detail: str
 
 
-def checks(store: str, model: Path | None, keys: str) -> Iterator[Check]:
+def checks(store: str, model: Path | None, embedder: str) -> Iterator[Check]:
     """Look at the installation, the model bundle and the store, one after the other."""
     from agentmem.versions import package_versions
 
@@ -42,7 +42,7 @@ def checks(store: str, model: Path | None, keys: str) -> Iterator[Check]:
     bundle = _bundle(model)
     yield bundle
     if bundle.status == "ok":
-        yield _store(store, model, keys)
+        yield _store(store, model, embedder)
     else:
         yield Check("store", "warn", "not opened: that needs the model bundle")
     if "://" not in store:
@@ -89,9 +89,9 @@ def _bundle(model: Path | None) -> Check:
     return Check("model bundle", "ok", f"{manifest.name} ({manifest.fingerprint}), {count} as told")
 
 
-def _store(store: str, model: Path | None, keys: str) -> Check:
+def _store(store: str, model: Path | None, embedder: str) -> Check:
     try:
-        with open_memory(store, model, keys=keys) as memory:
+        with open_memory(store, model, embedder=embedder) as memory:
             found = memory.stats()
     except StoreNotFoundError as error:
         return Check("store", "warn", str(error))

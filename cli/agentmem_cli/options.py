@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypedDict
 import typer
 
 DEFAULT_STORE = "~/.agentmem/default"
-DEFAULT_KEYS = "builtin"
+DEFAULT_EMBEDDER = "builtin"
 
 _PLACE, _SCOPE, _FILTER, _FORM = "Place", "Scope", "Filter", "Output"
 
@@ -92,14 +92,14 @@ ModelOption = Annotated[
         rich_help_panel=_PLACE,
     ),
 ]
-KeysOption = Annotated[
+EmbedderOption = Annotated[
     str,
     typer.Option(
-        "--keys",
-        envvar="AGENTMEM_KEYS",
-        metavar="KEYS",
-        help="The keys that the store was made with, or is to be: those of the model bundle, or "
-        "sentence-transformers:PLACE, a model by its folder or name.",
+        "--embedder",
+        envvar="AGENTMEM_EMBEDDER",
+        metavar="NAME",
+        help="The model whose embeddings are searched, fixed when the store is created: "
+        "builtin, or sentence-transformers:MODEL (a folder or the name of a downloaded model).",
         rich_help_panel=_PLACE,
     ),
 ]

@@ -162,7 +162,7 @@ def stats(found: Stats) -> Text:
             ("positions", f"{found.positions:,}{each}"),
             ("latents", size(found.latent_bytes)),
             ("patches", size(found.patch_bytes)),
-            ("keys", size(found.key_bytes)),
+            ("embeddings", size(found.embedding_bytes)),
             ("kept text", size(found.text_bytes)),
             ("all files", size(found.file_bytes)),
             ("per token", f"{found.bytes_per_token:.2f} bytes of latents and patches"),

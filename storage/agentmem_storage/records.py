@@ -196,12 +196,12 @@ Sides = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
+class Neighbors:
     """What stands beside chunks in their scopes.
 
     Attributes:
         sides: By id of each chunk that was asked for.
-        tokens: How many tokens each of them has, and each of its neighbours, by id.
+        tokens: How many tokens each of them has, and each of its neighbors, by id.
     """
 
     sides: dict[int, Sides]

@@ -22,7 +22,7 @@ from agentmem_storage.records import (
     ChunkRecord,
     Forgotten,
     LatentsRecord,
-    Neighbours,
+    Neighbors,
     NewSource,
     Problem,
     Ranked,
@@ -235,7 +235,7 @@ class Store:
             last = rows[-1].id
             yield [reading.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
-    def neighbours(self, ids: Iterable[int], reach: int = 1) -> Neighbours:
+    def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """The chunks written just before and after each in its own scope.
 
         Args:
@@ -246,7 +246,7 @@ class Store:
             UnknownIdError: No chunk has one of the ids.
         """
         with self._database.read() as connection:
-            return reading.neighbours(connection, ids, reach)
+            return reading.neighbors(connection, ids, reach)
 
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """Latents of chunks in the order asked for, several times faster than `chunks`.

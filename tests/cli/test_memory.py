@@ -66,7 +66,7 @@ def test_recall_finds_and_prints_the_exact_text(cli: Cli) -> None:
     ids=["scope", "where", "since", "until", "none"],
 )
 def test_filters_hold_for_recall_and_list(cli: Cli, args: list[str], found: set[int]) -> None:
-    assert set(ids(cli, "recall", "anything", "--mode", "keys", *args)) == found
+    assert set(ids(cli, "recall", "anything", "--mode", "vector", *args)) == found
     assert set(ids(cli, "list", *args)) == found
 
 
@@ -76,7 +76,7 @@ def test_recall_that_finds_nothing_says_so(cli: Cli) -> None:
 
 
 def test_expand_shows_what_a_hit_brings(cli: Cli) -> None:
-    args = ("recall", "train", "--mode", "lexical", "--expand", "neighbours")
+    args = ("recall", "train", "--mode", "lexical", "--expand", "neighbors")
     shown = cli.ok(*args)
     assert re.match(r" 1 1\.000  #2  .*\n   The train .*\n\n \+ 0\.000  #1  .*\n   I like", shown)
     assert [hit["expanded_from"] for hit in cli.json(*args)["hits"]] == [None, 2]

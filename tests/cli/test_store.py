@@ -50,7 +50,15 @@ def test_stats(cli: Cli) -> None:
     assert (found["memories"], found["sources"], found["scopes"]) == (3, 3, 1)
     assert found["fidelity"][-1] == [1.0, 3]
     shown = cli.ok("stats")
-    for word in ("memories", "positions", "latents", "patches", "keys", "bytes of latents", "tiny"):
+    for word in (
+        "memories",
+        "positions",
+        "latents",
+        "patches",
+        "embeddings",
+        "bytes of latents",
+        "tiny",
+    ):
         assert word in shown
     assert shown.splitlines()[-1].split() == ["exact", "█" * 40, "3"]
     assert cli.ok("stats", "--quiet") == "3\n"
@@ -58,7 +66,7 @@ def test_stats(cli: Cli) -> None:
 
 def test_stats_of_an_empty_store(cli: Cli) -> None:
     cli.ok("forget", "--user", "ana", "--yes")
-    assert "memories   0" in cli.ok("stats")
+    assert "memories    0" in cli.ok("stats")
     assert cli.json("stats")["bytes_per_token"] == 0.0
 
 

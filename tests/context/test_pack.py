@@ -196,7 +196,7 @@ def test_no_budget_is_refused(found: Recall) -> None:
         found.pack()
 
 
-# Texts that begin and end with what a tokenizer likes to join with its neighbours.
+# Texts that begin and end with what a tokenizer likes to join with its neighbors.
 edges = st.sampled_from(["", " ", "\n", "\n\n", "\r", "[", "a", ":", "]", "\t", "ü", "9"])
 sayings = st.tuples(edges, st.text(min_size=1, max_size=60), edges).map("".join).filter(str.strip)
 

@@ -126,7 +126,7 @@ def test_a_repeat_takes_nothing_of_the_budget(talk: Memory) -> None:
 
 
 def test_what_was_found_and_brought_is_there_once(talk: Memory) -> None:
-    found = talk.recall("milk", k=3, expand="neighbours", user_id="ana")
+    found = talk.recall("milk", k=3, expand="neighbors", user_id="ana")
     assert any(hit.expanded_from is not None for hit in found)
     context = found.pack(max_positions=1000)
     assert len({hit.id for hit in context.hits}) == len(context.hits)

@@ -75,7 +75,7 @@ def test_every_text_of_an_old_store_comes_back(old: Path) -> None:
 
 
 def test_an_old_store_takes_new_memories_and_knows_what_it_has(old: Path) -> None:
-    with Memory(old, create=False, density="standard") as memory:
+    with Memory(old, create=False, quantization="fine") as memory:
         add = inputs()["adds"][0]
         again = memory.add(
             add["content"],

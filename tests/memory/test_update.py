@@ -50,8 +50,8 @@ def test_a_new_text_takes_the_place_of_the_old(place: Path, model: ModelBundle, 
             memory.get(old)
         assert memory.recall("Xylophon", mode="lexical", user_id="ana").hits == ()
         assert memory.recall("Zither", mode="lexical", user_id="ana")[0].id == new
-        assert new in {hit.id for hit in memory.recall("Zither", mode="keys", user_id="ana")}
-        assert old not in {hit.id for hit in memory.recall("Xylophon", mode="keys", k=9)}
+        assert new in {hit.id for hit in memory.recall("Zither", mode="vector", user_id="ana")}
+        assert old not in {hit.id for hit in memory.recall("Xylophon", mode="vector", k=9)}
         assert b"xylophon" not in raw(place)
         assert memory.verify().ok
     assert b"xylophon" not in raw(place)

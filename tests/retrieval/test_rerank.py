@@ -74,8 +74,8 @@ def assert_explained(found: Recall, weights: Weights | None = None) -> None:
     weights = weights or Weights()
     for hit in found:
         told = hit.explain
-        own = weights.lexical * told["lexical"] + weights.key * told["key"]
-        searched = own + weights.neighbour * told["neighbours"] + weights.length * told["length"]
+        own = weights.lexical * told["lexical"] + weights.vector * told["vector"]
+        searched = own + weights.neighbor * told["neighbors"] + weights.length * told["length"]
         score = (searched + weights.rerank * told["rerank"]) / (weights.top + weights.rerank)
         assert hit.score == pytest.approx(score)
     assert ids(found) == [hit.id for hit in sorted(found, key=lambda hit: (-hit.score, hit.id))]
@@ -129,7 +129,7 @@ class TestWhen:
     def test_by_default_where_all_signs_count(self, talk: Memory) -> None:
         found, asked_for = talk.recall(ASKED, k=8), talk.recall(ASKED, k=8, rerank="latent")
         assert [(hit.id, hit.score) for hit in found] == [(hit.id, hit.score) for hit in asked_for]
-        for mode in ("keys", "lexical"):
+        for mode in ("vector", "lexical"):
             alone, without = (
                 talk.recall(ASKED, k=8, mode=mode, rerank=way)  # type: ignore[arg-type]
                 for way in ("auto", None)
@@ -137,10 +137,10 @@ class TestWhen:
             assert [hit.explain for hit in alone] == [hit.explain for hit in without]
             assert [hit.score for hit in alone] == [hit.score for hit in without]
 
-    @pytest.mark.parametrize("mode", ["keys", "lexical"])
+    @pytest.mark.parametrize("mode", ["vector", "lexical"])
     def test_of_one_sign_if_asked_for(self, talk: Memory, mode: Any) -> None:
         found = talk.recall(ASKED, k=8, mode=mode, rerank="latent")
-        part = {"keys": "key", "lexical": "lexical"}[mode]
+        part = mode
         weight = Weights().rerank
         for hit in found:
             score = (hit.explain[part] + weight * hit.explain["rerank"]) / (1 + weight)
@@ -209,7 +209,7 @@ class TestDamage:
                 assert hit.text == TALK[hit.metadata["turn"]]
 
 
-class TestNeighbours:
+class TestNeighbors:
     """What stands beside a candidate is seen, if the recall may see it at all."""
 
     @staticmethod

@@ -150,7 +150,7 @@ def test_recall_inside_each_of_a_hundred_scopes_is_exact(
 ) -> None:
     memory, best = tenants
     for tenant in range(TENANTS):
-        found = memory.recall(QUERY, k=EACH, mode="keys", user_id=f"tenant{tenant}")
+        found = memory.recall(QUERY, k=EACH, mode="vector", user_id=f"tenant{tenant}")
         assert [hit.id for hit in found] == best[tenant]
 
 
@@ -161,5 +161,5 @@ def test_recall_inside_a_scope_is_exact_at_every_k(
     memory, best = tenants
     handle = memory.scoped(user_id=f"tenant{tenant}")
     for k in range(1, EACH + 2):
-        found = handle.recall(QUERY, k=k, mode="keys")
+        found = handle.recall(QUERY, k=k, mode="vector")
         assert [hit.id for hit in found] == best[tenant][:k]

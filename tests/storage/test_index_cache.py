@@ -119,11 +119,11 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path) -> None:
-    path, neighbour = tmp_path / "keys", tmp_path / "other.1.tmp"
+    path, neighbor = tmp_path / "keys", tmp_path / "other.1.tmp"
     (tmp_path / "keys.abc.tmp").write_bytes(b"keys that were forgotten since")
-    neighbour.write_bytes(b"not ours")
+    neighbor.write_bytes(b"not ours")
     save_cache(path, filled("exact"), HEADER)
-    assert sorted(tmp_path.iterdir()) == [path, neighbour]
+    assert sorted(tmp_path.iterdir()) == [path, neighbor]
 
 
 def test_a_writer_whose_file_was_swept_lets_the_other_win(

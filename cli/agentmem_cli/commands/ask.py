@@ -11,11 +11,11 @@ from rich.text import Text
 from agentmem_cli import views
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
     AgentOption,
+    EmbedderOption,
     JsonOption,
-    KeysOption,
     ModelOption,
     QuietOption,
     ReadOption,
@@ -39,7 +39,7 @@ def ask(
     until: UntilOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -56,7 +56,7 @@ def ask(
     from agentmem.chat.questions import answering
 
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         found = memory.recall(
             question,
             k=k,

@@ -30,14 +30,14 @@ def bundle(
             help="Run folder of `train autoencoder`.",
         ),
     ],
-    keys: Annotated[
+    embedder: Annotated[
         Path,
         typer.Option(
-            "--keys",
+            "--embedder",
             exists=True,
             file_okay=False,
             metavar="DIR",
-            help="Run folder of `train keys`.",
+            help="Run folder of `train embedder`.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.")],
@@ -76,7 +76,7 @@ def bundle(
         name=name,
         tokenizer=tokenizer,
         autoencoder=autoencoder,
-        keys=keys,
+        keys=embedder,
         reranker=reranker,
         results=results,
     )

@@ -12,10 +12,10 @@ from rich.text import Text
 from agentmem_cli.conversation import HELP, Conversation
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
     AgentOption,
-    KeysOption,
+    EmbedderOption,
     ModelOption,
     ReadOption,
     SessionOption,
@@ -30,7 +30,7 @@ def chat(
     k: ReadOption = 3,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -45,7 +45,7 @@ def chat(
     /memories lists the newest memories, /forget ID deletes one for good, /help tells the rest.
     """
     out = Output()
-    with open_memory(store, model, keys=keys, create=True) as memory:
+    with open_memory(store, model, embedder=embedder, create=True) as memory:
         out.say(Text(HELP, style="dim"))
         scope = scope_words(user, agent, session)
         conversation = Conversation(memory, out, scope=scope, k=k)

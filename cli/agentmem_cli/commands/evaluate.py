@@ -78,7 +78,7 @@ def recall(
         int | None, typer.Option("--limit", min=1, help="At most so many conversations.")
     ] = None,
     mode: Annotated[
-        Literal["hybrid", "keys", "lexical"],
+        Literal["hybrid", "vector", "lexical"],
         typer.Option("--mode", help="Search by meaning and words, or by one of them."),
     ] = "hybrid",
     seed: SeedOption = 0,

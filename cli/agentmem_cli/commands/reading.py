@@ -13,12 +13,12 @@ from agentmem_cli import views
 from agentmem_cli.decoded import side_by_side
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
     AgentOption,
+    EmbedderOption,
     IdArgument,
     JsonOption,
-    KeysOption,
     ModelOption,
     NowOption,
     QuietOption,
@@ -40,11 +40,11 @@ def recall(
     since: SinceOption = None,
     until: UntilOption = None,
     mode: Annotated[
-        Literal["hybrid", "keys", "lexical"],
+        Literal["hybrid", "vector", "lexical"],
         typer.Option("--mode", help="Search by meaning and words, or by one of them."),
     ] = "hybrid",
     expand: Annotated[
-        Literal["episode", "neighbours"] | None,
+        Literal["episode", "neighbors"] | None,
         typer.Option(
             "--expand",
             help="Show beside each hit what was said around it: the memories before and after it,"
@@ -66,7 +66,7 @@ def recall(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -80,7 +80,7 @@ def recall(
     --quiet prints the ids, in the same order.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         found = memory.recall(
             query,
             k=k,
@@ -133,7 +133,7 @@ def show(
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -146,7 +146,7 @@ def show(
     what the vectors alone say.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         chunk = memory.get(id, **scope_words(user, agent, session))
         exact = chunk.text
         regenerated = memory.regenerated(id) if decode else None
@@ -182,7 +182,7 @@ def list_memories(
     ] = 50,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -194,7 +194,7 @@ def list_memories(
     --json prints one object per line, --quiet the ids.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         chunks = memory.list(
             **scope_words(user, agent, session),
             source_id=source,

@@ -11,10 +11,10 @@ from agentmem_cli import checkup, views
 from agentmem_cli.exits import ExitCode
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
+    EmbedderOption,
     JsonOption,
-    KeysOption,
     ModelOption,
     QuietOption,
     StoreOption,
@@ -27,7 +27,7 @@ _MARKS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 def stats(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -36,7 +36,7 @@ def stats(
     --quiet prints the number of memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         found = memory.stats()
     out.emit(
         json=found.to_dict,
@@ -48,7 +48,7 @@ def stats(
 def verify(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -57,7 +57,7 @@ def verify(
     Exits with 7 if anything is damaged. --quiet prints the ids of damaged memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory, out.progress("verifying") as bar:
+    with open_memory(store, model, embedder=embedder) as memory, out.progress("verifying") as bar:
         found = memory.verify(on_progress=bar)
 
     def human() -> Text:
@@ -82,7 +82,7 @@ def verify(
 def doctor(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -92,7 +92,7 @@ def doctor(
     prints only what is not in order.
     """
     out = Output(json=json, quiet=quiet)
-    found = list(checkup.checks(store, model, keys))
+    found = list(checkup.checks(store, model, embedder))
     failed = any(check.status == "fail" for check in found)
 
     def human() -> Text:
@@ -118,7 +118,7 @@ def doctor(
 def reindex(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -128,7 +128,7 @@ def reindex(
     --quiet prints the number of memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         memory.reindex()
         count = memory.stats().memories
     out.emit(

@@ -91,20 +91,20 @@ def autoencoder(
     tell(output, {"run": folder, "model": folder / "model", "curves": folder / "curves.png"})
 
 
-def keys(
+def embedder(
     config: ConfigOption,
     corpus: CorpusOption,
     out: RunsOption = Path("runs"),
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train the key encoder; goes on like `train autoencoder`."""
+    """Train the embedder; resumes like `train autoencoder`."""
     from agentmem.training.config import load_config
     from agentmem.training.embedder.config import KeysConfig
 
     output = Output(json=json, quiet=quiet)
     run = load_config(config, KeysConfig)
-    with _packages(), _resumable(output, "training the keys") as reporting:
+    with _packages(), _resumable(output, "training the embedder") as reporting:
         from agentmem.training.embedder.train import train_keys
 
         report = reporting(run.optimiser.steps, "questions_per_s")
@@ -183,7 +183,7 @@ app = command_group(
     {
         "tokenizer": tokenizer,
         "autoencoder": autoencoder,
-        "keys": keys,
+        "embedder": embedder,
         "reranker": reranker,
     },
     help="Train the parts of a model bundle, and put them together.",

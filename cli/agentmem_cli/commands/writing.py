@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from agentmem_cli import adding, views
 from agentmem_cli.opening import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
     AgentOption,
     AtOption,
     BeforeOption,
+    EmbedderOption,
     IdArgument,
     JsonOption,
-    KeysOption,
     MetaOption,
     ModelOption,
     QuietOption,
@@ -58,11 +58,11 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help="Name of who says TEXT.")] = None,
     at: AtOption = None,
     meta: MetaOption = None,
-    density: Annotated[
-        str,
+    quantization: Annotated[
+        Literal["auto", "fine", "coarse"],
         typer.Option(
-            "--density",
-            help="How finely vectors are stored: standard, dense, or auto, chunk by chunk.",
+            "--quantization",
+            help="How finely vectors are quantized; auto decides chunk by chunk.",
         ),
     ] = "auto",
     keep_text: Annotated[
@@ -71,7 +71,7 @@ def add(
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -108,7 +108,12 @@ def add(
     said = adding.Said(scope_words(user, agent, session), at, read_metadata(meta))
     receipts = []
     with open_memory(
-        store, model, keys=keys, create=True, density=density, keep_text=keep_text
+        store,
+        model,
+        embedder=embedder,
+        create=True,
+        quantization=quantization,
+        keep_text=keep_text,
     ) as memory:
         if content:
             with out.progress("adding") as bar:
@@ -137,7 +142,7 @@ def update(
     meta: MetaOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -155,7 +160,7 @@ def update(
     metadata = read_metadata(meta)
     if text is None and metadata is None:
         raise typer.TyperException("give --text, --meta or both")
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         done = memory.update(id, text=text, metadata=metadata, **scope_words(user, agent, session))
     out.emit(json=done.to_dict, human=lambda: views.receipt(done), quiet=lambda: map(str, done.ids))
 
@@ -170,7 +175,7 @@ def forget(
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -190,7 +195,7 @@ def forget(
             "say what to forget: ids, --user, --agent, --session, --where or --before"
         )
     scope = scope_words(user, agent, session)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         done = memory.forget(ids or None, **scope, where=where, before=before, dry_run=True)
         if not dry_run:
             if len(done.ids) < 2 or yes or _agreed(len(done.ids), out):

@@ -99,7 +99,7 @@ def matches(metadata: bytes | None, path: str, op: str, operand: str) -> int:
 
 @lru_cache(maxsize=256)
 def _read(encoded: bytes | str) -> Any:
-    """Parse JSON; one operand is asked for with every row, and neighbours often share metadata."""
+    """Parse JSON; one operand is asked for with every row, and neighbors often share metadata."""
     # Given bytes, json would first guess their encoding, which takes as long again.
     return json.loads(encoded if isinstance(encoded, str) else encoded.decode())
 

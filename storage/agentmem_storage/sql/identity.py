@@ -63,7 +63,8 @@ def _write(connection: Connection, identity: Identity) -> Identity:
 def _require_same_model(database: Database, found: Identity, wanted: Identity) -> None:
     if (found.model, found.key_dims) != (wanted.model, wanted.key_dims):
         raise IncompatibleModelError(
-            f"the store at {database.place.label!r} belongs to model {found.model!r} with keys of "
-            f"{found.key_dims} dims, not to {wanted.model!r} with {wanted.key_dims}: open it with "
-            f"the bundle and the keys that wrote it, as in Memory(path, model=..., keys=...)"
+            f"the store at {database.place.label!r} was created with model {found.model!r} "
+            f"and embeddings of {found.key_dims} dims, not with {wanted.model!r} and "
+            f"{wanted.key_dims} dims: open it with the same bundle and embedder, as in "
+            f"Memory(path, model=..., embedder=...)"
         )

@@ -19,7 +19,7 @@ from agentmem_storage.moments import from_micros
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
-    Neighbours,
+    Neighbors,
     Scope,
     Selection,
     Sides,
@@ -49,7 +49,7 @@ _CHUNKS_OF_SOURCES = (
 
 
 def _beside() -> Select[Any]:
-    """Of each given chunk what `neighbours` tells, and as many on each side as ``reach`` says."""
+    """Of each given chunk what `neighbors` tells, and as many on each side as ``reach`` says."""
     near, reach = chunks.alias("near"), bindparam("reach", type_=Integer)
     same_scope = select(near.c.id, near.c.tokens).where(near.c.scope_id == chunks.c.scope_id)
     before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc()).limit(reach)
@@ -64,7 +64,7 @@ def _beside() -> Select[Any]:
     return select(func.json_group_array(row)).where(chunks.c.id.in_(GIVEN))
 
 
-_NEIGHBOURS = _beside()
+_NEIGHBORS = _beside()
 
 # Hashes are bound one by one, and SQLite bounds how many values a statement may have.
 _HASHES_AT_ONCE = 500
@@ -185,14 +185,14 @@ def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[n
     return ids
 
 
-def neighbours(connection: Connection, ids: Iterable[int], reach: int) -> Neighbours:
+def neighbors(connection: Connection, ids: Iterable[int], reach: int) -> Neighbors:
     """The chunks before and after each in its own scope, and the tokens of all of them.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    listed = connection.scalar(_NEIGHBOURS, {**given(wanted), "reach": reach})
+    listed = connection.scalar(_NEIGHBORS, {**given(wanted), "reach": reach})
     told: dict[int, Sides] = {}
     tokens: dict[int, int] = {}
     for id, count, earlier, later in json.loads(listed or "[]"):
@@ -204,7 +204,7 @@ def neighbours(connection: Connection, ids: Iterable[int], reach: int) -> Neighb
             tuple(sorted(one for one, _ in later)),
         )
     _require(wanted, told, "memory")
-    return Neighbours({one: told[one] for one in wanted}, tokens)
+    return Neighbors({one: told[one] for one in wanted}, tokens)
 
 
 def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsRecord]:

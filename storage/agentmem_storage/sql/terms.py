@@ -2,7 +2,7 @@
 
 Words are what FTS5's ``unicode61`` takes for words, stemmed by ``porter``. It takes a run of
 Chinese or Japanese signs for one word, so here each sign is one, and a query asks for pairs of
-neighbours. Of "AB-1234" it makes two words; a query asks for both and for the whole.
+neighbors. Of "AB-1234" it makes two words; a query asks for both and for the whole.
 
 ``score = (sum of BM25 over what a chunk has of the query) * (how much of the query it has)``, both
 counted in words and wholes: BM25 alone would put a short chunk with one rare word of the query

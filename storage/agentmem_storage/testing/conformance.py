@@ -215,21 +215,21 @@ class StoreConformance:
             assert list(store.search_terms("words", 4).ids) == ids[:4]
             assert list(store.search_keys(make_key("same words"), 4).ids) == ids[:4]
 
-    def test_neighbours_share_the_whole_scope(self, tmp_path: Path) -> None:
+    def test_neighbors_share_the_whole_scope(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             first = _add(store, ["one"], Scope("a"))[0]
             other = _add(store, ["two"], Scope("a", session_id="s"))[0]
             last = _add(store, ["three"], Scope("a"))[0]
-            assert store.neighbours([last, first, other]).sides == {
+            assert store.neighbors([last, first, other]).sides == {
                 last: ((first,), ()),
                 first: ((), (last,)),
                 other: ((), ()),
             }
 
-    def test_neighbours_come_nearest_first(self, tmp_path: Path) -> None:
+    def test_neighbors_come_nearest_first(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, [f"turn {number}" for number in range(7)], Scope("a"))
-            found = store.neighbours([ids[1], ids[4]], reach=3)
+            found = store.neighbors([ids[1], ids[4]], reach=3)
             assert found.sides == {
                 ids[1]: ((ids[0],), tuple(ids[2:5])),
                 ids[4]: (tuple(ids[3:0:-1]), tuple(ids[5:])),
@@ -245,13 +245,13 @@ class StoreConformance:
             with _refused(UnknownIdError):
                 store.latents([ids[0], 999])
 
-    def test_neighbours_come_with_their_tokens(self, tmp_path: Path) -> None:
+    def test_neighbors_come_with_their_tokens(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, ["one", "two and three", "four", "five"], Scope("a"))
             tokens = {one.id: one.tokens for one in store.chunks(ids[:3])}
-            assert store.neighbours([ids[1]]).tokens == tokens
+            assert store.neighbors([ids[1]]).tokens == tokens
             with _refused(UnknownIdError):
-                store.neighbours([ids[0], 999])
+                store.neighbors([ids[0], 999])
 
     def test_episodes_are_runs_of_one_scope(self, tmp_path: Path) -> None:
         later = NOON + timedelta(hours=3)
