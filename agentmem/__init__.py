@@ -20,7 +20,7 @@ from agentmem._version import __version__
 if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
     from agentmem.context.hits import Chunk, Hit
-    from agentmem.context.pack import Context
+    from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
@@ -43,6 +43,7 @@ __all__ = [
     "Stats",
     "Verification",
     "__version__",
+    "pack",
 ]
 
 # Names are looked up when first used: `import agentmem` loads no SQL and no torch.
@@ -61,6 +62,7 @@ _HOMES = {
     "Receipt": "agentmem.results",
     "Stats": "agentmem.results",
     "Verification": "agentmem.results",
+    "pack": "agentmem.context.pack",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -84,7 +84,7 @@ def _decoded(result: R) -> R:
     for chunk in result if isinstance(result, Recall | tuple) else (result,):
         if isinstance(chunk, Chunk):
             with suppress(CorruptRecordError):
-                chunk.loader.text(chunk.id)
+                _ = chunk.text, chunk.latents
     return result
 
 

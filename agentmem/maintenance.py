@@ -7,7 +7,7 @@ from typing import cast
 
 from agentmem.context.decode import exact_texts
 from agentmem.context.hits import Chunk
-from agentmem.context.read import read_chunks
+from agentmem.context.load import load_chunks
 from agentmem.errors import CorruptRecordError
 from agentmem.ingest.encode import Progress
 from agentmem.ingest.identity import content_hash, terms
@@ -43,7 +43,7 @@ def lexical_terms(
     """What the lexical index was given for chunks, by id; damaged ones are left out."""
     return {
         chunk.id: terms(text, chunk.source)
-        for chunk in read_chunks(store, model, selection)
+        for chunk in load_chunks(store, model, selection)
         if (text := _text(chunk)) is not None
     }
 
@@ -58,7 +58,7 @@ def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
 
     What is damaged or forgotten of its text is left out, and its time then counts as given.
     """
-    chunks = read_chunks(store, model, Selection(source_ids=(source.id,)))
+    chunks = load_chunks(store, model, Selection(source_ids=(source.id,)))
     part = Part(
         source.kind,
         "".join(_text(chunk) or "" for chunk in chunks),

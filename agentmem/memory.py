@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from agentmem.context.decode import regenerated_texts
 from agentmem.context.hits import Chunk
-from agentmem.context.read import read_chunks
-from agentmem.context.recall import Recall, recall
+from agentmem.context.load import load_chunks
+from agentmem.context.lookup import run_recall
+from agentmem.context.recall import Recall
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.checks import (
     MAX_CHARS,
@@ -28,7 +29,7 @@ from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, veri
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.choose import load_model
 from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
-from agentmem.retrieval.query import Asked, Expand, Mode, Order, Rerank
+from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
 from agentmem.types import Content, Part
 from agentmem_storage.records import FIDELITY_EDGES, Scope, Selection, Written
 from agentmem_storage.store import Store
@@ -258,8 +259,8 @@ class Memory:
             scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
         )
         present = check_moment(now, "now") or datetime.now(UTC)
-        asked = Asked(query, k, selection, mode, expand, order, present, rerank)
-        return recall(self._store, self._model, asked)
+        recall_query = RecallQuery(query, k, selection, mode, expand, order, present, rerank)
+        return run_recall(self._store, self._model, recall_query)
 
     def get(
         self,
@@ -301,7 +302,7 @@ class Memory:
             since=check_time(since, "since"),
             until=check_time(until, "until"),
         )
-        return read_chunks(self._store, self._model, selection)
+        return load_chunks(self._store, self._model, selection)
 
     def update(
         self,
@@ -449,7 +450,7 @@ class Memory:
             CorruptRecordError: its row is damaged.
         """
         chunk = self._one(id, self._scope(user_id, agent_id, session_id))
-        return regenerated_texts(self._model, [chunk.record], patched=False)[0]
+        return regenerated_texts(self._model, self._store.chunks([chunk.id]), patched=False)[0]
 
     def reindex(self) -> None:
         """Make the search index and the lexical index again from the rows."""
@@ -473,7 +474,7 @@ class Memory:
 
     def _one(self, id: int, scope: Scope) -> Chunk:
         selection = Selection(scope, ids=(id,))
-        found = next(read_chunks(self._store, self._model, selection), None)
+        found = next(load_chunks(self._store, self._model, selection), None)
         if found is None:
             raise UnknownIdError(f"no memory of this scope has the id {id!r}")
         return found

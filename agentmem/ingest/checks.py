@@ -12,6 +12,7 @@ from typing import Any
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.moments import read_moment
+from agentmem_storage.text import lone_surrogate
 
 MAX_CHARS = 10_000_000
 
@@ -28,14 +29,16 @@ def check_text(text: str, where: str, max_chars: int) -> str:
 
 
 def check_unicode(text: str, where: str) -> str:
-    """Return the text if it is Unicode that UTF-8 can write."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
+    """Return the text if it is valid Unicode.
+
+    Raises:
+        InputError: It has a lone surrogate.
+    """
+    if (at := lone_surrogate(text)) is not None:
         raise InputError(
-            f"{where}: lone surrogate {text[error.start]!r} at position {error.start}; it is half "
-            "a character, or a byte that could not be decoded: decode the source again, strictly"
-        ) from error
+            f"{where}: lone surrogate {text[at]!r} at position {at}; it is half a character, or a "
+            "byte that could not be decoded: decode the source again with errors='strict'"
+        )
     return text
 
 

@@ -59,11 +59,6 @@ def ranges(ids: Sequence[int], most: int = 12) -> str:
     return ", ".join(words[:most]) + (", ..." if len(words) > most else "")
 
 
-def who(chunk: Chunk) -> str:
-    """Who speaks, or what it is."""
-    return chunk.name or chunk.source.title or chunk.role or chunk.source.kind
-
-
 def short(text: str, width: int = 80) -> str:
     """The beginning of a text on one line."""
     line = " ".join(safe(text).split())
@@ -72,7 +67,7 @@ def short(text: str, width: int = 80) -> str:
 
 def named(chunk: Chunk, *, whole: bool = False) -> Text:
     """A chunk with its id, date and speaker: its beginning, or the whole text."""
-    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {safe(who(chunk))}: "
+    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {safe(chunk.speaker)}: "
     return Text.assemble((head, "dim"), safe(chunk.text) if whole else short(chunk.text))
 
 
@@ -103,7 +98,7 @@ def hits(found: Recall) -> Text:
     for hit in found:
         found_so_far += hit.expanded_from is None
         rank = found_so_far if hit.expanded_from is None else "+"
-        said = f"{hit.created_at:%Y-%m-%d %H:%M}  {safe(who(hit))}"
+        said = f"{hit.created_at:%Y-%m-%d %H:%M}  {safe(hit.speaker)}"
         text = safe(hit.text).rstrip().replace("\n", "\n   ")
         head = Text.assemble(
             (f"{rank:>2} ", "bold"), (f"{hit.score:.3f}  ", "green"), (f"#{hit.id}  {said}", "dim")
@@ -116,7 +111,7 @@ def line(chunk: Chunk) -> Text:
     """A memory on one line."""
     text = " ".join(safe(chunk.text).split())
     date = f"{chunk.created_at:%Y-%m-%d}"
-    return Text.assemble((f"{chunk.id:>6}  {date}  {safe(who(chunk))}: ", "dim"), text)
+    return Text.assemble((f"{chunk.id:>6}  {date}  {safe(chunk.speaker)}: ", "dim"), text)
 
 
 def chunk_facts(chunk: Chunk) -> Text:
@@ -127,7 +122,7 @@ def chunk_facts(chunk: Chunk) -> Text:
     return facts(
         [
             ("id", str(chunk.id)),
-            ("said by", f"{who(chunk)} ({chunk.role})" if chunk.role else ""),
+            ("said by", f"{chunk.speaker} ({chunk.role})" if chunk.role else ""),
             ("title", source.title or ""),
             ("from", source.uri or ""),
             ("at", f"{chunk.created_at:%Y-%m-%d %H:%M:%S} UTC"),
@@ -136,7 +131,7 @@ def chunk_facts(chunk: Chunk) -> Text:
             ("span", f"{first}-{last} of {source.chars:,} characters of source {source.id}"),
             ("tokens", f"{chunk.tokens} in {number(chunk.positions, 'position')}"),
             ("fidelity", f"{percent(chunk.fidelity)} of the tokens from the vectors alone"),
-            ("bytes", f"{chunk.stored_bytes:,}, {len(chunk.record.patch):,} of them patch"),
+            ("bytes", f"{chunk.stored_bytes:,}, {chunk.patch_bytes:,} of them patch"),
         ]
     )
 

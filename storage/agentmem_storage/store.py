@@ -269,7 +269,7 @@ class Store:
         with self._database.read() as connection:
             return reading.episodes(connection, ids)
 
-    def search_keys(
+    def search_vectors(
         self, key: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
     ) -> Ranked:
         """Find the k selected chunks whose keys are nearest; a score is the cosine, -1 to 1.

@@ -12,7 +12,7 @@ import pytest
 from agentmem import AsyncMemory, Memory, Message, Recall
 from agentmem.errors import InputError
 from agentmem.models.bundle.load import ModelBundle
-from agentmem.retrieval.expand import MOST
+from agentmem.retrieval.expand import MAX_FROM_EPISODE
 from agentmem_storage import episodes
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
@@ -176,7 +176,7 @@ def test_an_episode_brings_the_nearest_only(memory: Memory) -> None:
 
     texts = [f"number {n} {'walrus' if n == 14 else ''}" for n in range(episodes.MOST)]
     ids = memory.add(texts).ids
-    half = MOST // 2
+    half = MAX_FROM_EPISODE // 2
     assert places() == [*range(-half, 0), *range(1, half + 1)]
     memory.forget(ids[15:17])
     assert places() == [*range(-half, 0), *range(3, half + 3)]

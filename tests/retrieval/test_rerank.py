@@ -110,7 +110,7 @@ def test_any_query_gives_scores_in_range(model: ModelBundle, texts: list[str], d
 def test_only_the_best_are_looked_at(talk: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     before = talk.recall(ASKED, k=8, rerank=None)
     for most in (1, 3, 5, 8):
-        monkeypatch.setattr(rerank, "MOST", most)
+        monkeypatch.setattr(rerank, "MAX_RERANKED", most)
         found = talk.recall(ASKED, k=8)
         assert_explained(found)
         # They stay the best, in whatever order; behind them nothing moves.
@@ -268,6 +268,8 @@ def test_of_many_candidates_the_best_are_looked_at(many: Memory) -> None:
     found, before = (many.recall(ASKED, k=130, rerank=way) for way in ("latent", None))
     assert len(found) == 130
     assert set(ids(found)) == set(ids(before))
-    looked_at = [hit.explain["rerank"] for hit in found if hit.id in ids(before)[: rerank.MOST]]
-    assert sum(said > 0 for said in looked_at) == rerank.MOST - 1
-    assert set(ids(found)[: rerank.MOST]) == set(ids(before)[: rerank.MOST])
+    looked_at = [
+        hit.explain["rerank"] for hit in found if hit.id in ids(before)[: rerank.MAX_RERANKED]
+    ]
+    assert sum(said > 0 for said in looked_at) == rerank.MAX_RERANKED - 1
+    assert set(ids(found)[: rerank.MAX_RERANKED]) == set(ids(before)[: rerank.MAX_RERANKED])

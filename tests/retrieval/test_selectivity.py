@@ -109,7 +109,7 @@ def test_a_filter_finds_the_exact_best_at_every_k(
     own = [ids[row] for row in inside]
     best = [exact(own, keys[inside], query) if inside else [] for query in queries]
     for k in range(1, len(inside) + 2):
-        found = store.search_keys(queries[k % 2], k, Selection(where=where))
+        found = store.search_vectors(queries[k % 2], k, Selection(where=where))
         assert list(found.ids) == best[k % 2][:k]
 
 
@@ -120,7 +120,7 @@ def test_a_filter_that_lets_most_through_is_exact_too(
     store, ids, keys, centres = crowd
     inside = [row for row in range(ROWS) if row % 100 < 60]
     best = exact([ids[row] for row in inside], keys[inside], centres[3])
-    found = store.search_keys(centres[3], k, Selection(where={"share": {"lt": 60}}))
+    found = store.search_vectors(centres[3], k, Selection(where={"share": {"lt": 60}}))
     assert list(found.ids) == best[:k]
 
 

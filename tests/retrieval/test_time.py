@@ -92,12 +92,12 @@ def test_a_query_that_names_no_time_has_no_prior(diary: Memory) -> None:
 
 def test_the_prior_lifts_and_does_not_shut_out() -> None:
     """The best match stays above what merely was said then."""
-    scored = fuse({1: 1.0, 2: 0.1}, {1: 1.0, 2: 0.1}, {}, Weights(), lengths={}, in_time={2, 3})
+    scored = fuse({1: 1.0, 2: 0.1}, {1: 1.0, 2: 0.1}, {}, Weights(), lengths={}, in_interval={2, 3})
     assert [item.id for item in scored] == [1, 2]
     # Neither a key nor words alone outweigh the time.
-    scored = fuse({1: 1.0, 2: 0.0}, {}, {}, Weights(), lengths={}, in_time={2})
+    scored = fuse({1: 1.0, 2: 0.0}, {}, {}, Weights(), lengths={}, in_interval={2})
     assert [item.id for item in scored] == [2, 1]
-    scored = fuse({}, {1: 1.0, 2: 0.0}, {}, Weights(), lengths={}, in_time={2})
+    scored = fuse({}, {1: 1.0, 2: 0.0}, {}, Weights(), lengths={}, in_interval={2})
     assert [item.id for item in scored] == [2, 1]
 
 

@@ -84,7 +84,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, acknowledged: int
         assert len(store.ids()) % len(chunk_ids) == 0
         assert store.stats().sources % 20 == 0
         assert list(store.check()) == []
-        assert len(store.search_keys(make_key("x"), 10**6).ids) == len(store.ids())
+        assert len(store.search_vectors(make_key("x"), 10**6).ids) == len(store.ids())
 
 
 WRITE_FIFTY = """
@@ -109,7 +109,7 @@ def test_four_processes_lose_nothing(tmp_path: Path) -> None:
     assert len(written) == 200
     with open_store(tmp_path / "s") as store:
         assert list(store.ids()) == sorted(written)
-        assert sorted(store.search_keys(make_key("x"), 500).ids) == sorted(written)
+        assert sorted(store.search_vectors(make_key("x"), 500).ids) == sorted(written)
         assert [one.chunks for one in store.scopes()] == [50] * 4
         assert list(store.check()) == []
 
@@ -140,7 +140,8 @@ ANSWER = """
 store = open_store(sys.argv[1])
 for line in sys.stdin:
     text = line.strip()
-    print(*store.search_keys(make_key(text), 1).ids, *store.search_terms(text, 1).ids, flush=True)
+    ids = store.search_vectors(make_key(text), 1).ids
+    print(*ids, *store.search_terms(text, 1).ids, flush=True)
 store.close()
 """
 
@@ -169,7 +170,7 @@ try:
 except StoreError as error:
     print(type(error).__name__)
 print(len(store.ids()), len(store.search_terms("memory", 10**6).ids))
-store.search_keys(make_key("x"), 5)
+store.search_vectors(make_key("x"), 5)
 store.close()
 print("closed")
 """
@@ -207,7 +208,7 @@ READ_ONLY = """
 with open_store(":memory:") as warm:
     warm.add([make_source("warm")], Scope())
     warm.search_terms("warm", 1)
-    warm.search_keys(make_key("warm"), 1)
+    warm.search_vectors(make_key("warm"), 1)
     list(warm.check())
 if os.getuid() == 0:
     os.setgid(65534)
@@ -221,7 +222,8 @@ def outcome(call):
 
 folder = sys.argv[1]
 with open_store(folder + "/clean") as store:
-    print(len(store.search_keys(make_key("kept"), 9).ids), len(store.search_terms("kept", 9).ids))
+    print(len(store.search_vectors(make_key("kept"), 9).ids), end=" ")
+    print(len(store.search_terms("kept", 9).ids))
     print(list(store.check()))
     print(outcome(lambda: store.add([make_source("more")], Scope())))
     print(outcome(lambda: store.forget([1], {1: "kept"})))
@@ -296,7 +298,7 @@ def test_threads_share_a_store(tmp_path: Path, location: str) -> None:
         for number in range(10):
             text = f"{name} says {number}"
             (written,) = store.add([make_source(text)], Scope(name))
-            assert store.search_keys(make_key(text), 1).ids[0] == written.chunk_ids[0]
+            assert store.search_vectors(make_key(text), 1).ids[0] == written.chunk_ids[0]
             assert written.chunk_ids[0] in store.search_terms(name, 100).ids
             assert store.chunks(written.chunk_ids)[0].id == written.chunk_ids[0]
 

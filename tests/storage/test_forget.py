@@ -56,7 +56,7 @@ class Writer:
         for size in [1, 7, count - 8]:
             new = [self.source(self._random.choice([3, 12, 60])) for _ in range(size)]
             pairs += zip(store.add(new, Scope(self.word())), new, strict=True)
-        store.search_keys(make_key("anything"), 3)
+        store.search_vectors(make_key("anything"), 3)
         return pairs
 
 
@@ -124,13 +124,13 @@ def test_no_byte_is_left(tmp_path: Path, url: bool, index: IndexKind, loaded: bo
     assert len(before) == 8
     with open_store(location, index=index) as store:
         if loaded:
-            store.search_keys(make_key("anything"), 3)
+            store.search_vectors(make_key("anything"), 3)
         forget(store, pairs[::2])
         assert not any(found_in(tmp_path, gone).values())
         assert list(store.check()) == []
     assert not any(found_in(tmp_path, gone).values())
     with open_store(location, index=index) as store:
-        store.search_keys(make_key("anything"), 3)
+        store.search_vectors(make_key("anything"), 3)
     still = found_in(tmp_path, kept)
     assert all(still.values()), still
 
@@ -183,7 +183,7 @@ from agentmem_storage.store import Store
 from agentmem_storage.testing import KEY_DIMS, MODEL, make_key
 store = Store.open(sys.argv[1], model=MODEL, key_dims=KEY_DIMS, index="exact")
 for line in sys.stdin:
-    print(len(store.search_keys(make_key("x"), 1000).ids), flush=True)
+    print(len(store.search_vectors(make_key("x"), 1000).ids), flush=True)
 store.close()
 """
 

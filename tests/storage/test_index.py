@@ -42,11 +42,11 @@ def searched(tmp_path: Path) -> Ranked:
     """A store with its cache file in ``tmp_path / "s"``; what it finds."""
     with open_store(tmp_path / "s") as store:
         fill(store, 40)
-        found = store.search_keys(QUERY, 10)
+        found = store.search_vectors(QUERY, 10)
     assert cache_of(tmp_path / "s").exists()
     with open_store(tmp_path / "other") as store:
         fill(store, 40, first=100)
-        store.search_keys(QUERY, 10)
+        store.search_vectors(QUERY, 10)
     return found
 
 
@@ -99,7 +99,7 @@ def test_a_damaged_cache_changes_no_result(
         caplog.at_level(logging.INFO, "agentmem_storage"),
         open_store(tmp_path / "s", kind) as store,
     ):
-        require_same(store.search_keys(QUERY, 10), searched)
+        require_same(store.search_vectors(QUERY, 10), searched)
     assert "made from 40 keys" in caplog.text
 
 
@@ -110,9 +110,9 @@ def test_an_intact_cache_is_used(
         more = fill(store, 5, first=40)  # Written without a search: the cache lags behind.
     with caplog.at_level(logging.INFO), open_store(tmp_path / "s", "faiss") as store:
         require_same(
-            store.search_keys(QUERY, 10, Selection(ids=tuple(range(1, more[0])))), searched
+            store.search_vectors(QUERY, 10, Selection(ids=tuple(range(1, more[0])))), searched
         )
-        assert store.search_keys(make_key("memory 44"), 1).ids[0] == more[-1]
+        assert store.search_vectors(make_key("memory 44"), 1).ids[0] == more[-1]
     assert caplog.text == ""
 
 
@@ -126,13 +126,13 @@ def test_a_database_put_back_from_a_backup_is_not_searched_with_a_newer_cache(
     shutil.copy(folder / "memory.db", tmp_path / "backup.db")
     with open_store(folder, kind) as store:
         fill(store, 10, first=10)
-        store.search_keys(QUERY, 1)
+        store.search_vectors(QUERY, 1)
     assert cache_of(folder).exists()
     shutil.copy(tmp_path / "backup.db", folder / "memory.db")
     with open_store(folder, kind) as store:
         # The same numbers of changes and the same ids as those in the cache, of other memories.
         ids = fill(store, 12, first=50)
-        best = store.search_keys(make_key("memory 55"), 1)
+        best = store.search_vectors(make_key("memory 55"), 1)
     assert list(best.ids) == [ids[5]]
     assert best.scores[0] > 0.99
 
@@ -140,10 +140,10 @@ def test_a_database_put_back_from_a_backup_is_not_searched_with_a_newer_cache(
 def test_many_changes_are_saved_without_closing(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         fill(store, 10)
-        store.search_keys(QUERY, 1)
+        store.search_vectors(QUERY, 1)
         assert not cache_of(tmp_path).exists()
         fill(store, SAVE_AFTER, first=10)
-        store.search_keys(QUERY, 1)
+        store.search_vectors(QUERY, 1)
         assert cache_of(tmp_path).exists()
 
 
@@ -158,7 +158,7 @@ def test_a_cache_that_cannot_be_saved_is_only_logged(
 ) -> None:
     store = open_store(tmp_path)
     fill(store, 3)
-    store.search_keys(QUERY, 1)
+    store.search_vectors(QUERY, 1)
     (tmp_path / "index").write_text("in the way")
     store.close()
     assert "search index was not saved" in caplog.text
@@ -168,11 +168,11 @@ def test_a_cache_that_cannot_be_saved_is_only_logged(
 def test_two_stores_on_one_folder_follow_each_other(tmp_path: Path, kind: IndexKind) -> None:
     with open_store(tmp_path, kind) as one, open_store(tmp_path, kind) as two:
         first = fill(one, 3)
-        assert sorted(two.search_keys(QUERY, 9).ids) == first
+        assert sorted(two.search_vectors(QUERY, 9).ids) == first
         second = fill(two, 3, first=3)
-        assert sorted(one.search_keys(QUERY, 9).ids) == first + second
+        assert sorted(one.search_vectors(QUERY, 9).ids) == first + second
         one.forget(first[:1], {first[0]: "memory 0"})
-        assert sorted(two.search_keys(QUERY, 9).ids) == first[1:] + second
+        assert sorted(two.search_vectors(QUERY, 9).ids) == first[1:] + second
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,7 +183,7 @@ def test_a_damaged_key_hides_no_other(
         ids = fill(store, 5)
         with store._database.write() as connection:
             connection.exec_driver_sql("UPDATE chunks SET key = x'00' WHERE id = ?", (ids[2],))
-        found = store.search_keys(QUERY, 9)
+        found = store.search_vectors(QUERY, 9)
     assert sorted(found.ids) == [*ids[:2], *ids[3:]]
     assert f"the key of memory {ids[2]}" in caplog.text
 
@@ -204,7 +204,7 @@ def test_a_small_scope_is_searched_as_if_it_were_alone(tmp_path: Path, kind: Ind
                 ).all()
             keys = np.array([codec.decode_key(blob, one) for one, blob in blobs])
             order = np.lexsort((ids, -(keys.astype(np.float64) @ QUERY)))[:10]
-            found = store.search_keys(QUERY, 10, selection)
+            found = store.search_vectors(QUERY, 10, selection)
             np.testing.assert_array_equal(found.ids, ids[order])
             assert len(found.ids) == min(size, 10)
 
@@ -213,6 +213,6 @@ def test_one_search_sees_all_or_nothing_of_a_replaced_source(tmp_path: Path) -> 
     old, new = make_source("old words"), make_source("new words")
     with open_store(tmp_path) as store:
         (written,) = store.add([old], Scope())
-        store.search_keys(QUERY, 1)
+        store.search_vectors(QUERY, 1)
         changed = store.replace_source(written.source_id, new, terms_of(written, old))
-        assert list(store.search_keys(QUERY, 9).ids) == list(changed.chunk_ids)
+        assert list(store.search_vectors(QUERY, 9).ids) == list(changed.chunk_ids)

@@ -155,7 +155,7 @@ def show(
         return
 
     def plain() -> dict[str, Any]:
-        known = {**chunk.to_dict(), "patch_bytes": len(chunk.record.patch)}
+        known = {**chunk.to_dict(), "patch_bytes": chunk.patch_bytes}
         if regenerated is not None:
             known |= {"regenerated": regenerated, "identical": regenerated == exact}
         return known

@@ -39,6 +39,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
 from agentmem_storage.errors import FilterError
 from agentmem_storage.moments import read_moment, to_micros
 from agentmem_storage.sql.tables import sources
+from agentmem_storage.text import lone_surrogate
 
 FIELDS = ("kind", "role", "name", "title", "uri")
 TIMES = ("created_at",)
@@ -156,7 +157,7 @@ class _Compiler:
         return and_(true(), *(self._entry(name, value, depth) for name, value in where.items()))
 
     def _entry(self, name: object, value: object, depth: int) -> ColumnElement[bool]:
-        if not isinstance(name, str) or not _encodable(name):
+        if not isinstance(name, str) or lone_surrogate(name) is not None:
             raise FilterError(f"a filter's names are strings, got {_shown(name)}")
         if name == "not":
             return not_(self.filter(value, depth + 1))
@@ -215,7 +216,7 @@ def _scalar(name: str, op: str, value: object) -> Any:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    if isinstance(value, str) and _encodable(value):
+    if isinstance(value, str) and lone_surrogate(value) is None:
         return value
     raise FilterError(
         f"{op!r} of {name!r} takes a string, a finite number, True, False or None, "
@@ -242,15 +243,6 @@ def _shown(value: object) -> str:
         return reprlib.repr(value)
     except ValueError:
         return "a number of thousands of digits"
-
-
-def _encodable(value: str) -> bool:
-    """Whether a string has no lone surrogates, which nothing stored can have."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _field_condition(name: str, op: str, wanted: Any) -> ColumnElement[bool]:

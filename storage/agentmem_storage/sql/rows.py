@@ -11,6 +11,7 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.moments import to_micros
 from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKind
 from agentmem_storage.sql import codec
+from agentmem_storage.text import lone_surrogate
 
 _KINDS = get_args(SourceKind)
 
@@ -118,10 +119,8 @@ def storable(value: str | None, name: str) -> str | None:
 def _required(value: str, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {value!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{name} has a lone surrogate and is no valid text: {value!r}") from error
+    if lone_surrogate(value) is not None:
+        raise InputError(f"{name} has a lone surrogate and is not valid Unicode: {value!r}")
     return value
 
 

@@ -109,7 +109,7 @@ class StoreConformance:
             ]:
                 selection = Selection(scope=scope)
                 assert list(store.ids(selection)) == expected
-                found = store.search_keys(make_key("same"), 9, selection)
+                found = store.search_vectors(make_key("same"), 9, selection)
                 assert sorted(found.ids) == expected
                 assert sorted(store.search_terms("same", 9, selection).ids) == expected
                 assert store.count(selection) == len(expected)
@@ -152,7 +152,7 @@ class StoreConformance:
             for filter_, expected in where:
                 selection = Selection(where=filter_)
                 assert list(store.ids(selection)) == expected, filter_
-                assert sorted(store.search_keys(make_key("one"), 9, selection).ids) == expected
+                assert sorted(store.search_vectors(make_key("one"), 9, selection).ids) == expected
             with _refused(FilterError):
                 store.ids(Selection(where={"year": {"above": 1}}))
 
@@ -160,7 +160,7 @@ class StoreConformance:
         texts = [f"memory {number}" for number in range(50)]
         with self.open_store(tmp_path) as store:
             ids = _add(store, texts, Scope("a"))
-            found = store.search_keys(make_key(texts[7]), 5)
+            found = store.search_vectors(make_key(texts[7]), 5)
             cosines = np.array([make_key(text) @ make_key(texts[7]) for text in texts])
         assert found.ids[0] == ids[7]
         assert found.ids.shape == found.scores.shape == (5,)
@@ -173,7 +173,7 @@ class StoreConformance:
         with self.open_store(tmp_path) as store:
             _add(store, [f"zebra crossing {number}" for number in range(200)], near)
             wanted = _add(store, ["something else", "zebra"], far)
-            by_key = store.search_keys(make_key("zebra crossing 1"), 2, Selection(scope=far))
+            by_key = store.search_vectors(make_key("zebra crossing 1"), 2, Selection(scope=far))
             assert sorted(by_key.ids) == wanted
             by_word = store.search_terms("zebra crossing", 2, Selection(scope=far))
             assert list(by_word.ids) == wanted[1:]
@@ -213,7 +213,7 @@ class StoreConformance:
         with self.open_store(tmp_path) as store:
             ids = [_add(store, ["same words"], Scope(f"u{n}"))[0] for n in range(6)]
             assert list(store.search_terms("words", 4).ids) == ids[:4]
-            assert list(store.search_keys(make_key("same words"), 4).ids) == ids[:4]
+            assert list(store.search_vectors(make_key("same words"), 4).ids) == ids[:4]
 
     def test_neighbors_share_the_whole_scope(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
@@ -303,7 +303,7 @@ class StoreConformance:
             _require_same_chunks(store.chunks(changed.chunk_ids), new, changed)
             assert list(store.ids()) == [*kept.chunk_ids, *changed.chunk_ids]
             assert len(store.search_terms("walrus", 3).ids) == 0
-            assert store.search_keys(make_key("old walrus"), 1).scores[0] < 0.9
+            assert store.search_vectors(make_key("old walrus"), 1).scores[0] < 0.9
             clash = store.replace_source(written.source_id, other, terms_of(changed, new))
             assert clash == Written(kept.source_id, kept.chunk_ids, duplicate=True)
             assert list(store.check()) == []
@@ -314,12 +314,12 @@ class StoreConformance:
         one, two = make_source("a walrus"), make_source("b " * 60)
         with self.open_store(tmp_path) as store:
             first, second = store.add([one, two], Scope("a"))
-            store.search_keys(make_key("a walrus"), 1)
+            store.search_vectors(make_key("a walrus"), 1)
             receipt = store.forget([*first.chunk_ids, 999], terms_of(first, one))
             assert (receipt.chunks, receipt.sources, receipt.terms_stale) == (1, 1, False)
             assert list(store.ids()) == list(second.chunk_ids)
             assert len(store.search_terms("walrus", 3).ids) == 0
-            assert first.chunk_ids[0] not in store.search_keys(make_key("a walrus"), 9).ids
+            assert first.chunk_ids[0] not in store.search_vectors(make_key("a walrus"), 9).ids
             with _refused(UnknownIdError):
                 store.sources([first.source_id])
             receipt = store.forget(second.chunk_ids, terms_of(second, two))
@@ -359,9 +359,9 @@ class StoreConformance:
     def test_a_rebuilt_index_finds_the_same(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             _add(store, [f"memory {number}" for number in range(30)], Scope("a"))
-            before = store.search_keys(make_key("memory 3"), 10)
+            before = store.search_vectors(make_key("memory 3"), 10)
             store.rebuild_index()
-            after = store.search_keys(make_key("memory 3"), 10)
+            after = store.search_vectors(make_key("memory 3"), 10)
         np.testing.assert_array_equal(before.ids, after.ids)
         np.testing.assert_array_equal(before.scores, after.scores)
 
@@ -435,13 +435,13 @@ class StoreConformance:
                     store.ids(Selection(scope=Scope(session_id=word)))
             for k in (0, -1):
                 with _refused(InputError):
-                    store.search_keys(make_key("x"), k)
+                    store.search_vectors(make_key("x"), k)
                 with _refused(InputError):
                     store.search_terms("x", k)
             with _refused(InputError):
-                store.search_keys(make_key("x")[:-1], 1)
+                store.search_vectors(make_key("x")[:-1], 1)
             with _refused(InputError):
-                store.search_keys(np.zeros(KEY_DIMS, dtype=np.float32), 1)
+                store.search_vectors(np.zeros(KEY_DIMS, dtype=np.float32), 1)
             assert len(store.ids()) == 0
             assert store.scopes() == []
             assert store.add([], Scope("a")) == []
@@ -474,7 +474,7 @@ class DurableStoreConformance(StoreConformance):
         with self.open_store(tmp_path) as store:
             assert store.store_id == name
             _require_same_chunks(store.chunks(written.chunk_ids), source, written)
-            assert list(store.search_keys(make_key("kept"), 1).ids) == list(written.chunk_ids)
+            assert list(store.search_vectors(make_key("kept"), 1).ids) == list(written.chunk_ids)
             with _refused(IncompatibleModelError):
                 type(store).open(store.location, model="another", key_dims=KEY_DIMS)
 

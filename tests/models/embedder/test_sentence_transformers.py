@@ -118,7 +118,7 @@ def test_a_store_remembers_finds_and_regenerates_with_them(
     with Memory(tmp_path / "s", model=model, embedder=how) as memory:
         hit = memory.recall(TRAIN, mode="vector", k=1)[0]
         assert hit.text == TRAIN
-        assert hit.record.key.shape == (24,)
+        assert hit.embedding.shape == (24,)
         assert hit.latents_fingerprint == model.latents_fingerprint
         assert memory.verify().ok
         stats = memory.stats()
