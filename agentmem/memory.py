@@ -102,7 +102,7 @@ class Memory:
         self._store = Store.open(
             location,
             model=self._model.fingerprint,
-            key_dims=self._model.key_dims,
+            embedding_dims=self._model.key_dims,
             create=create,
             timeout_s=timeout_s,
         )
@@ -427,7 +427,7 @@ class Memory:
             positions=found.positions,
             latent_bytes=found.latent_bytes,
             patch_bytes=found.patch_bytes,
-            embedding_bytes=found.key_bytes,
+            embedding_bytes=found.embedding_bytes,
             text_bytes=found.text_bytes,
             file_bytes=found.file_bytes,
             fidelity=tuple(zip(FIDELITY_EDGES, found.fidelity, strict=True)),

@@ -79,7 +79,7 @@ def _values(record: ChunkRecord, source: SourceRecord, model: MemoryModel) -> di
         "tokens": record.tokens,
         "fidelity": record.fidelity,
         "latents_fingerprint": model.latents_fingerprint,
-        "embedding": record.key,
+        "embedding": record.embedding,
         "text_hash": record.text_hash,
         "text_stored": record.text is not None,
         "stored_bytes": record.stored_bytes,

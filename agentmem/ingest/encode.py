@@ -107,7 +107,7 @@ def _chunk(part: Part, piece: Piece, encoded: Encoded, *, keep_text: bool) -> Ne
         tokens=len(piece.ids),
         latents=encoded.packed,
         positions=len(encoded.latents),
-        key=encoded.key,
+        embedding=encoded.key,
         patch=encoded.patch,
         fidelity=encoded.fidelity,
         text_hash=text_hash(piece.text),

@@ -13,7 +13,7 @@ import pytest
 from agentmem import Document, Memory, Message
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
-from agentmem_storage.sql.codec import HEADER_BYTES, decode_key
+from agentmem_storage.sql.codec import HEADER_BYTES, decode_embedding
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
 
@@ -35,7 +35,7 @@ def traces(place: Path, id: int) -> dict[str, bytes]:
     return {
         "latents": latents[HEADER_BYTES:],
         "key": key[HEADER_BYTES:],
-        "key in the index cache": decode_key(key, id).astype("<f4").tobytes(),
+        "key in the index cache": decode_embedding(key, id).astype("<f4").tobytes(),
         "patch": patch,
     }
 

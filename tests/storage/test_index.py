@@ -12,15 +12,15 @@ from agentmem_storage.records import Ranked, Scope, Selection
 from agentmem_storage.sql import codec
 from agentmem_storage.store import Store
 from agentmem_storage.sync import SAVE_AFTER
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_key, make_source, terms_of
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
 
 KINDS: tuple[IndexKind, ...] = ("exact", "faiss")
 ANA = Scope("ana")
-QUERY = make_key("memory 7")
+QUERY = make_embedding("memory 7")
 
 
 def open_store(location: Path | str, index: IndexKind = "exact") -> Store:
-    return Store.open(location, model=MODEL, key_dims=KEY_DIMS, index=index)
+    return Store.open(location, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=index)
 
 
 def fill(store: Store, count: int, scope: Scope = ANA, first: int = 0) -> list[int]:
@@ -100,7 +100,7 @@ def test_a_damaged_cache_changes_no_result(
         open_store(tmp_path / "s", kind) as store,
     ):
         require_same(store.search_vectors(QUERY, 10), searched)
-    assert "made from 40 keys" in caplog.text
+    assert "built from 40 embeddings" in caplog.text
 
 
 def test_an_intact_cache_is_used(
@@ -112,7 +112,7 @@ def test_an_intact_cache_is_used(
         require_same(
             store.search_vectors(QUERY, 10, Selection(ids=tuple(range(1, more[0])))), searched
         )
-        assert store.search_vectors(make_key("memory 44"), 1).ids[0] == more[-1]
+        assert store.search_vectors(make_embedding("memory 44"), 1).ids[0] == more[-1]
     assert caplog.text == ""
 
 
@@ -132,7 +132,7 @@ def test_a_database_put_back_from_a_backup_is_not_searched_with_a_newer_cache(
     with open_store(folder, kind) as store:
         # The same numbers of changes and the same ids as those in the cache, of other memories.
         ids = fill(store, 12, first=50)
-        best = store.search_vectors(make_key("memory 55"), 1)
+        best = store.search_vectors(make_embedding("memory 55"), 1)
     assert list(best.ids) == [ids[5]]
     assert best.scores[0] > 0.99
 
@@ -161,7 +161,7 @@ def test_a_cache_that_cannot_be_saved_is_only_logged(
     store.search_vectors(QUERY, 1)
     (tmp_path / "index").write_text("in the way")
     store.close()
-    assert "search index was not saved" in caplog.text
+    assert "vector index was not saved" in caplog.text
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,7 +185,7 @@ def test_a_damaged_key_hides_no_other(
             connection.exec_driver_sql("UPDATE chunks SET key = x'00' WHERE id = ?", (ids[2],))
         found = store.search_vectors(QUERY, 9)
     assert sorted(found.ids) == [*ids[:2], *ids[3:]]
-    assert f"the key of memory {ids[2]}" in caplog.text
+    assert f"the embedding of memory {ids[2]}" in caplog.text
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -202,7 +202,7 @@ def test_a_small_scope_is_searched_as_if_it_were_alone(tmp_path: Path, kind: Ind
                     "SELECT id, key FROM chunks WHERE id BETWEEN ? AND ? ORDER BY id",
                     (int(ids[0]), int(ids[-1])),
                 ).all()
-            keys = np.array([codec.decode_key(blob, one) for one, blob in blobs])
+            keys = np.array([codec.decode_embedding(blob, one) for one, blob in blobs])
             order = np.lexsort((ids, -(keys.astype(np.float64) @ QUERY)))[:10]
             found = store.search_vectors(QUERY, 10, selection)
             np.testing.assert_array_equal(found.ids, ids[order])
