@@ -1,4 +1,4 @@
-"""Long-term memory for agents: text becomes a few small vectors, is found, and comes back exactly.
+"""Long-term memory for agents: text becomes a few small vectors that decode to the exact text.
 
 ::
 
@@ -46,7 +46,7 @@ __all__ = [
     "pack",
 ]
 
-# Names are looked up when first used: `import agentmem` loads no SQL and no torch.
+# Names are imported on first use, so that `import agentmem` loads neither SQL nor torch.
 _HOMES = {
     "AgentMemError": "agentmem.errors",
     "AsyncMemory": "agentmem.aio",

@@ -151,11 +151,11 @@ class Chunk(_LazyFields):
         try:
             line = " ".join(self.text.split())
         except CorruptRecordError:
-            said = "<damaged>"
+            words = "<damaged>"
         else:
             cut = len(line) > _FIRST_WORDS
-            said = repr(f"{line[: _FIRST_WORDS - 1].rstrip()}…" if cut else line)
-        return f"id={self.id}, {self.speaker!r}, {self.created_at:%Y-%m-%d %H:%M}, {said}"
+            words = repr(f"{line[: _FIRST_WORDS - 1].rstrip()}…" if cut else line)
+        return f"id={self.id}, {self.speaker!r}, {self.created_at:%Y-%m-%d %H:%M}, {words}"
 
     @property
     def speaker(self) -> str:

@@ -1,4 +1,4 @@
-"""Parts of messages and documents -> chunks, encoded and verified, as rows ready to be written."""
+"""Encodes parts of messages and documents: chunked, encoded and verified, ready to be written."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, MemoryModel
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource
 
-# Pieces that go through the models between two calls of the progress callback.
-_STRIDE = 256
+# Chunks encoded between two calls of the progress callback.
+_BATCH = 256
 
 Progress = Callable[[int, int], None]
 Quantization = Literal["auto", "fine", "coarse"]
@@ -55,28 +55,28 @@ def prepare(
     now: datetime,
     on_progress: Progress | None = None,
 ) -> list[NewSource]:
-    """Cut, encode and verify; nothing is written.
+    """Split, encode and verify texts; nothing is written.
 
     Args:
-        parts: Texts that are to become memories.
+        parts: The texts to store.
         model: The store's model bundle.
         options: How chunks are encoded and stored.
         now: The time of parts that carry none.
-        on_progress: Called with the numbers of chunks done and of all.
+        on_progress: Called with the number of chunks encoded so far and the total.
     """
     pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.max_tokens) for p in parts]
     flat = [piece for group in pieces for piece in group]
-    told = [
+    prefaces = [
         preface_ids(preface(part), model.tokenizer)
         for part, group in zip(parts, pieces, strict=True)
         for _ in group
     ]
     density = options.density(model)
     encoded: list[Encoded] = []
-    for start in range(0, len(flat), _STRIDE):
+    for start in range(0, len(flat), _BATCH):
         encoded += model.encode(
-            [piece.ids for piece in flat[start : start + _STRIDE]],
-            prefaces=told[start : start + _STRIDE],
+            [piece.ids for piece in flat[start : start + _BATCH]],
+            prefaces=prefaces[start : start + _BATCH],
             density=density,
             min_fidelity=options.min_fidelity,
         )

@@ -143,7 +143,7 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     assert cli.json(*assembling) == told
     assert cli.ok("show", 1, "--quiet", "--model", made) == TEXTS[3]
     assert cli.json("model", "show", "--model", made)["runs"]["reranker"] == "tiny-reranker"
-    assert "all is well" in cli.ok("model", "verify", "--model", made)
+    assert "no problems" in cli.ok("model", "verify", "--model", made)
     message = cli.error(ExitCode.INPUT, *before)
     assert "has a reranker, and none is given: name its run with --reranker, or remove" in message
 
@@ -199,7 +199,7 @@ def test_what_is_not_finished_replaces_nothing(tmp_path: Path) -> None:
     (runs / "reranker").mkdir()
     message = cli.error(ExitCode.INPUT, *assembling, "--reranker", runs / "reranker")
     assert f"no reranker in {str(runs / 'reranker' / 'model')!r}: `agentmem train rera" in message
-    assert "all is well" in cli.ok("model", "verify", "--model", made)
+    assert "no problems" in cli.ok("model", "verify", "--model", made)
 
 
 @pytest.mark.parametrize(

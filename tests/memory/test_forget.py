@@ -139,7 +139,7 @@ def test_all_that_is_given_must_hold(
 def test_no_selector_is_refused(
     talk: Memory, unchanged: Unchanged, selector: dict[str, Any]
 ) -> None:
-    with unchanged(talk), pytest.raises(InputError, match="needs a selector"):
+    with unchanged(talk), pytest.raises(InputError, match="needs a condition"):
         talk.forget(**selector)
 
 
