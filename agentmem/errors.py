@@ -1,11 +1,11 @@
-"""Every error of agentmem, in one place; the tree of the store's part is drawn where it stands.
+"""All exceptions of agentmem; those of the store are defined in `agentmem_storage.errors`.
 
 AgentMemError
 ├─ …                                  see `agentmem_storage.errors`
 ├─ AnswererError                      a language model gave no answer; carries .status
-├─ ConfigError(ValueError)            a setting is wrong; names file, key and value
+├─ ConfigError(ValueError)            an invalid setting; names file, key and value
 └─ ModelError
-   └─ ModelNotFoundError              no model bundle at that path
+   └─ ModelNotFoundError              there is no model bundle at that path
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class AnswererError(AgentMemError):
 
 
 class ConfigError(AgentMemError, ValueError):
-    """A setting is wrong; the message names the file, the key and the value."""
+    """A setting is invalid; the message names the file, the key and the value."""
 
 
 class ModelError(AgentMemError):
-    """A model bundle cannot do what was asked."""
+    """A model bundle is damaged or lacks a requested part."""
 
 
 class ModelNotFoundError(ModelError):
-    """There is no model bundle at that path, or a file of it is missing."""
+    """There is there is no model bundle at that path, or a file of it is missing."""
