@@ -31,10 +31,9 @@ from agentmem.chat.protocols import (
 )
 from agentmem.chat.reader import Answer, Citation
 from agentmem.chat.specs import find_server
-from agentmem.context.budget import Filling, fill_with_best
 from agentmem.context.format import CLOSING, block, line
 from agentmem.context.hits import Hit
-from agentmem.context.recall import Recall
+from agentmem.context.pack import pack
 from agentmem.errors import AnswererError, InputError
 
 __all__ = ["Answer", "Answerer", "ChatAnswerer", "Citation", "connect", "from_client"]
@@ -93,8 +92,8 @@ class ChatAnswerer:
 
         Args:
             generate: Gets OpenAI-style messages, a system and a user one, and returns the reply.
-            max_tokens: Budget for the memories in the prompt, in tokens of the memory's own
-                tokenizer (an estimate if ``hits`` is not a `Recall`). Ids come on top.
+            max_tokens: Budget for the memories in the prompt, in tokens as `pack` counts them. Ids
+                come on top.
 
         Raises:
             InputError: the budget is not positive.
@@ -240,17 +239,8 @@ def _words(text: str) -> list[str]:
 
 def _select(hits: Sequence[Hit], max_tokens: int) -> tuple[list[Hit], int]:
     """The best hits that fit, in chronological order, and how many do not fit."""
-    count_tokens = hits.count_tokens if isinstance(hits, Recall) else _estimate_tokens
-    filling = Filling(count_tokens, max_tokens=max_tokens, max_positions=None)
-    repeats = fill_with_best(filling, hits, texts=0)
-    shown = [*filling.vectors, *filling.texts]
-    shown.sort(key=lambda hit: (hit.created_at, hit.id))
-    return shown, len(hits) - repeats - len(shown)
-
-
-def _estimate_tokens(text: str) -> int:
-    # English text has about four bytes to a token; three leave room for names and numbers.
-    return -(-len(text.encode()) // 3)
+    context = pack(hits, max_tokens=max_tokens)
+    return list(context.hits), context.left_out
 
 
 def _messages(question: str, shown: Sequence[Hit]) -> ChatMessages:
