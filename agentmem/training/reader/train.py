@@ -20,11 +20,11 @@ from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_weights, save_reader
 from agentmem.training.loop.checkpoint import save_checkpoint
 from agentmem.training.loop.optimiser import adamw, set_rate
+from agentmem.training.loop.runs import local_model
+from agentmem.training.loop.setup import claim, finish, resume, start_processes
 from agentmem.training.reader.batches import collate, plan
 from agentmem.training.reader.configuration import ReaderRunConfig
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
-from agentmem.training.loop.runs import local_model
-from agentmem.training.loop.setup import claim, finish, resume, start_processes
 
 Report = Callable[[int, dict[str, Any]], None]
 
