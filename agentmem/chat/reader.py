@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
@@ -13,9 +13,6 @@ from agentmem.models.bundle.manifest import READER, shipped_bundle
 
 if TYPE_CHECKING:
     from agentmem.models.reader.reader import StatesReader
-
-# Left free for the question and its answer, in positions.
-_ROOM = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +90,15 @@ class MemoryReader:
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
-        """Answer a question from hits, best first; they are read in the order of time.
+        """Answer a question from hits, which are read in the order of time.
 
         Args:
             question: In plain words.
-            hits: What a recall found. As many as fit the language model's context are read.
+            hits: What a recall found, best first. Those that do not fit into the language model's
+                context beside better ones are left out.
             max_tokens: The longest answer, in tokens of the language model.
-            on_text: Called with each piece of the answer as it is written.
+            on_text: Called with each piece of the answer as it is written; never where there is
+                none.
 
         Raises:
             InputError: the question is empty.
@@ -108,13 +107,13 @@ class MemoryReader:
         if not question.strip():
             raise InputError("an empty question: ask something")
         read: list[tuple[Hit, str]] = []
-        room = self._states.positions - _ROOM - max_tokens - self._states.count_tokens(question)
+        room = self._states.room(question, max_tokens=max_tokens)
         for hit in hits:
             line = _line(hit)
-            room -= self._states.count_tokens(line)
-            if room < 0:
-                break
-            read.append((hit, line))
+            tokens = self._states.count_tokens(line)
+            if tokens <= room:
+                room -= tokens
+                read.append((hit, line))
         left_out = len(hits) - len(read)
         if not read:
             return Answer(None, None, (), left_out)
@@ -130,7 +129,7 @@ class MemoryReader:
         return Answer(reading.text, reading.confidence, citations, left_out)
 
 
-def _line(hit: Any) -> str:
+def _line(hit: Hit) -> str:
     from agentmem.models.reader.prompt import memory_line
 
     who = hit.name or hit.source.title or (hit.role or "").capitalize()

@@ -29,6 +29,8 @@ from agentmem.models.reader.states import (
 # States of memories that are kept between questions, by default: some 1,400 tokens' worth in
 # float32 for every 128 MiB of a model with 30 layers of 3 x 64 dims.
 CACHE_BYTES = 512 * 2**20
+# How an answer begins that says there is none.
+_NOTHING = NOT_IN_MEMORY.lower().rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Reading:
         text: The answer; None if it says that the memories do not hold one.
         confidence: Geometric mean of the probabilities of the answer's tokens, 0 to 1.
         shares: For each memory, its share of the attention that the answer paid to memories; they
-            sum to 1.
+            sum to 1, or are all 0 where it paid none, being far behind them in a model that looks
+            back through a window.
     """
 
     text: str | None
@@ -108,9 +111,19 @@ class StatesReader:
         longest: int = self.model.lm.config.max_position_embeddings
         return longest
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of memories' states that are kept for further questions."""
+        return self._kept_bytes
+
     def count_tokens(self, line: str) -> int:
         """Positions that a memory takes."""
         return len(self.prompt.memory(line))
+
+    def room(self, question: str, *, max_tokens: int = 48) -> int:
+        """Positions that are left for memories beside a question and its answer."""
+        taken = len(self.prompt.prefix) + len(self.prompt.question(question)) + max_tokens
+        return self.positions - taken
 
     def read(
         self,
@@ -126,26 +139,27 @@ class StatesReader:
             question: In plain words.
             lines: The memories as lines of text, see `agentmem.models.reader.prompt.memory_line`.
             max_tokens: The longest answer, in tokens of the language model.
-            on_text: Called with each piece of the answer as it is written.
+            on_text: Called with each piece of the answer as it is written; the pieces make up the
+                text that is returned, so that there are none where it is None.
 
         Raises:
             InputError: memories, question and answer do not fit the language model's context.
         """
-        states = self._states(lines)
+        memories = [self.prompt.memory(line) for line in lines]
         request = self.prompt.question(question)
-        need = len(self.prompt.prefix) + sum(map(len, states)) + len(request) + max_tokens
+        need = len(self.prompt.prefix) + sum(map(len, memories)) + len(request) + max_tokens
         if need > self.positions:
             raise InputError(
-                f"{len(lines)} memories and the question take {need} positions, the language model "
-                f"has {self.positions}: read fewer memories"
+                f"{len(lines)} memories, the question and its answer take {need} positions, the "
+                f"language model has {self.positions}: read fewer memories"
             )
+        states = self._states(lines)
         cache = self._prefix_cache()
         start = append_memories(self.model.lm, cache, states, len(self.prompt.prefix))
         ids, log_probability = self._write(request, cache, start, max_tokens, on_text)
-        text = self.prompt.tokenizer.decode(ids, skip_special_tokens=True).strip()
-        memories = [self.prompt.memory(line) for line in lines]
+        text = self._decode(ids).strip()
         shares = self._shares(request, ids, memories, states)
-        found = bool(text) and not text.lower().startswith(NOT_IN_MEMORY.lower().rstrip("."))
+        found = bool(text) and not text.lower().startswith(_NOTHING)
         return Reading(text if found else None, math.exp(log_probability / (len(ids) + 1)), shares)
 
     @torch.no_grad()
@@ -180,10 +194,13 @@ class StatesReader:
         fresh = dict(zip(missing, made, strict=True))
         found = [fresh[line] if line in fresh else self._kept[line] for line in lines]
         for line, states in fresh.items():
-            self._kept[line] = states
-            self._kept_bytes += states.stored_bytes
+            # One that alone is too large must not drive out all others.
+            if states.stored_bytes <= self._cache_bytes:
+                self._kept[line] = states
+                self._kept_bytes += states.stored_bytes
         for line in lines:
-            self._kept.move_to_end(line)
+            if line in self._kept:
+                self._kept.move_to_end(line)
         while self._kept_bytes > self._cache_bytes:
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= dropped.stored_bytes
@@ -200,24 +217,29 @@ class StatesReader:
     ) -> tuple[list[int], float]:
         """Greedy tokens of the answer, and the sum of their log probabilities with the end's."""
         written: list[int] = []
-        total, shown = 0.0, ""
+        total = 0.0
+        stream = _Stream(on_text)
         feed, at = request, start
         while True:
             hidden: Tensor = self._forward(feed, cache, at).last_hidden_state[:, -1]
-            scores = self.model.lm.lm_head(hidden).float().log_softmax(-1)[0]
+            scores = self.model.logits(hidden).log_softmax(-1)[0]
             token = int(scores.argmax())
             total += float(scores[token])
             if token == self.prompt.end or len(written) == most:
+                stream.end(self._decode(written))
                 return written, total
             at += len(feed)
             feed = [token]
             written.append(token)
             if on_text is not None:
-                text = self.prompt.tokenizer.decode(written, skip_special_tokens=True)
-                # A character may take several tokens: it is shown when it is whole.
-                if not text.endswith("\N{REPLACEMENT CHARACTER}"):
-                    on_text(text[len(shown) :])
-                    shown = text
+                stream.show(self._decode(written))
+
+    def _decode(self, ids: list[int]) -> str:
+        # Without cleaning: it changes what has been shown already, when a comma follows.
+        text: str = self.prompt.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
 
     def _shares(
         self,
@@ -238,6 +260,7 @@ class StatesReader:
         prefix = len(self.prompt.prefix)
         start = append_memories(self.model.lm, cache, states, prefix)
         usual = self.model.lm.config._attn_implementation
+        # The others do not tell what they attend to.
         self.model.lm.set_attn_implementation("eager")
         try:
             out = self._forward(request + answer, cache, start, output_attentions=True)
@@ -250,6 +273,33 @@ class StatesReader:
         told = torch.tensor([*answer, self.prompt.end])
         copied = rows * (told[:, None] == held[None, :])
         weight = copied if float(copied.sum()) > 0 else rows
-        mass = [float(part.sum()) for part in weight.split([len(m) for m in memories], dim=1)]
+        sizes = [len(memory) for memory in memories]
+        mass = [float(part.sum()) for part in torch.split(weight, sizes, dim=1)]
         whole = sum(mass) or 1.0
         return tuple(share / whole for share in mass)
+
+
+class _Stream:
+    """Hands on a text as it grows: stripped, in whole characters, and only if it is an answer."""
+
+    def __init__(self, on_text: Callable[[str], None] | None) -> None:
+        self._on_text = on_text
+        self._shown = 0
+
+    def show(self, text: str) -> None:
+        """Take the text as far as it is written, and hand on what is sure to stay."""
+        # A character may take several tokens; a space may turn out to be the last.
+        sure = text.strip().rstrip("\N{REPLACEMENT CHARACTER}").rstrip()
+        self._hand_on(sure, whole=False)
+
+    def end(self, text: str) -> None:
+        """Take the whole text."""
+        self._hand_on(text.strip(), whole=True)
+
+    def _hand_on(self, text: str, *, whole: bool) -> None:
+        start = text[: len(_NOTHING)].lower()
+        if self._on_text is None or start == _NOTHING or len(text) <= self._shown:
+            return
+        if whole or not _NOTHING.startswith(start):
+            self._on_text(text[self._shown :])
+            self._shown = len(text)

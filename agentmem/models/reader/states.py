@@ -19,6 +19,9 @@ from transformers import DynamicCache
 
 from agentmem.errors import ModelError
 
+# Kinds of rotary embeddings that turn by other angles as a context grows: a key that stands in a
+# cache cannot follow.
+_CHANGING = ("dynamic", "longrope")
 # Largest difference of keys, relative to their size, that rounding explains (bfloat16 included).
 _TOLERANCE = 0.05
 
@@ -55,7 +58,7 @@ def encode_memories(
         model: A Hugging Face causal language model with rotary positions.
         memories: Token ids of each memory, none empty.
         sink: Token id that goes before each.
-        tokens: Padded tokens of one batch.
+        tokens: Padded tokens of one batch; a longer memory is a batch by itself.
 
     Returns:
         The states of each memory, in the order given.
@@ -78,15 +81,17 @@ def encode_memories(
         # The sink stands at 0 here, so that keys come out rotated one position too far.
         cache = DynamicCache()
         model.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
-        back = [
-            _rotate(model, index, layer.keys, torch.full((length,), -1, device=device))
-            for index, layer in enumerate(cache.layers)
+        back = torch.full((length,), -1, device=device)
+        held = [
+            (_rotate(model, index, keys, back), values)
+            for index, (keys, values) in enumerate(_held(cache))
         ]
         for row, index in enumerate(batch):
             end = len(memories[index]) + 1
+            # Copies, or each would keep its whole batch alive.
             found[index] = MemoryStates(
-                tuple(keys[row, :, 1:end].clone() for keys in back),
-                tuple(layer.values[row, :, 1:end].clone() for layer in cache.layers),
+                tuple(keys[row, :, 1:end].clone() for keys, _ in held),
+                tuple(values[row, :, 1:end].clone() for _, values in held),
             )
     return [found[index] for index in range(len(memories))]
 
@@ -99,24 +104,29 @@ def append_memories(
 
     Args:
         model: The language model that made the states.
-        cache: Of one sequence; changed in place.
+        cache: Of one sequence, maybe still empty, made without a model's configuration so that it
+            forgets nothing; changed in place.
         memories: Their states.
         start: Position of the first memory's first token.
 
     Returns:
         The position behind the last memory.
     """
-    for index in range(len(cache.layers)):
-        if not memories:
-            break
-        layer, at = cache.layers[index], start
-        keys, values = [layer.keys], [layer.values]
-        for states in memories:
-            moved = torch.full((len(states),), at, device=layer.keys.device)
-            keys.append(_rotate(model, index, states.keys[index][None].to(layer.keys), moved))
-            values.append(states.values[index][None].to(layer.values))
-            at += len(states)
-        layer.keys, layer.values = torch.cat(keys, dim=2), torch.cat(values, dim=2)
+    if not memories:
+        return start
+    weight = model.get_input_embeddings().weight
+    # A memory's own keys are rotated for its beginning: all of its tokens move by the same number.
+    moves = torch.cat(
+        [
+            torch.full((len(states),), start + before)
+            for states, before in zip(memories, _starts(memories), strict=True)
+        ]
+    ).to(weight.device)
+    for index in range(len(memories[0].keys)):
+        keys = torch.cat([states.keys[index] for states in memories], dim=1)[None]
+        values = torch.cat([states.values[index] for states in memories], dim=1)[None]
+        keys, values = keys.to(weight), values.to(weight)
+        cache.update(_rotate(model, index, keys, moves), values, index)
     return start + sum(map(len, memories))
 
 
@@ -130,17 +140,30 @@ def check_rotary(model: Any, sink: int) -> None:
     base = getattr(model, "model", None)
     if base is None or not hasattr(base, "rotary_emb"):
         raise ModelError(
-            f"{type(model).__name__} has no rotary position embeddings: memories can be read as "
-            f"states by models such as Llama, Qwen, Mistral and Gemma"
+            f"{type(model).__name__} has no rotary position embeddings where Llama has them: "
+            f"memories can be read as states by models such as Llama, Qwen, Mistral and Gemma"
         )
-    ids = torch.tensor([[sink, sink]], device=model.get_input_embeddings().weight.device)
+    kinds = getattr(base.rotary_emb, "rope_type", "default")
+    changing = set(kinds.values() if isinstance(kinds, dict) else [kinds]).intersection(_CHANGING)
+    if changing:
+        raise ModelError(
+            f"{type(model).__name__} has rotary position embeddings of the kind "
+            f"{changing.pop()!r}, which change with the length of the context: its memories cannot "
+            f"be moved to where they are read; give it text"
+        )
+    # Several tokens: the embedding of one alone may be zero, and nothing would show.
+    weight = model.get_input_embeddings().weight
+    ids = torch.tensor(
+        [[sink, *(len(weight) * n // 5 for n in (1, 2, 3, 4))]], device=weight.device
+    )
     here, there = DynamicCache(), DynamicCache()
     for cache, start in ((here, 0), (there, 7)):
-        positions = torch.arange(start, start + 2, device=ids.device)[None]
+        positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
         base(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
-    for index, (one, other) in enumerate(zip(here.layers, there.layers, strict=True)):
-        moved = _rotate(model, index, one.keys, torch.full((2,), 7, device=ids.device))
-        error = (moved - other.keys).float().norm() / other.keys.float().norm().clamp(min=1e-6)
+    by = torch.full((ids.shape[1],), 7, device=ids.device)
+    for index, ((keys, _), (wanted, _)) in enumerate(zip(_held(here), _held(there), strict=True)):
+        moved = _rotate(model, index, keys, by)
+        error = (moved - wanted).float().norm() / wanted.float().norm().clamp(min=1e-6)
         if error > _TOLERANCE:
             raise ModelError(
                 f"{type(model).__name__} does not rotate its keys as Llama does (layer {index}): "
@@ -148,10 +171,28 @@ def check_rotary(model: Any, sink: int) -> None:
             )
 
 
+def _held(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of each layer, (B, G, N, D)."""
+    layers: list[Any] = cache.layers
+    return [(layer.keys, layer.values) for layer in layers]
+
+
+def _starts(memories: Sequence[MemoryStates]) -> list[int]:
+    """How many tokens stand before each memory in those before it."""
+    starts, at = [], 0
+    for states in memories:
+        starts.append(at)
+        at += len(states)
+    return starts
+
+
 def _rotate(model: Any, layer: int, keys: Tensor, by: Tensor) -> Tensor:
     """Keys (B, G, N, D) moved by a number of positions each, int (N,)."""
     rotary = model.model.rotary_emb
     kinds = getattr(model.config, "layer_types", None)
+    if kinds is not None and kinds[layer] == "sliding_attention":
+        # Gemma in version 4 of transformers has a module for each kind of layer.
+        rotary = getattr(model.model, "rotary_emb_local", rotary)
     if kinds is not None and hasattr(rotary, f"{kinds[layer]}_inv_freq"):
         cos, sin = rotary(keys.float(), by[None], kinds[layer])
         scale = getattr(rotary, f"{kinds[layer]}_attention_scaling")

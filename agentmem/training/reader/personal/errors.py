@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agentmem.errors import ConfigError
 
-class DataError(ValueError):
+
+class DataError(ConfigError):
     """A data file breaks a rule of the template language or of the frames."""
