@@ -6,17 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
-from agentmem.models.bundle.manifest import READER, shipped_bundle
+from agentmem.models.bundle.manifest import READER, bundled_part, shipped_bundle
 
 if TYPE_CHECKING:
     from agentmem.models.reader.reader import StatesReader
-
-# Left free for the question and its answer, in positions.
-_ROOM = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ class MemoryReader:
         from agentmem.models.reader.reader import StatesReader
         from agentmem.models.reader.saving import load_config
 
-        place = shipped_bundle() / READER if folder is None else Path(folder)
+        place = bundled_part(shipped_bundle(), READER) if folder is None else Path(folder)
         if language_model is None:
             language_model = find_language_model(load_config(place).language_model)
         return cls(StatesReader.from_pretrained(place, language_model))
@@ -91,16 +88,22 @@ class MemoryReader:
         question: str,
         hits: Sequence[Hit],
         *,
+        mode: Literal["text", "states"] = "text",
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
-        """Answer a question from hits, best first; they are read in the order of time.
+        """Answer a question from hits, which are read in the order of time.
 
         Args:
             question: In plain words.
-            hits: What a recall found. As many as fit the language model's context are read.
+            hits: What a recall found, best first. Those that do not fit into the language model's
+                context beside better ones are left out.
+            mode: ``"text"`` reads the memories' text again for each question, which answers best;
+                ``"states"`` reads the states that the model made of each memory by itself and
+                keeps between questions, which answers soonest.
             max_tokens: The longest answer, in tokens of the language model.
-            on_text: Called with each piece of the answer as it is written.
+            on_text: Called with each piece of the answer as it is written; never where there is
+                none.
 
         Raises:
             InputError: the question is empty.
@@ -109,19 +112,23 @@ class MemoryReader:
         if not question.strip():
             raise InputError("an empty question: ask something")
         read: list[tuple[Hit, str]] = []
-        room = self._states.positions - _ROOM - max_tokens - self._states.count_tokens(question)
+        room = self._states.room(question, max_tokens=max_tokens)
         for hit in hits:
             line = _line(hit)
-            room -= self._states.count_tokens(line)
-            if room < 0:
-                break
-            read.append((hit, line))
+            tokens = self._states.count_tokens(line)
+            if tokens <= room:
+                room -= tokens
+                read.append((hit, line))
         left_out = len(hits) - len(read)
         if not read:
             return Answer(None, None, (), left_out)
         read.sort(key=lambda pair: _when(pair[0]))
         reading = self._states.read(
-            question, [line for _, line in read], max_tokens=max_tokens, on_text=on_text
+            question,
+            [line for _, line in read],
+            mode=mode,
+            max_tokens=max_tokens,
+            on_text=on_text,
         )
         shares = {
             hit.id: share for (hit, _), share in zip(read, reading.shares, strict=True) if share

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+FORMAT_VERSION = 1
 NOT_IN_MEMORY = "Not in memory."
 """What a reader is taught to say when no memory holds the answer."""
 

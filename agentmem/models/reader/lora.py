@@ -39,12 +39,13 @@ class TokenGates(nn.Module):
 
     @contextmanager
     def set(self, *, text: Tensor | None = None, memory: Tensor | None = None) -> Iterator[None]:
-        """Gates for one forward pass; none are left behind."""
+        """Gates for what is run inside; behind it they are as they were before."""
+        before = self.text, self.memory
         self.text, self.memory = text, memory
         try:
             yield
         finally:
-            self.text = self.memory = None
+            self.text, self.memory = before
 
 
 class GatedLoRALinear(nn.Module):
@@ -67,6 +68,7 @@ class GatedLoRALinear(nn.Module):
                 self.up[role] = nn.Parameter(torch.zeros(base.out_features, rank))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The frozen layer's output, with the updates of the adapters that are on."""
         y: Tensor = self.base(x)
         gates = self._gates[0]
         active = [

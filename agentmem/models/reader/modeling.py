@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agentmem.models.reader.attention import block_mask, text_mask
+from agentmem.errors import ModelError
+from agentmem.models.reader.attention import block_mask, masks_for, text_mask
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.lora import TokenGates, add_adapters
 from agentmem.models.reader.selection import keep_surprising
@@ -52,7 +53,24 @@ class ReadingModel(nn.Module):
     """The language model, its adapters, and a vector that marks the kept tokens of each ratio."""
 
     def __init__(self, lm: Any, config: ReaderConfig) -> None:
+        """Freeze a language model and put adapters into it, in place.
+
+        Args:
+            lm: A Hugging Face causal language model, built as Llama is.
+            config: Says the ranks, and for which ratios there are marks.
+
+        Raises:
+            ModelError: it has no decoder layers where Llama has them.
+        """
         super().__init__()
+        if not hasattr(getattr(lm, "model", None), "layers"):
+            raise ModelError(
+                f"{type(lm).__name__} is not built as Llama is: a reader can be made of models "
+                f"such as Llama, Qwen, Mistral and Gemma"
+            )
+        if lm.config._attn_implementation not in ("eager", "sdpa"):
+            # The others take no mask of who sees whom.
+            lm.set_attn_implementation("sdpa")
         self.config = config
         self.lm = lm.requires_grad_(False)
         self.gates = TokenGates()
@@ -103,10 +121,20 @@ class ReadingModel(nn.Module):
         hidden = self.hidden(batch, ratio)
         # A label stands at its own position and is predicted from the one before.
         wanted = batch.labels[:, 1:] != IGNORED
-        logits = self.lm.lm_head(hidden[:, :-1][wanted]).float()
+        logits = self.logits(hidden[:, :-1][wanted])
         losses = functional.cross_entropy(logits, batch.labels[:, 1:][wanted], reduction="none")
         weights = batch.weights[:, 1:][wanted]
         return (losses * weights).sum() / weights.sum().clamp(min=1e-6), losses.detach()
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of all tokens as the language model gives them, float32 (..., V).
+
+        Args:
+            hidden: States of its last layer, normalised, (..., H).
+        """
+        scores: Tensor = self.lm.lm_head(hidden).float()
+        cap = getattr(self.lm.config, "final_logit_softcapping", None)
+        return scores if cap is None else torch.tanh(scores / cap) * cap
 
     @torch.no_grad()
     def surprisal(self, batch: ReadingBatch) -> Tensor:
@@ -122,8 +150,8 @@ class ReadingModel(nn.Module):
         tokens = short.ids[:, 1:][wanted]
         # In parts: a vocabulary of logits for each memory token would not fit.
         parts = [
-            functional.cross_entropy(self.lm.lm_head(h).float(), t, reduction="none")
-            for h, t in zip(before.split(8192), tokens.split(8192), strict=True)
+            functional.cross_entropy(self.logits(h), t, reduction="none")
+            for h, t in zip(torch.split(before, 8192), torch.split(tokens, 8192), strict=True)
         ]
         if parts:
             result[:, 1:end][wanted] = torch.cat(parts)
@@ -137,7 +165,7 @@ class ReadingModel(nn.Module):
             embedded = embedded + marked[..., None] * self.marks[str(ratio)].to(embedded.dtype)
         output = self.lm.model(
             inputs_embeds=embedded,
-            attention_mask=mask,
+            attention_mask=masks_for(self.lm, mask, batch.positions, batch.positions),
             position_ids=batch.positions,
             use_cache=False,
         )

@@ -18,7 +18,10 @@ class ReadingPrompt:
     """The token ids around memories and a request, by one tokenizer and its chat template.
 
     Attributes:
+        tokenizer: Of the language model.
         prefix: Ids from the template's beginning to the memories.
+        before: What the template has between memories and request.
+        after: What it has behind the request, up to where the answer begins.
         sink: Id of the token before each memory: the first of the template.
         end: Id that ends an answer.
     """
@@ -35,30 +38,30 @@ class ReadingPrompt:
         """Cut the chat template of a tokenizer where memories and request stand.
 
         Raises:
-            ModelError: the tokenizer has no chat template, or one that drops what a user says.
+            ModelError: the tokenizer has no chat template, or one that drops what a user says; or
+                it has no token that ends an answer.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise ModelError(
                 "the language model's tokenizer has no chat template: use an instruction-tuned "
                 "model, or set tokenizer.chat_template"
             )
-        messages = [
-            {"role": "system", "content": system_prompt},
-            {"role": "user", "content": f"{NOTES}{_MEMORIES}{_WORDS}"},
-        ]
-        whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        whole = _fill(tokenizer, system_prompt, f"{NOTES}{_MEMORIES}{_WORDS}")
         head, found, rest = whole.partition(_MEMORIES)
         before, also, after = rest.partition(_WORDS)
         if not (found and also):
             raise ModelError("the chat template does not keep the text of a user message")
         prefix = tuple(tokenizer(head, add_special_tokens=False).input_ids)
-        if tokenizer.eos_token_id is None or not prefix:
+        if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has no end-of-sequence token")
+        if not prefix:
+            raise ModelError("the chat template has nothing before the text of a user message")
         return cls(tokenizer, prefix, before, after, prefix[0], tokenizer.eos_token_id)
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens."""
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+        """Token ids of a text; what looks like a special token in it is none, but plain text."""
+        taken = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return list(taken.input_ids)
 
     def memory(self, line: str) -> list[int]:
         """Token ids of a memory's line."""
@@ -66,7 +69,10 @@ class ReadingPrompt:
 
     def request(self, text: str) -> list[int]:
         """Token ids of what the user asks, from behind the memories to where the answer begins."""
-        return self.ids(self.before + text + self.after)
+        if any(special in text for special in self.tokenizer.all_special_tokens):
+            # A question that quotes the template must not end its own turn.
+            return [*self._template(self.before), *self.ids(text), *self._template(self.after)]
+        return self._template(self.before + text + self.after)
 
     def question(self, question: str) -> list[int]:
         """Token ids of a question, as `request`."""
@@ -75,6 +81,32 @@ class ReadingPrompt:
     def answer(self, text: str) -> list[int]:
         """Token ids of an answer with its end."""
         return [*self.ids(text), self.end]
+
+    def _template(self, text: str) -> list[int]:
+        """Token ids of a text of the template, special tokens among them."""
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def _fill(tokenizer: Any, system: str, user: str) -> str:
+    """The chat template with a system prompt and a user's message, up to the answer.
+
+    Raises:
+        ModelError: the template takes neither of the two ways to give a system prompt.
+    """
+    ways = (
+        [{"role": "system", "content": system}, {"role": "user", "content": user}],
+        # Some templates refuse a system message.
+        [{"role": "user", "content": f"{system}\n\n{user}"}],
+    )
+    for messages in ways:
+        try:
+            text: str = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+            return text
+        except Exception as error:  # templates raise what jinja has, and more
+            failure = error
+    raise ModelError(f"the chat template cannot be filled in: {failure}") from failure
 
 
 def memory_line(text: str, *, who: str = "", day: date | None = None) -> str:

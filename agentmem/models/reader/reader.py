@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,9 +25,13 @@ from agentmem.models.reader.states import (
     encode_memories,
 )
 
+Mode = Literal["text", "states"]
+
 # States of memories that are kept between questions, by default: some 1,400 tokens' worth in
 # float32 for every 128 MiB of a model with 30 layers of 3 x 64 dims.
 CACHE_BYTES = 512 * 2**20
+# How an answer begins that says there is none.
+_NOTHING = NOT_IN_MEMORY.lower().rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,11 @@ class Reading:
 
     Attributes:
         text: The answer; None if it says that the memories do not hold one.
-        confidence: Geometric mean of the probabilities of the answer's tokens, 0 to 1.
+        confidence: Probability, 0 to 1, that the memories hold an answer, or that they do not
+            where the text is None; as the model gives it to the first token.
         shares: For each memory, its share of the attention that the answer paid to memories; they
-            sum to 1.
+            sum to 1, or are all 0 where it paid none, being far behind them in a model that looks
+            back through a window.
     """
 
     text: str | None
@@ -108,15 +113,26 @@ class StatesReader:
         longest: int = self.model.lm.config.max_position_embeddings
         return longest
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of memories' states that are kept for further questions."""
+        return self._kept_bytes
+
     def count_tokens(self, line: str) -> int:
         """Positions that a memory takes."""
         return len(self.prompt.memory(line))
+
+    def room(self, question: str, *, max_tokens: int = 48) -> int:
+        """Positions that are left for memories beside a question and its answer."""
+        taken = len(self.prompt.prefix) + len(self.prompt.question(question)) + max_tokens
+        return self.positions - taken
 
     def read(
         self,
         question: str,
         lines: Sequence[str],
         *,
+        mode: Mode = "text",
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
     ) -> Reading:
@@ -125,28 +141,45 @@ class StatesReader:
         Args:
             question: In plain words.
             lines: The memories as lines of text, see `agentmem.models.reader.prompt.memory_line`.
+            mode: ``"text"`` reads the memories one after the other, as text; ``"states"`` puts
+                their states into the cache, those that are kept without any pass over them.
             max_tokens: The longest answer, in tokens of the language model.
-            on_text: Called with each piece of the answer as it is written.
+            on_text: Called with each piece of the answer as it is written; the pieces make up the
+                text that is returned, so that there are none where it is None.
 
         Raises:
             InputError: memories, question and answer do not fit the language model's context.
         """
-        states = self._states(lines)
+        memories = [self.prompt.memory(line) for line in lines]
         request = self.prompt.question(question)
-        need = len(self.prompt.prefix) + sum(map(len, states)) + len(request) + max_tokens
+        need = len(self.prompt.prefix) + sum(map(len, memories)) + len(request) + max_tokens
         if need > self.positions:
             raise InputError(
-                f"{len(lines)} memories and the question take {need} positions, the language model "
-                f"has {self.positions}: read fewer memories"
+                f"{len(lines)} memories, the question and its answer take {need} positions, the "
+                f"language model has {self.positions}: read fewer memories"
             )
+        cache, start = self._read_memories(lines, memories, mode)
+        again = deepcopy(cache)
+        ids, absent = self._write(request, cache, start, max_tokens, on_text)
+        if absent >= self.model.config.abstain_above:
+            return Reading(None, absent, tuple(1 / len(lines) for _ in lines))
+        text = self._decode(ids).strip()
+        shares = self._shares(request, ids, memories, again, start)
+        found = bool(text) and not text.lower().startswith(_NOTHING)
+        return Reading(text if found else None, 1 - absent if found else absent, shares)
+
+    def _read_memories(
+        self, lines: Sequence[str], memories: Sequence[list[int]], mode: Mode
+    ) -> tuple[DynamicCache, int]:
+        """A cache that holds prefix and memories, and the position behind them."""
         cache = self._prefix_cache()
-        start = append_memories(self.model.lm, cache, states, len(self.prompt.prefix))
-        ids, log_probability = self._write(request, cache, start, max_tokens, on_text)
-        text = self.prompt.tokenizer.decode(ids, skip_special_tokens=True).strip()
-        memories = [self.prompt.memory(line) for line in lines]
-        shares = self._shares(request, ids, memories, states)
-        found = bool(text) and not text.lower().startswith(NOT_IN_MEMORY.lower().rstrip("."))
-        return Reading(text if found else None, math.exp(log_probability / (len(ids) + 1)), shares)
+        start = len(self.prompt.prefix)
+        if mode == "states":
+            return cache, append_memories(self.model.lm, cache, self._states(lines), start)
+        text = [token for memory in memories for token in memory]
+        if text:
+            self._forward(text, cache, start)
+        return cache, start + len(text)
 
     @torch.no_grad()
     def _forward(self, ids: Sequence[int], cache: DynamicCache, start: int, **how: Any) -> Any:
@@ -175,15 +208,18 @@ class StatesReader:
             made = encode_memories(
                 self.model.lm,
                 [self.prompt.memory(line) for line in missing],
-                sink=self.prompt.sink,
+                lead=self.prompt.prefix,
             )
         fresh = dict(zip(missing, made, strict=True))
         found = [fresh[line] if line in fresh else self._kept[line] for line in lines]
         for line, states in fresh.items():
-            self._kept[line] = states
-            self._kept_bytes += states.stored_bytes
+            # One that alone is too large must not drive out all others.
+            if states.stored_bytes <= self._cache_bytes:
+                self._kept[line] = states
+                self._kept_bytes += states.stored_bytes
         for line in lines:
-            self._kept.move_to_end(line)
+            if line in self._kept:
+                self._kept.move_to_end(line)
         while self._kept_bytes > self._cache_bytes:
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= dropped.stored_bytes
@@ -198,33 +234,42 @@ class StatesReader:
         most: int,
         on_text: Callable[[str], None] | None,
     ) -> tuple[list[int], float]:
-        """Greedy tokens of the answer, and the sum of their log probabilities with the end's."""
+        """Greedy tokens of the answer, and the probability that there is none."""
         written: list[int] = []
-        total, shown = 0.0, ""
+        absent: float | None = None
+        stream = _Stream(on_text)
         feed, at = request, start
         while True:
             hidden: Tensor = self._forward(feed, cache, at).last_hidden_state[:, -1]
-            scores = self.model.lm.lm_head(hidden).float().log_softmax(-1)[0]
-            token = int(scores.argmax())
-            total += float(scores[token])
+            probabilities = self.model.logits(hidden).softmax(-1)[0]
+            if absent is None:
+                absent = float(probabilities[self.prompt.ids(NOT_IN_MEMORY)[0]])
+                if absent >= self.model.config.abstain_above:
+                    return written, absent
+            token = int(probabilities.argmax())
             if token == self.prompt.end or len(written) == most:
-                return written, total
+                stream.end(self._decode(written))
+                return written, absent
             at += len(feed)
             feed = [token]
             written.append(token)
             if on_text is not None:
-                text = self.prompt.tokenizer.decode(written, skip_special_tokens=True)
-                # A character may take several tokens: it is shown when it is whole.
-                if not text.endswith("\N{REPLACEMENT CHARACTER}"):
-                    on_text(text[len(shown) :])
-                    shown = text
+                stream.show(self._decode(written))
+
+    def _decode(self, ids: list[int]) -> str:
+        # Without cleaning: it changes what has been shown already, when a comma follows.
+        text: str = self.prompt.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
 
     def _shares(
         self,
         request: list[int],
         answer: list[int],
         memories: Sequence[list[int]],
-        states: Sequence[MemoryStates],
+        cache: DynamicCache,
+        start: int,
     ) -> tuple[float, ...]:
         """How much of the answer was drawn from each memory.
 
@@ -232,12 +277,11 @@ class StatesReader:
         the memories that hold that very token: that is what copying looks like. Where the answer
         repeats nothing, all attention to memories counts.
         """
-        if not states:
+        if not memories:
             return ()
-        cache = self._prefix_cache()
         prefix = len(self.prompt.prefix)
-        start = append_memories(self.model.lm, cache, states, prefix)
         usual = self.model.lm.config._attn_implementation
+        # The others do not tell what they attend to.
         self.model.lm.set_attn_implementation("eager")
         try:
             out = self._forward(request + answer, cache, start, output_attentions=True)
@@ -250,6 +294,33 @@ class StatesReader:
         told = torch.tensor([*answer, self.prompt.end])
         copied = rows * (told[:, None] == held[None, :])
         weight = copied if float(copied.sum()) > 0 else rows
-        mass = [float(part.sum()) for part in weight.split([len(m) for m in memories], dim=1)]
+        sizes = [len(memory) for memory in memories]
+        mass = [float(part.sum()) for part in torch.split(weight, sizes, dim=1)]
         whole = sum(mass) or 1.0
         return tuple(share / whole for share in mass)
+
+
+class _Stream:
+    """Hands on a text as it grows: stripped, in whole characters, and only if it is an answer."""
+
+    def __init__(self, on_text: Callable[[str], None] | None) -> None:
+        self._on_text = on_text
+        self._shown = 0
+
+    def show(self, text: str) -> None:
+        """Take the text as far as it is written, and hand on what is sure to stay."""
+        # A character may take several tokens; a space may turn out to be the last.
+        sure = text.strip().rstrip("\N{REPLACEMENT CHARACTER}").rstrip()
+        self._hand_on(sure, whole=False)
+
+    def end(self, text: str) -> None:
+        """Take the whole text."""
+        self._hand_on(text.strip(), whole=True)
+
+    def _hand_on(self, text: str, *, whole: bool) -> None:
+        start = text[: len(_NOTHING)].lower()
+        if self._on_text is None or start == _NOTHING or len(text) <= self._shown:
+            return
+        if whole or not _NOTHING.startswith(start):
+            self._on_text(text[self._shown :])
+            self._shown = len(text)

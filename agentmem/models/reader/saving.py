@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from agentmem.errors import ModelError, ModelNotFoundError
-from agentmem.models.reader.configuration import ReaderConfig
+from agentmem.models.reader.configuration import FORMAT_VERSION, ReaderConfig
 from agentmem.models.reader.modeling import ReadingModel
 
 CONFIG, WEIGHTS = "reader.json", "adapter.safetensors"
@@ -39,8 +38,15 @@ def load_config(folder: str | Path) -> ReaderConfig:
     if not path.is_file():
         raise ModelNotFoundError(f"no reader in {str(folder)!r}: it has no {CONFIG}")
     try:
-        return ReaderConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        version = told.get("format_version") if isinstance(told, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ModelError(
+                f"{str(path)!r} has format version {version}, this agentmem reads up to "
+                f"{FORMAT_VERSION}: upgrade agentmem"
+            )
+        return ReaderConfig.model_validate(told)
+    except ValueError as error:  # of json, of its encoding, and of pydantic
         raise ModelError(f"{str(path)!r} is no reader's configuration: {error}") from error
 
 
@@ -63,8 +69,9 @@ def load_weights(model: ReadingModel, folder: str | Path) -> None:
         weights[name].shape != p.shape for name, p in wanted.items()
     ):
         raise ModelError(
-            f"the reader in {str(folder)!r} was made for another language model than "
-            f"{model.config.language_model!r}"
+            f"the weights in {str(folder)!r} do not belong to this reader: they were made for "
+            f"another language model than {model.config.language_model!r} as it is here, or for "
+            f"other ranks or ratios"
         )
     with torch.no_grad():
         for name, parameter in wanted.items():

@@ -1,6 +1,6 @@
 """Keys and values of memories, each made from one memory alone by the language model itself.
 
-A memory is read behind a sink token, the first token of the template, whose own states are
+A memory is read behind a lead, such as the chat template up to the memories, whose own states are
 dropped. Its states do not depend on what else is read, so they are made once and are good in every
 context: reading moves the keys to the positions that the memory's text would have there, which for
 rotary embeddings is one more rotation (Su et al. 2021, arXiv 2104.09864; blocks that are encoded
@@ -10,6 +10,7 @@ alone: Block-Attention, arXiv 2409.15355).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ from transformers import DynamicCache
 
 from agentmem.errors import ModelError
 
+# Kinds of rotary embeddings that turn by other angles as a context grows: a key that stands in a
+# cache cannot follow.
+_CHANGING = ("dynamic", "longrope")
 # Largest difference of keys, relative to their size, that rounding explains (bfloat16 included).
 _TOLERANCE = 0.05
 
@@ -47,46 +51,61 @@ class MemoryStates:
 
 @torch.no_grad()
 def encode_memories(
-    model: Any, memories: Sequence[Sequence[int]], *, sink: int, tokens: int = 4096
+    model: Any, memories: Sequence[Sequence[int]], *, lead: Sequence[int], tokens: int = 4096
 ) -> list[MemoryStates]:
-    """Run memories through a causal language model, each by itself.
+    """Run memories through a causal language model, each by itself behind the same few tokens.
 
     Args:
         model: A Hugging Face causal language model with rotary positions.
         memories: Token ids of each memory, none empty.
-        sink: Token id that goes before each.
-        tokens: Padded tokens of one batch.
+        lead: Token ids that each memory sees before it, at least one: what takes the attention
+            that first tokens attract. The states of the lead itself are dropped.
+        tokens: Padded tokens of one batch; a longer memory is a batch by itself.
 
     Returns:
         The states of each memory, in the order given.
     """
     device = model.get_input_embeddings().weight.device
+    start = len(lead)
+    led = DynamicCache()
+    model.model(
+        input_ids=torch.tensor([list(lead)], device=device), past_key_values=led, use_cache=True
+    )
     found: dict[int, MemoryStates] = {}
     order = sorted(range(len(memories)), key=lambda i: len(memories[i]))
     while order:
         # The longest of a batch is its last: as many as stay within the budget.
         size = 1
-        while size < len(order) and (size + 1) * (len(memories[order[size]]) + 1) <= tokens:
+        while size < len(order) and (size + 1) * (len(memories[order[size]]) + start) <= tokens:
             size += 1
         batch, order = order[:size], order[size:]
-        length = len(memories[batch[-1]]) + 1
-        ids = torch.full((size, length), sink, device=device)
-        mask = torch.zeros((size, length), dtype=torch.long, device=device)
+        length = len(memories[batch[-1]])
+        ids = torch.full((size, length), lead[0], device=device)
+        mask = torch.zeros((size, start + length), dtype=torch.long, device=device)
+        mask[:, :start] = 1
         for row, index in enumerate(batch):
-            ids[row, 1 : len(memories[index]) + 1] = torch.as_tensor(memories[index], device=device)
-            mask[row, : len(memories[index]) + 1] = 1
-        # The sink stands at 0 here, so that keys come out rotated one position too far.
-        cache = DynamicCache()
-        model.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
-        back = [
-            _rotate(model, index, layer.keys, torch.full((length,), -1, device=device))
-            for index, layer in enumerate(cache.layers)
+            ids[row, : len(memories[index])] = torch.as_tensor(memories[index], device=device)
+            mask[row, start : start + len(memories[index])] = 1
+        cache = deepcopy(led)
+        cache.batch_repeat_interleave(size)
+        model.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=torch.arange(start, start + length, device=device)[None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        back = torch.full((length,), -start, device=device)
+        held = [
+            (_rotate(model, index, keys[:, :, start:], back), values[:, :, start:])
+            for index, (keys, values) in enumerate(_held(cache))
         ]
         for row, index in enumerate(batch):
-            end = len(memories[index]) + 1
+            end = len(memories[index])
+            # Copies, or each would keep its whole batch alive.
             found[index] = MemoryStates(
-                tuple(keys[row, :, 1:end].clone() for keys in back),
-                tuple(layer.values[row, :, 1:end].clone() for layer in cache.layers),
+                tuple(keys[row, :, :end].clone() for keys, _ in held),
+                tuple(values[row, :, :end].clone() for _, values in held),
             )
     return [found[index] for index in range(len(memories))]
 
@@ -99,24 +118,29 @@ def append_memories(
 
     Args:
         model: The language model that made the states.
-        cache: Of one sequence; changed in place.
+        cache: Of one sequence, maybe still empty, made without a model's configuration so that it
+            forgets nothing; changed in place.
         memories: Their states.
         start: Position of the first memory's first token.
 
     Returns:
         The position behind the last memory.
     """
-    for index in range(len(cache.layers)):
-        if not memories:
-            break
-        layer, at = cache.layers[index], start
-        keys, values = [layer.keys], [layer.values]
-        for states in memories:
-            moved = torch.full((len(states),), at, device=layer.keys.device)
-            keys.append(_rotate(model, index, states.keys[index][None].to(layer.keys), moved))
-            values.append(states.values[index][None].to(layer.values))
-            at += len(states)
-        layer.keys, layer.values = torch.cat(keys, dim=2), torch.cat(values, dim=2)
+    if not memories:
+        return start
+    weight = model.get_input_embeddings().weight
+    # A memory's own keys are rotated for its beginning: all of its tokens move by the same number.
+    moves = torch.cat(
+        [
+            torch.full((len(states),), start + before)
+            for states, before in zip(memories, _starts(memories), strict=True)
+        ]
+    ).to(weight.device)
+    for index in range(len(memories[0].keys)):
+        keys = torch.cat([states.keys[index] for states in memories], dim=1)[None]
+        values = torch.cat([states.values[index] for states in memories], dim=1)[None]
+        keys, values = keys.to(weight), values.to(weight)
+        cache.update(_rotate(model, index, keys, moves), values, index)
     return start + sum(map(len, memories))
 
 
@@ -130,17 +154,30 @@ def check_rotary(model: Any, sink: int) -> None:
     base = getattr(model, "model", None)
     if base is None or not hasattr(base, "rotary_emb"):
         raise ModelError(
-            f"{type(model).__name__} has no rotary position embeddings: memories can be read as "
-            f"states by models such as Llama, Qwen, Mistral and Gemma"
+            f"{type(model).__name__} has no rotary position embeddings where Llama has them: "
+            f"memories can be read as states by models such as Llama, Qwen, Mistral and Gemma"
         )
-    ids = torch.tensor([[sink, sink]], device=model.get_input_embeddings().weight.device)
+    kinds = getattr(base.rotary_emb, "rope_type", "default")
+    changing = set(kinds.values() if isinstance(kinds, dict) else [kinds]).intersection(_CHANGING)
+    if changing:
+        raise ModelError(
+            f"{type(model).__name__} has rotary position embeddings of the kind "
+            f"{changing.pop()!r}, which change with the length of the context: its memories cannot "
+            f"be moved to where they are read; give it text"
+        )
+    # Several tokens: the embedding of one alone may be zero, and nothing would show.
+    weight = model.get_input_embeddings().weight
+    ids = torch.tensor(
+        [[sink, *(len(weight) * n // 5 for n in (1, 2, 3, 4))]], device=weight.device
+    )
     here, there = DynamicCache(), DynamicCache()
     for cache, start in ((here, 0), (there, 7)):
-        positions = torch.arange(start, start + 2, device=ids.device)[None]
+        positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
         base(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
-    for index, (one, other) in enumerate(zip(here.layers, there.layers, strict=True)):
-        moved = _rotate(model, index, one.keys, torch.full((2,), 7, device=ids.device))
-        error = (moved - other.keys).float().norm() / other.keys.float().norm().clamp(min=1e-6)
+    by = torch.full((ids.shape[1],), 7, device=ids.device)
+    for index, ((keys, _), (wanted, _)) in enumerate(zip(_held(here), _held(there), strict=True)):
+        moved = _rotate(model, index, keys, by)
+        error = (moved - wanted).float().norm() / wanted.float().norm().clamp(min=1e-6)
         if error > _TOLERANCE:
             raise ModelError(
                 f"{type(model).__name__} does not rotate its keys as Llama does (layer {index}): "
@@ -148,10 +185,28 @@ def check_rotary(model: Any, sink: int) -> None:
             )
 
 
+def _held(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of each layer, (B, G, N, D)."""
+    layers: list[Any] = cache.layers
+    return [(layer.keys, layer.values) for layer in layers]
+
+
+def _starts(memories: Sequence[MemoryStates]) -> list[int]:
+    """How many tokens stand before each memory in those before it."""
+    starts, at = [], 0
+    for states in memories:
+        starts.append(at)
+        at += len(states)
+    return starts
+
+
 def _rotate(model: Any, layer: int, keys: Tensor, by: Tensor) -> Tensor:
     """Keys (B, G, N, D) moved by a number of positions each, int (N,)."""
     rotary = model.model.rotary_emb
     kinds = getattr(model.config, "layer_types", None)
+    if kinds is not None and kinds[layer] == "sliding_attention":
+        # Gemma in version 4 of transformers has a module for each kind of layer.
+        rotary = getattr(model.model, "rotary_emb_local", rotary)
     if kinds is not None and hasattr(rotary, f"{kinds[layer]}_inv_freq"):
         cos, sin = rotary(keys.float(), by[None], kinds[layer])
         scale = getattr(rotary, f"{kinds[layer]}_attention_scaling")

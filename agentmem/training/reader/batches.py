@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from agentmem.models.reader.modeling import ReadingBatch
 from agentmem.models.reader.sequence import IGNORED, PADDING, ReadingSequence
@@ -14,10 +15,11 @@ from agentmem.models.reader.sequence import IGNORED, PADDING, ReadingSequence
 _ROUND = 128
 
 
-def plan(lengths: np.ndarray, *, tokens: int, seed: int) -> Iterator[tuple[int, list[int]]]:
+def plan(lengths: NDArray[np.int64], *, tokens: int, seed: int) -> Iterator[tuple[int, list[int]]]:
     """Endless batches: the padded length, and the indices of exercises.
 
-    Every epoch shows every exercise once, but for the few that do not fill a batch.
+    Every epoch shows every exercise once, but for the few that do not fill a batch. Where none
+    does, because there are few exercises, they come as they are.
 
     Args:
         lengths: Tokens of each exercise, int (E,).
@@ -29,12 +31,16 @@ def plan(lengths: np.ndarray, *, tokens: int, seed: int) -> Iterator[tuple[int, 
     while True:
         waiting: dict[int, list[int]] = {}
         order = random.permutation(len(lengths))
+        full = False
         for index in order.tolist():
             length = int(padded[index])
             row = waiting.setdefault(length, [])
             row.append(index)
             if len(row) >= max(1, tokens // length):
+                full = True
                 yield length, waiting.pop(length)
+        if not full:
+            yield from waiting.items()
 
 
 def collate(sequences: Sequence[ReadingSequence], length: int) -> ReadingBatch:

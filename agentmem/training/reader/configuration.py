@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agentmem.models.reader.configuration import SYSTEM_PROMPT
 from agentmem.training.config import OptimiserConfig, Section
@@ -44,3 +44,12 @@ class ReaderRunConfig(Section):
     eval_every: int = Field(default=500, gt=0)
     save_every: int = Field(default=500, gt=0)
     optimiser: OptimiserConfig
+
+    @field_validator("ratios")
+    @classmethod
+    def _shares(cls, ratios: dict[str, float]) -> dict[str, float]:
+        if not all(ratio.isdecimal() for ratio in ratios):
+            raise ValueError(f"ratios={ratios!r}: the keys are whole numbers of 0 or more")
+        if min(ratios.values(), default=-1.0) < 0 or not sum(ratios.values()):
+            raise ValueError(f"ratios={ratios!r}: the shares are 0 or more, and not all 0")
+        return ratios

@@ -4,7 +4,8 @@ Four kinds, all from a corpus or made by script:
 
 - **questions** over a context that is cut into memories, sometimes among memories of another
   context; a question whose context is absent is answered with "not in memory";
-- **personal** facts, the way people tell them to an assistant (`agentmem.training.reader.personal`);
+- **personal** facts, the way people tell them to an assistant (see
+  `agentmem.training.reader.personal`);
 - **turns** of conversations, each a memory;
 - in all of them, now and then: repeat a memory word for word, or go on where a quotation of it
   ends. That is what keeps compressed states faithful (Badger 2026, arXiv 2602.13466).
@@ -93,6 +94,8 @@ def cut(text: str, prompt: ReadingPrompt, *, most: int, dialogue: bool) -> list[
         dialogue: Whether its lines are turns, which are never joined when ``most`` is 0.
     """
     parts = [p for p in (text.splitlines() if dialogue else _pieces(text)) if p.strip()]
+    if not parts:
+        return []
     joined: list[str] = []
     room = 0
     for part, ids in zip(
@@ -169,9 +172,9 @@ def personal(seed: int, prompt: ReadingPrompt) -> Iterator[Exercise]:
         ]
         branches = [
             Branch(prompt.question(q), prompt.answer(NOT_IN_MEMORY if a is None else a))
-            for q, a, _ in made.questions
+            for q, a, evidence in made.questions
             # Without dates, nobody knows when.
-            if dated or a is None or any(a in made.memories[i].text for i in _)
+            if dated or a is None or any(a in made.memories[i].text for i in evidence)
         ]
         if random.random() < 0.25:
             branches.append(repetition(memories, prompt, random))

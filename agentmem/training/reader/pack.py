@@ -47,7 +47,7 @@ def pack_exercises(
         report: Called with the number of exercises made so far.
 
     Raises:
-        InputError: a file of the corpus is damaged.
+        InputError: a file of the corpus is damaged, or there is nothing to make exercises of.
         ModelError: the tokenizer has no chat template.
     """
     prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), system_prompt)
@@ -62,8 +62,9 @@ def pack_exercises(
     for kind in kinds:
         for exercise in kind:
             fitting = fit(exercise, config.most)
-            if fitting is not None:
-                made.append(fitting)
+            if fitting is None:
+                continue
+            made.append(fitting)
             if len(made) % 1000 == 0:
                 report(len(made))
     random.shuffle(made)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.errors import InputError
 from agentmem.models.reader.sequence import Branch, ReadingSequence, lay_out
 from agentmem.training.reader.exercises import Exercise
 
@@ -18,14 +20,15 @@ class PackedExercises:
     """Many exercises as flat arrays.
 
     Attributes:
-        ids: All token ids: of each exercise its memories, then prompt and target of each branch.
+        ids: All token ids: of each exercise its memories, then prompt and target of each branch;
+            uint16, or uint32 where a vocabulary is larger.
         memories: Length of each memory.
         branches: Length of prompt and target of each branch, (N, 2).
         weights: Weight of each branch's target tokens.
         counts: How many memories and branches each exercise has, (E, 2).
     """
 
-    ids: NDArray[np.uint16]
+    ids: NDArray[np.uint16] | NDArray[np.uint32]
     memories: NDArray[np.uint16]
     branches: NDArray[np.uint16]
     weights: NDArray[np.float32]
@@ -33,15 +36,23 @@ class PackedExercises:
 
     @classmethod
     def of(cls, exercises: Sequence[Exercise]) -> PackedExercises:
-        """Pack exercises, whose token ids are below 65,536."""
-        ids: list[np.ndarray] = []
+        """Pack exercises.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not exercises:
+            raise InputError("no exercises to pack")
+        ids: list[NDArray[np.int64]] = []
         for e in exercises:
             for m in e.memories:
-                ids.append(np.asarray(m, dtype=np.uint16))
+                ids.append(np.asarray(m, dtype=np.int64))
             for b in e.branches:
-                ids.append(np.asarray([*b.prompt, *b.target], dtype=np.uint16))
+                ids.append(np.asarray([*b.prompt, *b.target], dtype=np.int64))
+        flat = np.concatenate(ids)
+        small = flat.max(initial=0) <= np.iinfo(np.uint16).max
         return cls(
-            np.concatenate(ids),
+            flat.astype(np.uint16) if small else flat.astype(np.uint32),
             np.array([len(m) for e in exercises for m in e.memories], dtype=np.uint16),
             np.array(
                 [(len(b.prompt), len(b.target)) for e in exercises for b in e.branches],
@@ -57,9 +68,16 @@ class PackedExercises:
 
     @classmethod
     def load(cls, path: Path) -> PackedExercises:
-        """Read what `save` wrote."""
-        with np.load(path) as file:
-            return cls(**{name: file[name] for name in cls.__slots__})
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, or something else.
+        """
+        try:
+            with np.load(path) as file:
+                return cls(**{name: file[name] for name in cls.__slots__})
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
+            raise InputError(f"no packed exercises in {str(path)!r}: {error}") from error
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -72,7 +90,8 @@ class PackedExercises:
         memory = np.concatenate([[0], np.cumsum(self.memories.astype(np.int64) + 1)])
         branch = np.concatenate([[0], np.cumsum(self.branches.astype(np.int64).sum(axis=1))])
         ends = memory[memory_ends] + branch[branch_ends]
-        return np.diff(ends, prepend=0)
+        lengths: NDArray[np.int64] = np.diff(ends, prepend=0)
+        return lengths
 
 
 class ExerciseReader:

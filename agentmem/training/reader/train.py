@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,11 +20,14 @@ from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_weights, save_reader
 from agentmem.training.loop.checkpoint import save_checkpoint
 from agentmem.training.loop.optimiser import adamw, set_rate
+from agentmem.training.loop.runs import local_model
+from agentmem.training.loop.setup import claim, finish, resume, start_processes
 from agentmem.training.reader.batches import collate, plan
 from agentmem.training.reader.configuration import ReaderRunConfig
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
-from agentmem.training.loop.runs import local_model
-from agentmem.training.loop.setup import claim, finish, resume, start_processes
+
+# Steps of a ratio over which its logged loss is averaged.
+_AVERAGED = 50
 
 Report = Callable[[int, dict[str, Any]], None]
 
@@ -55,7 +58,10 @@ def train_reader(
         stop_after_s: Save and stop after this many seconds.
 
     Raises:
-        ConfigError: a run of that name exists with another configuration.
+        ConfigError: a run of that name exists with another configuration, or there is no language
+            model where it says.
+        InputError: ``data`` or ``dev`` holds no packed exercises.
+        ModelError: the language model cannot be made a reader of, or ``start`` is no reader of it.
     """
     began = time.monotonic()
     accelerator = start_processes(config.threads, resting=True)
@@ -88,8 +94,8 @@ def train_reader(
     last = config.optimiser.steps
     processes, rank = accelerator.num_processes, accelerator.process_index
     batches = _ahead(exercises, config, begun, last, processes, rank)
-    running: dict[int, list[float]] = defaultdict(list)
-    logged = time.monotonic()
+    running: dict[int, deque[torch.Tensor]] = defaultdict(lambda: deque(maxlen=_AVERAGED))
+    logged, logged_at = time.monotonic(), begun
     for step, batch in batches:
         ratio = _ratio(config.seed, step, ratios)
         set_rate(optimiser, config.optimiser, step)
@@ -100,12 +106,14 @@ def train_reader(
         torch.nn.utils.clip_grad_norm_(bare.trainable().values(), config.optimiser.clip)
         optimiser.step()
         optimiser.zero_grad()
-        running[ratio].append(loss.detach())  # type: ignore[arg-type]
+        running[ratio].append(loss.detach())
 
         done = step + 1
         stopping = (stop_after is not None and done >= stop_after) or (
             stop_after_s is not None and time.monotonic() - began > stop_after_s
         )
+        if stop_after_s is not None and processes > 1:
+            stopping = _any(stopping, device)
         if (
             done % config.eval_every == 0
             or done == last
@@ -115,19 +123,19 @@ def train_reader(
             figures: dict[str, Any] = {
                 "step": done,
                 "seconds": round(time.monotonic() - began, 1),
-                "s_per_step": round((time.monotonic() - logged) / config.log_every, 3),
+                "s_per_step": round((time.monotonic() - logged) / (done - logged_at), 3),
                 "loss": {
-                    r: round(float(torch.stack(v[-50:]).mean()), 4)
-                    for r, v in sorted(running.items())
-                },  # type: ignore[arg-type]
+                    ratio: round(float(torch.stack(list(losses)).mean()), 4)
+                    for ratio, losses in sorted(running.items())
+                },
             }
-            logged = time.monotonic()
             if done % config.eval_every == 0 or done == last:
                 figures["dev"] = evaluate(bare, held_out, ratios, config.tokens_per_step)
             if accelerator.is_main_process:
                 with (folder / "metrics.jsonl").open("a") as log:
                     log.write(json.dumps(figures) + "\n")
                 report(done, figures)
+            logged, logged_at = time.monotonic(), done
         if accelerator.is_main_process and (
             done % config.save_every == 0 or done == last or stopping
         ):
@@ -145,19 +153,21 @@ def evaluate(
 ) -> dict[int, float]:
     """Mean loss of a label at each ratio, in nats."""
     device = next(iter(model.trainable().values())).device
+    # Alike in length, and never more than the tokens of a step: the last of a batch is its longest.
+    batches: list[tuple[int, list[int]]] = []
+    for index in np.argsort(exercises.lengths, kind="stable").tolist():
+        length = -(-int(exercises.lengths[index]) // 128) * 128
+        if batches and (len(batches[-1][1]) + 1) * length <= tokens:
+            batches[-1] = (length, [*batches[-1][1], index])
+        else:
+            batches.append((length, [index]))
     result = {}
     for ratio in sorted(ratios):
-        total, count = 0.0, 0.0
-        order = np.argsort(exercises.lengths, kind="stable")
-        rows: list[int] = []
-        for index in order.tolist():
-            rows.append(index)
-            length = -(-int(exercises.lengths[index]) // 128) * 128
-            if (len(rows) + 1) * length > tokens or index == order[-1]:
-                batch = collate([exercises[i] for i in rows], length).to(device)
-                _, losses = model.loss(batch, ratio)
-                total, count = total + float(losses.sum()), count + len(losses)
-                rows = []
+        total, count = 0.0, 0
+        for length, rows in batches:
+            batch = collate([exercises[i] for i in rows], length).to(device)
+            _, losses = model.loss(batch, ratio)
+            total, count = total + float(losses.sum()), count + len(losses)
         result[ratio] = round(total / max(count, 1), 4)
     return result
 
@@ -197,6 +207,13 @@ def _ahead(
                 yield done, batch.result()
         for done, batch in waiting:
             yield done, batch.result()
+
+
+def _any(here: bool, device: torch.device) -> bool:
+    """Whether something holds in any process: their clocks differ, and all must stop together."""
+    flag = torch.tensor(int(here), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag)
 
 
 def _average(model: ReadingModel, processes: int) -> None:

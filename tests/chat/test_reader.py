@@ -1,0 +1,122 @@
+"""Answers from real hits by a reader of a moment: what it reads, cites and leaves out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem import Memory
+from agentmem.chat.reader import MemoryReader
+from agentmem.errors import InputError, ModelNotFoundError
+from agentmem.models.bundle.load import ModelBundle
+from agentmem.models.reader.reader import Reading, StatesReader
+from agentmem.models.reader.saving import save_reader
+from tests.support.language_models import reading_model, save_lm, tiny_lm
+
+SAID = ("I booked the train to Lyon.", "My dog is called Rex.", "It leaves at 9:40.")
+QUESTION = "when does my train leave?"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("reader")
+    save_lm(root / "tiny")
+    save_reader(reading_model(tiny_lm(), language_model="test/tiny"), root / "reader")
+    return root
+
+
+@pytest.fixture(scope="module")
+def reader(folder: Path) -> MemoryReader:
+    return MemoryReader.from_pretrained(folder / "reader", language_model=folder / "tiny")
+
+
+@pytest.fixture(scope="module")
+def hits(model: ModelBundle) -> Any:
+    with Memory(":memory:", model=model) as memory:
+        for day, text in enumerate(SAID, start=1):
+            memory.add(
+                [{"role": "user", "content": text, "name": "Ana"}],
+                user_id="ana",
+                created_at=datetime(2026, 5, day, tzinfo=UTC),
+            )
+        found = list(memory.recall(QUESTION, user_id="ana", k=3))
+        assert len(found) == 3
+        assert all(hit.text for hit in found)
+        yield found
+
+
+def test_an_answer(reader: MemoryReader, hits: Any) -> None:
+    pieces: list[str] = []
+    answer = reader.answer(QUESTION, hits, max_tokens=6, on_text=pieces.append)
+    assert answer.text
+    assert "".join(pieces) == answer.text
+    assert answer.confidence is not None
+    assert 0 < answer.confidence <= 1
+    assert {c.id for c in answer.citations} <= {hit.id for hit in hits}
+    shares = [c.share for c in answer.citations]
+    assert sum(shares) == pytest.approx(1)
+    assert shares == sorted(shares, reverse=True)
+    assert answer.left_out == 0
+    assert reader.answer(QUESTION, hits[::-1], max_tokens=6).text == answer.text
+
+
+def test_they_are_read_in_the_order_of_time_with_speaker_and_day(
+    reader: MemoryReader, hits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+
+    def read(self: StatesReader, question: str, lines: list[str], **options: Any) -> Reading:
+        seen.append(lines)
+        return Reading(None, 0.5, (0.2, 0.0, 0.8))
+
+    monkeypatch.setattr(StatesReader, "read", read)
+    answer = reader.answer(QUESTION, hits)
+    assert seen == [[f"Ana ({day} May 2026): {text}" for day, text in enumerate(SAID, start=1)]]
+    assert (answer.text, answer.confidence, answer.citations) == (None, 0.5, ())
+    monkeypatch.setattr(StatesReader, "read", lambda *a, **o: Reading("9:40", 0.5, (0.2, 0.0, 0.8)))
+    cited = reader.answer(QUESTION, hits).citations
+    ids = {hit.text: hit.id for hit in hits}
+    assert [(c.id, c.share) for c in cited] == [(ids[SAID[2]], 0.8), (ids[SAID[0]], 0.2)]
+
+
+def test_what_does_not_fit_is_left_out(
+    reader: MemoryReader, hits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = reader._states.room(QUESTION, max_tokens=4)
+    lengths = [reader._states.count_tokens(f"Ana (1 May 2026): {hit.text}") for hit in hits]
+    shortest = lengths.index(min(lengths))
+    beside = 1024 - room
+
+    monkeypatch.setattr(StatesReader, "positions", beside + min(lengths) + 3)
+    answer = reader.answer(QUESTION, hits, max_tokens=4)
+    assert answer.left_out == 2
+    assert {c.id for c in answer.citations} <= {hits[shortest].id}
+    monkeypatch.setattr(StatesReader, "positions", beside)
+    answer = reader.answer(QUESTION, hits, max_tokens=4)
+    assert (answer.text, answer.confidence, answer.citations, answer.left_out) == (
+        None,
+        None,
+        (),
+        3,
+    )
+
+
+def test_nothing_found_and_nothing_asked(reader: MemoryReader, hits: Any) -> None:
+    assert reader.answer(QUESTION, []).text is None
+    with pytest.raises(InputError, match="an empty question"):
+        reader.answer(" \n", hits)
+
+
+def test_where_its_parts_come_from(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTMEM_MODELS", str(folder))
+    MemoryReader.from_pretrained(folder / "reader")
+    monkeypatch.setenv("AGENTMEM_MODELS", str(tmp_path))
+    with pytest.raises(ModelNotFoundError, match="agentmem reader install test/tiny"):
+        MemoryReader.from_pretrained(folder / "reader")
+    with pytest.raises(ModelNotFoundError, match="no reader in"):
+        MemoryReader.from_pretrained(tmp_path)

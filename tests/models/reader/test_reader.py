@@ -1,0 +1,182 @@
+"""A reader of states: what it streams, keeps and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agentmem.errors import InputError, ModelError, ModelNotFoundError
+from agentmem.models.reader.reader import Reading, StatesReader, _Stream
+from agentmem.models.reader.saving import save_reader
+from agentmem.models.reader.sequence import Branch, lay_out
+from tests.support.language_models import (
+    FAMILIES,
+    greedy,
+    reading_model,
+    save_lm,
+    tiny_lm,
+    tiny_tokenizer,
+)
+
+LINES = ("Ana (3 May 2026): I booked the train to Lyon.", "Bo: my dog is called Rex.", "Bo: hi")
+QUESTION = "when is the train?"
+
+
+def reader_of(lm: Any, **options: Any) -> StatesReader:
+    return StatesReader(reading_model(lm), tiny_tokenizer(), **options)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_writes_what_one_pass_over_everything_would(family: str) -> None:
+    reader = reader_of(tiny_lm(family))
+    prompt = reader.prompt
+    memories = [prompt.memory(line) for line in LINES]
+    request = prompt.question(QUESTION)
+    ids = greedy(
+        reader.model,
+        lambda written: lay_out(
+            prompt.prefix, memories, [Branch([*request, *written])], sink=prompt.sink
+        ),
+        1,
+        prompt.end,
+        8,
+    )
+    reading = reader.read(QUESTION, LINES, max_tokens=8)
+    wanted = prompt.tokenizer.decode(ids, skip_special_tokens=True).strip()
+    assert reading.text == (wanted or None)
+    assert 0 < reading.confidence <= 1
+    # All of Mistral's layers look through a window, and here the notes are behind it.
+    assert sum(reading.shares) == pytest.approx(0 if family == "mistral" else 1)
+    assert len(reading.shares) == len(LINES)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_pieces_are_the_answer(seed: int) -> None:
+    reader, pieces = reader_of(tiny_lm(seed=seed)), list[str]()
+    reading = reader.read(QUESTION, LINES, max_tokens=12, on_text=pieces.append)
+    assert "".join(pieces) == (reading.text or "")
+    assert all(pieces)
+
+
+@pytest.mark.parametrize(
+    ("texts", "pieces"),
+    [
+        ([" Ly", " Lyon", " Lyon ", " Lyon  at", " Lyon  at "], ["Ly", "on", "  at"]),
+        (["a", "a\ufffd", "a\ufffd", "aü"], ["a", "ü"]),
+        (["a", "a\ufffd"], ["a", "\ufffd"]),
+        (["Not", "Not in", "Not in memory", "Not in memory."], []),
+        (["No", "Not", "Not in Lyon"], ["Not in Lyon"]),
+        (["N", "No"], ["No"]),
+        ([" "], []),
+    ],
+)
+def test_a_stream(texts: list[str], pieces: list[str]) -> None:
+    got: list[str] = []
+    stream = _Stream(got.append)
+    for text in texts:
+        stream.show(text)
+    stream.end(texts[-1])
+    assert got == pieces
+
+
+def near(one: Reading, other: Reading) -> None:
+    assert one.text == other.text
+    assert one.confidence == pytest.approx(other.confidence, rel=1e-3)
+    assert one.shares == pytest.approx(other.shares, abs=1e-3)
+
+
+def test_what_is_kept_stays_within_its_bytes_and_changes_no_answer() -> None:
+    lm = tiny_lm()
+    plain = reader_of(lm).read(QUESTION, LINES, max_tokens=5)
+    line_bytes = 2 * 2 * 2 * 8 * 4
+    prompt_tokens = [len(tiny_tokenizer()(line + "\n").input_ids) for line in LINES]
+    for room in (0, 1, 3 * line_bytes, min(prompt_tokens) * line_bytes, 10**9):
+        reader = reader_of(tiny_lm(), cache_bytes=room)
+        for lines in (LINES, LINES[::-1], (LINES[0], LINES[0]), (), LINES):
+            reading = reader.read(QUESTION, lines, max_tokens=5)
+            assert reader.kept_bytes <= room
+            if lines == LINES:
+                near(reading, plain)
+    assert reader.kept_bytes == sum(prompt_tokens) * line_bytes
+
+
+def test_a_memory_that_is_too_large_drives_out_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [len(tiny_tokenizer()(line + "\n").input_ids) * 256 for line in LINES]
+    reader = reader_of(tiny_lm(), cache_bytes=sizes[1] + sizes[2])
+    reader.read(QUESTION, LINES[1:], max_tokens=1)
+    assert reader.kept_bytes == sizes[1] + sizes[2] < sizes[0] + sizes[1]
+    long = LINES[0] + LINES[1]
+    reader.read(QUESTION, [long], max_tokens=1)
+    assert reader.kept_bytes == sizes[1] + sizes[2]
+    made: list[int] = []
+
+    def spy(lm: Any, memories: list[list[int]], **options: Any) -> list[Any]:
+        made.append(len(memories))
+        return []
+
+    monkeypatch.setattr("agentmem.models.reader.reader.encode_memories", spy)
+    reader.read(QUESTION, LINES[1:], max_tokens=1)
+    assert made == [0]
+
+
+def test_the_least_recently_read_goes_first() -> None:
+    lines = ("qz", "zq", "zz")  # three tokens each
+    size = len(tiny_tokenizer()("qz\n").input_ids) * 256
+    reader = reader_of(tiny_lm(), cache_bytes=2 * size)
+    for line in (lines[0], lines[1], lines[0], lines[2]):
+        reader.read(QUESTION, [line], max_tokens=1)
+    assert list(reader._kept) == [lines[0], lines[2]]
+
+
+def test_no_memories() -> None:
+    reading = reader_of(tiny_lm()).read(QUESTION, [], max_tokens=3)
+    assert reading.shares == ()
+
+
+def test_more_memories_than_positions() -> None:
+    reader = reader_of(tiny_lm(max_position_embeddings=160))
+    room = reader.room(QUESTION, max_tokens=4)
+    assert 0 < room < 160
+    with pytest.raises(InputError, match=r"40 memories, .* has 160: read fewer memories"):
+        reader.read(QUESTION, LINES[2:] * 40, max_tokens=4)
+    assert reader.kept_bytes == 0
+    fitting = room // reader.count_tokens(LINES[2])
+    assert len(reader.read(QUESTION, LINES[2:] * fitting, max_tokens=4).shares) == fitting
+
+
+def test_attention_is_looked_at_without_leaving_a_trace() -> None:
+    lm = tiny_lm()
+    usual = lm.config._attn_implementation
+    reader = reader_of(lm)
+    first = reader.read(QUESTION, LINES, max_tokens=4)
+    assert lm.config._attn_implementation == usual
+    near(reader.read(QUESTION, LINES, max_tokens=4), first)
+
+
+def test_from_files(tmp_path: Path) -> None:
+    lm = save_lm(tmp_path / "lm")
+    model = reading_model(tiny_lm())
+    with torch.no_grad():  # as saved
+        for weights in model.trainable().values():
+            weights.copy_(weights.to(torch.bfloat16))
+    save_reader(model, tmp_path / "reader")
+    loaded = StatesReader.from_pretrained(tmp_path / "reader", lm)
+    made = StatesReader(model, tiny_tokenizer())
+    near(loaded.read(QUESTION, LINES, max_tokens=5), made.read(QUESTION, LINES, max_tokens=5))
+
+
+def test_what_will_not_do(tmp_path: Path) -> None:
+    lm = save_lm(tmp_path / "lm")
+    with pytest.raises(ModelNotFoundError, match=r"has no reader\.json"):
+        StatesReader.from_pretrained(tmp_path, lm)
+    save_reader(reading_model(tiny_lm()), tmp_path / "reader")
+    with pytest.raises(ModelError, match="no causal language model in"):
+        StatesReader.from_pretrained(tmp_path / "reader", tmp_path / "reader")
+    save_reader(reading_model(tiny_lm(hidden_size=64)), tmp_path / "other")
+    with pytest.raises(ModelError, match="do not belong to this reader"):
+        StatesReader.from_pretrained(tmp_path / "other", lm)
+    with pytest.raises(ModelError, match="has no chat template"):
+        StatesReader(reading_model(tiny_lm()), tiny_tokenizer(None))

@@ -1,0 +1,115 @@
+"""A reader's files: read as they were written, and refused where they are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from agentmem.errors import ModelError, ModelNotFoundError
+from agentmem.models.reader.configuration import ReaderConfig
+from agentmem.models.reader.saving import load_config, load_weights, save_reader
+from tests.support.language_models import reading_model, tiny_lm
+from tests.support.saved import rewrite
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reader")
+    save_reader(reading_model(tiny_lm()), folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    for file in saved.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def test_round_trip(folder: Path) -> None:
+    before, after = reading_model(tiny_lm()), reading_model(tiny_lm(), seed=7)
+    assert load_config(folder) == before.config
+    load_weights(after, folder)
+    for name, weights in after.trainable().items():
+        assert torch.equal(weights, before.trainable()[name].to(torch.bfloat16).float())
+    save_reader(after, folder / "again")
+    for name in ("reader.json", "adapter.safetensors"):
+        assert (folder / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_the_language_model_is_not_in_it(folder: Path) -> None:
+    own = sum(p.numel() for p in reading_model(tiny_lm()).trainable().values())
+    assert (folder / "adapter.safetensors").stat().st_size < 2 * own + 8_000
+
+
+def test_what_is_missing_is_named(folder: Path) -> None:
+    model = reading_model(tiny_lm())
+    (folder / "adapter.safetensors").unlink()
+    with pytest.raises(ModelNotFoundError, match=r"no reader in .* adapter.safetensors"):
+        load_weights(model, folder)
+    (folder / "reader.json").unlink()
+    with pytest.raises(ModelNotFoundError, match=r"no reader in .* reader.json"):
+        load_config(folder)
+
+
+def test_damaged_weights(folder: Path) -> None:
+    file = folder / "adapter.safetensors"
+    for damaged in (file.read_bytes()[:-9], b"", b"\xff" * 64):
+        file.write_bytes(damaged)
+        with pytest.raises(ModelError, match=r"adapter.safetensors' is damaged"):
+            load_weights(reading_model(tiny_lm()), folder)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: reading_model(tiny_lm(hidden_size=64)),
+        lambda: reading_model(tiny_lm(num_hidden_layers=3)),
+        lambda: reading_model(tiny_lm(), text_rank=5),
+        lambda: reading_model(tiny_lm(), ratios=(1, 8)),
+    ],
+)
+def test_weights_of_another_reader(folder: Path, other: Any) -> None:
+    model = other()
+    before = {name: weights.clone() for name, weights in model.trainable().items()}
+    with pytest.raises(ModelError, match="do not belong to this reader"):
+        load_weights(model, folder)
+    assert all(torch.equal(before[name], w) for name, w in model.trainable().items())
+
+
+def test_a_later_format(folder: Path) -> None:
+    rewrite(folder / "reader.json", lambda told: told.update(format_version=2, news=True))
+    with pytest.raises(ModelError, match="format version 2, .* upgrade agentmem"):
+        load_config(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told.update(format_version="one"),
+        lambda told: told.pop("language_model"),
+        lambda told: told.update(ratios=[4, 1]),
+        lambda told: told.update(unheard_of=1),
+    ],
+)
+def test_a_configuration_that_is_none(folder: Path, change: Any) -> None:
+    rewrite(folder / "reader.json", change)
+    with pytest.raises(ModelError, match="is no reader's configuration"):
+        load_config(folder)
+
+
+def test_a_configuration_that_is_no_json(folder: Path) -> None:
+    for text in (b"{", b"[1]", b"\xff\xfe"):
+        (folder / "reader.json").write_bytes(text)
+        with pytest.raises(ModelError, match="is no reader's configuration"):
+            load_config(folder)
+
+
+@pytest.mark.parametrize("ratios", [(), (0, 1), (1, 1), (4, 2)])
+def test_ratios_ascend(ratios: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match="ascending"):
+        ReaderConfig(language_model="a/b", ratios=ratios)
