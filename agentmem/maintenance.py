@@ -78,7 +78,7 @@ def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
 def _fits(model: MemoryModel, record: ChunkRecord) -> bool:
     """Whether the latents are those of as many tokens and vectors as the row says."""
     try:
-        return len(model.unpack(record.latents, record.tokens)) == record.positions
+        return len(model.codec.unpack(record.latents, record.tokens)) == record.positions
     except ValueError:
         return False
 

@@ -26,7 +26,7 @@ from agentmem.ingest.identity import content_hash
 from agentmem.ingest.normalise import normalise
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import AUTO, BUILTIN, MIN_FIDELITY, MemoryModel
-from agentmem.models.bundle.choose import load_model
+from agentmem.models.load import load_model
 from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
 from agentmem.retrieval.query import Asked, Expand, Mode, Order, Rerank
 from agentmem.types import Content, Part
@@ -58,6 +58,7 @@ class Memory:
         *,
         model: Location | MemoryModel | None = None,
         keys: str = BUILTIN,
+        reranker: str = BUILTIN,
         density: str = AUTO,
         min_fidelity: float = MIN_FIDELITY,
         keep_text: bool = False,
@@ -74,6 +75,8 @@ class Memory:
             keys: What the search by meaning goes by: ``"builtin"``, the bundle's own keys; or
                 ``"sentence-transformers:PLACE"``, a model by its folder, or by its name if it was
                 downloaded before. A store keeps the keys that it was made with.
+            reranker: What scores the best hits again: ``"builtin"``, the bundle's own; or the name
+                of one given to `agentmem.models.register_reranker`. Nothing stored depends on it.
             density: How finely latents are quantised: one of the bundle's densities
                 (``"standard"``, ``"dense"``), or ``"auto"``: for each chunk the coarsest that
                 has the fidelity asked for, else the finest.
@@ -95,13 +98,13 @@ class Memory:
             MissingExtraError: the keys need sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be made there.
         """
-        self._model = load_model(model, keys)
+        self._model = load_model(model, keys, reranker)
         self._storing = Storing(density, min_fidelity, keep_text)
         self._storing.check(self._model)
         self._store = Store.open(
             location,
             model=self._model.fingerprint,
-            key_dims=self._model.key_dims,
+            key_dims=self._model.embedder.dims,
             create=create,
             timeout_s=timeout_s,
         )

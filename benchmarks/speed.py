@@ -117,7 +117,7 @@ def write(texts: Sequence[str], bundle: ModelBundle) -> None:
     chunks = [
         piece.ids
         for text in texts
-        for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.max_tokens)
+        for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.codec.max_tokens)
     ]
     bundle.encode(chunks)
 

@@ -26,7 +26,7 @@ def regenerated_texts(
             raise CorruptRecordError(record.damage, id=record.id)
     latents = [Latent(record.latents, record.tokens, record.patch) for record in records]
     try:
-        rows = model.regenerate(latents, patched=patched)
+        rows = model.codec.regenerate(latents, patched=patched)
     except ValueError:
         if len(records) > 1:
             # One bad row among many: find it by itself, so that the error names it.
@@ -68,7 +68,7 @@ class Loader:
     @property
     def latents_fingerprint(self) -> str:
         """Of the model bundle that made the chunks."""
-        return self._model.latents_fingerprint
+        return self._model.codec.fingerprint
 
     def text(self, id: int) -> str:
         """The exact text of a chunk.
@@ -93,7 +93,7 @@ class Loader:
         if record.damage is not None:
             raise CorruptRecordError(record.damage, id=record.id)
         try:
-            return self._model.unpack(record.latents, record.tokens)
+            return self._model.codec.unpack(record.latents, record.tokens)
         except ValueError:
             raise _damaged(record.id, "its latents do not fit its tokens") from None
 

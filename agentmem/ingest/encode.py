@@ -9,7 +9,7 @@ from datetime import datetime
 from agentmem.errors import InputError
 from agentmem.ingest.chunk import Piece, chunk_text
 from agentmem.ingest.identity import content_hash, preface, preface_ids, terms, text_hash
-from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, MemoryModel
+from agentmem.models.base import AUTO, MIN_FIDELITY, EncodedChunk, MemoryModel
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource
 
@@ -33,7 +33,7 @@ class Storing:
         Raises:
             InputError: the model has no such density, or the fidelity is no share.
         """
-        names = (AUTO, *model.densities)
+        names = (AUTO, *model.codec.quantizations)
         if self.density not in names:
             raise InputError(
                 f"density={self.density!r} is unknown: bundle {model.name!r} has {', '.join(names)}"
@@ -59,19 +59,19 @@ def prepare(
         now: The time of parts that carry none.
         on_progress: Called with the numbers of chunks done and of all.
     """
-    pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.max_tokens) for p in parts]
+    pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.codec.max_tokens) for p in parts]
     flat = [piece for group in pieces for piece in group]
     told = [
         preface_ids(preface(part), model.tokenizer)
         for part, group in zip(parts, pieces, strict=True)
         for _ in group
     ]
-    encoded: list[Encoded] = []
+    encoded: list[EncodedChunk] = []
     for start in range(0, len(flat), _STRIDE):
         encoded += model.encode(
             [piece.ids for piece in flat[start : start + _STRIDE]],
             prefaces=told[start : start + _STRIDE],
-            density=storing.density,
+            quantization=storing.density,
             min_fidelity=storing.min_fidelity,
         )
         if on_progress is not None:
@@ -94,14 +94,14 @@ def prepare(
     ]
 
 
-def _chunk(part: Part, piece: Piece, encoded: Encoded, *, keep_text: bool) -> NewChunk:
+def _chunk(part: Part, piece: Piece, encoded: EncodedChunk, *, keep_text: bool) -> NewChunk:
     return NewChunk(
         start=piece.start,
         end=piece.end,
         tokens=len(piece.ids),
         latents=encoded.packed,
         positions=len(encoded.latents),
-        key=encoded.key,
+        key=encoded.embedding,
         patch=encoded.patch,
         fidelity=encoded.fidelity,
         text_hash=text_hash(piece.text),

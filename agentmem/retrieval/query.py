@@ -67,7 +67,7 @@ class Asked:
         _one_of("expand", self.expand, (None, *get_args(Expand)))
         _one_of("order", self.order, get_args(Order))
         _one_of("rerank", self.rerank, (None, *get_args(Rerank)))
-        if self.rerank == "latent" and not model.reranks:
+        if self.rerank == "latent" and model.reranker is None:
             raise no_reranker(model.name)
 
 

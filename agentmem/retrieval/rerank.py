@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agentmem.ingest.identity import preface, preface_ids
-from agentmem.models.base import MemoryModel, Passage, View
+from agentmem.models.base import Passage, Reranker, Tokenizer, View
 from agentmem.retrieval.expand import neighbours, visible
 from agentmem.retrieval.fusion import Scored, by_score
 from agentmem_storage.records import Selection
@@ -24,7 +24,8 @@ MOST = 64
 
 def rerank(
     store: Store,
-    model: MemoryModel,
+    reranker: Reranker,
+    tokenizer: Tokenizer,
     query: Sequence[int],
     scored: Sequence[Scored],
     selection: Selection,
@@ -41,7 +42,8 @@ def rerank(
 
     Args:
         store: Where they are.
-        model: One that reranks.
+        reranker: Scores the candidates.
+        tokenizer: Makes the token ids that it takes.
         query: Token ids of the question.
         scored: Candidates, best first.
         selection: What a neighbour must pass to be seen.
@@ -56,9 +58,9 @@ def rerank(
     ids = sorted({*best, *(one for sides in beside.values() for s in sides for one in visible(s))})
     records = store.latents(ids)
     told = [preface(record) for record in records]
-    prefaces = {text: preface_ids(text, model.tokenizer) for text in set(told)}
+    prefaces = {text: preface_ids(text, tokenizer) for text in set(told)}
     passages = [
-        Passage(record.latents, record.tokens, prefaces[text])
+        Passage(record.latents, record.tokens, prefaces[text], record.patch)
         for record, text in zip(records, told, strict=True)
     ]
     place = {id: at for at, id in enumerate(ids)}
@@ -67,7 +69,7 @@ def rerank(
         seen = map(visible, beside[id])
         before, after = (place[side[0]] if side else None for side in seen)
         views.append((place[id], before, after))
-    found = model.rerank(query, passages, views)
+    found = reranker.rerank(query, passages, views)
     sound = np.isfinite(found)
     low, high = (found[sound].min(), found[sound].max()) if sound.any() else (0.0, 0.0)
     stretched = (found - low) / (high - low) if high > low else np.where(sound, 1.0, 0.0)

@@ -70,7 +70,7 @@ def search(store: Store, model: MemoryModel, asked: Asked) -> Found:
     if weights.lexical:
         lexical = _by_words(store, asked.query, wide, parts)
     if weights.key:
-        key = model.query_key(model.tokenizer.encode(asked.query))
+        key = model.embedder.embed_query(model.tokenizer.encode(asked.query))
         keys = _by_key(store, key, wide, parts, known=set(lexical))
     candidates = {*lexical, *keys}
     beside = Beside({}, {})
@@ -82,18 +82,27 @@ def search(store: Store, model: MemoryModel, asked: Asked) -> Found:
         during = _during(Selection(ids=tuple(sorted(ids))), interval)
         in_time = set(store.ids(during).tolist())
     scored = fuse(lexical, keys, beside.sides, weights, lengths=beside.tokens, in_time=in_time)
-    if _reranks(asked, model):
+    if model.reranker is not None and _reranks(asked):
         query = model.tokenizer.encode(asked.query)
         time_share = 0.0 if in_time is None else weights.time / (weights.top + weights.time)
         share = weights.rerank / weights.top
-        scored = rerank(store, model, query, scored, asked.selection, share, time_share)
+        scored = rerank(
+            store,
+            model.reranker,
+            model.tokenizer,
+            query,
+            scored,
+            asked.selection,
+            share,
+            time_share,
+        )
     return Found(list(_with_brought(store, scored, asked)), allowed)
 
 
-def _reranks(asked: Asked, model: MemoryModel) -> bool:
-    """By default where the model can, and where nobody asked for one sign alone."""
+def _reranks(asked: Asked) -> bool:
+    """Whether a query wants reranking: by default in hybrid mode only."""
     if asked.rerank == "auto":
-        return model.reranks and asked.mode == "hybrid"
+        return asked.mode == "hybrid"
     return asked.rerank is not None
 
 

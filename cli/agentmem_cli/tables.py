@@ -27,7 +27,7 @@ def densities(texts: Mapping[str, Any]) -> RenderableType:
         "all else: bytes per token",
     )
     for name, text in texts.items():
-        for place, (density, found) in enumerate(text["densities"].items()):
+        for place, (density, found) in enumerate(text["quantizations"].items()):
             weights = (found["latent_bytes_per_token"], found["patch_bytes_per_token"])
             table.add_row(
                 Text("" if place else name),

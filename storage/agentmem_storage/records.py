@@ -152,12 +152,13 @@ class ChunkRecord:
 class LatentsRecord:
     """The latents of a chunk and how its source is headed, without anything else of either.
 
-    ``latents`` and ``tokens`` are as in `NewChunk`; the latents are empty if they do not match
-    their checksum. ``name`` and ``title`` are the source's.
+    ``latents``, ``tokens`` and ``patch`` are as in `NewChunk`; the latents are empty, and the
+    patch is None, if they do not match their checksum. ``name`` and ``title`` are the source's.
     """
 
     latents: bytes
     tokens: int
+    patch: bytes | None
     name: str | None
     title: str | None
 

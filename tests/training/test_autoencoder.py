@@ -129,7 +129,7 @@ class TestARun:
             for index in range(4)
             for ids, mask in zip(*source.batch(index), strict=True)
         ]
-        coded = LatentCodec(model).encode(chunks, densities=["standard"], min_fidelity=1)
+        coded = LatentCodec(model).encode(chunks, quantizations=["standard"], min_fidelity=1)
         right = sum(item.fidelity * len(ids) for item, ids in zip(coded, chunks, strict=True))
         share = right / sum(map(len, chunks))
         assert logged(folder)[-1]["dev"]["talks/standard"] == pytest.approx(share, abs=1e-4)

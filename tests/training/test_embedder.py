@@ -14,7 +14,7 @@ from transformers import AutoModel
 
 from agentmem.errors import ConfigError
 from agentmem.models.bundle.load import ModelBundle
-from agentmem.models.embedder.modeling import KeyEncoder
+from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.layers.padding import pad
 from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.testing import tiny_bundle
@@ -145,7 +145,7 @@ def test_it_leaves_what_it_promises(
     state = torch.load(folder / "checkpoint" / "optimiser.pt", weights_only=True)
     assert [group["eps"] for group in state["param_groups"]] == [config_of(place).optimiser.eps]
     model = AutoModel.from_pretrained(folder / "model")
-    assert isinstance(model, KeyEncoder)
+    assert isinstance(model, EmbedderModel)
     assert (model.config.vocab_size, model.config.key_dims) == (384, 20)
     last = load_file(folder / "checkpoint" / "model.safetensors")
     for name, weight in model.named_parameters():
@@ -175,7 +175,7 @@ def test_a_teacher_is_followed(
     batch = pad(ByteTokenizer.from_folder(place / "bundle" / "tokenizer").encode_batch(texts))
     apart = []
     for run in (folder, uninterrupted[0]):
-        model = KeyEncoder.from_pretrained(run / "model", dtype=torch.float32)
+        model = EmbedderModel.from_pretrained(run / "model", dtype=torch.float32)
         with torch.no_grad():
             keys = model(*batch).numpy()
         apart.append(float(np.abs(keys @ keys.T - vectors @ vectors.T).mean()))
@@ -289,10 +289,13 @@ def test_trained_parts_make_a_bundle(
     # What it learned is there: a question's own passage beats the mean of the others.
     passages = [f"I saw the {thing} again. It is at number 5." for thing in THINGS]
     keys = np.stack(
-        [item.key for item in bundle.encode(list(map(bundle.tokenizer.encode, passages)))]
+        [item.embedding for item in bundle.encode(list(map(bundle.tokenizer.encode, passages)))]
     )
     asked = np.stack(
-        [bundle.query_key(bundle.tokenizer.encode(f"Where is the {thing}?")) for thing in THINGS]
+        [
+            bundle.embedder.embed_query(bundle.tokenizer.encode(f"Where is the {thing}?"))
+            for thing in THINGS
+        ]
     )
     scores = asked @ keys.T
     own = scores.diagonal()

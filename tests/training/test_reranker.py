@@ -18,8 +18,8 @@ from transformers import AutoModel
 
 from agentmem import Memory
 from agentmem.errors import ConfigError
-from agentmem.models.autoencoder.codes import read_codes
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.token_table import token_table
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_bundle
@@ -130,7 +130,7 @@ def test_it_leaves_what_it_promises(
         assert torch.equal(weight, last[name].bfloat16()), name
     # It knows the codes of the autoencoder, which has learned nothing.
     autoencoder = MemoryAutoencoder.from_pretrained(place / "bundle" / "autoencoder")
-    assert torch.equal(model.token_ids(torch.arange(255**2)), read_codes(autoencoder).long())
+    assert torch.equal(model.token_ids(torch.arange(255**2)), token_table(autoencoder).long())
     weights = "autoencoder/model.safetensors"
     untouched = tiny_bundle(tmp_path) / weights
     assert (place / "bundle" / weights).read_bytes() == untouched.read_bytes()

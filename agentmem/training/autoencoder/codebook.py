@@ -74,7 +74,7 @@ def _sampled(
         shown = torch.from_numpy(mask)
         states = model.encode_states(torch.from_numpy(ids), shown)
         for name, (tokens, symbols) in found.items():
-            codes = model.quantise(model.tape(states, name), name)[shown]
+            codes = model.quantize(model.to_codes(states, name), name)[shown]
             tokens.append(ids[mask])
             symbols.append(packers[name].symbols_of(codes.to(torch.int8).numpy()))
     return {

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
-from agentmem.models.autoencoder.lattice import start_on_lattice
+from agentmem.models.autoencoder.initialization import init_on_grid
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import save_codebooks
 from agentmem.models.tokenizer import ByteTokenizer
@@ -86,7 +86,9 @@ def train_autoencoder(
         set_rate(optimiser, config.optimiser, step)
 
         with torch.autocast(bare.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            output = model(*batch, density=density, noise=None if noise is None else noise[rows])
+            output = model(
+                *batch, quantization=density, noise=None if noise is None else noise[rows]
+            )
         # Rows are of unequal length: weighted by tokens, the processes' mean is the batch's.
         share = output.count * accelerator.num_processes / int(mask.sum())
         accelerator.backward(output.loss * share)
@@ -185,7 +187,7 @@ def _windows(
 def _fresh_model(config: RunConfig, frequencies: NDArray[np.float64]) -> MemoryAutoencoder:
     model = MemoryAutoencoder(AutoencoderConfig(**config.model))
     by_frequency = np.argsort(-frequencies, kind="stable").tolist()
-    start_on_lattice(model, config.seed, by_frequency=by_frequency)
+    init_on_grid(model, config.seed, by_frequency=by_frequency)
     if config.start is not None:
         # Whatever has another shape there (the slot maps, when slot_dims changes) starts afresh.
         old = MemoryAutoencoder.from_pretrained(
@@ -224,7 +226,7 @@ def _evaluate(
     model.train(False)
     correct = count = 0
     for ids, mask in batches:
-        output = model(*_to_device(ids, mask, model.device), density=density)
+        output = model(*_to_device(ids, mask, model.device), quantization=density)
         correct += int(output.correct)
         count += int(output.count)
     model.train()

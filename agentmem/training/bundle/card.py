@@ -67,12 +67,12 @@ def write_card(folder: Path, facts: BundleFacts, training: Mapping[str, Any]) ->
 
 
 def _made_of(facts: BundleFacts) -> list[str]:
-    steps = ", ".join(f"`{name}` {step:g}" for name, step in facts.densities.items())
+    steps = ", ".join(f"`{name}` {step:g}" for name, step in facts.quantizations.items())
     what = {
         "tokenizer": f"byte-level BPE, {facts.vocab_size:,} entries: every Unicode text, exactly",
         "autoencoder": f"{facts.slot_dims} numbers per token, {facts.tokens_per_vector} tokens per "
         f"vector, {facts.max_tokens} tokens per chunk at most; quantisation steps of 127: {steps}",
-        "keys": f"what a chunk is found by; K = {facts.key_dims}",
+        "keys": f"what a chunk is found by; K = {facts.embedding_dims}",
     }
     if RERANKER in facts.parameters:
         what[RERANKER] = "says which of the best found answers a question, from their latents"

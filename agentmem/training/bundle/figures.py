@@ -56,8 +56,8 @@ def choose_figures(folder: Path, manifest: Manifest) -> dict[str, Figures]:
 def _texts(texts: Mapping[str, Any]) -> Figures:
     return {
         name: {
-            density: {figure: found[figure] for figure in _FIDELITY if figure in found}
-            for density, found in text["densities"].items()
+            quantization: {figure: found[figure] for figure in _FIDELITY if figure in found}
+            for quantization, found in text["quantizations"].items()
         }
         for name, text in texts.items()
     }

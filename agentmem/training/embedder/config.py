@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from agentmem.models.embedder.configuration import KeyEncoderConfig
+from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.training.config import Count, OptimiserConfig, Section, model_arguments
 
 
@@ -32,11 +32,11 @@ class KeysConfig(Section):
     temperature: float = Field(default=0.05, gt=0)
     eval_every: int = Field(default=250, gt=0)
     save_every: int = Field(default=250, gt=0)
-    model: dict[str, Any] = Field(default_factory=dict, description="KeyEncoderConfig arguments")
+    model: dict[str, Any] = Field(default_factory=dict, description="EmbedderConfig arguments")
     optimiser: OptimiserConfig
 
     @field_validator("model")
     @classmethod
     def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
         # The tokenizer says this one.
-        return model_arguments(KeyEncoderConfig, given, derived=frozenset({"vocab_size"}))
+        return model_arguments(EmbedderConfig, given, derived=frozenset({"vocab_size"}))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agentmem.errors import ConfigError
-from agentmem.models.embedder.configuration import KeyEncoderConfig
-from agentmem.models.embedder.modeling import KeyEncoder
+from agentmem.models.embedder.configuration import EmbedderConfig
+from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.layers.blocks import Block
 from agentmem.models.layers.padding import pad
 from agentmem.models.tokenizer import ByteTokenizer
@@ -73,7 +73,7 @@ def train_keys(
 
     torch.manual_seed(config.seed)
     bare = _Pupil(
-        KeyEncoder(KeyEncoderConfig(vocab_size=tokenizer.vocab_size, **config.model)),
+        EmbedderModel(EmbedderConfig(vocab_size=tokenizer.vocab_size, **config.model)),
         None if lessons is None else lessons[1].shape[1],
     )
     if config.teacher is not None:
@@ -136,7 +136,7 @@ def train_keys(
 class _Pupil(nn.Module):
     """The key encoder, and the map from its keys to the teacher's vectors (E dims)."""
 
-    def __init__(self, keys: KeyEncoder, dims: int | None) -> None:
+    def __init__(self, keys: EmbedderModel, dims: int | None) -> None:
         super().__init__()
         self.keys = keys
         self.guess = None if dims is None else nn.Linear(keys.config.key_dims, dims, bias=False)

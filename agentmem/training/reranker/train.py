@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agentmem.models.autoencoder.codes import read_codes
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.token_table import token_table
 from agentmem.models.layers.padding import pad
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.reranker.modeling import LatentReranker
@@ -72,7 +72,7 @@ def train_reranker(
 
     tokenizer = ByteTokenizer.from_folder(config.tokenizer)
     frozen = MemoryAutoencoder.from_pretrained(local_model(config.autoencoder), dtype=torch.float32)
-    table = read_codes(frozen)
+    table = token_table(frozen)
     asked = EvidenceSet(
         read_evidence([corpus / file for file in config.questions], leave_out=config.leave_out)
     )
