@@ -64,7 +64,7 @@ class TestARun:
         losses, shares = ([figures[name] for figures in seen] for name in ("loss", "accuracy"))
         assert sum(losses[-4:]) < 0.75 * sum(losses[:4])
         assert sum(shares[-4:]) > sum(shares[:4])
-        assert [figures["density"] for figures in seen] == ["standard", "dense"] * (STEPS // 2)
+        assert [figures["quantization"] for figures in seen] == ["standard", "dense"] * (STEPS // 2)
         assert logged(folder)[-1]["dev"]["talks/standard"] > shares[0] + 0.1
 
     def test_it_leaves_what_it_promises(
