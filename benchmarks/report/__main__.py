@@ -1,4 +1,4 @@
-"""``python -m benchmarks.report``: results into the tables of a Markdown file, and plots."""
+"""``python -m benchmarks.report``: updates the result tables of a Markdown file, and the plots."""
 
 from __future__ import annotations
 

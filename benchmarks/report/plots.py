@@ -161,9 +161,9 @@ def plot_sidebyside(results: Mapping[str, Any], path: str | os.PathLike[str]) ->
             heights = [system[where]["overall"][f"recall@{k}"] for k in RECALL_AT]
             # Named once, in the legend of all three ("_" is no name).
             half.plot(RECALL_AT, heights, label=system["name"] if half is axes[0] else "_", **style)
-        for way, shares in shown.items():
+        for condition, shares in shown.items():
             budgets = [int(budget) for budget in shares]
-            dashes = "-" if way == "text" else ":"
+            dashes = "-" if condition == "text" else ":"
             axes[2].plot(budgets, list(shares.values()), linestyle=dashes, **style)
     titles = ("inside the conversation", "all conversations in one store", "what a decoder sees")
     for half, title in zip(axes, titles, strict=True):

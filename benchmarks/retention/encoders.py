@@ -1,4 +1,4 @@
-"""The frozen encoders of the retention study: each turns a chunk into one fixed thing."""
+"""The frozen encoders of the retention study."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FrozenEncoder:
 
     Attributes:
         embed: ids int64 (B, T) to vectors (B, D) or features of latent codes (B, T, F), float32.
-        dims: Numbers that are kept of a chunk.
+        dims: Numbers retained per chunk.
         bytes: Their size: float32 vectors, int8 latent codes.
     """
 
@@ -67,7 +67,7 @@ class Encoders:
 
         Raises:
             ConfigError: the bundle's chunks are shorter.
-            MissingExtraError: ``minilm`` is asked for and its package is not installed.
+            MissingExtraError: the package of ``minilm`` is not installed.
         """
         longest = self._autoencoder.config.max_tokens
         if tokens > longest:

@@ -1,4 +1,4 @@
-"""Training the key encoder: questions find their pieces, and an interruption changes nothing."""
+"""Training the embedder: questions find their passages, and an interruption changes nothing."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_it_leaves_what_it_promises(
     assert (model.config.vocab_size, model.config.key_dims) == (384, 20)
     last = load_file(folder / "checkpoint" / "model.safetensors")
     for name, weight in model.named_parameters():
-        assert torch.equal(weight, last[f"keys.{name}"].bfloat16()), name
+        assert torch.equal(weight, last[f"embedder.{name}"].bfloat16()), name
 
 
 def test_a_teacher_is_followed(

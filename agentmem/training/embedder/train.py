@@ -100,7 +100,7 @@ def train_embedder(
         run.update(loss)
         run.record({"loss": loss.item(), "questions_per_s": len(batch) / run.elapsed_s}, evaluate)
     if run.is_complete and accelerator.is_main_process:
-        student.keys.bfloat16().save_pretrained(run.folder / "model")
+        student.embedder.bfloat16().save_pretrained(run.folder / "model")
     run.close()
     return run.folder
 
@@ -108,10 +108,10 @@ def train_embedder(
 class _Student(nn.Module):
     """The embedder, and a linear map from its embeddings to the teacher's (E dims)."""
 
-    def __init__(self, keys: EmbedderModel, dims: int | None) -> None:
+    def __init__(self, embedder: EmbedderModel, dims: int | None) -> None:
         super().__init__()
-        self.keys = keys
-        self.guess = None if dims is None else nn.Linear(keys.config.key_dims, dims, bias=False)
+        self.embedder = embedder
+        self.guess = None if dims is None else nn.Linear(embedder.config.key_dims, dims, bias=False)
 
     def forward(
         self, texts: Sequence[Sequence[int]], distilled: int
@@ -121,7 +121,7 @@ class _Student(nn.Module):
         # Texts of similar length together: otherwise most of a batch is padding.
         size = -(-len(order) // _GROUPS)
         groups = [order[start : start + size] for start in range(0, len(order), size)]
-        made = [self.keys(*pad([texts[at] for at in group], self.device)) for group in groups]
+        made = [self.embedder(*pad([texts[at] for at in group], self.device)) for group in groups]
         embeddings = torch.cat(made).float()[torch.tensor(order, device=self.device).argsort()]
         guess = self.guess if distilled else None
         return embeddings, None if guess is None else guess(embeddings[-distilled:]).float()
@@ -129,7 +129,7 @@ class _Student(nn.Module):
     @property
     def device(self) -> torch.device:
         """Device of the weights."""
-        return self.keys.device
+        return self.embedder.device
 
 
 @torch.no_grad()
@@ -162,7 +162,7 @@ def init_from_teacher(
         ):
             counts[row] += 1
     rare = _FREQUENT / (_FREQUENT + counts / counts.sum())
-    width = student.keys.config.hidden_size
+    width = student.embedder.config.hidden_size
     if width > vectors.shape[1]:
         raise ConfigError(
             f"hidden_size={width!r} is more than the {vectors.shape[1]} dims of teacher "
@@ -172,15 +172,15 @@ def init_from_teacher(
     kept = directions.flip(-1)[:, :width]  # (E, H)
     table = vectors @ kept * rare[:, None]
     scale = table.square().mean().sqrt()
-    student.keys.embedding.weight.copy_(table / scale)
+    student.embedder.embedding.weight.copy_(table / scale)
     # Blocks start as identities, and pooling weights all tokens by their norm.
-    student.keys.weigh.weight.zero_()
-    for block in student.keys.blocks:
+    student.embedder.weigh.weight.zero_()
+    for block in student.embedder.blocks:
         assert isinstance(block, Block)
         block.down.weight.zero_()
         block.attention.out.weight.zero_()
-    if student.keys.config.key_dims == width:
-        torch.nn.init.eye_(student.keys.out.weight)
+    if student.embedder.config.key_dims == width:
+        torch.nn.init.eye_(student.embedder.out.weight)
         student.guess.weight.copy_(kept)
 
 
