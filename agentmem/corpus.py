@@ -1,4 +1,4 @@
-"""Records of a corpus: JSON lines, plain or packed with Zstandard.
+"""Reads corpus files: JSON lines, optionally compressed with Zstandard.
 
 A conversation has ``messages``, each with ``content``; a document or a structured record has
 ``text``.
@@ -14,26 +14,26 @@ from typing import Any, BinaryIO
 
 from agentmem.errors import InputError, MissingExtraError
 
-# The corpus is packed with a window of 128 MiB, more than Zstandard accepts unasked.
+# The corpus is compressed with a window of 128 MiB, more than Zstandard accepts by default.
 _WINDOW_BYTES = 2**27
 _READ_BYTES = 2**20
 
 
 def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """Yield the records of a ``.jsonl`` or ``.jsonl.zst`` file in their order, one at a time.
+    """Yield the records of a ``.jsonl`` or ``.jsonl.zst`` file in order.
 
-    Empty lines are passed over. A packed file may be of several frames.
+    Empty lines are skipped. A compressed file may have several frames.
 
     Raises:
-        InputError: A line is not a JSON object in UTF-8 (names file and line), or a packed file
-            is torn or damaged, which shows only after what stands before the damage.
-        MissingExtraError: The file is packed and ``zstandard`` is not installed.
+        InputError: A line is not a JSON object in UTF-8 (names file and line), or a compressed file
+            is truncated or damaged; raised after the records before the damage.
+        MissingExtraError: The file is compressed and ``zstandard`` is not installed.
         OSError: The file cannot be read.
     """
     path = Path(path)
     with path.open("rb") as file:
-        pieces = _unpacked(file, path.name) if path.suffix == ".zst" else _pieces(file)
-        for number, line in enumerate(_lines(pieces), start=1):
+        blocks = _decompressed(file, path.name) if path.suffix == ".zst" else _blocks(file)
+        for number, line in enumerate(_lines(blocks), start=1):
             if not line.strip():
                 continue
             try:
@@ -46,12 +46,12 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 
 def record_texts(record: dict[str, Any]) -> list[str]:
-    """The texts of a record in order: what each message says, or the text of the document.
+    """The texts of a record in order: the content of each message, or the text of the document.
 
-    Messages that say nothing are passed over; so are speakers and titles.
+    Empty messages are skipped; speakers and titles are not included.
 
     Raises:
-        InputError: The record has neither form.
+        InputError: The record has neither format.
     """
     try:
         texts = [m["content"] for m in record["messages"]] if "messages" in record else None
@@ -65,13 +65,13 @@ def record_texts(record: dict[str, Any]) -> list[str]:
     return [text for text in texts if text]
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(_READ_BYTES):
-        yield piece
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(_READ_BYTES):
+        yield block
 
 
-def _unpacked(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """Unpack frame by frame: `stream_reader` would end silently at a tear or a second frame."""
+def _decompressed(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """Decompress frame by frame: `stream_reader` stops silently at truncation or a second frame."""
     try:
         import zstandard
     except ImportError as error:
@@ -79,25 +79,25 @@ def _unpacked(file: BinaryIO, name: str) -> Iterator[bytes]:
             f"reading {name!r} needs zstandard: pip install 'latent-agentmem[train]'",
             extra="train",
         ) from error
-    unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
     frame = None
     try:
-        for piece in _pieces(file):
-            left = piece
+        for block in _blocks(file):
+            left = block
             while left:
-                frame = unpacker.decompressobj() if frame is None or frame.eof else frame
+                frame = decompressor.decompressobj() if frame is None or frame.eof else frame
                 yield frame.decompress(left)
                 left = frame.unused_data
     except zstandard.ZstdError as error:
         raise InputError(f"{name} is damaged: {error}") from error
     if frame is None or not frame.eof:
-        raise InputError(f"{name} is torn: its last Zstandard frame has no end")
+        raise InputError(f"{name} is truncated: its last Zstandard frame is incomplete")
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     rest: list[bytes] = []
-    for piece in pieces:
-        first, *others = piece.split(b"\n")
+    for block in blocks:
+        first, *others = block.split(b"\n")
         rest.append(first)
         for line in others:
             yield b"".join(rest)

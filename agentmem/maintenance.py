@@ -78,7 +78,7 @@ def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
 def _latents_match(model: MemoryModel, record: ChunkRecord) -> bool:
     """Whether the latents have the number of tokens and vectors recorded in the row."""
     try:
-        return len(model.unpack(record.latents, record.tokens)) == record.positions
+        return len(model.codec.unpack(record.latents, record.tokens)) == record.positions
     except ValueError:
         return False
 

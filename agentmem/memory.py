@@ -27,7 +27,7 @@ from agentmem.ingest.identity import content_hash
 from agentmem.ingest.normalise import normalise
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
-from agentmem.models.bundle.choose import load_model
+from agentmem.models.load import load_model
 from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
 from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
 from agentmem.types import Content, Part
@@ -59,6 +59,7 @@ class Memory:
         *,
         model: Location | MemoryModel | None = None,
         embedder: str = BUILTIN,
+        reranker: str = BUILTIN,
         quantization: Quantization = "auto",
         min_fidelity: float = MIN_FIDELITY,
         keep_text: bool = False,
@@ -76,6 +77,9 @@ class Memory:
                 ``"sentence-transformers:MODEL"``, where MODEL is a folder or the name of a model
                 that has already been downloaded. A store is bound to the embedder it was created
                 with.
+            reranker: The model that scores the best candidates again: ``"builtin"``, the bundle's
+                own; or the name of one registered with `agentmem.models.register_reranker`.
+                Nothing stored depends on it.
             quantization: How finely latents are quantized: ``"fine"``, ``"coarse"`` (fewer
                 bytes), or ``"auto"``: for each chunk the coarsest setting that reaches
                 ``min_fidelity``, or the finest if none does.
@@ -97,12 +101,12 @@ class Memory:
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be created there.
         """
-        self._model = load_model(model, embedder)
+        self._model = load_model(model, embedder, reranker)
         self._options = EncodingOptions(quantization, min_fidelity, keep_text)
         self._store = Store.open(
             location,
             model=self._model.fingerprint,
-            embedding_dims=self._model.key_dims,
+            embedding_dims=self._model.embedder.dims,
             create=create,
             timeout_s=timeout_s,
         )

@@ -21,14 +21,14 @@ from typing import cast
 
 import torch
 
-from agentmem.models.autoencoder.codes import read_codes
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
-from agentmem.models.autoencoder.lattice import start_on_lattice
+from agentmem.models.autoencoder.initialization import init_on_grid
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.token_table import token_table
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.bundle.manifest import write_manifest
-from agentmem.models.embedder.configuration import KeyEncoderConfig
-from agentmem.models.embedder.modeling import KeyEncoder
+from agentmem.models.embedder.configuration import EmbedderConfig
+from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.training.tokenizer import train_tokenizer_on
@@ -63,16 +63,14 @@ def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
                 lift_octaves=5,
             )
         )
-        start_on_lattice(autoencoder, seed)
-        keys = KeyEncoder(
-            KeyEncoderConfig(
-                vocab_size=_VOCAB_SIZE, hidden_size=32, num_hidden_layers=1, key_dims=32
-            )
+        init_on_grid(autoencoder, seed)
+        keys = EmbedderModel(
+            EmbedderConfig(vocab_size=_VOCAB_SIZE, hidden_size=32, num_hidden_layers=1, key_dims=32)
         )
         reranker = LatentReranker(
             LatentRerankerConfig(vocab_size=_VOCAB_SIZE, hidden_size=16, intermediate_size=16)
         )
-        cast("torch.Tensor", reranker.tokens).copy_(read_codes(autoencoder))
+        cast("torch.Tensor", reranker.tokens).copy_(token_table(autoencoder))
         with torch.no_grad():
             # An untrained score must have little weight next to the number of matching tokens.
             reranker.score.weight.mul_(0.01)

@@ -1,4 +1,4 @@
-"""Benchmarks as commands: ``python -m benchmarks.NAME``, with errors of one line."""
+"""Runs benchmarks as commands, ``python -m benchmarks.NAME``, with one-line errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether real data come back byte for byte through `Memory.add`, with no text kept.
+"""Exactness benchmark: whether real data come back byte for byte, with no text stored.
 
-Every file's conversations and documents go into a store on disk, which is closed and opened
-again; then every source is read back and compared with what was added.
+Every file's conversations and documents are added to a store on disk, which is closed and reopened;
+then every source is read back and compared with what was added.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ def main(
 
 def _file(path: Path, limit: int) -> dict[str, Any]:
     contents = list(_contents(path, limit))
-    wanted: dict[int, bytes] = {}
+    expected: dict[int, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
         with Memory(folder) as memory:
             for number, content in enumerate(contents):
                 receipt = memory.add(content, session_id=str(number))
-                wanted |= zip(receipt.sources, _texts(content), strict=True)
+                expected |= zip(receipt.sources, _texts(content), strict=True)
         with Memory(folder) as memory:
-            found: dict[int, list[str]] = {source: [] for source in wanted}
+            found: dict[int, list[str]] = {source: [] for source in expected}
             kept = 0
             for chunk in memory.list():
                 found[chunk.source.id].append(chunk.text)
                 kept += chunk.text_stored
             stats = memory.stats()
-    same = {source: "".join(texts).encode() for source, texts in found.items()}
+    read = {source: "".join(texts).encode() for source, texts in found.items()}
     return {
         "records": len(contents),
-        "sources": len(wanted),
-        "differing": sum(same[source] != text for source, text in wanted.items()),
+        "sources": len(expected),
+        "differing": sum(read[source] != text for source, text in expected.items()),
         "texts_kept": kept,
         "tokens": stats.tokens,
         "bytes_per_token": stats.bytes_per_token,

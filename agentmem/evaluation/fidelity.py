@@ -1,9 +1,9 @@
-"""How much of a text its latents keep, and what they weigh beside other ways to store it.
+"""Evaluates fidelity: how much of a text its latents keep, and their size compared with baselines.
 
-Everything is measured at every density on the chunks that `Memory.add` would make. What is right
-or exact is so from the latents alone, unless the name says patch or bytes. ``exact_chunks`` is
-the share of chunks that need no correction, ``exact_chunks_64`` the same where texts are cut into
-chunks of 64 tokens at most.
+Everything is measured with every quantization on the chunks that `Memory.add` would make. Accuracy
+is that of the latents alone, without patches, unless the name says otherwise. ``exact_chunks`` is
+the share of chunks that need no patch, ``exact_chunks_64`` the same for texts cut into chunks of at
+most 64 tokens.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import numpy as np
 from agentmem.corpus import read_records, record_texts
 from agentmem.errors import InputError
 from agentmem.evaluation.baselines import (
-    RivalBytes,
+    BaselineBytes,
+    baseline_bytes,
     huffman_lengths,
-    rival_bytes,
     train_dictionary,
 )
 from agentmem.evaluation.coding import (
     automatic,
-    automatic_places,
+    automatic_indices,
     exact_share,
     fidelities,
     measure,
@@ -41,8 +41,8 @@ Progress = Callable[[int, int], None]
 ItemT = TypeVar("ItemT")
 
 _RANDOM_CHUNKS = 500
-# Of the short chunks this many are measured, spread evenly over the file: the share of exact ones
-# is then known to 0.3 points (one standard error at 97 %), for a tenth of the time.
+# Number of short chunks measured, spread evenly over the file: the share of exact ones is then
+# known to 0.3 points (one standard error at 97 %), in a tenth of the time.
 _SHORT_CHUNKS = 3000
 
 
@@ -59,12 +59,12 @@ def evaluate_fidelity(
     Args:
         data: ``.jsonl`` or ``.jsonl.zst`` files.
         model: A bundle's folder; None means the one that comes with the package.
-        limit: At most so many records of each file.
+        limit: Number of records of each file, at most; None means all.
         seed: For the random tokens.
         on_progress: Called with the numbers of files done and of all.
 
     Raises:
-        InputError: a file holds no text, or two files have the same name.
+        InputError: a file contains no text, or two files have the same name.
     """
     import torch
 
@@ -89,8 +89,8 @@ def evaluate_fidelity(
             "data": names,
             "limit": limit,
             "model": bundle.name,
-            "weights": bundle.latents_fingerprint,
-            "densities": list(bundle.densities),
+            "weights": bundle.codec.fingerprint,
+            "quantizations": list(bundle.codec.quantizations),
             "min_fidelity": MIN_FIDELITY,
         },
         seed=seed,
@@ -102,24 +102,24 @@ def evaluate_fidelity(
 
 def _file(path: Path, model: MemoryModel, limit: int | None) -> dict[str, Any]:
     texts = [text for record in islice(read_records(path), limit) for text in record_texts(record)]
-    chunks = _chunks(texts, model, model.max_tokens)
+    chunks = _chunks(texts, model, model.codec.max_tokens)
     if not chunks:
-        raise InputError(f"{path.name!r} holds no text")
+        raise InputError(f"{path.name!r} contains no text")
     short = _spread(_chunks(texts, model, CHUNK_TOKENS), _SHORT_CHUNKS)
-    rivals = _rivals(chunks, model.tokenizer.vocab_size)
+    baselines = _baselines(chunks, model.tokenizer.vocab_size)
     tokens = sum(len(chunk.ids) for chunk in chunks)
     return {
         "chunks": len(chunks),
         "chunks_64": len(short),
         "tokens": tokens,
-        "utf8_bytes_per_token": rivals.utf8 / tokens,
-        "densities": _densities(
+        "utf8_bytes_per_token": baselines.utf8 / tokens,
+        "quantizations": _quantizations(
             [chunk.ids for chunk in chunks],
             [chunk.text for chunk in chunks],
             [chunk.ids for chunk in short],
             model,
         ),
-        "rivals": rivals.per_token(tokens),
+        "baselines": baselines.per_token(tokens),
     }
 
 
@@ -131,26 +131,32 @@ def _random_tokens(model: MemoryModel, seed: int) -> dict[str, Any]:
         "chunks": len(chunks),
         "tokens": tokens,
         "utf8_bytes_per_token": sum(len(text.encode()) for text in texts) / tokens,
-        "densities": _densities(ids, texts, None, model),
+        "quantizations": _quantizations(ids, texts, None, model),
     }
 
 
-def _densities(
+def _quantizations(
     ids: Sequence[Sequence[int]],
     texts: Sequence[str],
     short: Sequence[Sequence[int]] | None,
     model: MemoryModel,
 ) -> dict[str, Any]:
-    """Figures by density, and of "auto"; ``short`` is None if the chunks themselves are short."""
-    codings = {name: measure(ids, texts, model, density=name) for name in model.densities}
-    found = [coding.fidelity for coding in codings.values()]
+    """Metrics by quantization and of "auto"; ``short``: None if the chunks are short themselves."""
+    codings = {
+        name: measure(ids, texts, model.codec, quantization=name)
+        for name in model.codec.quantizations
+    }
+    by_quantization = [coding.fidelity for coding in codings.values()]
     if short is not None:
-        found = [fidelities(short, model, density=name) for name in model.densities]
-    found.append(np.choose(automatic_places(found, MIN_FIDELITY), found))
+        by_quantization = [
+            fidelities(short, model.codec, quantization=name) for name in model.codec.quantizations
+        ]
+    chosen = automatic_indices(by_quantization, MIN_FIDELITY)
+    by_quantization.append(np.choose(chosen, by_quantization))
     codings[AUTO] = automatic(codings, MIN_FIDELITY)
     return {
         name: {**coding.figures(), "exact_chunks_64": exact_share(fidelity)}
-        for (name, coding), fidelity in zip(codings.items(), found, strict=True)
+        for (name, coding), fidelity in zip(codings.items(), by_quantization, strict=True)
     }
 
 
@@ -163,27 +169,27 @@ def _chunks(texts: Sequence[str], model: MemoryModel, max_tokens: int) -> list[P
 
 
 def _spread(items: Sequence[ItemT], most: int) -> list[ItemT]:
-    """At most so many items, evenly from the first to the last."""
+    """At most ``most`` items, evenly spaced from the first to the last."""
     count = min(most, len(items))
-    return [items[place * len(items) // count] for place in range(count)]
+    return [items[index * len(items) // count] for index in range(count)]
 
 
-def _rivals(chunks: Sequence[Piece], vocab_size: int) -> RivalBytes:
-    """Rivals on all chunks; each half is packed by what was trained on the other half."""
+def _baselines(chunks: Sequence[Piece], vocab_size: int) -> BaselineBytes:
+    """Baselines on all chunks; each half is compressed with what was trained on the other."""
     halves = [chunks[0::2], chunks[1::2]]
-    sums = [0] * len(fields(RivalBytes))
+    sums = [0] * len(fields(BaselineBytes))
     for packed, other in (halves, halves[::-1]):
         if not packed:
             continue
         try:
             dictionary = train_dictionary([chunk.text for chunk in other])
         except InputError:
-            dictionary = b""  # too little text to train on: plain zstd stands in both columns
-        found = rival_bytes(
+            dictionary = b""  # too little text to train on: plain zstd in both columns
+        compressed = baseline_bytes(
             [chunk.text for chunk in packed],
             [chunk.ids for chunk in packed],
             dictionary=dictionary,
             code_lengths=huffman_lengths((id for chunk in other for id in chunk.ids), vocab_size),
         )
-        sums = [total + value for total, value in zip(sums, astuple(found), strict=True)]
-    return RivalBytes(*sums)
+        sums = [total + value for total, value in zip(sums, astuple(compressed), strict=True)]
+    return BaselineBytes(*sums)

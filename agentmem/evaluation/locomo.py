@@ -1,9 +1,9 @@
-"""LoCoMo's own file: ten long conversations between two people, with questions.
+"""Reads LoCoMo's own file: ten long conversations between two people, with questions.
 
-A sample's sessions are ``session_1``, ``session_2``, … beside ``session_1_date_time``, …; the
-dates say no time zone and are taken as UTC. Turns that show a picture have a caption that a model
-wrote; nobody in the conversation said it, so it is not part of the turn. Some evidence is
-misspelt ("D8:6; D9:17", "D:11:26", "D30:05"); what it clearly means is read.
+A sample's sessions are ``session_1``, ``session_2``, … next to ``session_1_date_time``, …; the
+dates have no time zone and are taken as UTC. Turns that show a picture have a caption written by a
+model; nobody in the conversation said it, so it is not part of the turn. Some evidence ids are
+malformed ("D8:6; D9:17", "D:11:26", "D30:05") and are read as what they clearly mean.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _TURN_ID = re.compile(r"D:?(\d+):(\d+)")
 
 
 def read_locomo(path: Path) -> ConversationSet:
-    """Read a file in LoCoMo's form.
+    """Read a file in LoCoMo's format.
 
     Raises:
-        InputError: The file is not JSON or a sample has another form; names file and sample.
+        InputError: The file is not JSON or a sample has another format; names file and sample.
         OSError: The file cannot be read.
     """
     try:
@@ -57,10 +57,12 @@ def _conversations(samples: list[Any], name: str) -> Iterator[Conversation]:
             conversation = Conversation(
                 id=sample["sample_id"],
                 turns=tuple(_turns(sample["conversation"])),
-                questions=tuple(_question(asked) for asked in sample["qa"]),
+                questions=tuple(_question(item) for item in sample["qa"]),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{name}: sample {number} has not LoCoMo's form: {error!r}") from error
+            raise InputError(
+                f"{name}: sample {number} is not in LoCoMo's format: {error!r}"
+            ) from error
         yield conversation
 
 
@@ -73,12 +75,12 @@ def _turns(sessions: dict[str, Any]) -> Iterator[Turn]:
             yield Turn(turn["dia_id"], turn["speaker"], "user", turn["text"], at)
 
 
-def _question(asked: dict[str, Any]) -> Question:
-    evidence = tuple(id for words in asked["evidence"] for id in _evidence_ids(words))
-    return Question(asked["question"], evidence, CATEGORIES[asked["category"]])
+def _question(item: dict[str, Any]) -> Question:
+    evidence = tuple(id for words in item["evidence"] for id in _evidence_ids(words))
+    return Question(item["question"], evidence, CATEGORIES[item["category"]])
 
 
 def _evidence_ids(words: str) -> list[str]:
-    """The turn ids that a piece of evidence means; itself if it means none."""
+    """The turn ids in an evidence string; the string itself if it contains none."""
     found = _TURN_ID.findall(words)
     return [f"D{int(session)}:{int(turn)}" for session, turn in found] or [words]

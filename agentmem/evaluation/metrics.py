@@ -1,7 +1,7 @@
-"""How good a ranking is, and how long things took.
+"""Ranking metrics (recall, NDCG, MRR) and latency percentiles.
 
-A ranking is a list of ids, best first. An id that comes again counts where it came first; the
-places in between stay counted, since a reader of the list has seen them.
+A ranking is a list of ids, best first. A repeated id counts at its first rank only; its repetitions
+still take up ranks, since a reader of the list has seen them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NDCG_AT = 10
 
 
 def recall_at_k(ranked: Sequence[Hashable], relevant: Collection[Hashable], k: int) -> float:
-    """Share of the relevant ids that stand among the first k.
+    """Share of the relevant ids among the first k.
 
     Raises:
         ValueError: ``relevant`` is empty, or k is below 1.
@@ -26,7 +26,7 @@ def recall_at_k(ranked: Sequence[Hashable], relevant: Collection[Hashable], k: i
 
 
 def ndcg_at_k(ranked: Sequence[Hashable], relevant: Collection[Hashable], k: int) -> float:
-    """Gains of 1 discounted by log2(rank + 1), over those of the best possible ranking.
+    """Binary gains discounted by log2(rank + 1), normalized by those of the ideal ranking.
 
     Raises:
         ValueError: ``relevant`` is empty, or k is below 1.
@@ -52,7 +52,7 @@ def reciprocal_rank(ranked: Sequence[Hashable], relevant: Collection[Hashable]) 
 
 
 def ranking_scores(ranked: Sequence[Hashable], relevant: Collection[Hashable]) -> dict[str, float]:
-    """All scores of one question, named as in result files.
+    """All metrics of one question, named as in result files.
 
     ``recall@1`` to ``recall@50``, ``ndcg@10``, and ``mrr``, the reciprocal rank.
 
@@ -66,7 +66,7 @@ def ranking_scores(ranked: Sequence[Hashable], relevant: Collection[Hashable]) -
 
 
 def mean_scores(questions: Sequence[Mapping[str, float]]) -> dict[str, float | int]:
-    """Means over questions, each of which counts the same, and their number as ``questions``.
+    """Unweighted means over questions, and their number as ``questions``.
 
     Raises:
         ValueError: There is no question.

@@ -1,6 +1,6 @@
-"""Chunks of uniformly random tokens: nothing in them can be foreseen, so they take the most bytes.
+"""Chunks of uniformly random tokens: they are incompressible, so they bound the bytes per token.
 
-They are drawn as ids: as text they would be cut into other tokens.
+They are drawn as ids, since tokenizing their text would give other ids.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ RANDOM_TOKENS = "random tokens"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A chunk: its text and its token ids, each of which decodes and encodes to the other.
+    """A chunk: its token ids and the text they decode to.
 
-    Of random tokens only the text follows from the ids.
+    Except for random tokens, the text also encodes to the ids.
     """
 
     text: str
@@ -32,10 +32,10 @@ def random_chunks(
     """Make chunks of random tokens, none of them special.
 
     Args:
-        tokenizer: Whose tokens.
-        count: How many chunks.
-        seed: The same seed, the same chunks.
-        tokens: Of each chunk.
+        tokenizer: Defines the vocabulary.
+        count: Number of chunks.
+        seed: The same seed gives the same chunks.
+        tokens: Tokens of each chunk.
     """
     rng = random.Random(f"{RANDOM_TOKENS}/{seed}")
     first, end = len(SPECIAL_TOKENS), tokenizer.vocab_size

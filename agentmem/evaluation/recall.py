@@ -1,8 +1,8 @@
-"""Whether the turns that answer a question are found, through `Memory.add` and `Memory.recall`.
+"""Evaluates recall: whether `Memory.recall` finds the turns that answer a question.
 
-Every conversation is a user of one store on disk, and questions are asked inside their own
-conversation. A turn counts as found at the place of its first chunk among the hits; the scores of
-turns are those of Järvelin and Kekäläinen (NDCG) and of common use (recall, MRR).
+Every conversation is a user of one store on disk, and questions are scoped to their own
+conversation. The rank of a turn is that of its first chunk among the hits. Metrics: NDCG (Järvelin
+and Kekäläinen), recall and MRR.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from agentmem.retrieval.query import Mode
 
 Progress = Callable[[int, int], None]
 
-# Long turns are several chunks: somewhat more hits than the 50 turns that are scored.
+# More hits than the 50 turns that are scored, because long turns are several chunks.
 _HITS = 64
-# Recalls before the clock starts: the first ones load the index and warm the caches.
+# Untimed recalls: the first ones load the index and warm the caches.
 _WARM_UP = 3
 
 
@@ -39,14 +39,14 @@ def evaluate_recall(
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> EvalResult:
-    """Add all conversations of a file, then ask its questions.
+    """Add all conversations of a file, then recall with its questions.
 
     Args:
         data: LoCoMo's own file, or the JSON lines of `agentmem.evaluation.datasets`.
         model: A bundle's folder; None means the one that comes with the package.
-        limit: At most so many conversations.
+        limit: Number of conversations, at most; None means all.
         mode: As in `Memory.recall`.
-        seed: Recorded; nothing here is drawn by chance.
+        seed: Recorded only; nothing here is random.
         on_progress: Called with the numbers of questions asked and of all.
 
     Raises:
@@ -55,9 +55,9 @@ def evaluate_recall(
     import torch
 
     began = time.perf_counter()
-    found = read_conversations(data)
-    conversations = found.conversations[:limit]
-    asked = sum(len(conversation.questions) for conversation in conversations)
+    data_set = read_conversations(data)
+    conversations = data_set.conversations[:limit]
+    question_count = sum(len(conversation.questions) for conversation in conversations)
     scores: list[dict[str, float]] = []
     by_category: dict[str, list[dict[str, float]]] = defaultdict(list)
     seconds: list[float] = []
@@ -81,7 +81,7 @@ def evaluate_recall(
                 scores.append(score)
                 by_category[question.category or "none"].append(score)
                 if on_progress is not None:
-                    on_progress(len(scores), asked)
+                    on_progress(len(scores), question_count)
         stats = memory.stats()
     return build_result(
         "recall",
@@ -94,14 +94,14 @@ def evaluate_recall(
             "latency_ms": latency_ms(seconds),
             "adds_per_second": sum(len(c.turns) for c in conversations) / adding,
             "memories": stats.memories,
-            "left_out": asdict(found.left_out),
+            "left_out": asdict(data_set.left_out),
         },
         threads=torch.get_num_threads(),
     )
 
 
 def _add(memory: Memory, conversation: Conversation) -> dict[int, list[str]]:
-    """Add a conversation's turns; which turns each source holds (equal turns share one)."""
+    """Add a conversation's turns; returns the turns of each source (equal turns share one)."""
     messages = [
         {"role": turn.role, "content": turn.content}
         | ({"name": turn.speaker} if turn.speaker else {})
@@ -109,15 +109,15 @@ def _add(memory: Memory, conversation: Conversation) -> dict[int, list[str]]:
         for turn in conversation.turns
     ]
     receipt = memory.add(messages, user_id=conversation.id)
-    held: dict[int, list[str]] = defaultdict(list)
+    turns_of: dict[int, list[str]] = defaultdict(list)
     for source, turn in zip(receipt.sources, conversation.turns, strict=True):
-        held[source].append(turn.id)
-    return held
+        turns_of[source].append(turn.id)
+    return turns_of
 
 
-def _turns(sources: Sequence[int], held: dict[int, list[str]]) -> list[str]:
-    """Turn ids in the order of the hits, each once."""
-    return [turn for source in dict.fromkeys(sources) for turn in held[source]]
+def _turns(sources: Sequence[int], turns_of: dict[int, list[str]]) -> list[str]:
+    """Turn ids in the order of the hits, without repetition."""
+    return [turn for source in dict.fromkeys(sources) for turn in turns_of[source]]
 
 
 def _results(

@@ -1,8 +1,8 @@
 """The result file that every evaluation command writes.
 
 One JSON object: ``task``, ``config``, ``versions``, ``hardware``, ``seed``, ``seconds``,
-``results``, in this order. It says on what kind of machine it was made, not on which one: paths
-in it are cut to their last part, and no host name is read.
+``results``, in this order. It describes the kind of machine, not the individual one: paths are
+reduced to their last component, and no host name is read.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from agentmem.versions import package_versions
 
 @dataclass(frozen=True)
 class EvalResult:
-    """What was measured, and what one needs to know to measure it again.
+    """A measurement, and what is needed to reproduce it.
 
     Attributes:
         task: Name of the evaluation, such as ``fidelity``.
         config: Its settings.
         versions: Version by package name.
         hardware: As `hardware_facts` gives it.
-        seed: The seed of everything drawn by chance.
-        seconds: How long the whole evaluation took.
-        results: What was measured; its form belongs to the task.
+        seed: The seed of all random choices.
+        seconds: Duration of the whole evaluation.
+        results: The measurements; their form depends on the task.
     """
 
     task: str
@@ -44,10 +44,10 @@ class EvalResult:
     results: Mapping[str, Any]
 
     def to_json(self) -> str:
-        """The file's text: two spaces of indent, keys in the order given, a line end at the end.
+        """The file's text: indented by two spaces, keys in the order given, with a final newline.
 
         Raises:
-            ValueError: A number is NaN or infinite, which JSON does not know.
+            ValueError: A number is NaN or infinite, which JSON cannot represent.
             TypeError: A value has no JSON form.
         """
         text = json.dumps(
@@ -66,15 +66,15 @@ def build_result(
     threads: int | None = None,
     gpu: str | None = None,
 ) -> EvalResult:
-    """Put a result together with the versions and the hardware of this process.
+    """Combine measurements with the versions and the hardware of this process.
 
     Args:
         task: Name of the evaluation.
-        config: Its settings; `pathlib` paths in it are cut to their last part.
+        config: Its settings; `pathlib` paths in it are reduced to their last component.
         seed: The seed used.
-        seconds: How long it took.
-        results: What was measured.
-        threads: How many threads torch used.
+        seconds: Its duration.
+        results: The measurements.
+        threads: Number of threads torch used.
         gpu: Name of the GPU used, None if none was.
     """
     return EvalResult(
@@ -89,7 +89,7 @@ def build_result(
 
 
 def write_result(path: str | os.PathLike[str], result: EvalResult) -> None:
-    """Write a result file: afterwards the whole new file is there, or what was there before.
+    """Write a result file atomically: either all of the new file or the old one remains.
 
     Raises:
         OSError: The file cannot be written.
@@ -103,22 +103,22 @@ def write_result(path: str | os.PathLike[str], result: EvalResult) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp's files are the owner's alone; a result is for everyone.
+        os.chmod(name, 0o644)  # mkstemp makes files private to the owner; a result is for everyone
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
 
 
 def hardware_facts(*, threads: int | None = None, gpu: str | None = None) -> dict[str, Any]:
-    """What kind of machine this is.
+    """The kind of machine this is.
 
     Args:
-        threads: How many threads torch uses.
+        threads: Number of threads torch uses.
         gpu: Name of the GPU used.
 
     Returns:
         ``cpu`` (model name or None), ``cores`` (logical), ``memory_gib`` (None where the
-        system does not tell), ``threads``, ``gpu``.
+        system does not report it), ``threads``, ``gpu``.
     """
     return {
         "cpu": _cpu_name(),
@@ -149,11 +149,11 @@ def _memory_gib() -> float | None:
 
 
 def _plain(value: object) -> Any:
-    """JSON form of what `json` does not know by itself."""
+    """The JSON form of values that `json` cannot serialize by itself."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, PurePath):
         return value.name
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} has no place in a result file: {value!r}")
+    raise TypeError(f"{type(value).__name__} cannot be stored in a result file: {value!r}")

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from agentmem.errors import InputError
 from agentmem.ingest.chunk import Piece, chunk_text
 from agentmem.ingest.identity import content_hash, preface, preface_ids, terms, text_hash
-from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, MemoryModel
+from agentmem.models.base import AUTO, MIN_FIDELITY, EncodedChunk, MemoryModel
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource
 
@@ -44,7 +44,7 @@ class EncodingOptions:
         """The model's own name for the quantization; stores record that name."""
         if self.quantization == "auto":
             return AUTO
-        return model.densities[0 if self.quantization == "fine" else -1]
+        return model.codec.quantizations[0 if self.quantization == "fine" else -1]
 
 
 def prepare(
@@ -64,7 +64,7 @@ def prepare(
         now: The time of parts that carry none.
         on_progress: Called with the number of chunks encoded so far and the total.
     """
-    pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.max_tokens) for p in parts]
+    pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.codec.max_tokens) for p in parts]
     flat = [piece for group in pieces for piece in group]
     prefaces = [
         preface_ids(preface(part), model.tokenizer)
@@ -72,12 +72,12 @@ def prepare(
         for _ in group
     ]
     density = options.density(model)
-    encoded: list[Encoded] = []
+    encoded: list[EncodedChunk] = []
     for start in range(0, len(flat), _BATCH):
         encoded += model.encode(
             [piece.ids for piece in flat[start : start + _BATCH]],
             prefaces=prefaces[start : start + _BATCH],
-            density=density,
+            quantization=density,
             min_fidelity=options.min_fidelity,
         )
         if on_progress is not None:
@@ -100,14 +100,14 @@ def prepare(
     ]
 
 
-def _chunk(part: Part, piece: Piece, encoded: Encoded, *, keep_text: bool) -> NewChunk:
+def _chunk(part: Part, piece: Piece, encoded: EncodedChunk, *, keep_text: bool) -> NewChunk:
     return NewChunk(
         start=piece.start,
         end=piece.end,
         tokens=len(piece.ids),
         latents=encoded.packed,
         positions=len(encoded.latents),
-        embedding=encoded.key,
+        embedding=encoded.embedding,
         patch=encoded.patch,
         fidelity=encoded.fidelity,
         text_hash=text_hash(piece.text),

@@ -1,4 +1,4 @@
-"""Models of Hugging Face that lie on this machine: nothing is fetched, nothing is said."""
+"""Hugging Face models already on this machine: found without network access or progress bars."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from huggingface_hub import try_to_load_from_cache
 from transformers.utils import logging
 
 
-def local_folder(place: str | os.PathLike[str]) -> str:
-    """Where a model lies.
+def local_folder(name: str | os.PathLike[str]) -> str:
+    """The folder of a model.
 
-    transformers itself would go to the network for a name, whatever it is told.
+    transformers itself contacts the network for a name, even when told to use local files only.
 
     Args:
-        place: Its folder, or its name, if it was downloaded before.
+        name: Its folder, or its name if it has been downloaded before.
 
     Raises:
-        OSError: nothing of that name was downloaded.
-        ValueError: it is no name.
+        OSError: no model of that name has been downloaded.
+        ValueError: it is not a valid name.
     """
-    place = os.fspath(place)
-    if os.path.isdir(place):
-        return place
-    found = try_to_load_from_cache(place, "config.json")
+    name = os.fspath(name)
+    if os.path.isdir(name):
+        return name
+    found = try_to_load_from_cache(name, "config.json")
     if not isinstance(found, str):
         raise OSError("neither a folder nor a model in the cache")
     return os.path.dirname(found)
@@ -33,7 +33,7 @@ def local_folder(place: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the progress bars of transformers: a library does not talk."""
+    """Without the progress bars of transformers: a library does not print."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

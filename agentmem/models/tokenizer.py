@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 from agentmem.errors import ModelNotFoundError
 
 PAD, BOS, EOS = 0, 1, 2
-# Ids are part of every stored latent, so room for a reader's chat format is kept from the start.
+# Token ids are baked into every stored latent, so ids for a reader's chat format are reserved from
+# the start.
 SPECIAL_TOKENS = (
     "<|pad|>",
     "<|bos|>",
@@ -31,7 +32,7 @@ class ByteTokenizer:
     """Text to token ids and back, exactly, for every Unicode string without lone surrogates."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        # Text that looks like a special token is text: it must come back as it was.
+        # Text that looks like a special token is plain text: it must come back unchanged.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
 

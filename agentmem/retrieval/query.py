@@ -63,7 +63,7 @@ class RecallQuery:
         _check_choice("expand", self.expand, (None, *get_args(Expand)))
         _check_choice("order", self.order, get_args(Order))
         _check_choice("rerank", self.rerank, (None, *get_args(Rerank)))
-        if self.rerank == "latent" and not model.reranks:
+        if self.rerank == "latent" and model.reranker is None:
             raise no_reranker(model.name)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agentmem.ingest.identity import preface, preface_ids
-from agentmem.models.base import MemoryModel, Passage, View
+from agentmem.models.base import Passage, Reranker, Tokenizer, View
 from agentmem.retrieval.expand import find_neighbors, present
 from agentmem.retrieval.fusion import Scored, by_score
 from agentmem_storage.records import Selection
@@ -24,7 +24,8 @@ MAX_RERANKED = 64
 
 def rerank(
     store: Store,
-    model: MemoryModel,
+    reranker: Reranker,
+    tokenizer: Tokenizer,
     query: Sequence[int],
     scored: Sequence[Scored],
     selection: Selection,
@@ -40,7 +41,8 @@ def rerank(
 
     Args:
         store: The open store.
-        model: A model that has a reranker.
+        reranker: Scores the candidates.
+        tokenizer: Makes the token ids that the reranker takes.
         query: Token ids of the question.
         scored: Candidates, best first.
         selection: Which chunks may be seen as neighbors.
@@ -56,9 +58,9 @@ def rerank(
     ids = sorted({*best, *neighbors})
     records = store.latents(ids)
     headers = [preface(record) for record in records]
-    encoded = {text: preface_ids(text, model.tokenizer) for text in set(headers)}
+    encoded = {text: preface_ids(text, tokenizer) for text in set(headers)}
     passages = [
-        Passage(record.latents, record.tokens, encoded[text])
+        Passage(record.latents, record.tokens, encoded[text], record.patch)
         for record, text in zip(records, headers, strict=True)
     ]
     index = {id: at for at, id in enumerate(ids)}
@@ -67,7 +69,7 @@ def rerank(
         nearest = map(present, sides[id])
         before, after = (index[side[0]] if side else None for side in nearest)
         views.append((index[id], before, after))
-    outputs = model.rerank(query, passages, views)
+    outputs = reranker.rerank(query, passages, views)
     finite = np.isfinite(outputs)
     low, high = (outputs[finite].min(), outputs[finite].max()) if finite.any() else (0.0, 0.0)
     scaled = (outputs - low) / (high - low) if high > low else np.where(finite, 1.0, 0.0)

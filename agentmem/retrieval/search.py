@@ -71,7 +71,7 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
     if weights.lexical:
         lexical = _search_lexical(store, query.text, limit, selections)
     if weights.vector:
-        embedding = model.query_key(model.tokenizer.encode(query.text))
+        embedding = model.embedder.embed_query(model.tokenizer.encode(query.text))
         cosines = _search_vectors(store, embedding, limit, selections, known=set(lexical))
     candidates = {*lexical, *cosines}
     neighborhood = Neighborhood({}, {})
@@ -87,18 +87,27 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
     scored = fuse(
         lexical, cosines, sides, weights, lengths=neighborhood.tokens, in_interval=in_interval
     )
-    if _reranks(query, model):
+    if model.reranker is not None and _reranks(query):
         ids_of_query = model.tokenizer.encode(query.text)
         time_share = 0.0 if in_interval is None else weights.time / (weights.top + weights.time)
         weight = weights.rerank / weights.top
-        scored = rerank(store, model, ids_of_query, scored, query.selection, weight, time_share)
+        scored = rerank(
+            store,
+            model.reranker,
+            model.tokenizer,
+            ids_of_query,
+            scored,
+            query.selection,
+            weight,
+            time_share,
+        )
     return SearchResult(list(_expanded(store, scored, query)), allowed)
 
 
-def _reranks(query: RecallQuery, model: MemoryModel) -> bool:
-    """By default if the model can, unless a single kind of search was requested."""
+def _reranks(query: RecallQuery) -> bool:
+    """By default, unless a single kind of search was requested."""
     if query.rerank == "auto":
-        return model.reranks and query.mode == "hybrid"
+        return query.mode == "hybrid"
     return query.rerank is not None
 
 

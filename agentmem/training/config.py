@@ -1,4 +1,4 @@
-"""What every training run is told: TOML files, checked before any work."""
+"""Configuration of training runs: TOML files, validated before any work."""
 
 from __future__ import annotations
 
@@ -17,28 +17,41 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
-    """A part of a run's configuration: frozen, unknown keys refused."""
+    """A part of a run's configuration: frozen, unknown keys are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class OptimiserConfig(Section):
-    """AdamW with warm-up, a constant stretch and a linear fall to zero."""
+    """AdamW with warm-up, a constant phase and a linear decay to zero."""
 
     steps: int = Field(gt=0)
     lr: float = Field(default=1e-3, gt=0)
     warmup: float = Field(default=0.02, ge=0, le=1, description="share of the steps")
     decay: float = Field(default=0.4, ge=0, le=1, description="share of the steps, at the end")
     betas: tuple[float, float] = (0.9, 0.98)
-    eps: float = Field(default=1e-6, gt=0, description="steps fade where gradients are below it")
+    eps: float = Field(
+        default=1e-6, gt=0, description="updates shrink where gradients are below it"
+    )
     weight_decay: float = Field(default=0.01, ge=0)
     clip: float = Field(default=1.0, gt=0)
+
+
+class LoopConfig(Section):
+    """What the loop of every training run needs."""
+
+    name: str
+    seed: int = 0
+    threads: int = Field(default=2, gt=0, description="torch threads on a CPU")
+    eval_every: int = Field(default=250, gt=0, description="steps between evaluations")
+    save_every: int = Field(default=250, gt=0, description="steps between checkpoints")
+    optimiser: OptimiserConfig
 
 
 def model_arguments(
     kind: type[PretrainedConfig], given: dict[str, Any], *, derived: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
-    """Arguments of a model's configuration, checked: the class itself takes any name at all."""
+    """Validated arguments of a model's configuration, whose class itself accepts any name."""
     parameters = inspect.signature(kind).parameters
     known = [name for name in parameters if name not in derived and name != "kwargs"]
     for name in given:
@@ -46,7 +59,7 @@ def model_arguments(
             raise ValueError(f"unknown key {name!r}: known are {', '.join(known)}")
     try:
         kind(**given)
-    except Exception as error:  # every version of transformers has kinds of its own
+    except Exception as error:  # the types differ between versions of transformers
         raise ValueError(" ".join(str(error).split())) from error
     return given
 
@@ -55,7 +68,7 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 def load_config(path: str | Path, kind: type[SectionT]) -> SectionT:
-    """Read and check a TOML file.
+    """Read and validate a TOML file.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or a key is missing, unknown or out of

@@ -1,4 +1,4 @@
-"""Training the byte-level BPE tokenizer of a model bundle."""
+"""Trains the byte-level BPE tokenizer of a model bundle."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tokenizers.models import BPE
 from agentmem.corpus import read_records, record_texts
 from agentmem.models.tokenizer import SPECIAL_TOKENS
 
-# Words with one leading mark, digits by threes (so that numbers share tokens), runs of signs,
-# line ends by themselves. Combining marks stay with their letters: \p{M}.
+# Words with one leading symbol, digits in groups of three (so that numbers share tokens), runs of
+# punctuation, line ends by themselves. Combining marks stay with their letters: \p{M}.
 _WORDS = (
     r"'(?i:[sdmt]|ll|ve|re)"
     r"|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+"
@@ -57,7 +57,7 @@ def train_tokenizer(
 
 
 def train_tokenizer_on(texts: Iterable[str], out: str | Path, *, vocab_size: int) -> Path:
-    """`train_tokenizer` on texts at hand."""
+    """`train_tokenizer` on texts in memory."""
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(BPE())

@@ -141,7 +141,7 @@ def _judged(pairs: Sequence[tuple[Item, str | None]]) -> dict[str, Any]:
     ]
     return {
         "questions": len(pairs),
-        **{name: verdicts.count(name) for name in ("right", "wrong", "abstained")},  # type: ignore[arg-type]
+        **{name: verdicts.count(name) for name in ("right", "wrong", "abstained")},
         "answerable_right": sum(
             verdict == "right"
             for verdict, (item, _) in zip(verdicts, pairs, strict=True)

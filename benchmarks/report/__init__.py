@@ -1,1 +1,1 @@
-"""Result files as tables and plots."""
+"""Tables and plots of result files."""

@@ -1,4 +1,4 @@
-"""Markdown tables, and shares as percentages in them."""
+"""Formats Markdown tables, with shares as percentages."""
 
 from __future__ import annotations
 

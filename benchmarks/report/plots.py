@@ -1,4 +1,4 @@
-"""Result files to pictures: recall, alone and beside rivals, bytes, retention."""
+"""Plots of result files: recall alone and compared with baselines, bytes per token, retention."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BARS = {
 
 
 def draw_plots(results_dir: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Draw a picture of every result of a folder that has one, beside its file.
+    """Plot every result of a folder that has a plot, next to its file.
 
     Returns:
         The PNGs, in the order of names.
@@ -42,7 +42,7 @@ def draw_plots(results_dir: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def plot_recall(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draw recall at k, overall and for each category.
+    """Plot recall at k, overall and for each category.
 
     Args:
         results: The ``results`` of a recall result file.
@@ -73,7 +73,7 @@ def plot_recall(results: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
 
 
 def plot_bytes(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draw bytes per token of rivals and of each density, a group of bars for each file.
+    """Plot bytes per token of the baselines and each quantization, one group of bars per file.
 
     Args:
         results: The ``results`` of a fidelity result file.
@@ -83,25 +83,25 @@ def plot_bytes(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None
         MissingExtraError: ``matplotlib`` is not installed.
     """
     groups = {**results["files"], "random tokens": results["random_tokens"]}
-    densities = list(results["random_tokens"]["densities"])
+    quantizations = list(results["random_tokens"]["quantizations"])
     figure, axes = _canvas(2.2 + 2.8 * len(groups), 4.5)
-    width = 0.8 / (len(_BARS) + len(densities))
+    width = 0.8 / (len(_BARS) + len(quantizations))
 
-    def lefts(place: int) -> list[float]:
-        return [group - 0.4 + (place + 0.5) * width for group in range(len(groups))]
+    def lefts(bar: int) -> list[float]:
+        return [group - 0.4 + (bar + 0.5) * width for group in range(len(groups))]
 
-    for place, (key, label) in enumerate(_BARS.items()):
-        # What was not measured on some text gets no bar there.
-        heights = [{**text, **text.get("rivals", {})}.get(key, 0.0) for text in groups.values()]
-        axes.bar(lefts(place), heights, width, label=label)
-    for place, density in enumerate(densities, start=len(_BARS)):
-        found = [text["densities"][density] for text in groups.values()]
-        latents = [measured["latent_bytes_per_token"] for measured in found]
-        patches = [measured["patch_bytes_per_token"] for measured in found]
-        axes.bar(lefts(place), latents, width, label=density)
-        # Patches stand on their latents; they are one colour, and named once ("_" is no name).
-        label = "patch" if density == densities[-1] else "_"
-        axes.bar(lefts(place), patches, width, bottom=latents, color="black", label=label)
+    for bar, (key, label) in enumerate(_BARS.items()):
+        # A baseline that was not measured on some text gets no bar there.
+        heights = [{**text, **text.get("baselines", {})}.get(key, 0.0) for text in groups.values()]
+        axes.bar(lefts(bar), heights, width, label=label)
+    for bar, quantization in enumerate(quantizations, start=len(_BARS)):
+        measured = [text["quantizations"][quantization] for text in groups.values()]
+        latents = [figures["latent_bytes_per_token"] for figures in measured]
+        patches = [figures["patch_bytes_per_token"] for figures in measured]
+        axes.bar(lefts(bar), latents, width, label=quantization)
+        # Patches are stacked on their latents in one color, with one legend entry ("_" is hidden).
+        label = "patch" if quantization == quantizations[-1] else "_"
+        axes.bar(lefts(bar), patches, width, bottom=latents, color="black", label=label)
     axes.set_xticks(range(len(groups)), labels=list(groups))
     axes.set_ylabel("bytes per token")
     figure.legend(loc="outside upper center", ncols=len(_BARS))
@@ -109,7 +109,7 @@ def plot_bytes(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None
 
 
 def plot_retention(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draw entropy ratio and token accuracy, a pair of bars for each frozen encoder.
+    """Plot entropy ratio and token accuracy, a pair of bars for each frozen encoder.
 
     Args:
         results: The ``results`` of a retention result file.
@@ -138,7 +138,7 @@ def plot_retention(results: Mapping[str, Any], path: str | os.PathLike[str]) -> 
 
 
 def plot_sidebyside(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draw recall at k, inside conversations and pooled, and evidence over decoder positions.
+    """Plot recall at k, inside conversations and pooled, and evidence over decoder positions.
 
     Args:
         results: The ``results`` of a side-by-side result file.
@@ -161,9 +161,9 @@ def plot_sidebyside(results: Mapping[str, Any], path: str | os.PathLike[str]) ->
             heights = [system[where]["overall"][f"recall@{k}"] for k in RECALL_AT]
             # Named once, in the legend of all three ("_" is no name).
             half.plot(RECALL_AT, heights, label=system["name"] if half is axes[0] else "_", **style)
-        for way, shares in shown.items():
+        for condition, shares in shown.items():
             budgets = [int(budget) for budget in shares]
-            dashes = "-" if way == "text" else ":"
+            dashes = "-" if condition == "text" else ":"
             axes[2].plot(budgets, list(shares.values()), linestyle=dashes, **style)
     titles = ("inside the conversation", "all conversations in one store", "what a decoder sees")
     for half, title in zip(axes, titles, strict=True):

@@ -24,7 +24,7 @@ from benchmarks.sidebyside.report import sidebyside_tables
 
 _OPEN = re.compile(r"<!-- results:(\S+) -->")
 _CLOSE = "<!-- /results -->"
-_RIVALS = {
+_BASELINES = {
     "zstd": "zstd",
     "zstd_dictionary": "zstd + dictionary",
     "id_packing": "packed ids",
@@ -34,14 +34,14 @@ _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@
 
 
 def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
-    """Render a table for every result file that has one, with its origin below it.
+    """Render every result of a folder that has a table, each with its provenance below.
 
     Returns:
         Markdown by file name without ``.json``, in alphabetical order; last the summary, if the
         folder holds every result that it needs.
 
     Raises:
-        InputError: A file is no result file; names it.
+        InputError: A file is not a result file; names it.
     """
     tables = {}
     loaded = {}
@@ -49,7 +49,7 @@ def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
             if lines := _TABLES.get(result["task"]):
-                tables[path.stem] = "\n".join((*lines(result["results"]), "", _origin(result)))
+                tables[path.stem] = "\n".join((*lines(result["results"]), "", _provenance(result)))
                 loaded[path.stem] = result
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path.name} is not a result file: {error!r}") from error
@@ -75,12 +75,12 @@ def update_tables(
         Names of the tables that were (or with ``check`` would be) changed.
 
     Raises:
-        InputError: A marker has no end, or names no result; or a file is no result file.
+        InputError: A marker has no end, or names no result; or a file is not a result file.
     """
     path = Path(markdown_path)
     before, tables = path.read_text(encoding="utf-8"), render(results_dir)
-    parts, changed, place = [], [], 0
-    while opening := _OPEN.search(before, place):
+    parts, changed, position = [], [], 0
+    while opening := _OPEN.search(before, position):
         name, start = opening[1], opening.end()
         end = before.find(_CLOSE, start)
         following = _OPEN.search(before, start)
@@ -91,10 +91,10 @@ def update_tables(
         filled = f"\n{tables[name]}\n"
         if before[start:end] != filled:
             changed.append(name)
-        parts += [before[place:start], filled]
-        place = end
+        parts += [before[position:start], filled]
+        position = end
     if changed and not check:
-        path.write_text("".join((*parts, before[place:])), encoding="utf-8", newline="\n")
+        path.write_text("".join((*parts, before[position:])), encoding="utf-8", newline="\n")
     return tuple(changed)
 
 
@@ -103,17 +103,17 @@ def _summary(loaded: Mapping[str, Any]) -> str:
         lines = summary_table({name: loaded[name]["results"] for name in NEEDED})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"no summary of {', '.join(NEEDED)}: {error!r}") from error
-    return "\n".join((*lines, "", _origin(loaded["speed"])))
+    return "\n".join((*lines, "", _provenance(loaded["speed"])))
 
 
 def _fidelity(results: Mapping[str, Any]) -> list[str]:
-    heads = ("Text", "Density", "Tokens right", "Chunks right", "Of 64 tokens")
-    weights = ("Latents", "Patch", "Stored", "UTF-8", *_RIVALS.values())
+    heads = ("Text", "Quantization", "Tokens right", "Chunks right", "Of 64 tokens")
+    sizes = ("Latents", "Patch", "Stored", "UTF-8", *_BASELINES.values())
     texts = {**results["files"], "random tokens": results["random_tokens"]}
     rows = [
         (
             name,
-            density,
+            quantization,
             percent(measured["token_accuracy"]),
             percent(measured["exact_chunks"]),
             percent(measured["exact_chunks_64"]),
@@ -121,14 +121,14 @@ def _fidelity(results: Mapping[str, Any]) -> list[str]:
             f"{measured['patch_bytes_per_token']:.3f}",
             f"{measured['stored_bytes_per_token']:.2f}",
             f"{text['utf8_bytes_per_token']:.2f}",
-            *(_rival(text, rival) for rival in _RIVALS),
+            *(_baseline(text, name) for name in _BASELINES),
             "yes" if measured["byte_exact"] else "NO",
         )
         for name, text in texts.items()
-        for density, measured in text["densities"].items()
+        for quantization, measured in text["quantizations"].items()
     ]
     return [
-        *table((*heads, *weights, "Byte for byte"), rows),
+        *table((*heads, *sizes, "Byte for byte"), rows),
         "",
         "Tokens and chunks right: from the int8 latents alone. Chunks are as they are stored, "
         "or of 64 tokens at most. All other figures: bytes per token.",
@@ -136,17 +136,17 @@ def _fidelity(results: Mapping[str, Any]) -> list[str]:
 
 
 def _robustness(results: Mapping[str, Any]) -> list[str]:
-    densities = list(next(iter(results["kinds"].values()))["densities"])
+    quantizations = list(next(iter(results["kinds"].values()))["quantizations"])
     heads = ["Text", "UTF-8"]
-    for density in densities:
-        heads += [f"{density}: tokens right", "chunks right", "stored", "patch share"]
+    for name in quantizations:
+        heads += [f"{name}: tokens right", "chunks right", "stored", "patch share"]
     rows = [
         (
             kind,
             f"{text['utf8_bytes_per_token']:.2f}",
             *(
                 cell
-                for measured in text["densities"].values()
+                for measured in text["quantizations"].values()
                 for cell in (
                     percent(measured["token_accuracy"]),
                     percent(measured["exact_chunks"]),
@@ -154,7 +154,7 @@ def _robustness(results: Mapping[str, Any]) -> list[str]:
                     f"{measured['patch_share']:.1%}".replace("%", " %"),
                 )
             ),
-            "yes" if all(m["byte_exact"] for m in text["densities"].values()) else "NO",
+            "yes" if all(m["byte_exact"] for m in text["quantizations"].values()) else "NO",
         )
         for kind, text in results["kinds"].items()
     ]
@@ -216,12 +216,15 @@ def _retention(results: Mapping[str, Any]) -> list[str]:
         )
         for row in results["encoders"]
     ]
-    traps = [
+    forced = [
         (
             row["encoder"],
             f"{row['tokens']:,}",
             f"{row['teacher_forced_nats']:.3f}",
-            *(percent(row[f"{way}_accuracy"]) for way in ("teacher_forced", "free_running")),
+            *(
+                percent(row[f"{condition}_accuracy"])
+                for condition in ("teacher_forced", "free_running")
+            ),
         )
         for row in results["trap"]
     ]
@@ -231,12 +234,12 @@ def _retention(results: Mapping[str, Any]) -> list[str]:
         "A fresh decoder for each, from the embedding alone, all positions at once. I: entropy "
         "ratio over a uniform guess; gain: over the decoder without any embedding.",
     ]
-    if not traps:
+    if not forced:
         return retained
     return [
         *retained,
         "",
-        *table(("Frozen encoder", "Tokens", "Nats", "Teacher-forced", "Free-running"), traps),
+        *table(("Frozen encoder", "Tokens", "Nats", "Teacher-forced", "Free-running"), forced),
         "",
         "A decoder that also sees the tokens before, and the share of tokens that it then gets "
         "right; the same decoder left to its own output.",
@@ -253,14 +256,14 @@ _TABLES = {
 }
 
 
-def _origin(result: Mapping[str, Any]) -> str:
+def _provenance(result: Mapping[str, Any]) -> str:
     hardware = result["hardware"]
     machine = hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores"
     version = result["versions"]["agentmem"]
     return f"<sub>agentmem {version}, seed {result['seed']}, {machine}</sub>"
 
 
-def _rival(measured: Mapping[str, Any], name: str) -> str:
-    """A rival's bytes per token; on some text (random ids, say) not every rival is measured."""
-    value = measured.get("rivals", {}).get(name)
+def _baseline(measured: Mapping[str, Any], name: str) -> str:
+    """A baseline's bytes per token; on some text (such as random ids) not all are measured."""
+    value = measured.get("baselines", {}).get(name)
     return MISSING if value is None else f"{value:.2f}"

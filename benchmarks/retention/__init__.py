@@ -1,1 +1,1 @@
-"""How much of a chunk a frozen encoder's embedding holds."""
+"""Retention study: how much of a chunk a frozen encoder's embedding retains."""

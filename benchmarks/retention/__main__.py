@@ -1,4 +1,4 @@
-"""``python -m benchmarks.retention``: how much of a chunk an embedding holds."""
+"""``python -m benchmarks.retention``: how much of a chunk an embedding retains."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def _tables(results: Mapping[str, Any]) -> RenderableType:
             Text(row["encoder"]),
             f"{row['tokens']:,}",
             f"{row['teacher_forced_nats']:.3f}",
-            *(percent(row[f"{way}_accuracy"]) for way in ("teacher_forced", "free_running")),
+            *(
+                percent(row[f"{condition}_accuracy"])
+                for condition in ("teacher_forced", "free_running")
+            ),
         )
     return Group(shown, trap)
 

@@ -1,4 +1,4 @@
-"""What the retention study is told: a TOML file, checked before any work."""
+"""Configuration of the retention study: a TOML file, validated before any work."""
 
 from __future__ import annotations
 

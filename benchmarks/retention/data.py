@@ -1,4 +1,4 @@
-"""The chunks of the retention study: the same ones for every encoder."""
+"""The chunks of the retention study, the same for every encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frozen encoders of the retention study: each turns a chunk into one fixed thing."""
+"""The frozen encoders of the retention study."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer, LlamaForCausalLM
 from agentmem.errors import ConfigError, MissingExtraError
 from agentmem.models.autoencoder.configuration import LEVELS
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.models.embedder.modeling import KeyEncoder
+from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.tokenizer import ByteTokenizer
 from benchmarks.retention.config import EncoderName
 
@@ -29,9 +29,9 @@ class FrozenEncoder:
     """An encoder that gets no gradient.
 
     Attributes:
-        embed: ids int64 (B, T) to vectors (B, D), or to the slots of a tape (B, T, F), float32.
-        dims: Numbers that are kept of a chunk.
-        bytes: What they weigh: float32 vectors, int8 tapes.
+        embed: ids int64 (B, T) to vectors (B, D) or features of latent codes (B, T, F), float32.
+        dims: Numbers retained per chunk.
+        bytes: Their size: float32 vectors, int8 latent codes.
     """
 
     embed: Callable[[Tensor], Tensor]
@@ -59,7 +59,7 @@ class Encoders:
         self._autoencoder = _frozen(
             MemoryAutoencoder.from_pretrained(bundle / "autoencoder", dtype=torch.float32)
         )
-        self._keys = _frozen(KeyEncoder.from_pretrained(bundle / "keys", dtype=torch.float32))
+        self._keys = _frozen(EmbedderModel.from_pretrained(bundle / "keys", dtype=torch.float32))
         self._untrained, self._causal = _frozen(untrained), causal
 
     def make(self, name: EncoderName, tokens: int) -> FrozenEncoder:
@@ -67,7 +67,7 @@ class Encoders:
 
         Raises:
             ConfigError: the bundle's chunks are shorter.
-            MissingExtraError: ``minilm`` is asked for and its package is not installed.
+            MissingExtraError: the package of ``minilm`` is not installed.
         """
         longest = self._autoencoder.config.max_tokens
         if tokens > longest:
@@ -88,20 +88,20 @@ class Encoders:
                 return _minilm(self._tokenizer)
             case "autoencoder":
                 dims = tokens * self._autoencoder.config.slot_dims
-                return FrozenEncoder(torch.no_grad()(self._tape), dims=dims, bytes=dims)
+                return FrozenEncoder(torch.no_grad()(self._fourier_codes), dims=dims, bytes=dims)
 
     def _key(self, ids: Tensor) -> Tensor:
         mask = torch.ones_like(ids, dtype=torch.bool)
         key: Tensor = self._keys(ids, mask)
         return key
 
-    def _tape(self, ids: Tensor) -> Tensor:
-        """Slots of the int8 tape (B, T, F), lifted as the autoencoder's own decoder reads them."""
+    def _fourier_codes(self, ids: Tensor) -> Tensor:
+        """Fourier features (B, T, F) of the int8 codes, as the bundle's decoder sees them."""
         network = self._autoencoder
         widths = network.config.densities
         finest = min(widths, key=widths.__getitem__)
-        tape = network.tape(network.encode_states(ids, None), finest)
-        slots: Tensor = network.lift(network.quantise(tape, finest) / LEVELS)
+        codes = network.to_codes(network.encode_states(ids, None), finest)
+        slots: Tensor = network.fourier_features(network.quantize(codes, finest) / LEVELS)
         return slots
 
 

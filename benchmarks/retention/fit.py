@@ -1,4 +1,4 @@
-"""The training loop of studies: a small network, a fixed number of steps, nothing saved."""
+"""The training loop of the probes: a small network, a fixed number of steps, no checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One frozen encoder measured: a probe trained on its embeddings, and what it says of new ones."""
+"""Measures one frozen encoder: trains a probe on its embeddings and evaluates it on new ones."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ teacher-forced one, whose loss says little about what the embedding holds.
 
 How an embedding meets the positions:
 - a vector (B, D) is read by every position through a linear map of its own, of rank `_READ`;
-- a tape's slot (B, T, F) goes to its own position, through one map for all.
+- a slot of latent codes (B, T, F) goes to its own position, through one shared linear map.
 """
 
 from __future__ import annotations

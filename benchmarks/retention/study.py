@@ -1,4 +1,4 @@
-"""How much of a chunk a frozen encoder's embedding holds, by what a fresh decoder regenerates.
+"""Runs the retention study: what a fresh decoder regenerates from a frozen encoder's embedding.
 
 Measure of Badger, arXiv 2602.13466: the encoder under test is frozen, a fresh decoder (the probe)
 is trained to regenerate the chunk from its embedding alone, and on held-out chunks

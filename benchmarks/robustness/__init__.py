@@ -1,1 +1,1 @@
-"""How exact latents are on text of kinds that learned codes lose."""
+"""Robustness study: fidelity on text that learned codes commonly lose."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.robustness``: text of the kinds that learned codes lose."""
+"""``python -m benchmarks.robustness``: fidelity on text that learned codes commonly lose."""
 
 from __future__ import annotations
 

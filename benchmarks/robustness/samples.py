@@ -1,4 +1,4 @@
-"""Text of the kinds that learned codes lose: ids, numbers, code, other scripts, noise.
+"""Generates text that learned codes commonly lose: ids, numbers, code, other scripts, noise.
 
 All of it is made here from a seed, so no model can have seen it. Each kind is an endless text of
 small pieces, cut into chunks as `agentmem.ingest.chunk` cuts any text. Only the random tokens are

@@ -1,4 +1,4 @@
-"""Plain sentences in four scripts, put together by chance from phrases that fit each other.
+"""Generates plain sentences in four scripts, randomly composed of phrases that fit together.
 
 They are grammatical and mostly sensible: what counts here is that their letters run as they do in
 real text, and that nothing of them was ever in a training file.

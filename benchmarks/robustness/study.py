@@ -1,8 +1,9 @@
-"""How much of unusual text its latents keep, and what exactness then costs.
+"""Robustness study: how much of unusual text the latents keep, and the size of the patches.
 
-Learned codes lose what they were not trained on: ids, numbers, other scripts, noise. Here every
-kind of `benchmarks.robustness.samples` is measured at every density. ``byte_exact`` says whether
-the stored bytes gave every chunk back; all else is from the latents alone, or counts bytes.
+Learned codes lose what they were not trained on: ids, numbers, other scripts, noise. Every kind of
+text in `benchmarks.robustness.samples` is measured with every quantization. ``byte_exact`` says
+whether the stored bytes reproduced every chunk; all other accuracies are those of the latents
+alone.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def evaluate_robustness(
 
     Args:
         model: A bundle's folder; None means the one that comes with the package.
-        chunks: How many chunks of each kind, each of 64 tokens at most.
-        seed: Of the texts.
+        chunks: Number of chunks of each kind, of at most 64 tokens.
+        seed: Seed of the generated texts.
         on_progress: Called with the numbers of kinds done and of all.
     """
     import torch
@@ -53,8 +54,8 @@ def evaluate_robustness(
             "chunks": chunks,
             "chunk_tokens": CHUNK_TOKENS,
             "model": bundle.name,
-            "weights": bundle.latents_fingerprint,
-            "densities": list(bundle.densities),
+            "weights": bundle.codec.fingerprint,
+            "quantizations": list(bundle.codec.quantizations),
         },
         seed=seed,
         seconds=time.perf_counter() - began,
@@ -71,7 +72,8 @@ def _kind(kind: str, model: MemoryModel, count: int, seed: int) -> dict[str, Any
         "chunks": count,
         "tokens": tokens,
         "utf8_bytes_per_token": sum(len(text.encode()) for text in texts) / tokens,
-        "densities": {
-            name: measure(ids, texts, model, density=name).figures() for name in model.densities
+        "quantizations": {
+            name: measure(ids, texts, model.codec, quantization=name).figures()
+            for name in model.codec.quantizations
         },
     }

@@ -1,1 +1,1 @@
-"""agentmem beside other memory systems, on the same questions."""
+"""Side-by-side comparison of agentmem with other memory systems, on the same questions."""

@@ -1,4 +1,4 @@
-"""What a side-by-side run is told: a TOML file, checked before any work."""
+"""Configuration of a side-by-side run: a TOML file, validated before any work."""
 
 from __future__ import annotations
 

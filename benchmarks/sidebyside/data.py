@@ -1,4 +1,4 @@
-"""The conversations of a side-by-side run, with turns and questions in numbers.
+"""The conversations of a side-by-side run, with numbered turns and questions.
 
 A turn's number is its place among all turns of all conversations, so that it names the same turn
 inside a conversation and in one store of all of them.
@@ -54,7 +54,7 @@ class Numbered:
 def numbered(
     found: ConversationSet, *, conversations: int | None, questions: int | None
 ) -> Numbered:
-    """Number turns, and keep as much as is asked for.
+    """Number turns, and keep as many as configured.
 
     Args:
         found: What a file holds.
@@ -63,7 +63,7 @@ def numbered(
             neighbours in a file are often of one kind; None means all.
     """
     turns: dict[str, tuple[NumberedTurn, ...]] = {}
-    asked: list[NumberedQuestion] = []
+    selected: list[NumberedQuestion] = []
     count = 0
     for conversation in found.conversations[:conversations]:
         numbers = {turn.id: count + place for place, turn in enumerate(conversation.turns)}
@@ -71,8 +71,8 @@ def numbered(
         turns[conversation.id] = tuple(
             NumberedTurn(numbers[turn.id], _spoken(turn), turn) for turn in conversation.turns
         )
-        asked += _questions(conversation, numbers, questions)
-    return Numbered(turns, tuple(asked), found.left_out)
+        selected += _questions(conversation, numbers, questions)
+    return Numbered(turns, tuple(selected), found.left_out)
 
 
 def _questions(

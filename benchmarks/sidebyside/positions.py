@@ -1,4 +1,4 @@
-"""How much of the evidence a decoder sees, when only so many of its positions are to spare.
+"""The share of the evidence that fits into a decoder's budget of positions.
 
 A ranking is packed into the budget as `Recall.pack` does it: best first, what does not fit is
 passed over, and smaller ones behind it may still go in.

@@ -1,4 +1,4 @@
-"""Starts one system's process, and keeps what it measured for a run that is started again."""
+"""Runs one system in a process of its own, and caches its measurements for repeated runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from agentmem.errors import AgentMemError
 
-# Nothing is fetched and nobody is told, whatever a system's libraries do by default.
+# No downloads and no telemetry, whatever a system's libraries do by default.
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -80,9 +80,9 @@ def _start(
     on_step: Callable[[int, int], None],
 ) -> dict[str, Any]:
     (folder / "store").mkdir()
-    told, measured, errors = (folder / name for name in ("job.json", "measured.json", "errors"))
-    told.write_text(json.dumps({**job, "folder": str(folder / "store")}), encoding="utf-8")
-    command = (sys.executable, "-m", "benchmarks.sidebyside.worker", told, measured)
+    job_file, measured, errors = (folder / name for name in ("job.json", "measured.json", "errors"))
+    job_file.write_text(json.dumps({**job, "folder": str(folder / "store")}), encoding="utf-8")
+    command = (sys.executable, "-m", "benchmarks.sidebyside.worker", job_file, measured)
     with (
         errors.open("wb") as sink,
         subprocess.Popen(
@@ -111,15 +111,15 @@ def _environment(threads: int, path: Sequence[Path], folder: str) -> dict[str, s
         **os.environ,
         **_OFFLINE,
         **dict.fromkeys(_THREADS, str(threads)),
-        # Where mem0 puts files of its own, whatever folder it is told.
+        # mem0 writes files of its own here, whatever folder it is given.
         "MEM0_DIR": folder,
         "PYTHONPATH": os.pathsep.join([*map(str, path), *([known] if known else [])]),
     }
 
 
 def _digest(job: Mapping[str, Any], threads: int, path: Sequence[Path]) -> str:
-    told = json.dumps([job, threads, sys.version], sort_keys=True)
-    digest = hashlib.sha256(told.encode())
+    key = json.dumps([job, threads, sys.version], sort_keys=True)
+    digest = hashlib.sha256(key.encode())
     digest.update(Path(job["data"]).read_bytes())
     for file in _code(job["system"].partition(":")[0], path):
         digest.update(file.name.encode())

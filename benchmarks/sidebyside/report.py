@@ -1,4 +1,4 @@
-"""Result of a side-by-side run to Markdown tables: a system to a row."""
+"""Renders the result of a side-by-side run as Markdown tables, one row per system."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def _positions(systems: Sequence[Mapping[str, Any]]) -> list[str]:
     return table(
         ("System", "as", *(f"{int(budget):,}" for budget in budgets)),
         [
-            (system["name"], way, *(f"{shares[budget]:.3f}" for budget in budgets))
+            (system["name"], condition, *(f"{shares[budget]:.3f}" for budget in budgets))
             for system in systems
-            for way, shares in system["evidence_within_positions"].items()
+            for condition, shares in system["evidence_within_positions"].items()
         ],
     )
 

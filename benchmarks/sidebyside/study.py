@@ -1,8 +1,8 @@
-"""agentmem beside other memory systems, on the same turns and questions, in one run.
+"""Compares agentmem with other memory systems, on the same turns and questions, in one run.
 
-Every system gets all turns, then every question: inside its conversation and over all of them.
-Each does its work in a process of its own (see `benchmarks.sidebyside.worker`); one that
-fails stands in the result with its error.
+Every system gets all turns, then every question: within its conversation and over all of them.
+Each runs in a process of its own (see `benchmarks.sidebyside.worker`); a failure is recorded in the
+result as its error.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def evaluate_side_by_side(
         on_progress: Called with a system's steps done, all of them, and which system it is.
 
     Raises:
-        InputError: The file has neither form, or nothing in it can be asked.
+        InputError: The file has neither format, or no question in it can be evaluated.
         ModelNotFoundError: There is no bundle where the configuration names one.
     """
     began = time.perf_counter()
@@ -106,7 +106,7 @@ def _job(config: SideBySideConfig, system: SystemConfig, data: Path) -> dict[str
 
 
 class _Scorer:
-    """From rankings to figures, the same for every system."""
+    """Computes metrics from rankings, the same for every system."""
 
     def __init__(self, data: Numbered, config: SideBySideConfig) -> None:
         bundle = load_bundle(config.model)
@@ -122,7 +122,7 @@ class _Scorer:
         self._vectors = vector_positions(tokens, config.tokens_per_position)
 
     def results(self, measured: dict[str, Any]) -> dict[str, Any]:
-        """What the result file says of a system that did its work."""
+        """The result of a system that finished."""
         turns = sum(map(len, self._data.turns.values()))
         shown = {"text": self._text}
         if measured["as_vectors"]:
@@ -131,7 +131,8 @@ class _Scorer:
             "inside": self._scores(measured["inside"]),
             "pooled": self._scores(measured["pooled"]),
             "evidence_within_positions": {
-                way: self._within(measured["whole"], positions) for way, positions in shown.items()
+                condition: self._within(measured["whole"], positions)
+                for condition, positions in shown.items()
             },
             "adds_per_second": turns / measured["add_seconds"],
             "recall_ms": latency_ms(measured["recall_seconds"]),

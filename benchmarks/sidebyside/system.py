@@ -1,4 +1,4 @@
-"""What a memory system is, to be measured side by side with others.
+"""The interface of a memory system in the side-by-side comparison.
 
 A system is a class named in the configuration as ``module:Class``. It is made with a folder of its
 own to write to and with its options, in a process of its own.

@@ -1,4 +1,4 @@
-"""One system's measurement, in a process of its own: its memory, and its failure, are its own.
+"""Measures one system, in a process of its own so that its memory use and failures stay isolated.
 
 ::
 
@@ -108,8 +108,8 @@ def _tell(done: int, total: int) -> None:
 
 def main(job: str, measured: str) -> None:
     """Read the job, and write what was measured."""
-    told = json.loads(Path(job).read_text(encoding="utf-8"))
-    Path(measured).write_text(json.dumps(measure(told)), encoding="utf-8")
+    request = json.loads(Path(job).read_text(encoding="utf-8"))
+    Path(measured).write_text(json.dumps(measure(request)), encoding="utf-8")
 
 
 if __name__ == "__main__":

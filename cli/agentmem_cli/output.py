@@ -79,7 +79,7 @@ class Output:
         """Write a text unchanged, as UTF-8 regardless of the locale."""
         typer.echo(text.encode("utf-8"), nl=False)
 
-    def say(self, text: Text, *, end: str = "\n") -> None:
+    def say(self, text: RenderableType, *, end: str = "\n") -> None:
         """Write a text of a conversation, already passed through `safe`."""
         self._out.print(text, end=end, soft_wrap=True)
 

@@ -27,7 +27,7 @@ def densities(texts: Mapping[str, Any]) -> RenderableType:
         "patch; other columns: bytes per token",
     )
     for name, text in texts.items():
-        for row, (density, found) in enumerate(text["densities"].items()):
+        for row, (density, found) in enumerate(text["quantizations"].items()):
             weights = (found["latent_bytes_per_token"], found["patch_bytes_per_token"])
             table.add_row(
                 Text("" if row else name),

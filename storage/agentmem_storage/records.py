@@ -152,12 +152,13 @@ class ChunkRecord:
 class LatentsRecord:
     """The latents of a chunk, with the name and title of its source.
 
-    ``latents`` and ``tokens`` are as in `NewChunk`; the latents are empty if they do not match
-    their checksum.
+    ``latents``, ``tokens`` and ``patch`` are as in `NewChunk`; the latents are empty, and the
+    patch is None, if they do not match their checksum.
     """
 
     latents: bytes
     tokens: int
+    patch: bytes | None
     name: str | None
     title: str | None
 

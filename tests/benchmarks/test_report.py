@@ -26,13 +26,13 @@ MEASURED: dict[str, Any] = {
     "byte_exact": True,
 }
 DENSE = {**MEASURED, "token_accuracy": 0.5, "latent_bytes_per_token": 1.0, "byte_exact": False}
-TEXT = {"utf8_bytes_per_token": 4.126, "densities": {"standard": MEASURED, "dense": DENSE}}
-RIVALS = {"zstd": 2.9, "zstd_dictionary": 1.85, "id_packing": 1.625, "id_huffman": 1.41}
-FIDELITY = {"files": {"dev-a.jsonl.zst": {**TEXT, "rivals": RIVALS}}, "random_tokens": TEXT}
+TEXT = {"utf8_bytes_per_token": 4.126, "quantizations": {"standard": MEASURED, "dense": DENSE}}
+BASELINES = {"zstd": 2.9, "zstd_dictionary": 1.85, "id_packing": 1.625, "id_huffman": 1.41}
+FIDELITY = {"files": {"dev-a.jsonl.zst": {**TEXT, "baselines": BASELINES}}, "random_tokens": TEXT}
 ROBUSTNESS = {
     "kinds": {
         "UUIDs": TEXT,
-        "emoji": {**TEXT, "densities": {"standard": MEASURED, "dense": MEASURED}},
+        "emoji": {**TEXT, "quantizations": {"standard": MEASURED, "dense": MEASURED}},
     }
 }
 SCORES = {
@@ -77,7 +77,7 @@ def test_the_fidelity_table(results: Path) -> None:
     table = render(results)["fidelity"]
     head, rule, standard, dense, random, _ = cells(table)
     assert len({len(row) for row in cells(table)}) == 1
-    assert head[:2] == ["Text", "Density"]
+    assert head[:2] == ["Text", "Quantization"]
     assert rule[1] == "---:"
     # 99.996 % is not all.
     assert standard[:5] == ["dev-a.jsonl.zst", "standard", "99.99 %", "100 %", "75.00 %"]
@@ -96,7 +96,7 @@ def test_the_robustness_table(results: Path) -> None:
     assert [head[2], head[6]] == ["standard: tokens right", "dense: tokens right"]
     assert uuids[:6] == ["UUIDs", "4.13", "99.99 %", "100 %", "2.01", "0.6 %"]
     assert uuids[6:8] == ["50.00 %", "100 %"]
-    # One density that is not exact is enough for a NO.
+    # One quantization that is not exact is enough for a NO.
     assert (uuids[-1], emoji[-1]) == ("NO", "yes")
 
 

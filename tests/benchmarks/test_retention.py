@@ -107,9 +107,9 @@ def test_the_tape_is_read_and_an_untrained_embedding_is_not(
     finished: tuple[EvalResult, list[tuple[int, int, str]]],
 ) -> None:
     rows = rows_of(finished[0])
-    untrained, tape = rows["untrained", TOKENS], rows["autoencoder", TOKENS]
-    assert tape["token_accuracy"] > untrained["token_accuracy"] + 0.3
-    assert tape["entropy_ratio"] > untrained["entropy_ratio"] + 0.2
+    untrained, ours = rows["untrained", TOKENS], rows["autoencoder", TOKENS]
+    assert ours["token_accuracy"] > untrained["token_accuracy"] + 0.3
+    assert ours["entropy_ratio"] > untrained["entropy_ratio"] + 0.2
     assert rows["autoencoder", 2 * TOKENS]["gain"] > 0.5
 
 
@@ -256,12 +256,12 @@ def test_a_probe_sees_the_embedding_everywhere_and_no_tokens() -> None:
     assert base.shape == (1, 6, 50)
     assert torch.equal(base, fresh(sample[:1], ids.flip(1)))
     assert ((fresh(sample[1:2], ids) - base).abs().amax(-1) > 0).all()
-    # A slot of a tape reaches the positions before it as well: both directions are open.
+    # A slot reaches the positions before it as well: both directions are open.
     slots = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(2))
-    tape = probe(slots, forced=False)
+    ours = probe(slots, forced=False)
     changed = slots.clone()
     changed[:, -1] += 1
-    assert ((tape(changed, ids) - tape(slots, ids)).abs().amax(-1)[:, 0] > 0).all()
+    assert ((ours(changed, ids) - ours(slots, ids)).abs().amax(-1)[:, 0] > 0).all()
 
 
 @torch.no_grad()

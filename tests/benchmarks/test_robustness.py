@@ -1,4 +1,4 @@
-"""Unusual text: made from a seed, of the kind it says, and measured at every density."""
+"""Unusual text: made from a seed, of the kind it says, and measured with every quantization."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentmem.evaluation.coding import Coding, automatic, automatic_places, measure
+from agentmem.evaluation.coding import Coding, automatic, automatic_indices, measure
 from agentmem.models.base import MIN_FIDELITY
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.tokenizer import SPECIAL_TOKENS
@@ -98,19 +98,19 @@ def test_every_kind_is_measured_at_every_density(tmp_path: Path) -> None:
     result = evaluate_robustness(
         model=folder, chunks=3, seed=5, on_progress=lambda *n: done.append(n)
     )
-    densities = ModelBundle(folder).densities
+    quantizations = ModelBundle(folder).codec.quantizations
     assert (result.task, result.seed) == ("robustness", 5)
-    assert result.config["densities"] == list(densities)
+    assert result.config["quantizations"] == list(quantizations)
     assert tuple(result.results["kinds"]) == KINDS
     for kind in result.results["kinds"].values():
         assert kind["chunks"] == 3
         assert kind["utf8_bytes_per_token"] >= 0.5
-        assert tuple(kind["densities"]) == densities
-        for figures in kind["densities"].values():
+        assert tuple(kind["quantizations"]) == quantizations
+        for figures in kind["quantizations"].values():
             assert set(figures) == FIGURES
             assert figures["byte_exact"] is True
-        # The tiny model has, at its finest density, a code of its own for every token.
-        assert kind["densities"][densities[0]]["token_accuracy"] == 1.0
+        # The tiny model has, at its finest quantization, a code of its own for every token.
+        assert kind["quantizations"][quantizations[0]]["token_accuracy"] == 1.0
     assert done == [(n + 1, len(KINDS)) for n in range(len(KINDS))]
     json.loads(result.to_json())
 
@@ -120,9 +120,11 @@ def test_figures_are_those_of_what_is_stored(forgetful_model: ModelBundle) -> No
     model = forgetful_model
     chunks = sample_chunks("code", model.tokenizer, count=20, seed=0)
     ids = [chunk.ids for chunk in chunks]
-    for density in model.densities:
-        coding = measure(ids, [chunk.text for chunk in chunks], model, density=density)
-        encoded = model.encode(ids, density=density)
+    for quantization in model.codec.quantizations:
+        coding = measure(
+            ids, [chunk.text for chunk in chunks], model.codec, quantization=quantization
+        )
+        encoded = model.encode(ids, quantization=quantization)
         assert coding.patch_bytes.tolist() == [len(item.patch) for item in encoded]
         assert coding.latent_bytes.tolist() == [len(item.packed) for item in encoded]
         figures, tokens = coding.figures(), sum(map(len, ids))
@@ -138,8 +140,10 @@ def test_figures_are_those_of_what_is_stored(forgetful_model: ModelBundle) -> No
 
 def test_a_text_that_does_not_come_back_is_seen(model: ModelBundle) -> None:
     ids = [model.tokenizer.encode("as it was"), model.tokenizer.encode("as it is")]
-    coding = measure(ids, ["as it was", "as it was"], model, density=model.densities[0])
-    assert coding.same.tolist() == [True, False]
+    coding = measure(
+        ids, ["as it was", "as it was"], model.codec, quantization=model.codec.quantizations[0]
+    )
+    assert coding.is_exact.tolist() == [True, False]
     assert coding.figures()["byte_exact"] is False
 
 
@@ -148,7 +152,11 @@ def test_automatic_is_what_encode_takes_by_itself(forgetful_model: ModelBundle) 
     chunks = sample_chunks("JSON", model.tokenizer, count=30, seed=0)
     ids, texts = [chunk.ids for chunk in chunks], [chunk.text for chunk in chunks]
     found = automatic(
-        {name: measure(ids, texts, model, density=name) for name in model.densities}, MIN_FIDELITY
+        {
+            name: measure(ids, texts, model.codec, quantization=name)
+            for name in model.codec.quantizations
+        },
+        MIN_FIDELITY,
     )
     encoded = model.encode(ids)
     assert found.latent_bytes.tolist() == [len(item.packed) for item in encoded]
@@ -162,7 +170,7 @@ def test_automatic_takes_the_coarsest_that_is_good_enough() -> None:
         np.array([1.0, 0.99, 0.4, 1.0]),
         np.array([0.99, 0.98, 0.3, 0.9]),
     )
-    assert automatic_places([fine, middle, coarse], 0.99).tolist() == [2, 1, 0, 1]
+    assert automatic_indices([fine, middle, coarse], 0.99).tolist() == [2, 1, 0, 1]
     whole = np.arange(4)
 
     def coding(fidelity: np.ndarray, size: int) -> Coding:

@@ -19,7 +19,8 @@ from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.bundle.inspect import SAMPLES, check_bundle, describe_bundle
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.bundle.manifest import write_manifest
-from agentmem.models.embedder.modeling import KeyEncoder
+from agentmem.models.bundle.parts import BundleCodec
+from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem_cli.exits import ExitCode
@@ -53,11 +54,11 @@ class TestShow:
         assert list(files)[-2:] == ["reranker/config.json", "reranker/model.safetensors"]
         networks = {
             "autoencoder": MemoryAutoencoder.from_pretrained(bundle / "autoencoder"),
-            "keys": KeyEncoder.from_pretrained(bundle / "keys"),
+            "keys": EmbedderModel.from_pretrained(bundle / "keys"),
             "reranker": LatentReranker.from_pretrained(bundle / "reranker"),
         }
         densities = networks["autoencoder"].config.densities
-        assert list(told["densities"].values()) == sorted(densities.values())
+        assert list(told["quantizations"].values()) == sorted(densities.values())
         assert told == {
             "name": model.name,
             "fingerprint": model.fingerprint,
@@ -66,11 +67,11 @@ class TestShow:
                 part: sum(weight.numel() for weight in network.parameters())
                 for part, network in networks.items()
             },
-            "densities": densities,
+            "quantizations": densities,
             "slot_dims": 2,
             "tokens_per_vector": 16,
-            "max_tokens": model.max_tokens,
-            "key_dims": model.key_dims,
+            "max_tokens": model.codec.max_tokens,
+            "embedding_dims": model.embedder.dims,
             "vocab_size": model.tokenizer.vocab_size,
             "runs": {"keys": "keys-cpu"},
             "evaluation": {"speed": {"adds_per_second": 812.5}},
@@ -142,7 +143,7 @@ class TestReranker:
         write_manifest(bundle, "mixed")
         done = cli.run("model", "verify", "--model", bundle, "--quiet")
         assert done.exit_code == ExitCode.DAMAGE
-        assert "have other vocabularies" in done.stdout
+        assert "have different vocabulary sizes" in done.stdout
 
     def test_a_bundle_without_one(self, cli: Cli, bundle: Path) -> None:
         shutil.rmtree(bundle / "reranker")
@@ -193,26 +194,26 @@ class TestVerify:
     def test_a_network_that_forgets_is_found(
         self, bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real = ModelBundle.regenerate
+        real = BundleCodec.regenerate
 
-        def one_wrong(self: ModelBundle, latents: Any, **options: Any) -> list[list[int]]:
+        def one_wrong(self: BundleCodec, latents: Any, **options: Any) -> list[list[int]]:
             found = real(self, latents, **options)
             found[-1] = [*found[-1][:-1], found[-1][-1] ^ 1]
             return found
 
-        monkeypatch.setattr(ModelBundle, "regenerate", one_wrong)
-        densities = ModelBundle(bundle).densities
+        monkeypatch.setattr(BundleCodec, "regenerate", one_wrong)
+        densities = ModelBundle(bundle).codec.quantizations
         assert len(check_bundle(bundle).faults) == len(SAMPLES) * len(densities)
 
     def test_latents_that_are_packed_wrongly_are_found(
         self, bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real = ModelBundle.unpack
+        real = BundleCodec.unpack
 
-        def shifted(self: ModelBundle, packed: bytes, tokens: int) -> NDArray[np.int8]:
+        def shifted(self: BundleCodec, packed: bytes, tokens: int) -> NDArray[np.int8]:
             return np.roll(real(self, packed, tokens), 1)
 
-        monkeypatch.setattr(ModelBundle, "unpack", shifted)
+        monkeypatch.setattr(BundleCodec, "unpack", shifted)
         assert not check_bundle(bundle).ok
 
     def test_no_bundle(self, cli: Cli, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The rivals: counted right, packed without loss, and given every advantage."""
+"""The baselines: counted right, lossless, and with favorable settings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import zstandard
 
 from agentmem.errors import InputError, MissingExtraError
 from agentmem.evaluation.baselines import (
-    RivalBytes,
+    BaselineBytes,
+    baseline_bytes,
     huffman_lengths,
     id_packing_bytes,
-    rival_bytes,
     train_dictionary,
     zstd_pack,
 )
@@ -94,24 +94,24 @@ def test_totals_and_per_token(dictionary: bytes) -> None:
     texts = ["café", *chunks(4, seed=2)]
     ids = [[0, 1], *[[1] * 50] * 4]
     lengths = [16, *[3] * 8191]
-    rivals = rival_bytes(texts, ids, dictionary=dictionary, code_lengths=lengths)
-    assert rivals.utf8 == sum(len(text.encode()) for text in texts)
-    assert rivals.id_packing == 4 + 4 * 82
-    assert rivals.id_huffman == 3 + 4 * 19  # 19 bits, and 150
+    sizes = baseline_bytes(texts, ids, dictionary=dictionary, code_lengths=lengths)
+    assert sizes.utf8 == sum(len(text.encode()) for text in texts)
+    assert sizes.id_packing == 4 + 4 * 82
+    assert sizes.id_huffman == 3 + 4 * 19  # 19 bits, and 150
     # The dictionary knows the words; and our frames are below those that zstd makes by default.
     plain = [zstandard.ZstdCompressor(level=19).compress(text.encode()) for text in texts]
-    assert rivals.zstd_dictionary < rivals.zstd < sum(map(len, plain))
-    assert rivals.zstd_dictionary < rivals.utf8 / 3
-    assert RivalBytes(9, 10, 20, 30, 40).per_token(10) == {
+    assert sizes.zstd_dictionary < sizes.zstd < sum(map(len, plain))
+    assert sizes.zstd_dictionary < sizes.utf8 / 3
+    assert BaselineBytes(9, 10, 20, 30, 40).per_token(10) == {
         "zstd": 1.0,
         "zstd_dictionary": 2.0,
         "id_packing": 3.0,
         "id_huffman": 4.0,
     }
     with pytest.raises(ValueError, match="tokens must be 1 or more, got 0"):
-        rivals.per_token(0)
+        sizes.per_token(0)
     with pytest.raises(ValueError, match="shorter"):
-        rival_bytes(texts, ids[:1], dictionary=dictionary, code_lengths=lengths)
+        baseline_bytes(texts, ids[:1], dictionary=dictionary, code_lengths=lengths)
 
 
 def test_a_dictionary_is_the_same_each_time_and_keeps_its_size(dictionary: bytes) -> None:

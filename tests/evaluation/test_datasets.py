@@ -94,11 +94,11 @@ def test_questions_that_cannot_be_asked_are_left_out_and_counted(tmp_path: Path)
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"qa": [{"question": "?"}]}, "sample 1 has not LoCoMo's form: KeyError"),
-        ({"qa": [asked("?", "D2:1", category=6)]}, "sample 1 has not LoCoMo's form: KeyError"),
+        ({"qa": [{"question": "?"}]}, "sample 1 is not in LoCoMo's format: KeyError"),
+        ({"qa": [asked("?", "D2:1", category=6)]}, "sample 1 is not in LoCoMo's format: KeyError"),
         ({"conversation": {"session_1": []}}, "session_1_date_time"),
         ({"conversation": {"session_1": [], "session_1_date_time": "noon"}}, "noon"),
-        ({"conversation": None}, "sample 1 has not LoCoMo's form"),
+        ({"conversation": None}, "sample 1 is not in LoCoMo's format"),
     ],
 )
 def test_another_list_is_refused_by_sample(
@@ -159,11 +159,11 @@ def test_the_plain_form(tmp_path: Path, name: str) -> None:
 
 MESSAGE = PLAIN["messages"][0]
 BAD = {
-    "no id": ({"id": None}, "'id' must be text that is not empty, got None"),
+    "no id": ({"id": None}, "'id' must be non-empty text, got None"),
     "no messages": ({"messages": "Hi"}, "'messages' must be a list of objects, got str"),
     "a message is no object": ({"messages": ["Hi"]}, "'messages' must be a list of objects"),
-    "empty content": ({"messages": [{**MESSAGE, "content": " "}]}, "'content' must be text"),
-    "content is a list": ({"messages": [{**MESSAGE, "content": []}]}, "'content' must be text"),
+    "empty content": ({"messages": [{**MESSAGE, "content": " "}]}, "must be non-empty text"),
+    "content is a list": ({"messages": [{**MESSAGE, "content": []}]}, "must be non-empty text"),
     "neither name nor role": ({"messages": [{"id": "m", "content": "x"}]}, "needs a 'name' or a"),
     "no date": ({"messages": [{**MESSAGE, "at": "noon"}]}, "noon"),
     "evidence is text": ({"questions": [{"question": "?", "evidence": "m1"}]}, "list of message"),

@@ -46,14 +46,14 @@ def test_fidelity(bundle: Path, tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
     result = evaluate_fidelity([talk, text], model=bundle, on_progress=lambda *n: done.append(n))
     files = result.results["files"]
-    densities = ModelBundle(bundle).densities
+    quantizations = ModelBundle(bundle).codec.quantizations
     assert set(files) == {"talk.jsonl", "text.jsonl"}
     for text in (*files.values(), result.results["random_tokens"]):
-        assert list(text["densities"]) == [*densities, "auto"]
-        for figures in text["densities"].values():
+        assert list(text["quantizations"]) == [*quantizations, "auto"]
+        for figures in text["quantizations"].values():
             assert set(figures) == FIDELITY
             assert figures["byte_exact"] is True
-        finest, auto = text["densities"][densities[0]], text["densities"]["auto"]
+        finest, auto = text["quantizations"][quantizations[0]], text["quantizations"]["auto"]
         # The tiny model starts, and stays, with a code of its own for every token.
         assert finest["token_accuracy"] == finest["exact_chunks_64"] == 1.0
         assert auto["token_accuracy"] >= MIN_FIDELITY
@@ -61,10 +61,10 @@ def test_fidelity(bundle: Path, tmp_path: Path) -> None:
     assert files["talk.jsonl"]["chunks"] == files["talk.jsonl"]["chunks_64"] == 30
     # Long text is cut into more chunks where they are shorter.
     assert files["text.jsonl"]["chunks_64"] > files["text.jsonl"]["chunks"] > 1
-    rivals = files["text.jsonl"]["rivals"]
-    assert rivals["id_packing"] == pytest.approx(9 / 8, abs=0.05)
+    baselines = files["text.jsonl"]["baselines"]
+    assert baselines["id_packing"] == pytest.approx(9 / 8, abs=0.05)
     # The text is one word, said again: short codes for few tokens.
-    assert rivals["id_huffman"] < rivals["id_packing"] / 2
+    assert baselines["id_huffman"] < baselines["id_packing"] / 2
     assert done[-1] == (3, 3)
     json.loads(result.to_json())
 
@@ -79,7 +79,7 @@ def test_fidelity_of_short_chunks_is_measured_on_some_of_them(
 
 def test_fidelity_refuses_files_without_text(bundle: Path, tmp_path: Path) -> None:
     empty = write_lines(tmp_path / "empty.jsonl", [])
-    with pytest.raises(InputError, match="holds no text"):
+    with pytest.raises(InputError, match="contains no text"):
         evaluate_fidelity([empty], model=bundle)
 
 

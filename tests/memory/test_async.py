@@ -20,6 +20,7 @@ from agentmem.errors import (
     StoreError,
     UnknownIdError,
 )
+from agentmem.models.base import MemoryModel
 from agentmem.models.bundle.load import ModelBundle
 
 TEXTS = [f"note {n} about trains to Lyon" for n in range(400)]
@@ -151,14 +152,18 @@ def test_texts_are_decoded_in_the_worker(place: Path, model: ModelBundle) -> Non
         threads: set[str] = set()
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(model, name)
+            return getattr(model.codec, name)
 
         def regenerate(self, *args: Any, **options: Any) -> list[list[int]]:
             self.threads.add(threading.current_thread().name)
-            return model.regenerate(*args, **options)
+            return model.codec.regenerate(*args, **options)
+
+    watched = MemoryModel(
+        model.name, fingerprint=model.fingerprint, codec=Watched(), embedder=model.embedder
+    )
 
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=Watched()) as memory:
+        async with await AsyncMemory.open(place, model=watched) as memory:
             (id, *_) = (await memory.add(TEXTS[:9])).ids
             assert (await memory.get(id)).text == TEXTS[0]
             assert {hit.text for hit in await memory.recall("trains", k=9)} == set(TEXTS[:9])

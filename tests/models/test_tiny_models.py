@@ -43,7 +43,7 @@ def test_another_seed_is_another_bundle(tmp_path: Path) -> None:
     assert first.fingerprint != second.fingerprint
     (one,), (other,) = first.encode([[9, 10, 11]]), second.encode([[9, 10, 11]])
     assert one.latents.tobytes() != other.latents.tobytes()
-    assert not np.allclose(one.key, other.key, atol=0.1)
+    assert not np.allclose(one.embedding, other.embedding, atol=0.1)
 
 
 def test_the_same_as_its_folder(tmp_path: Path) -> None:
@@ -62,16 +62,16 @@ def test_global_randomness_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_tiny_model_is_a_memory_model_and_exact() -> None:
     model: MemoryModel = tiny_model()
-    assert (model.name, model.max_tokens, model.key_dims) == ("tiny-0", 256, 32)
+    assert (model.name, model.codec.max_tokens, model.embedder.dims) == ("tiny-0", 256, 32)
     chunks = [model.tokenizer.encode(text) for text in ("Zwölf 🙂", "x", "a b " * 50)]
     encoded = model.encode(chunks)
     assert [item.fidelity for item in encoded] == [1.0, 1.0, 1.0]
     stored = [
         Latent(item.packed, len(ids), item.patch) for item, ids in zip(encoded, chunks, strict=True)
     ]
-    assert model.regenerate(stored) == chunks
-    assert model.regenerate(stored, patched=False) == chunks
-    assert model.reranks
+    assert model.codec.regenerate(stored) == chunks
+    assert model.codec.regenerate(stored, patched=False) == chunks
     passages = [Passage(item.packed, len(ids)) for item, ids in zip(encoded, chunks, strict=True)]
-    scores = model.rerank([9, 10], passages, [(0, None, 1), (1, 0, 2), (2, 1, None)])
+    assert model.reranker is not None
+    scores = model.reranker.rerank([9, 10], passages, [(0, None, 1), (1, 0, 2), (2, 1, None)])
     assert len(set(scores.tolist())) == 3

@@ -160,7 +160,7 @@ class TestWhen:
         def work(*_: Any) -> Any:
             raise AssertionError("work was done")
 
-        monkeypatch.setattr(plain_model, "query_key", work)
+        monkeypatch.setattr(plain_model.embedder, "embed_query", work)
         with Memory(":memory:", model=plain_model) as memory:
             monkeypatch.setattr(memory._store, "search_terms", work)
             for _ in range(2):

@@ -121,7 +121,7 @@ def test_search_by_key_equals_brute_force(
     k: int,
 ) -> None:
     query = "w11 w12 w13"
-    key = model.query_key(model.tokenizer.encode(query))
+    key = model.embedder.embed_query(model.tokenizer.encode(query))
     cosines = {id: float(keys[id] @ key) for id in inside(members, words)}
     found = crowd.recall(query, k=k, mode="vector", **words)
     best = sorted(cosines.values(), reverse=True)[:k]

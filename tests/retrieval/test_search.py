@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agentmem import Memory, Message
 from agentmem.errors import FilterError, InputError
-from agentmem.models.base import Latent
+from agentmem.models.base import Codec, Latent, MemoryModel
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.retrieval.fusion import FULL_LENGTH, NEIGHBOR_DECAY, Weights, fuse, length
 from agentmem.retrieval.query import Mode
@@ -203,23 +203,33 @@ def test_ties_go_to_the_older_memory(tmp_path: Path, model: ModelBundle, mode: M
 
 
 class Watched:
-    """A model that counts how many chunks it was asked to regenerate."""
+    """A codec that counts how many chunks it was asked to regenerate."""
 
-    def __init__(self, model: ModelBundle) -> None:
-        self._model = model
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
         self.regenerated = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
+        return getattr(self._codec, name)
 
     def regenerate(self, latents: Sequence[Latent], *, patched: bool = True) -> list[list[int]]:
         self.regenerated += len(latents)
-        return self._model.regenerate(latents, patched=patched)
+        return self._codec.regenerate(latents, patched=patched)
+
+
+def composed(model: ModelBundle, codec: Codec) -> MemoryModel:
+    return MemoryModel(
+        model.name,
+        fingerprint=model.fingerprint,
+        codec=codec,
+        embedder=model.embedder,
+        reranker=model.reranker,
+    )
 
 
 def test_text_is_decoded_only_when_asked_for(place: Path, model: ModelBundle) -> None:
-    watched = Watched(model)
-    with Memory(place, model=watched) as memory:
+    watched = Watched(model.codec)
+    with Memory(place, model=composed(model, watched)) as memory:
         memory.add(list(TALK))
         found = memory.recall("train", k=3)
         chunk = memory.get(1)
@@ -237,8 +247,8 @@ def test_text_is_decoded_only_when_asked_for(place: Path, model: ModelBundle) ->
 
 
 def test_kept_text_needs_no_decoding(place: Path, model: ModelBundle) -> None:
-    watched = Watched(model)
-    with Memory(place, model=watched, keep_text=True) as memory:
+    watched = Watched(model.codec)
+    with Memory(place, model=composed(model, watched), keep_text=True) as memory:
         memory.add(list(TALK))
         assert {hit.text for hit in memory.recall("train", k=8)} == set(TALK)
     assert watched.regenerated == 0

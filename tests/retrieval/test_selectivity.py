@@ -134,11 +134,11 @@ def tenants(
     tmp_path_factory: pytest.TempPathFactory, model: ModelBundle
 ) -> Iterator[tuple[Memory, list[list[int]]]]:
     """100 scopes of 100 memories, a cluster of keys each, and the exact best of each scope."""
-    query = model.query_key(model.tokenizer.encode(QUERY))
+    query = model.embedder.embed_query(model.tokenizer.encode(QUERY))
     keys, _ = clustered(TENANTS * EACH, TENANTS, first=query)
     place = tmp_path_factory.mktemp("tenants")
     best = []
-    with Store.open(place, model=model.fingerprint, embedding_dims=model.key_dims) as store:
+    with Store.open(place, model=model.fingerprint, embedding_dims=model.embedder.dims) as store:
         for tenant in range(TENANTS):
             own = keys[tenant * EACH : (tenant + 1) * EACH]
             ids = add(store, own, Scope(f"tenant{tenant}"), [{}] * EACH)

@@ -64,7 +64,7 @@ class TestARun:
         losses, shares = ([figures[name] for figures in seen] for name in ("loss", "accuracy"))
         assert sum(losses[-4:]) < 0.75 * sum(losses[:4])
         assert sum(shares[-4:]) > sum(shares[:4])
-        assert [figures["density"] for figures in seen] == ["standard", "dense"] * (STEPS // 2)
+        assert [figures["quantization"] for figures in seen] == ["standard", "dense"] * (STEPS // 2)
         assert logged(folder)[-1]["dev"]["talks/standard"] > shares[0] + 0.1
 
     def test_it_leaves_what_it_promises(
@@ -129,7 +129,7 @@ class TestARun:
             for index in range(4)
             for ids, mask in zip(*source.batch(index), strict=True)
         ]
-        coded = LatentCodec(model).encode(chunks, densities=["standard"], min_fidelity=1)
+        coded = LatentCodec(model).encode(chunks, quantizations=["standard"], min_fidelity=1)
         right = sum(item.fidelity * len(ids) for item, ids in zip(coded, chunks, strict=True))
         share = right / sum(map(len, chunks))
         assert logged(folder)[-1]["dev"]["talks/standard"] == pytest.approx(share, abs=1e-4)

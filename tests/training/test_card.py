@@ -120,7 +120,9 @@ def test_no_source_is_under_a_non_commercial_licence() -> None:
 
 
 class TestFigures:
-    BUNDLE = Manifest("mine", 1, {"autoencoder/config.json": "1", "keys/config.json": "2"})
+    BUNDLE = Manifest(
+        name="mine", format=1, files={"autoencoder/config.json": "1", "keys/config.json": "2"}
+    )
     FIDELITY = {
         "token_accuracy": 0.9999,
         "exact_chunks": 0.99,
@@ -138,7 +140,7 @@ class TestFigures:
         (folder / f"{task}-mine.json").write_text(json.dumps(result))
 
     def test_those_of_each_task(self, tmp_path: Path) -> None:
-        texts = {"densities": {"dense": self.FIDELITY}}
+        texts = {"quantizations": {"dense": self.FIDELITY}}
         self.write(tmp_path, "fidelity", {"files": {"dev": texts}, "random_tokens": texts})
         self.write(tmp_path, "robustness", {"kinds": {"hex": texts}})
         self.write(tmp_path, "fusion", {"grid": []})
@@ -179,7 +181,9 @@ class TestFigures:
     @pytest.mark.parametrize("part", ["autoencoder", "keys"])
     def test_of_other_weights(self, tmp_path: Path, part: str) -> None:
         self.write(tmp_path, "recall", {"overall": {}})
-        other = Manifest("mine", 1, self.BUNDLE.files | {f"{part}/config.json": "3"})
+        other = Manifest(
+            name="mine", format=1, files=self.BUNDLE.files | {f"{part}/config.json": "3"}
+        )
         told = f"weights '.*', the bundle's are '{other.fingerprint}': measure again"
         with pytest.raises(ConfigError, match=told):
             choose_figures(tmp_path, other)
@@ -187,8 +191,10 @@ class TestFigures:
     def test_of_other_keys(self, tmp_path: Path) -> None:
         """What never asked for a key is true of a bundle with any."""
         self.write(tmp_path, "robustness", {"kinds": {}})
-        other = Manifest("mine", 1, self.BUNDLE.files | {"keys/config.json": "3"})
+        other = Manifest(name="mine", format=1, files=self.BUNDLE.files | {"keys/config.json": "3"})
         assert choose_figures(tmp_path, other) == {"robustness-mine": {}}
-        other = Manifest("mine", 1, self.BUNDLE.files | {"autoencoder/config.json": "3"})
+        other = Manifest(
+            name="mine", format=1, files=self.BUNDLE.files | {"autoencoder/config.json": "3"}
+        )
         with pytest.raises(ConfigError, match=f"are '{other.latents_fingerprint}': measure again"):
             choose_figures(tmp_path, other)

@@ -66,7 +66,7 @@ class TestPack:
         first, second = (
             pack(file, tokenizer_folder, tmp_path / "cache", progress=said.append) for _ in range(2)
         )
-        assert said == ["tokenising corpus.jsonl"]
+        assert said == ["tokenizing corpus.jsonl"]
         assert np.array_equal(first.ids, second.ids)
         assert np.array_equal(first.starts, second.starts)
 

@@ -1,4 +1,4 @@
-"""Training the key encoder: questions find their pieces, and an interruption changes nothing."""
+"""Training the embedder: questions find their passages, and an interruption changes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import AutoModel
 
 from agentmem.errors import ConfigError
 from agentmem.models.bundle.load import ModelBundle
-from agentmem.models.embedder.modeling import KeyEncoder
+from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.layers.padding import pad
 from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.testing import tiny_bundle
@@ -22,9 +22,9 @@ from agentmem.training.autoencoder.config import RunConfig
 from agentmem.training.bundle.assemble import assemble_bundle
 from agentmem.training.config import load_config
 from agentmem.training.data.evidence import EvidenceSet, read_evidence
-from agentmem.training.embedder.config import KeysConfig
-from agentmem.training.embedder.lessons import choose_texts
-from agentmem.training.embedder.train import train_keys
+from agentmem.training.embedder.config import EmbedderRunConfig
+from agentmem.training.embedder.distillation_texts import choose_texts
+from agentmem.training.embedder.train import train_embedder
 from tests.support.training import Killed, assert_same_run, kill_at, logged, make_teacher
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
@@ -70,7 +70,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def config_of(place: Path, **changes: Any) -> KeysConfig:
+def config_of(place: Path, **changes: Any) -> EmbedderRunConfig:
     given: dict[str, Any] = {
         "name": "keys",
         "threads": 1,
@@ -84,10 +84,10 @@ def config_of(place: Path, **changes: Any) -> KeysConfig:
         "optimiser": {"steps": STEPS, "lr": 1e-2},
         **changes,
     }
-    return KeysConfig.model_validate(given)
+    return EmbedderRunConfig.model_validate(given)
 
 
-def taught_by_one(place: Path, **changes: Any) -> KeysConfig:
+def taught_by_one(place: Path, **changes: Any) -> EmbedderRunConfig:
     """A run with a teacher beside the questions."""
     lessons = {
         "name": "taught",
@@ -100,9 +100,9 @@ def taught_by_one(place: Path, **changes: Any) -> KeysConfig:
     return config_of(place, **lessons, **changes)
 
 
-def train(place: Path, config: KeysConfig, **options: Any) -> Path:
+def train(place: Path, config: EmbedderRunConfig, **options: Any) -> Path:
     options.setdefault("out", place / "runs")
-    return train_keys(config, corpus=place / "corpus", **options)
+    return train_embedder(config, corpus=place / "corpus", **options)
 
 
 @pytest.fixture(scope="module")
@@ -141,15 +141,17 @@ def test_it_leaves_what_it_promises(
         "run.json",
         "checkpoint",
     }
-    assert KeysConfig.model_validate_json((folder / "run.json").read_text()) == config_of(place)
+    assert EmbedderRunConfig.model_validate_json((folder / "run.json").read_text()) == config_of(
+        place
+    )
     state = torch.load(folder / "checkpoint" / "optimiser.pt", weights_only=True)
     assert [group["eps"] for group in state["param_groups"]] == [config_of(place).optimiser.eps]
     model = AutoModel.from_pretrained(folder / "model")
-    assert isinstance(model, KeyEncoder)
+    assert isinstance(model, EmbedderModel)
     assert (model.config.vocab_size, model.config.key_dims) == (384, 20)
     last = load_file(folder / "checkpoint" / "model.safetensors")
     for name, weight in model.named_parameters():
-        assert torch.equal(weight, last[f"keys.{name}"].bfloat16()), name
+        assert torch.equal(weight, last[f"embedder.{name}"].bfloat16()), name
 
 
 def test_a_teacher_is_followed(
@@ -175,7 +177,7 @@ def test_a_teacher_is_followed(
     batch = pad(ByteTokenizer.from_folder(place / "bundle" / "tokenizer").encode_batch(texts))
     apart = []
     for run in (folder, uninterrupted[0]):
-        model = KeyEncoder.from_pretrained(run / "model", dtype=torch.float32)
+        model = EmbedderModel.from_pretrained(run / "model", dtype=torch.float32)
         with torch.no_grad():
             keys = model(*batch).numpy()
         apart.append(float(np.abs(keys @ keys.T - vectors @ vectors.T).mean()))
@@ -254,10 +256,10 @@ def test_errors_name_file_and_key(key: str, line: str, named: str, tmp_path: Pat
     base = 'name = "x"\ntokenizer = "t"\nquestions = []\ndev_questions = []\n'
     end = "\n[optimiser]\nsteps = 3\n"
     file.write_text(base + end)
-    assert load_config(file, KeysConfig).questions_per_step == 128
+    assert load_config(file, EmbedderRunConfig).questions_per_step == 128
     file.write_text(base + key + line + end)
     with pytest.raises(ConfigError, match=f"'keys.toml': {named}"):
-        load_config(file, KeysConfig)
+        load_config(file, EmbedderRunConfig)
 
 
 def test_trained_parts_make_a_bundle(
@@ -289,10 +291,13 @@ def test_trained_parts_make_a_bundle(
     # What it learned is there: a question's own passage beats the mean of the others.
     passages = [f"I saw the {thing} again. It is at number 5." for thing in THINGS]
     keys = np.stack(
-        [item.key for item in bundle.encode(list(map(bundle.tokenizer.encode, passages)))]
+        [item.embedding for item in bundle.encode(list(map(bundle.tokenizer.encode, passages)))]
     )
     asked = np.stack(
-        [bundle.query_key(bundle.tokenizer.encode(f"Where is the {thing}?")) for thing in THINGS]
+        [
+            bundle.embedder.embed_query(bundle.tokenizer.encode(f"Where is the {thing}?"))
+            for thing in THINGS
+        ]
     )
     scores = asked @ keys.T
     own = scores.diagonal()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem.errors import ConfigError
-from agentmem.training.data.evidence import Evidence, EvidenceSet, cut_pieces, read_evidence
+from agentmem.training.data.evidence import Evidence, EvidenceSet, cut_passages, read_evidence
 
 TRIP = "Ana: We took the night train.\nBob: Where to?\n\nAna: To Lyon, at 9:40."
 PAGE = (
@@ -46,11 +46,11 @@ def read(folder: Path, *records: dict[str, Any], **options: Any) -> list[Evidenc
 class TestPieces:
     def test_turns_of_a_dialogue_stay_as_they_are(self) -> None:
         lines = [line for line in TRIP.splitlines() if line]
-        assert cut_pieces(TRIP, dialogue=True) == lines
+        assert cut_passages(TRIP, dialogue=True) == lines
         assert len(lines) == 3
 
     def test_short_sentences_are_put_together(self) -> None:
-        pieces = cut_pieces(PAGE, dialogue=False)
+        pieces = cut_passages(PAGE, dialogue=False)
         assert pieces == [
             PAGE.split("\n")[0] + " Its keeper was called Dagny.",
             PAGE.split("Dagny. ")[1],
@@ -59,34 +59,34 @@ class TestPieces:
     @given(st.lists(sentences, max_size=12), st.sampled_from([" ", "\n", "  \n\n "]))
     def test_nothing_is_lost(self, said: list[str], between: str) -> None:
         context = between.join(said)
-        pieces = cut_pieces(context, dialogue=False)
+        pieces = cut_passages(context, dialogue=False)
         assert " ".join(pieces).split() == context.split()
         assert all(piece.strip() == piece != "" for piece in pieces)
         # Longer, the space between two not counted, is only a sentence that is so by itself.
         assert all(len(piece) <= 161 or piece in said for piece in pieces)
 
     def test_a_sentence_without_end_is_cut(self) -> None:
-        assert cut_pieces("word " * 200, dialogue=False) == [("word " * 80)]
+        assert cut_passages("word " * 200, dialogue=False) == [("word " * 80)]
 
     @pytest.mark.parametrize("dialogue", [True, False])
     def test_blank_text_has_none(self, dialogue: bool) -> None:
-        assert cut_pieces(" \n \n", dialogue=dialogue) == []
+        assert cut_passages(" \n \n", dialogue=dialogue) == []
 
 
 class TestReading:
     def test_right_are_the_pieces_that_hold_an_answer(self, tmp_path: Path) -> None:
         (found,) = read(tmp_path, record(answers=["nobody", "Dagny"]))
-        pieces = tuple(cut_pieces(PAGE, dialogue=False))
+        pieces = tuple(cut_passages(PAGE, dialogue=False))
         assert found == Evidence("quiz", "Who was the keeper?", pieces, (0,), (1,))
 
     def test_of_a_dialogue_turns_are_pieces(self, tmp_path: Path) -> None:
         talk = record(kind="dialogue-span", context=TRIP, answers=["Ana"])
         (found,) = read(tmp_path, talk)
-        assert (len(found.pieces), found.right, found.wrong) == (3, (0, 2), (1,))
+        assert (len(found.passages), found.positives, found.negatives) == (3, (0, 2), (1,))
 
     def test_a_passage_is_right_as_a_whole(self, tmp_path: Path) -> None:
         (found,) = read(tmp_path, record(kind="passage", answers=[]))
-        assert (found.right, found.wrong) == ((0,), (1,))
+        assert (found.positives, found.negatives) == ((0,), (1,))
 
     @pytest.mark.parametrize(
         "changes",

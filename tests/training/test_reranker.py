@@ -18,8 +18,8 @@ from transformers import AutoModel
 
 from agentmem import Memory
 from agentmem.errors import ConfigError
-from agentmem.models.autoencoder.codes import read_codes
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.token_table import token_table
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_bundle
@@ -27,7 +27,7 @@ from agentmem.training.bundle.assemble import assemble_bundle
 from agentmem.training.config import load_config
 from agentmem.training.data.evidence import Evidence
 from agentmem.training.reranker.config import RerankerConfig
-from agentmem.training.reranker.train import Choice, choice, train_reranker
+from agentmem.training.reranker.train import RankingTask, ranking_task, train_reranker
 from tests.support.training import Killed, assert_same_run, kill_at, logged
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
@@ -130,7 +130,7 @@ def test_it_leaves_what_it_promises(
         assert torch.equal(weight, last[name].bfloat16()), name
     # It knows the codes of the autoencoder, which has learned nothing.
     autoencoder = MemoryAutoencoder.from_pretrained(place / "bundle" / "autoencoder")
-    assert torch.equal(model.token_ids(torch.arange(255**2)), read_codes(autoencoder).long())
+    assert torch.equal(model.token_ids(torch.arange(255**2)), token_table(autoencoder).long())
     weights = "autoencoder/model.safetensors"
     untouched = tiny_bundle(tmp_path) / weights
     assert (place / "bundle" / weights).read_bytes() == untouched.read_bytes()
@@ -243,7 +243,7 @@ def contexts(draw: st.DrawFn) -> list[Evidence]:
 
 class TestChoice:
     @staticmethod
-    def read(made: Choice) -> list[tuple[str, int]]:
+    def read(made: RankingTask) -> list[tuple[str, int]]:
         """Context and place of each candidate's own passage."""
         said = [made.passages[own].split(" ") for own, _, _ in made.views]
         return [(name, int(place)) for name, place in said]
@@ -253,23 +253,23 @@ class TestChoice:
         self, others: list[Evidence], count: int, seed: int
     ) -> None:
         one = others[0]
-        made = choice(one, others, count, np.random.default_rng(seed))
-        name = one.pieces[0].split(" ")[0]
+        made = ranking_task(one, others, count, np.random.default_rng(seed))
+        name = one.passages[0].split(" ")[0]
         (first, place), *rest = self.read(made)
         assert made.question == one.question
         assert first == name
-        assert place in one.right
+        assert place in one.positives
         # The others of its context are those that are wrong, of one stretch around it.
         own = [at for context, at in rest if context == name]
-        assert set(own) <= set(one.wrong)
+        assert set(own) <= set(one.negatives)
         assert len(set(own)) == len(own)
         shown = [int(text.split(" ")[1]) for text in made.passages if text.startswith(f"{name} ")]
         assert shown == list(range(shown[0], shown[0] + len(shown)))
-        assert len(shown) == min(count, len(one.pieces))
-        assert sorted(own) == [at for at in shown if at in one.wrong]
+        assert len(shown) == min(count, len(one.passages))
+        assert sorted(own) == [at for at in shown if at in one.negatives]
         # Strangers fill what is left, as long as there are any.
         strangers = [context for context, _ in rest if context != name]
-        there = any(other.pieces != one.pieces for other in others)
+        there = any(other.passages != one.passages for other in others)
         assert len(strangers) == (count - 1 - len(own) if there else 0)
 
     @given(contexts(), st.integers(2, 8), st.integers(0, 2**32 - 1))
@@ -277,9 +277,9 @@ class TestChoice:
         self, others: list[Evidence], count: int, seed: int
     ) -> None:
         one = others[0]
-        made = choice(one, others, count, np.random.default_rng(seed))
-        name = one.pieces[0].split(" ")[0]
-        lengths = {other.pieces[0].split(" ")[0]: len(other.pieces) for other in others}
+        made = ranking_task(one, others, count, np.random.default_rng(seed))
+        name = one.passages[0].split(" ")[0]
+        lengths = {other.passages[0].split(" ")[0]: len(other.passages) for other in others}
         shown = {text for text in made.passages if text.startswith(f"{name} ")}
         for (context, place), (_, *beside) in zip(self.read(made), made.views, strict=True):
             for at, view in zip((place - 1, place + 1), beside, strict=True):
@@ -291,7 +291,7 @@ class TestChoice:
     def test_every_right_piece_and_every_stretch_is_chosen(self) -> None:
         one = evidence("a", 9, [2, 6])
         rng = np.random.default_rng(0)
-        made = [choice(one, [], 4, rng) for _ in range(200)]
+        made = [ranking_task(one, [], 4, rng) for _ in range(200)]
         assert {self.read(each)[0][1] for each in made} == {2, 6}
         assert {each.passages[0] for each in made} == {f"a {first}" for first in range(6)}
         assert all(len(each.passages) == 4 for each in made)
@@ -299,6 +299,6 @@ class TestChoice:
     def test_the_same_chance_chooses_the_same(self) -> None:
         others = [evidence(name, 7, [3]) for name in "abc"]
         first, second, other = (
-            choice(others[0], others, 9, np.random.default_rng(seed)) for seed in (1, 1, 2)
+            ranking_task(others[0], others, 9, np.random.default_rng(seed)) for seed in (1, 1, 2)
         )
         assert first == second != other

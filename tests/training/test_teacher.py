@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
 from agentmem.errors import ConfigError
-from agentmem.training.embedder.teacher import find_teacher, teach
+from agentmem.training.embedder.teacher import find_teacher, teacher_embeddings
 from tests.support.training import make_teacher
 
 WORDS = ("train", "oslo", "nine", "day", "ana", "village", "market", "bo", "red", "boat", "lamp")
@@ -51,7 +51,9 @@ def one_by_one(teacher: Path) -> NDArray[np.float32]:
 
 def test_vectors_are_those_of_each_text_alone(teacher: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    found = teach(TEXTS, teacher, tmp_path, progress=lambda done, of: seen.append((done, of)))
+    found = teacher_embeddings(
+        TEXTS, teacher, tmp_path, progress=lambda done, of: seen.append((done, of))
+    )
     assert (found.dtype, found.shape) == (np.float16, (len(TEXTS), 32))
     wide = found.astype(np.float32)
     np.testing.assert_allclose(np.linalg.norm(wide, axis=1), 1, atol=2e-3)
@@ -63,29 +65,31 @@ def test_vectors_are_those_of_each_text_alone(teacher: Path, tmp_path: Path) -> 
 
 
 def test_they_are_computed_once(teacher: Path, tmp_path: Path) -> None:
-    kept = teach(TEXTS[:5], teacher, tmp_path)
+    kept = teacher_embeddings(TEXTS[:5], teacher, tmp_path)
     weights = teacher / "model.safetensors"
     away = weights.rename(teacher / "away")
     try:
         seen: list[int] = []
-        again = teach(TEXTS[:5], teacher, tmp_path, progress=lambda done, of: seen.append(done))
+        again = teacher_embeddings(
+            TEXTS[:5], teacher, tmp_path, progress=lambda done, of: seen.append(done)
+        )
         assert again.tobytes() == kept.tobytes()
         assert seen == []
         # Other texts, or the same in another order, are something else.
         for texts in (TEXTS[:4], TEXTS[4::-1]):
             with pytest.raises(OSError, match="model.safetensors"):
-                teach(texts, teacher, tmp_path)
+                teacher_embeddings(texts, teacher, tmp_path)
     finally:
         away.rename(weights)
     assert [path.suffix for path in tmp_path.iterdir() if path.suffix != ".part"] == [".npy"]
 
 
 def test_what_was_torn_is_made_again(teacher: Path, tmp_path: Path) -> None:
-    whole = teach(TEXTS[:3], teacher, tmp_path)
+    whole = teacher_embeddings(TEXTS[:3], teacher, tmp_path)
     (kept,) = tmp_path.iterdir()
     kept.with_suffix(".part").write_bytes(kept.read_bytes()[:50])
     kept.unlink()
-    assert teach(TEXTS[:3], teacher, tmp_path).tobytes() == whole.tobytes()
+    assert teacher_embeddings(TEXTS[:3], teacher, tmp_path).tobytes() == whole.tobytes()
     assert [path.name for path in tmp_path.iterdir()] == [kept.name]
 
 

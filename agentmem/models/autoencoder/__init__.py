@@ -1,1 +1,1 @@
-"""The autoencoder: tokens to memory vectors, packed as few bytes, and back."""
+"""The autoencoder: tokens to memory vectors, packed into few bytes, and back."""

@@ -1,4 +1,4 @@
-"""The shape of a memory autoencoder."""
+"""Sizes of the memory autoencoder, as its config.json stores them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ LEVELS = 127
 class AutoencoderConfig(PretrainedConfig):
     """Sizes of a `MemoryAutoencoder`.
 
+    Some names are older than the code's own words and stay, because config.json files and the
+    fingerprints of bundles depend on them: a density is a quantization.
+
     Args:
         vocab_size: Number of token ids of the bundle's tokenizer.
         hidden_size: H, the width of both stacks.
@@ -20,17 +23,16 @@ class AutoencoderConfig(PretrainedConfig):
         num_attention_heads: Heads of every attention layer.
         encoder_layers: Blocks between tokens and latents.
         decoder_layers: Blocks between latents and logits.
-        slot_dims: s, dims of the tape per token.
-        densities: Quantisation step of each density, in int8 steps, the finest first. Every
-            density has its own slot maps; the blocks and the tokens are shared.
+        slot_dims: s, numbers per token.
+        densities: Step of each quantization, in int8 steps, finest first. Every quantization has
+            projections of its own between states and slots; all other weights are shared.
         tokens_per_vector: Tokens that share one memory vector; D = s * tokens_per_vector.
         max_tokens: Longest chunk.
-        lift_octaves: The decoder sees each dim also as sines and cosines of this many octaves:
-            neighbouring int8 codes stand for different tokens, and a linear map alone separates
-            them slowly.
+        lift_octaves: Octaves of the Fourier features of each dim that the decoder sees: adjacent
+            int8 codes stand for different tokens, and a linear map alone separates them slowly.
         rope_theta: Base of the rotary positions.
-        initializer_range: Standard deviation of fresh weights.
-        pad_token_id: Id that fills a batch; never decoded.
+        initializer_range: Standard deviation of freshly initialized weights.
+        pad_token_id: Id used for padding; never decoded.
     """
 
     model_type = "agentmem-autoencoder"
@@ -75,7 +77,7 @@ class AutoencoderConfig(PretrainedConfig):
                 f"max_tokens={max_tokens!r} must be a multiple of "
                 f"tokens_per_vector={tokens_per_vector!r}"
             )
-        # Sorted here, because a configuration's file is written with its keys in another order.
+        # Sorted here, because config.json is written with its keys in alphabetical order.
         densities = dict(sorted((densities or {"standard": 1.0}).items(), key=lambda one: one[1]))
         for name, width in densities.items():
             if not 1 <= width <= LEVELS:

@@ -1,4 +1,4 @@
-"""The best prefix code for given shares."""
+"""Lengths of the optimal prefix code for given symbol probabilities (Huffman)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def huffman_lengths(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
+def huffman_lengths(probabilities: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Bits of each symbol's Huffman code, (S,); at least two symbols."""
-    size = len(shares)
+    size = len(probabilities)
     parent = np.zeros(2 * size - 1, dtype=np.int64)
-    heap = [(float(share), index) for index, share in enumerate(shares)]
+    heap = [(float(probability), index) for index, probability in enumerate(probabilities)]
     heapq.heapify(heap)
     for made in range(size, 2 * size - 1):
         first, one = heapq.heappop(heap)

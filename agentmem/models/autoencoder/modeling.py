@@ -1,14 +1,15 @@
 """The autoencoder whose latents are the memory.
 
 What is unusual here:
-- a *tape*: every token owns ``slot_dims`` numbers; 16 neighbouring slots, side by side, are one
-  memory vector. Nothing is squeezed through a single position.
-- both stacks are bidirectional inside the chunk, and the decoder fills all positions in one pass,
-  so regeneration costs one forward pass and has no tail that drifts.
-- latents are int8 with one scale for the whole model (tanh bounds them); training meets the
-  quantiser as uniform noise first, and as the real rounding, passed straight through, at the end.
-- the decoder reads each dim through sines and cosines of several octaves as well, and tokens
-  start on a lattice of codes that those features tell apart (see `lattice`).
+- per-token latent codes: every token owns a slot of ``slot_dims`` numbers; 16 adjacent slots form
+  one memory vector. Nothing is squeezed through a single position.
+- both stacks are bidirectional within the chunk, and the decoder fills all positions in one pass,
+  so regeneration costs one forward pass and errors do not accumulate along the chunk.
+- latents are int8 with one scale for the whole model (hardtanh bounds them); training replaces the
+  quantizer by uniform noise first, and uses real rounding with a straight-through gradient at the
+  end.
+- the decoder also sees Fourier features of each dim, and tokens start on a grid of codes that those
+  features separate (see `agentmem.models.autoencoder.initialization`).
 
 Method: Badger, arXiv 2602.13466 (parallel decoding from a frozen encoder's embedding); per-slot
 codes as in CALM, arXiv 2510.27688.
@@ -28,14 +29,14 @@ from transformers.utils.generic import ModelOutput
 from agentmem.models.autoencoder.configuration import LEVELS, AutoencoderConfig
 from agentmem.models.layers.blocks import Block, rotary_angles
 
-# The head sees a multiple of so many tokens.
+# The number of tokens that reach the head is rounded up to a multiple of this.
 _HEAD_ROWS = 256
 _IGNORED = -100
 
 
 @dataclass
 class AutoencoderOutput(ModelOutput):
-    """What a training step needs.
+    """The result of a training step.
 
     Attributes:
         loss: Mean cross-entropy of the regenerated tokens, nats, scalar.
@@ -67,12 +68,12 @@ class MemoryAutoencoder(PreTrainedModel):
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
         self.encoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
-        lifted = config.slot_dims * (1 + 2 * config.lift_octaves)
+        features = config.slot_dims * (1 + 2 * config.lift_octaves)
         self.to_slot = nn.ModuleDict(
             {name: nn.Linear(config.hidden_size, config.slot_dims) for name in config.densities}
         )
         self.from_slot = nn.ModuleDict(
-            {name: nn.Linear(lifted, config.hidden_size) for name in config.densities}
+            {name: nn.Linear(features, config.hidden_size) for name in config.densities}
         )
         self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
         self.decoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
@@ -100,66 +101,66 @@ class MemoryAutoencoder(PreTrainedModel):
 
     def encode_states(self, input_ids: Tensor, mask: Tensor | None) -> Tensor:
         """Run the encoder: ids (B, T) and boolean mask (B, T) to states (B, T, H)."""
-        # Rows of the tied head have the scale that the head wants; the blocks want unit scale.
+        # Rows of the tied head are scaled for the logits; the blocks expect unit scale.
         x = F.rms_norm(self.embedding(input_ids), (self.config.hidden_size,))
         return self._run(self.encoder, self.encoder_norm, x, mask)
 
-    def tape(self, states: Tensor, density: str) -> Tensor:
-        """States (B, T, H) to the tape (B, T, s), float, each number in [-1, 1]."""
-        # bfloat16 has no room for int8 steps near 1: under autocast, back to full precision.
-        return F.hardtanh(self.to_slot[density](states).to(self.dtype))
+    def to_codes(self, states: Tensor, quantization: str) -> Tensor:
+        """States (B, T, H) to latent codes (B, T, s), float, each number in [-1, 1]."""
+        # bfloat16 cannot represent int8 steps near 1: under autocast, back to full precision.
+        return F.hardtanh(self.to_slot[quantization](states).to(self.dtype))
 
-    def quantise(self, tape: Tensor, density: str) -> Tensor:
-        """The tape (B, T, s) rounded to the density's steps: whole numbers from -127 to 127."""
-        width = self.config.densities[density]
-        most = LEVELS // width  # steps on either side of zero
-        return torch.round((torch.round(tape * (LEVELS / width))).clamp(-most, most) * width)
+    def quantize(self, codes: Tensor, quantization: str) -> Tensor:
+        """Codes (B, T, s) rounded to the quantization's steps: whole numbers from -127 to 127."""
+        step = self.config.densities[quantization]
+        limit = LEVELS // step  # steps on either side of zero
+        return torch.round((torch.round(codes * (LEVELS / step))).clamp(-limit, limit) * step)
 
-    def decode_tape(self, tape: Tensor, mask: Tensor | None, density: str) -> Tensor:
-        """The tape (B, T, s) and boolean mask (B, T) to logits (B, T, V)."""
-        logits: Tensor = self.head(self.decode_states(tape, mask, density))
+    def decode_codes(self, codes: Tensor, mask: Tensor | None, quantization: str) -> Tensor:
+        """Codes (B, T, s) and boolean mask (B, T) to logits (B, T, V)."""
+        logits: Tensor = self.head(self.decode_states(codes, mask, quantization))
         return logits
 
-    def decode_states(self, tape: Tensor, mask: Tensor | None, density: str) -> Tensor:
-        """The tape (B, T, s) and boolean mask (B, T) to what the head reads, (B, T, H)."""
-        slots = self.from_slot[density](self.lift(tape))
+    def decode_states(self, codes: Tensor, mask: Tensor | None, quantization: str) -> Tensor:
+        """Codes (B, T, s) and boolean mask (B, T) to the decoder's last states (B, T, H)."""
+        slots = self.from_slot[quantization](self.fourier_features(codes))
         return self._run(self.decoder, self.decoder_norm, slots, mask)
 
     def forward(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
-        density: str = "standard",
+        quantization: str = "standard",
         noise: Tensor | None = None,
     ) -> AutoencoderOutput:
-        """Encode, quantise, decode and compare.
+        """Encode, quantize, decode and compare.
 
         Args:
             input_ids: int64 (B, T).
             attention_mask: bool (B, T), True on tokens; None means all.
-            density: One of the configuration's.
-            noise: Uniform in (-0.5, 0.5), (B, T, s): stands for the quantiser, scaled by its
-                step. None: real rounding, with the gradient passed straight through.
+            quantization: One of the configuration's.
+            noise: Uniform in (-0.5, 0.5), (B, T, s); scaled by the quantization step it replaces
+                the rounding. None: real rounding with a straight-through gradient.
         """
         mask = None if attention_mask is None else attention_mask.bool()
-        tape = self.tape(self.encode_states(input_ids, mask), density)
+        codes = self.to_codes(self.encode_states(input_ids, mask), quantization)
         if noise is None:
-            tape = tape + (self.quantise(tape, density) / LEVELS - tape).detach()
+            codes = codes + (self.quantize(codes, quantization) / LEVELS - codes).detach()
         else:
-            tape = tape + noise * (self.config.densities[density] / LEVELS)
-        hidden = self.decode_states(tape, mask, density)
-        places, target = _real_tokens(input_ids, mask)
-        logits = self.head(hidden.flatten(0, 1).index_select(0, places))
+            codes = codes + noise * (self.config.densities[quantization] / LEVELS)
+        hidden = self.decode_states(codes, mask, quantization)
+        indices, target = _real_tokens(input_ids, mask)
+        logits = self.head(hidden.flatten(0, 1).index_select(0, indices))
         loss = F.cross_entropy(logits.float(), target, ignore_index=_IGNORED)
         correct = (logits.detach().argmax(-1) == target).sum()
         count = (target != _IGNORED).sum()
         return AutoencoderOutput(loss, correct, count)
 
-    def lift(self, tape: Tensor) -> Tensor:
-        """The tape (B, T, s) with sines and cosines of its dims: (B, T, s (1 + 2 octaves))."""
-        octaves = 2.0 ** torch.arange(self.config.lift_octaves, device=tape.device)
-        angles = (math.pi * tape.unsqueeze(-1) * octaves).flatten(-2)  # (B, T, s * octaves)
-        return torch.cat([tape, angles.sin(), angles.cos()], dim=-1)
+    def fourier_features(self, codes: Tensor) -> Tensor:
+        """Codes (B, T, s) with sines and cosines of each dim: (B, T, s (1 + 2 octaves))."""
+        octaves = 2.0 ** torch.arange(self.config.lift_octaves, device=codes.device)
+        angles = (math.pi * codes.unsqueeze(-1) * octaves).flatten(-2)  # (B, T, s * octaves)
+        return torch.cat([codes, angles.sin(), angles.cos()], dim=-1)
 
     def _run(
         self, blocks: nn.ModuleList, norm: nn.Module, x: Tensor, mask: Tensor | None
@@ -174,19 +175,19 @@ class MemoryAutoencoder(PreTrainedModel):
 
 
 def _real_tokens(input_ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Places (N,) of a batch's tokens among its B T positions, and their ids (N,).
+    """Indices (N,) of a batch's tokens among its B T positions, and their ids (N,).
 
-    Padding is dropped before the head, which is most of the arithmetic. N is rounded up, with
-    ids that the loss ignores: bfloat16 kernels are compiled and kept for every N that occurs,
-    and a run that met thousands would grow by gigabytes.
+    Padding is dropped before the head, which is most of the arithmetic. N is rounded up with ids
+    that the loss ignores: bfloat16 kernels are compiled and kept for every N that occurs, and a run
+    with thousands of different N would grow by gigabytes.
     """
     flat = input_ids.flatten()
     if mask is None:
-        places = torch.arange(len(flat), device=flat.device)
+        indices = torch.arange(len(flat), device=flat.device)
     else:
-        places = mask.flatten().nonzero().squeeze(1)
-    extra = -len(places) % _HEAD_ROWS
-    return F.pad(places, (0, extra)), F.pad(flat[places], (0, extra), value=_IGNORED)
+        indices = mask.flatten().nonzero().squeeze(1)
+    extra = -len(indices) % _HEAD_ROWS
+    return F.pad(indices, (0, extra)), F.pad(flat[indices], (0, extra), value=_IGNORED)
 
 
 AutoConfig.register(AutoencoderConfig.model_type, AutoencoderConfig)

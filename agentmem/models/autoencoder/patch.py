@@ -1,10 +1,10 @@
-"""Corrections that make decoded tokens equal to the chunk's own, byte for byte.
+"""Patches: corrections that turn decoded tokens into the chunk's own, exactly.
 
-Layout of a patch (empty when nothing has to be corrected):
+Layout of a patch (empty if nothing has to be corrected):
 
 ====  =======================================================================
 0     no further bytes: the latents alone are exact (the patch is ``b""``)
-1     sparse: pairs of varints (distance from the last correction, token id)
+1     sparse: pairs of varints (distance from the previous correction, token id)
 2     raw: every token id, packed with ``bits`` bits each; bounds the worst case
 ====  =======================================================================
 """
@@ -20,22 +20,22 @@ _SPARSE, _RAW = 1, 2
 
 
 def make_patch(
-    target: NDArray[np.int64], guess: NDArray[np.int64], sure: NDArray[np.bool_], *, bits: int
+    target: NDArray[np.int64], guess: NDArray[np.int64], is_sure: NDArray[np.bool_], *, bits: int
 ) -> bytes:
     """The smallest patch that turns ``guess`` into ``target``.
 
     Args:
         target: Token ids of the chunk, shape (T,).
         guess: Token ids that the latents regenerate, shape (T,).
-        sure: Where the decoder's choice has a margin, shape (T,). A close call may fall the other
-            way on another machine, so it is written down although it is right here.
+        is_sure: Where the decoder's prediction wins by a margin, shape (T,). A close call may flip
+            on another machine, so it is recorded even if it is right on this one.
         bits: Bits of a token id.
     """
-    places = np.flatnonzero((target != guess) | ~sure)
-    if not len(places):
+    positions = np.flatnonzero((target != guess) | ~is_sure)
+    if not len(positions):
         return b""
     sparse = bytearray([_SPARSE])
-    for gap, token in zip(np.diff(places, prepend=-1) - 1, target[places], strict=True):
+    for gap, token in zip(np.diff(positions, prepend=-1) - 1, target[positions], strict=True):
         _put_varint(sparse, int(gap))
         _put_varint(sparse, int(token))
     if len(sparse) <= 1 + (len(target) * bits + 7) // 8:
@@ -60,14 +60,14 @@ def apply_patch(guess: NDArray[np.int64], patch: bytes, *, bits: int) -> NDArray
         return flat.reshape(-1, bits).astype(np.int64) @ (1 << np.arange(bits, dtype=np.int64))
     if patch[0] != _SPARSE:
         raise ValueError(f"a patch of unknown kind {patch[0]!r}")
-    ids, place = guess.copy(), -1
+    ids, position = guess.copy(), -1
     numbers = _varints(patch[1:])
     for gap in numbers:
-        place += gap + 1
+        position += gap + 1
         token = next(numbers, None)
-        if token is None or token >> bits or place >= len(ids):
+        if token is None or token >> bits or position >= len(ids):
             raise ValueError(f"a sparse patch does not fit {len(ids)} tokens of {bits} bits")
-        ids[place] = token
+        ids[position] = token
     return ids
 
 

@@ -1,1 +1,1 @@
-"""Model bundles: what their manifest says, loading one, looking into one."""
+"""Model bundles: loading, inspecting and checking a folder of weights."""

@@ -1,4 +1,4 @@
-"""What a model bundle is made of, and whether it still does what it promises.
+"""Describes a model bundle, and checks that its files are intact and its texts round-trip.
 
 Describing a bundle reads its small files and the headers of its weights; no network is loaded.
 """
@@ -17,20 +17,20 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from agentmem.errors import AgentMemError, ModelError
-from agentmem.models.base import Latent, MemoryModel
+from agentmem.models.base import Codec, Latent
 from agentmem.models.bundle.manifest import (
     READER,
     RERANKER,
     Manifest,
-    beside_faults,
     file_faults,
     open_manifest,
+    optional_faults,
     read_manifest,
     shipped_bundle,
 )
 
-# What breaks text memories elsewhere: other scripts, joined emoji, accents in two forms, control
-# characters, the names of special tokens, and what has no pattern at all.
+# Texts that commonly break round trips: other scripts, joined emoji, accents in two forms, control
+# characters, the names of special tokens, and text without any pattern.
 SAMPLES = (
     "Booked the 9:40 train to Lyon, platform 12; Ana comes too.",
     "def area(r: float) -> float:\n\treturn 3.14159 * r**2  # m²\r\n",
@@ -42,13 +42,13 @@ SAMPLES = (
     " \n\n\t ",
     "zq" * 300,
 )
-# What the reranker looks up: made from the autoencoder, not learned.
+# Buffers that are derived from the autoencoder rather than learned.
 _TABLES = frozenset({"tokens"})
 
 
 @dataclass(frozen=True, slots=True)
 class BundleFile:
-    """A file of the manifest: its place in the bundle, its bytes, and the SHA-256 of them."""
+    """A file of the manifest: its path in the bundle, its size in bytes and its SHA-256."""
 
     path: str
     bytes: int
@@ -57,22 +57,22 @@ class BundleFile:
 
 @dataclass(frozen=True, slots=True)
 class BundleFacts:
-    """What a bundle is.
+    """The facts about a bundle.
 
     Attributes:
-        name: What people call it.
+        name: Display name.
         fingerprint: Stands for the pinned files.
         format: Version of the bundle's layout.
         files: The pinned files, then those of the reranker and of the reader.
         parameters: Number of weights by network; tied weights count once.
-        densities: Quantisation step of each density in int8 steps, the finest first.
-        slot_dims: Dims of the tape per token.
+        quantizations: Step of each quantization in int8 steps, finest first.
+        slot_dims: Numbers per token.
         tokens_per_vector: Tokens that share one memory vector.
         max_tokens: Longest chunk.
-        key_dims: K.
+        embedding_dims: K.
         vocab_size: V.
         runs: Name of the training run by network; empty if the bundle keeps no record.
-        evaluation: Figures by result name; empty if the bundle has none.
+        evaluation: Metrics by result name; empty if the bundle has none.
     """
 
     name: str
@@ -80,11 +80,11 @@ class BundleFacts:
     format: int
     files: tuple[BundleFile, ...]
     parameters: Mapping[str, int]
-    densities: Mapping[str, float]
+    quantizations: Mapping[str, float]
     slot_dims: int
     tokens_per_vector: int
     max_tokens: int
-    key_dims: int
+    embedding_dims: int
     vocab_size: int
     runs: Mapping[str, str]
     evaluation: Mapping[str, Any]
@@ -96,14 +96,14 @@ class BundleFacts:
 
 @dataclass(frozen=True, slots=True)
 class BundleCheck:
-    """What a check of a bundle found.
+    """The result of checking a bundle.
 
     Attributes:
         name: The bundle's.
-        fingerprint: The one that its manifest stands for.
-        files: How many files were compared with their hashes.
-        samples: How many texts went to vectors and back, each at every density.
-        faults: What is wrong, one sentence each; empty if nothing is.
+        fingerprint: The fingerprint of its manifest.
+        files: Number of files compared with their hashes.
+        samples: Number of texts encoded and decoded, each with every quantization.
+        faults: One sentence for each fault found.
     """
 
     name: str
@@ -114,7 +114,7 @@ class BundleCheck:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong."""
+        """Whether no fault was found."""
         return not self.faults
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,23 +123,23 @@ class BundleCheck:
 
 
 def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
-    """What a bundle is, its files compared with their hashes.
+    """Describe a bundle, after comparing its files with their hashes.
 
     Args:
         folder: The bundle's folder; None means the one that comes with the package.
 
     Raises:
         ModelNotFoundError: there is no bundle there, or a file of it is missing.
-        ModelError: a file is damaged, or lacks what this version of agentmem looks for.
+        ModelError: a file is damaged, or the bundle does not fit this version of agentmem.
     """
     folder = shipped_bundle() if folder is None else Path(folder)
     manifest = read_manifest(folder)
-    for fault in beside_faults(folder, manifest):
+    for fault in optional_faults(folder, manifest):
         raise fault
     training = _optional(folder / "training.json")
     try:
         autoencoder = json.loads((folder / "autoencoder" / "config.json").read_text("utf-8"))
-        keys = json.loads((folder / "keys" / "config.json").read_text("utf-8"))
+        embedder = json.loads((folder / "keys" / "config.json").read_text("utf-8"))
         return BundleFacts(
             name=manifest.name,
             fingerprint=manifest.fingerprint,
@@ -149,11 +149,11 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
                 for name, digest in manifest.all_files.items()
             ),
             parameters=_parameters(folder, manifest),
-            densities=dict(sorted(autoencoder["densities"].items(), key=itemgetter(1))),
+            quantizations=dict(sorted(autoencoder["densities"].items(), key=itemgetter(1))),
             slot_dims=autoencoder["slot_dims"],
             tokens_per_vector=autoencoder["tokens_per_vector"],
             max_tokens=autoencoder["max_tokens"],
-            key_dims=keys["key_dims"],
+            embedding_dims=embedder["key_dims"],
             vocab_size=autoencoder["vocab_size"],
             runs={part: run["name"] for part, run in training.items()},
             evaluation=_optional(folder / "evaluation.json"),
@@ -165,21 +165,21 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
 
 
 def check_bundle(folder: str | Path | None = None) -> BundleCheck:
-    """Compare a bundle's files with their hashes, and send texts to vectors and back.
+    """Compare a bundle's files with their hashes, and encode and decode sample texts.
 
-    Networks are loaded only if every file is the one that the manifest names.
+    Networks are loaded only if every file matches its hash.
 
     Args:
         folder: The bundle's folder; None means the one that comes with the package.
 
     Raises:
         ModelNotFoundError: there is no bundle there.
-        ModelError: its manifest is none, or of another format.
+        ModelError: its manifest is invalid, or has another format.
     """
     folder = shipped_bundle() if folder is None else Path(folder)
     manifest = open_manifest(folder)
     faults = [
-        str(fault) for check in (file_faults, beside_faults) for fault in check(folder, manifest)
+        str(fault) for check in (file_faults, optional_faults) for fault in check(folder, manifest)
     ]
     samples = 0
     if not faults:
@@ -192,33 +192,33 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
         else:
             samples = len(SAMPLES)
             faults = [
-                f"sample {number} does not come back at density {density!r}"
-                for density in model.densities
+                f"sample {number} does not round-trip with quantization {quantization!r}"
+                for quantization in model.codec.quantizations
                 for number, text in enumerate(SAMPLES, start=1)
-                if not _comes_back(text, model, density)
+                if not _round_trips(text, model.codec, quantization)
             ]
     files = len(manifest.all_files)
     return BundleCheck(manifest.name, manifest.fingerprint, files, samples, tuple(faults))
 
 
-def _comes_back(text: str, model: MemoryModel, density: str) -> bool:
-    """Whether a text is the same after its tokens were encoded, packed, unpacked and decoded."""
-    ids = model.tokenizer.encode(text)
-    chunks = [ids[at : at + model.max_tokens] for at in range(0, len(ids), model.max_tokens)]
-    encoded = model.encode(chunks, density=density)
+def _round_trips(text: str, codec: Codec, quantization: str) -> bool:
+    """Whether a text is unchanged after its tokens were encoded, packed, unpacked and decoded."""
+    ids = codec.tokenizer.encode(text)
+    chunks = [ids[at : at + codec.max_tokens] for at in range(0, len(ids), codec.max_tokens)]
+    encoded = codec.encode(chunks, quantization=quantization)
     latents = [
         Latent(one.packed, len(chunk), one.patch)
         for one, chunk in zip(encoded, chunks, strict=True)
     ]
     unpacked = all(
-        np.array_equal(model.unpack(latent.packed, latent.tokens), one.latents)
+        np.array_equal(codec.unpack(latent.packed, latent.tokens), one.latents)
         for latent, one in zip(latents, encoded, strict=True)
     )
     try:
-        back = [id for chunk in model.regenerate(latents) for id in chunk]
+        decoded = [id for chunk in codec.regenerate(latents) for id in chunk]
     except ValueError:
         return False
-    return unpacked and model.tokenizer.decode(back) == text
+    return unpacked and codec.tokenizer.decode(decoded) == text
 
 
 def _parameters(folder: Path, manifest: Manifest) -> dict[str, int]:
@@ -240,14 +240,14 @@ def _weights(file: Path) -> int:
             names = set(weights.keys()) - _TABLES
             return sum(prod(weights.get_slice(name).get_shape()) for name in names)
     except SafetensorError as error:
-        raise ModelError(f"{file.name!r} in {file.parent.name!r} holds no weights") from error
+        raise ModelError(f"{file.name!r} in {file.parent.name!r} contains no weights") from error
 
 
 def _optional(file: Path) -> dict[str, Any]:
-    """A JSON object that a bundle may do without."""
+    """A JSON object from an optional file."""
     if not file.is_file():
         return {}
-    found = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ModelError(f"{str(file)!r} holds no JSON object")
-    return found
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ModelError(f"{str(file)!r} contains no JSON object")
+    return content

@@ -1,13 +1,13 @@
-"""Where model bundles lie, and what their manifest says.
+"""Manifests: which files a model bundle consists of, their hashes, and its fingerprint.
 
-A bundle is a folder: ``manifest.json``, ``tokenizer/``, ``autoencoder/``, ``keys/``, perhaps a
-``reranker/`` and a ``reader/``, and a model card in ``README.md``. The manifest names every weight
-file with its SHA-256; the fingerprint is the hash of those lines, so it changes exactly when a
-stored byte could. The fingerprint of the latents leaves the keys out: whoever reads memories asks
-for that one.
+A bundle is a folder: ``manifest.json``, ``tokenizer/``, ``autoencoder/``, ``keys/`` (the embedder;
+the name is part of every fingerprint), optionally ``reranker/`` and ``reader/``, and a model card
+in ``README.md``. The manifest lists every weight file with its SHA-256; the fingerprint is the hash
+of those lines, so it changes exactly when a stored byte could. The fingerprint of the latents
+leaves the embedder out; whatever reads latents is bound to that one.
 
-A reader and a reranker change nothing that is stored: their files stand in the manifest by
-themselves, outside the fingerprint, and are compared with it when they are loaded.
+A reader and a reranker do not affect what is stored: their files are listed separately, outside the
+fingerprint, and are verified when they are loaded.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentmem.errors import ModelError, ModelNotFoundError
 
 MANIFEST = "manifest.json"
-# The folders of a bundle's parts that change nothing that is stored.
+# Folders of the optional parts, on which nothing stored depends.
 READER, RERANKER = "reader", "reranker"
-_BESIDE = (READER, RERANKER)
+_OPTIONAL = (READER, RERANKER)
 _FORMAT = 1
-# What a stored byte depends on; the model card and training notes may change freely.
+# The files that stored bytes depend on; the model card and training notes may change freely.
 _PINNED = (".safetensors", "config.json", "tokenizer.json")
-_NEEDED = (
+_REQUIRED = (
     "tokenizer/tokenizer.json",
     "autoencoder/config.json",
     "autoencoder/model.safetensors",
@@ -36,23 +37,25 @@ _NEEDED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a bundle is.
+class Manifest(BaseModel):
+    """The contents of ``manifest.json``.
 
     Attributes:
-        name: What people call it.
+        name: The bundle's display name.
         format: Version of the bundle's layout.
         files: Hash of each pinned file, by its path.
         reader: Hash of each file of the reader, by its path; empty if there is no reader.
-        reranker: Likewise.
+        reranker: Hash of each file of the reranker, likewise.
     """
+
+    # Unknown fields are ignored: the format number says whether a manifest can be read.
+    model_config = ConfigDict(frozen=True, strict=True)
 
     name: str
     format: int
     files: dict[str, str]
-    reader: dict[str, str] = field(default_factory=dict)
-    reranker: dict[str, str] = field(default_factory=dict)
+    reader: dict[str, str] = Field(default_factory=dict)
+    reranker: dict[str, str] = Field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -61,12 +64,12 @@ class Manifest:
 
     @property
     def all_files(self) -> dict[str, str]:
-        """Every file with its hash: the pinned ones, then those of the other parts."""
+        """Every file with its hash: the pinned ones, then those of the optional parts."""
         return {**self.files, **self.reranker, **self.reader}
 
     @property
     def latents_fingerprint(self) -> str:
-        """Sixteen hex digits that stand for the files that latents depend on: not for the keys'."""
+        """Sixteen hex digits that stand for the files that latents depend on."""
         return self._hash(name for name in self.files if not name.startswith("keys/"))
 
     def _hash(self, names: Iterable[str]) -> str:
@@ -83,26 +86,26 @@ def write_manifest(folder: str | Path, name: str) -> Manifest:
     """Hash the files of a bundle folder's parts and write its manifest."""
     folder = Path(folder)
     files: dict[str, str] = {}
-    beside: dict[str, dict[str, str]] = {part: {} for part in _BESIDE}
+    optional: dict[str, dict[str, str]] = {part: {} for part in _OPTIONAL}
     for path in sorted(folder.glob("*/**/*")):
-        place = path.relative_to(folder)
-        if path.is_file() and place.parts[0] in beside:
-            beside[place.parts[0]][place.as_posix()] = _digest(path)
+        relative = path.relative_to(folder)
+        if path.is_file() and relative.parts[0] in optional:
+            optional[relative.parts[0]][relative.as_posix()] = _digest(path)
         elif path.is_file() and path.name.endswith(_PINNED):
-            files[place.as_posix()] = _digest(path)
-    manifest = Manifest(name, _FORMAT, dict(sorted(files.items())), **beside)
-    told = {name: said for name, said in asdict(manifest).items() if said or name not in _BESIDE}
-    text = json.dumps(told, indent=2) + "\n"
+            files[relative.as_posix()] = _digest(path)
+    manifest = Manifest(name=name, format=_FORMAT, files=dict(sorted(files.items())), **optional)
+    absent = {part for part in _OPTIONAL if not optional[part]}
+    text = json.dumps(manifest.model_dump(exclude=absent), indent=2) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return manifest
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Read a bundle's manifest and check every pinned file against it, and no other.
+    """Read a bundle's manifest and verify every pinned file, but not the optional parts.
 
     Raises:
         ModelNotFoundError: there is no bundle there, or a file is missing.
-        ModelError: the manifest is of another format, or a file is not the one it names.
+        ModelError: the manifest has another format, or a file does not match its hash.
     """
     folder = Path(folder)
     manifest = open_manifest(folder)
@@ -112,26 +115,20 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def open_manifest(folder: str | Path) -> Manifest:
-    """Read a bundle's manifest alone; its files may be missing or damaged.
+    """Read a bundle's manifest without verifying its files.
 
     Raises:
         ModelNotFoundError: there is no bundle there.
-        ModelError: the manifest is none, or of another format.
+        ModelError: the manifest is invalid, or has another format.
     """
     folder = Path(folder)
     try:
-        raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        manifest = Manifest(
-            raw["name"],
-            raw["format"],
-            dict(raw["files"]),
-            **{part: dict(raw.get(part, {})) for part in _BESIDE},
-        )
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotFoundError(
             f"no model bundle at {str(folder)!r}: it has no {MANIFEST}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValidationError as error:
         raise ModelError(f"{str(folder / MANIFEST)!r} is not a bundle's manifest") from error
     if manifest.format != _FORMAT:
         raise ModelError(
@@ -142,35 +139,35 @@ def open_manifest(folder: str | Path) -> Manifest:
 
 
 def file_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
-    """What is wrong with the pinned files: first what is missing, then what is another file."""
-    return _faults(Path(folder), manifest.name, manifest.files, _NEEDED)
+    """Errors in the pinned files: missing ones first, then those that do not match their hash."""
+    return _faults(Path(folder), manifest.name, manifest.files, _REQUIRED)
 
 
-def beside_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
-    """What is wrong with the files of a bundle's reader and reranker, if it has them."""
-    for part in _BESIDE:
+def optional_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
+    """Errors in the files of a bundle's reader and reranker, if it has them."""
+    for part in _OPTIONAL:
         yield from _part_faults(folder, manifest, part)
 
 
 def _part_faults(folder: str | Path, manifest: Manifest, part: str) -> Iterator[ModelError]:
     folder = Path(folder)
-    told: dict[str, str] = getattr(manifest, part)
-    there = (path for path in (folder / part).rglob("*") if path.is_file())
-    unknown = {path.relative_to(folder).as_posix() for path in there} - told.keys()
+    listed: dict[str, str] = getattr(manifest, part)
+    present = (path for path in (folder / part).rglob("*") if path.is_file())
+    unknown = {path.relative_to(folder).as_posix() for path in present} - listed.keys()
     for name in sorted(unknown):
         yield ModelError(
             f"file {name!r} is not in the manifest of bundle {manifest.name!r}: remove it, or put "
             f"the bundle together with `agentmem train bundle --{part}`"
         )
-    yield from _faults(folder, manifest.name, told)
+    yield from _faults(folder, manifest.name, listed)
 
 
 def bundled_part(folder: str | Path, part: str) -> Path:
-    """The folder of a bundle's `READER` or `RERANKER`, every file compared with the manifest.
+    """The folder of a bundle's `READER` or `RERANKER`, with every file verified.
 
     Raises:
         ModelNotFoundError: there is no bundle there, it has no such part, or a file is missing.
-        ModelError: a file is damaged, or is not one of the bundle's.
+        ModelError: a file is damaged, or is not listed in the manifest.
     """
     folder = Path(folder)
     manifest = open_manifest(folder)
@@ -185,17 +182,17 @@ def bundled_part(folder: str | Path, part: str) -> Path:
 
 
 def _faults(
-    folder: Path, bundle: str, files: Mapping[str, str], needed: tuple[str, ...] = ()
+    folder: Path, bundle: str, files: Mapping[str, str], required: tuple[str, ...] = ()
 ) -> Iterator[ModelError]:
-    lacking = [
+    missing = [
         name
-        for name in dict.fromkeys((*needed, *files))
+        for name in dict.fromkeys((*required, *files))
         if name not in files or not (folder / name).is_file()
     ]
-    for name in lacking:
+    for name in missing:
         yield ModelNotFoundError(f"bundle {bundle!r} lacks its file {name!r}")
     for name, digest in files.items():
-        if name not in lacking and _digest(folder / name) != digest:
+        if name not in missing and _digest(folder / name) != digest:
             yield ModelError(
                 f"file {name!r} of bundle {bundle!r} is not the one its manifest names: "
                 f"install it again"

@@ -1,1 +1,1 @@
-"""Encoders whose vectors find chunks: the built-in one, or any of sentence-transformers."""
+"""Embedders for vector search: the built-in one, and any sentence-transformers model."""

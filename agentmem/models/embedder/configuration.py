@@ -1,4 +1,4 @@
-"""The shape of the built-in key encoder."""
+"""Sizes of the built-in embedder, as its config.json stores them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import Any
 from transformers import PretrainedConfig
 
 
-class KeyEncoderConfig(PretrainedConfig):
-    """Sizes of a `KeyEncoder`.
+class EmbedderConfig(PretrainedConfig):
+    """Sizes of an `EmbedderModel`.
+
+    ``key_dims`` and ``model_type`` are older than the word embedder and stay, because config.json
+    files and the fingerprints of bundles depend on them.
 
     Args:
         vocab_size: Number of token ids of the bundle's tokenizer.
-        hidden_size: H, width of its token vectors and blocks.
-        intermediate_size: Width inside a block's feed-forward part; 0 means 4 H.
+        hidden_size: H, width of token embeddings and blocks.
+        intermediate_size: Width of the feed-forward layers; 0 means 4 H.
         num_hidden_layers: Number of blocks.
         num_attention_heads: Heads of a block; each is H / heads wide, an even number.
-        key_dims: K, dims of a key.
+        key_dims: K, dims of an embedding.
         rope_theta: Base of the rotary positions.
-        pad_token_id: Id that fills a batch.
+        pad_token_id: Id used for padding.
     """
 
     model_type = "agentmem-keys"

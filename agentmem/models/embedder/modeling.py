@@ -1,8 +1,9 @@
-"""A small tower that turns a chunk, and who said it, into one key.
+"""The built-in embedder: a small encoder that turns a chunk and its speaker into one embedding.
 
-Latents are made to keep every word; a key is made to lie near the questions it answers. The two
-pull apart (retrieval tuning erases what an encoder stored: Badger, arXiv 2602.13466), so keys have
-weights of their own: a token table, a few blocks, and a weighted mean of what comes out.
+Latents are trained to keep every word; an embedding is trained to lie near the questions the chunk
+answers. The two objectives conflict (retrieval tuning erases what an encoder stored: Badger, arXiv
+2602.13466), so the embedder has weights of its own: token embeddings, a few blocks, and weighted
+mean pooling.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from agentmem.models.embedder.configuration import KeyEncoderConfig
+from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.layers.blocks import Block, rotary_angles
 
 
-class KeyEncoder(PreTrainedModel):
-    """Ids (B, T) to unit-norm keys (B, K)."""
+class EmbedderModel(PreTrainedModel):
+    """Token ids (B, T) to unit-norm embeddings (B, K)."""
 
-    config_class = KeyEncoderConfig
-    config: KeyEncoderConfig
+    config_class = EmbedderConfig
+    config: EmbedderConfig
     base_model_prefix = "keys"
     main_input_name = "input_ids"
 
-    def __init__(self, config: KeyEncoderConfig) -> None:
+    def __init__(self, config: EmbedderConfig) -> None:
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
@@ -44,7 +45,7 @@ class KeyEncoder(PreTrainedModel):
             nn.init.ones_(module.weight)
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Keys of a batch.
+        """Embed a batch.
 
         Args:
             input_ids: int64 (B, T).
@@ -58,12 +59,12 @@ class KeyEncoder(PreTrainedModel):
         visible = mask[:, None, None, :]  # (B, 1, 1, T)
         for block in self.blocks:
             x = block(x, rope, visible)
-        # How much a token says is in the length of its vector too, so what is added up is not
-        # normalised. Under autocast: the mean in full precision.
+        # The norm of a token's vector carries its importance too, so the vectors are averaged
+        # without normalization. The mean is in full precision even under autocast.
         weights = F.softplus(self.weigh(self.norm(x)).float()) * mask[..., None]  # (B, T, 1)
         pooled = (weights * x).sum(1) / weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
         return F.normalize(self.out(pooled).float(), dim=-1)
 
 
-AutoConfig.register(KeyEncoderConfig.model_type, KeyEncoderConfig)
-AutoModel.register(KeyEncoderConfig, KeyEncoder)
+AutoConfig.register(EmbedderConfig.model_type, EmbedderConfig)
+AutoModel.register(EmbedderConfig, EmbedderModel)

@@ -1,6 +1,6 @@
-"""Keys from any sentence-transformers model that is on this machine, in place of the bundle's own.
+"""Embeddings from any sentence-transformers model on this machine, in place of the bundle's own.
 
-The package is an extra and takes seconds to load: nothing of it is imported before it is asked for.
+The package is an optional extra and takes seconds to import, so it is imported only when needed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from agentmem.models.huggingface import local_folder, quiet
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-# What a key depends on, in the folder and in those of its parts (``1_Pooling``). Of each kind only
-# the first that is there: how a model was fetched decides what else came along.
+# The files that an embedding depends on, in the model's folder and in those of its modules
+# (``1_Pooling``). Of each kind only the first match counts: how a model was downloaded decides
+# which equivalent files it comes with.
 _PINNED = (
     ("*.safetensors", "*.bin"),
     ("tokenizer.json", "vocab.txt", "*.model"),
@@ -33,70 +34,70 @@ _PINNED = (
     ("sentence_bert_config.json",),
     ("config_sentence_transformers.json",),
 )
-_HOW: dict[str, Any] = {
+_OPTIONS: dict[str, Any] = {
     "convert_to_numpy": True,
     "normalize_embeddings": True,
     "show_progress_bar": False,
 }
 
 
-class SentenceTransformerKeys:
+class SentenceTransformerEmbedder:
     """A sentence-transformers model on the CPU, in float32; usable from several threads.
 
-    Of a text that is longer than the model reads, the key says what its beginning says.
+    Texts longer than the model's limit are truncated.
 
     Attributes:
         name: The last part of its name or folder.
         fingerprint: Sixteen hex digits that stand for its weights, tokenizer and settings.
-        key_dims: K.
+        dims: K.
     """
 
-    def __init__(self, place: str) -> None:
-        """Load a model; nothing is fetched.
+    def __init__(self, model: str) -> None:
+        """Load a model; nothing is downloaded.
 
         Args:
-            place: Its folder, or its name, if it was downloaded before.
+            model: Its folder, or its name if it has been downloaded before.
 
         Raises:
             MissingExtraError: sentence-transformers is not installed.
             ModelNotFoundError: there is no such model on this machine.
             ModelError: it is damaged.
         """
-        self._model, folder = _load(place)
-        # Its tokenizer is one of those that two threads may not use at once.
-        self._turn = threading.Lock()
-        self.name = os.path.basename(os.path.normpath(place))
+        self._model, folder = _load(model)
+        # Some of its tokenizers must not be used from two threads at once.
+        self._lock = threading.Lock()
+        self.name = os.path.basename(os.path.normpath(model))
         self.fingerprint = _fingerprint(folder)
-        # Not every model says so.
-        self.key_dims: int = len(self.query(""))
+        # Not every model declares its dimensions.
+        self.dims: int = len(self.embed_query(""))
 
-    def passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Keys (B, K) of what is stored, unit norm."""
-        with self._turn:
-            return _plain(self._model.encode_document(list(texts), **_HOW))
+    def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings (B, K) of stored texts, unit norm."""
+        with self._lock:
+            return _float32(self._model.encode_document(list(texts), **_OPTIONS))
 
-    def query(self, text: str) -> NDArray[np.float32]:
-        """The key (K,) of a question, unit norm."""
-        with self._turn:
-            return _plain(self._model.encode_query(text, **_HOW))
-
-
-def _plain(keys: Any) -> NDArray[np.float32]:
-    made: NDArray[np.float32] = np.asarray(keys, dtype=np.float32)
-    return made
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """Embedding (K,) of a query, unit norm."""
+        with self._lock:
+            return _float32(self._model.encode_query(text, **_OPTIONS))
 
 
-def _load(place: str) -> tuple[SentenceTransformer, Path]:
+def _float32(embeddings: Any) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = np.asarray(embeddings, dtype=np.float32)
+    return array
+
+
+def _load(name: str) -> tuple[SentenceTransformer, Path]:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingExtraError(
-            f"keys of {place!r} need sentence-transformers: "
+            f"embedder {name!r} needs sentence-transformers: "
             f"pip install 'latent-agentmem[sentence-transformers]'",
             extra="sentence-transformers",
         ) from error
     try:
-        folder = local_folder(place)
+        folder = local_folder(name)
         with quiet():
             model = SentenceTransformer(
                 folder,
@@ -106,25 +107,23 @@ def _load(place: str) -> tuple[SentenceTransformer, Path]:
             )
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
-            f"no sentence-transformers model {place!r} on this machine: give the folder of one, or "
-            f"its whole name after it was fetched, as by "
+            f"no sentence-transformers model {name!r} on this machine: give its folder, or its "
+            f"full name once it is downloaded, for example with "
             f"`hf download sentence-transformers/all-MiniLM-L6-v2` ({error})"
         ) from error
     except (RuntimeError, SafetensorError, LookupError, TypeError) as error:
-        raise ModelError(
-            f"the sentence-transformers model {place!r} is damaged: {error}"
-        ) from error
+        raise ModelError(f"the sentence-transformers model {name!r} is damaged: {error}") from error
     model.train(False)
     return model, Path(folder)
 
 
 def _fingerprint(folder: Path) -> str:
-    """A hash of the files that a key depends on, wherever they lie."""
+    """A hash of the files that an embedding depends on, independent of the folder's location."""
     digest = hashlib.sha256()
     for home in (folder, *sorted(folder.glob("[0-9]*_*"))):
         for kinds in _PINNED:
             for file in next((found for kind in kinds if (found := sorted(home.glob(kind)))), []):
                 with file.open("rb") as opened:
-                    told = hashlib.file_digest(opened, "sha256").hexdigest()
-                digest.update(f"{file.relative_to(folder).as_posix()} {told}\n".encode())
+                    file_hash = hashlib.file_digest(opened, "sha256").hexdigest()
+                digest.update(f"{file.relative_to(folder).as_posix()} {file_hash}\n".encode())
     return digest.hexdigest()[:16]

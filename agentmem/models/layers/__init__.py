@@ -1,1 +1,1 @@
-"""What several networks are built of."""
+"""Building blocks shared by the networks."""

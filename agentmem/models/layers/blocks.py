@@ -1,6 +1,6 @@
-"""The transformer blocks that the autoencoder and the key encoder are built of.
+"""The transformer blocks of the autoencoder and the embedder.
 
-Pre-norm, bidirectional, with rotary positions (Su et al., arXiv 2104.09864).
+Pre-norm, bidirectional, with rotary position embeddings (Su et al., arXiv 2104.09864).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class BlockConfig(Protocol):
 
 
 class Attention(nn.Module):
-    """Bidirectional self-attention with rotary positions."""
+    """Bidirectional self-attention with rotary position embeddings."""
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and feed-forward, each on a residual path."""
+    """Pre-norm attention and feed-forward layer, each with a residual connection."""
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Block(nn.Module):
 def rotary_angles(
     t: int, config: BlockConfig, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of T places, each (T, H/heads)."""
+    """Cosines and sines of T positions, each (T, H/heads)."""
     width = config.hidden_size // config.num_attention_heads
     steps = torch.arange(0, width, 2, device=device, dtype=torch.float32) / width
     angles = torch.arange(t, device=device)[:, None] * config.rope_theta**-steps

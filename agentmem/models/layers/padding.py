@@ -1,25 +1,60 @@
-"""Rows of token ids of different lengths as one batch."""
+"""Batching of sequences of unequal length: grouping by length, and padding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agentmem.models.tokenizer import PAD
 
+# Tokens of one forward pass, padding included: large enough for two cores, small in memory.
+_BATCH_TOKENS = 4096
 
-def pad(rows: Sequence[Sequence[int]], device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Ids int64 (B, T) and mask bool (B, T), True on tokens.
 
-    An empty row is one token of padding, seen: attention needs something to look at.
+def by_length(lengths: Sequence[int], max_tokens: int = _BATCH_TOKENS) -> Iterator[list[int]]:
+    """Indices grouped into batches of near-equal length, so that little of a batch is padding.
+
+    Args:
+        lengths: Tokens of each sequence.
+        max_tokens: Tokens of a batch, padding included; a longer sequence is a batch of its own.
     """
-    longest = max(1, *map(len, rows))
-    ids = np.full((len(rows), longest), PAD, dtype=np.int64)
-    mask = np.zeros(ids.shape, dtype=np.bool_)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = row
-        mask[place, : max(1, len(row))] = True
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
+        if batch and lengths[index] * (len(batch) + 1) > max_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def pad_rows(
+    rows: Sequence[Sequence[int] | NDArray[np.integer]], length: int = 1
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Ids int64 (B, T) and mask bool (B, T), True on tokens; rows may have trailing dims (.., s).
+
+    An empty row gets one unmasked padding token: attention needs something to attend to.
+
+    Args:
+        rows: Token ids or codes of each row.
+        length: The least T.
+    """
+    longest = max([length, *map(len, rows)])
+    ids = np.full((len(rows), longest, *np.shape(rows[0])[1:]), PAD, dtype=np.int64)
+    mask = np.zeros(ids.shape[:2], dtype=np.bool_)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+        mask[index, : max(1, len(row))] = True
+    return ids, mask
+
+
+def pad(
+    rows: Sequence[Sequence[int] | NDArray[np.integer]], device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
+    """`pad_rows` as tensors on a device."""
+    ids, mask = pad_rows(rows)
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)

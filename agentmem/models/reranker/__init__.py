@@ -1,1 +1,1 @@
-"""A reranker that reads stored latents: which of many candidates answers the question."""
+"""A reranker that scores stored latents against the query without decoding them."""

@@ -1,4 +1,4 @@
-"""The shape of the latent reranker."""
+"""Sizes of the latent reranker, as its config.json stores them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class LatentRerankerConfig(PretrainedConfig):
 
     Args:
         vocab_size: V, token ids of the bundle's tokenizer.
-        hidden_size: H, width of its token vectors.
-        intermediate_size: Width in which a query's token is compared with what it found.
-        cells: Codes that a slot of the latents can have.
-        pad_token_id: Id that fills a batch.
+        hidden_size: H, width of token embeddings.
+        intermediate_size: Width of the layers that compare a query token with its matches.
+        cells: Number of codes that a slot can hold, the size of the token table.
+        pad_token_id: Id used for padding.
     """
 
     model_type = "agentmem-reranker"

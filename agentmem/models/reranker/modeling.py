@@ -1,14 +1,14 @@
-"""Cross-attention from a question to stored memories, slot by slot, without decoding them.
+"""Cross-attention from a query to stored chunks, slot by slot, without decoding them.
 
-Each token of the question looks for what fits it in a memory's slots, in the one said before it
-and in the one said after, and is compared with what it found; the comparisons, weighted by how much
-each token of the question says, make the score. It is decomposable attention (Parikh et al., arXiv
-1606.01933) with the strongest match of each token beside it, as in late interaction (Khattab and
-Zaharia, arXiv 2004.12832). All of it is linear in the number of memories, and a memory that is
-another one's neighbour is looked at once.
+Each token of the query attends to the slots of a chunk and of the chunks right before and after it,
+and is compared with what it attended to; the comparisons, weighted by the importance of each query
+token, give the score. This is decomposable attention (Parikh et al., arXiv 1606.01933) combined
+with each token's maximum similarity, as in late interaction (Khattab and Zaharia, arXiv
+2004.12832). The cost is linear in the number of chunks, and a chunk that is also a neighbor is
+encoded only once.
 
-A slot enters by the token that its code stands for (see `agentmem.models.autoencoder.lattice`):
-one look-up per slot, no pass of the decoder.
+A slot is represented by the token its code stands for (see
+`agentmem.models.autoencoder.token_table`): one table look-up per slot, no decoder pass.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 
-# What a memory is compared with: itself, the one said before it, the one said after it.
+# A query is matched against the candidate, the chunk before it and the chunk after it.
 _VIEWS = 3
-_FAR = -1e4
+_MASKED = -1e4
 
 
 class LatentReranker(PreTrainedModel):
-    """A question against P passages, and scores of candidates among them.
+    """Scores candidates among P passages against a query.
 
-    Shapes: G questions, Q tokens of a question, P passages, T tokens of a passage, N candidates.
+    Shapes: G queries, Q tokens of a query, P passages, T tokens of a passage, N candidates.
     """
 
     config_class = LatentRerankerConfig
@@ -41,7 +41,7 @@ class LatentReranker(PreTrainedModel):
     def __init__(self, config: LatentRerankerConfig) -> None:
         super().__init__(config)
         h, wide = config.hidden_size, config.intermediate_size
-        # Which token each code stands for.
+        # The token that each code stands for.
         self.register_buffer("tokens", torch.zeros(config.cells, dtype=torch.int16))
         self.embedding = nn.Embedding(config.vocab_size, h)
         self.mix = nn.Conv1d(h, h, kernel_size=3, padding=1)
@@ -65,7 +65,7 @@ class LatentReranker(PreTrainedModel):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, LatentReranker):
-            # At first a token matches itself, and the score is how many tokens found a match.
+            # Initially a token matches itself, and the score counts the tokens that found a match.
             nn.init.eye_(module.query.weight)
             nn.init.eye_(module.key.weight)
             for mix in (module.mix, module.mix_query):
@@ -75,7 +75,7 @@ class LatentReranker(PreTrainedModel):
                 module.matches.copy_(torch.tensor([10.0, 2.0, 2.0]))
 
     def token_ids(self, codes: Tensor) -> Tensor:
-        """Cells of slots (...) to the tokens that they stand for, int64 (...)."""
+        """Code indices of slots (...) to the tokens they stand for, int64 (...)."""
         return cast("Tensor", self.tokens)[codes].long()
 
     def forward(
@@ -84,33 +84,33 @@ class LatentReranker(PreTrainedModel):
         """Score candidates.
 
         Args:
-            query: Token ids of questions, int64 (G, Q).
+            query: Token ids of queries, int64 (G, Q).
             query_mask: True on tokens, bool (G, Q).
             passages: Token ids, int64 (G, P, T).
             mask: True on tokens, bool (G, P, T).
-            views: Places among the passages of each candidate, of what was said before it and of
-                what was said after, int64 (G, N, 3); -1: there is none.
+            views: Indices among the passages of each candidate, of the chunk before it and of the
+                chunk after it, int64 (G, N, 3); -1: there is none.
 
         Returns:
-            Scores (G, N); higher is better, comparable for one question only.
+            Scores (G, N); higher is better, comparable within one query only.
         """
-        asked = self.ask(query, query_mask)
-        return self.decide(asked, query_mask, *self.look(asked, passages, mask), views)
+        states = self.encode_query(query, query_mask)
+        return self.score_views(states, query_mask, *self.attend(states, passages, mask), views)
 
-    def ask(self, query: Tensor, mask: Tensor) -> Tensor:
-        """What questions ask, token by token: ids and mask (G, Q) to (G, Q, H)."""
+    def encode_query(self, query: Tensor, mask: Tensor) -> Tensor:
+        """Token ids and mask (G, Q) to token states (G, Q, H)."""
         return _mixed(self.embedding(query), mask, self.mix_query)
 
-    def decide(
-        self, asked: Tensor, query_mask: Tensor, found: Tensor, match: Tensor, views: Tensor
+    def score_views(
+        self, states: Tensor, query_mask: Tensor, attended: Tensor, match: Tensor, views: Tensor
     ) -> Tensor:
-        """Score candidates by what `look` found in their passages.
+        """Score candidates from the results of `attend` on their passages.
 
         Args:
-            asked: By `ask`, (G, Q, H).
+            states: From `encode_query`, (G, Q, H).
             query_mask: True on tokens, bool (G, Q).
-            found: By `look`, (G, P, Q, H).
-            match: By `look`, (G, P, Q).
+            attended: From `attend`, (G, P, Q, H).
+            match: From `attend`, (G, P, Q).
             views: As in `forward`, int64 (G, N, 3).
 
         Returns:
@@ -118,49 +118,51 @@ class LatentReranker(PreTrainedModel):
         """
         g, n = views.shape[:2]
         rows = torch.arange(g, device=views.device)[:, None, None]
-        there = (views >= 0)[..., None]  # (G, N, 3, 1)
-        match = torch.where(there, match[rows, views.clamp_min(0)], 0.0)  # (G, N, 3, Q)
-        found = torch.where(there[..., None], found[rows, views.clamp_min(0)], 0.0)
+        exists = (views >= 0)[..., None]  # (G, N, 3, 1)
+        match = torch.where(exists, match[rows, views.clamp_min(0)], 0.0)  # (G, N, 3, Q)
+        attended = torch.where(exists[..., None], attended[rows, views.clamp_min(0)], 0.0)
 
-        shown = query_mask[..., None]
-        weights = F.softplus(self.weigh(asked)) * shown  # (G, Q, 1)
+        visible = query_mask[..., None]
+        weights = F.softplus(self.weigh(states)) * visible  # (G, Q, 1)
         weights = (weights / weights.sum(1, keepdim=True))[:, None]  # (G, 1, Q, 1)
-        tokens = asked[:, None].expand(-1, n, -1, -1)  # (G, N, Q, H)
+        tokens = states[:, None].expand(-1, n, -1, -1)  # (G, N, Q, H)
         share = (weights * query_mask.sum(1)[:, None, None, None]).expand(-1, n, -1, -1)
-        parts = [tokens, found[:, :, 0], *(tokens * found[:, :, view] for view in range(_VIEWS))]
-        compared = torch.cat([*parts, match.transpose(2, 3), share], -1)
+        products = [tokens * attended[:, :, view] for view in range(_VIEWS)]
+        compared = torch.cat(
+            [tokens, attended[:, :, 0], *products, match.transpose(2, 3), share], -1
+        )
         compared = F.gelu(self.digest(F.gelu(self.compare(compared))))  # (G, N, Q, wide)
-        strongest = compared.masked_fill(~shown[:, None], _FAR).amax(2)
+        strongest = compared.masked_fill(~visible[:, None], _MASKED).amax(2)
         judged = F.gelu(self.judge(torch.cat([(weights * compared).sum(2), strongest], -1)))
-        plain = ((match * weights[..., 0][:, :, None]).sum(-1) * self.matches).sum(-1)  # (G, N)
-        score: Tensor = self.score(judged)[..., 0] + plain
+        matched = ((match * weights[..., 0][:, :, None]).sum(-1) * self.matches).sum(-1)  # (G, N)
+        score: Tensor = self.score(judged)[..., 0] + matched
         return score
 
-    def look(self, asked: Tensor, passages: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What each token of the questions finds in each passage.
+    def attend(self, states: Tensor, passages: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention of each query token to the slots of each passage.
 
         Args:
-            asked: By `ask`, (G, Q, H).
+            states: From `encode_query`, (G, Q, H).
             passages: Token ids, int64 (G, P, T).
             mask: True on tokens, bool (G, P, T).
 
         Returns:
-            What it found (G, P, Q, H), and how well the best slot fits (G, P, Q), a cosine.
+            Attended slots (G, P, Q, H), and the maximum cosine similarity of a slot (G, P, Q).
         """
         g, p, t = passages.shape
         flat = mask.reshape(g * p, t)
         slots = _mixed(self.embedding(passages.reshape(g * p, t)), flat, self.mix)
         slots = slots.view(g, p, t, -1)
-        left = F.normalize(self.query(asked), dim=-1)
+        left = F.normalize(self.query(states), dim=-1)
         right = F.normalize(self.key(slots), dim=-1)
-        fit = torch.einsum("gqh,gpth->gpqt", left, right)
+        similarity = torch.einsum("gqh,gpth->gpqt", left, right)
         hidden = ~mask[:, :, None]  # (G, P, 1, T)
-        attention = (fit * self.sharpness).masked_fill(hidden, _FAR).softmax(-1)
-        return attention @ slots, fit.masked_fill(hidden, -1.0).amax(-1)
+        attention = (similarity * self.sharpness).masked_fill(hidden, _MASKED).softmax(-1)
+        return attention @ slots, similarity.masked_fill(hidden, -1.0).amax(-1)
 
 
 def _mixed(x: Tensor, mask: Tensor, mix: nn.Conv1d) -> Tensor:
-    """Token vectors (B, T, H) with what stands beside each, zero on padding."""
+    """Token vectors (B, T, H) convolved with their neighbors; padding counts as zero."""
     x = x * mask[..., None]
     return x + F.gelu(mix(x.transpose(1, 2)).transpose(1, 2))
 

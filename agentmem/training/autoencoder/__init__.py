@@ -1,1 +1,1 @@
-"""Training of the autoencoder, and the code that packs its latents."""
+"""Training of the autoencoder, and of the codebooks that pack its latents."""

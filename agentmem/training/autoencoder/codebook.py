@@ -1,9 +1,9 @@
-"""Codes for packing latents: which symbols follow which, counted once on the training data.
+"""Builds the codebooks that pack latents, from symbol statistics of the training data.
 
-The code of a symbol depends on the one before it, through a few hundred contexts: symbols that
-are followed by the same things share one (k-means on the square roots of their successors'
-shares). Counts come from all packed token ids; how a token's symbol varies with its neighbours
-comes from a sample that the frozen encoder has seen.
+The code of a symbol depends on the previous symbol, through a few hundred contexts: symbols with
+similar successors share one (k-means on the square roots of successor frequencies). Bigram counts
+come from all token ids; how a token's symbol varies with its context comes from a sample encoded by
+the frozen encoder.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import Codebook, Packer
 from agentmem.training.data.packed import Windows
 
-# Codes of all contexts together: what a density's table may weigh in the bundle, in bytes.
+# Size limit of a quantization's codebook in the bundle, in bytes.
 _TABLE_BYTES = 2_300_000
 _CONTEXTS = 256
 _SAMPLE_BATCHES = 60
-# Counts that a context borrows from all contexts: rare ones have seen little.
-_BORROWED = 30.0
-# Every symbol can be written, and none needs more bits than the packer reads at once.
-_RAREST = 2.0**-21
+# Smoothing: pseudo-counts that a context takes from the overall distribution.
+_SMOOTHING = 30.0
+# Least probability: every symbol has a code, no longer than the packer can read.
+_MIN_PROBABILITY = 2.0**-21
 
 
 def make_codebooks(model: MemoryAutoencoder, data: Windows, seed: int) -> dict[str, Codebook]:
-    """The codebook of each density of a trained model.
+    """The codebook of each quantization of a trained model.
 
     Args:
         model: Frozen, float32, on the CPU.
-        data: What it was trained on.
-        seed: Of the clustering.
+        data: Its training data.
+        seed: Seed of the clustering.
     """
-    follow = _follow(data, model.config.vocab_size)
+    bigrams = _bigrams(data, model.config.vocab_size)
     books = {}
-    for density, symbols in _sampled(model, data).items():
-        packer = Packer(model.config, density)
+    for quantization, symbols in _sampled(model, data).items():
+        packer = Packer(model.config, quantization)
         if len(symbols[0]) != len(symbols[1]):
-            continue  # several symbols for each token: ids cannot say which follow which
+            continue  # several symbols per token: token bigrams do not determine symbol bigrams
         rows = max(2, min(_CONTEXTS, _TABLE_BYTES // packer.symbols))
-        books[density] = _codebook(follow, *symbols, packer.symbols, rows, seed)
+        books[quantization] = _codebook(bigrams, *symbols, packer.symbols, rows, seed)
     return books
 
 
-def _follow(data: Windows, vocab_size: int) -> NDArray[np.float32]:
-    """How often one token follows another, (V, V): counts, files weighted by their shares."""
+def _bigrams(data: Windows, vocab_size: int) -> NDArray[np.float32]:
+    """Bigram counts of tokens (V, V), with files weighted as in training."""
     total = sum(len(file.ids) for file in data.files)
     counts = np.zeros((vocab_size, vocab_size), dtype=np.float32)
     for file, weight in zip(data.files, data.weights, strict=True):
@@ -64,7 +64,7 @@ def _follow(data: Windows, vocab_size: int) -> NDArray[np.float32]:
 def _sampled(
     model: MemoryAutoencoder, data: Windows
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Token ids of a sample and the symbols that they get, by density."""
+    """Token ids of a sample and their symbols, by quantization."""
     found: dict[str, tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]] = {
         name: ([], []) for name in model.config.densities
     }
@@ -74,7 +74,7 @@ def _sampled(
         shown = torch.from_numpy(mask)
         states = model.encode_states(torch.from_numpy(ids), shown)
         for name, (tokens, symbols) in found.items():
-            codes = model.quantise(model.tape(states, name), name)[shown]
+            codes = model.quantize(model.to_codes(states, name), name)[shown]
             tokens.append(ids[mask])
             symbols.append(packers[name].symbols_of(codes.to(torch.int8).numpy()))
     return {
@@ -84,20 +84,20 @@ def _sampled(
 
 
 def _codebook(
-    follow: NDArray[np.float32],
+    bigrams: NDArray[np.float32],
     tokens: NDArray[np.int64],
     symbols: NDArray[np.int64],
     alphabet: int,
     rows: int,
     seed: int,
 ) -> Codebook:
-    vocab_size = len(follow)
-    classes = _classes(follow, rows - 1, seed)  # (V,)
+    vocab_size = len(bigrams)
+    classes = _classes(bigrams, rows - 1, seed)  # (V,)
     by_class = np.zeros((rows, vocab_size))
-    np.add.at(by_class, classes, follow)
-    by_class[-1] = follow.sum(0)  # behind nothing, anything
+    np.add.at(by_class, classes, bigrams)
+    by_class[-1] = bigrams.sum(0)  # at the start of a chunk
 
-    # Each token's symbols, as shares; a token that the sample lacks adds nothing here.
+    # Distribution of symbols for each token; a token missing from the sample contributes nothing.
     pairs, seen = np.unique(tokens * alphabet + symbols, return_counts=True)
     token, symbol = pairs // alphabet, pairs % alphabet
     share = seen / np.bincount(tokens, minlength=vocab_size)[token]
@@ -106,7 +106,7 @@ def _codebook(
         counts[row] = np.bincount(symbol, share * by_class[row, token], minlength=alphabet)
     overall = counts[-1] / counts[-1].sum()
 
-    # A symbol makes the context of the token that it most often stands for.
+    # A symbol takes the context of the token it most often represents.
     contexts = np.zeros(alphabet, dtype=np.int64)
     order = np.argsort(seen, kind="stable")
     contexts[symbol[order]] = classes[token[order]]
@@ -114,16 +114,16 @@ def _codebook(
     return Codebook(contexts, lengths)
 
 
-def _classes(follow: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:
-    """Tokens (V,) in groups that are followed by the same things."""
-    seen = follow.sum(1)
-    profiles = np.sqrt(follow / np.maximum(seen, 1)[:, None])
+def _classes(bigrams: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:
+    """Clusters of tokens (V,) with similar successors."""
+    seen = bigrams.sum(1)
+    profiles = np.sqrt(bigrams / np.maximum(seen, 1)[:, None])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         left, scale, _ = torch.svd_lowrank(torch.from_numpy(profiles), q=64)
     points = (left * scale).numpy().astype(np.float32)
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # sums in one order
+    faiss.omp_set_num_threads(1)  # deterministic order of summation
     try:
         kmeans = faiss.Kmeans(
             points.shape[1],
@@ -141,5 +141,5 @@ def _classes(follow: NDArray[np.float32], count: int, seed: int) -> NDArray[np.i
 
 
 def _row(counts: NDArray[np.float64], overall: NDArray[np.float64]) -> NDArray[np.uint8]:
-    shares = (counts + _BORROWED * overall) / (counts.sum() + _BORROWED)
-    return huffman_lengths(np.maximum(shares, _RAREST))
+    shares = (counts + _SMOOTHING * overall) / (counts.sum() + _SMOOTHING)
+    return huffman_lengths(np.maximum(shares, _MIN_PROBABILITY))

@@ -1,4 +1,4 @@
-"""What a run of `agentmem train autoencoder` is told."""
+"""Configuration of `agentmem train autoencoder`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
-from agentmem.training.config import Count, OptimiserConfig, Positive, Section, model_arguments
+from agentmem.training.config import Count, LoopConfig, Positive, Section, model_arguments
 
 
 class DataConfig(Section):
-    """Which files are read and how windows are cut from them."""
+    """The files to read, and how windows are cut from them."""
 
     train: dict[str, Positive] = Field(
-        min_length=1, description="file of the corpus folder -> share of the rows"
+        min_length=1, description="file of the corpus folder -> weight in sampling"
     )
     dev: list[str] = Field(description="files for the evaluation during training")
     tokenizer: str = Field(description="tokenizer folder")
@@ -22,28 +22,22 @@ class DataConfig(Section):
         default=[32, 64, 128, 256], min_length=1, description="window lengths, tokens"
     )
     tokens_per_step: int = Field(default=4096, gt=0)
-    random_share: float = Field(default=0.08, ge=0, le=1, description="rows of random ids")
+    random_share: float = Field(default=0.08, ge=0, le=1, description="share of random rows")
 
 
-class RunConfig(Section):
+class RunConfig(LoopConfig):
     """A run of `agentmem train autoencoder`."""
 
-    name: str
-    seed: int = 0
     precision: Literal["no", "bf16"] = "bf16"
-    threads: int = Field(default=2, gt=0, description="torch threads on a CPU")
     turns: list[str] = Field(
-        default=["standard"], min_length=1, description="densities, trained in turn"
+        default=["standard"], min_length=1, description="quantizations, trained in turn"
     )
     round_from: float = Field(
-        default=0.9, ge=0, le=1, description="share of steps with noise, not rounding"
+        default=0.9, ge=0, le=1, description="share of steps with noise in place of rounding"
     )
-    eval_every: int = Field(default=250, gt=0)
-    save_every: int = Field(default=250, gt=0)
     start: str | None = Field(default=None, description="model folder to start from")
     model: dict[str, Any] = Field(default_factory=dict, description="AutoencoderConfig arguments")
     data: DataConfig
-    optimiser: OptimiserConfig
 
     @field_validator("model")
     @classmethod

@@ -1,10 +1,7 @@
-"""Training the autoencoder: one loop, the same for one CPU, one GPU and many."""
+"""Trains the autoencoder: the same loop for one CPU, one GPU and several."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +12,20 @@ from torch import Tensor
 
 from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
-from agentmem.models.autoencoder.lattice import start_on_lattice
+from agentmem.models.autoencoder.initialization import init_on_grid
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import save_codebooks
 from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.training.autoencoder.codebook import make_codebooks
 from agentmem.training.autoencoder.config import RunConfig
 from agentmem.training.data.packed import Windows, pack
-from agentmem.training.loop.checkpoint import save_checkpoint
 from agentmem.training.loop.curves import plot_curves
-from agentmem.training.loop.optimiser import adamw, decay_matrices, set_rate
+from agentmem.training.loop.optimiser import adamw, decay_matrices
 from agentmem.training.loop.runs import local_model
-from agentmem.training.loop.setup import claim, finish, resume, start_processes
+from agentmem.training.loop.setup import start_processes
+from agentmem.training.loop.step import Report, TrainingRun, no_report
 
-Report = Callable[[int, dict[str, Any]], None]
-
-# Evaluation batches per dev file; drawn once, the same at every evaluation.
+# Evaluation batches per dev file; the same at every evaluation.
 _EVAL_BATCHES = 4
 
 
@@ -39,101 +34,89 @@ def train_autoencoder(
     *,
     corpus: str | Path,
     out: str | Path = "runs",
-    report: Report = lambda step, figures: None,
+    report: Report = no_report,
     stop_after: int | None = None,
 ) -> Path:
-    """Train as the configuration says and leave the model in the run's folder.
+    """Train a model and save it in the run's folder.
 
-    A run that was interrupted goes on from its last checkpoint and ends with the same weights as
-    an uninterrupted one (on the same kind of device): batches, noise and learning rate are
-    functions of the step.
+    An interrupted run resumes from its last checkpoint and ends with the same weights as an
+    uninterrupted one (on the same kind of device): batches, noise and learning rate are functions
+    of the step.
 
     Args:
         config: The run.
         corpus: Folder of the files that the configuration names.
-        out: The run's folder is made in here; token ids are kept in its ``cache``.
-        report: Called with the step and its figures after every step.
-        stop_after: Save a checkpoint and return after this many steps, as an interruption would.
+        out: Parent of the run's folder; token ids are cached in its ``cache``.
+        report: Called with the step and its metrics after every step.
+        stop_after: Save a checkpoint and return after this many steps.
 
     Returns:
         The run's folder: ``model/`` (save_pretrained layout), ``metrics.jsonl``, ``curves.png``,
         ``run.json`` and ``checkpoint/``.
     """
-    # A step trains the slot maps of one density; those of the others rest.
-    accelerator = start_processes(config.threads, resting=True)
-    folder = Path(out) / config.name
+    # A step trains the projections of one quantization; the others get no gradient.
+    accelerator = start_processes(config.threads, has_unused_parameters=True)
     _check(config, accelerator.num_processes)
-    claim(accelerator, folder, config)
+    run = TrainingRun(
+        accelerator,
+        Path(out) / config.name,
+        config,
+        report=report,
+        stop_after=stop_after,
+        on_evaluation=lambda log: plot_curves(log, log.with_name("curves.png")),
+    )
     with accelerator.main_process_first():
         train, prose, dev = _windows(config, Path(corpus), Path(out) / "cache")
 
     torch.manual_seed(config.seed)
-    bare = _fresh_model(config, train.frequencies())
-    groups = decay_matrices(bare.parameters())
-    model, optimiser = accelerator.prepare(bare, adamw(groups, config.optimiser))
-    begun = resume(accelerator, folder, bare, optimiser)
+    network = _fresh_model(config, train.frequencies())
+    run.start(network, adamw(decay_matrices(network.parameters()), config.optimiser))
 
-    last = config.optimiser.steps
-    finest = next(iter(bare.config.densities))
-    for step in range(begun, last):
-        began = time.perf_counter()
-        density = config.turns[step % len(config.turns)]
-        # Random ids have no context: only the finest density has room for every one of them.
-        ids, mask = (train if density == finest else prose).batch(step)
-        noise = _noise(bare, ids.shape, config, step)
+    finest = next(iter(network.config.densities))
+    for step in run.steps():
+        quantization = config.turns[step % len(config.turns)]
+        # Random ids have no context: only the finest quantization can represent all of them.
+        ids, mask = (train if quantization == finest else prose).batch(step)
+        noise = _noise(network, ids.shape, config, step)
         rows = slice(accelerator.process_index, None, accelerator.num_processes)
         batch = _to_device(ids[rows], mask[rows], accelerator.device)
-        set_rate(optimiser, config.optimiser, step)
-
-        with torch.autocast(bare.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            output = model(*batch, density=density, noise=None if noise is None else noise[rows])
-        # Rows are of unequal length: weighted by tokens, the processes' mean is the batch's.
+        own_noise = None if noise is None else noise[rows]
+        with torch.autocast(
+            network.device.type, torch.bfloat16, enabled=config.precision == "bf16"
+        ):
+            output = run.model(*batch, quantization=quantization, noise=own_noise)
+        # Rows differ in length: weighted by tokens, the mean over processes is that of the batch.
         share = output.count * accelerator.num_processes / int(mask.sum())
-        accelerator.backward(output.loss * share)
-        accelerator.clip_grad_norm_(model.parameters(), config.optimiser.clip)
-        optimiser.step()
-        optimiser.zero_grad()
+        run.update(output.loss * share)
 
-        done = step + 1
         sums = torch.stack([output.loss.detach() * output.count, output.correct, output.count])
         loss, correct, count = accelerator.reduce(sums).tolist()
-        figures: dict[str, Any] = {
-            "step": done,
+        metrics = {
             "loss": loss / count,
             "accuracy": correct / count,
-            "lr": optimiser.param_groups[0]["lr"],
-            "density": density,
-            "tokens_per_s": count / (time.perf_counter() - began),
+            "lr": run.lr,
+            "quantization": quantization,
+            "tokens_per_s": count / run.elapsed_s,
         }
-        stopping = stop_after is not None and done >= stop_after
-        if accelerator.is_main_process:
-            if done % config.eval_every == 0 or done == last:
-                figures["dev"] = {
-                    f"{name}/{density}": _evaluate(bare, batches, density)
-                    for name, batches in dev.items()
-                    for density in sorted(set(config.turns))
-                }
-                with (folder / "metrics.jsonl").open("a") as log:
-                    log.write(json.dumps(figures) + "\n")
-                plot_curves(folder / "metrics.jsonl", folder / "curves.png")
-            if done % config.save_every == 0 or done == last or stopping:
-                save_checkpoint(folder / "checkpoint", bare, optimiser, {"step": done})
-            report(done, figures)
-        if stopping:
-            break
-    else:
-        if accelerator.is_main_process:
-            bare.bfloat16().save_pretrained(folder / "model")
-            # As it will be used: the saved weights, in full precision.
-            frozen = MemoryAutoencoder.from_pretrained(folder / "model", dtype=torch.float32)
-            save_codebooks(folder / "model", make_codebooks(frozen, train, config.seed))
-    del model
-    finish(accelerator)
-    return folder
+        run.record(
+            metrics,
+            lambda: {
+                f"{name}/{turn}": _evaluate(network, batches, turn)
+                for name, batches in dev.items()
+                for turn in sorted(set(config.turns))
+            },
+        )
+    if run.is_complete and accelerator.is_main_process:
+        network.bfloat16().save_pretrained(run.folder / "model")
+        # As it will be used: the saved weights, in full precision.
+        frozen = MemoryAutoencoder.from_pretrained(run.folder / "model", dtype=torch.float32)
+        save_codebooks(run.folder / "model", make_codebooks(frozen, train, config.seed))
+    run.close()
+    return run.folder
 
 
 def _check(config: RunConfig, processes: int) -> None:
-    """What the configuration alone cannot know to be wrong."""
+    """Checks that need more than the configuration."""
     tokens, longest = config.data.tokens_per_step, max(config.data.lengths)
     if max(1, tokens // longest) < processes:
         raise ConfigError(
@@ -185,9 +168,9 @@ def _windows(
 def _fresh_model(config: RunConfig, frequencies: NDArray[np.float64]) -> MemoryAutoencoder:
     model = MemoryAutoencoder(AutoencoderConfig(**config.model))
     by_frequency = np.argsort(-frequencies, kind="stable").tolist()
-    start_on_lattice(model, config.seed, by_frequency=by_frequency)
+    init_on_grid(model, config.seed, by_frequency=by_frequency)
     if config.start is not None:
-        # Whatever has another shape there (the slot maps, when slot_dims changes) starts afresh.
+        # Parameters whose shape differs (the slot projections, if slot_dims changes) start afresh.
         old = MemoryAutoencoder.from_pretrained(
             local_model(config.start), dtype=torch.float32
         ).state_dict()
@@ -200,7 +183,7 @@ def _fresh_model(config: RunConfig, frequencies: NDArray[np.float64]) -> MemoryA
 def _noise(
     model: MemoryAutoencoder, shape: tuple[int, ...], config: RunConfig, step: int
 ) -> Tensor | None:
-    """The noise that stands for the rounding in a training step; None once it is real."""
+    """The noise that replaces rounding in a training step; None once rounding is real."""
     if step >= config.round_from * config.optimiser.steps:
         return None
     generator = torch.Generator(model.device).manual_seed(config.seed * 1_000_003 + step)
@@ -218,13 +201,13 @@ def _to_device(
 def _evaluate(
     model: MemoryAutoencoder,
     batches: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]],
-    density: str,
+    quantization: str,
 ) -> float:
-    """Share of tokens that the rounded latents alone regenerate, in full precision."""
+    """Share of tokens that quantized latents alone regenerate, in full precision."""
     model.train(False)
     correct = count = 0
     for ids, mask in batches:
-        output = model(*_to_device(ids, mask, model.device), density=density)
+        output = model(*_to_device(ids, mask, model.device), quantization=quantization)
         correct += int(output.correct)
         count += int(output.count)
     model.train()

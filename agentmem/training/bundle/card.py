@@ -15,7 +15,7 @@ from typing import Any
 from agentmem.models.bundle.inspect import BundleFacts
 from agentmem.models.bundle.manifest import RERANKER
 
-# What the corpus file of a part is called begins so.
+# Prefixes of the corpus files of each part.
 _PARTS = {
     "train-conversations": "conversations",
     "train-documents": "documents",
@@ -32,7 +32,7 @@ _HEADINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where text of the corpus comes from: part of the corpus, repository, and its licence."""
+    """A source of the corpus: its part, its repository and its licence."""
 
     kind: str
     name: str
@@ -53,8 +53,8 @@ def write_card(folder: Path, facts: BundleFacts, training: Mapping[str, Any]) ->
 
     Args:
         folder: The bundle's folder.
-        facts: What the bundle is.
-        training: Configuration of the run of each network, by network.
+        facts: Facts about the bundle.
+        training: Configuration of each network's training run.
     """
     blocks = [
         *_made_of(facts),
@@ -67,15 +67,15 @@ def write_card(folder: Path, facts: BundleFacts, training: Mapping[str, Any]) ->
 
 
 def _made_of(facts: BundleFacts) -> list[str]:
-    steps = ", ".join(f"`{name}` {step:g}" for name, step in facts.densities.items())
+    steps = ", ".join(f"`{name}` {step:g}" for name, step in facts.quantizations.items())
     what = {
         "tokenizer": f"byte-level BPE, {facts.vocab_size:,} entries: every Unicode text, exactly",
         "autoencoder": f"{facts.slot_dims} numbers per token, {facts.tokens_per_vector} tokens per "
         f"vector, {facts.max_tokens} tokens per chunk at most; quantisation steps of 127: {steps}",
-        "keys": f"what a chunk is found by; K = {facts.key_dims}",
+        "keys": f"the embedder for vector search; K = {facts.embedding_dims}",
     }
     if RERANKER in facts.parameters:
-        what[RERANKER] = "says which of the best found answers a question, from their latents"
+        what[RERANKER] = "ranks the best candidates of a search, from their latents"
     bytes_of = {
         part: sum(file.bytes for file in facts.files if file.path.startswith(f"{part}/"))
         for part in what
@@ -142,7 +142,7 @@ def _kind(file: str) -> str | None:
 
 
 def _files(run: Mapping[str, Any]) -> list[str]:
-    """Corpus files that a run was trained on; those it was evaluated with are no part of it."""
+    """Corpus files that a run was trained on, without those of its evaluation."""
     if "data" in run:
         return list(run["data"]["train"])
     return [*run["questions"], *run.get("conversations", [])]
@@ -183,7 +183,7 @@ def _shown(value: Any) -> str:
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(heads)
-    # A cell of its own, whatever a name holds.
+    # Names may contain the column separator.
     lines = [head, ["---"] * len(head), *([c.replace("|", "\\|") for c in row] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -191,7 +191,7 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 _LIMITS = (
     "## What it is for, and what it is not",
     "It is the frozen model of a memory for agents: conversation turns and documents become a few "
-    "small vectors, are found by keys, and come back as text. What the autoencoder does not "
+    "small vectors, are found by embeddings, and come back as text. What the autoencoder does not "
     "regenerate is corrected by patches that are made, and checked, when a memory is written, so "
     "that stored text is exact in any language.",
     "- **The vectors are the text.** They can be turned back by design, by anyone who has this "
@@ -202,5 +202,5 @@ _LIMITS = (
     "and more patch bytes, stay exact, and are found worse.\n"
     "- Some of the training text was posted by people under the names they used there, and some "
     "was written by language models.\n"
-    "- The keys are small: they find by meaning less well than large retrieval encoders do.",
+    "- The embedder is small: its vector search is weaker than that of large retrieval encoders.",
 )

@@ -1,4 +1,4 @@
-"""The main figures of result files, as a model bundle carries them."""
+"""Selects the main figures of result files for a bundle's evaluation.json."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ def choose_figures(folder: Path, manifest: Manifest) -> dict[str, Figures]:
     """Main figures of the result files of a folder, by file name without ``.json``.
 
     Args:
-        folder: Of `agentmem.evaluation.result` files; tasks that say nothing of the weights are
-            left out.
-        manifest: Of the bundle that the figures are for.
+        folder: Folder of `agentmem.evaluation.result` files; tasks without weights are skipped.
+        manifest: Manifest of the bundle.
 
     Raises:
-        ConfigError: a file is no result file, or names other weights than the bundle's.
+        ConfigError: a file is not a result file, or was measured with other weights.
     """
     chosen = {}
     for path in sorted(folder.glob("*.json")):
@@ -42,12 +41,14 @@ def choose_figures(folder: Path, manifest: Manifest) -> dict[str, Figures]:
             weights, figures = result["config"]["weights"], choose(result["results"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{path.name!r} is not a result file: {error!r}") from error
-        # What does not ask for keys was measured with the latents alone.
-        told = manifest.fingerprint if result["task"] in _BY_KEYS else manifest.latents_fingerprint
-        if weights != told:
+        # Tasks without search depend on the latents alone.
+        expected = (
+            manifest.fingerprint if result["task"] in _WITH_SEARCH else manifest.latents_fingerprint
+        )
+        if weights != expected:
             raise ConfigError(
                 f"{path.name!r} was measured with weights {weights!r}, the bundle's are "
-                f"{told!r}: measure again"
+                f"{expected!r}: measure again"
             )
         chosen[path.stem] = figures
     return chosen
@@ -56,8 +57,8 @@ def choose_figures(folder: Path, manifest: Manifest) -> dict[str, Figures]:
 def _texts(texts: Mapping[str, Any]) -> Figures:
     return {
         name: {
-            density: {figure: found[figure] for figure in _FIDELITY if figure in found}
-            for density, found in text["densities"].items()
+            quantization: {figure: found[figure] for figure in _FIDELITY if figure in found}
+            for quantization, found in text["quantizations"].items()
         }
         for name, text in texts.items()
     }
@@ -97,7 +98,7 @@ def _retention(results: Mapping[str, Any]) -> Figures:
     }
 
 
-_BY_KEYS = frozenset({"recall", "speed"})
+_WITH_SEARCH = frozenset({"recall", "speed"})
 _CHOSEN: Mapping[str, Callable[[Mapping[str, Any]], Figures]] = {
     "fidelity": _fidelity,
     "robustness": _robustness,

@@ -1,1 +1,1 @@
-"""Corpus files as training reads them."""
+"""Training data from corpus files."""

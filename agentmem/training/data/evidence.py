@@ -1,7 +1,7 @@
-"""Questions, the pieces of their contexts, and which pieces hold the answer.
+"""Retrieval examples: questions, the passages of their contexts, and which contain the answer.
 
-A piece is what a memory would be: a turn of a dialogue, or a few sentences. Those beside the right
-one are the wrong ones that are hardest to tell from it.
+A passage is what a memory would be: a turn of a dialogue, or a few sentences. The other passages of
+the same context are hard negatives.
 """
 
 from __future__ import annotations
@@ -17,56 +17,56 @@ import numpy as np
 from agentmem.corpus import read_records
 from agentmem.errors import ConfigError
 
-# A piece of plain text is at most so long if it has more than one sentence, in code points.
-_PIECE = 160
-# Longest question and longest piece, in code points.
+# Longest passage of several sentences, in code points.
+_PASSAGE = 160
+# Longest question and longest passage, in code points.
 _LONGEST = 400
-# Where the answer stands in more pieces than so many, none of them is where it was asked about.
-_MOST_PIECES = 4
+# If more passages than this contain the answer string, most of them do not answer the question.
+_MAX_POSITIVES = 4
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One question on one context.
+    """One question about one context.
 
     Attributes:
-        source: Of the question.
+        source: Source of the question.
         question: Its text.
-        pieces: Of the context, in its order.
-        right: Places of the pieces that hold the answer, at least one.
-        wrong: Places of the others.
+        passages: The passages of the context, in order.
+        positives: Indices of the passages that contain the answer, at least one.
+        negatives: Indices of the others.
     """
 
     source: str
     question: str
-    pieces: tuple[str, ...]
-    right: tuple[int, ...]
-    wrong: tuple[int, ...]
+    passages: tuple[str, ...]
+    positives: tuple[int, ...]
+    negatives: tuple[int, ...]
 
 
 class EvidenceSet:
-    """Questions by source; sources are drawn by the root of their size.
+    """Questions by source; sources are sampled in proportion to the square root of their size.
 
-    Otherwise the largest source, which a script made, would be a third of what is learned.
+    Otherwise the largest source, which is synthetic, would be a third of the training data.
     """
 
-    def __init__(self, found: Sequence[Evidence]) -> None:
-        """Take questions.
+    def __init__(self, examples: Sequence[Evidence]) -> None:
+        """Group examples by source.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there are none.
         """
-        if not found:
+        if not examples:
             raise ConfigError("no question in the files has its answer in its context")
         self.by_source: dict[str, list[Evidence]] = {}
-        for one in found:
+        for one in examples:
             self.by_source.setdefault(one.source, []).append(one)
         roots = np.array([len(group) ** 0.5 for group in self.by_source.values()])
         self._groups, self._shares = list(self.by_source.values()), roots / roots.sum()
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Evidence]:
-        """So many questions by chance."""
+        """``count`` random examples."""
         sources = rng.choice(len(self._groups), count, p=self._shares)
         return [self._groups[at][rng.integers(len(self._groups[at]))] for at in sources]
 
@@ -76,39 +76,42 @@ def read_evidence(files: Sequence[Path], *, leave_out: Sequence[str] = ()) -> li
 
     Args:
         files: Question files.
-        leave_out: Sources that are kept for choosing between what was trained.
+        leave_out: Sources that are held out for model selection.
     """
     return [
-        found
+        example
         for file in files
         for record in read_records(file)
         if record["source"] not in leave_out
-        for found in _evidence(record)
+        for example in _evidence(record)
     ]
 
 
 def _evidence(record: dict[str, Any]) -> Iterator[Evidence]:
     kind: str = record["kind"]
-    pieces = cut_pieces(record["context"], dialogue=kind.startswith("dialogue"))
+    passages = cut_passages(record["context"], dialogue=kind.startswith("dialogue"))
     answers = [answer for answer in record["answers"] if answer.strip()]
-    right = tuple(
-        place for place, piece in enumerate(pieces) if any(answer in piece for answer in answers)
+    positives = tuple(
+        index
+        for index, passage in enumerate(passages)
+        if any(answer in passage for answer in answers)
     )
-    if kind == "passage" and pieces:
-        right = (0,)  # The whole context is the answer: its beginning says what it is about.
-    if kind != "unanswerable" and 0 < len(right) <= _MOST_PIECES:
-        wrong = tuple(sorted(set(range(len(pieces))) - set(right)))
-        yield Evidence(record["source"], record["question"][:_LONGEST], tuple(pieces), right, wrong)
+    if kind == "passage" and passages:
+        positives = (0,)  # the whole context is the answer: its beginning says what it is about
+    if kind != "unanswerable" and 0 < len(positives) <= _MAX_POSITIVES:
+        negatives = tuple(sorted(set(range(len(passages))) - set(positives)))
+        question = record["question"][:_LONGEST]
+        yield Evidence(record["source"], question, tuple(passages), positives, negatives)
 
 
-def cut_pieces(context: str, *, dialogue: bool) -> list[str]:
-    """A context as pieces: turns of a dialogue; else sentences, put together while short."""
+def cut_passages(context: str, *, dialogue: bool) -> list[str]:
+    """Split a context into passages: turns of a dialogue, else sentences, joined while short."""
     if dialogue:
         return [line for line in context.splitlines() if line.strip()]
-    pieces: list[str] = []
+    passages: list[str] = []
     for sentence in map(str.strip, _SENTENCE.split(context)):
-        if pieces and sentence and len(pieces[-1]) + len(sentence) <= _PIECE:
-            pieces[-1] = f"{pieces[-1]} {sentence}"
+        if passages and sentence and len(passages[-1]) + len(sentence) <= _PASSAGE:
+            passages[-1] = f"{passages[-1]} {sentence}"
         elif sentence:
-            pieces.append(sentence)
-    return [piece[:_LONGEST] for piece in pieces]
+            passages.append(sentence)
+    return [passage[:_LONGEST] for passage in passages]

@@ -1,7 +1,7 @@
 """Corpus files as token ids on disk, and batches of windows cut from them.
 
-A batch is a pure function of (seed, step): nothing about the data has to be saved to resume a run,
-and every process of a distributed run draws the same batch and takes its own rows.
+A batch is a pure function of (seed, step): resuming a run needs no data state, and every process of
+a distributed run draws the same batch and takes its own rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from agentmem.corpus import read_records, record_texts
 from agentmem.errors import InputError
-from agentmem.models.tokenizer import PAD, SPECIAL_TOKENS, ByteTokenizer
+from agentmem.models.layers.padding import pad_rows
+from agentmem.models.tokenizer import SPECIAL_TOKENS, ByteTokenizer
 
 _BATCH = 2048
 
@@ -28,7 +29,7 @@ class PackedFile:
 
     Attributes:
         name: The corpus file's name.
-        ids: uint16 array of shape (N,), all texts one after the other, memory-mapped.
+        ids: uint16 array of shape (N,), all texts concatenated, memory-mapped.
         starts: int64 array of shape (texts + 1,), where each text begins; the last entry is N.
     """
 
@@ -44,7 +45,7 @@ def pack(
     *,
     progress: Callable[[str], None] = lambda _: None,
 ) -> PackedFile:
-    """Tokenise a corpus file once and keep the ids in ``cache``; later calls map them.
+    """Tokenize a corpus file once and cache the ids; later calls memory-map them.
 
     The cache entry is named by the file's name, size and tokenizer, so a changed input is a new
     entry.
@@ -58,7 +59,7 @@ def pack(
     stamp.update(f"{file.name}:{file.stat().st_size}".encode())
     folder = cache / f"{file.name.split('.')[0]}-{stamp.hexdigest()[:12]}"
     if not (folder / "done.json").exists():
-        progress(f"tokenising {file.name}")
+        progress(f"tokenizing {file.name}")
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer = ByteTokenizer.from_folder(tokenizer_folder)
         ids: list[NDArray[np.uint16]] = []
@@ -78,7 +79,7 @@ def pack(
         starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
         np.save(folder / "ids.npy", np.concatenate(ids))
         np.save(folder / "starts.npy", starts)
-        # Written last: a folder without it was interrupted and is made again.
+        # Written last: a folder without it was interrupted and is rebuilt.
         (folder / "done.json").write_text(json.dumps({"file": file.name, "texts": len(ids)}))
     return PackedFile(
         file.name, np.load(folder / "ids.npy", mmap_mode="r"), np.load(folder / "starts.npy")
@@ -88,9 +89,9 @@ def pack(
 class Windows:
     """Batches of token windows drawn from packed files.
 
-    A window starts at a text's start or anywhere (half and half), and ends with its text or flows
-    on into the next one (half and half): chunks of every length and position are seen, and long
-    batches stay full. ``random_share`` of the rows are uniformly random ids: what a learned code
+    A window starts at the start of a text or anywhere (half each), and ends with its text or
+    continues into the next (half each), so that chunks of every length and position occur, and long
+    batches stay full. ``random_share`` of the rows are uniformly random ids, which a learned code
     loses first.
     """
 
@@ -114,7 +115,7 @@ class Windows:
         self._seed = seed
 
     def frequencies(self) -> NDArray[np.float64]:
-        """How often each token id occurs in the files, by their weights: shares (V,)."""
+        """Relative frequencies (V,) of token ids in the files, weighted like the files."""
         shares = [
             np.bincount(file.ids, minlength=self._vocab_size) / len(file.ids) for file in self.files
         ]
@@ -125,13 +126,8 @@ class Windows:
         rng = np.random.default_rng([self._seed, step])
         length = int(rng.choice(self._lengths))
         rows = [self._row(rng, length) for _ in range(max(1, self._tokens // length))]
-        # Padded to the length drawn, also where no row fills it: few shapes, few kernels.
-        ids = np.full((len(rows), length), PAD, dtype=np.int64)
-        mask = np.zeros(ids.shape, dtype=np.bool_)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
-            mask[index, : len(row)] = True
-        return ids, mask
+        # Padded to the length drawn even if no row fills it: few shapes, few compiled kernels.
+        return pad_rows(rows, length)
 
     def _row(self, rng: np.random.Generator, length: int) -> NDArray[np.int64]:
         if rng.random() < self._random_share:

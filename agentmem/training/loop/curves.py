@@ -1,4 +1,4 @@
-"""Curves of a run as a picture."""
+"""Plots the curves of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def plot_curves(metrics: Path, out: Path) -> None:
-    """Draw the loss and the share of tokens still wrong in the evaluations, against steps."""
+    """Plot the training loss and the evaluations' error rates against steps."""
     from matplotlib.figure import Figure
 
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
@@ -17,11 +17,11 @@ def plot_curves(metrics: Path, out: Path) -> None:
     loss.plot(steps, [row["loss"] for row in rows])
     loss.set(xlabel="step", ylabel="training loss, nats per token", yscale="log")
     for name in rows[-1]["dev"]:
-        # A floor, so that a perfect score still has a place on the logarithmic axis.
-        told = [
+        # A floor, so that a perfect score still appears on the logarithmic axis.
+        points = [
             (row["step"], max(1 - row["dev"][name], 1e-5)) for row in rows if name in row["dev"]
         ]
-        wrong.plot(*zip(*told, strict=True), label=name)
+        wrong.plot(*zip(*points, strict=True), label=name)
     wrong.set(xlabel="step", ylabel="share of tokens wrong", yscale="log")
     wrong.legend(fontsize="small")
     for axes in (loss, wrong):

@@ -1,4 +1,4 @@
-"""AdamW as every training loop has it, and its learning rate from step to step."""
+"""AdamW and its learning rate schedule, shared by every training loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentmem.training.config import OptimiserConfig
 def adamw(
     parameters: Iterable[nn.Parameter] | list[dict[str, Any]], config: OptimiserConfig
 ) -> torch.optim.Optimizer:
-    """AdamW as the configuration says, of parameters or of groups of them."""
+    """AdamW for parameters or parameter groups."""
     return torch.optim.AdamW(
         parameters,
         lr=config.lr,
@@ -25,7 +25,7 @@ def adamw(
 
 
 def decay_matrices(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
-    """Groups for `adamw`: only matrices decay; scales and offsets do not."""
+    """Parameter groups for `adamw`: weight decay on matrices only, not on scales and biases."""
     parameters = list(parameters)
     return [
         {"params": [p for p in parameters if p.ndim >= 2]},
@@ -34,13 +34,13 @@ def decay_matrices(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
 
 
 def set_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, step: int) -> None:
-    """Give an optimiser the learning rate of a step."""
+    """Set an optimiser's learning rate for a step."""
     for group in optimiser.param_groups:
         group["lr"] = config.lr * schedule(step / config.steps, config)
 
 
 def schedule(done: float, config: OptimiserConfig) -> float:
-    """Share of the full learning rate after the share ``done`` of the steps."""
+    """Fraction of the full learning rate after the fraction ``done`` of the steps."""
     if config.warmup and done < config.warmup:
         return done / config.warmup
     if config.decay and done > 1 - config.decay:

@@ -1,4 +1,4 @@
-"""A training run's folder: its own, with a log that goes as far as its checkpoint."""
+"""Run folders: claimed by one configuration, with a log that ends at the last checkpoint."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from agentmem.training.config import Section
 
 
 def claim_run(folder: Path, config: Section) -> None:
-    """Make the run's folder, or see that the one there belongs to the same run.
+    """Create the run's folder, or check that the existing one belongs to the same run.
 
     Args:
-        folder: The run's.
-        config: Kept in ``run.json``.
+        folder: The run's folder.
+        config: Recorded in ``run.json``.
 
     Raises:
         ConfigError: a run of that name exists with another configuration.
@@ -30,7 +30,7 @@ def claim_run(folder: Path, config: Section) -> None:
 
 
 def rewind(log: Path, step: int) -> None:
-    """Drop what a run logged after the checkpoint it goes on from: it will log that again."""
+    """Drop the lines logged after the checkpoint that a run resumes from; they will be repeated."""
     if log.exists():
         lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
@@ -38,7 +38,7 @@ def rewind(log: Path, step: int) -> None:
 
 
 def local_model(folder: str) -> str:
-    """A model's folder, seen to be one: transformers would look elsewhere for one that is missing.
+    """Check that a folder contains a model; transformers would search elsewhere for a missing one.
 
     Raises:
         ConfigError: there is no model in it.

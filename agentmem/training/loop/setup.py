@@ -1,4 +1,4 @@
-"""How every training loop begins and ends: its processes, its folder, its last checkpoint."""
+"""Start and end of a training run: its processes, its folder, its last checkpoint."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from agentmem.training.loop.checkpoint import load_checkpoint
 from agentmem.training.loop.runs import claim_run, rewind
 
 
-def start_processes(threads: int, *, resting: bool = False) -> Accelerator:
-    """What runs the loop: this process alone, or one of those that a launcher started.
+def start_processes(threads: int, *, has_unused_parameters: bool = False) -> Accelerator:
+    """The accelerator of this process, which runs alone or was started by a launcher.
 
     Args:
-        threads: Of torch, on a CPU.
-        resting: Whether a step may leave some weights without a gradient.
+        threads: Number of torch threads on a CPU.
+        has_unused_parameters: Whether a step may leave some parameters without a gradient.
     """
     torch.set_num_threads(threads)
     return Accelerator(
-        # Its own mixed precision would wrap the model for good, the evaluation included.
+        # The accelerator's mixed precision would also apply to evaluations.
         mixed_precision="no",
         cpu=not torch.cuda.is_available(),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
-        if resting
+        if has_unused_parameters
         else [],
     )
 
 
 def claim(accelerator: Accelerator, folder: Path, config: Section) -> None:
-    """Claim the run's folder for all of its processes; see `claim_run`.
+    """Claim the run's folder on behalf of all its processes; see `claim_run`.
 
     Raises:
         ConfigError: a run of that name exists with another configuration.
@@ -46,16 +46,16 @@ def claim(accelerator: Accelerator, folder: Path, config: Section) -> None:
 def resume(
     accelerator: Accelerator, folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer
 ) -> int:
-    """Go on from the run's last checkpoint, if there is one, and rewind its figures to it.
+    """Load the run's last checkpoint, if there is one, and truncate its log accordingly.
 
     Args:
-        accelerator: That of the run.
-        folder: The run's.
-        model: The bare one; changed in place, as is the optimiser.
+        accelerator: The run's accelerator.
+        folder: The run's folder.
+        model: The network, not wrapped; changed in place, as is the optimiser.
         optimiser: As the accelerator prepared it.
 
     Returns:
-        The steps that are done.
+        The number of steps done.
     """
     with accelerator.main_process_first():
         state = load_checkpoint(folder / "checkpoint", model, optimiser) or {"step": 0}
@@ -68,9 +68,9 @@ def resume(
 def finish(accelerator: Accelerator) -> None:
     """Leave the group of processes, once all are done.
 
-    A process that ends with its group's threads still running is aborted now and then, so that the
-    group is taken down. The prepared model must be gone before that: as the last to hold the group
-    it would take it down while it keeps Python's lock, for which the group's thread may wait.
+    A process that exits while the group's threads are still running is sometimes aborted, so the
+    group is destroyed explicitly. The wrapped model must be deleted before that: as the last owner
+    of the group it would destroy it while holding the GIL, which the group's thread may wait for.
     """
     accelerator.free_memory()
     accelerator.wait_for_everyone()

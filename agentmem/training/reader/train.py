@@ -64,7 +64,7 @@ def train_reader(
         ModelError: the language model cannot be made a reader of, or ``start`` is no reader of it.
     """
     began = time.monotonic()
-    accelerator = start_processes(config.threads, resting=True)
+    accelerator = start_processes(config.threads, has_unused_parameters=True)
     device = accelerator.device
     folder = Path(out) / config.name
     claim(accelerator, folder, config)

@@ -1,1 +1,1 @@
-"""Other memory systems, each as `benchmarks.sidebyside.system.System` wants one."""
+"""Other memory systems, each behind the interface `benchmarks.sidebyside.system.System`."""

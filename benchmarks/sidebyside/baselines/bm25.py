@@ -1,4 +1,4 @@
-"""BM25 by the library bm25s, in memory: an index for each conversation and one of all."""
+"""BM25 from the library bm25s, in memory: one index per conversation and one of all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chroma: one collection on disk, conversations kept apart by a metadata filter."""
+"""Chroma: one collection on disk, with conversations separated by a metadata filter."""
 
 from __future__ import annotations
 

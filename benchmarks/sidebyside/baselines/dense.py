@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 and an exact search by inner product: what memory SDKs do, without them."""
+"""all-MiniLM-L6-v2 with exact inner-product search: the core of most memory SDKs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sentence encoder that all dense rivals share: all-MiniLM-L6-v2, in float32."""
+"""The sentence encoder shared by all dense baselines: all-MiniLM-L6-v2, in float32."""
 
 from __future__ import annotations
 

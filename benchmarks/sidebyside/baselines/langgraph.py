@@ -1,4 +1,4 @@
-"""LangGraph's `InMemoryStore` with an index: one namespace for each conversation."""
+"""LangGraph's `InMemoryStore` with an index: one namespace per conversation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mem0 without its language model (``infer=False``): turns as they were said, one call each."""
+"""mem0 without its language model (``infer=False``): turns stored verbatim, one call each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Best numbers of an array of scores."""
+"""The indices of the best scores of an array."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""agentmem as systems that are measured side by side: its own keys, or those of another encoder."""
+"""agentmem as measured systems: with its own embedder, and with another."""

@@ -15,7 +15,7 @@ from benchmarks.sidebyside.data import NumberedTurn
 class Ours:
     """One store on disk; every conversation is a user of it.
 
-    A question is asked when its file's last turn has been said, not today.
+    Questions are asked as of the last turn of their file, not as of today.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("latent-agentmem",)
@@ -31,15 +31,14 @@ class Ours:
         """Open the store.
 
         Args:
-            folder: Where it is made.
-            recall: What `Memory.recall` is told beside the question, such as ``mode``; false
-                stands for None, which a TOML file cannot say.
-            memory: What `Memory` is told beside the folder.
+            folder: Folder of the store.
+            recall: Options of `Memory.recall`, such as ``mode``; false stands for None, which TOML
+                cannot express.
+            memory: Options of `Memory`.
         """
         self._memory = Memory(folder, **(memory or {}))
-        told = recall or {}
         self._recall: dict[str, Any] = {
-            name: None if said is False else said for name, said in told.items()
+            name: None if value is False else value for name, value in (recall or {}).items()
         }
         self._turns: dict[int, list[int]] = defaultdict(list)
         self._now: datetime | None = None
@@ -61,7 +60,7 @@ class Ours:
 
     def search(self, question: str, k: int, *, conversation: str | None) -> list[int]:
         """Turns in the order of their first hits."""
-        # Long turns are several chunks: somewhat more hits than turns.
+        # More hits than turns, because long turns are several chunks.
         hits = self._memory.recall(
             question, k=k + k // 4, user_id=conversation, now=self._now, **self._recall
         )

@@ -1,4 +1,4 @@
-"""agentmem with the keys of all-MiniLM-L6-v2 in place of its own."""
+"""agentmem with all-MiniLM-L6-v2 as its embedder."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def verify(model: ModelOption = None, json: JsonOption = False, quiet: QuietOpti
 
 
 def _facts(found: BundleFacts) -> Text:
-    steps = (f"{name} {step:g}" for name, step in found.densities.items())
+    steps = (f"{name} {step:g}" for name, step in found.quantizations.items())
     vector = f"{found.tokens_per_vector * found.slot_dims} dims for {found.tokens_per_vector}"
     rows = [
         ("name", found.name),
@@ -71,7 +71,7 @@ def _facts(found: BundleFacts) -> Text:
         ("vectors", f"{vector} tokens, {found.slot_dims} each"),
         ("quantizations", f"{', '.join(steps)} (quantization step, in int8 steps)"),
         ("chunks", f"{found.max_tokens} tokens at most"),
-        ("embeddings", f"{found.key_dims} dims"),
+        ("embeddings", f"{found.embedding_dims} dims"),
     ]
     rows += [(part, f"{count:,} parameters") for part, count in found.parameters.items()]
     rows += [(f"run of {part}", run) for part, run in found.runs.items()]

@@ -104,15 +104,15 @@ def embedder(
 ) -> None:
     """Train the embedder; resumes like `train autoencoder`."""
     from agentmem.training.config import load_config
-    from agentmem.training.embedder.config import KeysConfig
+    from agentmem.training.embedder.config import EmbedderRunConfig
 
     output = Output(json=json, quiet=quiet)
-    run = load_config(config, KeysConfig)
+    run = load_config(config, EmbedderRunConfig)
     with _packages(), _resumable(output, "training the embedder") as reporting:
-        from agentmem.training.embedder.train import train_keys
+        from agentmem.training.embedder.train import train_embedder
 
         report = reporting(run.optimiser.steps, "questions_per_s")
-        folder = train_keys(run, corpus=corpus, out=out, report=report)
+        folder = train_embedder(run, corpus=corpus, out=out, report=report)
     show_paths(output, {"run": folder, "model": folder / "model"})
 
 

@@ -32,7 +32,14 @@ from agentmem_storage.sql.tables import chunks, scopes, sources
 
 _CHUNKS = select(chunks).where(chunks.c.id.in_(GIVEN))
 _LATENTS = (
-    select(chunks.c.id, chunks.c.latents, chunks.c.tokens, sources.c.name, sources.c.title)
+    select(
+        chunks.c.id,
+        chunks.c.latents,
+        chunks.c.tokens,
+        chunks.c.patch,
+        sources.c.name,
+        sources.c.title,
+    )
     .join(sources, sources.c.id == chunks.c.source_id)
     .where(chunks.c.id.in_(GIVEN))
 )
@@ -215,11 +222,13 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
     """
     wanted = [as_id(one) for one in ids]
     found = {}
-    for id, blob, tokens, name, title in connection.execute(_LATENTS, given(wanted)):
-        latents = b""
+    for id, blob, tokens, sealed, name, title in connection.execute(_LATENTS, given(wanted)):
+        latents, patch = b"", None
         with suppress(CorruptRecordError):
             latents, _ = codec.decode_latents(blob, id)
-        found[id] = LatentsRecord(latents, tokens, name, title)
+        with suppress(CorruptRecordError):
+            patch = codec.decode_patch(sealed, id)
+        found[id] = LatentsRecord(latents, tokens, patch, name, title)
     _require(wanted, found, "memory")
     return [found[one] for one in wanted]
 

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentmem.models.autoencoder.codec import Coded, LatentCodec
+from agentmem.models.autoencoder.codec import LatentCodec
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.patch import apply_patch
+from agentmem.models.base import Encoded
 from agentmem.testing import tiny_bundle
 
 VOCAB, SLOTS, PER_VECTOR, BITS = 384, 2, 16, 9
@@ -59,13 +60,13 @@ def blurred(blurred_model: MemoryAutoencoder) -> LatentCodec:
     return LatentCodec(blurred_model)
 
 
-def encoded(codec: LatentCodec, chunks: Sequence[Sequence[int]]) -> list[Coded]:
-    """At the finest density, which all these chunks then have in common."""
-    return codec.encode(chunks, densities=["standard"], min_fidelity=1.0)
+def encoded(codec: LatentCodec, chunks: Sequence[Sequence[int]]) -> list[Encoded]:
+    """At the finest quantization, which all these chunks then have in common."""
+    return codec.encode(chunks, quantizations=["standard"], min_fidelity=1.0)
 
 
 def decoded(
-    codec: LatentCodec, coded: Sequence[Coded], chunks: Sequence[Sequence[int]], *, patched: bool
+    codec: LatentCodec, coded: Sequence[Encoded], chunks: Sequence[Sequence[int]], *, patched: bool
 ) -> list[list[int]]:
     found = codec.decode(
         [item.packed for item in coded],
@@ -76,7 +77,7 @@ def decoded(
     return [ids.tolist() for ids in found]
 
 
-def same(one: Coded, other: Coded) -> bool:
+def same(one: Encoded, other: Encoded) -> bool:
     return (one.packed, one.patch, one.fidelity) == (
         other.packed,
         other.patch,
@@ -108,9 +109,9 @@ def test_latents_are_int8_vectors_with_nothing_behind_the_end(
         assert item.latents.dtype == np.int8
         assert item.latents.shape == (-(-len(chunk) // PER_VECTOR), PER_VECTOR * SLOTS)
         assert int(item.latents.min()) >= -127
-        tape = item.latents.reshape(-1, SLOTS)
-        assert not tape[len(chunk) :].any()
-        assert tape[: len(chunk)].any()
+        codes = item.latents.reshape(-1, SLOTS)
+        assert not codes[len(chunk) :].any()
+        assert codes[: len(chunk)].any()
 
 
 @given(batch=batches)
@@ -204,9 +205,9 @@ def test_a_close_call_may_fall_the_other_way(
     chunks = chunks_of((6, [250] * 8))
     flipped = 0
     for chunk, item in zip(chunks, encoded(blurred, chunks), strict=True):
-        tape = torch.from_numpy(item.latents.reshape(1, -1, SLOTS)[:, : len(chunk)]) / 127
+        codes = torch.from_numpy(item.latents.reshape(1, -1, SLOTS)[:, : len(chunk)]) / 127
         with torch.no_grad():
-            logits = blurred_model.decode_tape(tape, None, "standard")[0]
+            logits = blurred_model.decode_codes(codes, None, "standard")[0]
         best = logits.topk(2)
         close = best.values[:, 0] - best.values[:, 1] < 0.1
         elsewhere = torch.where(close, best.indices[:, 1], best.indices[:, 0]).numpy()
@@ -223,9 +224,9 @@ def test_noise_far_above_rounding_error_is_healed(
     generator = torch.Generator().manual_seed(0)
     differ = 0
     for chunk, item in zip(chunks, encoded(blurred, chunks), strict=True):
-        tape = torch.from_numpy(item.latents.reshape(1, -1, SLOTS)[:, : len(chunk)]) / 127
+        codes = torch.from_numpy(item.latents.reshape(1, -1, SLOTS)[:, : len(chunk)]) / 127
         with torch.no_grad():
-            logits = blurred_model.decode_tape(tape, None, "standard")[0]
+            logits = blurred_model.decode_codes(codes, None, "standard")[0]
         here = logits.argmax(-1)
         there = (logits + 0.08 * (torch.rand(logits.shape, generator=generator) - 0.5)).argmax(-1)
         differ += int((here != there).sum())
@@ -251,19 +252,19 @@ def test_a_damaged_patch_is_refused(exact: LatentCodec) -> None:
         exact.decode([item.packed], [3], [b"M"])
 
 
-@given(batch=batches, density=st.sampled_from(["standard", "dense"]))
+@given(batch=batches, quantization=st.sampled_from(["standard", "dense"]))
 @examples
 def test_packed_latents_are_the_latents(
-    blurred: LatentCodec, batch: tuple[int, list[int]], density: str
+    blurred: LatentCodec, batch: tuple[int, list[int]], quantization: str
 ) -> None:
     chunks = chunks_of(batch)
     for chunk, item in zip(
-        chunks, blurred.encode(chunks, densities=[density], min_fidelity=0.0), strict=True
+        chunks, blurred.encode(chunks, quantizations=[quantization], min_fidelity=0.0), strict=True
     ):
-        assert item.density == density
+        assert item.quantization == quantization
         assert np.array_equal(blurred.unpack(item.packed, len(chunk)), item.latents)
         for wrong in (item.packed[:-1], item.packed + b"x", b"", b"\x0f" + item.packed[1:]):
-            with pytest.raises(ValueError, match="packed|density"):
+            with pytest.raises(ValueError, match="packed|quantization"):
                 blurred.unpack(wrong, len(chunk))
 
 
@@ -274,12 +275,14 @@ def test_the_coarsest_density_that_verifies_is_taken(
 ) -> None:
     chunks = chunks_of(batch)
     order = ["dense", "standard"]
-    dense, standard = (blurred.encode(chunks, densities=[name], min_fidelity=0.0) for name in order)
-    chosen = blurred.encode(chunks, densities=order, min_fidelity=least)
+    dense, standard = (
+        blurred.encode(chunks, quantizations=[name], min_fidelity=0.0) for name in order
+    )
+    chosen = blurred.encode(chunks, quantizations=order, min_fidelity=least)
     for one, coarse, fine in zip(chosen, dense, standard, strict=True):
         expected = coarse if coarse.fidelity >= least else fine
-        assert (one.density, one.latents.tobytes()) == (
-            expected.density,
+        assert (one.quantization, one.latents.tobytes()) == (
+            expected.quantization,
             expected.latents.tobytes(),
         )
     assert decoded(blurred, chosen, chunks, patched=True) == chunks

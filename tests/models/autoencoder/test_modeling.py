@@ -1,4 +1,4 @@
-"""The autoencoder: its shape, its start on a lattice, and the arithmetic of a training step."""
+"""The autoencoder: its shape, its start on a grid, and the arithmetic of a training step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
-from agentmem.models.autoencoder.lattice import start_on_lattice
+from agentmem.models.autoencoder.initialization import init_on_grid
 from agentmem.models.autoencoder.modeling import LEVELS, MemoryAutoencoder
 
 SMALL: dict[str, Any] = {
@@ -30,18 +30,18 @@ SMALL: dict[str, Any] = {
 }
 
 
-def on_lattice(seed: int = 0, **sizes: Any) -> MemoryAutoencoder:
+def on_grid(seed: int = 0, **sizes: Any) -> MemoryAutoencoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = MemoryAutoencoder(AutoencoderConfig(**{**SMALL, **sizes}))
-    start_on_lattice(model, seed)
+    init_on_grid(model, seed)
     return model
 
 
 @pytest.fixture(scope="module")
 def model() -> MemoryAutoencoder:
-    """One in which every weight matters: shaken off the lattice, where blocks do nothing."""
-    model = on_lattice()
+    """One in which every weight matters: shaken off the grid, where blocks do nothing."""
+    model = on_grid()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.parameters():
@@ -120,14 +120,14 @@ class TestSaved:
         assert "head.weight" not in names
 
     def test_bfloat16_comes_back_as_float32(self, tmp_path: Path) -> None:
-        model = on_lattice()
+        model = on_grid()
         model.bfloat16().save_pretrained(tmp_path)
         found = MemoryAutoencoder.from_pretrained(tmp_path, dtype=torch.float32)
         assert {weight.dtype for weight in found.parameters()} == {torch.float32}
         assert torch.equal(found.embedding.weight, model.embedding.weight.float())
 
 
-class TestLattice:
+class TestGridInitialization:
     @pytest.mark.parametrize(
         "sizes",
         [
@@ -141,7 +141,7 @@ class TestLattice:
     )
     @torch.no_grad()
     def test_every_token_is_regenerated_untrained(self, sizes: dict[str, int]) -> None:
-        model = on_lattice(**sizes)
+        model = on_grid(**sizes)
         every = torch.randperm(
             model.config.vocab_size, generator=torch.Generator().manual_seed(2)
         ).reshape(-1, 128)
@@ -151,21 +151,21 @@ class TestLattice:
 
     @torch.no_grad()
     def test_tokens_share_codes_where_one_dim_is_too_few(self) -> None:
-        model = on_lattice(slot_dims=1, densities={"standard": 1.0})
+        model = on_grid(slot_dims=1, densities={"standard": 1.0})
         every = torch.arange(SMALL["vocab_size"])[None]
-        codes = (model.tape(model.encode_states(every, None), "standard") * LEVELS).round()
+        codes = (model.to_codes(model.encode_states(every, None), "standard") * LEVELS).round()
         distinct = set(codes.flatten().tolist())
         assert len(distinct) == 249  # of the 255, the flat ends left free
         # Of the tokens with one code, the decoder can only ever say one.
         assert model(every).correct == len(distinct)
 
     def test_the_seed_deals_the_codes(self) -> None:
-        one, same, other = on_lattice(0), on_lattice(0), on_lattice(1)
+        one, same, other = on_grid(0), on_grid(0), on_grid(1)
         assert all(map(torch.equal, one.parameters(), same.parameters()))
         with torch.no_grad():
             ids = some_ids(1, 50)
             first, second = (
-                model.tape(model.encode_states(ids, None), "standard") for model in (one, other)
+                model.to_codes(model.encode_states(ids, None), "standard") for model in (one, other)
             )
         assert not torch.allclose(first, second, atol=0.1)
 
@@ -173,8 +173,8 @@ class TestLattice:
         narrow = MemoryAutoencoder(
             AutoencoderConfig(**{**SMALL, "hidden_size": 32, "lift_octaves": 8})
         )
-        with pytest.raises(ValueError, match="needs 34 features, but hidden_size=32"):
-            start_on_lattice(narrow, 0)
+        with pytest.raises(ValueError, match="needs 34 Fourier features, but hidden_size=32"):
+            init_on_grid(narrow, 0)
 
 
 class TestForward:
@@ -185,37 +185,41 @@ class TestForward:
         self, model: MemoryAutoencoder, lengths: list[int], seed: int
     ) -> None:
         ids, mask = ragged(lengths, seed)
-        tape = model.tape(model.encode_states(ids, mask), "standard")
-        logits = model.decode_tape(tape, mask, "standard")
+        codes = model.to_codes(model.encode_states(ids, mask), "standard")
+        logits = model.decode_codes(codes, mask, "standard")
         for row, length in enumerate(lengths):
-            alone = model.tape(model.encode_states(ids[row : row + 1, :length], None), "standard")
-            torch.testing.assert_close(tape[row, :length], alone[0], atol=1e-5, rtol=1e-5)
-            expected = model.decode_tape(tape[row : row + 1, :length], None, "standard")[0]
+            alone = model.to_codes(
+                model.encode_states(ids[row : row + 1, :length], None), "standard"
+            )
+            torch.testing.assert_close(codes[row, :length], alone[0], atol=1e-5, rtol=1e-5)
+            expected = model.decode_codes(codes[row : row + 1, :length], None, "standard")[0]
             torch.testing.assert_close(logits[row, :length], expected, atol=1e-3, rtol=1e-4)
 
     @pytest.mark.parametrize("noisy", [False, True], ids=["rounded", "noisy"])
-    @pytest.mark.parametrize("density", ["standard", "middle", "coarse"])
+    @pytest.mark.parametrize("quantization", ["standard", "middle", "coarse"])
     @torch.no_grad()
     def test_loss_and_accuracy_are_those_of_a_loop(
-        self, model: MemoryAutoencoder, noisy: bool, density: str
+        self, model: MemoryAutoencoder, noisy: bool, quantization: str
     ) -> None:
         lengths = [7, 1, 20, 13]
         ids, mask = ragged(lengths)
         noise = torch.rand(4, 20, 2, generator=torch.Generator().manual_seed(3)) - 0.5
-        output = model(ids, mask, density=density, noise=noise if noisy else None)
-        width = model.config.densities[density]
+        output = model(ids, mask, quantization=quantization, noise=noise if noisy else None)
+        width = model.config.densities[quantization]
 
         losses: list[float] = []
         correct = 0
         for row, length in enumerate(lengths):
-            tape = model.tape(model.encode_states(ids[row : row + 1, :length], None), density)
+            codes = model.to_codes(
+                model.encode_states(ids[row : row + 1, :length], None), quantization
+            )
             if noisy:
-                tape = tape + noise[row : row + 1, :length] * width / 127
+                codes = codes + noise[row : row + 1, :length] * width / 127
             else:
                 most = 127 // width
-                steps = (tape * 127 / width).round().clamp(-most, most)
-                tape = (steps * width).round() / 127
-            said = model.decode_tape(tape, None, density)[0].log_softmax(-1)
+                steps = (codes * 127 / width).round().clamp(-most, most)
+                codes = (steps * width).round() / 127
+            said = model.decode_codes(codes, None, quantization)[0].log_softmax(-1)
             for place, token in enumerate(ids[row, :length].tolist()):
                 losses.append(-float(said[place, token]))
                 correct += int(said[place].argmax()) == token
@@ -249,10 +253,10 @@ class TestForward:
 
     def test_rounding_passes_the_gradient_straight_through(self, model: MemoryAutoencoder) -> None:
         # Rounding is noise of a known value; its gradient must be that of noise.
-        ids, density = some_ids(3, 12), "middle"
+        ids, quantization = some_ids(3, 12), "middle"
         with torch.no_grad():
-            tape = model.tape(model.encode_states(ids, None), density)
-            steps = tape * LEVELS / model.config.densities[density]
+            codes = model.to_codes(model.encode_states(ids, None), quantization)
+            steps = codes * LEVELS / model.config.densities[quantization]
         used = {
             name: weight
             for name, weight in model.named_parameters()
@@ -263,7 +267,7 @@ class TestForward:
         gradients: list[list[Tensor]] = []
         losses: list[float] = []
         for noise in (None, steps.round() - steps):
-            output = model(ids, density=density, noise=noise)
+            output = model(ids, quantization=quantization, noise=noise)
             gradients.append(list(torch.autograd.grad(output.loss, list(used.values()))))
             losses.append(output.loss.item())
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -280,7 +284,7 @@ class TestForward:
         noise = torch.rand(2, 10, 2, generator=torch.Generator().manual_seed(4)) - 0.5
         with torch.no_grad():
             wide, narrow = (
-                model(ids, density="middle", noise=noise),
-                model(ids, density="standard", noise=2 * noise),
+                model(ids, quantization="middle", noise=noise),
+                model(ids, quantization="standard", noise=2 * noise),
             )
         assert float(wide.loss) == pytest.approx(float(narrow.loss), rel=1e-5)

@@ -1,4 +1,4 @@
-"""Packing latents: every tape comes back, and codes are as short as their frequencies allow."""
+"""Packing latents: every codes comes back, and codes are as short as their frequencies allow."""
 
 from __future__ import annotations
 
@@ -33,27 +33,29 @@ def codebook(symbols: int, seed: int = 0, rows: int = 5) -> Codebook:
     )
 
 
-def tape_of(config: AutoencoderConfig, density: str, seed: int, tokens: int) -> NDArray[np.int8]:
-    width = config.densities[density]
+def codes_of(
+    config: AutoencoderConfig, quantization: str, seed: int, tokens: int
+) -> NDArray[np.int8]:
+    width = config.densities[quantization]
     most = int(127 // width)
     levels = np.random.default_rng(seed).integers(-most, most + 1, (tokens, config.slot_dims))
     return np.rint(levels * width).astype(np.int8)
 
 
 @pytest.mark.parametrize("coded", [False, True], ids=["plain", "coded"])
-@pytest.mark.parametrize("density", ["standard", "dense"])
+@pytest.mark.parametrize("quantization", ["standard", "dense"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(1, 256))
 @settings(max_examples=10, deadline=None)
 def test_every_tape_comes_back(
-    config: AutoencoderConfig, density: str, coded: bool, seed: int, tokens: int
+    config: AutoencoderConfig, quantization: str, coded: bool, seed: int, tokens: int
 ) -> None:
-    plain = Packer(config, density)
-    packer = Packer(config, density, codebook(plain.symbols)) if coded else plain
-    tape = tape_of(config, density, seed, tokens)
-    packed = packer.pack(tape)
-    assert np.array_equal(packer.unpack(packed, tokens), tape)
-    assert len(packed) <= len(plain.pack(tape))
+    plain = Packer(config, quantization)
+    packer = Packer(config, quantization, codebook(plain.symbols)) if coded else plain
+    codes = codes_of(config, quantization, seed, tokens)
+    packed = packer.pack(codes)
+    assert np.array_equal(packer.unpack(packed, tokens), codes)
+    assert len(packed) <= len(plain.pack(codes))
     with pytest.raises(ValueError, match="packed"):
         packer.unpack(packed + b"\x00", tokens)
 

@@ -1,4 +1,4 @@
-"""Many packed tapes at once: as one symbol after the other, and damage stays where it is."""
+"""Many packed all_codes at once: as one symbol after the other, and damage stays where it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agentmem.ingest.chunk import chunk_text
-from agentmem.models.autoencoder.canonical import CodeReader, bit_windows, canonical_codes
+from agentmem.models.autoencoder.canonical_codes import CodeReader, bit_windows, canonical_codes
 from agentmem.models.autoencoder.codec import LatentCodec
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.autoencoder.huffman import huffman_lengths
@@ -81,11 +81,11 @@ def slow_symbols(data: bytes, count: int, book: Codebook) -> tuple[list[int], in
     return found, place
 
 
-def slow_tape(
-    packed: bytes, tokens: int, config: AutoencoderConfig, density: str, book: Codebook
+def slow_codes(
+    packed: bytes, tokens: int, config: AutoencoderConfig, quantization: str, book: Codebook
 ) -> NDArray[np.int8] | None:
     """What `Packer.unpack` has to find; None: damage."""
-    width = config.densities[density]
+    width = config.densities[quantization]
     most = int(127 // width)
     symbols = book.lengths.shape[1]
     group = config.slot_dims if symbols > 2 * most + 1 else 1
@@ -107,8 +107,8 @@ def slow_tape(
     levels = [
         one // (2 * most + 1) ** dim % (2 * most + 1) for one in found for dim in range(group)
     ]
-    tape = np.rint((np.array(levels) - most) * width).astype(np.int8)
-    return np.asarray(tape.reshape(tokens, config.slot_dims))
+    codes = np.rint((np.array(levels) - most) * width).astype(np.int8)
+    return np.asarray(codes.reshape(tokens, config.slot_dims))
 
 
 def same(found: NDArray[np.int8] | ValueError, expected: NDArray[np.int8]) -> bool:
@@ -119,20 +119,20 @@ def same(found: NDArray[np.int8] | ValueError, expected: NDArray[np.int8]) -> bo
     )
 
 
-def tapes_of(name: str, rng: np.random.Generator, lengths: Sequence[int]) -> list[NDArray[np.int8]]:
+def codes_of(name: str, rng: np.random.Generator, lengths: Sequence[int]) -> list[NDArray[np.int8]]:
     """Tapes of which some are likely, so that they are coded, and some are not."""
     config, book = CONFIGS[name], BOOKS[name]
     width = config.densities["dense"]
     most = int(127 // width)
     short = np.flatnonzero(book.lengths.max(0) <= 9 + rng.integers(0, 8))
     group = config.slot_dims if name == "slots" else 1
-    tapes = []
+    all_codes = []
     for length in lengths:
         pool = short if len(short) and rng.random() < 0.7 else np.arange(SYMBOLS[name])
         symbols = rng.choice(pool, length * config.slot_dims // group)
         levels = symbols[:, None] // (2 * most + 1) ** np.arange(group) % (2 * most + 1) - most
-        tapes.append(np.rint(levels * width).astype(np.int8).reshape(length, config.slot_dims))
-    return tapes
+        all_codes.append(np.rint(levels * width).astype(np.int8).reshape(length, config.slot_dims))
+    return all_codes
 
 
 @given(seed=seeds, symbols=st.integers(2, 150), counts=st.lists(st.integers(1, 60), max_size=20))
@@ -176,22 +176,22 @@ def test_windows_are_the_bits_from_each_bit_on() -> None:
 @examples
 def test_many_come_back_as_they_were(name: str, seed: int, lengths: list[int]) -> None:
     packer = Packer(CONFIGS[name], "dense", BOOKS[name])
-    tapes = tapes_of(name, np.random.default_rng(seed), lengths)
-    found = packer.unpack_many([packer.pack(tape) for tape in tapes], lengths)
-    assert len(found) == len(tapes)
-    for one, tape in zip(found, tapes, strict=True):
-        assert same(one, tape)
+    all_codes = codes_of(name, np.random.default_rng(seed), lengths)
+    found = packer.unpack_many([packer.pack(codes) for codes in all_codes], lengths)
+    assert len(found) == len(all_codes)
+    for one, codes in zip(found, all_codes, strict=True):
+        assert same(one, codes)
 
 
 def test_both_ways_of_packing_are_read_together_and_order_is_kept() -> None:
     rng = np.random.default_rng(0)
     packer = Packer(CONFIGS["slots"], "dense", BOOKS["slots"])
     lengths = rng.integers(1, 12, 1500).tolist()  # more than are read together
-    tapes = tapes_of("slots", rng, lengths)
-    packed = [packer.pack(tape) for tape in tapes]
+    all_codes = codes_of("slots", rng, lengths)
+    packed = [packer.pack(codes) for codes in all_codes]
     assert {one[0] >> 4 for one in packed} == {0, 1}
     found = packer.unpack_many(packed, lengths)
-    assert all(same(one, tape) for one, tape in zip(found, tapes, strict=True))
+    assert all(same(one, codes) for one, codes in zip(found, all_codes, strict=True))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -202,7 +202,7 @@ def test_damage_is_found_as_by_reading_one_symbol_after_the_other(
 ) -> None:
     rng = np.random.default_rng(seed)
     packer = Packer(CONFIGS[name], "dense", BOOKS[name])
-    packed = [bytearray(packer.pack(tape)) for tape in tapes_of(name, rng, lengths)]
+    packed = [bytearray(packer.pack(codes)) for codes in codes_of(name, rng, lengths)]
     for one in packed:
         kind = rng.integers(5)
         if kind == 0:
@@ -213,10 +213,10 @@ def test_damage_is_found_as_by_reading_one_symbol_after_the_other(
             one += rng.bytes(int(rng.integers(1, 3)))
     rows = [bytes(one) for one in packed]
     for row, length, found in zip(rows, lengths, packer.unpack_many(rows, lengths), strict=True):
-        expected = slow_tape(row, length, CONFIGS[name], "dense", BOOKS[name])
+        expected = slow_codes(row, length, CONFIGS[name], "dense", BOOKS[name])
         if expected is None:
             assert isinstance(found, ValueError)
-            with pytest.raises(ValueError, match="packed"):
+            with pytest.raises(ValueError, match="pack"):
                 packer.unpack(row, length)
         else:
             assert same(found, expected)
@@ -226,8 +226,8 @@ def test_damage_is_found_as_by_reading_one_symbol_after_the_other(
 @pytest.mark.parametrize(
     ("damaged", "message"),
     [
-        (lambda one: b"", "unknown way: b''"),
-        (lambda one: b"\x20" + one[1:], "unknown way: b' '"),
+        (lambda one: b"", "unknown packing method: b''"),
+        (lambda one: b"\x20" + one[1:], "unknown packing method: b' '"),
         (lambda one: one[:-1], "do not hold 40 tokens"),
         (lambda one: one + b"\x00", "do not hold 40 tokens"),
         (lambda one: one[:1], "packed latents of 1 bytes do not hold 40 tokens"),
@@ -239,22 +239,22 @@ def test_one_damaged_row_leaves_the_others(
     damaged: Callable[[bytes], bytes], message: str, place: int
 ) -> None:
     packer = Packer(CONFIGS["slots"], "dense", BOOKS["slots"])
-    tapes = tapes_of("slots", np.random.default_rng(place), [40] * 30)
-    rows = [packer.pack(tape) for tape in tapes]
+    all_codes = codes_of("slots", np.random.default_rng(place), [40] * 30)
+    rows = [packer.pack(codes) for codes in all_codes]
     rows[place] = damaged(rows[place])
     found = packer.unpack_many(rows, [40] * 30)
     error = found.pop(place)
     assert isinstance(error, ValueError)
     assert message in str(error)
-    del tapes[place]
-    assert all(same(one, tape) for one, tape in zip(found, tapes, strict=True))
+    del all_codes[place]
+    assert all(same(one, codes) for one, codes in zip(found, all_codes, strict=True))
 
 
 def test_a_coded_tape_without_a_codebook_is_refused() -> None:
     plain = Packer(CONFIGS["slots"], "dense")
-    (tape,) = tapes_of("slots", np.random.default_rng(0), [5])
-    first, second = plain.unpack_many([plain.pack(tape), b"\x10abc"], [5, 5])
-    assert same(first, tape)
+    (codes,) = codes_of("slots", np.random.default_rng(0), [5])
+    first, second = plain.unpack_many([plain.pack(codes), b"\x10abc"], [5, 5])
+    assert same(first, codes)
     assert isinstance(second, ValueError)
 
 
@@ -270,15 +270,15 @@ def test_the_shipped_codes_read_real_texts_as_before() -> None:
     pieces = [
         piece.ids
         for text in SAMPLES
-        for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.max_tokens)
+        for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.codec.max_tokens)
     ]
-    for density, book in load_codebooks(folder).items():
-        encoded = bundle.encode(pieces, density=density)
+    for quantization, book in load_codebooks(folder).items():
+        encoded = bundle.encode(pieces, quantization=quantization)
         rows, counts = [one.packed for one in encoded], [len(ids) for ids in pieces]
         assert 1 in {row[0] >> 4 for row in rows}
-        found = Packer(config, density, book).unpack_many(rows, counts)
+        found = Packer(config, quantization, book).unpack_many(rows, counts)
         for row, count, one in zip(rows, counts, found, strict=True):
-            expected = slow_tape(row, count, config, density, book)
+            expected = slow_codes(row, count, config, quantization, book)
             assert expected is not None
             assert same(one, expected)
 
@@ -294,8 +294,8 @@ class TestCodec:
         rng = np.random.default_rng(0)
         chunks = [rng.integers(0, 384, length).tolist() for length in (3, 200, 17, 40, 1, 256)]
         coded = [
-            codec.encode([chunk], densities=[density], min_fidelity=0.0)[0]
-            for chunk, density in zip(chunks, ["standard", "dense"] * 3, strict=True)
+            codec.encode([chunk], quantizations=[quantization], min_fidelity=0.0)[0]
+            for chunk, quantization in zip(chunks, ["standard", "dense"] * 3, strict=True)
         ]
         packed, counts = [one.packed for one in coded], [len(chunk) for chunk in chunks]
         for found, one in zip(codec.unpack_many(packed, counts), coded, strict=True):
@@ -305,20 +305,20 @@ class TestCodec:
 
     def test_damage_stands_where_it_is(self, codec: LatentCodec) -> None:
         chunks = [[5, 6, 7]] * 5
-        coded = codec.encode(chunks, densities=["dense"], min_fidelity=0.0)
+        coded = codec.encode(chunks, quantizations=["dense"], min_fidelity=0.0)
         packed = [one.packed for one in coded]
         packed[0], packed[2] = b"", b"\x0f" + packed[2][1:]
         packed[3] += b"x"
         found = codec.unpack_many([*packed, packed[1]], [3, 3, 3, 3, 3, 0])
         assert [str(one) for one in found if isinstance(one, ValueError)] == [
             "packed latents are empty",
-            "no 3 tokens of density number 15",
+            "no 3 tokens of quantization 15",
             f"packed latents of {len(packed[3])} bytes do not hold 3 tokens",
-            "no 0 tokens of density number 1",
+            "no 0 tokens of quantization 1",
         ]
         assert same(found[1], coded[1].latents)
         assert same(found[4], coded[4].latents)
-        with pytest.raises(ValueError, match="density number 15"):
+        with pytest.raises(ValueError, match="quantization 15"):
             codec.decode(packed[1:], [3] * 4)
 
     def test_nothing_gives_nothing(self, codec: LatentCodec) -> None:

@@ -21,8 +21,8 @@ from agentmem.models.bundle.manifest import (
     shipped_bundle,
     write_manifest,
 )
-from agentmem.models.embedder.configuration import KeyEncoderConfig
-from agentmem.models.embedder.modeling import KeyEncoder
+from agentmem.models.embedder.configuration import EmbedderConfig
+from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_bundle
@@ -68,7 +68,7 @@ def test_a_loaded_bundle_says_what_it_is(made: Path) -> None:
     bundle = ModelBundle(made)
     assert bundle.name == "tiny-0"
     assert bundle.fingerprint == read_manifest(made).fingerprint
-    assert (bundle.key_dims, bundle.max_tokens) == (32, 256)
+    assert (bundle.embedder.dims, bundle.codec.max_tokens) == (32, 256)
     assert load_bundle(str(made)) is load_bundle(str(made))
 
 
@@ -243,13 +243,13 @@ class TestReranker:
             assert digest == hashlib.sha256((bundle / name).read_bytes()).hexdigest()
         assert bundled_part(bundle, RERANKER) == bundle / "reranker"
         with_one = ModelBundle(bundle)
-        assert with_one.reranks
+        assert with_one.reranker is not None
         shutil.rmtree(bundle / "reranker")
         without = write_manifest(bundle, "tiny-0")
         assert "reranker" not in json.loads((bundle / "manifest.json").read_text())
         assert without.files == manifest.files
         assert without.fingerprint == with_one.fingerprint
-        assert without.latents_fingerprint == with_one.latents_fingerprint
+        assert without.latents_fingerprint == with_one.codec.fingerprint
 
     @pytest.mark.parametrize("name", FILES)
     def test_damage_to_it_is_found_when_the_bundle_is_loaded(self, bundle: Path, name: str) -> None:
@@ -269,7 +269,7 @@ class TestReranker:
     def test_a_bundle_may_do_without(self, bundle: Path) -> None:
         shutil.rmtree(bundle / "reranker")
         write_manifest(bundle, "tiny-0")
-        assert not ModelBundle(bundle).reranks
+        assert ModelBundle(bundle).reranker is None
         with pytest.raises(
             ModelNotFoundError, match="comes without a reranker: train one with `agentmem train rer"
         ):
@@ -306,19 +306,19 @@ class TestPartsThatDoNotFit:
     def replace_keys(self, bundle: Path, **sizes: int) -> None:
         given = {"vocab_size": 384, "hidden_size": 32, "key_dims": 32, **sizes}
         with torch.random.fork_rng(devices=[]):
-            KeyEncoder(KeyEncoderConfig(**given)).save_pretrained(bundle / "keys")
+            EmbedderModel(EmbedderConfig(**given)).save_pretrained(bundle / "keys")
         write_manifest(bundle, "mixed")
 
     def test_keys_of_another_vocabulary(self, bundle: Path) -> None:
         self.replace_keys(bundle, vocab_size=400)
-        with pytest.raises(ModelError, match=r"'mixed' have other vocabularies.*'keys': 400"):
+        with pytest.raises(ModelError, match=r"different vocabulary sizes.*'keys': 400"):
             ModelBundle(bundle)
 
     def test_another_tokenizer(self, bundle: Path) -> None:
         texts = ["The quick brown fox jumps over the lazy dog."] * 9
         train_tokenizer_on(texts, bundle / "tokenizer", vocab_size=270)
         write_manifest(bundle, "mixed")
-        with pytest.raises(ModelError, match=r"other vocabularies.*'tokenizer': 270"):
+        with pytest.raises(ModelError, match=r"different vocabulary sizes.*'tokenizer': 270"):
             ModelBundle(bundle)
 
     def test_a_reranker_of_another_vocabulary(self, bundle: Path) -> None:
@@ -326,7 +326,7 @@ class TestPartsThatDoNotFit:
             other = LatentReranker(LatentRerankerConfig(vocab_size=400, hidden_size=16))
         other.save_pretrained(bundle / "reranker")
         write_manifest(bundle, "mixed")
-        with pytest.raises(ModelError, match=r"'mixed' have other vocabularies.*'reranker': 400"):
+        with pytest.raises(ModelError, match=r"different vocabulary sizes.*'reranker': 400"):
             ModelBundle(bundle)
 
     def test_a_reranker_of_other_codes(self, bundle: Path) -> None:
@@ -355,6 +355,6 @@ class TestPartsThatDoNotFit:
 def test_loading_and_encoding_say_nothing(made: Path) -> None:
     script = (
         "import sys; from agentmem.models.bundle.load import ModelBundle\n"
-        "model = ModelBundle(sys.argv[1]); model.encode([[9, 10]]); model.query_key([9])"
+        "model = ModelBundle(sys.argv[1]); model.encode([[9, 10]]); model.embedder.embed_query([9])"
     )
     assert_silent(script, made)

@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from agentmem import Document, Memory, Message
-from agentmem.models.embedder.configuration import KeyEncoderConfig
-from agentmem.models.embedder.modeling import KeyEncoder
+from agentmem.models.embedder.configuration import EmbedderConfig
+from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.testing import tiny_model
 
 VOCAB, KEY = 384, 20
@@ -24,11 +24,11 @@ examples = settings(max_examples=30, deadline=None)
 
 
 @pytest.fixture(scope="module")
-def keys() -> KeyEncoder:
+def keys() -> EmbedderModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "key_dims": KEY}
-        model = KeyEncoder(KeyEncoderConfig(vocab_size=VOCAB, **sizes))
+        model = EmbedderModel(EmbedderConfig(vocab_size=VOCAB, **sizes))
         torch.nn.init.normal_(model.weigh.bias)  # it starts at zero; a trained one is not
     return model.requires_grad_(False)
 
@@ -47,7 +47,7 @@ def close(one: Tensor, other: Tensor) -> None:
 
 @given(lengths=lengths_of_rows, seed=seeds)
 @examples
-def test_keys_have_unit_norm(keys: KeyEncoder, lengths: list[int], seed: int) -> None:
+def test_keys_have_unit_norm(keys: EmbedderModel, lengths: list[int], seed: int) -> None:
     key = keys(*batch_of(lengths, seed))
     assert key.shape == (len(lengths), KEY)
     close(key.norm(dim=-1), torch.ones(len(lengths)))
@@ -55,7 +55,7 @@ def test_keys_have_unit_norm(keys: KeyEncoder, lengths: list[int], seed: int) ->
 
 @given(lengths=lengths_of_rows, seed=seeds)
 @examples
-def test_padding_changes_nothing(keys: KeyEncoder, lengths: list[int], seed: int) -> None:
+def test_padding_changes_nothing(keys: EmbedderModel, lengths: list[int], seed: int) -> None:
     ids, mask = batch_of(lengths, seed)
     together = keys(ids, mask)
     for row, length in enumerate(lengths):
@@ -66,14 +66,14 @@ def test_padding_changes_nothing(keys: KeyEncoder, lengths: list[int], seed: int
 @given(lengths=lengths_of_rows, seed=seeds)
 @examples
 def test_the_order_of_a_batch_changes_nothing(
-    keys: KeyEncoder, lengths: list[int], seed: int
+    keys: EmbedderModel, lengths: list[int], seed: int
 ) -> None:
     ids, mask = batch_of(lengths, seed)
     order = torch.randperm(len(lengths), generator=torch.Generator().manual_seed(seed))
     close(keys(ids[order], mask[order]), keys(ids, mask)[order])
 
 
-def test_every_token_and_its_place_matter(keys: KeyEncoder) -> None:
+def test_every_token_and_its_place_matter(keys: EmbedderModel) -> None:
     ids, mask = batch_of([12], 0)
     key = keys(ids, mask)
     for place in (0, 5, 11):
@@ -84,7 +84,7 @@ def test_every_token_and_its_place_matter(keys: KeyEncoder) -> None:
     assert not torch.allclose(keys(ids.flip(1), mask), key, atol=1e-4)
 
 
-def test_a_gradient_reaches_every_parameter(keys: KeyEncoder) -> None:
+def test_a_gradient_reaches_every_parameter(keys: EmbedderModel) -> None:
     ids, mask = batch_of([9, 4], 0)
     weights = list(keys.parameters())
     keys.requires_grad_(True)
@@ -105,20 +105,20 @@ def test_a_gradient_reaches_every_parameter(keys: KeyEncoder) -> None:
 )
 def test_sizes_that_cannot_be(sizes: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        KeyEncoderConfig(**sizes)
+        EmbedderConfig(**sizes)
 
 
 def test_feed_forward_parts_are_four_times_as_wide_unless_told() -> None:
-    assert KeyEncoderConfig(hidden_size=32).intermediate_size == 128
-    assert KeyEncoderConfig(hidden_size=32, intermediate_size=40).intermediate_size == 40
+    assert EmbedderConfig(hidden_size=32).intermediate_size == 128
+    assert EmbedderConfig(hidden_size=32, intermediate_size=40).intermediate_size == 40
 
 
-def test_comes_back_from_a_folder(keys: KeyEncoder, tmp_path: Path) -> None:
+def test_comes_back_from_a_folder(keys: EmbedderModel, tmp_path: Path) -> None:
     keys.save_pretrained(tmp_path)
-    assert isinstance(AutoConfig.from_pretrained(tmp_path), KeyEncoderConfig)
-    for kind in (KeyEncoder, AutoModel):
+    assert isinstance(AutoConfig.from_pretrained(tmp_path), EmbedderConfig)
+    for kind in (EmbedderModel, AutoModel):
         found = kind.from_pretrained(tmp_path)
-        assert isinstance(found, KeyEncoder)
+        assert isinstance(found, EmbedderModel)
         assert all(map(torch.equal, found.parameters(), keys.parameters()))
 
 
@@ -131,34 +131,40 @@ class TestInABundle:
         model = tiny_model()
         rng = np.random.default_rng(seed)
         chunks = [rng.integers(0, VOCAB, length).tolist() for length in lengths]
-        encoded = [item.key for item in model.encode(chunks)]
-        backwards = [item.key for item in model.encode(chunks[::-1])][::-1]
+        encoded = [item.embedding for item in model.encode(chunks)]
+        backwards = [item.embedding for item in model.encode(chunks[::-1])][::-1]
         for chunk, key, other in zip(chunks, encoded, backwards, strict=True):
-            assert (key.dtype, key.shape) == (np.dtype(np.float32), (model.key_dims,))
+            assert (key.dtype, key.shape) == (np.dtype(np.float32), (model.embedder.dims,))
             assert float(np.linalg.norm(key)) == pytest.approx(1, abs=1e-5)
             np.testing.assert_allclose(other, key, atol=1e-5)
-            np.testing.assert_allclose(model.query_key(chunk), key, atol=1e-5)
+            np.testing.assert_allclose(model.embedder.embed_query(chunk), key, atol=1e-5)
 
     def test_the_same_call_gives_the_same_bytes(self) -> None:
         model = tiny_model()
         chunks = [[9, 10, 11], list(range(8, 200)), [50]]
         first, second = (model.encode(chunks) for _ in range(2))
-        assert [item.key.tobytes() for item in first] == [item.key.tobytes() for item in second]
-        assert model.query_key([9, 10]).tobytes() == model.query_key([9, 10]).tobytes()
+        assert [item.embedding.tobytes() for item in first] == [
+            item.embedding.tobytes() for item in second
+        ]
+        assert (
+            model.embedder.embed_query([9, 10]).tobytes()
+            == model.embedder.embed_query([9, 10]).tobytes()
+        )
 
     def test_a_long_query_is_read_up_to_the_longest_chunk(self) -> None:
         model = tiny_model()
         ids = list(range(8, 384))
         np.testing.assert_array_equal(
-            model.query_key(ids), model.query_key(ids[: model.max_tokens])
+            model.embedder.embed_query(ids),
+            model.embedder.embed_query(ids[: model.codec.max_tokens]),
         )
 
     def test_mixed_precision_around_it_changes_nothing(self) -> None:
         model = tiny_model()
-        key = model.query_key([9, 10, 11])
+        key = model.embedder.embed_query([9, 10, 11])
         with torch.autocast("cpu", torch.bfloat16):
-            assert model.query_key([9, 10, 11]).tobytes() == key.tobytes()
-            assert model.encode([[9, 10, 11]])[0].key.tobytes() == key.tobytes()
+            assert model.embedder.embed_query([9, 10, 11]).tobytes() == key.tobytes()
+            assert model.encode([[9, 10, 11]])[0].embedding.tobytes() == key.tobytes()
 
     def test_a_preface_counts_for_the_key_alone(self) -> None:
         model = tiny_model()
@@ -166,8 +172,10 @@ class TestInABundle:
         plain, named = model.encode(chunks), model.encode(chunks, prefaces=told)
         for ids, preface, one, other in zip(chunks, told, plain, named, strict=True):
             assert (other.packed, other.patch) == (one.packed, one.patch)
-            np.testing.assert_allclose(other.key, model.query_key([*preface, *ids]), atol=1e-5)
-            assert np.allclose(other.key, one.key, atol=1e-3) == (preface == [])
+            np.testing.assert_allclose(
+                other.embedding, model.embedder.embed_query([*preface, *ids]), atol=1e-5
+            )
+            assert np.allclose(other.embedding, one.embedding, atol=1e-3) == (preface == [])
 
     def test_as_many_prefaces_as_chunks(self) -> None:
         with pytest.raises(ValueError, match="zip"):

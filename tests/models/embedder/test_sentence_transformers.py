@@ -1,4 +1,4 @@
-"""Keys of a sentence-transformers model: a real one, made small and untrained."""
+"""Embeddings of a sentence-transformers model: a real one, made small and untrained."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from agentmem.errors import (
     ModelError,
     ModelNotFoundError,
 )
-from agentmem.models.bundle.keyed import KeyedModel, load_keys
 from agentmem.models.bundle.load import ModelBundle
-from agentmem.models.embedder.sentence_transformers import SentenceTransformerKeys
+from agentmem.models.embedder.sentence_transformers import SentenceTransformerEmbedder
+from agentmem.models.registry import get_embedder
+from agentmem.models.text import with_embedder
 from tests.support.cli import Cli
 
 TRAIN = "We take the train to Lyon."
@@ -66,42 +67,46 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def keys(place: Path) -> SentenceTransformerKeys:
-    return SentenceTransformerKeys(str(place))
+def embedder(place: Path) -> SentenceTransformerEmbedder:
+    return SentenceTransformerEmbedder(str(place))
 
 
-def test_keys_are_of_unit_norm_and_those_of_a_text_are_its_own(
-    keys: SentenceTransformerKeys,
+def test_embeddings_have_unit_norm_and_do_not_depend_on_the_batch(
+    embedder: SentenceTransformerEmbedder,
 ) -> None:
-    assert keys.name == "small"
-    made = keys.passages([TRAIN, "a grey cat sleeps", "", "train " * 500])
-    assert made.shape == (4, keys.key_dims) == (4, 24)
+    assert embedder.name == "small"
+    made = embedder.embed_documents([TRAIN, "a grey cat sleeps", "", "train " * 500])
+    assert made.shape == (4, embedder.dims) == (4, 24)
     assert made.dtype == np.float32
     np.testing.assert_allclose((made * made).sum(-1), 1.0, atol=1e-5)
-    np.testing.assert_allclose(keys.query(TRAIN), made[0], atol=1e-5)
+    np.testing.assert_allclose(embedder.embed_query(TRAIN), made[0], atol=1e-5)
     assert float(made[0] @ made[1]) < 0.999
 
 
 def test_a_prompt_for_questions_is_used(tmp_path: Path) -> None:
-    keys = SentenceTransformerKeys(str(make_model(tmp_path / "asking", prompt="when does it ")))
-    (passage,) = keys.passages(["leave ?"])
-    assert float(passage @ keys.query("leave ?")) < 0.999
-    np.testing.assert_allclose(keys.passages(["when does it leave ?"])[0], keys.query("leave ?"))
+    embedder = SentenceTransformerEmbedder(
+        str(make_model(tmp_path / "asking", prompt="when does it "))
+    )
+    (passage,) = embedder.embed_documents(["leave ?"])
+    assert float(passage @ embedder.embed_query("leave ?")) < 0.999
+    np.testing.assert_allclose(
+        embedder.embed_documents(["when does it leave ?"])[0], embedder.embed_query("leave ?")
+    )
 
 
 def test_the_fingerprint_goes_with_the_files_and_not_with_the_place(
-    place: Path, keys: SentenceTransformerKeys, tmp_path: Path
+    place: Path, embedder: SentenceTransformerEmbedder, tmp_path: Path
 ) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(place, moved)
     (moved / "README.md").write_text("a card", encoding="utf-8")
-    assert SentenceTransformerKeys(str(moved)).fingerprint == keys.fingerprint
+    assert SentenceTransformerEmbedder(str(moved)).fingerprint == embedder.fingerprint
     (moved / "1_Pooling" / "config.json").write_text(
         (place / "1_Pooling" / "config.json").read_text(encoding="utf-8") + " ", encoding="utf-8"
     )
-    assert SentenceTransformerKeys(str(moved)).fingerprint != keys.fingerprint
-    other = SentenceTransformerKeys(str(make_model(tmp_path / "small", seed=1)))
-    assert other.fingerprint != keys.fingerprint
+    assert SentenceTransformerEmbedder(str(moved)).fingerprint != embedder.fingerprint
+    other = SentenceTransformerEmbedder(str(make_model(tmp_path / "small", seed=1)))
+    assert other.fingerprint != embedder.fingerprint
 
 
 def test_a_store_remembers_finds_and_regenerates_with_them(
@@ -119,11 +124,11 @@ def test_a_store_remembers_finds_and_regenerates_with_them(
         hit = memory.recall(TRAIN, mode="vector", k=1)[0]
         assert hit.text == TRAIN
         assert hit.embedding.shape == (24,)
-        assert hit.latents_fingerprint == model.latents_fingerprint
+        assert hit.latents_fingerprint == model.codec.fingerprint
         assert memory.verify().ok
         stats = memory.stats()
         assert stats.model == f"{model.name}, keys of small"
-        assert stats.fingerprint.startswith(f"{model.latents_fingerprint}, keys of small ")
+        assert stats.fingerprint.startswith(f"{model.codec.fingerprint}, keys of small ")
 
 
 def test_a_store_with_other_keys_is_refused_by_name(
@@ -146,22 +151,27 @@ def test_a_store_with_other_keys_is_refused_by_name(
         Memory(tmp_path / "theirs", model=model, embedder=f"sentence-transformers:{other}")
 
 
-def test_latents_are_the_bundles(keys: SentenceTransformerKeys, model: ModelBundle) -> None:
+def test_latents_are_the_bundles(embedder: SentenceTransformerEmbedder, model: ModelBundle) -> None:
     ids = [model.tokenizer.encode(text) for text in (TRAIN, "cat")]
-    for own, keyed in zip(model.encode(ids), KeyedModel(model, keys).encode(ids), strict=True):
-        assert (own.packed, own.patch, own.density) == (keyed.packed, keyed.patch, keyed.density)
-        assert keyed.key.shape == (24,)
+    composed = with_embedder(model, embedder)
+    for own, other in zip(model.encode(ids), composed.encode(ids), strict=True):
+        assert (own.packed, own.patch, own.quantization) == (
+            other.packed,
+            other.patch,
+            other.quantization,
+        )
+        assert other.embedding.shape == (24,)
 
 
-def test_one_model_serves_many_threads(keys: SentenceTransformerKeys) -> None:
+def test_one_model_serves_many_threads(embedder: SentenceTransformerEmbedder) -> None:
     texts = [" ".join(WORDS.split()[:n]) for n in range(1, 12)]
-    wanted = [keys.query(text) for text in texts]
+    wanted = [embedder.embed_query(text) for text in texts]
     failed: list[Exception] = []
 
     def ask() -> None:
         try:
             for text, key in zip(texts, wanted, strict=True):
-                np.testing.assert_allclose(keys.query(text), key, atol=1e-5)
+                np.testing.assert_allclose(embedder.embed_query(text), key, atol=1e-5)
         except Exception as error:
             failed.append(error)
 
@@ -174,14 +184,17 @@ def test_one_model_serves_many_threads(keys: SentenceTransformerKeys) -> None:
 
 
 def test_it_is_loaded_once(place: Path) -> None:
-    assert load_keys(str(place)) is load_keys(str(place))
+    name = f"sentence-transformers:{place}"
+    assert get_embedder(name) is get_embedder(name)
 
 
 @pytest.mark.parametrize(
     "wrong", ["", "minilm", "sentence-transformers", "sentence-transformers:", "builtin:x"]
 )
 def test_an_unknown_embedder_is_rejected(wrong: str, model: ModelBundle, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"unknown embedder '{wrong}': 'builtin', or"):
+    with pytest.raises(
+        InputError, match=f"unknown embedder '{wrong}'.*'builtin'.*'sentence-transformers:'"
+    ):
         Memory(tmp_path / "s", model=model, embedder=wrong)
     assert not (tmp_path / "s").exists()
 
@@ -203,7 +216,7 @@ def test_a_damaged_model_is_an_error_of_ours(place: Path, tmp_path: Path) -> Non
     shutil.copytree(place, broken)
     (broken / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(ModelError, match="broken"):
-        SentenceTransformerKeys(str(broken))
+        SentenceTransformerEmbedder(str(broken))
 
 
 def test_without_the_package_the_way_out_is_named(
@@ -211,7 +224,7 @@ def test_without_the_package_the_way_out_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(MissingExtraError, match=r"latent-agentmem\[sentence-t.*\]'") as caught:
-        SentenceTransformerKeys(str(place))
+        SentenceTransformerEmbedder(str(place))
     assert caught.value.extra == "sentence-transformers"
 
 

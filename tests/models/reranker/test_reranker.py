@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
+from agentmem import Memory
 from agentmem.errors import ModelError
-from agentmem.models.base import Passage, View
+from agentmem.models.base import Passage, Reranker, View
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.bundle.manifest import write_manifest
 from agentmem.models.layers.padding import pad
@@ -82,6 +82,11 @@ def wider(ids: Tensor, mask: Tensor, by: int) -> tuple[Tensor, Tensor]:
     """Padding of ids that mean something elsewhere."""
     filler = torch.arange(20, 20 + by).expand(len(ids), -1)
     return torch.cat([ids, filler], 1), torch.cat([mask, torch.zeros_like(filler).bool()], 1)
+
+
+def reranker_of(model: ModelBundle) -> Reranker:
+    assert model.reranker is not None
+    return model.reranker
 
 
 def case_of(seed: int, *, passages: int = 6, candidates: int = 4) -> Case:
@@ -200,12 +205,12 @@ class TestForward:
 
 
 class TestOnStoredLatents:
-    """`MemoryModel.rerank`: the same scores, from what a store holds."""
+    """`Reranker.rerank`: the same scores, from stored latents."""
 
     @staticmethod
     def stored(model: ModelBundle, case: Case) -> list[Passage]:
         """The passages as they are stored, the second with a preface."""
-        coded = model.encode(case.passages, density="standard")
+        coded = model.encode(case.passages, quantization="standard")
         assert all(one.fidelity == 1 for one in coded)
         return [
             Passage(one.packed, len(ids), (20, 21) if place == 1 else ())
@@ -228,16 +233,16 @@ class TestOnStoredLatents:
         passages = [[20, 21, *ids] if at == 1 else ids for at, ids in enumerate(case.passages)]
         network = LatentReranker.from_pretrained(folder / "reranker").requires_grad_(False)
         expected = replace(case, passages=passages).scores(network).numpy()
-        found = model.rerank(case.query, self.stored(model, case), self.seen(case))
+        found = reranker_of(model).rerank(case.query, self.stored(model, case), self.seen(case))
         assert (found.dtype, found.shape) == (np.dtype(np.float32), (4,))
         np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
 
     def test_mixed_precision_around_it_changes_nothing(self, model: ModelBundle) -> None:
         case = case_of(0)
         given_ = case.query, self.stored(model, case), self.seen(case)
-        before = model.rerank(*given_)
+        before = reranker_of(model).rerank(*given_)
         with torch.autocast("cpu", torch.bfloat16):
-            assert model.rerank(*given_).tobytes() == before.tobytes()
+            assert reranker_of(model).rerank(*given_).tobytes() == before.tobytes()
 
     @pytest.mark.parametrize(
         "damage",
@@ -249,7 +254,7 @@ class TestOnStoredLatents:
             lambda one: replace(one, tokens=0),
             lambda one: replace(one, tokens=10_000),
         ],
-        ids=["empty", "no density", "torn", "too many tokens", "no token", "longer than any"],
+        ids=["empty", "no quantization", "torn", "too many tokens", "no token", "longer than any"],
     )
     def test_damaged_latents_are_last_and_touch_no_other(
         self, model: ModelBundle, damage: object
@@ -262,29 +267,31 @@ class TestOnStoredLatents:
         )
         passages = self.stored(model, case)
         passages[1] = damage(passages[1])
-        scores = model.rerank(case.query, passages, self.seen(case))
+        scores = reranker_of(model).rerank(case.query, passages, self.seen(case))
         # To those beside it, it is as if nothing had been said.
         alone = replace(case, views=[(0, -1, 2), (1, 0, 2), (2, -1, 3), (3, -1, 2)])
-        expected = model.rerank(case.query, self.stored(model, case), self.seen(alone))
+        expected = reranker_of(model).rerank(case.query, self.stored(model, case), self.seen(alone))
         assert scores[1] == -np.inf
         rest = [0, 2, 3]
         np.testing.assert_allclose(scores[rest], expected[rest], atol=1e-5, rtol=1e-5)
 
     def test_all_of_them_damaged(self, model: ModelBundle) -> None:
-        scores = model.rerank([30], [Passage(b"", 3)] * 2, [(0, 1, None), (1, None, 0)])
+        scores = reranker_of(model).rerank(
+            [30], [Passage(b"", 3)] * 2, [(0, 1, None), (1, None, 0)]
+        )
         assert scores.tolist() == [-np.inf, -np.inf]
 
     @pytest.mark.parametrize("passages", [0, 2])
     def test_no_candidates(self, model: ModelBundle, passages: int) -> None:
-        found = model.rerank([30], [Passage(b"", 3)] * passages, [])
+        found = reranker_of(model).rerank([30], [Passage(b"", 3)] * passages, [])
         assert (found.dtype, found.shape) == (np.dtype(np.float32), (0,))
 
     def test_a_long_question_is_read_up_to_the_longest_chunk(self, model: ModelBundle) -> None:
         case = case_of(0)
         long = list(range(8, 384))
         found, cut = (
-            model.rerank(ids, self.stored(model, case), self.seen(case))
-            for ids in (long, long[: model.max_tokens])
+            reranker_of(model).rerank(ids, self.stored(model, case), self.seen(case))
+            for ids in (long, long[: model.codec.max_tokens])
         )
         assert found.tobytes() == cut.tobytes()
 
@@ -293,8 +300,9 @@ class TestOnStoredLatents:
         shutil.rmtree(bundle / "reranker")
         write_manifest(bundle, "plain")
         model, whole = ModelBundle(bundle), ModelBundle(folder)
-        assert (model.reranks, whole.reranks) == (False, True)
+        assert (model.reranker is None, whole.reranker is None) == (True, False)
         assert model.fingerprint == whole.fingerprint
-        nothing: Sequence[View] = []
-        with pytest.raises(ModelError, match="'plain' comes without a reranker: recall with"):
-            model.rerank([30], [], nothing)
+        with Memory(":memory:", model=model) as memory:
+            memory.add("one")
+            with pytest.raises(ModelError, match="'plain' comes without a reranker: recall with"):
+                memory.recall("one", rerank="latent")

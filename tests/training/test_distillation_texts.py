@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentmem.training.data.evidence import Evidence
-from agentmem.training.embedder.lessons import choose_texts
+from agentmem.training.embedder.distillation_texts import choose_texts
 
 LINES = [f"This is what was said in line {number}." for number in range(60)]
 
