@@ -153,9 +153,8 @@ def check_rotary(model: Any, sink: int) -> None:
         )
     # Several tokens: the embedding of one alone may be zero, and nothing would show.
     weight = model.get_input_embeddings().weight
-    ids = torch.tensor(
-        [[sink, *(len(weight) * n // 5 for n in (1, 2, 3, 4))]], device=weight.device
-    )
+    spread = (len(weight) * part // 5 for part in range(1, 5))
+    ids = torch.tensor([[sink, *spread]], device=weight.device)
     here, there = DynamicCache(), DynamicCache()
     for cache, start in ((here, 0), (there, 7)):
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]

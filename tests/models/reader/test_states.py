@@ -69,9 +69,8 @@ def test_any_order_and_any_batch(llama: Any, order: list[int], tokens: int) -> N
 def test_a_memory_keeps_its_own_numbers_and_no_more(llama: Any) -> None:
     states = encode_memories(llama, MEMORIES, sink=SINK)[1]
     assert states.stored_bytes == 2 * 2 * 2 * 8 * 4  # layers, kinds, heads, dims, bytes
-    assert all(
-        t.untyped_storage().nbytes() == t.numel() * 4 for t in (*states.keys, *states.values)
-    )
+    for held in (*states.keys, *states.values):
+        assert held.untyped_storage().nbytes() == held.numel() * 4
 
 
 def test_no_memories(llama: Any) -> None:
