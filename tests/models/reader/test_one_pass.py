@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
-from agentmem.errors import ModelError
+from agentmem.errors import InputError, ModelError
 from agentmem.models.reader.attention import block_mask, text_mask
 from agentmem.models.reader.lora import GatedLoRALinear, TokenGates
 from agentmem.models.reader.modeling import ReadingModel
@@ -182,6 +182,11 @@ def test_no_memory_is_no_error() -> None:
     assert bool((model.surprisal(batch) == 0).all())
     for ratio in (0, 1, 4):
         assert bool(model.hidden(batch, ratio).isfinite().all())
+
+
+def test_a_ratio_that_the_reader_was_not_made_for() -> None:
+    with pytest.raises(InputError, match="ratio=8: this reader was made for 1, 4"):
+        reading_model(tiny_lm()).hidden(batch_of(sequence(PROMPTS[0])), 8)
 
 
 def test_a_model_built_otherwise_is_refused() -> None:

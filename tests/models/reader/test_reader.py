@@ -131,6 +131,11 @@ def test_the_least_recently_read_goes_first() -> None:
     assert list(reader._kept) == [lines[0], lines[2]]
 
 
+def test_an_answer_takes_a_token() -> None:
+    with pytest.raises(InputError, match="max_tokens=0"):
+        reader_of(tiny_lm()).read(QUESTION, LINES, max_tokens=0)
+
+
 def test_no_memories() -> None:
     reading = reader_of(tiny_lm()).read(QUESTION, [], max_tokens=3)
     assert reading.shares == ()
@@ -153,6 +158,7 @@ def test_attention_is_looked_at_without_leaving_a_trace() -> None:
     reader = reader_of(lm)
     first = reader.read(QUESTION, LINES, max_tokens=4)
     assert lm.config._attn_implementation == usual
+    assert not any(layer.self_attn._forward_hooks for layer in lm.model.layers)
     near(reader.read(QUESTION, LINES, max_tokens=4), first)
 
 

@@ -18,7 +18,7 @@ from agentmem.models.reader.sequence import Branch
 from agentmem.training.reader.configuration import ReaderRunConfig
 from agentmem.training.reader.exercises import Exercise
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
-from agentmem.training.reader.train import evaluate, train_reader
+from agentmem.training.reader.train import _any, _average, evaluate, train_reader
 from tests.support.language_models import reading_model, save_lm, tiny_lm, tokens
 from tests.support.training import Killed, kill_at, weights_of
 
@@ -163,3 +163,22 @@ def test_what_is_missing_or_no_use(place: Path, tmp_path: Path) -> None:
 def test_ratios_have_shares(place: Path, ratios: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match="ratios="):
         config_of(place, "c", ratios=ratios)
+
+
+def test_what_processes_tell_each_other(place: Path) -> None:
+    """In a group of one, which takes the same ways."""
+    model = reading_model(tiny_lm())
+    resting, learning = list(model.trainable().values())[:2]
+    learning.grad = torch.full_like(learning, 3.0)
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        assert not _any(False, learning.device)
+        assert _any(True, learning.device)
+        _average(model, 2)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert bool((learning.grad == 1.5).all())
+    assert resting.grad is not None
+    assert bool((resting.grad == 0).all())
