@@ -1,4 +1,4 @@
-"""Long-term memory for agents: text becomes a few small vectors, is found, and comes back exactly.
+"""Long-term memory for agents: text becomes a few small vectors that decode to the exact text.
 
 ::
 
@@ -20,7 +20,7 @@ from agentmem._version import __version__
 if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
     from agentmem.context.hits import Chunk, Hit
-    from agentmem.context.pack import Context
+    from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
@@ -43,9 +43,10 @@ __all__ = [
     "Stats",
     "Verification",
     "__version__",
+    "pack",
 ]
 
-# Names are looked up when first used: `import agentmem` loads no SQL and no torch.
+# Names are imported on first use, so that `import agentmem` loads neither SQL nor torch.
 _HOMES = {
     "AgentMemError": "agentmem.errors",
     "AsyncMemory": "agentmem.aio",
@@ -61,6 +62,7 @@ _HOMES = {
     "Receipt": "agentmem.results",
     "Stats": "agentmem.results",
     "Verification": "agentmem.results",
+    "pack": "agentmem.context.pack",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

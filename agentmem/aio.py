@@ -1,4 +1,4 @@
-"""The same memory for asyncio: the verbs of `Memory`, run by one worker thread.
+"""`AsyncMemory`: the methods of `Memory` for asyncio, run by one worker thread.
 
 ::
 
@@ -9,10 +9,10 @@
             print(chunk.text)
 
 Arguments, results and errors are those of `Memory`. The event loop never waits for a model or a
-disk: texts that are given back have been decoded by the worker. Only ``pack(policy="auto")`` reads
-the store: ``await asyncio.to_thread(hits.pack, ...)``. Calls are done one by one, in the
-order in which they were made. One that is cancelled before its turn is not done; one that has
-begun runs to its end. ``on_progress`` is called in the worker.
+disk: returned hits have already been decoded by the worker. Only ``pack(policy="auto")`` reads the
+store: ``await asyncio.to_thread(hits.pack, ...)``. Calls run one at a time, in the order they were
+made. A call that is cancelled before it starts does not run; one that has started runs to
+completion. ``on_progress`` is called in the worker.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from agentmem.memory import Memory
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_BATCH = 64  # chunks that `list` reads at one go
+_BATCH = 64  # chunks that `list` reads at a time
 
 
 def _opener(make: Callable[P, Memory]) -> Callable[P, Coroutine[Any, Any, AsyncMemory]]:
     @wraps(make, assigned=(), updated=())
     async def open(*args: P.args, **kwargs: P.kwargs) -> AsyncMemory:
-        """Open a store, or make one; see `Memory`."""
+        """Open a store, creating it if necessary; see `Memory`."""
         opening = asyncio.ensure_future(asyncio.to_thread(make, *args, **kwargs))
         try:
             return AsyncMemory(await asyncio.shield(opening))
@@ -51,12 +51,12 @@ def _opener(make: Callable[P, Memory]) -> Callable[P, Coroutine[Any, Any, AsyncM
 
 
 def _abandon(opening: asyncio.Future[Memory]) -> None:
-    """Close what was opened for somebody who did not wait for it."""
+    """Close a memory whose opening was cancelled."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 
 
-def _twin(
+def _in_worker(
     verb: Callable[Concatenate[Memory, P], R],
 ) -> Callable[Concatenate[AsyncMemory, P], Coroutine[Any, Any, R]]:
     @wraps(verb)
@@ -80,34 +80,34 @@ def _stream(
 
 
 def _decoded(result: R) -> R:
-    """Decode texts here, not in the event loop; damage is raised where a text is used."""
+    """Decode here, in the worker; damage is raised where a text is read."""
     for chunk in result if isinstance(result, Recall | tuple) else (result,):
         if isinstance(chunk, Chunk):
             with suppress(CorruptRecordError):
-                chunk.loader.text(chunk.id)
+                _ = chunk.text, chunk.latents
     return result
 
 
 class AsyncMemory:
-    """`Memory` for asyncio; `agentmem.aio` says what little is different."""
+    """`Memory` for asyncio; see `agentmem.aio` for the few differences."""
 
     def __init__(self, memory: Memory) -> None:
-        """Take over a memory that is open; `open` does not block the event loop to open one."""
+        """Wrap an open memory; `open` opens one without blocking the event loop."""
         self._memory = memory
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentmem")
         self._owns_worker = True
 
     open = staticmethod(_opener(Memory))
-    add = _twin(Memory.add)
-    recall = _twin(Memory.recall)
-    get = _twin(Memory.get)
+    add = _in_worker(Memory.add)
+    recall = _in_worker(Memory.recall)
+    get = _in_worker(Memory.get)
     list = _stream(Memory.list)
-    update = _twin(Memory.update)
-    forget = _twin(Memory.forget)
-    verify = _twin(Memory.verify)
-    stats = _twin(Memory.stats)
-    regenerated = _twin(Memory.regenerated)
-    reindex = _twin(Memory.reindex)
+    update = _in_worker(Memory.update)
+    forget = _in_worker(Memory.forget)
+    verify = _in_worker(Memory.verify)
+    stats = _in_worker(Memory.stats)
+    regenerated = _in_worker(Memory.regenerated)
+    reindex = _in_worker(Memory.reindex)
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,18 +127,19 @@ class AsyncMemory:
     ) -> AsyncMemory:
         """See `Memory.scoped`."""
         handle = object.__new__(AsyncMemory)
-        words = {"user_id": user_id, "agent_id": agent_id, "session_id": session_id}
-        handle._memory = self._memory.scoped(**words)
+        handle._memory = self._memory.scoped(
+            user_id=user_id, agent_id=agent_id, session_id=session_id
+        )
         handle._worker, handle._owns_worker = self._worker, False
         return handle
 
     async def close(self) -> None:
-        """See `Memory.close`; what was called before is done first."""
+        """See `Memory.close`; earlier calls are completed first."""
         if self._owns_worker:
             with suppress(RuntimeError):  # closed already
                 closing = self._worker.submit(self._memory.close)
                 self._worker.shutdown(wait=False)
-                # Once asked for it is done, even if nobody waits for it any more.
+                # Once requested, it completes even if the caller is cancelled.
                 await asyncio.shield(asyncio.wrap_future(closing))
 
     async def _run(self, work: Callable[[], R]) -> R:

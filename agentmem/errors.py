@@ -1,10 +1,11 @@
-"""Every error of agentmem, in one place; the tree of the store's part is drawn where it stands.
+"""All exceptions of agentmem; those of the store are defined in `agentmem_storage.errors`.
 
 AgentMemError
 ├─ …                                  see `agentmem_storage.errors`
-├─ ConfigError(ValueError)            a setting is wrong; names file, key and value
+├─ AnswererError                      a language model gave no answer; carries .status
+├─ ConfigError(ValueError)            an invalid setting; names file, key and value
 └─ ModelError
-   └─ ModelNotFoundError              no model bundle at that path
+   └─ ModelNotFoundError              there is no model bundle at that path
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from agentmem_storage.errors import (
 
 __all__ = [
     "AgentMemError",
+    "AnswererError",
     "ConfigError",
     "CorruptRecordError",
     "FilterError",
@@ -45,13 +47,21 @@ __all__ = [
 ]
 
 
+class AnswererError(AgentMemError):
+    """A language model gave no answer; ``status`` is the HTTP status, None if there was none."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class ConfigError(AgentMemError, ValueError):
-    """A setting is wrong; the message names the file, the key and the value."""
+    """A setting is invalid; the message names the file, the key and the value."""
 
 
 class ModelError(AgentMemError):
-    """A model bundle cannot do what was asked."""
+    """A model bundle is damaged or lacks a requested part."""
 
 
 class ModelNotFoundError(ModelError):
-    """There is no model bundle at that path, or a file of it is missing."""
+    """There is there is no model bundle at that path, or a file of it is missing."""

@@ -1,4 +1,4 @@
-"""Work over many stored chunks: checking them, and telling the lexical index what they say."""
+"""Maintenance over many stored chunks: verification and rebuilding the lexical index."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import cast
 
 from agentmem.context.decode import exact_texts
 from agentmem.context.hits import Chunk
-from agentmem.context.read import read_chunks
+from agentmem.context.load import load_chunks
 from agentmem.errors import CorruptRecordError
 from agentmem.ingest.encode import Progress
 from agentmem.ingest.identity import content_hash, terms
@@ -19,7 +19,7 @@ from agentmem_storage.store import Store
 
 
 def verify(store: Store, model: MemoryModel, on_progress: Progress | None) -> Verification:
-    """Check rows and checksums, then regenerate every text and compare it with its hash."""
+    """Check rows and checksums, then decode every text and compare it with its hash."""
     damage = [Damage(problem.chunk_id, problem.what) for problem in store.check()]
     broken = {item.id for item in damage}
     total = store.count()
@@ -29,7 +29,7 @@ def verify(store: Store, model: MemoryModel, on_progress: Progress | None) -> Ve
         for record, text in zip(sound, exact_texts(model, sound), strict=True):
             if isinstance(text, CorruptRecordError):
                 damage.append(Damage(record.id, str(text)))
-            elif not _fits(model, record):
+            elif not _latents_match(model, record):
                 damage.append(Damage(record.id, f"{record.tokens} tokens do not fit its latents"))
         seen, checked = seen + len(records), checked + len(sound)
         if on_progress is not None:
@@ -40,25 +40,25 @@ def verify(store: Store, model: MemoryModel, on_progress: Progress | None) -> Ve
 def lexical_terms(
     store: Store, model: MemoryModel, selection: Selection = EVERYTHING
 ) -> dict[int, str]:
-    """What the lexical index was given for chunks, by id; damaged ones are left out."""
+    """The indexed text of chunks by id, without damaged ones."""
     return {
         chunk.id: terms(text, chunk.source)
-        for chunk in read_chunks(store, model, selection)
+        for chunk in load_chunks(store, model, selection)
         if (text := _text(chunk)) is not None
     }
 
 
 def rebuild_terms(store: Store, model: MemoryModel) -> None:
-    """Make the lexical index again from what the latents say."""
+    """Rebuild the lexical index from decoded texts."""
     store.rebuild_terms(lexical_terms(store, model).items())
 
 
 def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
-    """A source as it was added: with a time only if it was added with one.
+    """A source as it was added, with a time only if it was added with one.
 
-    What is damaged or forgotten of its text is left out, and its time then counts as given.
+    Damaged or forgotten parts of its text are omitted, and its time then counts as given.
     """
-    chunks = read_chunks(store, model, Selection(source_ids=(source.id,)))
+    chunks = load_chunks(store, model, Selection(source_ids=(source.id,)))
     part = Part(
         source.kind,
         "".join(_text(chunk) or "" for chunk in chunks),
@@ -75,8 +75,8 @@ def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
     return replace(part, created_at=source.created_at)
 
 
-def _fits(model: MemoryModel, record: ChunkRecord) -> bool:
-    """Whether the latents are those of as many tokens and vectors as the row says."""
+def _latents_match(model: MemoryModel, record: ChunkRecord) -> bool:
+    """Whether the latents have the number of tokens and vectors recorded in the row."""
     try:
         return len(model.unpack(record.latents, record.tokens)) == record.positions
     except ValueError:

@@ -1,4 +1,4 @@
-"""The facade: what users call. It validates, wires and returns; the work is done below."""
+"""`Memory`, the public facade: validates arguments and delegates to the packages below."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from agentmem.context.decode import regenerated_texts
 from agentmem.context.hits import Chunk
-from agentmem.context.read import read_chunks
-from agentmem.context.recall import Recall, recall
+from agentmem.context.load import load_chunks
+from agentmem.context.lookup import run_recall
+from agentmem.context.recall import Recall
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.checks import (
     MAX_CHARS,
@@ -21,14 +22,14 @@ from agentmem.ingest.checks import (
     check_time,
     check_unicode,
 )
-from agentmem.ingest.encode import Progress, Storing, prepare
+from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
 from agentmem.ingest.identity import content_hash
 from agentmem.ingest.normalise import normalise
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
-from agentmem.models.base import AUTO, BUILTIN, MIN_FIDELITY, MemoryModel
+from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.choose import load_model
 from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
-from agentmem.retrieval.query import Asked, Expand, Mode, Order, Rerank
+from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
 from agentmem.types import Content, Part
 from agentmem_storage.records import FIDELITY_EDGES, Scope, Selection, Written
 from agentmem_storage.store import Store
@@ -40,7 +41,7 @@ Time = datetime | str | float
 
 
 class Memory:
-    """A long-term memory in one place, or the part of it that one scope may touch.
+    """A long-term memory in one store, or the part of it that a scope can access.
 
     ::
 
@@ -48,8 +49,8 @@ class Memory:
         mem.add("Booked the 9:40 to Lyon", user_id="ana")
         mem.recall("when is my train?", user_id="ana")[0].text
 
-    On writing, a scope word that is not given is stored as "not said"; on reading, it matches
-    anything. Usable from several threads; several processes may open one store.
+    On writing, an omitted scope id is stored as unspecified; on reading, it matches anything.
+    Safe to use from several threads, and several processes may open the same store.
     """
 
     def __init__(
@@ -57,51 +58,51 @@ class Memory:
         location: Location,
         *,
         model: Location | MemoryModel | None = None,
-        keys: str = BUILTIN,
-        density: str = AUTO,
+        embedder: str = BUILTIN,
+        quantization: Quantization = "auto",
         min_fidelity: float = MIN_FIDELITY,
         keep_text: bool = False,
         create: bool = True,
         timeout_s: float = 30.0,
         max_chars: int = MAX_CHARS,
     ) -> None:
-        """Open a store, or make one.
+        """Open a store, creating it if necessary.
 
         Args:
             location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
-            model: A model bundle's folder, or a loaded one; None means the one that comes with
-                the package.
-            keys: What the search by meaning goes by: ``"builtin"``, the bundle's own keys; or
-                ``"sentence-transformers:PLACE"``, a model by its folder, or by its name if it was
-                downloaded before. A store keeps the keys that it was made with.
-            density: How finely latents are quantised: one of the bundle's densities
-                (``"standard"``, ``"dense"``), or ``"auto"``: for each chunk the coarsest that
-                has the fidelity asked for, else the finest.
-            min_fidelity: What ``"auto"`` asks for: the share of tokens, 0 to 1, that the latents
-                alone must regenerate. With the patch, text is exact whatever the density.
-            keep_text: Store the text beside the latents: reading is faster, and forgoes nothing
-                but the bytes.
-            create: Whether to make a store where nothing is.
+            model: The folder of a model bundle, or a loaded model; None means the bundle that comes
+                with the package.
+            embedder: The model whose embeddings are searched: ``"builtin"``, the bundle's own; or
+                ``"sentence-transformers:MODEL"``, where MODEL is a folder or the name of a model
+                that has already been downloaded. A store is bound to the embedder it was created
+                with.
+            quantization: How finely latents are quantized: ``"fine"``, ``"coarse"`` (fewer
+                bytes), or ``"auto"``: for each chunk the coarsest setting that reaches
+                ``min_fidelity``, or the finest if none does.
+            min_fidelity: The fidelity that ``"auto"`` requires: the share of tokens, 0 to 1, that
+                the latents alone must regenerate. Recalled text is exact in any case, thanks to
+                the patch.
+            keep_text: Also store the text, which makes reading faster and the store larger.
+            create: Whether to create the store if it does not exist.
             timeout_s: How long to wait for other writers, in seconds.
-            max_chars: The longest text that `add` takes, in code points.
+            max_chars: The longest text that `add` accepts, in code points.
 
         Raises:
-            StoreNotFoundError: nothing is there and ``create`` is False.
-            NotAStoreError: something else is there.
-            InputError: the keys are of an unknown kind, the bundle has no such density, or the
-                fidelity is no share.
-            IncompatibleModelError: the store belongs to another model bundle, or has other keys.
-            ModelNotFoundError: there is no bundle at ``model``, or no model for the keys.
-            MissingExtraError: the keys need sentence-transformers, which is not installed.
-            StoreUnwritableError: the store cannot be made there.
+            StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
+            NotAStoreError: ``location`` holds something else.
+            InputError: the embedder or the quantization is unknown, or ``min_fidelity`` is not
+                between 0 and 1.
+            IncompatibleModelError: the store was created with another model bundle or embedder.
+            ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
+            MissingExtraError: the embedder needs sentence-transformers, which is not installed.
+            StoreUnwritableError: the store cannot be created there.
         """
-        self._model = load_model(model, keys)
-        self._storing = Storing(density, min_fidelity, keep_text)
-        self._storing.check(self._model)
+        self._model = load_model(model, embedder)
+        self._options = EncodingOptions(quantization, min_fidelity, keep_text)
         self._store = Store.open(
             location,
             model=self._model.fingerprint,
-            key_dims=self._model.key_dims,
+            embedding_dims=self._model.key_dims,
             create=create,
             timeout_s=timeout_s,
         )
@@ -121,12 +122,12 @@ class Memory:
         self.close()
 
     def __repr__(self) -> str:
-        words = {name: word for name, word in _words(self._bound).items() if word is not None}
-        scope = "".join(f", {name}={word!r}" for name, word in words.items())
+        bound = {name: id for name, id in _scope_ids(self._bound).items() if id is not None}
+        scope = "".join(f", {name}={id!r}" for name, id in bound.items())
         return f"Memory({self._store.location!r}{scope})"
 
     def close(self) -> None:
-        """Save the index cache and close the store. A scoped handle leaves its store open."""
+        """Save the index cache and close the store; closing a scoped handle does nothing."""
         if self._owns_store:
             self._store.close()
 
@@ -137,14 +138,14 @@ class Memory:
         agent_id: str | None = None,
         session_id: str | None = None,
     ) -> Memory:
-        """A handle that is bound to a scope and cannot leave it, on the same open store.
+        """A handle on the same open store that is bound to a scope and cannot leave it.
 
         Raises:
-            InputError: no scope word, or one that contradicts this handle's own.
+            InputError: no scope id is given, or one that contradicts this handle's own.
         """
         scope = self._scope(user_id, agent_id, session_id)
         if scope == self._bound:
-            raise InputError("scoped() needs a scope word that is not bound yet")
+            raise InputError("scoped() needs a scope id that is not bound yet")
         handle = object.__new__(Memory)
         handle.__dict__.update(self.__dict__)
         handle._bound = scope
@@ -162,7 +163,7 @@ class Memory:
         metadata: Mapping[str, Any] | None = None,
         on_progress: Progress | None = None,
     ) -> Receipt:
-        """Store messages or documents, all or none; when it returns they are durable.
+        """Store messages or documents, all or none; they are durable when this returns.
 
         Args:
             content: A string, a message dict (OpenAI or Anthropic style), a `Message`, a
@@ -171,11 +172,12 @@ class Memory:
             agent_id: Which agent's.
             session_id: Which conversation's.
             created_at: When it was said, for messages that carry no time of their own.
-            metadata: JSON values to filter by; a message's own keys win.
-            on_progress: Called with the numbers of chunks encoded and to encode.
+            metadata: JSON values to filter by; a message's own keys take precedence.
+            on_progress: Called with the number of chunks encoded so far and the total.
 
         Raises:
-            InputError: something cannot be stored; the message says which and why. Nothing was.
+            InputError: something cannot be stored; the message says what and why. Nothing was
+                stored.
             StoreBusyError: another writer held the store for longer than the timeout.
             StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
         """
@@ -185,21 +187,21 @@ class Memory:
         )
         hashes = [content_hash(part) for part in normalised.parts]
         known = self._store.known(hashes, scope)
-        # Each new content is encoded once, however often the call repeats it; the first counts.
+        # Repeated content is encoded once; the first occurrence counts.
         fresh: dict[bytes, Part] = {}
         for digest, part in zip(hashes, normalised.parts, strict=True):
             fresh.setdefault(digest, part)
         sources = prepare(
             [part for digest, part in fresh.items() if digest not in known],
             self._model,
-            storing=self._storing,
+            options=self._options,
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
         written = self._store.add(sources, scope) if sources else []
-        places = known | {s.content_hash: w for s, w in zip(sources, written, strict=True)}
+        stored = known | {s.content_hash: w for s, w in zip(sources, written, strict=True)}
         new = [s for s, w in zip(sources, written, strict=True) if not w.duplicate]
-        return write_receipt([places[h] for h in hashes], new, skipped=normalised.skipped)
+        return write_receipt([stored[h] for h in hashes], new, skipped=normalised.skipped)
 
     def recall(
         self,
@@ -218,48 +220,47 @@ class Memory:
         order: Order = "relevance",
         now: Time | None = None,
     ) -> Recall:
-        """Find what fits a query best, inside a scope.
+        """Find the memories of a scope that match a query best.
 
-        A time in the query, such as "last May" or "two days ago", lifts what was said then and
-        shuts nothing out; `agentmem.retrieval.dates` lists what is understood.
+        A time in the query, such as "last May" or "two days ago", boosts memories of that time
+        and excludes none; `agentmem.retrieval.dates` lists the supported expressions.
 
         Args:
-            query: A question, or words.
-            k: How many memories to find at most; what these bring by ``expand`` does not count.
+            query: A question or keywords.
+            k: Maximum number of memories to find, not counting those added by ``expand``.
             user_id: Only this user's memories.
             agent_id: Only this agent's.
             session_id: Only this conversation's.
             where: A filter such as ``{"channel": "web", "year": {"gte": 2001}}``; see
                 `agentmem_storage.sql.filters`.
-            since: Only what was said at or after this time.
-            until: Only what was said before this time.
-            mode: ``hybrid``, or one half of it: ``keys`` or ``lexical``, in which a time in the
-                query is a word like others.
-            expand: What each found memory brings, as far as scope, filter and times let it
-                through: ``neighbours`` the memories right before and after it, ``episode`` up to
-                16 others of its episode, the nearest. They follow it, and their ``expanded_from``
-                names it.
-            rerank: ``latent``: the best 64 are looked at again by the bundle's reranker, straight
-                from their latents; ``auto``: where the bundle has one and the mode is ``hybrid``;
+            since: Only memories from this time or later.
+            until: Only memories from before this time.
+            mode: ``hybrid``, or ``vector`` or ``lexical`` search alone; these treat a time in the
+                query as ordinary words.
+            expand: Adds context to each memory found, within the scope, filter and times:
+                ``neighbors`` the memories directly before and after it, ``episode`` up to 16
+                others of its episode, nearest first. They follow it, and their ``expanded_from``
+                is its id.
+            rerank: ``latent``: the bundle's reranker scores the best 64 candidates again, from
+                their latents; ``auto``: if the bundle has a reranker and the mode is ``hybrid``;
                 None: never. See `agentmem.retrieval.rerank`.
-            order: ``relevance``, the best first; or ``time``, the same hits in the order in which
-                they were said, the oldest first.
-            now: The present moment, for "yesterday" and the like in the query; its zone says when
-                a day begins. By default the current time in UTC.
+            order: ``relevance``, best first; or ``time``, the same hits in chronological order.
+            now: The current time, for "yesterday" and the like in the query; its zone determines
+                when a day begins. By default the current time in UTC.
 
         Raises:
-            InputError: the query is blank, ``k`` is not positive, or the mode, the expansion, the
-                reranking or the order is unknown.
-            ModelError: ``latent`` is asked for, and the bundle has no reranker.
-            FilterError: the filter has an unknown operator or a wrong shape.
+            InputError: the query is blank, ``k`` is not positive, or the mode, expansion,
+                reranking or order is unknown.
+            ModelError: ``latent`` is requested, and the bundle has no reranker.
+            FilterError: the filter has an unknown operator or is malformed.
         """
         scope = self._scope(user_id, agent_id, session_id)
         selection = Selection(
             scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
         )
         present = check_moment(now, "now") or datetime.now(UTC)
-        asked = Asked(query, k, selection, mode, expand, order, present, rerank)
-        return recall(self._store, self._model, asked)
+        recall_query = RecallQuery(query, k, selection, mode, expand, order, present, rerank)
+        return run_recall(self._store, self._model, recall_query)
 
     def get(
         self,
@@ -269,7 +270,7 @@ class Memory:
         agent_id: str | None = None,
         session_id: str | None = None,
     ) -> Chunk:
-        """One chunk by its id.
+        """Return one chunk by its id.
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
@@ -287,12 +288,12 @@ class Memory:
         since: Time | None = None,
         until: Time | None = None,
     ) -> Iterator[Chunk]:
-        """All chunks of a scope by ascending id, read as the iteration goes; nothing is cut off.
+        """Iterate over all chunks of a scope by ascending id, reading them lazily.
 
-        A damaged one is among them: its text raises CorruptRecordError.
+        Damaged chunks are included; reading their text raises CorruptRecordError.
 
         Raises:
-            FilterError: the filter has an unknown operator or a wrong shape.
+            FilterError: the filter has an unknown operator or is malformed.
         """
         selection = Selection(
             self._scope(user_id, agent_id, session_id),
@@ -301,7 +302,7 @@ class Memory:
             since=check_time(since, "since"),
             until=check_time(until, "until"),
         )
-        return read_chunks(self._store, self._model, selection)
+        return load_chunks(self._store, self._model, selection)
 
     def update(
         self,
@@ -313,45 +314,45 @@ class Memory:
         agent_id: str | None = None,
         session_id: str | None = None,
     ) -> Receipt:
-        """Give the message or document that a chunk belongs to another text or other metadata.
+        """Replace the text or metadata of the message or document that a chunk belongs to.
 
-        Its source id, scope, speaker and time stay; with a new text its chunks get new ids, and
-        nothing of the old text is left in the store.
+        Its source id, scope, speaker and time stay the same; with a new text its chunks get new
+        ids, and nothing of the old text remains in the store.
 
         Args:
-            id: A chunk of it.
-            text: The new text of the whole source; None leaves it.
-            metadata: The new metadata, in place of the old; None leaves it.
+            id: One of its chunks.
+            text: The new text of the complete message or document; None keeps the old.
+            metadata: The new metadata, replacing the old; None keeps the old.
             user_id: As in `recall`: an id outside the scope is unknown.
             agent_id: Likewise.
             session_id: Likewise.
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
-            InputError: nothing to change, the new text cannot be stored, or the scope has it
-                already in another source.
+            InputError: nothing to change, the new text cannot be stored, or another source of
+                the scope already has it.
         """
         if text is None and metadata is None:
             raise InputError("update() needs text= or metadata=")
         if text is not None and not isinstance(text, str):
-            raise TypeError(f"text is a string, not {type(text).__name__}")
+            raise TypeError(f"text must be a string, not {type(text).__name__}")
         chunk = self._one(id, self._scope(user_id, agent_id, session_id))
         old = chunk.source
         new_metadata = chunk.metadata if metadata is None else check_metadata(metadata, "metadata")
         if text is None:
             self._store.update_source(old.id, metadata=new_metadata)
-            place = Written(old.id, old.chunk_ids, duplicate=False)
-            return write_receipt([place], [])
+            unchanged = Written(old.id, old.chunk_ids, duplicate=False)
+            return write_receipt([unchanged], [])
         (new,) = normalise(text, max_chars=self._max_chars).parts
         part = replace(
             stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
         )
-        source = prepare([part], self._model, storing=self._storing, now=old.created_at)[0]
+        source = prepare([part], self._model, options=self._options, now=old.created_at)[0]
         written = self._store.replace_source(old.id, source, self._terms(old.chunk_ids))
         if written.duplicate:
             raise InputError(
-                f"this scope has that text already, in memory {written.chunk_ids[0]}: "
-                f"forget one of them"
+                f"this scope already has that text, in memory {written.chunk_ids[0]}: "
+                f"forget one of the two"
             )
         self._rebuild_stale_terms()
         return write_receipt([written], [source])
@@ -367,56 +368,56 @@ class Memory:
         before: Time | None = None,
         dry_run: bool = False,
     ) -> ForgetReceipt:
-        """Delete memories so that no byte of them is left in any file of the store.
+        """Delete memories so that no byte of them remains in any file of the store.
 
-        Everything given must hold of what is deleted. A scoped handle alone is no selector:
+        All given conditions must hold. The scope of a scoped handle does not count as one:
         ``mem.scoped(user_id="ana").forget()`` raises, ``mem.forget(user_id="ana")`` does not.
 
         Args:
-            ids: Chunks.
+            ids: Chunk ids.
             user_id: Only this user's.
             agent_id: Only this agent's.
             session_id: Only this conversation's.
             where: A filter, as in `recall`.
-            before: Only what was said before this time.
-            dry_run: Only say what would go.
+            before: Only memories from before this time.
+            dry_run: Only report what would be deleted.
 
         Raises:
-            InputError: nothing was selected, so that everything would go.
+            InputError: there is no condition, so that everything would be deleted.
             UnknownIdError: an id is not in this scope; nothing was deleted.
         """
-        # An empty filter lets everything through, so it selects nothing in particular.
+        # An empty filter matches everything, so it is not a condition.
         given = (ids, user_id, agent_id, session_id, where or None, before)
         if all(selector is None for selector in given):
             raise InputError(
-                "forget() needs a selector: ids=, user_id=, agent_id=, session_id=, where= or "
+                "forget() needs a condition: ids=, user_id=, agent_id=, session_id=, where= or "
                 "before=; to forget everything, delete the store's folder"
             )
         scope = self._scope(user_id, agent_id, session_id)
-        wanted = None if ids is None else tuple(dict.fromkeys(ids))
-        selection = Selection(scope, ids=wanted, where=where, until=check_time(before, "before"))
-        chosen = tuple(self._store.ids(selection).tolist())
-        if wanted is not None:
-            present = self._store.ids(Selection(scope, ids=wanted)).tolist()
-            missing = sorted(set(wanted).difference(present))
+        requested = None if ids is None else tuple(dict.fromkeys(ids))
+        selection = Selection(scope, ids=requested, where=where, until=check_time(before, "before"))
+        selected = tuple(self._store.ids(selection).tolist())
+        if requested is not None:
+            present = self._store.ids(Selection(scope, ids=requested)).tolist()
+            missing = sorted(set(requested).difference(present))
             if missing:
                 raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
-        if dry_run or not chosen:
-            return ForgetReceipt(chosen, 0, dry_run, purged=not dry_run)
-        done = self._store.forget(chosen, self._terms(chosen))
+        if dry_run or not selected:
+            return ForgetReceipt(selected, 0, dry_run, purged=not dry_run)
+        done = self._store.forget(selected, self._terms(selected))
         self._rebuild_stale_terms()
-        return ForgetReceipt(chosen, done.sources, dry_run=False, purged=done.purged)
+        return ForgetReceipt(selected, done.sources, dry_run=False, purged=done.purged)
 
     def verify(self, *, on_progress: Progress | None = None) -> Verification:
-        """Check the whole store: rows, checksums, and that every text comes back as it was.
+        """Check the complete store: rows, checksums, and that every text decodes exactly.
 
         Args:
-            on_progress: Called with the numbers of chunks checked and of all.
+            on_progress: Called with the number of chunks checked so far and the total.
         """
         return verify(self._store, self._model, on_progress)
 
     def stats(self) -> Stats:
-        """Sums over the whole store, whatever the scope of this handle."""
+        """Totals of the complete store, regardless of the scope of this handle."""
         found = self._store.stats()
         return Stats(
             memories=found.chunks,
@@ -426,7 +427,7 @@ class Memory:
             positions=found.positions,
             latent_bytes=found.latent_bytes,
             patch_bytes=found.patch_bytes,
-            key_bytes=found.key_bytes,
+            embedding_bytes=found.embedding_bytes,
             text_bytes=found.text_bytes,
             file_bytes=found.file_bytes,
             fidelity=tuple(zip(FIDELITY_EDGES, found.fidelity, strict=True)),
@@ -442,38 +443,38 @@ class Memory:
         agent_id: str | None = None,
         session_id: str | None = None,
     ) -> str:
-        """What a chunk's latents say by themselves, without the patch; compare with its text.
+        """The text that a chunk's latents regenerate without the patch; compare it with its text.
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
             CorruptRecordError: its row is damaged.
         """
         chunk = self._one(id, self._scope(user_id, agent_id, session_id))
-        return regenerated_texts(self._model, [chunk.record], patched=False)[0]
+        return regenerated_texts(self._model, self._store.chunks([chunk.id]), patched=False)[0]
 
     def reindex(self) -> None:
-        """Make the search index and the lexical index again from the rows."""
+        """Rebuild the vector index and the lexical index from the rows."""
         self._store.rebuild_index()
         rebuild_terms(self._store, self._model)
 
     def _scope(self, user_id: str | None, agent_id: str | None, session_id: str | None) -> Scope:
-        """The given words joined with the bound ones, which cannot be changed."""
-        words = {"user_id": user_id, "agent_id": agent_id, "session_id": session_id}
-        for name, bound in _words(self._bound).items():
-            given = words[name]
+        """The given scope ids combined with the bound ones, which cannot be changed."""
+        scope_ids = {"user_id": user_id, "agent_id": agent_id, "session_id": session_id}
+        for name, bound in _scope_ids(self._bound).items():
+            given = scope_ids[name]
             if given is not None and not isinstance(given, str):
-                raise TypeError(f"{name} is a string, not {given!r}")
+                raise TypeError(f"{name} must be a string, not {given!r}")
             if given == "":
-                raise InputError(f"{name}='' says nothing: leave it out, or name somebody")
+                raise InputError(f"{name} must not be empty: omit it to leave it unspecified")
             check_unicode(given or "", name)
             if bound is not None and given not in (None, bound):
                 raise InputError(f"this handle is bound to {name}={bound!r}, not {given!r}")
-            words[name] = bound or given
-        return Scope(**words)
+            scope_ids[name] = bound or given
+        return Scope(**scope_ids)
 
     def _one(self, id: int, scope: Scope) -> Chunk:
         selection = Selection(scope, ids=(id,))
-        found = next(read_chunks(self._store, self._model, selection), None)
+        found = next(load_chunks(self._store, self._model, selection), None)
         if found is None:
             raise UnknownIdError(f"no memory of this scope has the id {id!r}")
         return found
@@ -486,7 +487,7 @@ class Memory:
             rebuild_terms(self._store, self._model)
 
 
-def _words(scope: Scope) -> dict[str, str | None]:
+def _scope_ids(scope: Scope) -> dict[str, str | None]:
     return {
         "user_id": scope.user_id,
         "agent_id": scope.agent_id,

@@ -1,4 +1,4 @@
-"""What writing and checking give back: frozen, printable, and plain on request."""
+"""Results of writing and checking: frozen, printable receipts and statistics."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from agentmem_storage.sizes import stored_sizes
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one `Memory.add`; everything in it can be recalled already.
+    """The result of one `Memory.add`; its memories can be recalled immediately.
 
     Attributes:
-        ids: The chunks that hold what was added, in order; a duplicate's ids are those of the
-            memory that was there before.
-        sources: One id for each message part or document, in order.
-        duplicates: The ids among ``ids`` that were not written now: they were there before, or
-            the call says the same twice.
-        skipped: Blocks that are not text, counted by type.
+        ids: The chunks of the added content, in order; for a duplicate, those of the existing
+            memory.
+        sources: One id per message part or document, in order.
+        duplicates: The ids among ``ids`` that were not written, because they already existed or
+            occur twice in the call.
+        skipped: Number of non-text blocks by type.
         tokens: Tokens of the new chunks.
         positions: Decoder positions that their latents take.
         fidelity: Share of those tokens that the latents alone regenerate; 1.0 if nothing is new.
         latent_bytes: Bytes of their latents.
         patch_bytes: Bytes of the corrections that make them exact.
-        stored_bytes: Bytes of their rows: latents, patches, keys and kept text.
+        stored_bytes: Bytes of their rows: latents, patches, embeddings and stored text.
     """
 
     ids: tuple[int, ...]
@@ -46,14 +46,17 @@ class Receipt:
 
 
 def write_receipt(
-    places: Sequence[Written], new: Sequence[NewSource], *, skipped: Mapping[str, int] | None = None
+    written: Sequence[Written],
+    new: Sequence[NewSource],
+    *,
+    skipped: Mapping[str, int] | None = None,
 ) -> Receipt:
     """The receipt of a write.
 
     Args:
-        places: Where each part of the content stands now, in order; repeated where it repeats.
-        new: The sources that were written.
-        skipped: Blocks that are not text, counted by type.
+        written: Where each part of the content is stored, in order, including repeats.
+        new: The sources that were newly written.
+        skipped: Number of non-text blocks by type.
     """
     chunks = [chunk for source in new for chunk in source.chunks]
     tokens = sum(chunk.tokens for chunk in chunks)
@@ -62,14 +65,14 @@ def write_receipt(
     seen: set[int] = set()
     ids: list[int] = []
     duplicates: list[int] = []
-    for place in places:
-        repeated = place.duplicate or place.chunk_ids[0] in seen
-        duplicates += place.chunk_ids if repeated else ()
-        ids += place.chunk_ids
-        seen.update(place.chunk_ids)
+    for one in written:
+        repeated = one.duplicate or one.chunk_ids[0] in seen
+        duplicates += one.chunk_ids if repeated else ()
+        ids += one.chunk_ids
+        seen.update(one.chunk_ids)
     return Receipt(
         ids=tuple(ids),
-        sources=tuple(place.source_id for place in places),
+        sources=tuple(one.source_id for one in written),
         duplicates=tuple(duplicates),
         skipped=dict(skipped or {}),
         tokens=tokens,
@@ -83,14 +86,14 @@ def write_receipt(
 
 @dataclass(frozen=True, slots=True)
 class ForgetReceipt:
-    """What one `Memory.forget` took away, or would take with ``dry_run``.
+    """The result of one `Memory.forget`.
 
     Attributes:
-        ids: The chunks.
-        sources: How many sources went with them, having no other chunk; 0 in a dry run.
-        dry_run: Whether nothing was done.
-        purged: Whether every byte has left the files already. False if another process kept
-            reading an older state: what is left goes at the next `forget`, or when the last
+        ids: The chunks that were deleted, or would be.
+        sources: Number of sources deleted because they had no other chunk; 0 in a dry run.
+        dry_run: Whether nothing was deleted.
+        purged: Whether every byte has been removed from the files. False if another process was
+            reading an older state; the rest is removed at the next `forget`, or when the last
             process closes the store.
     """
 
@@ -106,7 +109,7 @@ class ForgetReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One thing that `Memory.verify` found wrong; ``id`` is None if it is no one chunk's."""
+    """A problem found by `Memory.verify`; ``id`` is None if it does not concern one chunk."""
 
     id: int | None
     what: str
@@ -114,11 +117,11 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `Memory.verify` found.
+    """The result of `Memory.verify`.
 
     Attributes:
-        checked: Chunks whose text was regenerated and compared with its hash.
-        damage: What is wrong, by chunk.
+        checked: Number of chunks whose text was decoded and compared with its hash.
+        damage: The problems found.
     """
 
     checked: int
@@ -126,7 +129,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.damage
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,22 +139,22 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Sums over a store.
+    """Totals of a store.
 
     Attributes:
         memories: Number of chunks.
         sources: Number of messages and documents.
-        scopes: Number of different scopes.
-        tokens: Tokens that the latents stand for.
+        scopes: Number of distinct scopes.
+        tokens: Tokens that the latents encode.
         positions: Decoder positions that the latents take.
         latent_bytes: Bytes of latents.
         patch_bytes: Bytes of patches.
-        key_bytes: Bytes of keys.
-        text_bytes: UTF-8 bytes of kept texts.
-        file_bytes: Size of all files of the store: lexical terms and the index cache included.
-        fidelity: Number of chunks by fidelity, as ``(lower end of the bin, chunks)``.
+        embedding_bytes: Bytes of embeddings.
+        text_bytes: UTF-8 bytes of stored texts.
+        file_bytes: Size of all files of the store, including the lexical index and the index cache.
+        fidelity: Number of chunks by fidelity, as ``(lower edge of the bin, chunks)``.
         model: Name of the model bundle.
-        fingerprint: The bundle's fingerprint, to which the store is pinned.
+        fingerprint: The bundle's fingerprint, to which the store is bound.
     """
 
     memories: int
@@ -161,7 +164,7 @@ class Stats:
     positions: int
     latent_bytes: int
     patch_bytes: int
-    key_bytes: int
+    embedding_bytes: int
     text_bytes: int
     file_bytes: int
     fidelity: tuple[tuple[float, int], ...]

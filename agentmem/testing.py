@@ -1,7 +1,8 @@
-"""Small real models for tests: yours and ours.
+"""Tiny models for tests, both of agentmem and of programs that use it.
 
-They are made in a second, not trained, exact all the same (every token starts with a code of its
-own), and the same bytes every time. What they find is poor: test wiring with them, not quality.
+They are created in a second and deterministic. They are not trained but still exact, because every
+token is initialized with a distinct code. Search quality is poor: use them to test integration, not
+quality.
 
 ::
 
@@ -41,7 +42,7 @@ _TEXT = (
 
 
 def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
-    """Write a tiny model bundle; another seed gives one with another fingerprint.
+    """Write a tiny model bundle; different seeds give different fingerprints.
 
     Returns:
         The folder.
@@ -73,7 +74,7 @@ def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
         )
         cast("torch.Tensor", reranker.tokens).copy_(read_codes(autoencoder))
         with torch.no_grad():
-            # What nobody trained says little beside how many tokens found a match.
+            # An untrained score must have little weight next to the number of matching tokens.
             reranker.score.weight.mul_(0.01)
     autoencoder.save_pretrained(folder / "autoencoder")
     keys.save_pretrained(folder / "keys")
@@ -84,6 +85,6 @@ def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
 
 @cache
 def tiny_model(seed: int = 0) -> ModelBundle:
-    """A loaded tiny bundle, made once per process and seed."""
+    """A loaded tiny bundle, created once per process and seed."""
     with tempfile.TemporaryDirectory() as folder:
         return ModelBundle(tiny_bundle(folder, seed=seed))

@@ -1,4 +1,4 @@
-"""What callers hand in: messages and documents, and the parts that become memories."""
+"""Input types: messages and documents, and the parts they are split into."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PIECE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing that was said.
+    """One message of a conversation.
 
     Attributes:
-        content: What was said; it comes back exactly.
-        role: Who said it to whom, in the words of the chat APIs.
+        content: The text; recalled exactly.
+        role: The speaker's role, as in chat APIs.
         name: The speaker's name.
-        created_at: When it was said; a time without zone is taken as UTC.
+        created_at: When it was said; UTC if without zone.
         metadata: JSON values under string keys, to filter by.
     """
 
@@ -39,13 +39,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text that nobody said: plain or Markdown, a note, a page, a file.
+    """A text outside a conversation: a note, a page, a file; plain text or Markdown.
 
     Attributes:
-        text: The text, whole or in pieces that are joined as they are; it comes back exactly.
-        title: What it is called.
-        uri: Where it came from.
-        created_at: When it was written; a time without zone is taken as UTC.
+        text: The text, as one string or as pieces that are concatenated; recalled exactly.
+        title: Its title.
+        uri: Where it comes from.
+        created_at: When it was written; UTC if without zone.
         metadata: JSON values under string keys, to filter by.
     """
 
@@ -60,16 +60,16 @@ class Document:
     def from_file(cls, path: str | Path, *, encoding: str = "utf-8") -> Document:
         """Return a document whose text is read from a file when it is added.
 
-        The title is the file's name and the uri its path as given. Line ends and a byte order mark
-        are kept as they are.
+        The title is the file's name and the uri its path as given. Line endings and a byte order
+        mark are preserved.
 
         Args:
             path: A plain text or Markdown file.
-            encoding: How its bytes are to be read; strictly, nothing is replaced.
+            encoding: The encoding, decoded strictly.
 
         Raises:
-            InputError: The encoding is unknown. On reading: the file cannot be read, or bytes of
-                it are not in that encoding; the message names the file and the first such byte.
+            InputError: The encoding is unknown. When added: the file cannot be read or decoded;
+                the message names the file and the first invalid byte.
         """
         path = Path(path)
         try:
@@ -81,20 +81,20 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text that is to be stored, and what is known about it.
+    """One text to be stored, with its attributes.
 
     A message with several text blocks, or with tool calls, becomes several parts.
 
     Attributes:
-        kind: What it was.
+        kind: What kind of content it is.
         text: The exact text.
-        role: Who said it; None for documents.
+        role: The speaker's role; None for documents.
         name: The speaker's name.
         title: The document's title.
         uri: The document's origin.
         created_at: When it was said or written, in UTC; None if not known.
         metadata: JSON values under string keys. Tool calls carry ``tool`` and ``tool_call_id``,
-            tool results ``tool_call_id`` and, where it was given, ``is_error``.
+            tool results ``tool_call_id`` and, if given, ``is_error``.
     """
 
     kind: SourceKind
@@ -107,7 +107,7 @@ class Part:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-# What may be added in one call.
+# What `Memory.add` accepts.
 Content: TypeAlias = (
     str
     | Message
@@ -119,13 +119,13 @@ Content: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class _FileText:
-    """The text of a file in pieces, read anew by each iteration."""
+    """The text of a file in pieces, read again on each iteration."""
 
     path: Path
     encoding: str
 
     def __iter__(self) -> Iterator[str]:
-        # Bytes are decoded here and not by open(), whose errors name no place in the file.
+        # Bytes are decoded here, not by open(), whose errors do not give the offset in the file.
         decoder = codecs.getincrementaldecoder(self.encoding)("strict")
         offset = 0
         try:

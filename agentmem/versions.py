@@ -1,4 +1,4 @@
-"""Which versions are at work here, for results and for `agentmem doctor`."""
+"""Installed package versions, for result files and for `agentmem doctor`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu")
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of Python, agentmem, SQLite and the packages that matter, without importing them.
+    """Versions of Python, agentmem, SQLite and relevant packages, without importing them.
 
-    What is not installed is left out.
+    Packages that are not installed are omitted.
     """
     found = {
         "agentmem": __version__,

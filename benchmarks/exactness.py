@@ -60,7 +60,7 @@ def _file(path: Path, limit: int) -> dict[str, Any]:
             kept = 0
             for chunk in memory.list():
                 found[chunk.source.id].append(chunk.text)
-                kept += chunk.record.text is not None
+                kept += chunk.text_stored
             stats = memory.stats()
     same = {source: "".join(texts).encode() for source, texts in found.items()}
     return {

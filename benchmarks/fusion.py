@@ -30,11 +30,11 @@ from agentmem import Memory
 from agentmem.corpus import read_records
 from agentmem.evaluation.metrics import recall_at_k
 from agentmem.evaluation.result import build_result, write_result
-from agentmem.retrieval.fusion import FALLING, Weights
+from agentmem.retrieval.fusion import NEIGHBOR_DECAY, Weights
 from benchmarks.command import run
 
 # The signs that are fitted; that of time is not, for these questions name none.
-SIGNS = ("lexical", "key", "neighbour", "length", "rerank")
+SIGNS = ("lexical", "vector", "neighbor", "length", "rerank")
 AT = (1, 5, 10, 50)
 DIALOGUES, MOST_EVIDENCE, HITS, FOLDS = 12, 3, 1_000, 5
 LEFT_OUT = "friendsqa"
@@ -107,7 +107,7 @@ def _cases(groups: Sequence[Group]) -> Iterator[Case]:
                 hits.sort(key=lambda hit: order[hit.id])
                 wanted = {sources[turn] for turn in evidence}
                 told = [
-                    [hit.explain[sign] for sign in ("lexical", "key", "length", "rerank")]
+                    [hit.explain[sign] for sign in ("lexical", "vector", "length", "rerank")]
                     for hit in hits
                 ]
                 yield Case(
@@ -121,11 +121,11 @@ def _cases(groups: Sequence[Group]) -> Iterator[Case]:
 
 def _signs(case: Case) -> torch.Tensor:
     """Lexical and key, both again as the neighbours have them, length and rerank: (N, 6)."""
-    own = np.zeros((case.places[-1] + 1 + 2 * len(FALLING), 2), dtype=np.float32)
-    at = case.places + len(FALLING)
+    own = np.zeros((case.places[-1] + 1 + 2 * len(NEIGHBOR_DECAY), 2), dtype=np.float32)
+    at = case.places + len(NEIGHBOR_DECAY)
     own[at] = case.signs[:, :2]
     around = sum(
-        share * (own[at - far] + own[at + far]) for far, share in enumerate(FALLING, start=1)
+        share * (own[at - far] + own[at + far]) for far, share in enumerate(NEIGHBOR_DECAY, start=1)
     )
     return torch.from_numpy(np.concatenate([case.signs[:, :2], around, case.signs[:, 2:]], 1))
 
@@ -133,11 +133,11 @@ def _signs(case: Case) -> torch.Tensor:
 def _scores(signs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
     """The sum that `agentmem.retrieval.fusion` and `agentmem.retrieval.rerank` make, undivided."""
     lexical, key, lexical_around, key_around, length, rerank = signs.unbind(-1)
-    around = weights["lexical"] * lexical_around + weights["key"] * key_around
+    around = weights["lexical"] * lexical_around + weights["vector"] * key_around
     score: torch.Tensor = (
         weights["lexical"] * lexical
-        + weights["key"] * key
-        + weights["neighbour"] * around
+        + weights["vector"] * key
+        + weights["neighbor"] * around
         + weights["length"] * length
         + weights["rerank"] * rerank
     )
@@ -145,7 +145,7 @@ def _scores(signs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
 
 
 def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
-    """Weights of the named signs, none below zero, lexical and key together one; others zero."""
+    """Weights of the named signs, none below zero, lexical and vector together one; others zero."""
     told = [case for case in cases if case.right.any()]
     most = max(len(case.right) for case in told)
     signs, right = torch.zeros(len(told), most, 6), torch.zeros(len(told), most)
@@ -165,7 +165,7 @@ def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        sharp = {name: w * (1 if name == "neighbour" else 10) for name, w in weigh().items()}
+        sharp = {name: w * (1 if name == "neighbor" else 10) for name, w in weigh().items()}
         likely = _scores(signs, sharp).masked_fill(hidden, -1e9).log_softmax(-1)
         missed: torch.Tensor = -(likely * right).sum(-1).mean()
         missed.backward()  # type: ignore[no-untyped-call]
@@ -173,8 +173,8 @@ def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     found = {name: float(w) for name, w in weigh().items()}
-    own = found["lexical"] + found["key"]
-    return {name: w if name == "neighbour" else w / own for name, w in found.items()}
+    own = found["lexical"] + found["vector"]
+    return {name: w if name == "neighbor" else w / own for name, w in found.items()}
 
 
 def _held_out(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:

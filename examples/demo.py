@@ -1,4 +1,4 @@
-"""`make demo`: a real conversation becomes vectors, is found, and comes back byte for byte."""
+"""`make demo`: a real conversation is stored as vectors, found, and decoded byte for byte."""
 
 import json
 import tempfile
@@ -18,7 +18,7 @@ QUESTIONS = (
 
 
 def main() -> None:
-    """Show the four steps."""
+    """Run the four steps."""
     console = Console()
     messages = [json.loads(line) for line in PANEL.read_text(encoding="utf-8").splitlines()]
     with tempfile.TemporaryDirectory() as folder, Memory(folder) as mem:
@@ -27,14 +27,14 @@ def main() -> None:
         characters = sum(len(message["content"].encode()) for message in messages)
         console.print(
             f"{len(messages)} turns of a panel discussion ({PANEL.name}) became "
-            f"{len(receipt.ids)} chunks; no text was kept.\n"
+            f"{len(receipt.ids)} chunks; no text was stored.\n"
             f"The latents alone regenerate {receipt.fidelity:.3%} of {receipt.tokens} tokens; "
             f"{receipt.patch_bytes} bytes of patches make them exact."
         )
 
         console.rule("2. Found")
         for question in QUESTIONS:
-            table = Table("score", "who", "what was said", title=question, title_justify="left")
+            table = Table("score", "who", "text", title=question, title_justify="left")
             for hit in mem.recall(question, user_id="demo", k=3):
                 table.add_row(f"{hit.score:.2f}", hit.name, _short(hit.text, 150))
             console.print(table)
@@ -46,7 +46,7 @@ def main() -> None:
         console.print(f"{best.tokens} tokens are {vectors} vectors of {dims} int8, such as")
         console.print(f"  {' '.join(map(str, best.latents[0]))}")
         console.print(f"From them alone:\n  {_short(alone, 300)}")
-        console.print(f"Equal to what was said: [bold]{alone == best.text}[/bold]")
+        console.print(f"Equal to the original: [bold]{alone == best.text}[/bold]")
         back = [
             "".join(chunk.text for chunk in mem.list(source_id=source))
             for source in receipt.sources

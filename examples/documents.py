@@ -1,4 +1,4 @@
-"""Documents: a Markdown file in, the passages that answer a question out.
+"""Documents: store a Markdown file and find the passages that answer a question.
 
 Run it on a file of your own: ``python examples/documents.py notes.md "what did we decide?"``
 """
@@ -22,5 +22,5 @@ with Memory(":memory:") as mem:
         print(hit.text.strip()[:300])
 
     # The chunks tile their source: joined, they are the file, byte for byte.
-    whole = "".join(chunk.text for chunk in mem.list(source_id=receipt.sources[0]))
-    assert whole.encode() == path.read_bytes()
+    joined = "".join(chunk.text for chunk in mem.list(source_id=receipt.sources[0]))
+    assert joined.encode() == path.read_bytes()

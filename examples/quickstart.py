@@ -1,4 +1,4 @@
-"""Three lines to remember, two to find: the example of the README, run by the tests."""
+"""Quickstart: store a conversation, recall from it, and pack the hits for a chat API."""
 
 from agentmem import Memory
 

@@ -1,1 +1,1 @@
-"""Conversations with a memory: what a line asks, and what may answer it."""
+"""Conversations with a memory: which messages are questions, and what may answer them."""

@@ -1,8 +1,7 @@
-"""Which lines of a conversation ask, and how those that only ask are kept from answering.
+"""Detects questions in a conversation, and keeps stored questions out of answers.
 
-Every line of a conversation is stored. One that is a question and nothing else is marked, and left
-out when memories are looked up to answer another: of all memories it is most like the same
-question asked again, and it answers nothing.
+Every message is stored. One that is only a question is marked and excluded when memories are
+recalled to answer another: it is the best match for the same question, and it answers nothing.
 """
 
 from __future__ import annotations
@@ -11,24 +10,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# The metadata key that marks a line which only asks.
-ASKED = "asked"
-_NOT_ASKED = {ASKED: {"exists": False}}
+# The metadata key that marks pure questions; part of stored data.
+QUESTION_KEY = "asked"
+_NOT_A_QUESTION = {QUESTION_KEY: {"exists": False}}
 
 _QUESTION_WORD = re.compile(r"(who|whom|whose|what|when|where|which|why|how)\b", re.IGNORECASE)
 _ONE_QUESTION = re.compile(r"[^.!]*\?")
 
 
-def asks(line: str) -> bool:
-    """Whether a line is to be answered: it ends with "?" or begins with a question word."""
+def is_question(line: str) -> bool:
+    """Whether a message should be answered: it ends with "?" or starts with a question word."""
     return line.endswith("?") or _QUESTION_WORD.match(line) is not None
 
 
-def only_asks(line: str) -> bool:
-    """Whether a line is one question and tells nothing."""
+def is_only_question(line: str) -> bool:
+    """Whether a message is a single question without any statement."""
     return _ONE_QUESTION.fullmatch(line) is not None
 
 
-def answering(where: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A filter for memories that may answer: those that ``where`` lets through and that tell."""
-    return _NOT_ASKED if where is None else {"and": [where, _NOT_ASKED]}
+def answers_only(where: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A filter for memories that match ``where`` and are not pure questions."""
+    return _NOT_A_QUESTION if where is None else {"and": [where, _NOT_A_QUESTION]}

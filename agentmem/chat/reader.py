@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,7 +118,7 @@ class MemoryReader:
         left_out = len(hits) - len(read)
         if not read:
             return Answer(None, None, (), left_out)
-        read.sort(key=lambda pair: (pair[0].created_at, pair[0].id))
+        read.sort(key=lambda pair: _when(pair[0]))
         reading = self._states.read(
             question, [line for _, line in read], max_tokens=max_tokens, on_text=on_text
         )
@@ -129,8 +130,17 @@ class MemoryReader:
         return Answer(reading.text, reading.confidence, citations, left_out)
 
 
+def memory_lines(hits: Sequence[Hit]) -> tuple[str, ...]:
+    """Hits as a reader sees them, in the order of time."""
+    return tuple(_line(hit) for hit in sorted(hits, key=_when))
+
+
 def _line(hit: Hit) -> str:
     from agentmem.models.reader.prompt import memory_line
 
     who = hit.name or hit.source.title or (hit.role or "").capitalize()
     return memory_line(hit.text, who=who, day=hit.created_at.date())
+
+
+def _when(hit: Hit) -> tuple[datetime, int]:
+    return hit.created_at, hit.id

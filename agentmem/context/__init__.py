@@ -1,1 +1,1 @@
-"""From ids to what a model reads: hits, packed into a budget, as prompts."""
+"""From ranked ids to what a model reads: hits, recalls, and their packing into prompts."""

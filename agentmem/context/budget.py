@@ -1,4 +1,4 @@
-"""What goes into a budget, and as what: vectors or text."""
+"""Fills a budget of tokens or decoder positions: which hits go in, and as vectors or as text."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.context.format import block, line, who
+from agentmem.context.format import block, line
+from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
-from agentmem.context.whole import Whole
 from agentmem.models.base import MIN_FIDELITY
 
-# Cosine of two keys from which on two chunks say nearly the same: the lowest tried that costs no
-# evidence on dialogues of the corpus's dev questions, see benchmarks/LOG.md.
-ALIKE = 0.98
+# Cosine similarity at which two chunks count as near duplicates: the lowest value tried that loses
+# no evidence on the dev dialogues of the corpus, see benchmarks/LOG.md.
+NEAR_DUPLICATE = 0.98
 
 
-class Filling:
-    """A budget and what has been put into it so far.
+class Budget:
+    """A budget and the hits that have been put into it.
 
     Attributes:
-        vectors: Hits that go in as memory vectors.
-        texts: Hits that go in as text.
+        vectors: Hits included as memory vectors.
+        texts: Hits included as text.
     """
 
     def __init__(
@@ -39,19 +39,19 @@ class Filling:
         self.vectors: list[Hit] = []
         self.texts: list[Hit] = []
 
-    def put(self, hit: Hit, *, as_text: bool) -> bool:
-        """Put a hit in, if it fits.
+    def add(self, hit: Hit, *, as_text: bool) -> bool:
+        """Add a hit if it fits.
 
         Args:
-            hit: Which.
-            as_text: As text rather than as vectors, if that fits.
+            hit: The hit.
+            as_text: Prefer text to vectors, if the text fits.
 
         Returns:
-            Whether it fitted.
+            Whether the hit was added.
         """
         faithful = hit.fidelity >= MIN_FIDELITY
         as_text = as_text or not faithful
-        # Text is decoded only where it counts.
+        # Text is decoded only if its length matters.
         tokens = self._line_tokens(hit) if as_text or self._max_tokens is not None else 0
         if self._max_tokens is not None and self._tokens + tokens > self._max_tokens:
             return False
@@ -66,8 +66,8 @@ class Filling:
         self._tokens += tokens
         return True
 
-    def tell(self, hit: Hit) -> None:
-        """Turn a hit that went in as vectors into text, if that fits."""
+    def convert_to_text(self, hit: Hit) -> None:
+        """Include a hit as text instead of vectors, if that fits."""
         if hit not in self.vectors:
             return
         more = self._line_tokens(hit) - hit.positions
@@ -80,71 +80,71 @@ class Filling:
         return self._max_positions is None or self._positions + positions <= self._max_positions
 
     def _line_tokens(self, hit: Hit) -> int:
-        # Lines are counted by themselves: joined, they have no more tokens than that.
+        # Counted line by line: joined, the lines have at most as many tokens.
         return self._count(line(hit) + "\n")
 
 
-def fill_with_best(filling: Filling, found: Sequence[Hit], texts: int) -> int:
-    """Put in what was found, the best first; what does not fit is passed over.
+def add_best(budget: Budget, found: Sequence[Hit], texts: int) -> int:
+    """Add hits, best first, skipping those that do not fit.
 
     Args:
-        filling: An empty budget.
+        budget: An empty budget.
         found: The hits, in any order.
-        texts: How many of the best to put in as text.
+        texts: How many of the best to include as text.
 
     Returns:
-        How many hits were left out as repeats: they read like a better one but for the date.
+        How many hits were omitted as repeats: they differ from a better one only in their date.
     """
     hits = _without_repeats(best_first(found))
-    keys = _keys(hits)
-    alike = np.zeros(len(hits), dtype=bool)
-    late = []
+    embeddings = _embeddings(hits)
+    similar = np.zeros(len(hits), dtype=bool)
+    deferred = []
     for rank, hit in enumerate(hits):
-        if alike[rank]:
-            late.append(rank)
-        elif filling.put(hit, as_text=rank < texts):
-            alike |= keys @ keys[rank] >= ALIKE
-    for rank in late:
-        filling.put(hits[rank], as_text=rank < texts)
+        if similar[rank]:
+            deferred.append(rank)
+        elif budget.add(hit, as_text=rank < texts):
+            similar |= embeddings @ embeddings[rank] >= NEAR_DUPLICATE
+    for rank in deferred:
+        budget.add(hits[rank], as_text=rank < texts)
     return len(found) - len(hits)
 
 
-def fill_with_everything(filling: Filling, found: Sequence[Hit], whole: Whole, texts: int) -> bool:
-    """Put in everything that the recall was allowed to find, if all of it fits.
+def add_everything(budget: Budget, found: Sequence[Hit], full_scope: FullScope, texts: int) -> bool:
+    """Add everything that the recall could have returned, if all of it fits.
 
     Args:
-        filling: An empty budget; of no more use if not everything fits.
+        budget: An empty budget; unusable afterwards if not everything fits.
         found: The hits.
-        whole: What there was to find.
-        texts: How many of the best to put in as text, as far as there is room for that.
+        full_scope: Everything the recall could have returned.
+        texts: How many of the best to include as text, as far as they fit.
 
     Returns:
-        Whether everything fitted.
+        Whether everything fits.
     """
     scored = {hit.id: hit for hit in found}
-    hits = best_first([scored.get(hit.id, hit) for hit in whole.hits()])
-    if not all(filling.put(hit, as_text=False) for hit in hits):
+    hits = best_first([scored.get(hit.id, hit) for hit in full_scope.hits()])
+    if not all(budget.add(hit, as_text=False) for hit in hits):
         return False
     for hit in hits[:texts]:
-        filling.tell(hit)
+        budget.convert_to_text(hit)
     return True
 
 
 def best_first(hits: Sequence[Hit]) -> list[Hit]:
-    """Hits by score, whatever order was asked for; ties stay as they are."""
+    """Hits by descending score; ties keep their order."""
     return sorted(hits, key=lambda hit: -hit.score)
 
 
 def _without_repeats(hits: Sequence[Hit]) -> list[Hit]:
-    """The first of all that read the same but for their dates: one text of one speaker."""
+    """The first of every group of hits with the same text and speaker."""
     first: dict[tuple[bytes, str], Hit] = {}
     for hit in hits:
-        first.setdefault((hit.record.text_hash, who(hit)), hit)
+        first.setdefault((hit.text_hash, hit.speaker), hit)
     return list(first.values())
 
 
-def _keys(hits: Sequence[Hit]) -> NDArray[np.float32]:
-    """Keys, float32 (n, K); zeros, which are like no other, for those whose key is damaged."""
-    known = [hit.record.key for hit in hits]
-    blank = np.zeros_like(next((key for key in known if key is not None), np.zeros(1, np.float32)))
-    return np.array([blank if key is None else key for key in known], dtype=np.float32)
+def _embeddings(hits: Sequence[Hit]) -> NDArray[np.float32]:
+    """Embeddings, float32 (n, K); zeros, which resemble nothing, where they are damaged."""
+    known = [hit.embedding for hit in hits]
+    zero = np.zeros_like(next((one for one in known if one is not None), np.zeros(1, np.float32)))
+    return np.array([zero if one is None else one for one in known], dtype=np.float32)

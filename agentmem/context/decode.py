@@ -1,8 +1,9 @@
-"""Stored chunks back to text: regenerated, patched, and checked against the hash on the row."""
+"""Stored chunks back to text: regenerated, patched, and verified against the row's hash."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from agentmem_storage.records import ChunkRecord
 def regenerated_texts(
     model: MemoryModel, records: Sequence[ChunkRecord], *, patched: bool = True
 ) -> list[str]:
-    """What the latents say, in the order given; without patches it may differ from the chunk.
+    """Decode chunks from their latents, in the given order; without patches only approximately.
 
     Raises:
         CorruptRecordError: a row is damaged.
@@ -29,7 +30,7 @@ def regenerated_texts(
         rows = model.regenerate(latents, patched=patched)
     except ValueError:
         if len(records) > 1:
-            # One bad row among many: find it by itself, so that the error names it.
+            # Decode one by one, so that the error names the damaged row.
             return [regenerated_texts(model, [one], patched=patched)[0] for one in records]
         raise _damaged(records[0].id, "its latents and its patch do not fit its tokens") from None
     return [model.tokenizer.decode(ids) for ids in rows]
@@ -38,60 +39,59 @@ def regenerated_texts(
 def exact_texts(
     model: MemoryModel, records: Sequence[ChunkRecord]
 ) -> list[str | CorruptRecordError]:
-    """The exact texts of chunks, in the order given; an error stands for one that is damaged."""
-    kept = {record.id: record.text for record in records if record.text is not None}
-    bare = [record for record in records if record.id not in kept]
+    """The exact texts of chunks, in the given order; an error in place of each damaged one."""
+    texts = {record.id: record.text for record in records if record.text is not None}
+    encoded = [record for record in records if record.id not in texts]
     try:
-        kept |= zip((record.id for record in bare), regenerated_texts(model, bare), strict=True)
+        decoded = regenerated_texts(model, encoded)
+        texts |= zip((record.id for record in encoded), decoded, strict=True)
     except CorruptRecordError as error:
         if len(records) > 1:
             return [exact_texts(model, [record])[0] for record in records]
         return [error]
     return [
-        kept[record.id]
-        if text_hash(kept[record.id]) == record.text_hash
-        else _damaged(
-            record.id, "its text does not match the hash that was taken when it was added"
-        )
+        texts[record.id]
+        if text_hash(texts[record.id]) == record.text_hash
+        else _damaged(record.id, "its text does not match the hash computed when it was added")
         for record in records
     ]
 
 
-class Loader:
-    """A fixed set of chunks; their texts are decoded together the first time one is asked for."""
+class BatchLoader:
+    """Loads the lazy fields of a batch of chunks; see `agentmem.context.hits.FieldLoader`.
+
+    All texts are decoded together when the first of them is read, which is several times faster
+    than decoding them one by one.
+    """
 
     def __init__(self, model: MemoryModel, records: Iterable[ChunkRecord]) -> None:
         self._model = model
-        self._records = list(records)
+        self._records = {record.id: record for record in records}
         self._texts: dict[int, str | CorruptRecordError] = {}
 
-    @property
-    def latents_fingerprint(self) -> str:
-        """Of the model bundle that made the chunks."""
-        return self._model.latents_fingerprint
-
-    def text(self, id: int) -> str:
-        """The exact text of a chunk.
+    def load(self, id: int, field: str) -> Any:
+        """The value of a lazy field.
 
         Raises:
-            CorruptRecordError: its row is damaged.
+            CorruptRecordError: the row is damaged.
         """
+        if field == "text":
+            return self._text(id)
+        record = self._records[id]
+        if record.damage is not None:
+            raise CorruptRecordError(record.damage, id=id)
+        return record.positions if field == "positions" else self._latents(record)
+
+    def _text(self, id: int) -> str:
         if not self._texts:
-            texts = exact_texts(self._model, self._records)
-            self._texts = {r.id: text for r, text in zip(self._records, texts, strict=True)}
+            records = list(self._records.values())
+            self._texts = dict(zip(self._records, exact_texts(self._model, records), strict=True))
         found = self._texts[id]
         if isinstance(found, CorruptRecordError):
             raise CorruptRecordError(*found.args, id=id) from found
         return found
 
-    def latents(self, record: ChunkRecord) -> NDArray[np.int8]:
-        """The memory vectors of a chunk, int8 (M, D).
-
-        Raises:
-            CorruptRecordError: its row is damaged.
-        """
-        if record.damage is not None:
-            raise CorruptRecordError(record.damage, id=record.id)
+    def _latents(self, record: ChunkRecord) -> NDArray[np.int8]:
         try:
             return self._model.unpack(record.latents, record.tokens)
         except ValueError:

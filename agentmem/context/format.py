@@ -1,4 +1,4 @@
-"""How hits read as text: a line for each, with its date and speaker, in a block for a prompt."""
+"""Hits as prompt text: one dated line per hit, inside a marked block."""
 
 from __future__ import annotations
 
@@ -6,26 +6,21 @@ from collections.abc import Sequence
 
 from agentmem.context.hits import Hit
 
-# Marks recalled text in a prompt, so that a model (and an observer of the chat) can tell it from
-# what was said now.
+# Marks recalled text in a prompt, so that a model (or a person reading the log) can tell it from
+# the conversation itself.
 OPENING, CLOSING = "<memories>", "</memories>"
-
-
-def who(hit: Hit) -> str:
-    """Who speaks, as far as it was told; of a document, its title."""
-    return hit.name or hit.source.title or hit.role or hit.source.kind
 
 
 def line(hit: Hit) -> str:
     """A hit's exact text, with its date and speaker."""
-    return f"[{hit.created_at:%Y-%m-%d}] {who(hit)}: {hit.text}"
+    return f"[{hit.created_at:%Y-%m-%d}] {hit.speaker}: {hit.text}"
 
 
 def lines(hits: Sequence[Hit]) -> str:
-    """A line for each, in the order given; "" if there are none."""
+    """One line per hit, in the given order; "" if there are none."""
     return "\n".join(line(hit) for hit in hits)
 
 
-def block(told: Sequence[str]) -> str:
+def block(body: Sequence[str]) -> str:
     """Lines between the marks; "" if there are none."""
-    return "\n".join([OPENING, *told, CLOSING]) if told else ""
+    return "\n".join([OPENING, *body, CLOSING]) if body else ""

@@ -1,25 +1,25 @@
-"""Filling a budget with memories, in an order that reads well.
+"""Packs hits into a budget: which memories go into a prompt, in which form and order.
 
-A context can be taken in two ways. For a chat API it is text, all of it (`Context.to_text`,
-`Context.to_messages`). For a reader it is mixed: memory vectors for the many, exact text for the
-few whose vectors say too little, or that matter most. Then
+A context can be used in two ways. For a chat API it is text (`Context.to_text`,
+`Context.to_messages`). For a reader model it is mixed: memory vectors for most hits, and exact text
+for the few whose vectors are not faithful enough or that matter most:
 
-- a hit goes in as vectors, one position each;
-- a hit whose vectors alone regenerate less than `MIN_FIDELITY` of its tokens goes in as text, one
-  position per token, or not at all;
-- the ``texts`` best hits go in as text too, or as vectors where their text does not fit.
+- a hit is included as vectors, one position each;
+- a hit whose vectors alone regenerate less than `MIN_FIDELITY` of its tokens is included as text,
+  one position per token, or not at all;
+- the ``texts`` best hits are included as text too, or as vectors where their text does not fit.
 
-Which memories go in is a matter of policy:
+The policy decides which memories go in:
 
-- ``ranked``: hits only, the best first. The same text of the same speaker goes in once, however
-  often it was said; the best of such repeats stands for all, with its date. A hit that says nearly
-  what is in already (the cosine of their keys is `agentmem.context.budget.ALIKE` or more) waits
-  until all others have had their turn.
-- ``auto``: everything that the recall's scope, filters and times let through, found or not, if all
-  of it fits the budget as vectors, and as text where ``max_tokens`` is given: a model that reads a
-  whole short history answers better than one that reads what a search picked from it (ConvoMem,
-  arXiv 2511.10523). It goes in as it was said, repeats too: a second "Yes." may answer another
-  question. If it does not fit: ``ranked``.
+- ``ranked``: only hits, best first. The same text of the same speaker goes in once, however often
+  it was said; the best of the repeats represents them, with its date. A near duplicate of a hit
+  that is already in (cosine similarity of `agentmem.context.budget.NEAR_DUPLICATE` or more) is
+  considered after all others.
+- ``auto``: everything that matches the recall's scope, filters and times, whether found or not, if
+  all of it fits the budget as vectors, and as text if ``max_tokens`` is given: a model that reads
+  the complete short history answers better than one that reads what a search selected from it
+  (ConvoMem, arXiv 2511.10523). Repeats are kept, because a second "Yes." may answer another
+  question. If not everything fits: ``ranked``.
 """
 
 from __future__ import annotations
@@ -27,23 +27,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.context.budget import Filling, fill_with_best, fill_with_everything
+from agentmem.context.budget import Budget, add_best, add_everything
 from agentmem.context.format import block, line, lines
+from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
-from agentmem.context.whole import Whole
 from agentmem.errors import InputError
+from agentmem.models.base import Tokenizer
 
 Policy = Literal["ranked", "auto"]
+CountTokens = Callable[[str], int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """Memories that fit a budget, oldest first, those of one document as they stand there.
+    """Memories that fit a budget, in chronological order; chunks of one document in text order.
 
     ::
 
@@ -54,10 +57,10 @@ class Context:
         vectors: Hits that a reader gets as memory vectors.
         texts: Hits that it gets as text.
         left_out: How many hits did not fit.
-        repeats: How many hits are left out because they read like a better one but for the date.
+        repeats: How many hits were omitted because they differ from a better one only in date.
         tokens: Tokens of the hits' texts.
-        positions: Decoder positions of `latents` and of `text`, by the bundle's tokenizer. The
-            separators that a reader puts between memories come on top.
+        positions: Decoder positions of `latents` and of `text`, by the bundle's tokenizer; the
+            separators that a reader puts between memories are not counted.
     """
 
     vectors: tuple[Hit, ...]
@@ -69,20 +72,20 @@ class Context:
 
     @property
     def hits(self) -> tuple[Hit, ...]:
-        """What is in it."""
-        return tuple(sorted((*self.vectors, *self.texts), key=_when))
+        """All hits in it."""
+        return tuple(sorted((*self.vectors, *self.texts), key=_chronological))
 
     def to_text(self) -> str:
-        """The exact texts, one block, each with its date and speaker; "" if there are none."""
+        """The exact texts in one block, each with its date and speaker; "" if there are none."""
         return block([line(hit) for hit in self.hits])
 
     def to_messages(
         self, format: Literal["openai", "anthropic"] = "openai"
     ) -> list[dict[str, Any]]:
-        """The block as messages to put before a chat; none if there are no hits.
+        """The block as messages to put before a chat; an empty list if there are no hits.
 
-        OpenAI-style chats get a system message. Anthropic's have no such role among the messages:
-        they get a user message with one text block.
+        For OpenAI-style chats it is a system message; Anthropic's messages have no such role, so
+        there it is a user message with one text block.
         """
         if format not in ("openai", "anthropic"):
             raise InputError(f"unknown format {format!r}: 'openai' or 'anthropic'")
@@ -102,102 +105,128 @@ class Context:
 
     @property
     def text(self) -> str:
-        """What a reader gets as text, each with its date and speaker; "" if there is none."""
+        """The text of `texts`, one dated line per hit; "" if there are none."""
         return lines(self.texts)
 
 
 def pack(
     hits: Sequence[Hit],
-    whole: Whole,
-    count_tokens: Callable[[str], int],
     *,
     max_tokens: int | None = None,
     max_positions: int | None = None,
     texts: int = 0,
     policy: Policy = "ranked",
+    count_tokens: CountTokens | None = None,
 ) -> Context:
-    """Choose memories that fit a budget, and put them in the order they were said.
+    """Select memories that fit a budget, and put them in chronological order.
 
-    A hit that does not fit is passed over, and smaller ones behind it may still go in.
+    A hit that does not fit is skipped; smaller ones after it may still fit.
+
+    ::
+
+        hits = mem.recall("when is my train?", user_id="ana")
+        pack([hit for hit in hits if hit.score > 0.3], max_tokens=600).to_messages("openai")
 
     Args:
-        hits: What was found.
-        whole: All that there was to find.
-        count_tokens: How text is counted, in tokens of the bundle's tokenizer.
-        max_tokens: Budget for `Context.to_text`, in tokens of the bundle's tokenizer.
+        hits: A `Recall`, or any sequence of hits, such as a filtered recall or hits of several.
+        max_tokens: Budget for `Context.to_text`, in tokens.
         max_positions: Budget for `Context.latents` and `Context.text`, in decoder positions.
         texts: How many of the best hits a reader gets as text whatever their fidelity.
-        policy: ``ranked`` or ``auto``, see above. The latter asks the store, which must be open,
-            for what it holds now; it loads no memory unless the database's sums are within the
-            budget.
+        policy: ``ranked`` or ``auto``, see above. ``auto`` needs a `Recall` whose store is open
+            and reads what the store holds now, but only if its sums are within the budget.
+        count_tokens: Counts the tokens of a text; by default the tokenizer of the recall's store,
+            and for other sequences that of the bundle that comes with agentmem.
 
     Raises:
-        InputError: no budget, one that is not positive, a negative number of texts, or an unknown
-            policy.
-        CorruptRecordError: a memory that would go in is damaged.
+        InputError: there is no budget, it is not positive, ``texts`` is negative, the policy is
+            unknown, or it is ``auto`` and ``hits`` is not a recall that is linked to its store.
+        CorruptRecordError: a memory to be included is damaged.
         StoreError: the policy is ``auto``, and the store has been closed.
     """
     if max_tokens is None and max_positions is None:
         raise InputError("pack() needs a budget: max_tokens=... or max_positions=...")
-    _check("max_tokens", max_tokens, least=1)
-    _check("max_positions", max_positions, least=1)
-    _check("texts", texts, least=0)
+    _check("max_tokens", max_tokens, minimum=1)
+    _check("max_positions", max_positions, minimum=1)
+    _check("texts", texts, minimum=0)
     if policy not in get_args(Policy):
         raise InputError(f"unknown policy {policy!r}: 'ranked' or 'auto'")
+    full_scope: FullScope | None = getattr(hits, "full_scope", None)
+    if policy == "auto" and full_scope is None:
+        raise InputError(
+            "policy='auto' reads the store: pack the Recall that recall() returned, not a copy or "
+            "a part of it"
+        )
+    if count_tokens is None:
+        count_tokens = _default_counter if full_scope is None else full_scope.count_tokens
 
-    def empty() -> Filling:
-        return Filling(count_tokens, max_tokens=max_tokens, max_positions=max_positions)
+    def empty() -> Budget:
+        return Budget(count_tokens, max_tokens=max_tokens, max_positions=max_positions)
 
-    if policy == "auto" and _may_fit(whole, max_tokens, max_positions):
-        filling = empty()
-        if fill_with_everything(filling, hits, whole, texts):
-            return _context(filling, count_tokens, left_out=0, repeats=0)
-    filling = empty()
-    repeats = fill_with_best(filling, hits, texts)
-    left_out = len(hits) - repeats - len(filling.vectors) - len(filling.texts)
-    return _context(filling, count_tokens, left_out=left_out, repeats=repeats)
+    if (
+        policy == "auto"
+        and full_scope is not None
+        and _may_fit(full_scope, max_tokens, max_positions)
+    ):
+        budget = empty()
+        if add_everything(budget, hits, full_scope, texts):
+            return _context(budget, count_tokens, left_out=0, repeats=0)
+    budget = empty()
+    repeats = add_best(budget, hits, texts)
+    left_out = len(hits) - repeats - len(budget.vectors) - len(budget.texts)
+    return _context(budget, count_tokens, left_out=left_out, repeats=repeats)
 
 
-def _may_fit(whole: Whole, max_tokens: int | None, max_positions: int | None) -> bool:
-    """Whether everything may fit, by sums that are never above what it takes.
+def _default_counter(text: str) -> int:
+    return len(_shipped_tokenizer().encode(text))
 
-    A memory takes at least a position of a reader; and of a text more tokens than its own, since
-    a date and a speaker come before them.
+
+@cache
+def _shipped_tokenizer() -> Tokenizer:
+    # Hits of a recall bring their own tokenizer: only plain sequences need this one.
+    from agentmem.models.bundle.manifest import shipped_bundle
+    from agentmem.models.tokenizer import ByteTokenizer
+
+    return ByteTokenizer.from_folder(shipped_bundle() / "tokenizer")
+
+
+def _may_fit(full_scope: FullScope, max_tokens: int | None, max_positions: int | None) -> bool:
+    """Whether everything may fit, by lower bounds of what it takes.
+
+    A memory takes at least one position of a reader; as text it takes more tokens than its own,
+    because a date and a speaker precede them.
     """
     limits = [limit for limit in (max_tokens, max_positions) if limit is not None]
-    if whole.count > min(limits):
+    if full_scope.count > min(limits):
         return False
-    sums = whole.sums()
+    sums = full_scope.sums()
     return (max_tokens is None or sums.tokens <= max_tokens) and (
         max_positions is None or sums.positions <= max_positions
     )
 
 
-def _context(
-    filling: Filling, count_tokens: Callable[[str], int], *, left_out: int, repeats: int
-) -> Context:
-    vectors, told = (tuple(sorted(some, key=_when)) for some in (filling.vectors, filling.texts))
-    text = lines(told)
+def _context(budget: Budget, count_tokens: CountTokens, *, left_out: int, repeats: int) -> Context:
+    vectors = tuple(sorted(budget.vectors, key=_chronological))
+    texts = tuple(sorted(budget.texts, key=_chronological))
+    text = lines(texts)
     return Context(
         vectors,
-        told,
+        texts,
         left_out=left_out,
         repeats=repeats,
-        tokens=sum(hit.tokens for hit in (*vectors, *told)),
+        tokens=sum(hit.tokens for hit in (*vectors, *texts)),
         positions=sum(hit.positions for hit in vectors)
         + (count_tokens(text + "\n") if text else 0),
     )
 
 
-def _check(name: str, number: int | None, *, least: int) -> None:
+def _check(name: str, number: int | None, *, minimum: int) -> None:
     if number is None:
         return
     if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{name} is a whole number, not {number!r}")
-    if number < least:
-        kind = "a budget" if least else "a number of hits"
-        raise InputError(f"{name}={number!r}: {kind} is at least {least}")
+        raise TypeError(f"{name} must be an int, not {number!r}")
+    if number < minimum:
+        raise InputError(f"{name}={number!r} must be at least {minimum}")
 
 
-def _when(hit: Hit) -> tuple[datetime, int]:
+def _chronological(hit: Hit) -> tuple[datetime, int]:
     return hit.created_at, hit.id

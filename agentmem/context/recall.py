@@ -1,44 +1,40 @@
-"""What one query gives back: the ranked ids of `agentmem.retrieval`, read as hits."""
+"""`Recall`: the hits of one query, in order, ready to be read, printed or packed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import overload
 
-from agentmem.context.decode import Loader
+from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
 from agentmem.context.pack import Context, Policy, pack
-from agentmem.context.whole import Whole
-from agentmem.errors import UnknownIdError
-from agentmem.models.base import MemoryModel
-from agentmem.retrieval.query import Asked
-from agentmem.retrieval.search import Found, search
-from agentmem_storage.store import Store
-
-# How often to begin anew when somebody has just forgotten what this search had found. Each time
-# costs the others a whole `forget`, so that only a store that contradicts itself gets to the end.
-_TRIES = 100
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Recall(Sequence[Hit]):
-    """The hits of one query, best first or in the order that was asked for.
+class _WithFullScope:
+    """Holds the link to the store outside the dataclass fields, so that copies leave it behind."""
+
+    __slots__ = ("_full_scope",)
+    _full_scope: FullScope | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Recall(_WithFullScope, Sequence[Hit]):
+    """The hits of one query, best first or in the requested order.
+
+    A sequence of `Hit`: iterate over it, index it, slice it. Like a hit it can be pickled, copied
+    and passed to `dataclasses.asdict`; a copy has no link to the store, which only
+    ``pack(policy="auto")`` needs.
 
     Attributes:
-        query: What was asked.
-        hits: The hits, each followed by what it brought by ``expand=``.
-        candidates: How many chunks the scope, filters and times let through to the search.
-        count_tokens: How text is counted in `pack`.
-        whole: All of these candidates, not loaded yet.
+        query: The query.
+        hits: The hits, each followed by the ones it added through ``expand=``.
+        candidates: How many chunks matched the scope, filters and times.
     """
 
     query: str
     hits: tuple[Hit, ...]
     candidates: int
-    count_tokens: Callable[[str], int] = field(repr=False)
-    whole: Whole = field(repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -53,6 +49,17 @@ class Recall(Sequence[Hit]):
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
 
+    def __repr__(self) -> str:
+        return f"Recall({self.query!r}, {len(self)} of {self.candidates} memories)"
+
+    def __str__(self) -> str:
+        return "\n".join([repr(self), *(f"  {hit!r}" for hit in self)])
+
+    @property
+    def full_scope(self) -> FullScope | None:
+        """Everything this recall could have returned; None for a copied or unpickled recall."""
+        return getattr(self, "_full_scope", None)
+
     def pack(
         self,
         *,
@@ -61,17 +68,15 @@ class Recall(Sequence[Hit]):
         texts: int = 0,
         policy: Policy = "ranked",
     ) -> Context:
-        """Fill a budget with the best hits, or with all there is; see `agentmem.context.pack.pack`.
+        """Fill a budget with the best hits, or with the whole scope; see `agentmem.pack`.
 
         ::
 
             hits.pack(max_tokens=600).to_messages("openai")     # text for a chat API
-            hits.pack(max_positions=256, policy="auto")         # vectors; of all, if all fit
+            hits.pack(max_positions=256, policy="auto")         # vectors; everything if it fits
         """
         return pack(
-            self.hits,
-            self.whole,
-            self.count_tokens,
+            self,
             max_tokens=max_tokens,
             max_positions=max_positions,
             texts=texts,
@@ -79,41 +84,8 @@ class Recall(Sequence[Hit]):
         )
 
 
-def recall(store: Store, model: MemoryModel, asked: Asked) -> Recall:
-    """Find the ``k`` chunks of a selection that fit a query best, and what they bring.
-
-    Raises:
-        InputError: the query is blank or not Unicode, ``k`` is not positive, or the mode, the
-            expansion, the order or the reranking is unknown.
-        ModelError: reranking is asked for, and the model bundle has no reranker.
-        FilterError: the selection's filter has a wrong shape.
-    """
-    asked.check(model)
-    for _ in range(_TRIES):
-        with suppress(UnknownIdError):
-            return _recall(store, model, asked)
-    return _recall(store, model, asked)
-
-
-def _recall(store: Store, model: MemoryModel, asked: Asked) -> Recall:
-    found = search(store, model, asked)
-    hits = _read(store, model, found)
-    if asked.order == "time":
-        hits = tuple(sorted(hits, key=lambda hit: (hit.created_at, hit.id)))
-    return Recall(
-        query=asked.query,
-        hits=hits,
-        candidates=found.candidates,
-        count_tokens=lambda text: len(model.tokenizer.encode(text)),
-        whole=Whole(store, model, asked.selection, found.candidates),
-    )
-
-
-def _read(store: Store, model: MemoryModel, found: Found) -> tuple[Hit, ...]:
-    records = store.chunks([item.id for item, _ in found.chosen], keep_damaged=True)
-    sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
-    loader = Loader(model, records)
-    return tuple(
-        Hit(record, sources[record.source_id], loader, item.score, item.explain, brought_by)
-        for record, (item, brought_by) in zip(records, found.chosen, strict=True)
-    )
+def make_recall(query: str, hits: Sequence[Hit], candidates: int, full_scope: FullScope) -> Recall:
+    """A recall that is linked to its store."""
+    made = Recall(query, tuple(hits), candidates)
+    object.__setattr__(made, "_full_scope", full_scope)
+    return made

@@ -1,1 +1,1 @@
-"""From what callers add to rows that are ready to be written; nothing here reads a store."""
+"""From user input to rows ready to be written; nothing here reads a store."""

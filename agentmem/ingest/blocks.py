@@ -1,7 +1,7 @@
-"""The content of a message -> its parts, in the forms of OpenAI (chat, Responses) and Anthropic.
+"""Splits message content into parts, in the formats of OpenAI (chat, Responses) and Anthropic.
 
-A part takes everything but its own text, kind and tool from ``said``: the part that the message
-would be if it had only a text. What is not text is counted in ``skipped`` under its type.
+A part inherits everything but its text, kind and tool from ``base``: the part for the message as
+a whole. Blocks that are not text are counted in ``skipped`` by type.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CALLS = {
     "custom_tool_call": ("call_id", "input"),
 }
 
-# Type of a result -> the keys of the call's id and of what came back.
+# Type of a result -> the keys of the call's id and of its output.
 _RESULTS = {
     "tool_result": ("tool_use_id", "content"),
     "function_call_output": ("call_id", "output"),
@@ -34,31 +34,31 @@ _RESULTS = {
 }
 
 
-def read_content(content: object, said: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
-    """Yield a part for each text, call and result in a content: a string, blocks, or None.
+def read_content(content: object, base: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
+    """Yield a part for each text, call and result in the content: a string, blocks, or None.
 
-    Texts may be blank; what is to become of those only the whole message can tell.
+    Texts may be blank; the caller decides about those, because it sees the complete message.
 
     Raises:
-        InputError: The content, or a block of it, is of no known form.
+        InputError: The content or one of its blocks has an unknown format.
     """
     if content is None:
         return
     if isinstance(content, str):
-        yield replace(said, text=content)
+        yield replace(base, text=content)
     elif isinstance(content, list | tuple):
         for number, block in enumerate(content):
-            yield from read_block(block, said, skipped, f"{where}, block {number}")
+            yield from read_block(block, base, skipped, f"{where}, block {number}")
     else:
         raise InputError(
             f"{where}: content must be a string or a list of blocks, got {describe(content)}"
         )
 
 
-def read_block(block: object, said: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
-    """Yield the parts of one block of a content, or of one Responses item."""
+def read_block(block: object, base: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
+    """Yield the parts of one content block, or of one Responses item."""
     if isinstance(block, str):
-        yield replace(said, text=block)
+        yield replace(base, text=block)
         return
     kind = block.get("type") if isinstance(block, Mapping) else None
     if not isinstance(block, Mapping) or not isinstance(kind, str) or not kind:
@@ -70,21 +70,21 @@ def read_block(block: object, said: Part, skipped: Counter[str], where: str) -> 
         text = block.get(_TEXTS[kind])
         if not isinstance(text, str):
             raise InputError(f"{where}: {_TEXTS[kind]!r} must be a string, got {text!r:.80}")
-        yield replace(said, text=text)
+        yield replace(base, text=text)
     elif kind in _CALLS:
         id_key, arguments_key = _CALLS[kind]
         call_id = block.get(id_key)
-        yield call_part(block.get("name"), block.get(arguments_key), call_id, said, where)
+        yield call_part(block.get("name"), block.get(arguments_key), call_id, base, where)
     elif kind in _RESULTS:
         id_key, output_key = _RESULTS[kind]
-        result = as_result(said, block.get(id_key), block.get("is_error"), where)
+        result = as_result(base, block.get(id_key), block.get("is_error"), where)
         yield from read_result(block.get(output_key), result, skipped, where)
     else:
         skipped[check_unicode(kind, f"{where}: 'type'")] += 1
 
 
 def read_result(content: object, result: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
-    """Yield the parts of what a tool returned; one that returned nothing is counted."""
+    """Yield the parts of a tool's output; an empty output is counted as skipped."""
     before = skipped.total()
     parts = list(read_content(content, result, skipped, where))
     if skipped.total() > before or any(part.text.strip() for part in parts):
@@ -93,8 +93,8 @@ def read_result(content: object, result: Part, skipped: Counter[str], where: str
         skipped["tool_result"] += 1
 
 
-def as_result(said: Part, call_id: object, is_error: object, where: str) -> Part:
-    """Return ``said`` as what a tool said."""
+def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part:
+    """Return ``base`` as a tool result."""
     tool: dict[str, Any] = {}
     if call_id is not None:
         tool["tool_call_id"] = _call_id(call_id, where)
@@ -102,10 +102,10 @@ def as_result(said: Part, call_id: object, is_error: object, where: str) -> Part
         if not isinstance(is_error, bool):
             raise InputError(f"{where}: 'is_error' must be true or false, got {is_error!r:.80}")
         tool["is_error"] = is_error
-    return replace(said, kind="tool_result", role="tool", metadata={**said.metadata, **tool})
+    return replace(base, kind="tool_result", role="tool", metadata={**base.metadata, **tool})
 
 
-def call_part(name: object, arguments: object, call_id: object, said: Part, where: str) -> Part:
+def call_part(name: object, arguments: object, call_id: object, base: Part, where: str) -> Part:
     """Return the part of one tool call; its text is ``name(arguments)``."""
     name = check_label(name, "a tool call's name", where)
     if name is None:
@@ -114,23 +114,23 @@ def call_part(name: object, arguments: object, call_id: object, said: Part, wher
     if call_id is not None:
         tool["tool_call_id"] = _call_id(call_id, where)
     return replace(
-        said,
+        base,
         kind="tool_call",
         role="assistant",
         text=f"{name}({_arguments(arguments, where)})",
-        metadata={**said.metadata, **tool},
+        metadata={**base.metadata, **tool},
     )
 
 
 def _call_id(value: object, where: str) -> str:
-    # Local servers send empty ids, so these are kept as they are.
+    # Some local servers send empty ids, so these are accepted.
     if not isinstance(value, str):
         raise InputError(f"{where}: the id of a tool call must be a string, got {describe(value)}")
     return check_unicode(value, f"{where}: the id of a tool call")
 
 
 def _arguments(value: object, where: str) -> str:
-    """Return arguments that are a string as they are, others as JSON in their own order."""
+    """Return string arguments unchanged, others as JSON with their key order preserved."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -1,6 +1,7 @@
-"""What may be stored: texts, times and metadata are taken exactly as given, or refused.
+"""Input validation: texts, times and metadata are accepted exactly as given, or rejected.
 
-``where`` names the message in the errors: "message 3" of a list, "the message" if there is but one.
+``where`` identifies the message in errors: "message 3" of a list, "the message" if it is the only
+one.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from typing import Any
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.moments import read_moment
+from agentmem_storage.text import lone_surrogate
 
 MAX_CHARS = 10_000_000
 
 
 def check_text(text: str, where: str, max_chars: int) -> str:
-    """Return the text if it can be stored and given back exactly.
+    """Return the text if it can be stored exactly.
 
     Raises:
-        InputError: It is longer than ``max_chars`` characters or has lone surrogates.
+        InputError: It is longer than ``max_chars`` characters or not valid Unicode.
     """
     if len(text) > max_chars:
         raise InputError(_too_long(f"{len(text):,} characters", where, max_chars))
@@ -28,19 +30,21 @@ def check_text(text: str, where: str, max_chars: int) -> str:
 
 
 def check_unicode(text: str, where: str) -> str:
-    """Return the text if it is Unicode that UTF-8 can write."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
+    """Return the text if it is valid Unicode.
+
+    Raises:
+        InputError: It has a lone surrogate.
+    """
+    if (at := lone_surrogate(text)) is not None:
         raise InputError(
-            f"{where}: lone surrogate {text[error.start]!r} at position {error.start}; it is half "
-            "a character, or a byte that could not be decoded: decode the source again, strictly"
-        ) from error
+            f"{where}: lone surrogate {text[at]!r} at position {at}; it is half a character, or a "
+            "byte that could not be decoded: decode the source again with errors='strict'"
+        )
     return text
 
 
 def join_pieces(pieces: Iterable[object], where: str, max_chars: int) -> str:
-    """Join a document's pieces; stops reading as soon as they are too long."""
+    """Join a document's pieces; stop reading as soon as they are too long."""
     taken: list[str] = []
     chars = 0
     for number, piece in enumerate(pieces):
@@ -60,7 +64,7 @@ def check_label(value: object, label: str, where: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: {label} must be a string that is not blank, got {value!r:.80}")
+        raise InputError(f"{where}: {label} must be a non-blank string, got {value!r:.80}")
     return check_unicode(value, f"{where}: {label}")
 
 
@@ -69,10 +73,10 @@ def check_time(value: object, where: str) -> datetime | None:
 
     Args:
         value: A datetime or an ISO 8601 string (UTC if without zone), seconds since 1970, or None.
-        where: Names the message in errors.
+        where: Identifies the message in errors.
 
     Raises:
-        InputError: It is none of these, is not a number, or lies outside the years 1 to 9999.
+        InputError: It is none of these, or outside the years 1 to 9999.
     """
     moment = check_moment(value, where)
     try:
@@ -82,7 +86,7 @@ def check_time(value: object, where: str) -> datetime | None:
 
 
 def check_moment(value: object, where: str) -> datetime | None:
-    """Return a time in the zone that it was given in; arguments and errors as in `check_time`."""
+    """Return a time in its original zone; arguments and errors as in `check_time`."""
     if value is None:
         return None
     try:
@@ -98,16 +102,16 @@ def check_moment(value: object, where: str) -> datetime | None:
 
 def _outside(value: object, where: str) -> InputError:
     return InputError(
-        f"{where}: the time {value!r} lies outside the years 1 to 9999; "
+        f"{where}: the time {value!r} is outside the years 1 to 9999; "
         "numbers are seconds since 1970, not milliseconds"
     )
 
 
 def check_metadata(value: object, where: str) -> dict[str, Any]:
-    """Return a copy of the metadata as JSON will give it back.
+    """Return a copy of the metadata after a round trip through JSON.
 
     Raises:
-        InputError: It is not a mapping, has a key that is not a string, or holds what JSON cannot.
+        InputError: It is not a mapping, has a key that is not a string, or is not JSON.
     """
     if value is None:
         return {}
@@ -128,7 +132,7 @@ def check_metadata(value: object, where: str) -> dict[str, Any]:
 
 
 def _check_keys(value: object) -> None:
-    # json.dumps would turn other keys into strings, and perhaps two of them into one.
+    # json.dumps would convert other keys to strings, which could make two of them equal.
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
@@ -147,7 +151,7 @@ def _too_long(length: str, where: str, max_chars: int) -> str:
 
 
 def describe(value: object) -> str:
-    """Describe a value of the wrong type, for errors; bytes with what to do about them."""
+    """Describe a value of the wrong type for error messages, with advice for bytes."""
     if isinstance(value, bytes | bytearray | memoryview):
         return "bytes; decode them first, e.g. data.decode('utf-8')"
     return f"a {type(value).__name__} ({value!r:.80})"

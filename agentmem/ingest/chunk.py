@@ -1,12 +1,11 @@
-"""A stream of text -> chunks whose spans tile it exactly. Pure, deterministic, incremental.
+"""Splits a stream of text into chunks whose spans tile it exactly: deterministic and incremental.
 
-A chunk starts where the last one ended. Where it ends is decided from the `WINDOW_CHARS` characters
-that follow its start and from nothing else, so memory stays bounded and it does not matter into
-which pieces a stream is cut.
+A chunk starts where the last one ended. Its end depends only on the `WINDOW_CHARS` characters after
+its start, so memory stays bounded, and how the stream is divided into pieces makes no difference.
 
-Inside the window the tokenizer says how far `max_tokens` reach; the chunk ends at the strongest
-boundary near that point (see `_BOUNDARIES`). The tokens of a prefix need not be a prefix of the
-tokens, so the chosen prefix is encoded by itself, and shortened while it does not fit.
+Inside the window, the tokenizer determines how far `max_tokens` reach; the chunk ends at the
+strongest boundary near that point (see `_BOUNDARIES`). The tokens of a prefix need not be a prefix
+of the tokens, so the selected prefix is encoded separately, and shortened until it fits.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ WINDOW_CHARS = 2048
 
 
 class Tokenizer(Protocol):
-    """What chunking asks of a tokenizer; both methods must give the same ids, at least one."""
+    """The tokenizer interface for chunking; both methods must return the same ids, at least one."""
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of ``text``, without any special tokens."""
         ...
 
     def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the ids and, for each, the span of the characters that it has a share in."""
+        """Return the ids and, for each, the span of the characters it covers."""
         ...
 
 
@@ -44,23 +43,23 @@ class Piece:
 
 
 def chunk_text(text: str, tokenizer: Tokenizer, *, max_tokens: int = MAX_TOKENS) -> list[Piece]:
-    """Cut a text that is at hand; the same chunks as `chunk_stream` gives."""
+    """Split a complete text into the same chunks as `chunk_stream`."""
     return list(chunk_stream((text,), tokenizer, max_tokens=max_tokens))
 
 
 def chunk_stream(
     pieces: Iterable[str], tokenizer: Tokenizer, *, max_tokens: int = MAX_TOKENS
 ) -> Iterator[Piece]:
-    """Cut a text that arrives in pieces into chunks, each as soon as its window has been read.
+    """Split a text that arrives in pieces, yielding each chunk once its window has been read.
 
     The chunks' spans start at 0, follow each other without gap or overlap, and end with the text.
-    No chunk is empty, longer than `WINDOW_CHARS` characters or than ``max_tokens`` tokens. A text
+    No chunk is empty or longer than `WINDOW_CHARS` characters or ``max_tokens`` tokens. A text
     within both limits is one chunk; an empty text has none.
 
     Args:
-        pieces: The text, cut anywhere; how it is cut changes nothing.
-        tokenizer: Turns a chunk into tokens.
-        max_tokens: Upper limit of tokens in a chunk.
+        pieces: The text, divided anywhere.
+        tokenizer: The tokenizer.
+        max_tokens: Maximum number of tokens in a chunk.
 
     Yields:
         The chunks in order.
@@ -79,7 +78,7 @@ def _chunks(pieces: Iterator[str], tokenizer: Tokenizer, max_tokens: int) -> Ite
     at = 0  # where in the buffer the next chunk starts
     start = 0  # where in the source it starts
     while True:
-        # One character more than a window, so that it is known whether the text ends with it.
+        # One character more than a window, to know whether the text ends with it.
         missing = WINDOW_CHARS + 1 - (len(buffer) - at)
         if missing > 0:
             buffer = buffer[at:] + _take(pieces, missing)
@@ -95,7 +94,7 @@ def _chunks(pieces: Iterator[str], tokenizer: Tokenizer, max_tokens: int) -> Ite
 
 
 def _take(pieces: Iterator[str], wanted: int) -> str:
-    """Return whole pieces of at least ``wanted`` characters together, or all that are left."""
+    """Return pieces with at least ``wanted`` characters in total, or all that remain."""
     taken: list[str] = []
     for piece in pieces:
         taken.append(piece)
@@ -108,9 +107,10 @@ def _take(pieces: Iterator[str], wanted: int) -> str:
 def _first_chunk(
     window: str, tokenizer: Tokenizer, max_tokens: int, *, last: bool
 ) -> tuple[str, list[int]]:
-    """Return the first chunk of a window and its ids; ``last`` tells that the text ends with it."""
-    # Where more follows, a probe that grows: dense text (emoji, CJK) fills a chunk with some sixty
-    # characters, and encoding all of the window for each of them would cost thirty times as much.
+    """Return the first chunk of a window and its ids; ``last``: the text ends with the window."""
+    # If more text follows, probe with a growing prefix: dense text (emoji, CJK) fills a chunk with
+    # about sixty characters, and encoding the complete window for each would cost thirty times as
+    # much.
     size = len(window) if last else min(max_tokens, len(window))
     while True:
         ids, offsets = tokenizer.encode_offsets(window[:size])
@@ -124,7 +124,7 @@ def _first_chunk(
             break
         size = min(2 * size, len(window))
     if last:
-        # Rather two middling chunks at the end of a text than a full one and a few words: the
+        # Two medium chunks at the end of a text are better than a full one and a few words: the
         # second gets at least a quarter.
         limit = min(limit, offsets[-max(1, max_tokens // 4)][0])
     while True:
@@ -148,21 +148,21 @@ _WIDE_CLOSERS = r"[」』）】〕》〉”’]{0,3}"
 _ABBREVIATIONS = ("Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Jr", "vs", "cf", "No", "Fig", "approx")
 _FULL_STOP = r"\.(?<!\b\w\.)" + "".join(rf"(?<!\b{word}\.)" for word in _ABBREVIATIONS)
 
-# From strong to weak: where a chunk may end (the end of a match), and the share of the reachable
-# characters that it must then fill. Newlines stay with the chunk that they end. Spaces go to the
-# next one, as byte-level tokens of words begin with their space.
+# From strong to weak: where a chunk may end (the end of a match), and the minimum share of the
+# reachable characters it must then contain. Newlines belong to the chunk that they end. Spaces
+# belong to the next one, because byte-level tokens of words begin with their space.
 #
-# With 0.4, 99 of 100 cuts in documents fall on the end of a line or sentence and chunks are
-# filled to 0.83 (8k vocabulary). With 0.6 they are filled to 0.87, but fewer end with their
-# paragraph; with less than 0.4, two chunks could stand where one has room. The ends of clauses and
-# words are never far, so waiting for the last quarter loses none.
+# With 0.4, 99 of 100 cuts in documents are at the end of a line or sentence, and chunks are 0.83
+# full on average (8k vocabulary). With 0.6 they are 0.87 full, but fewer end with their paragraph;
+# below 0.4, two chunks could be made where one has room. The ends of clauses and words are never
+# far, so it costs nothing to look for them only in the last quarter.
 _BOUNDARIES = (
     # A blank line, or the line end before a Markdown heading.
     (0.4, re.compile(rf"{_NEWLINE}(?:(?:[ \t]*+{_NEWLINE})++|(?=\#{{1,6}}[ \t]))")),
     # A line end.
     (0.4, re.compile(_NEWLINE)),
-    # The end of a sentence. No quantifier before the look-ahead is open: a line of a thousand dots
-    # must not cost the square of its length.
+    # The end of a sentence. Quantifiers before the look-ahead are bounded: a line of a thousand
+    # dots must not take quadratic time.
     (0.4, re.compile(rf"(?:{_FULL_STOP}|[!?…؟۔।]){_CLOSERS}(?=\s)|[。！？｡]{_WIDE_CLOSERS}")),
     # The end of a clause.
     (0.75, re.compile(rf"[,;:–—،؛]{_CLOSERS}(?=\s)|[，、；：]")),
@@ -190,7 +190,7 @@ def _best_cut(window: str, limit: int) -> int:
 
 
 def _belong_together(text: str, at: int) -> bool:
-    """Whether the characters before and after ``at`` are seen as one, or end one line."""
+    """Whether the characters around ``at`` form one visible character or one line ending."""
     before, after = text[at - 1], text[at]
     return (
         (before == "\r" and after == "\n")

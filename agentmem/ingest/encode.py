@@ -1,10 +1,11 @@
-"""Parts of messages and documents -> chunks, encoded and verified, as rows ready to be written."""
+"""Encodes parts of messages and documents: chunked, encoded and verified, ready to be written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, get_args
 
 from agentmem.errors import InputError
 from agentmem.ingest.chunk import Piece, chunk_text
@@ -13,66 +14,71 @@ from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, MemoryModel
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource
 
-# Pieces that go through the models between two calls of the progress callback.
-_STRIDE = 256
+# Chunks encoded between two calls of the progress callback.
+_BATCH = 256
 
 Progress = Callable[[int, int], None]
+Quantization = Literal["auto", "fine", "coarse"]
 
 
 @dataclass(frozen=True, slots=True)
-class Storing:
-    """How a store keeps its memories; the arguments of `agentmem.Memory` that say so."""
+class EncodingOptions:
+    """How new chunks are encoded and stored: the options of `agentmem.Memory` that decide it.
 
-    density: str = AUTO
+    Raises:
+        InputError: the quantization is unknown, or the fidelity is not between 0 and 1.
+    """
+
+    quantization: Quantization = "auto"
     min_fidelity: float = MIN_FIDELITY
     keep_text: bool = False
 
-    def check(self, model: MemoryModel) -> None:
-        """Refuse what the model cannot do.
-
-        Raises:
-            InputError: the model has no such density, or the fidelity is no share.
-        """
-        names = (AUTO, *model.densities)
-        if self.density not in names:
-            raise InputError(
-                f"density={self.density!r} is unknown: bundle {model.name!r} has {', '.join(names)}"
-            )
+    def __post_init__(self) -> None:
+        if self.quantization not in get_args(Quantization):
+            names = ", ".join(map(repr, get_args(Quantization)))
+            raise InputError(f"unknown quantization {self.quantization!r}: one of {names}")
         if not 0.0 <= self.min_fidelity <= 1.0:
-            raise InputError(f"min_fidelity={self.min_fidelity!r} must be a share from 0 to 1")
+            raise InputError(f"min_fidelity={self.min_fidelity!r} must be between 0 and 1")
+
+    def density(self, model: MemoryModel) -> str:
+        """The model's own name for the quantization; stores record that name."""
+        if self.quantization == "auto":
+            return AUTO
+        return model.densities[0 if self.quantization == "fine" else -1]
 
 
 def prepare(
     parts: Sequence[Part],
     model: MemoryModel,
     *,
-    storing: Storing,
+    options: EncodingOptions,
     now: datetime,
     on_progress: Progress | None = None,
 ) -> list[NewSource]:
-    """Cut, encode and verify; nothing is written.
+    """Split, encode and verify texts; nothing is written.
 
     Args:
-        parts: Texts that are to become memories.
+        parts: The texts to store.
         model: The store's model bundle.
-        storing: How the store keeps its memories.
+        options: How chunks are encoded and stored.
         now: The time of parts that carry none.
-        on_progress: Called with the numbers of chunks done and of all.
+        on_progress: Called with the number of chunks encoded so far and the total.
     """
     pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.max_tokens) for p in parts]
     flat = [piece for group in pieces for piece in group]
-    told = [
+    prefaces = [
         preface_ids(preface(part), model.tokenizer)
         for part, group in zip(parts, pieces, strict=True)
         for _ in group
     ]
+    density = options.density(model)
     encoded: list[Encoded] = []
-    for start in range(0, len(flat), _STRIDE):
+    for start in range(0, len(flat), _BATCH):
         encoded += model.encode(
-            [piece.ids for piece in flat[start : start + _STRIDE]],
-            prefaces=told[start : start + _STRIDE],
-            density=storing.density,
-            min_fidelity=storing.min_fidelity,
+            [piece.ids for piece in flat[start : start + _BATCH]],
+            prefaces=prefaces[start : start + _BATCH],
+            density=density,
+            min_fidelity=options.min_fidelity,
         )
         if on_progress is not None:
             on_progress(len(encoded), len(flat))
@@ -82,7 +88,7 @@ def prepare(
             kind=part.kind,
             content_hash=content_hash(part),
             chars=len(part.text),
-            chunks=tuple(_chunk(part, *next(made), keep_text=storing.keep_text) for _ in group),
+            chunks=tuple(_chunk(part, *next(made), keep_text=options.keep_text) for _ in group),
             created_at=part.created_at or now,
             role=part.role,
             name=part.name,
@@ -101,7 +107,7 @@ def _chunk(part: Part, piece: Piece, encoded: Encoded, *, keep_text: bool) -> Ne
         tokens=len(piece.ids),
         latents=encoded.packed,
         positions=len(encoded.latents),
-        key=encoded.key,
+        embedding=encoded.key,
         patch=encoded.patch,
         fidelity=encoded.fidelity,
         text_hash=text_hash(piece.text),

@@ -1,4 +1,4 @@
-"""One call's worth of content -> parts, or one refusal before any work is done."""
+"""Normalizes everything that can be added to a list of parts, or rejects it as a whole."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from agentmem_storage.errors import InputError
 
 _ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "function": "tool"}
 _TIME_KEYS = ("created_at", "timestamp", "at", "date")
-# Fields of a chat message that hold something else than text that was said.
+# Fields of a chat message with content other than its text.
 _NOT_TEXT = ("audio", "reasoning_content")
-# Iterable, but of numbers or without an order of their own.
+# Iterable, but not ordered sequences of messages.
 _NO_SEQUENCE = (bytes, bytearray, memoryview, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """What a content holds.
+    """Normalized content.
 
     Attributes:
-        parts: The texts, in the order in which they were said.
-        skipped: How many blocks were passed over, by type: images and others that are not text,
-            thinking, "tool_result" for tools that returned nothing, and "blank" for texts of white
-            space beside others.
+        parts: The texts, in order.
+        skipped: Number of skipped blocks by type: images and other non-text blocks, thinking,
+            "tool_result" for tools that returned nothing, and "blank" for whitespace next to
+            other texts.
     """
 
     parts: tuple[Part, ...]
@@ -51,23 +51,22 @@ def normalise(
     metadata: Mapping[str, Any] | None = None,
     max_chars: int = MAX_CHARS,
 ) -> Normalised:
-    """Turn whatever may be added into parts.
+    """Convert anything that can be added to parts.
 
-    Accepted are a string (said by the user), a `Message`, a `Document`, a message dict as of OpenAI
-    chat, OpenAI Responses or Anthropic, ``{"name": ..., "content": ...}``, and any list or iterator
-    of these. A dict may carry "metadata", and a time under "created_at", "timestamp", "at" or
-    "date".
+    Accepted are a string (by the user), a `Message`, a `Document`, a message dict in the format of
+    OpenAI chat, OpenAI Responses or Anthropic, ``{"name": ..., "content": ...}``, and any list or
+    iterator of these. A dict may carry "metadata", and a time under "created_at", "timestamp",
+    "at" or "date".
 
     Args:
-        content: What is to be added.
-        created_at: The time of messages that carry none: a datetime or an ISO 8601 string (UTC if
+        content: The content.
+        created_at: The time of messages without one: a datetime or an ISO 8601 string (UTC if
             without zone), or seconds since 1970.
-        metadata: Goes to every part; a message's own keys win.
-        max_chars: The most characters that one text may have.
+        metadata: Added to every part; a message's own keys take precedence.
+        max_chars: Maximum number of characters in one text.
 
     Raises:
-        InputError: Something cannot be stored. The message says which, by its index, and what to
-            do. Nothing of the call is then to be stored.
+        InputError: Something cannot be stored; the message gives its index and says what to do.
     """
     time = check_time(created_at, "created_at")
     shared = check_metadata(metadata, "metadata")
@@ -91,24 +90,24 @@ def _items(content: object) -> Iterator[tuple[str, object]]:
         for index, item in enumerate(content):
             yield f"message {index}", item
     else:
-        raise _refused(content, "what is to be added")
+        raise _unsupported(content, "the content")
 
 
 def _message_parts(
     item: object, skipped: Counter[str], where: str, max_chars: int
 ) -> Iterator[Part]:
-    """Yield the checked parts of one message or document; it must hold something."""
-    passed_over: Counter[str] = Counter()
-    found = list(_read(item, passed_over, where, max_chars))
-    told = [part for part in found if part.text.strip()]
-    if not told and not passed_over:
-        white = any(part.text for part in found)
-        what = "its text is only white space" if white else "it holds no text"
+    """Yield the validated parts of one message or document, which must not be empty."""
+    skipped_here: Counter[str] = Counter()
+    found = list(_read(item, skipped_here, where, max_chars))
+    texts = [part for part in found if part.text.strip()]
+    if not texts and not skipped_here:
+        blank_text = any(part.text for part in found)
+        what = "its text is only whitespace" if blank_text else "it has no text"
         raise InputError(f"{where}: {what}; leave it out")
     if blank := sum(1 for part in found if part.text.isspace()):
-        passed_over["blank"] = blank
-    skipped.update(passed_over)
-    for part in told:
+        skipped_here["blank"] = blank
+    skipped.update(skipped_here)
+    for part in texts:
         check_text(part.text, where, max_chars)
         yield part
 
@@ -123,7 +122,7 @@ def _read(item: object, skipped: Counter[str], where: str, max_chars: int) -> It
     elif isinstance(item, Mapping):
         yield from _read_dict(item, skipped, where)
     else:
-        raise _refused(item, where)
+        raise _unsupported(item, where)
 
 
 def _read_message(message: Message, where: str) -> Part:
@@ -145,7 +144,7 @@ def _read_document(document: Document, where: str, max_chars: int) -> Part:
     if not isinstance(text, str):
         if not isinstance(text, Iterable) or isinstance(text, (*_NO_SEQUENCE, Mapping)):
             raise InputError(
-                f"{where}: text must be a string or strings in order, got {describe(text)}"
+                f"{where}: text must be a string or a sequence of strings, got {describe(text)}"
             )
         text = join_pieces(text, where, max_chars)
     return Part(
@@ -161,7 +160,7 @@ def _read_document(document: Document, where: str, max_chars: int) -> Part:
 def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> Iterator[Part]:
     role, kind, name = (item.get(key) for key in ("role", "type", "name"))
     time = next((item[key] for key in _TIME_KEYS if item.get(key) is not None), None)
-    said = Part(
+    base = Part(
         "message",
         "",
         role="user",
@@ -169,34 +168,34 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
         metadata=check_metadata(item.get("metadata"), where),
     )
     if role is not None:
-        said = replace(said, role=_role(role, where), name=check_label(name, "name", where))
+        base = replace(base, role=_role(role, where), name=check_label(name, "name", where))
     elif kind not in (None, "message"):
-        # An item of the Responses API, or a block by itself.
-        yield from read_block(item, said, skipped, where)
+        # An item of the Responses API, or a single block.
+        yield from read_block(item, base, skipped, where)
         return
     elif name is not None:
-        said = replace(said, name=check_label(name, "name", where))
+        base = replace(base, name=check_label(name, "name", where))
     else:
         raise InputError(
             f"{where}: a dict needs a 'role' ({', '.join(_ROLES)}), a 'name' or a 'type'; "
             f"this one has the keys {list(item)!r:.80}"
         )
     content = item.get("content")
-    if said.role == "tool":
-        result = as_result(said, item.get("tool_call_id"), item.get("is_error"), where)
+    if base.role == "tool":
+        result = as_result(base, item.get("tool_call_id"), item.get("is_error"), where)
         yield from read_result(content, result, skipped, where)
         return
-    yield from read_content(content, said, skipped, where)
+    yield from read_content(content, base, skipped, where)
     if (refusal := item.get("refusal")) is not None:
-        yield from read_content(refusal, said, skipped, f"{where}, refusal")
-    yield from _read_calls(item, said, where)
+        yield from read_content(refusal, base, skipped, f"{where}, refusal")
+    yield from _read_calls(item, base, where)
     for key in _NOT_TEXT:
         if item.get(key):
             skipped[key] += 1
 
 
-def _read_calls(item: Mapping[str, Any], said: Part, where: str) -> Iterator[Part]:
-    """Yield the tool calls that an OpenAI chat message carries beside its content."""
+def _read_calls(item: Mapping[str, Any], base: Part, where: str) -> Iterator[Part]:
+    """Yield the tool calls of an OpenAI chat message, which are separate from its content."""
     calls: list[object] = []
     if (tool_calls := item.get("tool_calls")) is not None:
         if not isinstance(tool_calls, list | tuple):
@@ -205,14 +204,16 @@ def _read_calls(item: Mapping[str, Any], said: Part, where: str) -> Iterator[Par
     if (deprecated := item.get("function_call")) is not None:
         calls.append({"function": deprecated})
     for number, call in enumerate(calls):
-        place = f"{where}, tool call {number}"
+        where_call = f"{where}, tool call {number}"
         body = None
         if isinstance(call, Mapping):
             body = call.get("function") or call.get("custom")
         if not isinstance(call, Mapping) or not isinstance(body, Mapping):
-            raise InputError(f"{place}: expected {{'function': {{'name', ...}}}}, got {call!r:.80}")
+            raise InputError(
+                f"{where_call}: expected {{'function': {{'name', ...}}}}, got {call!r:.80}"
+            )
         arguments = body.get("arguments", body.get("input"))
-        yield call_part(body.get("name"), arguments, call.get("id"), said, place)
+        yield call_part(body.get("name"), arguments, call.get("id"), base, where_call)
 
 
 def _role(role: object, where: str) -> Role:
@@ -221,7 +222,7 @@ def _role(role: object, where: str) -> Role:
     return _ROLES[role]
 
 
-def _refused(value: object, where: str) -> InputError:
+def _unsupported(value: object, where: str) -> InputError:
     return InputError(
         f"{where} is {describe(value)}; give a string, a message dict, a Message, a Document, or a "
         "list of these (of an API's response object, its .model_dump())"

@@ -1,23 +1,23 @@
-"""The time that a query names in plain English words: "last May", "in 2023", "two days ago".
+"""Parses the time that a query names in English: "last May", "in 2023", "two days ago".
 
-What is understood; days, months and years are those of the zone of ``now``, weeks begin on Monday:
+Supported expressions; days, months and years are in the zone of ``now``, weeks begin on Monday:
 
-- days: "3 May 2023", "May 3rd", "the 3rd of May", "2023-05-03"; without a year, the last such day
-  that has come;
-- months: "May 2023", "in May" (the last one that has begun), "last May" (the last that is over),
+- days: "3 May 2023", "May 3rd", "the 3rd of May", "2023-05-03"; without a year, the latest such day
+  that is not in the future;
+- months: "May 2023", "in May" (the latest that has begun), "last May" (the latest that is over),
   "in 2023-05";
 - years: "in 2023", "of 2023", "the year 2023";
 - "yesterday", "last night", "the day before yesterday", "last Friday", "last weekend";
 - "last week", "last month", "last year"; "two days ago", "a week ago", "3 months ago": that day,
   week, month or year;
-- "the past week", "the last 3 days": up to now, a month being 30 days and a year 365;
+- "the past week", "the last 3 days": up to now, with months of 30 and years of 365 days;
 - any of these after "since" or "after", "before", "until" or "till": open at one end.
 
-Of several times, the stretch that holds all of them is meant: "between May 2022 and July 2022".
+Several times are combined to the interval that contains them all: "between May 2022 and July 2022".
 
-Words with other meanings are no dates by themselves: not "may" and "march", not a bare "2023" or
-"June". Neither are "today" and "this week": they ask as often for what is to come, and that was
-said before. What is not understood is no date.
+Ambiguous words alone are not dates: not "may" and "march", not a bare "2023" or "June". Neither are
+"today" and "this week": such questions are as often about the future, which was mentioned earlier.
+Other expressions are ignored.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ _MONTHS = "january february march april may june july august september october n
 _MONTH_NUMBERS = {name: number for number, name in enumerate(_MONTHS.split(), start=1)}
 _MONTH_NUMBERS |= {name[:3]: number for name, number in _MONTH_NUMBERS.items()}
 _MONTH_NUMBERS["sept"] = 9
-# In small letters these are verbs and more.
+# In lower case these are also verbs.
 _AMBIGUOUS = ("may", "mar", "march")
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "a couple of": 2, "three": 3, "four": 4, "five": 5}
 _COUNTS |= {"six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12}
 _UNIT_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 _DAY = timedelta(days=1)
-# A longer query is a text, which speaks of many times; all of it would take long.
-_MOST_CHARS = 1_000
+# A longer query is a text that mentions many times, and parsing all of it would take long.
+_MAX_CHARS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A stretch of time; None is an open end.
+    """A time interval; None means open-ended.
 
     Attributes:
-        since: Its first moment.
-        until: The first moment after it.
+        since: Start, inclusive.
+        until: End, exclusive.
     """
 
     since: datetime | None
@@ -64,14 +64,14 @@ def named_interval(query: str, now: datetime) -> Interval | None:
     """Find the time that a query names.
 
     Args:
-        query: Any text; only its first 1,000 characters are looked at.
-        now: The present moment, with a zone.
+        query: Any text; only its first 1,000 characters are parsed.
+        now: The current time, with a zone.
 
     Returns:
-        From midnight to midnight in the zone of ``now``; None if no time is named, or if the times
-        that are named exclude each other.
+        An interval from midnight to midnight in the zone of ``now``; None if no time is named, or
+        if the named times contradict each other.
     """
-    query = query[:_MOST_CHARS]
+    query = query[:_MAX_CHARS]
     found: list[tuple[str, Days]] = []
     for pattern, read in _READERS:
         left, end = [], 0
@@ -81,7 +81,7 @@ def named_interval(query: str, now: datetime) -> Interval | None:
                 found.append(((match["lead"] or "").lower(), days))
                 left.append(query[end : match.start()])
                 end = match.end()
-        # What was understood is taken out, so that no later pattern takes a part of it.
+        # Parsed expressions are removed, so that no later pattern matches a part of them.
         query = "\0".join([*left, query[end:]])
     return _together(found, now)
 
@@ -90,11 +90,11 @@ def _read(read: Reader, match: re.Match[str], today: date) -> Days | None:
     try:
         return read(match, today)
     except (ValueError, OverflowError):
-        return None  # no such day, such as 31 June, or outside the years 1 to 9999
+        return None  # a day that does not exist, such as 31 June, or outside the years 1 to 9999
 
 
 def _together(found: list[tuple[str, Days]], now: datetime) -> Interval | None:
-    """The smallest interval that holds all times named, cut where an open one begins or ends."""
+    """The smallest interval that contains all named times, limited by the open-ended ones."""
     closed = [days for lead, days in found if not lead]
     starts = [min(days[0] for days in closed)] if closed else []
     ends = [max(days[1] for days in closed)] if closed else []
@@ -128,10 +128,10 @@ def _day_of_month(match: re.Match[str], today: date) -> Days | None:
     if match["year"]:
         return _one_day(date(int(match["year"]), month, day))
     if match["month"] in _AMBIGUOUS and not (match["on"] or match["lead"] or match["th"]):
-        # "I may 3 ...": only where a clause ends is it a date.
+        # "I may 3 ...": it is a date only at the end of a clause.
         if not re.match(r"\s*(?:[?.!,;:)]|$)", match.string[match.end() :]):
             return None
-    # 29 February comes once in eight years at the least.
+    # There is a 29 February at least every eight years.
     for year in range(today.year, today.year - 9, -1):
         if day <= monthrange(year, month)[1] and date(year, month, day) <= today:
             return _one_day(date(year, month, day))
@@ -190,7 +190,7 @@ def _count(match: re.Match[str]) -> int:
 
 
 def _unit(unit: str, back: int, today: date) -> Days:
-    """The day, week, month or year that lies so many before the present one."""
+    """The day, week, month or year that is ``back`` units before the current one."""
     if unit == "day":
         return _one_day(today - back * _DAY)
     if unit == "week":
@@ -212,14 +212,14 @@ def _one_day(day: date) -> Days:
 
 
 def _pattern(body: str) -> re.Pattern[str]:
-    """Whole words in any case; a blank in the body stands for any white space."""
+    """Complete words, case-insensitive; a space in the body matches any whitespace."""
     lead = "(?:(?P<lead>since|after|before|until|till) (?:the )?)?"
-    whole = rf"(?<![\w-])(?<!\d[.,])(?<!next\s){lead}{body}(?![\w-])"
-    return re.compile(whole.replace(" ", r"\s+"), re.IGNORECASE)
+    pattern = rf"(?<![\w-])(?<!\d[.,])(?<!next\s){lead}{body}(?![\w-])"
+    return re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE)
 
 
 def _any(words: Iterable[str]) -> str:
-    """One of these words; the longest that fits."""
+    """One of these words; the longest that matches."""
     return "|".join(sorted(words, key=len, reverse=True))
 
 
@@ -227,12 +227,12 @@ _YEAR = r"(?P<year>(?:19|20)\d\d)"
 _MONTH = rf"(?P<month>{_any(_MONTH_NUMBERS)})\.?"
 _NTH = r"(?P<day>\d{1,2})(?P<th>st|nd|rd|th)?"
 _ON = "(?P<on>on (?:the )?)?"
-# A year; or else nothing that makes a time, a price, a share or a decimal of the number.
+# A year; otherwise nothing that makes the number a time, price, percentage or decimal.
 _MAYBE_YEAR = rf"(?:(?:,\s*| ){_YEAR}|(?![.:,/]?\d|\s*%))"
 _PART = "(?:(?:early|mid|late)(?: |-))?"
 _COUNT = rf"(?P<count>{_any(_COUNTS)}|\d{{1,4}})"
 _UNIT = f"(?P<unit>{_any(_UNIT_DAYS)})"
-# "The last week of May": not the one before this week, and May has been taken out by then.
+# "The last week of May" is not the week before this one; May has already been removed.
 _NOT_OF = "(?! (?:of |\0))"
 
 _READERS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(

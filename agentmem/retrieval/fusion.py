@@ -1,22 +1,24 @@
-"""One score from five signs: words, meaning, what stands around, length, and time.
+"""Score fusion: one score from lexical match, vector similarity, neighbors, length and time.
 
-``score = (w_lexical * lexical + w_key * key + w_neighbour * neighbours + w_length * length
+``score = (w_lexical * lexical + w_vector * vector + w_neighbor * neighbors + w_length * length
 + w_time * time) / top``
 
-- lexical: BM25 of the chunk times how many of the query's phrases it has, divided by the best of
-  the query: 0 to 1.
-- key: cosine of the chunk's key and the query's, stretched so that the candidates span 0 to 1.
-- neighbours: the sum of lexical and key, so weighted, of the chunks said before and after it, the
-  farther off the less of it: an answer often stands beside the words that were asked for, among
-  others that speak of the same.
-- length: the logarithm of its tokens, 1 for `LONGEST` of them and more: short turns ("Really?")
-  have the words that were asked for and answer nothing.
-- time: 1 if the query names a time and the chunk was said in it, see `agentmem.retrieval.dates`;
-  else 0. It lifts and never shuts out: what was said later may speak of that time too.
-- top: the largest value the sum can take, so that the score is 0 to 1.
+- lexical: BM25 of the chunk times the number of the query's phrases it contains, divided by the
+  best value for the query: 0 to 1.
+- vector: cosine similarity of the chunk's and the query's embeddings, scaled so that the
+  candidates span 0 to 1.
+- neighbors: the weighted sum of lexical and vector of the chunks before and after it, decaying
+  with distance: an answer often stands next to the words of the question, among others on the same
+  topic.
+- length: the logarithm of its number of tokens, 1 from `FULL_LENGTH` tokens on: short turns
+  ("Really?") may contain the words of the question and still answer nothing.
+- time: 1 if the query names a time and the chunk is from that time, see
+  `agentmem.retrieval.dates`; otherwise 0. It boosts and never excludes: later memories may refer to
+  that time too.
+- top: the largest possible sum, so that scores are 0 to 1.
 
-A convex sum of normalised scores keeps how much better the best is; rank fusion throws that away
-(Bruch et al., arXiv 2210.11934).
+A convex combination of normalized scores preserves by how much the best candidate is better, which
+rank fusion discards (Bruch et al., arXiv 2210.11934).
 """
 
 from __future__ import annotations
@@ -29,57 +31,57 @@ from typing import NamedTuple
 from agentmem.retrieval.expand import Side
 from agentmem_storage.records import Ranked
 
-# How much of a chunk counts for the next one, for the one after that, and so on.
-FALLING = (1.0, 0.7, 0.5)
-# Tokens.
-LONGEST = 128
-_LENGTHS = [math.log1p(tokens) / math.log1p(LONGEST) for tokens in range(LONGEST + 1)]
+# Share of a chunk's own score that counts for its next neighbor, for the one after that, and so on.
+NEIGHBOR_DECAY = (1.0, 0.7, 0.5)
+# Tokens at which the length component reaches 1.
+FULL_LENGTH = 128
+_LENGTHS = [math.log1p(tokens) / math.log1p(FULL_LENGTH) for tokens in range(FULL_LENGTH + 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each sign counts; lexical and key add up to one.
+    """The weight of each component; lexical and vector add up to one.
 
     The values were fitted on dialogues that no network was trained on, and rounded
-    (`benchmarks/fusion.py`). Their questions name no times, so that of time was set by
-    reason: above what a key or words alone can give, so that a question with nothing but a time in
-    it is answered from that time; below both together, so that the best match, said at another
-    time, stays above what merely was said then.
+    (`benchmarks/fusion.py`). Their questions name no times, so the weight of time was set by
+    reasoning: above what lexical or vector alone can contribute, so that a question that only names
+    a time is answered from that time; below both together, so that the best match from another time
+    stays above what is merely from that time.
     """
 
     lexical: float = 0.7
-    key: float = 0.3
-    neighbour: float = 0.45
+    vector: float = 0.3
+    neighbor: float = 0.45
     length: float = 0.85
     time: float = 0.8
     rerank: float = 0.45
 
     @property
     def top(self) -> float:
-        """The largest sum there can be where no time is named."""
-        own = self.lexical + self.key
-        return own + 2 * sum(FALLING) * self.neighbour * own + self.length
+        """The largest possible sum if the query names no time."""
+        own = self.lexical + self.vector
+        return own + 2 * sum(NEIGHBOR_DECAY) * self.neighbor * own + self.length
 
 
 class Scored(NamedTuple):
-    """A candidate with its score and the parts of it; zeros where no search came upon it."""
+    """A candidate with its score and components; all zero if no search found it."""
 
     id: int
     score: float = 0.0
     lexical: float = 0.0
-    key: float = 0.0
-    neighbours: float = 0.0
+    vector: float = 0.0
+    neighbors: float = 0.0
     length: float = 0.0
     time: float = 0.0
     rerank: float = 0.0
 
     @property
     def explain(self) -> dict[str, float]:
-        """The parts by name, as a hit has them."""
+        """The components by name, as on a hit."""
         return dict(zip(self._fields[2:], self[2:], strict=True))
 
 
-def normalise_lexical(ranked: Ranked) -> dict[int, float]:
+def normalize_bm25(ranked: Ranked) -> dict[int, float]:
     """BM25 scores divided by the best of them."""
     best = float(ranked.scores.max(initial=0.0))
     if best <= 0:
@@ -87,8 +89,8 @@ def normalise_lexical(ranked: Ranked) -> dict[int, float]:
     return {int(i): float(s) / best for i, s in zip(ranked.ids, ranked.scores, strict=True)}
 
 
-def normalise_keys(ranked: Ranked) -> dict[int, float]:
-    """Cosines stretched so that the candidates span 0 to 1; a lone candidate keeps its cosine."""
+def normalize_cosines(ranked: Ranked) -> dict[int, float]:
+    """Cosines scaled so that the candidates span 0 to 1; a single candidate keeps its cosine."""
     if not len(ranked.ids):
         return {}
     low, high = float(ranked.scores.min()), float(ranked.scores.max())
@@ -101,54 +103,52 @@ def normalise_keys(ranked: Ranked) -> dict[int, float]:
 
 
 def length(tokens: int) -> float:
-    """The sign of a chunk of so many tokens; a damaged row may have less than none."""
-    return _LENGTHS[max(0, min(tokens, LONGEST))]
+    """The length component of a chunk; damaged rows may claim a negative number of tokens."""
+    return _LENGTHS[max(0, min(tokens, FULL_LENGTH))]
 
 
 def fuse(
     lexical: Mapping[int, float],
-    keys: Mapping[int, float],
-    neighbours: Mapping[int, tuple[Side, Side]],
+    vector: Mapping[int, float],
+    neighbors: Mapping[int, tuple[Side, Side]],
     weights: Weights,
     *,
     lengths: Mapping[int, int],
-    in_time: Container[int] | None = None,
+    in_interval: Container[int] | None = None,
 ) -> list[Scored]:
-    """All candidates and their neighbours, best first; ties go to the lower id.
+    """All candidates and their neighbors, best first; ties go to the lower id.
 
     Args:
-        lexical: Normalised lexical score by id.
-        keys: Normalised key score by id.
-        neighbours: The chunks before and after each candidate, in its scope; both must have
-            passed the same filters as the candidates.
-        weights: How much each sign counts.
-        lengths: Tokens of all of them; none if their length does not count.
-        in_time: Which of them all were said in the time that the query names; None if it names
-            none.
+        lexical: Normalized lexical scores by id.
+        vector: Normalized cosines by id.
+        neighbors: The chunks before and after each candidate in its scope, filtered like the
+            candidates.
+        weights: The weight of each component.
+        lengths: Tokens of all of them; empty if length does not count.
+        in_interval: Which of them are from the time that the query names; None if it names none.
     """
     own = {
-        id: weights.lexical * lexical.get(id, 0.0) + weights.key * keys.get(id, 0.0)
-        for id in {*lexical, *keys}
+        id: weights.lexical * lexical.get(id, 0.0) + weights.vector * vector.get(id, 0.0)
+        for id in {*lexical, *vector}
     }
-    beside: dict[int, float] = dict.fromkeys(own, 0.0)
-    for id, sides in neighbours.items():
+    nearby: dict[int, float] = dict.fromkeys(own, 0.0)
+    for id, sides in neighbors.items():
         for side in sides:
-            for share, neighbour in zip(FALLING, side, strict=False):
-                if neighbour is not None:
-                    beside[neighbour] = beside.get(neighbour, 0.0) + share * own[id]
-    top = weights.top + (0.0 if in_time is None else weights.time)
+            for share, neighbor in zip(NEIGHBOR_DECAY, side, strict=False):
+                if neighbor is not None:
+                    nearby[neighbor] = nearby.get(neighbor, 0.0) + share * own[id]
+    top = weights.top + (0.0 if in_interval is None else weights.time)
     scored = []
-    # Hundreds of them, and most are looked at only here.
-    for id, near in beside.items():
+    for id, near in nearby.items():
         long = length(lengths[id]) if lengths else 0.0
-        timely = float(in_time is not None and id in in_time)
-        whole = own.get(id, 0.0) + weights.neighbour * near
-        whole += weights.length * long + weights.time * timely
-        own_parts = (lexical.get(id, 0.0), keys.get(id, 0.0))
-        scored.append(Scored(id, whole / top, *own_parts, near, long, timely))
+        timely = float(in_interval is not None and id in in_interval)
+        total = own.get(id, 0.0) + weights.neighbor * near
+        total += weights.length * long + weights.time * timely
+        components = (lexical.get(id, 0.0), vector.get(id, 0.0), near, long, timely)
+        scored.append(Scored(id, total / top, *components))
     return sorted(scored, key=by_score)
 
 
 def by_score(item: Scored) -> tuple[float, int]:
-    """A key to sort by: best first, ties to the lower id."""
+    """A sort key: best first, ties to the lower id."""
     return -item.score, item.id

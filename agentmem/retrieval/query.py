@@ -1,4 +1,4 @@
-"""What a recall asks for, checked before any work."""
+"""`RecallQuery`: the parameters of one recall, validated before any work is done."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from agentmem.errors import InputError
+from agentmem.ingest.checks import check_unicode
 from agentmem.models.base import MemoryModel, no_reranker
 from agentmem_storage.records import Selection
 
-Mode = Literal["hybrid", "keys", "lexical"]
+Mode = Literal["hybrid", "vector", "lexical"]
 Order = Literal["relevance", "time"]
-Expand = Literal["episode", "neighbours"]
+Expand = Literal["episode", "neighbors"]
 Rerank = Literal["auto", "latent"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a recall asks for; see `agentmem.Memory.recall`.
+class RecallQuery:
+    """The parameters of one recall; see `agentmem.Memory.recall`.
 
     Attributes:
-        query: A question, or words.
+        text: A question or keywords.
         k: How many chunks to find at most.
-        selection: The only chunks that may be given back.
-        mode: Which signs count.
-        expand: What each found chunk brings.
-        order: How hits are put.
-        now: The present moment, with a zone, for what the query says of time.
-        rerank: Whether the best are looked at again.
+        selection: The chunks that may be returned.
+        mode: Which searches to combine.
+        expand: What to add to each chunk found.
+        order: How the hits are sorted.
+        now: The current time, with a time zone; dates in the text are relative to it.
+        rerank: Whether the best candidates are reranked.
     """
 
-    query: str
+    text: str
     k: int
     selection: Selection
     mode: Mode
@@ -41,36 +42,31 @@ class Asked:
     rerank: Rerank | None = "auto"
 
     def check(self, model: MemoryModel) -> None:
-        """Refuse what cannot be asked, or not of this model.
+        """Validate the parameters, also against what the model can do.
 
         Raises:
-            InputError: the query is blank or not Unicode, ``k`` is not positive, or the mode, the
-                expansion, the order or the reranking is unknown.
-            ModelError: reranking is asked for, and the model bundle has no reranker.
+            InputError: the text is blank or not valid Unicode, ``k`` is not positive, or the mode,
+                expansion, order or reranking is unknown.
+            ModelError: reranking is requested, and the model has no reranker.
         """
-        query, k = self.query, self.k
-        if not isinstance(query, str):
-            raise TypeError(f"a query is a string, not {type(query).__name__}")
-        if not query.strip():
-            raise InputError(f"the query {query!r} is blank: ask for something")
-        try:
-            query.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"the query has a lone surrogate at {error.start}: remove it"
-            ) from None
+        text, k = self.text, self.k
+        if not isinstance(text, str):
+            raise TypeError(f"the query must be a string, not {type(text).__name__}")
+        if not text.strip():
+            raise InputError(f"the query {text!r} is blank")
+        check_unicode(text, "the query")
         if isinstance(k, bool) or not isinstance(k, int):
-            raise TypeError(f"k is a whole number, not {k!r}")
+            raise TypeError(f"k must be an int, not {k!r}")
         if k < 1:
-            raise InputError(f"k={k!r}: ask for at least one hit")
-        _one_of("mode", self.mode, get_args(Mode))
-        _one_of("expand", self.expand, (None, *get_args(Expand)))
-        _one_of("order", self.order, get_args(Order))
-        _one_of("rerank", self.rerank, (None, *get_args(Rerank)))
+            raise InputError(f"k={k!r} must be at least 1")
+        _check_choice("mode", self.mode, get_args(Mode))
+        _check_choice("expand", self.expand, (None, *get_args(Expand)))
+        _check_choice("order", self.order, get_args(Order))
+        _check_choice("rerank", self.rerank, (None, *get_args(Rerank)))
         if self.rerank == "latent" and not model.reranks:
             raise no_reranker(model.name)
 
 
-def _one_of(name: str, word: object, known: tuple[object, ...]) -> None:
-    if word not in known:
-        raise InputError(f"unknown {name} {word!r}: one of {', '.join(map(repr, known))}")
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"unknown {name} {value!r}: one of {', '.join(map(repr, choices))}")

@@ -1,8 +1,8 @@
-"""The best of a search, looked at once more: the question against the latents themselves.
+"""Reranking: the best candidates scored again, the question against the latents themselves.
 
-Words and keys say of each memory by itself how near the question is. The reranker holds the two
-side by side, token by token, and sees what was said right before and after (see
-`agentmem.models.reranker`). It is asked about the best `MOST` only.
+Lexical and vector search score each memory from a summary made in advance. The reranker compares
+the question with a memory token by token, and also sees the memories directly before and after it
+(see `agentmem.models.reranker`). That is slower, so it scores only the best `MAX_RERANKED`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from agentmem.ingest.identity import preface, preface_ids
 from agentmem.models.base import MemoryModel, Passage, View
-from agentmem.retrieval.expand import neighbours, visible
+from agentmem.retrieval.expand import find_neighbors, present
 from agentmem.retrieval.fusion import Scored, by_score
 from agentmem_storage.records import Selection
 from agentmem_storage.store import Store
 
-# Candidates that are looked at again: more of them find no more (benchmarks/LOG.md).
-MOST = 64
+# Reranking more candidates does not improve recall (benchmarks/LOG.md).
+MAX_RERANKED = 64
 
 
 def rerank(
@@ -33,49 +33,49 @@ def rerank(
 ) -> list[Scored]:
     """The candidates in their new order, best first; ties go to the lower id.
 
-    The new score is ``(score + weight * again) / (1 + weight)``, where ``again`` is ``rerank`` and,
-    since the reranker knows no times, as much of ``time`` as the score has of it:
-    ``(1 - time_share) * rerank + time_share * time``. ``rerank`` is what the reranker says,
-    stretched so that the best `MOST` span 0 to 1; it is 0 for all others, and 1 for all if they are
-    equal.
+    The new score is ``(score + weight * r) / (1 + weight)`` with ``r = (1 - time_share) * rerank +
+    time_share * time``: the reranker does not know times, so ``time`` keeps the share that it has
+    in the score. ``rerank`` is the reranker's output, scaled so that the best `MAX_RERANKED` span
+    0 to 1; it is 0 for all other candidates, and 1 for all reranked ones if they score the same.
 
     Args:
-        store: Where they are.
-        model: One that reranks.
+        store: The open store.
+        model: A model that has a reranker.
         query: Token ids of the question.
         scored: Candidates, best first.
-        selection: What a neighbour must pass to be seen.
-        weight: How much the reranker counts beside the search, which counts one.
-        time_share: How much of a score the time is that the question names; 0 if it names none.
+        selection: Which chunks may be seen as neighbors.
+        weight: Weight of the reranker relative to the search, which has weight 1.
+        time_share: Share of the time component in a score; 0 if the question names no time.
 
     Raises:
-        UnknownIdError: a chunk has been forgotten meanwhile.
+        UnknownIdError: a chunk has been forgotten in the meantime.
     """
-    best = [item.id for item in scored[:MOST]]
-    beside = neighbours(store, best, selection).sides
-    ids = sorted({*best, *(one for sides in beside.values() for s in sides for one in visible(s))})
+    best = [item.id for item in scored[:MAX_RERANKED]]
+    sides = find_neighbors(store, best, selection).sides
+    neighbors = {one for pair in sides.values() for side in pair for one in present(side)}
+    ids = sorted({*best, *neighbors})
     records = store.latents(ids)
-    told = [preface(record) for record in records]
-    prefaces = {text: preface_ids(text, model.tokenizer) for text in set(told)}
+    headers = [preface(record) for record in records]
+    encoded = {text: preface_ids(text, model.tokenizer) for text in set(headers)}
     passages = [
-        Passage(record.latents, record.tokens, prefaces[text])
-        for record, text in zip(records, told, strict=True)
+        Passage(record.latents, record.tokens, encoded[text])
+        for record, text in zip(records, headers, strict=True)
     ]
-    place = {id: at for at, id in enumerate(ids)}
+    index = {id: at for at, id in enumerate(ids)}
     views: list[View] = []
     for id in best:
-        seen = map(visible, beside[id])
-        before, after = (place[side[0]] if side else None for side in seen)
-        views.append((place[id], before, after))
-    found = model.rerank(query, passages, views)
-    sound = np.isfinite(found)
-    low, high = (found[sound].min(), found[sound].max()) if sound.any() else (0.0, 0.0)
-    stretched = (found - low) / (high - low) if high > low else np.where(sound, 1.0, 0.0)
-    said = dict(zip(best, np.clip(stretched, 0.0, 1.0).tolist(), strict=True))
+        nearest = map(present, sides[id])
+        before, after = (index[side[0]] if side else None for side in nearest)
+        views.append((index[id], before, after))
+    outputs = model.rerank(query, passages, views)
+    finite = np.isfinite(outputs)
+    low, high = (outputs[finite].min(), outputs[finite].max()) if finite.any() else (0.0, 0.0)
+    scaled = (outputs - low) / (high - low) if high > low else np.where(finite, 1.0, 0.0)
+    reranked = dict(zip(best, np.clip(scaled, 0.0, 1.0).tolist(), strict=True))
 
-    def judged(item: Scored) -> Scored:
-        own = said.get(item.id, 0.0)
+    def rescored(item: Scored) -> Scored:
+        own = reranked.get(item.id, 0.0)
         again = (1 - time_share) * own + time_share * item.time
         return item._replace(score=(item.score + weight * again) / (1 + weight), rerank=own)
 
-    return sorted(map(judged, scored), key=by_score)
+    return sorted(map(rescored, scored), key=by_score)

@@ -1,4 +1,4 @@
-"""One query: candidates by words and by meaning, fused and ranked."""
+"""Search: candidates by words and by vectors, fused, reranked and expanded."""
 
 from __future__ import annotations
 
@@ -10,148 +10,155 @@ from numpy.typing import NDArray
 
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.dates import Interval, named_interval
-from agentmem.retrieval.expand import Beside, expand, neighbours, visible
+from agentmem.retrieval.expand import Neighborhood, expand, find_neighbors, present
 from agentmem.retrieval.fusion import (
-    FALLING,
+    NEIGHBOR_DECAY,
     Scored,
     Weights,
     fuse,
-    normalise_keys,
-    normalise_lexical,
+    normalize_bm25,
+    normalize_cosines,
 )
-from agentmem.retrieval.query import Asked
+from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
 
 _WEIGHTS = {
     "hybrid": Weights(),
-    "keys": Weights(lexical=0.0, key=1.0, neighbour=0.0, length=0.0, time=0.0),
-    "lexical": Weights(lexical=1.0, key=0.0, neighbour=0.0, length=0.0, time=0.0),
+    "vector": Weights(lexical=0.0, vector=1.0, neighbor=0.0, length=0.0, time=0.0),
+    "lexical": Weights(lexical=1.0, vector=0.0, neighbor=0.0, length=0.0, time=0.0),
 }
-# Candidates of each search: enough that the neighbours of a good hit are known too.
-_LEAST_CANDIDATES = 64
+# Candidates per search: enough that the neighbors of a good hit are usually candidates too.
+_MIN_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Ranked ids, before anything of them is read.
+class SearchResult:
+    """Ranked ids, before any row is loaded.
 
     Attributes:
-        chosen: The best ``k``, each followed by what it brings, with the id of what brought it.
-        candidates: How many chunks the scope, filters and times let through to the search.
+        ranked: The best ``k``, each followed by the chunks it adds; those carry its id.
+        candidates: How many chunks matched the scope, filters and times.
     """
 
-    chosen: list[tuple[Scored, int | None]]
+    ranked: list[tuple[Scored, int | None]]
     candidates: int
 
 
-def search(store: Store, model: MemoryModel, asked: Asked) -> Found:
-    """Rank the chunks of a selection by how well they fit a query, and expand the best ``k``.
+def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult:
+    """Rank the chunks of a selection by how well they match a query, and expand the best ``k``.
 
     Args:
-        store: Where they are.
-        model: What makes the query's key, and reranks.
-        asked: A query that has been checked.
+        store: The open store.
+        model: Embeds the query and reranks the candidates.
+        query: A validated query.
 
     Raises:
-        UnknownIdError: a chunk has been forgotten meanwhile.
-        FilterError: the selection's filter has a wrong shape.
+        UnknownIdError: a chunk has been forgotten in the meantime.
+        FilterError: the filter is malformed.
     """
-    weights, allowed = _WEIGHTS[asked.mode], store.count(asked.selection)
-    wide = max(_LEAST_CANDIDATES, 4 * min(asked.k, allowed))
-    interval = named_interval(asked.query, asked.now) if weights.time else None
-    parts = [asked.selection]
+    weights, allowed = _WEIGHTS[query.mode], store.count(query.selection)
+    limit = max(_MIN_CANDIDATES, 4 * min(query.k, allowed))
+    interval = named_interval(query.text, query.now) if weights.time else None
+    selections = [query.selection]
     if interval is not None:
-        # What was said then may be far from the best of all by words and by meaning.
-        parts.append(_during(asked.selection, interval))
+        # Memories of that time may rank far below the best by words and vectors: search them
+        # separately too.
+        selections.append(_during(query.selection, interval))
     lexical: dict[int, float] = {}
-    keys: dict[int, float] = {}
+    cosines: dict[int, float] = {}
     if weights.lexical:
-        lexical = _by_words(store, asked.query, wide, parts)
-    if weights.key:
-        key = model.query_key(model.tokenizer.encode(asked.query))
-        keys = _by_key(store, key, wide, parts, known=set(lexical))
-    candidates = {*lexical, *keys}
-    beside = Beside({}, {})
-    if weights.neighbour:
-        beside = neighbours(store, candidates, asked.selection, reach=len(FALLING))
-    ids = candidates.union(*(visible(side) for pair in beside.sides.values() for side in pair))
-    in_time = None
+        lexical = _search_lexical(store, query.text, limit, selections)
+    if weights.vector:
+        embedding = model.query_key(model.tokenizer.encode(query.text))
+        cosines = _search_vectors(store, embedding, limit, selections, known=set(lexical))
+    candidates = {*lexical, *cosines}
+    neighborhood = Neighborhood({}, {})
+    if weights.neighbor:
+        reach = len(NEIGHBOR_DECAY)
+        neighborhood = find_neighbors(store, candidates, query.selection, reach=reach)
+    sides = neighborhood.sides
+    ids = candidates.union(*(present(side) for pair in sides.values() for side in pair))
+    in_interval = None
     if interval is not None:
         during = _during(Selection(ids=tuple(sorted(ids))), interval)
-        in_time = set(store.ids(during).tolist())
-    scored = fuse(lexical, keys, beside.sides, weights, lengths=beside.tokens, in_time=in_time)
-    if _reranks(asked, model):
-        query = model.tokenizer.encode(asked.query)
-        time_share = 0.0 if in_time is None else weights.time / (weights.top + weights.time)
-        share = weights.rerank / weights.top
-        scored = rerank(store, model, query, scored, asked.selection, share, time_share)
-    return Found(list(_with_brought(store, scored, asked)), allowed)
+        in_interval = set(store.ids(during).tolist())
+    scored = fuse(
+        lexical, cosines, sides, weights, lengths=neighborhood.tokens, in_interval=in_interval
+    )
+    if _reranks(query, model):
+        ids_of_query = model.tokenizer.encode(query.text)
+        time_share = 0.0 if in_interval is None else weights.time / (weights.top + weights.time)
+        weight = weights.rerank / weights.top
+        scored = rerank(store, model, ids_of_query, scored, query.selection, weight, time_share)
+    return SearchResult(list(_expanded(store, scored, query)), allowed)
 
 
-def _reranks(asked: Asked, model: MemoryModel) -> bool:
-    """By default where the model can, and where nobody asked for one sign alone."""
-    if asked.rerank == "auto":
-        return model.reranks and asked.mode == "hybrid"
-    return asked.rerank is not None
+def _reranks(query: RecallQuery, model: MemoryModel) -> bool:
+    """By default if the model can, unless a single kind of search was requested."""
+    if query.rerank == "auto":
+        return model.reranks and query.mode == "hybrid"
+    return query.rerank is not None
 
 
-def _by_words(store: Store, query: str, wide: int, parts: Sequence[Selection]) -> dict[int, float]:
-    """The best of each part by words, normalised together."""
-    return normalise_lexical(_union([store.search_terms(query, wide, part) for part in parts]))
+def _search_lexical(
+    store: Store, text: str, limit: int, selections: Sequence[Selection]
+) -> dict[int, float]:
+    """The best lexical matches of each selection, normalized together."""
+    return normalize_bm25(_union([store.search_terms(text, limit, one) for one in selections]))
 
 
-def _by_key(
+def _search_vectors(
     store: Store,
-    key: NDArray[np.float32],
-    wide: int,
-    parts: Sequence[Selection],
+    embedding: NDArray[np.float32],
+    limit: int,
+    selections: Sequence[Selection],
     *,
     known: set[int],
 ) -> dict[int, float]:
-    """The nearest of each part, normalised together; what lies below the last of them has zero.
+    """The nearest chunks of each selection, normalized together; zero below the lowest of them.
 
-    Among all of a selection that is everything which is not among the nearest. Beside the nearest
-    of a time too, what the words found may lie between the two, and is looked at.
+    With one selection, every chunk that is not among its nearest is below the lowest. With two, a
+    lexical match may lie between their lowest scores, so its cosine is computed.
     """
-    near = _union([store.search_keys(key, wide, part) for part in parts])
-    keys = normalise_keys(near)
-    others = tuple(sorted(known - keys.keys()))
-    if len(parts) == 1 or not others or not keys:
-        return keys
-    rest = store.search_keys(key, len(others), Selection(ids=others))
-    low, high = float(near.scores.min()), float(near.scores.max())
+    nearest = _union([store.search_vectors(embedding, limit, one) for one in selections])
+    scores = normalize_cosines(nearest)
+    others = tuple(sorted(known - scores.keys()))
+    if len(selections) == 1 or not others or not scores:
+        return scores
+    rest = store.search_vectors(embedding, len(others), Selection(ids=others))
+    low, high = float(nearest.scores.min()), float(nearest.scores.max())
     for id, score in zip(rest.ids.tolist(), rest.scores.tolist(), strict=True):
-        keys[id] = max(0.0, (score - low) / (high - low)) if high - low > 1e-6 else 0.0
-    return keys
+        scores[id] = max(0.0, (score - low) / (high - low)) if high - low > 1e-6 else 0.0
+    return scores
 
 
-def _union(found: Sequence[Ranked]) -> Ranked:
-    """Results of one query as one; what two of them have has the same score in both."""
+def _union(results: Sequence[Ranked]) -> Ranked:
+    """Results of one query joined; a chunk found by two searches has the same score in both."""
     return Ranked(
-        ids=np.concatenate([one.ids for one in found]),
-        scores=np.concatenate([one.scores for one in found]),
+        ids=np.concatenate([one.ids for one in results]),
+        scores=np.concatenate([one.scores for one in results]),
     )
 
 
 def _during(selection: Selection, interval: Interval) -> Selection:
-    """The part of a selection that was said in an interval."""
+    """The part of a selection whose time lies in an interval."""
     since = [one for one in (selection.since, interval.since) if one is not None]
     until = [one for one in (selection.until, interval.until) if one is not None]
     return replace(selection, since=max(since, default=None), until=min(until, default=None))
 
 
-def _with_brought(
-    store: Store, scored: list[Scored], asked: Asked
+def _expanded(
+    store: Store, scored: list[Scored], query: RecallQuery
 ) -> Iterator[tuple[Scored, int | None]]:
-    """The best ``k``, each followed by what it brings, with the id of what brought it."""
-    best = scored[: asked.k]
-    brought = {}
-    if asked.expand is not None:
-        brought = expand(store, [item.id for item in best], asked.expand, asked.selection)
+    """The best ``k``, each followed by the chunks it adds, with the id of the hit that did."""
+    best = scored[: query.k]
+    added = {}
+    if query.expand is not None:
+        added = expand(store, [item.id for item in best], query.expand, query.selection)
     known = {item.id: item for item in scored}
     for item in best:
         yield item, None
-        for id in brought.get(item.id, ()):
+        for id in added.get(item.id, ()):
             yield known.get(id) or Scored(id), item.id

@@ -1,5 +1,5 @@
-"""The `agentmem` command: it talks to people, and to nothing below the SDK.
+"""The `agentmem` command line; uses only the public layer of the SDK.
 
-Start at `agentmem_cli.app`. Modules of the SDK are imported where they are used: telling how a
-command works must not load torch.
+Start at `agentmem_cli.app`. Modules of the SDK are imported where they are used, so that --help
+does not load torch.
 """

@@ -1,4 +1,4 @@
-"""The root of the command line, and the one place where errors end."""
+"""The root command, and the one place where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -14,58 +14,58 @@ from typer.core import TyperGroup
 from agentmem._version import __version__
 from agentmem_cli.commands import (
     ask,
-    bundling,
+    bundle,
+    change,
     chat,
     evaluate,
     model,
-    reading,
+    query,
     store,
     train,
-    writing,
 )
 from agentmem_cli.exits import ExitCode, epilog, exit_code
 from agentmem_cli.output import safe
-from agentmem_cli.registering import register
+from agentmem_cli.register import register
 
 
 class Root(TyperGroup):
-    """Runs a command and turns whatever ends it into one line and an exit code."""
+    """Runs a command and converts any error to one line and an exit code."""
 
     debug = False
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run as `TyperGroup.main` does, errors included."""
+        """Like `TyperGroup.main`, but handles all errors itself."""
         standalone = extra.pop("standalone_mode", True)
-        extra["standalone_mode"] = False  # errors come here instead of being printed by Typer
+        extra["standalone_mode"] = False  # raise errors here instead of letting Typer print them
         try:
             code = super().main(*args, **extra) or ExitCode.OK
         except typer.TyperException as error:
             code = ExitCode.USAGE
-            # Empty if what was asked for is help, which is on the screen by now.
+            # Empty if help was requested, which has already been printed.
             if message := error.format_message():
-                self._complain(error, message + _see(error))
+                self._report(error, message + _see(error))
         except typer.Abort as error:
             code = ExitCode.INTERRUPTED
-            self._complain(error, "interrupted")
+            self._report(error, "interrupted")
         except SystemExit:
-            # So end Typer and Rich when nobody reads the output any more, which is no failure.
+            # Typer and Rich exit this way when the output pipe is closed, which is not a failure.
             code = ExitCode.OK
         except Exception as error:
             code = exit_code(error)
-            self._complain(error, _sentence(error, code))
+            self._report(error, _message(error, code))
         if standalone:
             sys.exit(code)
         return code
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an interruption keeps what the command has to say about it."""
+        """Run the command; an interruption keeps the notes that the command attached to it."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            self._complain(error, "interrupted")
+            self._report(error, "interrupted")
             raise typer.Exit(ExitCode.INTERRUPTED) from error
 
-    def _complain(self, error: BaseException, message: str) -> None:
+    def _report(self, error: BaseException, message: str) -> None:
         if self.debug:
             traceback.print_exception(error)
         notes = getattr(error, "__notes__", [])
@@ -73,7 +73,7 @@ class Root(TyperGroup):
         typer.echo(f"error: {safe(line)}", err=True)
 
 
-def _sentence(error: Exception, code: ExitCode) -> str:
+def _message(error: Exception, code: ExitCode) -> str:
     if code is ExitCode.UNEXPECTED:
         return (
             f"unexpected {type(error).__name__}: {error} (perhaps a bug; `agentmem --debug ...` "
@@ -100,21 +100,21 @@ app = typer.Typer(
 register(
     app,
     {
-        "add": writing.add,
-        "recall": reading.recall,
+        "add": change.add,
+        "recall": query.recall,
         "ask": ask.ask,
         "chat": chat.chat,
-        "show": reading.show,
-        "list": reading.list_memories,
-        "forget": writing.forget,
-        "update": writing.update,
+        "show": query.show,
+        "list": query.list_memories,
+        "forget": change.forget,
+        "update": change.update,
         "stats": store.stats,
         "verify": store.verify,
         "doctor": store.doctor,
         "reindex": store.reindex,
     },
 )
-register(train.app, {"bundle": bundling.bundle})
+register(train.app, {"bundle": bundle.bundle})
 app.add_typer(model.app, name="model")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")
@@ -129,13 +129,13 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     ctx: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    """Long-term memory for agents: learned vectors that turn back into the exact text.
+    """Long-term memory for agents: learned vectors that decode to the exact text.
 
     Everything happens on this machine: no network, no API key.
     """
@@ -144,9 +144,9 @@ def _root(
 
 def main() -> None:
     """Run the command line; the entry point of `agentmem` and of `python -m agentmem`."""
-    # Commands draw their own progress bars; those of the libraries below would come between.
+    # Commands draw their own progress bars; those of libraries would interfere.
     os.environ.setdefault("TQDM_DISABLE", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that lacks a sign shows another; JSON and exact texts go out as UTF-8 anyway.
+        # Replace characters the terminal cannot show; JSON and exact texts are always UTF-8.
         sys.stdout.reconfigure(errors="replace")
     app(prog_name="agentmem")

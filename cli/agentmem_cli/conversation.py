@@ -1,7 +1,7 @@
-"""A conversation that remembers: what becomes of each line that a person types.
+"""The interactive conversation of `chat`: answers questions from memory and stores every line.
 
-A line that asks is answered with the memories that fit it; every other line tells. All lines are
-stored, see `agentmem.chat.questions`; what is shown is not.
+A question is answered with the memories that match it; every other line is only stored. See
+`agentmem.chat.questions` for the distinction. Recalled memories are not stored again.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from agentmem.chat.questions import ASKED, answering, asks, only_asks
+from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question, is_question
 from agentmem.errors import AgentMemError
 from agentmem_cli import views
-from agentmem_cli.options import ScopeWords
+from agentmem_cli.options import ScopeIds
 from agentmem_cli.output import Output, safe
 
 if TYPE_CHECKING:
@@ -24,76 +24,76 @@ if TYPE_CHECKING:
     from agentmem.results import Receipt
 
 HELP = """\
-What ends with "?" or begins with a question word is looked up in memory; all else is noted.
-  /memories       the newest memories
-  /forget ID ...  delete memories for good
-  /help           this
-  /quit           end; so does Ctrl-D. Ctrl-C stops what is being done"""
+A line that ends with "?" or starts with a question word is looked up; other lines are stored.
+  /memories       show the newest memories
+  /forget ID ...  delete memories permanently
+  /help           show this help
+  /quit           quit, as does Ctrl-D; Ctrl-C cancels the current operation"""
 
 _NEWEST = 20
-# Memories whose text is shown; the others are named.
+# Memories shown with their text; of the others only the ids are shown.
 _SHOWN = 3
 
 
 class Conversation:
     """One person and one memory."""
 
-    def __init__(self, memory: Memory, out: Output, *, scope: ScopeWords, k: int) -> None:
+    def __init__(self, memory: Memory, out: Output, *, scope: ScopeIds, k: int) -> None:
         self._memory, self._out = memory, out
         self._scope, self._k = scope, k
-        self._told = False  # whether it has been said that there is no reader
+        self._no_reader_noted = False
         self._commands = {"memories": self._memories, "forget": self._forget, "help": self._help}
 
-    def hear(self, line: str) -> bool:
-        """Look up, note or obey a line; False if it ends the conversation."""
+    def handle(self, line: str) -> bool:
+        """Look up or store a line, or run a command; False if it ends the conversation."""
         line = line.strip()
         try:
             if line.startswith("/"):
-                return self._obey(line)
+                return self._run_command(line)
             if line:
-                self._listen(line)
+                self._converse(line)
         except KeyboardInterrupt:
-            self._say("\nstopped")
+            self._say("\ncancelled")
         except AgentMemError as error:
             self._complain(str(error))
         return True
 
-    def _listen(self, line: str) -> None:
+    def _converse(self, line: str) -> None:
         found = None
-        if asks(line):
+        if is_question(line):
             # Before the line is stored, so that it does not find itself.
-            found = self._memory.recall(line, k=self._k, where=answering(), **self._scope)
-        marked = only_asks(line)
+            found = self._memory.recall(line, k=self._k, where=answers_only(), **self._scope)
+        marked = is_only_question(line)
         done = self._memory.add(
             {"role": "user", "content": line},
             **self._scope,
-            metadata={ASKED: True} if marked else None,
+            metadata={QUESTION_KEY: True} if marked else None,
         )
         if not marked:
-            self._say(_noted(done))
+            self._say(_stored(done))
         if found is not None:
             self._show(found)
 
     def _show(self, found: Recall) -> None:
-        """The memories that may answer, the best of them in full."""
+        """Show the memories that may answer, the best of them in full."""
         if not found:
             self._say("no memory of that yet")
             return
         for hit in found[:_SHOWN]:
-            self._out.say(views.named(hit, whole=True))
+            self._out.say(views.named(hit, full=True))
         if more := [hit.id for hit in found[_SHOWN:]]:
             self._say(f"  and {', '.join(f'#{id}' for id in more)}")
-        if not self._told:
+        if not self._no_reader_noted:
             self._say(views.NO_READER)
-            self._told = True
+            self._no_reader_noted = True
 
-    def _obey(self, line: str) -> bool:
+    def _run_command(self, line: str) -> bool:
         name, _, rest = line[1:].partition(" ")
         if name == "quit":
             return False
         command = self._commands.get(name)
         if command is None:
-            self._complain(f"no command {'/' + name!r}: /help tells what there is")
+            self._complain(f"unknown command {'/' + name!r}: see /help")
         else:
             command(rest.split())
         return True
@@ -132,6 +132,6 @@ class Conversation:
         self._out.say(Text(safe(f"error: {text}"), style="red"))
 
 
-def _noted(done: Receipt) -> str:
+def _stored(done: Receipt) -> str:
     ids = f"#{views.ranges(done.ids)}"
-    return f"known already, as {ids}" if done.duplicates else f"noted as {ids}"
+    return f"already known as {ids}" if done.duplicates else f"stored as {ids}"

@@ -1,4 +1,4 @@
-"""Exit codes: one table, which --help prints and by which every error finds its own."""
+"""Exit codes: one table that --help prints and that maps every error to its code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agentmem.errors import (
 
 
 class ExitCode(IntEnum):
-    """What the process leaves behind."""
+    """The exit code of the process."""
 
     OK = 0
     UNEXPECTED = 1
@@ -34,18 +34,18 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.OK: "done",
-    ExitCode.UNEXPECTED: "something unexpected, perhaps a bug: run it again with --debug",
+    ExitCode.UNEXPECTED: "unexpected error, possibly a bug: run again with --debug",
     ExitCode.USAGE: "wrong usage: an option or argument",
     ExitCode.INPUT: "bad input: a text, file, filter or configuration",
     ExitCode.NOT_FOUND: "not found: an id, store, model bundle or reader",
-    ExitCode.STORE: "store trouble: busy, read-only, not a store, of a newer version",
-    ExitCode.MODEL: "the model bundle is damaged, or the store belongs to another one",
+    ExitCode.STORE: "store error: busy, read-only, not a store, of a newer version",
+    ExitCode.MODEL: "the model bundle is damaged, or the store is bound to another one",
     ExitCode.DAMAGE: "a check found something: a damaged memory, a failed doctor, stale tables",
     ExitCode.EXTRA: "an optional package is not installed",
     ExitCode.INTERRUPTED: "interrupted",
 }
 
-# The first line that fits counts: what is special stands before what is general.
+# The first match counts, so specific errors come before general ones.
 _BY_ERROR: tuple[tuple[type[Exception], ExitCode], ...] = (
     (UnknownIdError, ExitCode.NOT_FOUND),
     (StoreNotFoundError, ExitCode.NOT_FOUND),
@@ -56,7 +56,7 @@ _BY_ERROR: tuple[tuple[type[Exception], ExitCode], ...] = (
     (IncompatibleModelError, ExitCode.MODEL),
     (MissingExtraError, ExitCode.EXTRA),
     (AgentMemError, ExitCode.INPUT),
-    # A file that the caller named cannot be read or written.
+    # A file given by the caller cannot be read or written.
     (OSError, ExitCode.INPUT),
 )
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, each described once."""
+"""Command line options that several commands share."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Annotated, Any, TypedDict
 import typer
 
 DEFAULT_STORE = "~/.agentmem/default"
-DEFAULT_KEYS = "builtin"
+DEFAULT_EMBEDDER = "builtin"
 
-_PLACE, _SCOPE, _FILTER, _FORM = "Place", "Scope", "Filter", "Output"
+_STORE, _SCOPE, _FILTER, _FORM = "Store", "Scope", "Filter", "Output"
 
 
-class ScopeWords(TypedDict):
-    """The scope keywords that every verb of `Memory` takes."""
+class ScopeIds(TypedDict):
+    """The scope arguments that every method of `Memory` takes."""
 
     user_id: str | None
     agent_id: str | None
     session_id: str | None
 
 
-def scope_words(user: str | None, agent: str | None, session: str | None) -> ScopeWords:
-    """The scope options as keywords."""
-    return ScopeWords(user_id=user, agent_id=agent, session_id=session)
+def scope_ids(user: str | None, agent: str | None, session: str | None) -> ScopeIds:
+    """The scope options as keyword arguments."""
+    return ScopeIds(user_id=user, agent_id=agent, session_id=session)
 
 
 def _moment(text: str) -> datetime:
@@ -34,7 +34,7 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no time; give ISO 8601 such as 2026-02-13 or 2026-02-13T09:40+01:00"
+            f"{text!r} is not a time; give ISO 8601 such as 2026-02-13 or 2026-02-13T09:40+01:00"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -45,12 +45,12 @@ def _filter(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is not JSON: {error}") from None
     if not isinstance(where, dict):
-        raise typer.BadParameter(f'{text!r} is no JSON object such as \'{{"channel": "web"}}\'')
+        raise typer.BadParameter(f'{text!r} is not a JSON object such as \'{{"channel": "web"}}\'')
     return where
 
 
 def read_metadata(pairs: Sequence[str] | None) -> dict[str, Any] | None:
-    """The pairs of --meta as one mapping; None if there are none."""
+    """The pairs of --meta as a mapping; None if there are none."""
     metadata: dict[str, Any] = {}
     for pair in pairs or ():
         key, equals, value = pair.partition("=")
@@ -66,7 +66,7 @@ def read_metadata(pairs: Sequence[str] | None) -> dict[str, Any] | None:
 
 
 def _no_number(name: str) -> None:
-    # Python reads NaN and Infinity, which JSON does not know: here they are words.
+    # Python parses NaN and Infinity, which are not JSON: treat them as strings.
     raise ValueError(name)
 
 
@@ -79,7 +79,7 @@ StoreOption = Annotated[
         envvar="AGENTMEM_STORE",
         metavar="PATH",
         help="The store: a folder, or a URL such as sqlite:///notes.db.",
-        rich_help_panel=_PLACE,
+        rich_help_panel=_STORE,
     ),
 ]
 ModelOption = Annotated[
@@ -89,35 +89,37 @@ ModelOption = Annotated[
         envvar="AGENTMEM_MODEL",
         metavar="PATH",
         help="Folder of the model bundle; by default the one that comes with agentmem.",
-        rich_help_panel=_PLACE,
+        rich_help_panel=_STORE,
     ),
 ]
-KeysOption = Annotated[
+EmbedderOption = Annotated[
     str,
     typer.Option(
-        "--keys",
-        envvar="AGENTMEM_KEYS",
-        metavar="KEYS",
-        help="The keys that the store was made with, or is to be: those of the model bundle, or "
-        "sentence-transformers:PLACE, a model by its folder or name.",
-        rich_help_panel=_PLACE,
+        "--embedder",
+        envvar="AGENTMEM_EMBEDDER",
+        metavar="NAME",
+        help="The model whose embeddings are searched, fixed when the store is created: "
+        "builtin, or sentence-transformers:MODEL (a folder or the name of a downloaded model).",
+        rich_help_panel=_STORE,
     ),
 ]
-ReadOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, help="How many memories to find at most.")
+LimitOption = Annotated[
+    int, typer.Option("-k", "--k", min=1, help="Maximum number of memories to find.")
 ]
 UserOption = Annotated[
     str | None,
-    typer.Option("--user", metavar="ID", help="Whose memory it is.", rich_help_panel=_SCOPE),
+    typer.Option(
+        "--user", metavar="ID", help="The user the memory belongs to.", rich_help_panel=_SCOPE
+    ),
 ]
 AgentOption = Annotated[
     str | None,
-    typer.Option("--agent", metavar="ID", help="Which agent's it is.", rich_help_panel=_SCOPE),
+    typer.Option("--agent", metavar="ID", help="The agent it belongs to.", rich_help_panel=_SCOPE),
 ]
 SessionOption = Annotated[
     str | None,
     typer.Option(
-        "--session", metavar="ID", help="Which conversation's it is.", rich_help_panel=_SCOPE
+        "--session", metavar="ID", help="The conversation it belongs to.", rich_help_panel=_SCOPE
     ),
 ]
 WhereOption = Annotated[
@@ -126,7 +128,7 @@ WhereOption = Annotated[
         "--where",
         parser=_filter,
         metavar="JSON",
-        help='Only what fits a filter such as \'{"channel": "web", "year": {"gte": 2001}}\'.',
+        help='Only what matches a filter such as \'{"channel": "web", "year": {"gte": 2001}}\'.',
         rich_help_panel=_FILTER,
     ),
 ]
@@ -136,7 +138,7 @@ SinceOption = Annotated[
         "--since",
         parser=_moment,
         metavar="TIME",
-        help="Only what was said at or after this time (ISO 8601, UTC if without zone).",
+        help="Only memories from this time or later (ISO 8601, UTC if without zone).",
         rich_help_panel=_FILTER,
     ),
 ]
@@ -146,7 +148,7 @@ UntilOption = Annotated[
         "--until",
         parser=_moment,
         metavar="TIME",
-        help="Only what was said before this time.",
+        help="Only memories from before this time.",
         rich_help_panel=_FILTER,
     ),
 ]
@@ -156,7 +158,7 @@ BeforeOption = Annotated[
         "--before",
         parser=_moment,
         metavar="TIME",
-        help="Only what was said before this time.",
+        help="Only memories from before this time.",
         rich_help_panel=_FILTER,
     ),
 ]
@@ -166,8 +168,8 @@ NowOption = Annotated[
         "--now",
         parser=_moment,
         metavar="TIME",
-        help="What 'yesterday' and the like in the question are counted from (ISO 8601, UTC if"
-        " without zone); by default the current time.",
+        help="The time that 'yesterday' and the like in the question are relative to (ISO 8601,"
+        " UTC if without zone); by default the current time.",
     ),
 ]
 AtOption = Annotated[
@@ -176,7 +178,7 @@ AtOption = Annotated[
         "--at",
         parser=_moment,
         metavar="TIME",
-        help="When it was said, for what carries no time of its own (ISO 8601).",
+        help="The time of messages and documents without their own (ISO 8601).",
     ),
 ]
 MetaOption = Annotated[
@@ -184,20 +186,20 @@ MetaOption = Annotated[
     typer.Option(
         "--meta",
         metavar="KEY=VALUE",
-        help="Metadata to filter by; repeatable. A value that is JSON is taken as such (year=2001),"
-        " anything else as a string.",
+        help="Metadata to filter by; repeatable. A value is parsed as JSON (year=2001) if possible,"
+        " otherwise it is a string.",
     ),
 ]
 JsonOption = Annotated[
     bool,
-    typer.Option("--json", help="Print JSON and nothing else.", rich_help_panel=_FORM),
+    typer.Option("--json", help="Print only JSON.", rich_help_panel=_FORM),
 ]
 QuietOption = Annotated[
     bool,
     typer.Option(
         "--quiet",
         "-q",
-        help="Print only what is essential; no notes, no progress bar.",
+        help="Print only the essential result; no notes, no progress bar.",
         rich_help_panel=_FORM,
     ),
 ]

@@ -1,6 +1,6 @@
-"""The one place where commands speak: for people, as JSON, or only what is essential.
+"""Output of all commands: formatted for people, as JSON, or only the essentials.
 
-Results go to standard output. Notes, questions and progress bars go to standard error.
+Results go to standard output; notes, prompts and progress bars go to standard error.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-# Tables that nobody's terminal limits: wide enough for every column, not for endless lines.
+# Width of tables when the output is not a terminal.
 _WIDTH = 160
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Bar(Protocol):
-    """Moves a progress bar; ``total`` is None while nobody knows it."""
+    """Updates a progress bar; ``total`` is None while unknown."""
 
     def __call__(self, done: int, total: int | None, note: str = "") -> None:
         """Show that ``done`` of ``total`` is done."""
 
 
 def safe(text: str) -> str:
-    """A text without control characters: a memory must not be able to steer the terminal."""
+    """A text without control characters, so that a memory cannot control the terminal."""
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 class Output:
-    """Speaks in one of three ways, chosen by the options of a command.
+    """Writes results in one of three formats, selected by the options of a command.
 
     Args:
-        json: One JSON document, or one per line, and nothing else on standard output.
-        quiet: Only the bare essence on standard output, no notes, no progress.
+        json: Write one JSON document, or one per line, and nothing else.
+        quiet: Write only the essentials, without notes and progress bars.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
@@ -59,13 +59,13 @@ class Output:
         quiet: Callable[[], Iterable[str]],
         line: bool = False,
     ) -> None:
-        """Show a result; only the form that is wanted gets computed.
+        """Write a result; only the selected format is computed.
 
         Args:
             json: Plain values.
-            human: Something Rich can print; its texts went through `safe`.
+            human: A Rich renderable, its texts passed through `safe`.
             quiet: Lines.
-            line: This is one of many: JSON gets one line, and so do people.
+            line: The result is one of many and takes one line.
         """
         if self.json:
             self.write(_dump(json(), indent=None if line else 2) + "\n")
@@ -76,25 +76,25 @@ class Output:
             self._print(human(), cut=line)
 
     def write(self, text: str) -> None:
-        """Write a text as it is, in UTF-8 whatever the locale says."""
+        """Write a text unchanged, as UTF-8 regardless of the locale."""
         typer.echo(text.encode("utf-8"), nl=False)
 
     def say(self, text: Text, *, end: str = "\n") -> None:
-        """Say something to people as a conversation goes; it went through `safe`."""
+        """Write a text of a conversation, already passed through `safe`."""
         self._out.print(text, end=end, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Tell people something beside the result."""
+        """Write a note next to the result."""
         if not self.quiet:
             self._err.print(Text(safe(text), style="dim"), soft_wrap=True)
 
     def confirm(self, question: str) -> bool:
-        """Ask on standard error."""
+        """Prompt on standard error."""
         return typer.confirm(question, err=True)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Bar]:
-        """A progress bar, drawn only where somebody can watch it."""
+        """A progress bar, drawn only on a terminal."""
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
         from rich.progress import TimeRemainingColumn as TimeColumn
 
@@ -122,7 +122,7 @@ class Output:
         elif cut and self._out.is_terminal:
             self._out.print(shown, no_wrap=True, overflow="ellipsis")
         else:
-            # Piped text keeps its own lines.
+            # Piped text keeps its own line breaks.
             self._out.print(shown, soft_wrap=not self._out.is_terminal)
 
 

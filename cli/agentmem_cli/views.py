@@ -1,4 +1,4 @@
-"""How results look to people."""
+"""Formats results for people."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _BAR = 40
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
-# Said under memories where an answer in words was asked for.
+# Shown below memories when a question was asked.
 NO_READER = "no reader is installed: these are the memories found"
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Text:
-    """Named values, one per line; those without a value are left out."""
+    """Named values, one per line; empty values are omitted."""
     shown = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in shown), default=0)
     lines = [Text.assemble((name.ljust(width + 2), "dim"), safe(value)) for name, value in shown]
@@ -30,7 +30,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> Text:
 
 
 def size(count: float) -> str:
-    """A number of bytes in the unit that reads best."""
+    """A number of bytes in the most readable unit."""
     unit = 0
     while count >= 1024 and unit < len(_UNITS) - 1:
         count, unit = count / 1024, unit + 1
@@ -43,12 +43,12 @@ def number(count: int, one: str, many: str | None = None) -> str:
 
 
 def percent(share: float) -> str:
-    """Two decimals, and 100 only for all of it."""
+    """A percentage with two decimals; 100 % only for exactly 1."""
     return "100 %" if share == 1 else f"{min(share * 100, 99.99):.2f} %"
 
 
 def ranges(ids: Sequence[int], most: int = 12) -> str:
-    """Ids in the order given, runs as first–last; cut after ``most`` runs."""
+    """Ids in the given order, runs as first-last; truncated after ``most`` runs."""
     runs: list[list[int]] = []
     for id in ids:
         if runs and id == runs[-1][1] + 1:
@@ -59,25 +59,20 @@ def ranges(ids: Sequence[int], most: int = 12) -> str:
     return ", ".join(words[:most]) + (", ..." if len(words) > most else "")
 
 
-def who(chunk: Chunk) -> str:
-    """Who speaks, or what it is."""
-    return chunk.name or chunk.source.title or chunk.role or chunk.source.kind
-
-
 def short(text: str, width: int = 80) -> str:
-    """The beginning of a text on one line."""
+    """The beginning of a text, on one line."""
     line = " ".join(safe(text).split())
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def named(chunk: Chunk, *, whole: bool = False) -> Text:
-    """A chunk with its id, date and speaker: its beginning, or the whole text."""
-    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {safe(who(chunk))}: "
-    return Text.assemble((head, "dim"), safe(chunk.text) if whole else short(chunk.text))
+def named(chunk: Chunk, *, full: bool = False) -> Text:
+    """A chunk with its id, date and speaker, and the beginning of its text or all of it."""
+    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {safe(chunk.speaker)}: "
+    return Text.assemble((head, "dim"), safe(chunk.text) if full else short(chunk.text))
 
 
 def receipt(done: Receipt) -> Text:
-    """What became of an `add`."""
+    """The result of an `add`."""
     new = len(done.ids) - len(done.duplicates)
     skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(done.skipped.items()))
     rows = [("stored", number(new, "memory", "memories")), ("ids", ranges(done.ids))]
@@ -98,15 +93,17 @@ def receipt(done: Receipt) -> Text:
 
 
 def hits(found: Recall) -> Text:
-    """Ranked hits with their texts; a plus sign stands before what a hit brought."""
-    blocks, found_so_far = [], 0
+    """Ranked hits with their texts; a plus sign marks those added by --expand."""
+    blocks, rank_of_hit = [], 0
     for hit in found:
-        found_so_far += hit.expanded_from is None
-        rank = found_so_far if hit.expanded_from is None else "+"
-        said = f"{hit.created_at:%Y-%m-%d %H:%M}  {safe(who(hit))}"
+        rank_of_hit += hit.expanded_from is None
+        rank = rank_of_hit if hit.expanded_from is None else "+"
+        origin = f"{hit.created_at:%Y-%m-%d %H:%M}  {safe(hit.speaker)}"
         text = safe(hit.text).rstrip().replace("\n", "\n   ")
         head = Text.assemble(
-            (f"{rank:>2} ", "bold"), (f"{hit.score:.3f}  ", "green"), (f"#{hit.id}  {said}", "dim")
+            (f"{rank:>2} ", "bold"),
+            (f"{hit.score:.3f}  ", "green"),
+            (f"#{hit.id}  {origin}", "dim"),
         )
         blocks.append(Text("\n").join([head, Text(f"   {text}")]))
     return Text("\n\n").join(blocks) if blocks else Text("nothing found", style="dim")
@@ -116,41 +113,41 @@ def line(chunk: Chunk) -> Text:
     """A memory on one line."""
     text = " ".join(safe(chunk.text).split())
     date = f"{chunk.created_at:%Y-%m-%d}"
-    return Text.assemble((f"{chunk.id:>6}  {date}  {safe(who(chunk))}: ", "dim"), text)
+    return Text.assemble((f"{chunk.id:>6}  {date}  {safe(chunk.speaker)}: ", "dim"), text)
 
 
 def chunk_facts(chunk: Chunk) -> Text:
-    """Everything about a memory but its text."""
+    """All attributes of a memory except its text."""
     scope, source = chunk.scope, chunk.source
-    words = (("user", scope.user_id), ("agent", scope.agent_id), ("session", scope.session_id))
+    ids = (("user", scope.user_id), ("agent", scope.agent_id), ("session", scope.session_id))
     first, last = chunk.span
     return facts(
         [
             ("id", str(chunk.id)),
-            ("said by", f"{who(chunk)} ({chunk.role})" if chunk.role else ""),
+            ("speaker", f"{chunk.speaker} ({chunk.role})" if chunk.role else ""),
             ("title", source.title or ""),
             ("from", source.uri or ""),
             ("at", f"{chunk.created_at:%Y-%m-%d %H:%M:%S} UTC"),
-            ("scope", ", ".join(f"{name} {word}" for name, word in words if word) or "none"),
+            ("scope", ", ".join(f"{name} {id}" for name, id in ids if id) or "none"),
             ("metadata", ", ".join(f"{key}={value!r}" for key, value in chunk.metadata.items())),
             ("span", f"{first}-{last} of {source.chars:,} characters of source {source.id}"),
             ("tokens", f"{chunk.tokens} in {number(chunk.positions, 'position')}"),
             ("fidelity", f"{percent(chunk.fidelity)} of the tokens from the vectors alone"),
-            ("bytes", f"{chunk.stored_bytes:,}, {len(chunk.record.patch):,} of them patch"),
+            ("bytes", f"{chunk.stored_bytes:,}, {chunk.patch_bytes:,} of them patch"),
         ]
     )
 
 
 def forgotten(done: ForgetReceipt) -> Text:
-    """What went, or would go."""
+    """The result of a `forget`."""
     if not done.ids:
-        return Text("nothing fits: nothing to forget")
+        return Text("nothing matches: nothing to forget")
     verb = "would forget" if done.dry_run else "forgot"
     return Text(f"{verb} {number(len(done.ids), 'memory', 'memories')}: {ranges(done.ids)}")
 
 
 def stats(found: Stats) -> Text:
-    """Sums over a store, and how its fidelities are spread."""
+    """Totals of a store, and a histogram of fidelity."""
     latents, tokens = found.latent_bytes + found.patch_bytes, found.tokens
     each = f" ({tokens / found.positions:.1f} tokens each)" if found.positions else ""
     table = facts(
@@ -162,8 +159,8 @@ def stats(found: Stats) -> Text:
             ("positions", f"{found.positions:,}{each}"),
             ("latents", size(found.latent_bytes)),
             ("patches", size(found.patch_bytes)),
-            ("keys", size(found.key_bytes)),
-            ("kept text", size(found.text_bytes)),
+            ("embeddings", size(found.embedding_bytes)),
+            ("stored text", size(found.text_bytes)),
             ("all files", size(found.file_bytes)),
             ("per token", f"{found.bytes_per_token:.2f} bytes of latents and patches"),
             ("model", f"{found.model} ({found.fingerprint})"),
@@ -173,10 +170,10 @@ def stats(found: Stats) -> Text:
 
 
 def _histogram(found: Stats) -> list[Text]:
-    """One bar per bin of fidelity."""
+    """A histogram of fidelity, one bar per bin."""
     highest = max(count for _, count in found.fidelity)
     ends = [edge for edge, _ in found.fidelity[1:]]
-    lines = [Text("fidelity of the memories, from the vectors alone", style="dim")]
+    lines = [Text("fidelity of the memories from the vectors alone", style="dim")]
     for (low, count), high in zip(found.fidelity, [*ends, None], strict=True):
         name = "exact" if high is None else f"{low * 100:g}-{high * 100:g} %"
         bar = "█" * max(round(count / highest * _BAR), min(count, 1))

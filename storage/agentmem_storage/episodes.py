@@ -1,20 +1,19 @@
-"""Where one episode of a scope ends and the next begins.
+"""Episodes: runs of chunks of one scope that are close in time and topic.
 
-An episode is a run of chunks of one scope that were said in one go about one thing. A chunk begins
-a new one if any of these holds:
+A chunk starts a new episode if any of these holds:
 
-- a gap in time: it was said more than `GAP` before the episode's first or after its last chunk;
-- another topic: its mean cosine with the episode's chunks is below `SHARE` of the mean cosine that
-  these have with each other. Asked only of episodes of `SETTLED` chunks and more: fewer do not
-  tell how near each other's keys their topic has them;
-- the episode is full: it has `MOST` chunks.
+- time gap: it was time more than `GAP` before the episode's first or after its last chunk;
+- topic change: its mean cosine similarity with the episode's chunks is below `SHARE` of their mean
+  similarity with each other. Applied only to episodes of at least `SETTLED` chunks, because fewer
+  do not show how similar embeddings within their topic are;
+- size: the episode already has `MOST` chunks.
 
-The topic rule compares an episode with itself because keys differ, from one model to the next, in
-how near to each other those of one topic lie. Its numbers were chosen on dialogues of the corpus's
-dev part laid end to end without a gap, for few wrong cuts: where keys are weak, time decides.
+The topic rule compares an episode with itself because models differ in how similar the embeddings
+of one topic are. Its constants were chosen on dialogues of the corpus's dev split, concatenated
+without time gaps, for few wrong splits: with a weak embedder, time decides.
 
-Pure functions of keys and times: whoever reads the same rows comes to the same episodes, and it
-does not matter whether chunks come in one write or in many.
+Pure functions of embeddings and times: the same rows always give the same episodes, and it does not
+matter whether chunks are written in one call or in many.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ _GAP_MICROS: Final = GAP // timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Episode:
-    """What the rules ask about an episode; K dims of a key.
+    """What the rules need to know about an episode; K dims of an embedding.
 
     Attributes:
-        number: Its number in its scope, 1 or more.
-        size: How many chunks it has.
-        total: Sum of their keys, float64 of shape (K,).
-        first: When the earliest of them was said, in microseconds since 1970.
-        last: When the latest was.
+        number: Its number within its scope, from 1.
+        size: Number of chunks.
+        total: Sum of their embeddings, float64 of shape (K,).
+        first: Time of the earliest chunk, in microseconds since 1970.
+        last: Time of the latest chunk.
     """
 
     number: int
@@ -54,47 +53,47 @@ class Episode:
     last: int
 
     @classmethod
-    def begin(cls, number: int, key: NDArray[np.float32], said: int) -> Episode:
-        """An episode of one chunk, with its key of shape (K,) and the time it was said."""
-        return cls(number, 1, key.astype(np.float64), said, said)
+    def begin(cls, number: int, embedding: NDArray[np.float32], time: int) -> Episode:
+        """An episode of one chunk, given its embedding of shape (K,) and its time."""
+        return cls(number, 1, embedding.astype(np.float64), time, time)
 
-    def joined(self, key: NDArray[np.float32], said: int) -> Episode:
-        """The episode with one chunk more."""
-        first, last = min(self.first, said), max(self.last, said)
-        return Episode(self.number, self.size + 1, self.total + key, first, last)
+    def joined(self, embedding: NDArray[np.float32], time: int) -> Episode:
+        """The episode with one more chunk."""
+        first, last = min(self.first, time), max(self.last, time)
+        return Episode(self.number, self.size + 1, self.total + embedding, first, last)
 
-    def takes(self, key: NDArray[np.float32], said: int) -> bool:
+    def accepts(self, embedding: NDArray[np.float32], time: int) -> bool:
         """Whether a chunk belongs to the episode, by the rules above."""
-        near_in_time = self.first - _GAP_MICROS <= said <= self.last + _GAP_MICROS
-        return near_in_time and self.size < MOST and self._is_about(key)
+        near_in_time = self.first - _GAP_MICROS <= time <= self.last + _GAP_MICROS
+        return near_in_time and self.size < MOST and self._matches_topic(embedding)
 
-    def _is_about(self, key: NDArray[np.float32]) -> bool:
+    def _matches_topic(self, embedding: NDArray[np.float32]) -> bool:
         if self.size < SETTLED:
             return True
-        # Both are `size` times a mean cosine: with the chunks, and of the chunks with each other.
-        near = float((self.total * key).sum())
+        # Both are `size` times a mean cosine: of the new chunk with the others, and among them.
+        near = float((self.total * embedding).sum())
         alike = (float((self.total * self.total).sum()) - self.size) / (self.size - 1)
         return near >= SHARE * alike
 
 
 def assign(last: Episode | None, chunks: Iterable[tuple[NDArray[np.float32], int]]) -> list[int]:
-    """Give chunks, in the order in which they are written, their episodes.
+    """Assign chunks, in the order they are written, to episodes.
 
     Args:
         last: The scope's last episode; None if it has none.
-        chunks: The key of each, float32 of shape (K,) and unit norm, and the time it was said, in
-            microseconds since 1970.
+        chunks: Embedding (float32 of shape (K,), unit norm) and time (microseconds since 1970) of
+            each chunk.
 
     Returns:
-        The number of each one's episode.
+        The episode number of each chunk.
     """
     numbers = []
-    for key, said in chunks:
+    for embedding, time in chunks:
         if last is None:
-            last = Episode.begin(1, key, said)
-        elif last.takes(key, said):
-            last = last.joined(key, said)
+            last = Episode.begin(1, embedding, time)
+        elif last.accepts(embedding, time):
+            last = last.joined(embedding, time)
         else:
-            last = Episode.begin(last.number + 1, key, said)
+            last = Episode.begin(last.number + 1, embedding, time)
         numbers.append(last.number)
     return numbers

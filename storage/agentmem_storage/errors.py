@@ -1,20 +1,21 @@
-"""Every error that agentmem raises of its own accord has one root.
+"""The exception hierarchy of the storage package; all agentmem errors share one root.
 
 AgentMemError
-├─ InputError(ValueError)             what was given cannot be stored or searched for
-│  └─ FilterError                     a filter names an unknown operator or has a wrong shape
+├─ InputError(ValueError)             the input cannot be stored or searched for
+│  └─ FilterError                     a filter has an unknown operator or is malformed
 ├─ StoreError
-│  ├─ StoreNotFoundError              nothing at that path, and it was not to be created
-│  ├─ NotAStoreError                  something else lies at that path
+│  ├─ StoreNotFoundError              there is no store at that location, and create=False
+│  ├─ NotAStoreError                  the location holds something else
 │  ├─ StoreBusyError                  another writer held the lock for longer than the timeout
 │  ├─ StoreUnwritableError            read-only folder or file, or no space left
 │  ├─ SchemaVersionError              written by a newer agentmem
 │  ├─ CorruptRecordError              a row's bytes do not match their checksum
 │  └─ UnknownIdError(KeyError)        no memory has that id
-├─ IncompatibleModelError             the store belongs to another model bundle
+├─ IncompatibleModelError             the store is bound to another model bundle
 └─ MissingExtraError(ImportError)     an optional package is not installed; carries .extra
 
-Messages name the value with ``!r`` and the way out. Wrong argument types stay ``TypeError``.
+Messages name the offending value with ``!r`` and say what to do. Wrong argument types raise
+``TypeError``.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ class AgentMemError(Exception):
 
 
 class InputError(AgentMemError, ValueError):
-    """What was given cannot be stored or searched for; nothing was written."""
+    """The input cannot be stored or searched for; nothing was written."""
 
 
 class FilterError(InputError):
-    """A filter names an unknown operator or field, or has a wrong shape."""
+    """A filter has an unknown operator or field, or is malformed."""
 
 
 class StoreError(AgentMemError):
-    """The store cannot do what was asked."""
+    """The store cannot perform the operation."""
 
 
 class StoreNotFoundError(StoreError):
-    """There is no store at that place, and it was not to be created."""
+    """There is no store at that location, and it was not to be created."""
 
 
 class NotAStoreError(StoreError):
-    """What lies at that place is not an agentmem store."""
+    """The location holds something that is not an agentmem store."""
 
 
 class StoreBusyError(StoreError):
@@ -65,18 +66,18 @@ class CorruptRecordError(StoreError):
 
 
 class UnknownIdError(StoreError, KeyError):
-    """No memory has that id (a ``KeyError`` too, so plain look-up code catches it)."""
+    """No memory has that id; also a ``KeyError``, so that generic lookup code catches it."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class IncompatibleModelError(AgentMemError):
-    """The store belongs to another model bundle."""
+    """The store is bound to another model bundle."""
 
 
 class MissingExtraError(AgentMemError, ImportError):
-    """An optional dependency is not installed; ``extra`` names the pip extra that brings it."""
+    """An optional dependency is not installed; ``extra`` names the pip extra that provides it."""
 
     def __init__(self, message: str, *, extra: str) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""Moments as they are given, and as integers that sort and compare exactly.
+"""Times: parsed from user input, and converted to the integers that rows store.
 
-A row holds microseconds since 1970 in UTC.
+Rows store microseconds since 1970 in UTC, which sort and compare exactly.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ def read_moment(value: object) -> datetime:
     """Read a datetime or an ISO 8601 string, both UTC if without zone, or seconds since 1970.
 
     Returns:
-        The moment in its own zone.
+        The time in its own zone.
 
     Raises:
         TypeError: It is none of these.
-        ValueError: The string is no moment, or the number is NaN.
-        OverflowError: It lies outside the years 1 to 9999.
+        ValueError: The string is not a time, or the number is NaN.
+        OverflowError: It is outside the years 1 to 9999.
     """
     if isinstance(value, datetime):
         moment = value
@@ -32,15 +32,15 @@ def read_moment(value: object) -> datetime:
     elif isinstance(value, Real) and not isinstance(value, bool):
         moment = _EPOCH + timedelta(seconds=float(value))
     else:
-        raise TypeError(f"{value!r} is no moment")
+        raise TypeError(f"{value!r} is not a time")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def to_micros(moment: datetime, name: str) -> int:
-    """Turn a moment into microseconds since 1970.
+    """Convert a time to microseconds since 1970.
 
     Raises:
-        InputError: If the moment has no time zone, so that it names no point in time.
+        InputError: The time has no zone, so that it is ambiguous.
     """
     if moment.utcoffset() is None:
         raise InputError(f"{name} needs a time zone, got {moment.isoformat()!r}")
@@ -48,10 +48,10 @@ def to_micros(moment: datetime, name: str) -> int:
 
 
 def from_micros(micros: int) -> datetime:
-    """The moment in UTC."""
+    """The time in UTC."""
     return _EPOCH + micros * _STEP
 
 
 def now_micros() -> int:
-    """The present moment."""
+    """The current time."""
     return (datetime.now(UTC) - _EPOCH) // _STEP

@@ -1,6 +1,6 @@
-"""What crosses the boundary of the storage package: frozen records and numpy arrays.
+"""Records that cross the boundary of the storage package: frozen dataclasses and numpy arrays.
 
-Axes: M memory vectors of a chunk, D dims of a memory vector, K dims of a key.
+Axes: M memory vectors of a chunk, D dims of a memory vector, K dims of an embedding.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 
 class Unset(Enum):
-    """The type of `UNSET`, which says "leave it as it is" where None has a meaning of its own."""
+    """The type of `UNSET`, which means "leave unchanged" where None is a valid value."""
 
     UNSET = "UNSET"
 
 
 UNSET: Final = Unset.UNSET
 
-# Lower ends of the bins of `StoreStats.fidelity`; the last bin holds exactly 1.
+# Lower edges of the bins of `StoreStats.fidelity`; the last bin holds exactly 1.
 FIDELITY_EDGES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 SourceKind = Literal["message", "tool_call", "tool_result", "document"]
@@ -31,7 +31,7 @@ SourceKind = Literal["message", "tool_call", "tool_result", "document"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose memory it is. ``None`` means "not said" on writing and "any" on reading."""
+    """Whose memory it is. ``None`` means "unspecified" on writing and "any" on reading."""
 
     user_id: str | None = None
     agent_id: str | None = None
@@ -40,20 +40,20 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewChunk:
-    """A chunk that is ready to be written.
+    """A chunk ready to be written.
 
     Attributes:
         start: First code point of the chunk in its source.
         end: One past the last code point.
-        tokens: Number of tokens T that the latents stand for.
-        latents: The latents as the model packed them; only the model can read them.
-        positions: Number of memory vectors M that they are.
-        key: float32 array of shape (K,), unit norm.
+        tokens: Number of tokens T that the latents encode.
+        latents: The latents as packed by the model; only the model can unpack them.
+        positions: Number of memory vectors M.
+        embedding: float32 array of shape (K,), unit norm.
         patch: Corrections that make decode(latents) equal to the chunk; usually empty.
         fidelity: Share of tokens that the latents alone regenerate, 0 to 1.
         text_hash: SHA-256 of the chunk's UTF-8 text.
-        terms: The text that the lexical index sees (never stored as such).
-        text: The text itself if it is to be kept, else None.
+        terms: The text for the lexical index (not stored itself).
+        text: The text if it is to be stored, otherwise None.
     """
 
     start: int
@@ -61,7 +61,7 @@ class NewChunk:
     tokens: int
     latents: bytes
     positions: int
-    key: NDArray[np.float32]
+    embedding: NDArray[np.float32]
     patch: bytes
     fidelity: float
     text_hash: bytes
@@ -71,9 +71,9 @@ class NewChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewSource:
-    """One message part or document with its chunks, in order; their spans tile it exactly.
+    """One message part or document with its chunks, whose spans tile it exactly and in order.
 
-    ``content_hash`` is what deduplication within a scope compares.
+    Deduplication within a scope compares ``content_hash``.
     """
 
     kind: SourceKind
@@ -90,7 +90,7 @@ class NewSource:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one source: its id, its chunks' ids, and whether it was there already."""
+    """The outcome of writing one source: its id, its chunks' ids, whether it already existed."""
 
     source_id: int
     chunk_ids: tuple[int, ...]
@@ -101,7 +101,7 @@ class Written:
 class SourceRecord:
     """A stored source, without its chunks.
 
-    ``damage`` says what is wrong with a row whose metadata cannot be read; they are then empty.
+    ``damage`` describes a row whose metadata cannot be read; the metadata are then empty.
     """
 
     id: int
@@ -121,14 +121,14 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkRecord:
-    """A stored chunk; ``latents``, ``positions`` and ``key`` as in `NewChunk`.
+    """A stored chunk; ``latents``, ``positions`` and ``embedding`` as in `NewChunk`.
 
-    ``damage`` says what is wrong with a row that does not match its checksums; there are then no
-    latents, no patch and no text. A damaged key is None and no more damage than that: the text
-    needs none.
+    ``damage`` describes a row that does not match its checksums; latents, patch and text are then
+    empty. A damaged embedding is None and does not count as damage, because the text does not
+    depend on it.
 
-    ``stored_bytes`` counts latents, key and patch with their headers, and the text if it is kept;
-    not the row's numbers and hash, nor what the lexical index holds.
+    ``stored_bytes`` counts latents, embedding and patch with their headers, and the text if it is
+    stored; not the row's numbers and hash, nor its entries in the lexical index.
     """
 
     id: int
@@ -144,16 +144,16 @@ class ChunkRecord:
     text_hash: bytes
     stored_bytes: int
     text: str | None
-    key: NDArray[np.float32] | None = field(repr=False)
+    embedding: NDArray[np.float32] | None = field(repr=False)
     damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LatentsRecord:
-    """The latents of a chunk and how its source is headed, without anything else of either.
+    """The latents of a chunk, with the name and title of its source.
 
     ``latents`` and ``tokens`` are as in `NewChunk`; the latents are empty if they do not match
-    their checksum. ``name`` and ``title`` are the source's.
+    their checksum.
     """
 
     latents: bytes
@@ -164,10 +164,10 @@ class LatentsRecord:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which chunks a call speaks of; every given part must hold.
+    """Which chunks a call refers to; all given conditions must hold.
 
     Attributes:
-        scope: Scope words that must be equal; a word left None matches anything.
+        scope: Scope ids that must be equal; None matches anything.
         ids: Chunk ids.
         source_ids: Source ids.
         where: Filter over metadata and fields, see `agentmem_storage.sql.filters`.
@@ -184,24 +184,24 @@ class Selection:
 
     @property
     def everything(self) -> bool:
-        """Whether nothing is asked for, so that all chunks are meant."""
+        """Whether there are no conditions, so that all chunks are selected."""
         return self == EVERYTHING
 
 
 EVERYTHING: Final = Selection()
 
 
-# Ids of what was written before a chunk, and of what was written after it; the nearest first.
+# Ids of the chunks written before a chunk, and of those written after it; nearest first.
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
-    """What stands beside chunks in their scopes.
+class Neighbors:
+    """The neighbors of chunks in their scopes.
 
     Attributes:
-        sides: By id of each chunk that was asked for.
-        tokens: How many tokens each of them has, and each of its neighbours, by id.
+        sides: The neighbors of each requested chunk, by its id.
+        tokens: Number of tokens of each requested chunk and each neighbor, by id.
     """
 
     sides: dict[int, Sides]
@@ -223,16 +223,16 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What one `forget` took away.
+    """The outcome of one `forget`.
 
     Attributes:
-        chunks: Number of chunks deleted; ids that were not there do not count.
-        sources: Number of sources that had no other chunk and went with them.
-        terms_stale: The lexical index still holds terms of forgotten chunks, because theirs were
-            not given: rebuild it to make them disappear.
-        purged: Whether no byte of it is left in the files. If not, another process kept using
-            the store for longer than the timeout, or the disk is full; the next `forget` and the
-            next opening of the store try again.
+        chunks: Number of chunks deleted; unknown ids do not count.
+        sources: Number of sources deleted because they had no other chunk.
+        terms_stale: Whether the lexical index still contains terms of deleted chunks, because
+            their texts were not given; rebuilding it removes them.
+        purged: Whether no byte remains in the files. If not, another process used the store for
+            longer than the timeout, or the disk is full; the next `forget` and the next opening
+            of the store try again.
     """
 
     chunks: int
@@ -243,7 +243,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong in a store; ``chunk_id`` is None if it is no one chunk's."""
+    """A problem found in a store; ``chunk_id`` is None if it does not concern a single chunk."""
 
     chunk_id: int | None
     what: str
@@ -251,7 +251,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ScopeStats:
-    """One scope that has memories, exactly as it was given on writing."""
+    """One scope that has memories, exactly as given on writing."""
 
     scope: Scope
     sources: int
@@ -260,7 +260,7 @@ class ScopeStats:
 
 @dataclass(frozen=True, slots=True)
 class SelectionSums:
-    """Sums over selected chunks; ``chunks``, ``tokens`` and ``positions`` as in `StoreStats`."""
+    """Totals of selected chunks; ``chunks``, ``tokens`` and ``positions`` as in `StoreStats`."""
 
     chunks: int
     tokens: int
@@ -269,20 +269,20 @@ class SelectionSums:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """Sums over a store.
+    """Totals of a store.
 
     Attributes:
         chunks: Number of chunks, the memories.
         sources: Number of messages and documents.
-        scopes: Number of different scopes.
-        tokens: Tokens that the latents stand for.
+        scopes: Number of distinct scopes.
+        tokens: Tokens that the latents encode.
         positions: Memory vectors: the sum of M over the chunks.
         latent_bytes: Bytes of latents, headers included.
         patch_bytes: Bytes of patches, checksums included.
-        key_bytes: Bytes of keys, headers included.
-        text_bytes: UTF-8 bytes of the texts that are kept.
+        embedding_bytes: Bytes of embeddings, headers included.
+        text_bytes: UTF-8 bytes of the stored texts.
         file_bytes: Size of all files of the store, the index cache included.
-        fidelity: How many chunks have a fidelity from `FIDELITY_EDGES`[i] to below the next.
+        fidelity: Number of chunks per bin, from `FIDELITY_EDGES`[i] to below the next edge.
     """
 
     chunks: int
@@ -292,7 +292,7 @@ class StoreStats:
     positions: int
     latent_bytes: int
     patch_bytes: int
-    key_bytes: int
+    embedding_bytes: int
     text_bytes: int
     file_bytes: int
     fidelity: tuple[int, ...]

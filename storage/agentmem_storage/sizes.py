@@ -1,4 +1,4 @@
-"""What a chunk takes in the database, headers and checksums included."""
+"""Stored sizes: the bytes that a chunk takes in the database, headers and checksums included."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class StoredSizes:
 
     latents: int
     patch: int
-    key: int
+    embedding: int
     text: int
 
     @property
     def total(self) -> int:
         """Bytes of all of them."""
-        return self.latents + self.patch + self.key + self.text
+        return self.latents + self.patch + self.embedding + self.text
 
 
 def stored_sizes(chunk: NewChunk) -> StoredSizes:
-    """What a chunk takes once it is written; an empty patch takes nothing."""
+    """Sizes of a chunk's columns once it is written; an empty patch takes no bytes."""
     return StoredSizes(
         latents=len(encode_latents(chunk.latents, chunk.positions)),
         patch=len(encode_patch(chunk.patch) or b""),
-        key=HEADER_BYTES + len(chunk.key),  # a byte for each dim
+        embedding=HEADER_BYTES + len(chunk.embedding),  # one byte per dim
         text=0 if chunk.text is None else len(chunk.text.encode()),
     )

@@ -1,4 +1,4 @@
-"""A store: one unit of work per call, each committed or undone as a whole."""
+"""`Store`: durable memories in SQLite, one transaction per call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agentmem_storage.records import (
     ChunkRecord,
     Forgotten,
     LatentsRecord,
-    Neighbours,
+    Neighbors,
     NewSource,
     Problem,
     Ranked,
@@ -35,39 +35,39 @@ from agentmem_storage.records import (
     Unset,
     Written,
 )
-from agentmem_storage.sql import checking, counting, reading, terms, writing
+from agentmem_storage.sql import check, read, terms, totals, write
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.identity import Identity, prepare
-from agentmem_storage.sql.places import find_place
+from agentmem_storage.sql.location import locate_store
 from agentmem_storage.sql.rows import check_scope, make_rows, metadata_json, storable
-from agentmem_storage.sql.selecting import as_id, chosen
+from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.tables import meta
 from agentmem_storage.sync import IndexSync
 
 
 class Store:
-    """Memories in SQLite with a search index beside them; made by `Store.open`.
+    """Memories in SQLite with a vector index next to it; use `Store.open` to create one.
 
-    Usable from several threads, and one of several processes on the same files. K is the number
-    of dims of the store's keys. Every method but `close` may raise StoreBusyError if others keep
-    the store locked, and StoreError if its files are damaged or it is closed; every method that
-    writes may raise StoreUnwritableError, and has then changed nothing.
+    Safe to use from several threads and from several processes on the same files. K is the number
+    of dims of the store's embeddings. Every method but `close` may raise StoreBusyError if others
+    keep the store locked, and StoreError if its files are damaged or it is closed; every method
+    that writes may raise StoreUnwritableError, and has then changed nothing.
 
     Attributes:
-        location: Where it is, as it was given.
-        store_id: Its own name, 32 hex digits.
-        model: Fingerprint of the model bundle that it belongs to.
-        key_dims: K.
+        location: The location as it was given.
+        store_id: Unique id of the store, 32 hex digits.
+        model: Fingerprint of the model bundle it is bound to.
+        embedding_dims: K.
     """
 
     def __init__(self, database: Database, identity: Identity, index: IndexKind) -> None:
         self._database = database
-        self.location = database.place.label
+        self.location = database.location.label
         self.store_id = identity.store_id
         self.model = identity.model
-        self.key_dims = identity.key_dims
+        self.embedding_dims = identity.embedding_dims
         self._index = IndexSync(
-            database, store_id=self.store_id, model=self.model, dims=self.key_dims, kind=index
+            database, store_id=self.store_id, model=self.model, dims=self.embedding_dims, kind=index
         )
 
     @classmethod
@@ -76,35 +76,35 @@ class Store:
         location: str | os.PathLike[str],
         *,
         model: str,
-        key_dims: int,
+        embedding_dims: int,
         create: bool = True,
         timeout_s: float = 30.0,
         index: IndexKind = "auto",
     ) -> Self:
-        """Open a store, or make one.
+        """Open a store, creating it if necessary.
 
         Args:
             location: A folder; ":memory:"; or a SQLAlchemy URL such as "sqlite:///notes.db".
-            model: Fingerprint of the model bundle whose latents and keys go in.
-            key_dims: K of that bundle.
-            create: Whether to make a store where nothing is.
+            model: Fingerprint of the model bundle that makes the latents and embeddings.
+            embedding_dims: K of that bundle.
+            create: Whether to create the store if it does not exist.
             timeout_s: How long to wait for other writers, in seconds.
-            index: Backend of the search by key: FAISS if installed ("auto"), "faiss", or "exact".
+            index: Backend of the vector search: "faiss", "exact", or "auto": FAISS if installed.
 
         Raises:
-            StoreNotFoundError: Nothing is there and ``create`` is False.
-            NotAStoreError: Something else is there.
-            IncompatibleModelError: The store belongs to another model bundle.
+            StoreNotFoundError: There is no store and ``create`` is False.
+            NotAStoreError: The location holds something else.
+            IncompatibleModelError: The store is bound to another model bundle.
             SchemaVersionError: The store was written by a newer agentmem.
-            StoreUnwritableError: It cannot be made, or brought to the present form.
-            MissingExtraError: The backend asked for is not installed.
+            StoreUnwritableError: It cannot be created or migrated.
+            MissingExtraError: The requested backend is not installed.
         """
-        place = find_place(location, create=create)
-        database = Database.open(place, create=create, timeout_s=timeout_s)
+        found = locate_store(location, create=create)
+        database = Database.open(found, create=create, timeout_s=timeout_s)
         try:
-            identity = prepare(database, model=model, key_dims=key_dims)
+            identity = prepare(database, model=model, embedding_dims=embedding_dims)
             store = cls(database, identity, index)
-            # A process may have died, or been kept from it by others, before it had purged.
+            # An earlier process may have died, or been blocked by others, before it purged.
             store._purge(wait=False)
             return store
         except BaseException:
@@ -126,81 +126,81 @@ class Store:
         return f"Store({self.location!r}, model={self.model!r})"
 
     def close(self) -> None:
-        """Save the search index and close the files; closing twice does no harm."""
+        """Save the vector index and close the files; closing twice is harmless."""
         self._index.save()
         self._database.close()
 
     def add(self, new: Sequence[NewSource], scope: Scope) -> list[Written]:
-        """Write sources; when this returns, they are on the disk and every process sees them.
+        """Write sources; when this returns, they are durable and visible to every process.
 
-        A source whose ``content_hash`` exactly this scope has already, or that was given before
-        in the same call, is not written again.
+        A source whose ``content_hash`` already exists in exactly this scope, or earlier in the same
+        call, is not written again.
 
         Returns:
-            What became of each, in order.
+            The outcome for each source, in order.
 
         Raises:
             InputError: Something cannot be stored; nothing was written.
         """
         check_scope(scope)
-        rows = [make_rows(one, self.key_dims) for one in new]
+        rows = [make_rows(one, self.embedding_dims) for one in new]
         if not rows:
             return []
         with self._database.write() as connection:
-            return writing.add(connection, rows, scope, now_micros())
+            return write.add(connection, rows, scope, now_micros())
 
     def known(self, hashes: Sequence[bytes], scope: Scope) -> dict[bytes, Written]:
-        """Sources that exactly this scope has already, by content hash."""
+        """Sources that already exist in exactly this scope, by content hash."""
         check_scope(scope)
         with self._database.read() as connection:
-            scope_id = reading.scope_id_of(connection, scope)
-            return {} if scope_id is None else reading.find_known(connection, scope_id, hashes)
+            scope_id = read.scope_id_of(connection, scope)
+            return {} if scope_id is None else read.find_known(connection, scope_id, hashes)
 
     def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
-        """Chunks in the order asked for.
+        """Chunks in the order of ``ids``.
 
         Args:
-            ids: Which.
-            keep_damaged: Give back damaged rows too, as `ChunkRecord.damage` says.
+            ids: Chunk ids.
+            keep_damaged: Return damaged rows too, with `ChunkRecord.damage` set.
 
         Raises:
             UnknownIdError: No chunk has one of the ids.
             CorruptRecordError: A row is damaged; names the first.
         """
         with self._database.read() as connection:
-            return reading.read_chunks(connection, ids, keep_damaged=keep_damaged)
+            return read.read_chunks(connection, ids, keep_damaged=keep_damaged)
 
     def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
-        """Sources in the order asked for.
+        """Sources in the order of ``ids``.
 
         Args:
-            ids: Which.
-            keep_damaged: Give back damaged rows too, as `SourceRecord.damage` says.
+            ids: Source ids.
+            keep_damaged: Return damaged rows too, with `SourceRecord.damage` set.
 
         Raises:
             UnknownIdError: No source has one of the ids.
             CorruptRecordError: A row is damaged; names the first.
         """
         with self._database.read() as connection:
-            return reading.read_sources(connection, ids, keep_damaged=keep_damaged)
+            return read.read_sources(connection, ids, keep_damaged=keep_damaged)
 
     def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
         """Ids of the selected chunks, ascending, int64 of shape (n,).
 
         Raises:
-            FilterError: The selection's filter has a wrong shape.
+            FilterError: The selection's filter is malformed.
         """
         with self._database.read() as connection:
-            return reading.selected_ids(connection, chosen(selection))
+            return read.selected_ids(connection, selected(selection))
 
     def count(self, selection: Selection = EVERYTHING) -> int:
-        """How many chunks are selected.
+        """Number of selected chunks.
 
         Raises:
-            FilterError: The selection's filter has a wrong shape.
+            FilterError: The selection's filter is malformed.
         """
         with self._database.read() as connection:
-            return counting.count(connection, chosen(selection))
+            return totals.count(connection, selected(selection))
 
     def iterate(
         self,
@@ -211,111 +211,110 @@ class Store:
     ) -> Iterator[list[ChunkRecord]]:
         """Selected chunks by ascending id, in lists of up to ``batch_size``.
 
-        No transaction stays open between two lists: the caller may write meanwhile, and what is
-        added behind the present place is seen.
+        No transaction stays open between two lists: the caller may write in between, and chunks
+        added after the current position are included.
 
         Args:
-            selection: Which.
-            batch_size: How many in a list at most.
+            selection: Which chunks.
+            batch_size: Maximum length of a list.
             keep_damaged: As in `chunks`.
 
         Raises:
-            FilterError: The selection's filter has a wrong shape.
-            CorruptRecordError: A row is damaged; those before it in its list are lost to this
-                iteration.
+            FilterError: The selection's filter is malformed.
+            CorruptRecordError: A row is damaged; the rows before it in its list are not
+                returned.
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be 1 or more, got {batch_size!r}")
         last = 0
         while True:
             with self._database.read() as connection:
-                rows = reading.next_chunks(connection, selection, last, batch_size)
+                rows = read.next_chunks(connection, selection, last, batch_size)
             if not rows:
                 return
             last = rows[-1].id
-            yield [reading.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
+            yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
-    def neighbours(self, ids: Iterable[int], reach: int = 1) -> Neighbours:
+    def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """The chunks written just before and after each in its own scope.
 
         Args:
             ids: Chunk ids.
-            reach: How many on each side at most, 1 or more; there are fewer at the ends.
+            reach: Maximum number on each side, 1 or more; there are fewer at the ends.
 
         Raises:
             UnknownIdError: No chunk has one of the ids.
         """
         with self._database.read() as connection:
-            return reading.neighbours(connection, ids, reach)
+            return read.neighbors(connection, ids, reach)
 
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
-        """Latents of chunks in the order asked for, several times faster than `chunks`.
+        """Latents of chunks in the order of ``ids``, several times faster than `chunks`.
 
         Raises:
             UnknownIdError: No chunk has one of the ids.
         """
         with self._database.read() as connection:
-            return reading.read_latents(connection, ids)
+            return read.read_latents(connection, ids)
 
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
-        """The chunks of each one's episode, itself among them, by ascending id.
+        """For each chunk, the chunks of its episode including itself, by ascending id.
 
-        An episode is a run of chunks of one scope that were said in one go about one thing; see
-        `agentmem_storage.episodes`. Chunks that were written before there were episodes are alone.
+        An episode is a run of chunks of one scope, close in time and topic; see
+        `agentmem_storage.episodes`. A chunk written before episodes existed is alone.
 
         Raises:
             UnknownIdError: No chunk has one of the ids.
         """
         with self._database.read() as connection:
-            return reading.episodes(connection, ids)
+            return read.episodes(connection, ids)
 
-    def search_keys(
-        self, key: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
+    def search_vectors(
+        self, embedding: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
     ) -> Ranked:
-        """Find the k selected chunks whose keys are nearest; a score is the cosine, -1 to 1.
+        """Find the k selected chunks whose embeddings are nearest; scores are cosines, -1 to 1.
 
         Args:
-            key: float32 array of shape (K,), not zero; only its direction counts.
-            k: How many at most, 1 or more.
-            selection: The only chunks to consider; chosen before the search, not after it.
+            embedding: float32 array of shape (K,), not zero; only its direction counts.
+            k: Maximum number of results, 1 or more.
+            selection: The chunks to consider; applied before the search, not after it.
 
         Raises:
-            InputError: The key has another shape, or k is below 1.
-            FilterError: The selection's filter has a wrong shape.
+            InputError: The embedding has the wrong shape, or k is below 1.
+            FilterError: The selection's filter is malformed.
         """
         _check_k(k)
-        query = _unit(key, self.key_dims)
+        query = _unit(embedding, self.embedding_dims)
         with self._database.read() as connection:
             among = None
             if not selection.everything:
-                among = reading.selected_ids(connection, chosen(selection))
+                among = read.selected_ids(connection, selected(selection))
             found = self._index.search(connection, query, k, among)
         self._index.save_if_due()
         return found
 
     def search_terms(self, query: str, k: int, selection: Selection = EVERYTHING) -> Ranked:
-        """Find the k selected chunks that fit a query's words best.
+        """Find the k selected chunks that match a query's words best.
 
         Args:
             query: Any string; one without words finds nothing.
-            k: How many at most, 1 or more.
-            selection: The only chunks to consider; chosen before the ranking, not after it.
+            k: Maximum number of results, 1 or more.
+            selection: The chunks to consider; applied before the ranking, not after it.
 
         Returns:
-            Ids and scores: BM25 over all chunks of the selection's scope, times how much of the
-            query a chunk has; above 0, higher is better, without an upper bound. Selections of
-            one scope give a chunk the same score. Of a selection in which very many chunks have
-            a word of the query, only those with the rarer ones are found; see
-            `agentmem_storage.sql.terms`.
+            Ids and scores: BM25 over all chunks of the selection's scope, times the number of the
+            query's phrases in the chunk; above 0, higher is better, unbounded. A chunk scores the
+            same in all selections of one scope. If very many chunks contain a word of the query,
+            only those with its rarer words are found; see `agentmem_storage.sql.terms`.
 
         Raises:
             InputError: k is below 1.
-            FilterError: The selection's filter has a wrong shape.
+            FilterError: The selection's filter is malformed.
         """
         _check_k(k)
         scope = Selection(scope=selection.scope)
-        within = chosen(scope)
-        among = within if selection == scope else chosen(selection)
+        within = selected(scope)
+        among = within if selection == scope else selected(selection)
         with self._database.read() as connection:
             return terms.search(connection, query, k, among, within)
 
@@ -327,7 +326,7 @@ class Store:
         created_at: datetime | Unset = UNSET,
         title: str | None | Unset = UNSET,
     ) -> SourceRecord:
-        """Change what is given of a source; the rest stays.
+        """Change the given fields of a source.
 
         Raises:
             UnknownIdError: No source has that id.
@@ -341,53 +340,53 @@ class Store:
         if not isinstance(title, Unset):
             values["title"] = storable(title, "title")
         with self._database.write() as connection:
-            writing.update_source(connection, as_id(source_id), values)
-            return reading.read_sources(connection, [source_id])[0]
+            write.update_source(connection, as_id(source_id), values)
+            return read.read_sources(connection, [source_id])[0]
 
     def replace_source(
         self, source_id: int, new: NewSource, old_terms: Mapping[int, str]
     ) -> Written:
-        """Give a source another content; it keeps its id and scope, its chunks get new ids.
+        """Replace the content of a source; it keeps its id and scope, its chunks get new ids.
 
-        Nothing of the old content is left in the files, as after `forget`.
+        Nothing of the old content remains in the files, as after `forget`.
 
         Args:
             source_id: The source.
-            new: What it is to be from now on.
-            old_terms: By id of the old chunks, the text that the lexical index was given for
-                each. Where one lacks, `terms_stale` is true afterwards.
+            new: The new content.
+            old_terms: By old chunk id, the text that was indexed for it. If one is missing,
+                `terms_stale` is true afterwards.
 
         Returns:
-            Its new chunks. If another source of the scope has the content already, that one, with
-            ``duplicate`` set, and nothing was changed.
+            The new chunks. If another source of the scope already has the content, that source,
+            with ``duplicate`` set; nothing was changed then.
 
         Raises:
             UnknownIdError: No source has that id.
             InputError: Something cannot be stored; nothing was written.
         """
-        rows = make_rows(new, self.key_dims)
+        rows = make_rows(new, self.embedding_dims)
         with self._database.write() as connection:
-            written = writing.replace(connection, as_id(source_id), rows, old_terms)
+            written = write.replace(connection, as_id(source_id), rows, old_terms)
             if not written.duplicate:
                 self._index.drop_files()
         self._purge()
         return written
 
     def forget(self, ids: Iterable[int], terms: Mapping[int, str]) -> Forgotten:
-        """Delete chunks so that no byte of them is left in any file of the store.
+        """Delete chunks so that no byte of them remains in any file of the store.
 
-        Sources that have no chunk left go too, with their metadata, and so do scopes.
+        Sources without remaining chunks are deleted too, with their metadata, and so are scopes.
 
         Args:
-            ids: Chunks; those that are not there are ignored.
-            terms: By id, the text that the lexical index was given for each. If one cannot be told
-                any more, leave it out and call `rebuild_terms` soon after.
+            ids: Chunk ids; unknown ones are ignored.
+            terms: By chunk id, the text that was indexed for it. If one can no longer be
+                reconstructed, leave it out and call `rebuild_terms` soon afterwards.
 
         Returns:
-            What was taken away, and whether the terms are to be rebuilt.
+            What was deleted, and whether the lexical index has to be rebuilt.
         """
         with self._database.write() as connection:
-            chunks, sources, stale = writing.forget(connection, [as_id(one) for one in ids], terms)
+            chunks, sources, stale = write.forget(connection, [as_id(one) for one in ids], terms)
             if chunks:
                 self._index.drop_files()
         purged = self._purge()
@@ -395,62 +394,63 @@ class Store:
 
     @property
     def terms_stale(self) -> bool:
-        """Whether the lexical index holds terms of chunks that are gone, until it is rebuilt."""
+        """Whether the lexical index contains terms of deleted chunks and has to be rebuilt."""
         return self._flag("terms_stale") != 0
 
     def rebuild_terms(self, texts: Iterable[tuple[int, str]]) -> NDArray[np.int64]:
-        """Make the lexical index again.
+        """Rebuild the lexical index.
 
         Args:
-            texts: Chunk ids, each with the text it is to be found by. All are taken in before the
-                store is locked, so they may be read from it meanwhile.
+            texts: Chunk ids, each with the text to index. All are consumed before the store is
+                locked, so they may be read from it lazily.
 
         Returns:
-            Ids of chunks for which there was no text, int64 of shape (n,): no word finds them now.
-            If there are any, because they were added meanwhile, call this again with all texts.
+            Ids of chunks without a text, int64 of shape (n,): lexical search does not find them.
+            If there are any, because they were added in the meantime, call this again with all
+            texts.
         """
         given = dict(texts)
         with self._database.write() as connection:
-            left = writing.rebuild_terms(connection, given)
+            left = write.rebuild_terms(connection, given)
         self._purge()
         return np.array(left, dtype=np.int64)
 
     def rebuild_index(self) -> None:
-        """Make the search index again from the keys in the rows, and save it."""
+        """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()
 
     def check(self) -> Iterator[Problem]:
-        """Look for damage: file structure, checksums, spans, missing terms; changes nothing.
+        """Look for damage: file structure, checksums, spans, missing terms; read-only.
 
         No transaction stays open between two problems.
         """
-        return checking.check(self._database)
+        return check.check(self._database)
 
     def stats(self) -> StoreStats:
-        """Sums over the whole store."""
+        """Totals of the whole store."""
         with self._database.read() as connection:
-            return counting.stats(connection, self._file_bytes(connection))
+            return totals.stats(connection, self._file_bytes(connection))
 
     def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
-        """Sums over the selected chunks, without reading them.
+        """Totals of the selected chunks, computed without loading them.
 
         Raises:
-            FilterError: The selection's filter has a wrong shape.
+            FilterError: The selection's filter is malformed.
         """
         with self._database.read() as connection:
-            return counting.sums(connection, chosen(selection))
+            return totals.sums(connection, selected(selection))
 
     def scopes(self) -> list[ScopeStats]:
-        """Every scope with its numbers of sources and chunks, in the order of first use."""
+        """All scopes with their id_list of sources and chunks, in order of first use."""
         with self._database.read() as connection:
-            return counting.scope_list(connection)
+            return totals.scope_list(connection)
 
     def _flag(self, name: str) -> int:
         with self._database.read() as connection:
             return int(connection.scalar(select(meta.c[name])) or 0)
 
     def _purge(self, *, wait: bool = True) -> bool:
-        """Make the files forget what the rows have forgotten; see `Database.purge`."""
+        """Remove the bytes of deleted rows from the files; see `Database.purge`."""
         noted = self._flag("unpurged")
         if not noted:
             return True
@@ -462,7 +462,7 @@ class Store:
         return True
 
     def _file_bytes(self, connection: Connection) -> int:
-        path, cache = self._database.place.path, self._database.place.cache
+        path, cache = self._database.location.path, self._database.location.cache
         if path is None:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
@@ -477,13 +477,15 @@ def _check_k(k: int) -> None:
         raise InputError(f"k must be 1 or more, got {k!r}")
 
 
-def _unit(key: NDArray[np.float32], key_dims: int) -> NDArray[np.float32]:
-    if key.shape != (key_dims,):
-        raise InputError(f"a key of this store has shape {(key_dims,)}, got {key.shape}")
-    wide = key.astype(np.float64)
+def _unit(embedding: NDArray[np.float32], embedding_dims: int) -> NDArray[np.float32]:
+    if embedding.shape != (embedding_dims,):
+        raise InputError(
+            f"embeddings of this store have shape {(embedding_dims,)}, got {embedding.shape}"
+        )
+    wide = embedding.astype(np.float64)
     norm = float(np.sqrt((wide * wide).sum()))
     if not 0.0 < norm < float("inf"):
-        raise InputError("a key must be finite and not zero")
+        raise InputError("an embedding must be finite and not zero")
     return (wide / norm).astype(np.float32)
 
 

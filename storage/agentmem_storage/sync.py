@@ -1,9 +1,8 @@
-"""Keeps a vector index in step with the rows.
+"""Keeps the vector index in sync with the rows, by replaying the change log.
 
-The index is a cache of the keys in SQL. It knows which state of the store it has seen, and before
-each search it does what the change log says has happened since. The file in which it outlives the
-process is written and deleted under the database's write lock: nobody can then save an index with
-keys that another process is just forgetting.
+The index is a cache of the embeddings in SQL. It knows which state of the store it reflects, and
+before each search it applies the changes logged since. Its cache file is written and deleted under
+the database's write lock, so that no process can save embeddings that another one is forgetting.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from agentmem_storage.errors import CorruptRecordError, StoreError
 from agentmem_storage.index import (
     CacheHeader,
     IndexKind,
-    KeyIndex,
+    VectorIndex,
     load_cache,
     make_index,
     save_cache,
@@ -30,7 +29,7 @@ from agentmem_storage.sql import changes, codec
 from agentmem_storage.sql.changes import Mark
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.faults import unwritable
-from agentmem_storage.sql.selecting import numbers
+from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import chunks
 
 SAVE_AFTER = 2000
@@ -41,14 +40,14 @@ _log = logging.getLogger(__name__)
 
 
 class IndexSync:
-    """The search index of one open store. Nothing is loaded before the first search.
+    """The vector index of one open store, loaded on the first search.
 
     Args:
         database: The rows.
-        store_id: Whose index it is.
-        model: Fingerprint of the bundle whose keys it holds.
+        store_id: Id of the store.
+        model: Fingerprint of the bundle that made the embeddings.
         dims: K.
-        kind: Which backend.
+        kind: The backend.
     """
 
     def __init__(
@@ -60,13 +59,13 @@ class IndexSync:
         self._dims = dims
         self._kind = kind
         self._lock = threading.Lock()
-        self._index: KeyIndex | None = None
+        self._index: VectorIndex | None = None
         if kind != "auto":
-            # A backend that was asked for by name and lacks is told at once.
+            # Fail early if the requested backend is missing.
             make_index(dims, kind)
         self._mark = Mark()
         self._unsaved = 0
-        folder = database.place.cache
+        folder = database.location.cache
         self._path = None if folder is None else folder / _CACHE_NAME
 
     def search(
@@ -76,23 +75,23 @@ class IndexSync:
         k: int,
         among: NDArray[np.int64] | None,
     ) -> Ranked:
-        """Catch up with what a transaction sees, then search; see `KeyIndex.search`."""
+        """Catch up with the state a transaction sees, then search; see `VectorIndex.search`."""
         with self._lock:
             return self._caught_up(connection).search(query, k, among=among)
 
     def rebuild(self) -> None:
-        """Throw the index away and make it again from the rows."""
+        """Discard the index and rebuild it from the rows."""
         with self._database.read() as connection, self._lock:
             self._rebuild(connection, "on request")
         self.save()
 
     def save_if_due(self) -> None:
-        """Save once many changes are not in the file."""
+        """Save if the file lacks many changes."""
         if self._unsaved >= SAVE_AFTER:
             self.save()
 
     def save(self) -> None:
-        """Write the file if it is not up to date. If that fails, it is only a slower start."""
+        """Write the file if it is out of date; a failure only makes the next start slower."""
         if self._path is None or self._index is None or not self._unsaved:
             return
         try:
@@ -102,12 +101,12 @@ class IndexSync:
                 self._path.parent.mkdir(exist_ok=True)
                 save_cache(self._path, index, header)
         except (OSError, StoreError) as error:
-            _log.warning("the search index was not saved: %s", error)
-        # After a failure too: the next attempt is worth its time when as much has changed again.
+            _log.warning("the vector index was not saved: %s", error)
+        # Also after a failure, so that the next attempt waits until as much has changed again.
         self._unsaved = 0
 
     def drop_files(self) -> None:
-        """Delete the file, and what a killed process left beside it, under the write lock.
+        """Delete the file and any temporary files of killed processes, under the write lock.
 
         Raises:
             StoreUnwritableError: A file cannot be deleted.
@@ -118,10 +117,10 @@ class IndexSync:
             for file in sorted(self._path.parent.glob(f"{self._path.name}*")):
                 file.unlink(missing_ok=True)
         except OSError as error:
-            raise unwritable(error, self._database.place.label) from error
+            raise unwritable(error, self._database.location.label) from error
         self._unsaved = max(self._unsaved, 1)
 
-    def _caught_up(self, connection: Connection) -> KeyIndex:
+    def _caught_up(self, connection: Connection) -> VectorIndex:
         if self._index is None:
             self._load(connection)
         newest = changes.newest(connection)
@@ -148,7 +147,7 @@ class IndexSync:
         if changes.is_past(connection, mark):
             self._index, self._mark = loaded[0], mark
         else:
-            self._rebuild(connection, "its file tells of another history")
+            self._rebuild(connection, "its file belongs to another history")
 
     def _rebuild(self, connection: Connection, reason: str) -> None:
         index = make_index(self._dims, self._kind)
@@ -160,10 +159,10 @@ class IndexSync:
         for part in rows.partitions():
             self._add(index, [row.id for row in part], [row.key for row in part])
         self._index, self._mark, self._unsaved = index, newest, max(len(index), 1)
-        _log.info("search index made from %d keys: %s", len(index), reason)
+        _log.info("vector index built from %d embeddings: %s", len(index), reason)
 
     def _replay(self, connection: Connection, newest: Mark) -> None:
-        # The last thing that happened to a chunk is what counts; ids never come back.
+        # Only the last change of a chunk matters, because ids are never reused.
         last = {chunk_id: op for op, chunk_id in changes.after(connection, self._mark)}
         added = sorted(chunk_id for chunk_id, op in last.items() if op == changes.ADD)
         removed = sorted(chunk_id for chunk_id, op in last.items() if op == changes.REMOVE)
@@ -173,21 +172,21 @@ class IndexSync:
             index.remove(np.array(removed, dtype=np.int64))
         for first in range(0, len(added), _BATCH):
             part = added[first : first + _BATCH]
-            query = select(chunks.c.id, chunks.c.key).where(chunks.c.id.in_(numbers(part)))
+            query = select(chunks.c.id, chunks.c.key).where(chunks.c.id.in_(id_list(part)))
             rows = connection.execute(query.order_by(chunks.c.id)).all()
             self._add(index, [row.id for row in rows], [row.key for row in rows])
         self._mark = newest
         self._unsaved += len(last)
 
-    def _add(self, index: KeyIndex, ids: Sequence[int], blobs: Sequence[bytes]) -> None:
-        """Add keys; one that is damaged is left out with a warning, and `check` finds it too."""
+    def _add(self, index: VectorIndex, ids: Sequence[int], blobs: Sequence[bytes]) -> None:
+        """Add embeddings, skipping damaged ones with a warning; `check` reports them too."""
         intact = dict(zip(ids, blobs, strict=True))
         while intact:
             try:
-                keys = codec.decode_keys(list(intact.values()), list(intact))
+                embeddings = codec.decode_embeddings(list(intact.values()), list(intact))
             except CorruptRecordError as error:
-                _log.warning("left out of search by key: %s", error)
+                _log.warning("excluded from vector search: %s", error)
                 intact = {one: blob for one, blob in intact.items() if one != error.id}
             else:
-                index.add(np.array(list(intact), dtype=np.int64), keys)
+                index.add(np.array(list(intact), dtype=np.int64), embeddings)
                 return

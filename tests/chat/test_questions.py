@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem import Memory
-from agentmem.chat.questions import ASKED, answering, asks, only_asks
+from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question, is_question
 
 
 @pytest.mark.parametrize(
@@ -25,20 +25,20 @@ from agentmem.chat.questions import ASKED, answering, asks, only_asks
     ],
 )
 def test_what_asks(line: str, asking: bool, only: bool) -> None:
-    assert (asks(line), only_asks(line)) == (asking, only)
+    assert (is_question(line), is_only_question(line)) == (asking, only)
 
 
 @given(st.text())
 def test_what_only_asks_asks(line: str) -> None:
-    assert asks(line) or not only_asks(line)
+    assert is_question(line) or not is_only_question(line)
 
 
 def test_what_only_asked_does_not_answer(memory: Memory) -> None:
-    memory.add("Where does Marta live?", metadata={ASKED: True})
+    memory.add("Where does Marta live?", metadata={QUESTION_KEY: True})
     memory.add("Marta lives in Porto.", metadata={"channel": "web"})
     memory.add("Marta likes tea.")
     assert len(memory.recall("Where does Marta live?")) == 3
-    found = memory.recall("Where does Marta live?", where=answering())
+    found = memory.recall("Where does Marta live?", where=answers_only())
     assert sorted(hit.id for hit in found) == [2, 3]
-    found = memory.recall("Where does Marta live?", where=answering({"channel": "web"}))
+    found = memory.recall("Where does Marta live?", where=answers_only({"channel": "web"}))
     assert [hit.id for hit in found] == [2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentmem_cli import adding
+from agentmem_cli import content
 from agentmem_cli.exits import ExitCode
 from tests.support.cli import Cli
 
@@ -104,7 +104,7 @@ def test_keep_text_stores_it(cli: Cli) -> None:
 
 @pytest.mark.parametrize(
     ("input", "said"),
-    [(b"", "holds no text"), (b" \n", "white space"), (b"ab\xff", "not utf-8")],
+    [(b"", "it has no text"), (b" \n", "whitespace"), (b"ab\xff", "not utf-8")],
     ids=["empty", "blank", "no utf-8"],
 )
 def test_a_pipe_that_cannot_be_stored(cli: Cli, input: bytes, said: str) -> None:
@@ -172,7 +172,7 @@ def test_lines_are_messages_with_their_own_scope_time_and_metadata(
         ("[" * 100_000, "not JSON"),
         ('{"content": "who speaks?"}', "needs a 'role'"),
         ('{"role": "robot", "content": "x"}', "'robot'"),
-        ('{"role": "user", "content": "  "}', "white space"),
+        ('{"role": "user", "content": "  "}', "whitespace"),
         ('{"role": "user", "content": "x", "user_id": 7}', "'user_id'"),
         ('{"role": "user", "content": "x", "user_id": ""}', "'user_id'"),
         ('{"role": "user", "content": "\\udc80"}', "surrogate"),
@@ -202,7 +202,7 @@ def test_a_line_that_is_not_utf8_is_named(cli: Cli, tmp_path: Path) -> None:
 def test_a_late_bad_line_says_how_many_are_in(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adding, "BATCH", 4)  # as 1000 lines would, in less time
+    monkeypatch.setattr(content, "BATCH", 4)  # as 1000 lines would, in less time
     said = [{"role": "user", "content": f"tea {n}", "user_id": f"u{n % 2}"} for n in range(10)]
     path = write_lines(tmp_path / "chat.jsonl", *said, "oops", {"role": "user", "content": "x"})
     message = cli.error(ExitCode.INPUT, "add", "-f", path)
@@ -216,4 +216,4 @@ def test_a_late_bad_line_says_how_many_are_in(
 
 def test_a_file_without_messages_is_refused(cli: Cli, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "chat.jsonl", "", "  ")
-    assert "holds no messages" in cli.error(ExitCode.INPUT, "add", "-f", path)
+    assert "contains no messages" in cli.error(ExitCode.INPUT, "add", "-f", path)

@@ -110,7 +110,7 @@ def test_a_new_session_in_a_real_terminal_draws_on_the_last_one(tmp_path: Path) 
     first = Terminal(cli, "chat")
     assert "/forget" in first.until_asked()
     first.type(f"{FACT}\n")
-    assert "noted as #1" in first.until_asked()
+    assert "stored as #1" in first.until_asked()
     first.interrupt()
     code, last = first.end()
     assert (code, last.strip()) == (ExitCode.OK, "")
@@ -134,8 +134,8 @@ def test_a_new_session_in_a_real_terminal_draws_on_the_last_one(tmp_path: Path) 
 
 def test_what_is_told_is_noted_and_what_is_asked_is_looked_up(chat: Chat) -> None:
     shown = chat(FACT, "", "I like green tea", QUESTION, QUESTION)
-    noted, _, found = shown.partition("noted as #2\n")
-    assert noted == "noted as #1\n"
+    noted, _, found = shown.partition("stored as #2\n")
+    assert noted == "stored as #1\n"
     memories = [f"#1  DAY  user: {FACT}", "#2  DAY  user: I like green tea"]
     lines = [re.sub(r"\d{4}-\d\d-\d\d", "DAY", line.strip()) for line in found.splitlines()]
     # That there is no reader is said once.
@@ -143,7 +143,7 @@ def test_what_is_told_is_noted_and_what_is_asked_is_looked_up(chat: Chat) -> Non
 
 
 def test_the_same_told_again_is_known(chat: Chat) -> None:
-    assert chat(FACT, FACT) == "noted as #1\nknown already, as #1\n"
+    assert chat(FACT, FACT) == "stored as #1\nalready known as #1\n"
 
 
 def test_before_anything_is_told_there_is_nothing_to_show(chat: Chat) -> None:
@@ -175,7 +175,7 @@ def test_what_is_shown_is_not_stored(chat: Chat) -> None:
 def test_many_memories_are_named_and_few_are_shown(chat: Chat) -> None:
     told = (f"Memory of tea, number {n}" for n in range(1, 7))
     shown = chat(*told, "How many teas?", args=("-k", "6"))
-    ids = re.findall(r"#(\d+)", shown.split("noted as #6\n")[1])
+    ids = re.findall(r"#(\d+)", shown.split("stored as #6\n")[1])
     assert sorted(ids) == list("123456")
     assert shown.count("Memory of tea") == 3
     few = chat("How many teas, again?", args=("-k", "2"))
@@ -195,7 +195,7 @@ def test_a_scope_is_kept_to(chat: Chat) -> None:
 def test_the_newest_memories_are_listed_and_the_others_counted(chat: Chat) -> None:
     shown = chat("/memories", *(f"This is number {n}." for n in range(1, 24)), "/memories")
     assert shown.startswith("no memories yet\n")
-    listed = shown.split("noted as #23\n")[1].splitlines()
+    listed = shown.split("stored as #23\n")[1].splitlines()
     assert [line.split()[0] for line in listed[:-1]] == [f"#{n}" for n in range(4, 24)]
     assert listed[-1].strip() == "3 older ones: `agentmem list` shows all"
 
@@ -212,7 +212,7 @@ def test_a_long_memory_is_shown_by_its_beginning(chat: Chat) -> None:
         ("/forget", "takes ids"),
         ("/forget tea", "takes ids"),
         ("/forget 7", "no memory of this scope has the id 7"),
-        ("/remember me", "no command '/remember'"),
+        ("/remember me", "unknown command '/remember'"),
         ("\udcff\udcfe", "could not be decoded"),
     ],
 )
@@ -221,7 +221,7 @@ def test_a_mistake_is_told_and_ends_nothing(chat: Chat, line: str, said: str) ->
     result = chat.cli.run("chat", input=typed)
     assert result.exit_code == ExitCode.OK
     assert re.search(f"\nerror: .*{said}", result.stdout)
-    assert result.stdout.endswith("\nnoted as #1\n")
+    assert result.stdout.endswith("\nstored as #1\n")
     assert result.stderr == ""
 
 
@@ -252,7 +252,7 @@ def test_ctrl_c_stops_a_search_and_not_the_chat(
 
     monkeypatch.setattr(Memory, "recall", recall_and_interrupt)
     shown = chat(FACT, QUESTION, "I like green tea", "Where does Marta live?")
-    assert "\nstopped\nnoted as #2\n" in shown
+    assert "\ncancelled\nstored as #2\n" in shown
     assert f"user: {FACT}" in shown  # The next question was looked up.
 
 

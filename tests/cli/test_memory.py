@@ -16,7 +16,7 @@ from rich.console import Console
 
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.bundle.manifest import write_manifest
-from agentmem_cli.decoded import differences, side_by_side
+from agentmem_cli.diff import differences, side_by_side
 from agentmem_cli.exits import ExitCode
 from agentmem_cli.output import safe
 from agentmem_cli.views import percent, ranges
@@ -66,7 +66,7 @@ def test_recall_finds_and_prints_the_exact_text(cli: Cli) -> None:
     ids=["scope", "where", "since", "until", "none"],
 )
 def test_filters_hold_for_recall_and_list(cli: Cli, args: list[str], found: set[int]) -> None:
-    assert set(ids(cli, "recall", "anything", "--mode", "keys", *args)) == found
+    assert set(ids(cli, "recall", "anything", "--mode", "vector", *args)) == found
     assert set(ids(cli, "list", *args)) == found
 
 
@@ -76,7 +76,7 @@ def test_recall_that_finds_nothing_says_so(cli: Cli) -> None:
 
 
 def test_expand_shows_what_a_hit_brings(cli: Cli) -> None:
-    args = ("recall", "train", "--mode", "lexical", "--expand", "neighbours")
+    args = ("recall", "train", "--mode", "lexical", "--expand", "neighbors")
     shown = cli.ok(*args)
     assert re.match(r" 1 1\.000  #2  .*\n   The train .*\n\n \+ 0\.000  #1  .*\n   I like", shown)
     assert [hit["expanded_from"] for hit in cli.json(*args)["hits"]] == [None, 2]
@@ -114,7 +114,7 @@ def test_a_budget_holds_the_same_words_once(cli: Cli) -> None:
     args = ("recall", "green tea", "--budget", 300)
     packed = cli.json(*args)
     assert (len(packed["ids"]), packed["repeats"], packed["left_out"]) == (3, 1, 0)
-    assert "1 hit said again what another says" in cli.run(*args).stderr
+    assert "1 hit omitted as repeats" in cli.run(*args).stderr
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_budget_holds_the_same_words_once(cli: Cli) -> None:
         (["tea", "-k", "0"], ExitCode.INPUT, "k=0"),
         (["tea", "--where", '{"year": {"like": 2}}'], ExitCode.INPUT, "'like'"),
         (["tea", "--where", "year=2"], ExitCode.USAGE, "not JSON"),
-        (["tea", "--where", "[2]"], ExitCode.USAGE, "no JSON object"),
+        (["tea", "--where", "[2]"], ExitCode.USAGE, "not a JSON object"),
         (["tea", "--mode", "magic"], ExitCode.USAGE, "magic"),
         (["tea", "--since", "soon"], ExitCode.USAGE, "'soon'"),
         (["tea", "--now", "soon"], ExitCode.USAGE, "'soon'"),
@@ -241,7 +241,7 @@ def test_a_terminal_is_asked(
 ) -> None:
     code, screen = cli.terminal(monkeypatch, "forget", "--user", "ana", typed=answer)
     assert code == 0
-    assert "Forget 2 memories for good? [y/N]" in screen
+    assert "Forget 2 memories permanently? [y/N]" in screen
     assert ("nothing was forgotten" in screen) is (len(left) == 3)
     assert ids(cli, "list") == left
 
@@ -261,7 +261,7 @@ def test_what_goes_fits_everything_given(cli: Cli, args: list[object], left: lis
 
 
 def test_forget_needs_to_know_what(cli: Cli) -> None:
-    assert "say what to forget" in cli.error(ExitCode.USAGE, "forget", "--yes")
+    assert "give a condition" in cli.error(ExitCode.USAGE, "forget", "--yes")
     assert "99" in cli.error(ExitCode.NOT_FOUND, "forget", 1, 99, "--yes")
     assert ids(cli, "list") == [1, 2, 3]
 

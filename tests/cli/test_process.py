@@ -26,7 +26,7 @@ def test_errors_are_one_line_on_standard_error(tmp_path: Path) -> None:
     for code, args in (
         (ExitCode.USAGE, ("recall",)),
         (ExitCode.USAGE, ("add", "--file", b"\xff.txt".decode("utf-8", "surrogateescape"))),
-        (ExitCode.INPUT, ("train", "keys", "--config", bad, "--corpus", tmp_path)),
+        (ExitCode.INPUT, ("train", "embedder", "--config", bad, "--corpus", tmp_path)),
     ):
         result = cli.process(*args)
         assert (result.returncode, result.stdout) == (code, b"")

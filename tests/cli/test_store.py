@@ -50,7 +50,15 @@ def test_stats(cli: Cli) -> None:
     assert (found["memories"], found["sources"], found["scopes"]) == (3, 3, 1)
     assert found["fidelity"][-1] == [1.0, 3]
     shown = cli.ok("stats")
-    for word in ("memories", "positions", "latents", "patches", "keys", "bytes of latents", "tiny"):
+    for word in (
+        "memories",
+        "positions",
+        "latents",
+        "patches",
+        "embeddings",
+        "bytes of latents",
+        "tiny",
+    ):
         assert word in shown
     assert shown.splitlines()[-1].split() == ["exact", "█" * 40, "3"]
     assert cli.ok("stats", "--quiet") == "3\n"
@@ -58,12 +66,12 @@ def test_stats(cli: Cli) -> None:
 
 def test_stats_of_an_empty_store(cli: Cli) -> None:
     cli.ok("forget", "--user", "ana", "--yes")
-    assert "memories   0" in cli.ok("stats")
+    assert "memories     0" in cli.ok("stats")
     assert cli.json("stats")["bytes_per_token"] == 0.0
 
 
 def test_verify_a_sound_store(cli: Cli) -> None:
-    assert cli.ok("verify") == "all is well: 3 memories came back byte for byte\n"
+    assert cli.ok("verify") == "no damage: 3 memories decoded byte for byte\n"
     assert cli.json("verify") == {"ok": True, "checked": 3, "damage": []}
     assert cli.ok("verify", "--quiet") == ""
 
@@ -89,7 +97,7 @@ def test_doctor_finds_all_well(cli: Cli) -> None:
     assert "torch" in checks["versions"]["detail"]
     assert "3 memories" in checks["store"]["detail"]
     assert "tiny" in checks["model bundle"]["detail"]
-    assert {"full-text search", "search index", "index cache", "disk"} <= set(checks)
+    assert {"full-text search", "vector index", "index cache", "disk"} <= set(checks)
     shown = cli.ok("doctor")
     assert len(shown.splitlines()) == len(checks)
     assert all(line.startswith(("ok ", "warn ")) for line in shown.splitlines())
@@ -124,7 +132,7 @@ def test_reindex_changes_no_result(cli: Cli) -> None:
     shutil.rmtree(cli.store / "index", ignore_errors=True)
     assert cli.json("reindex") == {"memories": 3}
     assert cli.json("recall", "train")["hits"] == before
-    assert cli.ok("reindex") == "indexed 3 memories again\n"
+    assert cli.ok("reindex") == "reindexed 3 memories\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[str(command[0]) for command in COMMANDS])
@@ -132,7 +140,7 @@ def test_only_add_makes_a_store(tmp_path: Path, command: tuple[object, ...]) -> 
     cli = Cli(tmp_path)
     message = cli.error(ExitCode.NOT_FOUND, *command)
     assert str(cli.store) in message
-    assert "`agentmem add` makes one" in message
+    assert "`agentmem add` creates one" in message
     assert not cli.store.exists()
 
 

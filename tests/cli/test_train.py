@@ -118,12 +118,12 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     assert cli.ok(*args, "--quiet") == f"{runs / 'tiny'}\n"
     teacher = make_teacher(tmp_path / "teacher")
     config = write(tmp_path / "keys.toml", KEYS, TOKENIZER=tokenizer, TEACHER=teacher)
-    shown = cli.ok("train", "keys", "--config", config, "--corpus", corpus, "--out", runs)
+    shown = cli.ok("train", "embedder", "--config", config, "--corpus", corpus, "--out", runs)
     assert str(runs / "tiny-keys" / "model") in shown
     made = tmp_path / "bundle"
     assembling = (
         *("train", "bundle", "--name", "mine", "--tokenizer", tokenizer, "--out", made),
-        *("--autoencoder", runs / "tiny", "--keys", runs / "tiny-keys"),
+        *("--autoencoder", runs / "tiny", "--embedder", runs / "tiny-keys"),
     )
     told = cli.json(*assembling)
     assert (told["bundle"], told["name"]) == (str(made), "mine")
@@ -143,7 +143,7 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     assert cli.json(*assembling) == told
     assert cli.ok("show", 1, "--quiet", "--model", made) == TEXTS[3]
     assert cli.json("model", "show", "--model", made)["runs"]["reranker"] == "tiny-reranker"
-    assert "all is well" in cli.ok("model", "verify", "--model", made)
+    assert "no problems" in cli.ok("model", "verify", "--model", made)
     message = cli.error(ExitCode.INPUT, *before)
     assert "has a reranker, and none is given: name its run with --reranker, or remove" in message
 
@@ -182,10 +182,10 @@ def test_what_is_not_finished_replaces_nothing(tmp_path: Path) -> None:
     assembling = (
         *("train", "bundle", "--name", "mine", "--out", made),
         *("--tokenizer", bundle() / "tokenizer"),
-        *("--autoencoder", runs / "autoencoder", "--keys", runs / "keys"),
+        *("--autoencoder", runs / "autoencoder", "--embedder", runs / "keys"),
     )
     message = cli.error(ExitCode.INPUT, *assembling)
-    assert f"no keys in {str(runs / 'keys' / 'model')!r}: `agentmem train keys`" in message
+    assert f"no keys in {str(runs / 'keys' / 'model')!r}: `agentmem train embedder`" in message
     shutil.copytree(bundle() / "keys", runs / "keys" / "model")
     for text in (None, "{"):
         if text is not None:
@@ -199,7 +199,7 @@ def test_what_is_not_finished_replaces_nothing(tmp_path: Path) -> None:
     (runs / "reranker").mkdir()
     message = cli.error(ExitCode.INPUT, *assembling, "--reranker", runs / "reranker")
     assert f"no reranker in {str(runs / 'reranker' / 'model')!r}: `agentmem train rera" in message
-    assert "all is well" in cli.ok("model", "verify", "--model", made)
+    assert "no problems" in cli.ok("model", "verify", "--model", made)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_is_not_finished_replaces_nothing(tmp_path: Path) -> None:
         ("autoencoder", "name = 3 =", "run.toml"),
         ("autoencoder", RUN + "[more]\nx = 1", "more"),
         ("autoencoder", RUN.replace("steps = 2", "steps = 0"), "steps"),
-        ("keys", KEYS.replace("steps = 2", "stops = 2"), "stops"),
+        ("embedder", KEYS.replace("steps = 2", "stops = 2"), "stops"),
         ("reranker", RERANKER.replace("candidates = 3", "candidates = 1"), "candidates"),
     ],
     ids=["no toml", "unknown part", "out of range", "unknown key", "too few"],

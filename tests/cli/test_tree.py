@@ -37,7 +37,7 @@ def test_the_commands_are_there() -> None:
         *("add", "recall", "ask", "chat", "show", "list", "forget", "update"),
         *("stats", "verify", "doctor", "reindex"),
         *("model show", "model verify"),
-        *("train tokenizer", "train autoencoder", "train keys", "train bundle"),
+        *("train tokenizer", "train autoencoder", "train embedder", "train bundle"),
         "train reranker",
         *("eval fidelity", "eval recall"),
     }

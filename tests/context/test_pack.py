@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agentmem import Document, Memory, Message, Recall
 from agentmem.errors import InputError
 from agentmem.models.bundle.load import ModelBundle
+from tests.support.hits import with_hits
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -21,10 +22,9 @@ DAY = datetime(2026, 5, 1, tzinfo=UTC)
 def with_fidelities(found: Recall, fidelities: Sequence[float]) -> Recall:
     """The same hits, as if their vectors alone had regenerated these shares of their tokens."""
     hits = tuple(
-        replace(hit, record=replace(hit.record, fidelity=fidelity))
-        for hit, fidelity in zip(found, fidelities, strict=True)
+        replace(hit, fidelity=fidelity) for hit, fidelity in zip(found, fidelities, strict=True)
     )
-    return replace(found, hits=hits)
+    return with_hits(found, hits)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_the_best_go_in_as_text_if_asked_for(found: Recall) -> None:
 
 
 def test_the_best_are_the_best_in_whatever_order_they_come(found: Recall) -> None:
-    turned = replace(found, hits=found.hits[::-1])
+    turned = with_hits(found, found.hits[::-1])
     assert turned.pack(max_positions=10_000, texts=1).texts == (found[0],)
     room = found[0].positions
     assert turned.pack(max_positions=room).hits == found.pack(max_positions=room).hits
@@ -174,20 +174,20 @@ def test_a_bad_hit_whose_text_does_not_fit_is_left_out(found: Recall) -> None:
 @pytest.mark.parametrize("name", ["max_tokens", "max_positions"])
 @pytest.mark.parametrize("budget", [0, -1])
 def test_a_budget_below_one_is_refused(found: Recall, name: str, budget: Any) -> None:
-    with pytest.raises(InputError, match=f"{name}={budget}: a budget is at least 1"):
+    with pytest.raises(InputError, match=f"{name}={budget} must be at least 1"):
         found.pack(**{name: budget})
 
 
 @pytest.mark.parametrize("budget", [1.5, "100", True])
 def test_a_budget_that_is_no_whole_number_is_refused(found: Recall, budget: Any) -> None:
-    with pytest.raises(TypeError, match="max_tokens is a whole number, not"):
+    with pytest.raises(TypeError, match="max_tokens must be an int, not"):
         found.pack(max_tokens=budget)
 
 
 def test_a_number_of_texts_that_is_none_is_refused(found: Recall) -> None:
-    with pytest.raises(InputError, match="texts=-1: a number of hits is at least 0"):
+    with pytest.raises(InputError, match="texts=-1 must be at least 0"):
         found.pack(max_positions=100, texts=-1)
-    with pytest.raises(TypeError, match="texts is a whole number, not 0.5"):
+    with pytest.raises(TypeError, match="texts must be an int, not 0.5"):
         found.pack(max_positions=100, texts=0.5)  # type: ignore[arg-type]
 
 
@@ -196,7 +196,7 @@ def test_no_budget_is_refused(found: Recall) -> None:
         found.pack()
 
 
-# Texts that begin and end with what a tokenizer likes to join with its neighbours.
+# Texts that begin and end with what a tokenizer likes to join with its neighbors.
 edges = st.sampled_from(["", " ", "\n", "\n\n", "\r", "[", "a", ":", "]", "\t", "ü", "9"])
 sayings = st.tuples(edges, st.text(min_size=1, max_size=60), edges).map("".join).filter(str.strip)
 

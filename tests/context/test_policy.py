@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agentmem import AsyncMemory, Context, Document, Hit, Memory, Message, Recall
-from agentmem.context.budget import ALIKE
+from agentmem.context.budget import NEAR_DUPLICATE
 from agentmem.context.format import line
 from agentmem.errors import CorruptRecordError, InputError, StoreError
 from agentmem.models.bundle.load import ModelBundle
+from tests.support.hits import with_hits
 
 DAY = timedelta(days=1)
 FIRST = datetime(2026, 5, 1, tzinfo=UTC)
@@ -80,20 +81,17 @@ def altered(
         replace(
             hit,
             score=hit.score if scores is None else scores[n],
-            record=replace(
-                hit.record,
-                key=keys[groups[n]],
-                fidelity=hit.fidelity if fidelities is None else fidelities[n],
-            ),
+            embedding=keys[groups[n]],
+            fidelity=hit.fidelity if fidelities is None else fidelities[n],
         )
         for n, hit in enumerate(found)
     )
-    return replace(found, hits=hits)
+    return with_hits(found, hits)
 
 
 def key_of(hit: Hit) -> bytes:
-    assert hit.record.key is not None
-    return hit.record.key.tobytes()
+    assert hit.embedding is not None
+    return hit.embedding.tobytes()
 
 
 def days(context: Context) -> list[int]:
@@ -126,11 +124,11 @@ def test_a_repeat_takes_nothing_of_the_budget(talk: Memory) -> None:
 
 
 def test_what_was_found_and_brought_is_there_once(talk: Memory) -> None:
-    found = talk.recall("milk", k=3, expand="neighbours", user_id="ana")
+    found = talk.recall("milk", k=3, expand="neighbors", user_id="ana")
     assert any(hit.expanded_from is not None for hit in found)
     context = found.pack(max_positions=1000)
     assert len({hit.id for hit in context.hits}) == len(context.hits)
-    twice = replace(found, hits=found.hits * 2).pack(max_positions=1000)
+    twice = with_hits(found, found.hits * 2).pack(max_positions=1000)
     assert [hit.id for hit in twice.hits] == [hit.id for hit in context.hits]
     assert twice.repeats == context.repeats + len(found)
 
@@ -139,7 +137,7 @@ def three(recalls: list[Recall]) -> tuple[Recall, tuple[Hit, Hit, Hit], int]:
     """Three hits, best first, of which two alone fit: the first and any one of the others."""
     found = recalls[-1]
     first, near, other = [hit for hit in found if hit.text != "Yes."][:3]
-    some = replace(found, hits=(first, near, other))
+    some = with_hits(found, (first, near, other))
     return some, (first, near, other), first.positions + max(near.positions, other.positions)
 
 
@@ -166,11 +164,11 @@ def test_what_says_nearly_the_same_waits(recalls: list[Recall]) -> None:
 def test_keys_are_alike_from_a_cosine_on(recalls: list[Recall], above: float, taken: int) -> None:
     some, three_hits, room = three(recalls)
     first, near, other = altered(some, scores=(0.9, 0.8, 0.1))
-    cosine = ALIKE + above
+    cosine = NEAR_DUPLICATE + above
     key = np.zeros(64, dtype=np.float32)
     key[0], key[-1] = cosine, np.sqrt(1 - cosine**2)
-    near = replace(near, record=replace(near.record, key=key))
-    context = replace(some, hits=(first, near, other)).pack(max_positions=room)
+    near = replace(near, embedding=key)
+    context = with_hits(some, (first, near, other)).pack(max_positions=room)
     assert ids(context.hits) == {first.id, three_hits[taken].id}
 
 
@@ -182,7 +180,7 @@ def test_a_memory_whose_key_is_damaged_goes_in_all_the_same(place: Path, talk: M
             connection.execute("UPDATE chunks SET key = x'00' WHERE id = ?", (one,))
         connection.commit()
     found = talk.recall("water ready tea", k=8, mode="lexical", user_id="ana")
-    assert {hit.id for hit in found if hit.record.key is None} == broken
+    assert {hit.id for hit in found if hit.embedding is None} == broken
     assert len(found) > 2
     assert ids(found.pack(max_positions=1000).hits) == ids(found)
 
@@ -284,7 +282,8 @@ def test_nothing_is_loaded_that_may_not_fit(place: Path, talk: Memory) -> None:
             "UPDATE chunks SET latents = substr(latents, 1, 8) WHERE id = ?", (other.id,)
         )
         connection.commit()
-    whole = found.whole.sums()
+    assert found.full_scope is not None
+    whole = found.full_scope.sums()
     assert len(found.pack(max_positions=whole.positions - 1, policy="auto").hits) == 1
     assert len(found.pack(max_tokens=whole.tokens - 1, policy="auto").hits) == 1
     budgets: list[dict[str, Any]] = [{"max_positions": whole.positions}, {"max_tokens": 1000}]
@@ -352,17 +351,18 @@ def test_auto_is_everything_exactly_if_it_fits(
         max_positions = 20
     found = altered(recalls[k - 1], scores=scores, fidelities=fidelities, alike=alike)
     budget: dict[str, Any] = {"max_tokens": max_tokens, "max_positions": max_positions}
+    assert found.full_scope is not None
     context = found.pack(**budget, texts=texts, policy="auto")
     ranked = found.pack(**budget, texts=texts)
 
     known = {hit.id: hit for hit in found}
     everything = [known.get(hit.id, hit) for hit in recalls[-1]]
-    costs = [found.count_tokens(line(hit) + "\n") for hit in everything]
+    costs = [found.full_scope.count_tokens(line(hit) + "\n") for hit in everything]
     as_vectors = [
         hit.positions if hit.fidelity >= 0.99 else cost
         for hit, cost in zip(everything, costs, strict=True)
     ]
-    frame = found.count_tokens("<memories>\n\n</memories>")
+    frame = found.full_scope.count_tokens("<memories>\n\n</memories>")
     fits = (max_tokens is None or frame + sum(costs) <= max_tokens) and (
         max_positions is None or sum(as_vectors) <= max_positions
     )
@@ -373,9 +373,9 @@ def test_auto_is_everything_exactly_if_it_fits(
     for packed in (context, ranked):
         times = [(hit.created_at, hit.id) for hit in packed.hits]
         assert all(one < next_one for one, next_one in pairwise(times))
-        assert max_tokens is None or found.count_tokens(packed.to_text()) <= max_tokens
+        assert max_tokens is None or found.full_scope.count_tokens(packed.to_text()) <= max_tokens
         assert max_positions is None or packed.positions <= max_positions
-        words = found.count_tokens(packed.text + "\n") if packed.text else 0
+        words = found.full_scope.count_tokens(packed.text + "\n") if packed.text else 0
         assert packed.positions == len(packed.latents) + words
         assert all(hit.fidelity >= 0.99 for hit in packed.vectors)
     again = found.pack(**budget, texts=texts, policy="auto")

@@ -313,17 +313,17 @@ CIRCLE: list[Any] = []
 CIRCLE.append(CIRCLE)
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "empty": ("", "the message: it holds no text; leave it out"),
-    "white": (" \n\t\u3000", "the message: its text is only white space; leave it out"),
+    "empty": ("", "the message: it has no text; leave it out"),
+    "white": (" \n\t\u3000", "the message: its text is only whitespace; leave it out"),
     "nothing": ([], "the list of messages is empty"),
-    "none": (None, "what is to be added is a NoneType"),
-    "number": (7, "what is to be added is a int"),
+    "none": (None, "the content is a NoneType"),
+    "number": (7, "the content is a int"),
     "bytes": (b"abc", "is bytes; decode them first"),
-    "set": ({"a"}, "what is to be added is a set"),
+    "set": ({"a"}, "the content is a set"),
     "item-bytes": (["a", b"abc"], "message 1 is bytes; decode them first"),
     "item-none": (["a", None], "message 1 is a NoneType"),
     "nested": ([["a"]], r"message 0 is a list .*list of these"),
-    "empty-item": (["a", ""], "message 1: it holds no text"),
+    "empty-item": (["a", ""], "message 1: it has no text"),
     "surrogate": ("ab\ud800", r"the message: lone surrogate '\\ud800' at position 2"),
     "surrogate-block": (
         {"role": "user", "content": [{"type": "text", "text": "\udcff"}]},
@@ -337,9 +337,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no-role": ([{"content": "x"}], r"message 0: a dict needs a 'role' .*\['content'\]"),
     "typed-no-role": ({"type": "message", "content": "x"}, "a dict needs a 'role'"),
     "foreign": ({"from": "human", "value": "x"}, "a dict needs a 'role'"),
-    "holds-nothing": ({"role": "user"}, "the message: it holds no text"),
-    "null": ({"role": "assistant", "content": None, "tool_calls": []}, "it holds no text"),
-    "no-blocks": ({"role": "user", "content": []}, "it holds no text"),
+    "holds-nothing": ({"role": "user"}, "the message: it has no text"),
+    "null": ({"role": "assistant", "content": None, "tool_calls": []}, "it has no text"),
+    "no-blocks": ({"role": "user", "content": []}, "it has no text"),
     "content-number": (["a", {"role": "user", "content": 3}], r"message 1: content .* a int \(3\)"),
     "content-dict": ({"role": "user", "content": {"text": "x"}}, "string or a list of blocks"),
     "content-bytes": ({"role": "user", "content": b"x"}, "decode them first"),
@@ -356,13 +356,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "call-id": ({"type": "function_call", "name": "f", "call_id": 3}, "id of a tool call must be"),
     "call-arguments": ({"type": "tool_use", "name": "f", "input": {"a": math.nan}}, "are not JSON"),
     "is-error": ({"type": "tool_result", "content": "x", "is_error": "no"}, "true or false"),
-    "name": ({"name": 3, "content": "x"}, "name must be a string that is not blank, got 3"),
-    "title": (Document("x", title=" "), "the document: title must be a string"),
-    "document-empty": (Document(""), "the document: it holds no text"),
-    "document-white": (Document([" ", "\n"]), "the document: its text is only white space"),
+    "name": ({"name": 3, "content": "x"}, "name must be a non-blank string, got 3"),
+    "title": (Document("x", title=" "), "the document: title must be a non-blank string"),
+    "document-empty": (Document(""), "the document: it has no text"),
+    "document-white": (Document([" ", "\n"]), "the document: its text is only whitespace"),
     "document-bytes": (Document(b"x"), "text must be .* bytes; decode"),  # type: ignore[arg-type]
     "document-piece": (Document(["a", b"b"]), "piece 1 of its text .* decode"),  # type: ignore[list-item]
-    "document-dict": (Document({"a": 1}), "text must be a string or strings in order"),
+    "document-dict": (Document({"a": 1}), "text must be a string or a sequence of strings"),
     "nan-time": (Message("x", created_at=math.nan), "cannot read the time nan"),  # type: ignore[arg-type]
     "infinite-time": ({"name": "a", "content": "x", "at": math.inf}, "outside the years"),
     "milliseconds": ({"name": "a", "content": "x", "at": 1770975600000}, "not milliseconds"),
@@ -471,7 +471,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
-    with pytest.raises(InputError, match="message 1: it holds no text"):
+    with pytest.raises(InputError, match="message 1: it has no text"):
         normalise(["a", Document.from_file(tmp_path / "empty.txt")])
 
 

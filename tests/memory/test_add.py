@@ -222,7 +222,7 @@ def test_receipts_add_up_to_the_stats(
         assert total("patch_bytes") == stats.patch_bytes
         assert total("stored_bytes") == sum(chunk.stored_bytes for chunk in chunks)
         assert total("stored_bytes") == (
-            stats.latent_bytes + stats.patch_bytes + stats.key_bytes + stats.text_bytes
+            stats.latent_bytes + stats.patch_bytes + stats.embedding_bytes + stats.text_bytes
         )
         assert (stats.memories, stats.sources, stats.scopes) == (len(chunks), 4, 2)
         assert sum(number for _, number in stats.fidelity) == stats.memories

@@ -95,9 +95,9 @@ def test_errors_are_those_of_memory(place: Path, model: ModelBundle) -> None:
                 await memory.add("")
             with pytest.raises(UnknownIdError):
                 await memory.get(1)
-            with pytest.raises(InputError, match="needs a selector"):
+            with pytest.raises(InputError, match="needs a condition"):
                 await memory.forget()
-            with pytest.raises(InputError, match="user_id='' says nothing"):
+            with pytest.raises(InputError, match="user_id must not be empty"):
                 _ = [chunk async for chunk in memory.list(user_id="")]
         for call in (memory.add("late"), memory.stats(), memory.recall("late")):
             with pytest.raises(StoreError, match="closed"):

@@ -68,7 +68,7 @@ class TestDamagedRow:
         assert f"memory {BROKEN}" in found.damage[0].what
 
     def test_the_other_hits_are_read(self, damaged: Memory) -> None:
-        for mode in ("hybrid", "keys", "lexical"):
+        for mode in ("hybrid", "vector", "lexical"):
             hits = damaged.recall("trains to Lyon", k=9, mode=mode)
             assert len(hits) == 7
             read_all_but_the_broken({hit.id: hit for hit in hits})
@@ -178,7 +178,7 @@ def results(memory: Memory) -> list[list[tuple[int, float, str]]]:
     def plain(found: Recall) -> list[tuple[int, float, str]]:
         return [(hit.id, hit.score, hit.text) for hit in found]
 
-    modes: tuple[Any, ...] = ("hybrid", "keys", "lexical")
+    modes: tuple[Any, ...] = ("hybrid", "vector", "lexical")
     return [plain(memory.recall("trains to Lyon, note 7", k=20, mode=mode)) for mode in modes]
 
 
@@ -210,7 +210,7 @@ def test_no_fault_of_the_index_cache_changes_a_result(
     with Memory(place, model=model) as memory:
         assert results(memory) == expected
         memory.add("one more")
-        assert memory.recall("one more", mode="keys")[0].text == "one more"
+        assert memory.recall("one more", mode="vector")[0].text == "one more"
 
 
 def test_the_cache_of_another_store_is_not_taken(place: Path, model: ModelBundle) -> None:

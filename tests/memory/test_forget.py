@@ -13,7 +13,7 @@ import pytest
 from agentmem import Document, Memory, Message
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
-from agentmem_storage.sql.codec import HEADER_BYTES, decode_key
+from agentmem_storage.sql.codec import HEADER_BYTES, decode_embedding
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
 
@@ -35,7 +35,7 @@ def traces(place: Path, id: int) -> dict[str, bytes]:
     return {
         "latents": latents[HEADER_BYTES:],
         "key": key[HEADER_BYTES:],
-        "key in the index cache": decode_key(key, id).astype("<f4").tobytes(),
+        "key in the index cache": decode_embedding(key, id).astype("<f4").tobytes(),
         "patch": patch,
     }
 
@@ -139,7 +139,7 @@ def test_all_that_is_given_must_hold(
 def test_no_selector_is_refused(
     talk: Memory, unchanged: Unchanged, selector: dict[str, Any]
 ) -> None:
-    with unchanged(talk), pytest.raises(InputError, match="needs a selector"):
+    with unchanged(talk), pytest.raises(InputError, match="needs a condition"):
         talk.forget(**selector)
 
 

@@ -31,26 +31,26 @@ def user(content: Any) -> dict[str, Any]:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "empty text": ("", "it holds no text"),
-    "white space": (" \n\t\u3000", "only white space"),
-    "empty content": (user(""), "it holds no text"),
-    "no content": (user(None), "it holds no text"),
-    "blank document": (Document(["\n", " "]), "only white space"),
+    "empty text": ("", "it has no text"),
+    "whitespace": (" \n\t\u3000", "only whitespace"),
+    "empty content": (user(""), "it has no text"),
+    "no content": (user(None), "it has no text"),
+    "blank document": (Document(["\n", " "]), "only whitespace"),
     "empty list": ([], "nothing to add"),
-    "a blank one in a list": (["fine", " "], "message 1: its text is only white space"),
+    "a blank one in a list": (["fine", " "], "message 1: its text is only whitespace"),
     "lone surrogate": ("abc\ud800", "lone surrogate .* at position 3"),
     "lone surrogate in a block": (user([{"type": "text", "text": "\udc80"}]), "lone surrogate"),
     "lone surrogate in a name": (Message("x", name="\ud800"), "name: lone surrogate"),
     "lone surrogate in metadata": (Message("x", metadata={"k": "\ud800"}), "metadata"),
-    "a number": (5, "what is to be added is a int"),
+    "a number": (5, "the content is a int"),
     "bytes": (b"bytes", "bytes; decode them first"),
-    "None": (None, "what is to be added is a NoneType"),
+    "None": (None, "the content is a NoneType"),
     "bytes in a list": (["fine", b"bytes"], "message 1 is bytes"),
     "number as content": (user(5), "content must be a string or a list of blocks, got a int"),
     "bytes as content": (user(b"x"), "bytes; decode them first"),
     "number as a text block": (user([{"type": "text", "text": 5}]), "'text' must be a string"),
     "block without type": (user([{"text": "x"}]), "a block must be a dict with a 'type'"),
-    "number as a document": (Document(5), "text must be a string or strings in order"),  # type: ignore[arg-type]
+    "number as a document": (Document(5), "text must be a string or a sequence of strings"),  # type: ignore[arg-type]
     "unknown role": ({"role": "wizard", "content": "x"}, "unknown role 'wizard'; use one of user"),
     "unknown role of a Message": (Message("x", "wizard"), "unknown role 'wizard'"),  # type: ignore[arg-type]
     "a dict of something else": ({"text": "x"}, "a dict needs a 'role'"),

@@ -110,7 +110,7 @@ def test_another_process_sees_a_memory_at_once(memory: Memory, other: Callable[[
     for number in range(5):
         text = f"train number {number}"
         (id,) = memory.add(text, user_id="ana").ids
-        for mode in ("hybrid", "keys", "lexical"):
+        for mode in ("hybrid", "vector", "lexical"):
             found = f"mem.recall({text!r}, k=9, mode={mode!r}, user_id='ana')"
             assert [id, text] in other(f"[(hit.id, hit.text) for hit in {found}]")
         assert other(f"mem.get({id}).text") == text
@@ -127,7 +127,7 @@ def test_another_process_does_not_find_what_was_forgotten(
     assert other("mem.recall('secret', mode='lexical')[0].id") == id
     assert other("mem.recall('secret', k=50, mode='keys').candidates") == 21
     assert memory.forget([id]).purged
-    for mode in ("hybrid", "keys", "lexical"):
+    for mode in ("hybrid", "vector", "lexical"):
         assert id not in other(f"[hit.id for hit in mem.recall('secret', k=50, mode={mode!r})]")
     # Nor does it bring back what it still had in its own index.
     worker.ask(f"close({str(place)!r})")
@@ -144,7 +144,7 @@ def test_two_processes_lose_nothing(memory: Memory, place: Path, worker: Worker)
     assert memory.stats().memories == 50
     for name, own in ids.items():
         assert [memory.get(id).text for id in own] == [f"{name} say {n}" for n in range(25)]
-        found = memory.recall("say", k=50, user_id=name, mode="keys")
+        found = memory.recall("say", k=50, user_id=name, mode="vector")
         assert {hit.id for hit in found} == set(own)
     assert memory.verify().ok
 

@@ -101,7 +101,7 @@ class TestHandle:
             inner.scoped(user_id="ana")
 
     def test_alone_is_no_selector(self, handle: Memory, unchanged: Unchanged) -> None:
-        with unchanged(handle), pytest.raises(InputError, match="needs a selector"):
+        with unchanged(handle), pytest.raises(InputError, match="needs a condition"):
             handle.forget()
 
     def test_closing_it_leaves_the_store_open(self, memory: Memory, handle: Memory) -> None:
@@ -122,7 +122,7 @@ def test_an_empty_word_is_refused(
     given: dict[str, tuple[Any, ...]] = {"add": ("x",), "recall": ("x",)}
     arguments = given.get(verb, () if verb in ("list", "forget", "scoped") else (1,))
     more = {"text": "x"} if verb == "update" else {}
-    with unchanged(memory), pytest.raises(InputError, match=f"{name}='' says nothing"):
+    with unchanged(memory), pytest.raises(InputError, match=f"{name} must not be empty"):
         getattr(memory, verb)(*arguments, **{name: ""}, **more)
 
 
@@ -156,7 +156,7 @@ def test_unusual_words_name_one_scope_each(memory: Memory, word: str) -> None:
 
 @pytest.mark.parametrize("word", [5, b"ana", ["ana"], True])
 def test_a_word_that_is_no_string_is_refused(memory: Memory, word: Any) -> None:
-    with pytest.raises(TypeError, match="user_id is a string"):
+    with pytest.raises(TypeError, match="user_id must be a string"):
         memory.add("x", user_id=word)
     assert memory.stats().memories == 0
 

@@ -79,7 +79,7 @@ class Sequences(RuleBasedStateMachine):
         self.memory.close()
         self.memory = Memory(self.folder.name, model=tiny_model(), create=False)
 
-    @rule(user=users, word=words, mode=st.sampled_from(["hybrid", "keys"]))
+    @rule(user=users, word=words, mode=st.sampled_from(["hybrid", "vector"]))
     def recall(self, user: str | None, word: str, mode: str) -> None:
         found = self.memory.recall(word, k=100, user_id=user, mode=mode)  # type: ignore[arg-type]
         inside = {id: text for id, (owner, text) in self.expected.items() if user in (None, owner)}

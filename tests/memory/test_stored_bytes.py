@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agentmem import Memory
-from agentmem_storage.sql.codec import decode_key
+from agentmem_storage.sql.codec import decode_embedding
 from tests.support.stored import FIXTURE, answers, expected, fill, inputs, stored
 
 # A key is a float vector rounded to int8: another processor may round a component the other way.
@@ -42,7 +42,7 @@ def without_keys(found: dict[str, Any]) -> dict[str, Any]:
 def keys(database: Path) -> list[Any]:
     with closing(sqlite3.connect(database)) as connection:
         return [
-            decode_key(blob, id)
+            decode_embedding(blob, id)
             for id, blob in connection.execute("SELECT id, key FROM chunks ORDER BY id")
         ]
 
@@ -75,7 +75,7 @@ def test_every_text_of_an_old_store_comes_back(old: Path) -> None:
 
 
 def test_an_old_store_takes_new_memories_and_knows_what_it_has(old: Path) -> None:
-    with Memory(old, create=False, density="standard") as memory:
+    with Memory(old, create=False, quantization="fine") as memory:
         add = inputs()["adds"][0]
         again = memory.add(
             add["content"],

@@ -50,8 +50,8 @@ def test_a_new_text_takes_the_place_of_the_old(place: Path, model: ModelBundle, 
             memory.get(old)
         assert memory.recall("Xylophon", mode="lexical", user_id="ana").hits == ()
         assert memory.recall("Zither", mode="lexical", user_id="ana")[0].id == new
-        assert new in {hit.id for hit in memory.recall("Zither", mode="keys", user_id="ana")}
-        assert old not in {hit.id for hit in memory.recall("Xylophon", mode="keys", k=9)}
+        assert new in {hit.id for hit in memory.recall("Zither", mode="vector", user_id="ana")}
+        assert old not in {hit.id for hit in memory.recall("Xylophon", mode="vector", k=9)}
         assert b"xylophon" not in raw(place)
         assert memory.verify().ok
     assert b"xylophon" not in raw(place)
@@ -141,12 +141,12 @@ def test_what_was_partly_forgotten_can_be_updated(memory: Memory) -> None:
     [
         ({}, InputError, "needs text= or metadata="),
         ({"text": ""}, InputError, "no text"),
-        ({"text": " \n"}, InputError, "only white space"),
+        ({"text": " \n"}, InputError, "only whitespace"),
         ({"text": "\udfff"}, InputError, "lone surrogate"),
         ({"text": "x" * 1001}, InputError, "1,001 characters, the limit is 1,000"),
-        ({"text": 5}, TypeError, "text is a string, not int"),
-        ({"text": ["one", "two"]}, TypeError, "text is a string, not list"),
-        ({"text": Document("x")}, TypeError, "text is a string, not Document"),
+        ({"text": 5}, TypeError, "text must be a string, not int"),
+        ({"text": ["one", "two"]}, TypeError, "text must be a string, not list"),
+        ({"text": Document("x")}, TypeError, "text must be a string, not Document"),
         ({"metadata": 5}, InputError, "metadata must be a dict"),
         ({"metadata": {1: 2}}, InputError, "the key 1 is not a string"),
         ({"metadata": {"a": {2}}}, InputError, "cannot be written as JSON"),

@@ -12,7 +12,7 @@ import pytest
 from agentmem import AsyncMemory, Memory, Message, Recall
 from agentmem.errors import InputError
 from agentmem.models.bundle.load import ModelBundle
-from agentmem.retrieval.expand import MOST
+from agentmem.retrieval.expand import MAX_FROM_EPISODE
 from agentmem_storage import episodes
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
@@ -79,10 +79,10 @@ def test_nothing_is_brought_unless_asked_for(talk: Memory) -> None:
         ("jasmin", [9, 8]),
     ],
 )
-def test_neighbours_are_the_ones_before_and_after(
+def test_neighbors_are_the_ones_before_and_after(
     talk: Memory, word: str, expected: list[int]
 ) -> None:
-    found = talk.recall(word, k=1, mode="lexical", expand="neighbours", user_id="ana")
+    found = talk.recall(word, k=1, mode="lexical", expand="neighbors", user_id="ana")
     assert turns(found) == expected
     assert brought(found) == {expected[0]: expected[1:]}
 
@@ -107,7 +107,7 @@ def test_an_episode_is_what_was_said_in_one_go(
 def test_k_counts_what_was_found(talk: Memory) -> None:
     for k in range(1, 11):
         plain = talk.recall("cedar grape", k=k, user_id="ana")
-        for expand in ("neighbours", "episode"):
+        for expand in ("neighbors", "episode"):
             found = talk.recall("cedar grape", k=k, expand=expand, user_id="ana")  # type: ignore[arg-type]
             alone = [hit for hit in found if hit.expanded_from is None]
             assert [(hit.id, hit.score) for hit in alone] == [(hit.id, hit.score) for hit in plain]
@@ -115,7 +115,7 @@ def test_k_counts_what_was_found(talk: Memory) -> None:
 
 
 def test_the_better_hit_brings_what_two_could_bring(talk: Memory) -> None:
-    found = talk.recall("cedar elder", k=2, mode="lexical", expand="neighbours", user_id="ana")
+    found = talk.recall("cedar elder", k=2, mode="lexical", expand="neighbors", user_id="ana")
     first, second = (hit.metadata["turn"] for hit in found if hit.expanded_from is None)
     assert {first, second} == {2, 4}
     assert brought(found)[first] == [first - 1, first + 1]
@@ -132,7 +132,7 @@ def test_what_is_brought_has_the_score_that_the_search_gave_it(talk: Memory) -> 
     assert set(lexical[1].explain.values()) == {0.0}
 
 
-@pytest.mark.parametrize("expand", ["neighbours", "episode"])
+@pytest.mark.parametrize("expand", ["neighbors", "episode"])
 @pytest.mark.parametrize(
     ("selection", "allowed"),
     [
@@ -159,7 +159,7 @@ def test_a_filter_leaves_the_rest_of_the_episode(talk: Memory) -> None:
     assert turns(found) == [6, 4, 8]
 
 
-@pytest.mark.parametrize("expand", ["neighbours", "episode"])
+@pytest.mark.parametrize("expand", ["neighbors", "episode"])
 def test_a_reader_of_all_scopes_gets_what_is_of_the_hits_scope(talk: Memory, expand: Any) -> None:
     for hit in talk.recall("tree", k=1, mode="lexical", expand=expand):
         assert hit.scope.user_id == "ana"
@@ -176,7 +176,7 @@ def test_an_episode_brings_the_nearest_only(memory: Memory) -> None:
 
     texts = [f"number {n} {'walrus' if n == 14 else ''}" for n in range(episodes.MOST)]
     ids = memory.add(texts).ids
-    half = MOST // 2
+    half = MAX_FROM_EPISODE // 2
     assert places() == [*range(-half, 0), *range(1, half + 1)]
     memory.forget(ids[15:17])
     assert places() == [*range(-half, 0), *range(3, half + 3)]
@@ -214,7 +214,7 @@ def test_scoped_and_async_memories_expand_too(place: Path, model: ModelBundle) -
 
 
 def test_nothing_found_brings_nothing(memory: Memory) -> None:
-    for expand in ("neighbours", "episode"):
+    for expand in ("neighbors", "episode"):
         assert len(memory.recall("anything", expand=expand)) == 0  # type: ignore[arg-type]
 
 

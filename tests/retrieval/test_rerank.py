@@ -74,8 +74,8 @@ def assert_explained(found: Recall, weights: Weights | None = None) -> None:
     weights = weights or Weights()
     for hit in found:
         told = hit.explain
-        own = weights.lexical * told["lexical"] + weights.key * told["key"]
-        searched = own + weights.neighbour * told["neighbours"] + weights.length * told["length"]
+        own = weights.lexical * told["lexical"] + weights.vector * told["vector"]
+        searched = own + weights.neighbor * told["neighbors"] + weights.length * told["length"]
         score = (searched + weights.rerank * told["rerank"]) / (weights.top + weights.rerank)
         assert hit.score == pytest.approx(score)
     assert ids(found) == [hit.id for hit in sorted(found, key=lambda hit: (-hit.score, hit.id))]
@@ -110,7 +110,7 @@ def test_any_query_gives_scores_in_range(model: ModelBundle, texts: list[str], d
 def test_only_the_best_are_looked_at(talk: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     before = talk.recall(ASKED, k=8, rerank=None)
     for most in (1, 3, 5, 8):
-        monkeypatch.setattr(rerank, "MOST", most)
+        monkeypatch.setattr(rerank, "MAX_RERANKED", most)
         found = talk.recall(ASKED, k=8)
         assert_explained(found)
         # They stay the best, in whatever order; behind them nothing moves.
@@ -129,7 +129,7 @@ class TestWhen:
     def test_by_default_where_all_signs_count(self, talk: Memory) -> None:
         found, asked_for = talk.recall(ASKED, k=8), talk.recall(ASKED, k=8, rerank="latent")
         assert [(hit.id, hit.score) for hit in found] == [(hit.id, hit.score) for hit in asked_for]
-        for mode in ("keys", "lexical"):
+        for mode in ("vector", "lexical"):
             alone, without = (
                 talk.recall(ASKED, k=8, mode=mode, rerank=way)  # type: ignore[arg-type]
                 for way in ("auto", None)
@@ -137,10 +137,10 @@ class TestWhen:
             assert [hit.explain for hit in alone] == [hit.explain for hit in without]
             assert [hit.score for hit in alone] == [hit.score for hit in without]
 
-    @pytest.mark.parametrize("mode", ["keys", "lexical"])
+    @pytest.mark.parametrize("mode", ["vector", "lexical"])
     def test_of_one_sign_if_asked_for(self, talk: Memory, mode: Any) -> None:
         found = talk.recall(ASKED, k=8, mode=mode, rerank="latent")
-        part = {"keys": "key", "lexical": "lexical"}[mode]
+        part = mode
         weight = Weights().rerank
         for hit in found:
             score = (hit.explain[part] + weight * hit.explain["rerank"]) / (1 + weight)
@@ -209,7 +209,7 @@ class TestDamage:
                 assert hit.text == TALK[hit.metadata["turn"]]
 
 
-class TestNeighbours:
+class TestNeighbors:
     """What stands beside a candidate is seen, if the recall may see it at all."""
 
     @staticmethod
@@ -268,6 +268,8 @@ def test_of_many_candidates_the_best_are_looked_at(many: Memory) -> None:
     found, before = (many.recall(ASKED, k=130, rerank=way) for way in ("latent", None))
     assert len(found) == 130
     assert set(ids(found)) == set(ids(before))
-    looked_at = [hit.explain["rerank"] for hit in found if hit.id in ids(before)[: rerank.MOST]]
-    assert sum(said > 0 for said in looked_at) == rerank.MOST - 1
-    assert set(ids(found)[: rerank.MOST]) == set(ids(before)[: rerank.MOST])
+    looked_at = [
+        hit.explain["rerank"] for hit in found if hit.id in ids(before)[: rerank.MAX_RERANKED]
+    ]
+    assert sum(said > 0 for said in looked_at) == rerank.MAX_RERANKED - 1
+    assert set(ids(found)[: rerank.MAX_RERANKED]) == set(ids(before)[: rerank.MAX_RERANKED])

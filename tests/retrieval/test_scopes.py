@@ -98,7 +98,7 @@ def test_list_gives_all_of_a_scope_and_nothing_else(
     assert [chunk.id for chunk in crowd.list(**words)] == inside(members, words)
 
 
-@pytest.mark.parametrize("mode", ["hybrid", "keys", "lexical"])
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "lexical"])
 @pytest.mark.parametrize("words", READS, ids=read_ids)
 def test_recall_never_leaves_its_scope(
     crowd: Memory, members: dict[int, tuple[Scope, str]], words: Scope, mode: Any
@@ -123,7 +123,7 @@ def test_search_by_key_equals_brute_force(
     query = "w11 w12 w13"
     key = model.query_key(model.tokenizer.encode(query))
     cosines = {id: float(keys[id] @ key) for id in inside(members, words)}
-    found = crowd.recall(query, k=k, mode="keys", **words)
+    found = crowd.recall(query, k=k, mode="vector", **words)
     best = sorted(cosines.values(), reverse=True)[:k]
     assert [cosines[hit.id] for hit in found] == pytest.approx(best, abs=1e-6)
 

@@ -19,9 +19,9 @@ from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import Scope, Selection
-from agentmem_storage.sql.codec import decode_key, encode_key
+from agentmem_storage.sql.codec import decode_embedding, encode_embedding
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, NOON, make_source
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, NOON, make_source
 
 Keys = NDArray[np.float32]
 
@@ -32,10 +32,10 @@ TENANTS, EACH = 100, 100
 def clustered(number: int, clusters: int, first: Keys | None = None) -> tuple[Keys, Keys]:
     """Keys (n, K) around centres (clusters, K), cluster by cluster; ``first`` is a centre."""
     chance = np.random.default_rng(7)
-    centres = chance.standard_normal((clusters, KEY_DIMS))
+    centres = chance.standard_normal((clusters, EMBEDDING_DIMS))
     if first is not None:
-        centres[0] = first * np.sqrt(KEY_DIMS)
-    spread = 0.2 * chance.standard_normal((number, KEY_DIMS))
+        centres[0] = first * np.sqrt(EMBEDDING_DIMS)
+    spread = 0.2 * chance.standard_normal((number, EMBEDDING_DIMS))
     keys = np.repeat(centres, number // clusters, axis=0) + spread
     return unit(keys), unit(centres)
 
@@ -49,13 +49,15 @@ def add(store: Store, keys: Keys, scope: Scope, fields: Sequence[dict[str, Any]]
     sources = []
     for number, (key, own) in enumerate(zip(keys, fields, strict=True)):
         source = make_source(f"memory {number}", **own)
-        sources.append(replace(source, chunks=(replace(source.chunks[0], key=key),)))
+        sources.append(replace(source, chunks=(replace(source.chunks[0], embedding=key),)))
     return [written.chunk_ids[0] for written in store.add(sources, scope)]
 
 
 def exact(ids: Sequence[int], keys: Keys, query: Keys) -> list[int]:
     """Ids by falling cosine with the keys as they are stored, ties by id: every k at once."""
-    stored = np.stack([decode_key(encode_key(key), 0) for key in keys]).astype(np.float64)
+    stored = np.stack([decode_embedding(encode_embedding(key), 0) for key in keys]).astype(
+        np.float64
+    )
     scores = (stored * query.astype(np.float64)).sum(axis=1).astype(np.float32)
     return [ids[place] for place in np.lexsort((ids, -scores))]
 
@@ -76,7 +78,7 @@ def crowd(
         }
         for number in range(ROWS)
     ]
-    with Store.open(place, model=MODEL, key_dims=KEY_DIMS, index=kind) as store:
+    with Store.open(place, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=kind) as store:
         yield store, add(store, keys, Scope("ana"), fields), keys, centres
 
 
@@ -109,7 +111,7 @@ def test_a_filter_finds_the_exact_best_at_every_k(
     own = [ids[row] for row in inside]
     best = [exact(own, keys[inside], query) if inside else [] for query in queries]
     for k in range(1, len(inside) + 2):
-        found = store.search_keys(queries[k % 2], k, Selection(where=where))
+        found = store.search_vectors(queries[k % 2], k, Selection(where=where))
         assert list(found.ids) == best[k % 2][:k]
 
 
@@ -120,7 +122,7 @@ def test_a_filter_that_lets_most_through_is_exact_too(
     store, ids, keys, centres = crowd
     inside = [row for row in range(ROWS) if row % 100 < 60]
     best = exact([ids[row] for row in inside], keys[inside], centres[3])
-    found = store.search_keys(centres[3], k, Selection(where={"share": {"lt": 60}}))
+    found = store.search_vectors(centres[3], k, Selection(where={"share": {"lt": 60}}))
     assert list(found.ids) == best[:k]
 
 
@@ -136,7 +138,7 @@ def tenants(
     keys, _ = clustered(TENANTS * EACH, TENANTS, first=query)
     place = tmp_path_factory.mktemp("tenants")
     best = []
-    with Store.open(place, model=model.fingerprint, key_dims=model.key_dims) as store:
+    with Store.open(place, model=model.fingerprint, embedding_dims=model.key_dims) as store:
         for tenant in range(TENANTS):
             own = keys[tenant * EACH : (tenant + 1) * EACH]
             ids = add(store, own, Scope(f"tenant{tenant}"), [{}] * EACH)
@@ -150,7 +152,7 @@ def test_recall_inside_each_of_a_hundred_scopes_is_exact(
 ) -> None:
     memory, best = tenants
     for tenant in range(TENANTS):
-        found = memory.recall(QUERY, k=EACH, mode="keys", user_id=f"tenant{tenant}")
+        found = memory.recall(QUERY, k=EACH, mode="vector", user_id=f"tenant{tenant}")
         assert [hit.id for hit in found] == best[tenant]
 
 
@@ -161,5 +163,5 @@ def test_recall_inside_a_scope_is_exact_at_every_k(
     memory, best = tenants
     handle = memory.scoped(user_id=f"tenant{tenant}")
     for k in range(1, EACH + 2):
-        found = handle.recall(QUERY, k=k, mode="keys")
+        found = handle.recall(QUERY, k=k, mode="vector")
         assert [hit.id for hit in found] == best[tenant][:k]

@@ -75,8 +75,8 @@ def test_what_was_said_then_is_lifted(diary: Memory, query: str, inside: Any) ->
 def test_the_parts_explain_the_score(diary: Memory) -> None:
     weights = Weights()
     for hit in diary.recall("tea yesterday", k=20, now=NOW, rerank=None):
-        own = weights.lexical * hit.explain["lexical"] + weights.key * hit.explain["key"]
-        whole = own + weights.neighbour * hit.explain["neighbours"]
+        own = weights.lexical * hit.explain["lexical"] + weights.vector * hit.explain["vector"]
+        whole = own + weights.neighbor * hit.explain["neighbors"]
         whole += weights.length * hit.explain["length"]
         whole += weights.time * hit.explain["time"]
         assert hit.score == pytest.approx(whole / TOP)
@@ -92,16 +92,16 @@ def test_a_query_that_names_no_time_has_no_prior(diary: Memory) -> None:
 
 def test_the_prior_lifts_and_does_not_shut_out() -> None:
     """The best match stays above what merely was said then."""
-    scored = fuse({1: 1.0, 2: 0.1}, {1: 1.0, 2: 0.1}, {}, Weights(), lengths={}, in_time={2, 3})
+    scored = fuse({1: 1.0, 2: 0.1}, {1: 1.0, 2: 0.1}, {}, Weights(), lengths={}, in_interval={2, 3})
     assert [item.id for item in scored] == [1, 2]
     # Neither a key nor words alone outweigh the time.
-    scored = fuse({1: 1.0, 2: 0.0}, {}, {}, Weights(), lengths={}, in_time={2})
+    scored = fuse({1: 1.0, 2: 0.0}, {}, {}, Weights(), lengths={}, in_interval={2})
     assert [item.id for item in scored] == [2, 1]
-    scored = fuse({}, {1: 1.0, 2: 0.0}, {}, Weights(), lengths={}, in_time={2})
+    scored = fuse({}, {1: 1.0, 2: 0.0}, {}, Weights(), lengths={}, in_interval={2})
     assert [item.id for item in scored] == [2, 1]
 
 
-@pytest.mark.parametrize("mode", ["keys", "lexical"])
+@pytest.mark.parametrize("mode", ["vector", "lexical"])
 def test_halves_of_the_search_know_no_time(diary: Memory, mode: Any) -> None:
     found = diary.recall("tea yesterday", k=20, now=NOW, mode=mode)
     assert {hit.explain["time"] for hit in found} == {0.0}
@@ -112,7 +112,7 @@ def test_what_was_said_then_is_found_behind_any_number_of_better_matches(memory:
     memory.add([f"What was it on {a}{b}?" for a in CUPS for b in CUPS[:10]], created_at=NOON)
     (one,) = memory.add("Then we swam.", created_at=NOON + 15 * DAY).ids
     query = "What was it on 16 May 2026?"
-    assert one not in {hit.id for hit in memory.recall(query, k=100, mode="keys")}
+    assert one not in {hit.id for hit in memory.recall(query, k=100, mode="vector")}
     assert memory.recall(query, k=1, rerank=None)[0].id == one
 
 

@@ -9,7 +9,7 @@ import pytest
 from agentmem_storage.errors import CorruptRecordError, StoreError
 from agentmem_storage.records import Problem, Scope
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_source
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
 
 FLIPPED = "CAST(substr({0}, 1, 15) || x'5A' || substr({0}, 17) AS BLOB)"
 
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         make_source("kept text, word for word", keep_text=True),
         make_source("plain", metadata={"a": "b"}),
     ]
-    with Store.open(tmp_path / "s", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         store.add(new, Scope("a"))
         assert list(store.check()) == []
         yield store
@@ -44,7 +44,7 @@ def damage(store: Store, statement: str, *values: Any) -> None:
         ),
         pytest.param(
             f"UPDATE chunks SET key = {FLIPPED.format('key')} WHERE id = 2",
-            [(2, "the key of memory 2")],
+            [(2, "the embedding of memory 2")],
             id="key",
         ),
         pytest.param(
@@ -54,17 +54,17 @@ def damage(store: Store, statement: str, *values: Any) -> None:
         ),
         pytest.param(
             f"UPDATE chunks SET text = {FLIPPED.format('text')} WHERE id = 4",
-            [(4, "the kept text of memory 4")],
+            [(4, "the stored text of memory 4")],
             id="text",
         ),
         pytest.param(
             "UPDATE chunks SET text = x'FF' WHERE id = 4",
-            [(4, "the kept text of memory 4")],
+            [(4, "the stored text of memory 4")],
             id="text that is no UTF-8",
         ),
         pytest.param(
             "UPDATE chunks SET key = (SELECT latents FROM chunks WHERE id = 5) WHERE id = 5",
-            [(5, "the key of memory 5")],
+            [(5, "the embedding of memory 5")],
             id="latents for a key",
         ),
         pytest.param(
@@ -72,7 +72,7 @@ def damage(store: Store, statement: str, *values: Any) -> None:
         ),
         pytest.param(
             'UPDATE chunks SET "end" = 63 WHERE id = 1',
-            [(2, "spans 64 to 128 where 63")],
+            [(2, "spans 64 to 128, but should start at 63")],
             id="gap",
         ),
         pytest.param(
@@ -84,7 +84,9 @@ def damage(store: Store, statement: str, *values: Any) -> None:
             id="metadata",
         ),
         pytest.param(
-            "DELETE FROM chunk_terms_docsize WHERE id = 4", [(4, "does not know it")], id="terms"
+            "DELETE FROM chunk_terms_docsize WHERE id = 4",
+            [(4, "missing from the lexical index")],
+            id="terms",
         ),
     ],
 )
@@ -142,7 +144,7 @@ def test_a_lost_chunk_is_missed(store: Store) -> None:
     damage(store, "DELETE FROM chunks WHERE id = 2")
     problems = list(store.check())
     assert [problem.chunk_id for problem in problems] == [3, None]
-    assert "still knows 1 forgotten" in problems[1].what
+    assert "still contains 1 forgotten" in problems[1].what
 
 
 def test_a_source_without_chunks_is_reported(store: Store) -> None:
@@ -178,7 +180,7 @@ def test_a_torn_page_is_reported(tmp_path: Path, store: Store) -> None:
     middle = len(data) // 2 // 4096 * 4096
     data[middle : middle + 2048] = bytes(2048)
     database.write_bytes(data)
-    with Store.open(tmp_path / "s", model=MODEL, key_dims=KEY_DIMS) as damaged:
+    with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as damaged:
         problems = list(damaged.check())
         unread = {one.chunk_id for one in problems if "cannot be read" in one.what}
         assert any(problem.what.startswith("database: ") for problem in problems)

@@ -36,9 +36,9 @@ def test_the_header_is_small() -> None:
 
 @given(keys())
 def test_keys_come_back_close_and_of_unit_norm(key: NDArray[np.float32]) -> None:
-    blob = codec.encode_key(key)
+    blob = codec.encode_embedding(key)
     assert len(blob) == codec.HEADER_BYTES + key.size
-    restored = codec.decode_key(blob, 1)
+    restored = codec.decode_embedding(blob, 1)
     assert restored.dtype == np.float32
     assert restored.shape == key.shape
     assert abs(float(np.linalg.norm(restored.astype(np.float64))) - 1.0) < 1e-6
@@ -49,8 +49,8 @@ def test_keys_come_back_close_and_of_unit_norm(key: NDArray[np.float32]) -> None
 
 @given(keys())
 def test_a_decoded_key_encodes_to_the_same_bytes(key: NDArray[np.float32]) -> None:
-    blob = codec.encode_key(key)
-    assert codec.encode_key(codec.decode_key(blob, 1)) == blob
+    blob = codec.encode_embedding(key)
+    assert codec.encode_embedding(codec.decode_embedding(blob, 1)) == blob
 
 
 @given(st.integers(1, 8), st.integers(1, 40))
@@ -58,10 +58,10 @@ def test_many_keys_decode_as_each_alone(count: int, dims: int) -> None:
     rng = np.random.default_rng(count * 1000 + dims)
     some = rng.standard_normal((count, dims)).astype(np.float32)
     some /= np.linalg.norm(some, axis=1, keepdims=True)
-    blobs = [codec.encode_key(key) for key in some]
-    together = codec.decode_keys(blobs, range(count))
+    blobs = [codec.encode_embedding(key) for key in some]
+    together = codec.decode_embeddings(blobs, range(count))
     for number, blob in enumerate(blobs):
-        np.testing.assert_array_equal(together[number], codec.decode_key(blob, number))
+        np.testing.assert_array_equal(together[number], codec.decode_embedding(blob, number))
 
 
 @given(st.binary(max_size=300))
@@ -72,11 +72,11 @@ def test_patches_come_back(patch: bytes) -> None:
 
 
 LATENTS = codec.encode_latents(bytes(range(64)), 2)
-KEY = codec.encode_key(np.full(25, 0.2, dtype=np.float32))
+KEY = codec.encode_embedding(np.full(25, 0.2, dtype=np.float32))
 PATCH = codec.encode_patch(b"a patch") or b""
 DECODERS = {
     "latents": (LATENTS, codec.decode_latents),
-    "key": (KEY, codec.decode_key),
+    "embedding": (KEY, codec.decode_embedding),
     "patch": (PATCH, codec.decode_patch),
 }
 
@@ -106,12 +106,12 @@ def test_one_kind_is_not_taken_for_the_other() -> None:
     with pytest.raises(CorruptRecordError):
         codec.decode_latents(KEY, 1)
     with pytest.raises(CorruptRecordError):
-        codec.decode_key(LATENTS, 1)
+        codec.decode_embedding(LATENTS, 1)
 
 
 def test_a_damaged_key_among_many_is_named() -> None:
     with pytest.raises(CorruptRecordError) as caught:
-        codec.decode_keys([KEY, KEY[:-1], KEY], [5, 6, 7])
+        codec.decode_embeddings([KEY, KEY[:-1], KEY], [5, 6, 7])
     assert caught.value.id == 6
 
 
@@ -142,4 +142,4 @@ def test_bad_latents_are_refused(latents: bytes, positions: int) -> None:
 )
 def test_bad_keys_are_refused(key: NDArray[np.float32]) -> None:
     with pytest.raises(InputError):
-        codec.encode_key(key)
+        codec.encode_embedding(key)

@@ -5,7 +5,7 @@ from pathlib import Path
 from agentmem_storage.index import IndexKind
 from agentmem_storage.store import Store
 from agentmem_storage.testing import (
-    KEY_DIMS,
+    EMBEDDING_DIMS,
     MODEL,
     DurableStoreConformance,
     StoreConformance,
@@ -19,7 +19,9 @@ class TestFolderExact(DurableStoreConformance):
         return str(place / "store")
 
     def open_store(self, place: Path) -> Store:
-        return Store.open(self.location(place), model=MODEL, key_dims=KEY_DIMS, index=self.index)
+        return Store.open(
+            self.location(place), model=MODEL, embedding_dims=EMBEDDING_DIMS, index=self.index
+        )
 
 
 class TestFolderFaiss(TestFolderExact):
@@ -39,7 +41,7 @@ class TestMemoryExact(StoreConformance):
     index: IndexKind = "exact"
 
     def open_store(self, place: Path) -> Store:
-        return Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS, index=self.index)
+        return Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS, index=self.index)
 
 
 class TestMemoryFaiss(TestMemoryExact):

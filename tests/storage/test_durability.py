@@ -16,9 +16,9 @@ import agentmem_storage
 from agentmem_storage.episodes import assign
 from agentmem_storage.errors import StoreBusyError, StoreUnwritableError
 from agentmem_storage.records import Scope
-from agentmem_storage.sql.codec import decode_keys
+from agentmem_storage.sql.codec import decode_embeddings
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_key, make_source
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 
 ENVIRONMENT = {"PYTHONPATH": str(Path(agentmem_storage.__file__).parents[1])}
 PRELUDE = """
@@ -26,15 +26,18 @@ import os, resource, sys
 from agentmem_storage.errors import StoreError
 from agentmem_storage.records import Scope
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_key, make_source
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 
 def open_store(location, **options):
-    return Store.open(location, model=MODEL, key_dims=KEY_DIMS, index="exact", **options)
+    options |= {"model": MODEL, "embedding_dims": EMBEDDING_DIMS, "index": "exact"}
+    return Store.open(location, **options)
 """
 
 
 def open_store(location: Path | str, *, timeout_s: float = 30.0) -> Store:
-    return Store.open(location, model=MODEL, key_dims=KEY_DIMS, timeout_s=timeout_s, index="exact")
+    return Store.open(
+        location, model=MODEL, embedding_dims=EMBEDDING_DIMS, timeout_s=timeout_s, index="exact"
+    )
 
 
 @contextmanager
@@ -84,7 +87,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, acknowledged: int
         assert len(store.ids()) % len(chunk_ids) == 0
         assert store.stats().sources % 20 == 0
         assert list(store.check()) == []
-        assert len(store.search_keys(make_key("x"), 10**6).ids) == len(store.ids())
+        assert len(store.search_vectors(make_embedding("x"), 10**6).ids) == len(store.ids())
 
 
 WRITE_FIFTY = """
@@ -109,7 +112,7 @@ def test_four_processes_lose_nothing(tmp_path: Path) -> None:
     assert len(written) == 200
     with open_store(tmp_path / "s") as store:
         assert list(store.ids()) == sorted(written)
-        assert sorted(store.search_keys(make_key("x"), 500).ids) == sorted(written)
+        assert sorted(store.search_vectors(make_embedding("x"), 500).ids) == sorted(written)
         assert [one.chunks for one in store.scopes()] == [50] * 4
         assert list(store.check()) == []
 
@@ -130,7 +133,7 @@ def test_two_processes_agree_on_the_episodes_of_one_scope(tmp_path: Path) -> Non
         assert [child.wait(timeout=60) for child in (a, b)] == [0, 0]
     with open_store(tmp_path / "s") as store, store._database.read() as connection:
         rows = connection.exec_driver_sql("SELECT key, episode FROM chunks ORDER BY id").all()
-        keys = decode_keys([row.key for row in rows], range(len(rows)))
+        keys = decode_embeddings([row.key for row in rows], range(len(rows)))
     # As if one had written them all, one after the other.
     assert len(rows) == 100
     assert [row.episode for row in rows] == assign(None, [(key, 0) for key in keys])
@@ -140,7 +143,8 @@ ANSWER = """
 store = open_store(sys.argv[1])
 for line in sys.stdin:
     text = line.strip()
-    print(*store.search_keys(make_key(text), 1).ids, *store.search_terms(text, 1).ids, flush=True)
+    ids = store.search_vectors(make_embedding(text), 1).ids
+    print(*ids, *store.search_terms(text, 1).ids, flush=True)
 store.close()
 """
 
@@ -169,7 +173,7 @@ try:
 except StoreError as error:
     print(type(error).__name__)
 print(len(store.ids()), len(store.search_terms("memory", 10**6).ids))
-store.search_keys(make_key("x"), 5)
+store.search_vectors(make_embedding("x"), 5)
 store.close()
 print("closed")
 """
@@ -207,7 +211,7 @@ READ_ONLY = """
 with open_store(":memory:") as warm:
     warm.add([make_source("warm")], Scope())
     warm.search_terms("warm", 1)
-    warm.search_keys(make_key("warm"), 1)
+    warm.search_vectors(make_embedding("warm"), 1)
     list(warm.check())
 if os.getuid() == 0:
     os.setgid(65534)
@@ -221,7 +225,8 @@ def outcome(call):
 
 folder = sys.argv[1]
 with open_store(folder + "/clean") as store:
-    print(len(store.search_keys(make_key("kept"), 9).ids), len(store.search_terms("kept", 9).ids))
+    print(len(store.search_vectors(make_embedding("kept"), 9).ids), end=" ")
+    print(len(store.search_terms("kept", 9).ids))
     print(list(store.check()))
     print(outcome(lambda: store.add([make_source("more")], Scope())))
     print(outcome(lambda: store.forget([1], {1: "kept"})))
@@ -296,7 +301,7 @@ def test_threads_share_a_store(tmp_path: Path, location: str) -> None:
         for number in range(10):
             text = f"{name} says {number}"
             (written,) = store.add([make_source(text)], Scope(name))
-            assert store.search_keys(make_key(text), 1).ids[0] == written.chunk_ids[0]
+            assert store.search_vectors(make_embedding(text), 1).ids[0] == written.chunk_ids[0]
             assert written.chunk_ids[0] in store.search_terms(name, 100).ids
             assert store.chunks(written.chunk_ids)[0].id == written.chunk_ids[0]
 

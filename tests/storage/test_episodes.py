@@ -19,7 +19,7 @@ from agentmem_storage.episodes import GAP, MOST, SETTLED, Episode, assign
 from agentmem_storage.errors import UnknownIdError
 from agentmem_storage.records import NewSource, Scope
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, NOON, make_source, terms_of
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, NOON, make_source, terms_of
 
 Key = NDArray[np.float32]
 
@@ -31,15 +31,15 @@ MINUTES = timedelta(minutes=1)
 
 def near(topic: int, number: int = 0, spread: float = 0.1) -> Key:
     """The key of a chunk about a topic; those of one topic lie close together."""
-    key = np.eye(KEY_DIMS)[topic]
-    key = key + spread * np.random.default_rng(number).standard_normal(KEY_DIMS)
+    key = np.eye(EMBEDDING_DIMS)[topic]
+    key = key + spread * np.random.default_rng(number).standard_normal(EMBEDDING_DIMS)
     return cast("Key", (key / np.linalg.norm(key)).astype(np.float32))
 
 
 def keyed(text: str, key: Key, minute: float = 0.0) -> NewSource:
     """A message of one chunk with a key of its own, said so many minutes after noon."""
     source = make_source(text, created_at=NOON + minute * MINUTES)
-    return replace(source, chunks=(replace(source.chunks[0], key=key),))
+    return replace(source, chunks=(replace(source.chunks[0], embedding=key),))
 
 
 def add(store: Store, sources: Sequence[NewSource], scope: Scope = ANA) -> list[int]:
@@ -83,7 +83,7 @@ def test_another_topic_begins_another_once_there_are_enough_to_tell() -> None:
 
 def test_how_near_a_chunk_must_be_depends_on_the_episode() -> None:
     """A cosine of 0.5 is far from chunks that are all alike, and usual among some that are not."""
-    axes = np.eye(KEY_DIMS)
+    axes = np.eye(EMBEDDING_DIMS)
     unlike = [((axes[0] + axes[n]) / np.sqrt(2.0)).astype(np.float32) for n in range(1, 7)]
     alike = [near(0, spread=0.0)] * 5
     far = (0.5 * axes[0] + np.sqrt(0.75) * axes[1]).astype(np.float32)
@@ -123,12 +123,12 @@ def test_numbers_ascend_by_one_and_times_hold_together(stream: list[tuple[Key, i
 
 
 def test_episodes_are_of_one_scope_and_outlive_the_store(tmp_path: Path) -> None:
-    with Store.open(tmp_path, model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         one = add(store, [keyed(f"a {n}", near(0, n), n) for n in range(4)])
         other = add(store, [keyed(f"b {n}", near(0, n), n) for n in range(2)], Scope("bob"))
         one += add(store, [keyed("a later", near(0, 9), 4)])
         one += add(store, [keyed("a much later", near(0, 8), 400)])
-    with Store.open(tmp_path, model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         assert groups(store, one) == [[0, 1, 2, 3, 4], [5]]
         assert store.episodes(other) == dict.fromkeys(other, tuple(other))
         assert store.episodes([]) == {}
@@ -148,9 +148,9 @@ def test_one_write_or_many_make_the_same_episodes(
 ) -> None:
     sources = [keyed(f"said {n}", key, minute) for n, (key, minute) in enumerate(stream)]
     cuts = sorted(data.draw(st.sets(st.integers(0, len(sources)), max_size=4)))
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         whole = groups(store, add(store, sources))
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         ids = []
         for first, end in zip([0, *cuts], [*cuts, len(sources)], strict=True):
             ids += add(store, sources[first:end])
@@ -159,7 +159,7 @@ def test_one_write_or_many_make_the_same_episodes(
 
 def test_duplicates_change_nothing(tmp_path: Path) -> None:
     sources = [keyed(f"a {n}", near(0, n), n) for n in range(3)]
-    with Store.open(tmp_path, model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         ids = add(store, sources)
         assert add(store, [*sources, keyed("new", near(0, 5), 3)])[:3] == ids
         assert groups(store, [int(one) for one in store.ids()]) == [[0, 1, 2, 3]]
@@ -167,7 +167,7 @@ def test_duplicates_change_nothing(tmp_path: Path) -> None:
 
 def test_what_is_forgotten_is_in_no_episode(tmp_path: Path) -> None:
     sources = [keyed(f"a {n}", near(0, n), n) for n in range(4)]
-    with Store.open(tmp_path, model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         written = store.add(sources, ANA)
         ids = [one.chunk_ids[0] for one in written]
         store.forget([ids[1]], terms_of(written[1], sources[1]))
@@ -181,7 +181,7 @@ def test_what_is_forgotten_is_in_no_episode(tmp_path: Path) -> None:
 
 def test_another_content_stays_in_the_episode(tmp_path: Path) -> None:
     sources = [keyed(f"a {n}", near(0, n), 400 * (n // 2)) for n in range(4)]
-    with Store.open(tmp_path, model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         written = store.add(sources, ANA)
         ids = [one.chunk_ids[0] for one in written]
         new = make_source("another text that takes two chunks, so long is it, by its characters")
@@ -194,11 +194,11 @@ def test_another_content_stays_in_the_episode(tmp_path: Path) -> None:
 
 
 def test_a_damaged_key_does_not_stop_a_write(tmp_path: Path) -> None:
-    with Store.open(tmp_path, model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         ids = add(store, [keyed(f"a {n}", near(0, n)) for n in range(5)])
     with closing(sqlite3.connect(tmp_path / "memory.db")) as connection, connection:
         connection.execute("UPDATE chunks SET key = zeroblob(20) WHERE id <> ?", (ids[1],))
         connection.execute("UPDATE chunks SET key = zeroblob(3) WHERE id = ?", (ids[0],))
-    with Store.open(tmp_path, model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         (new,) = add(store, [keyed("b", near(1))])
         assert store.episodes([new])[new] == (*ids, new)

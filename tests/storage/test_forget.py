@@ -15,7 +15,7 @@ from agentmem_storage.index import IndexKind
 from agentmem_storage.records import NewSource, Scope, Written
 from agentmem_storage.sql import codec
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_key, make_source, terms_of
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
 
 # Shorter ones are found by chance now and then.
 SHORTEST = 9
@@ -26,7 +26,9 @@ ENVIRONMENT = {"PYTHONPATH": str(Path(agentmem_storage.__file__).parents[1])}
 def open_store(
     location: Path | str, *, index: IndexKind = "exact", timeout_s: float = 30.0
 ) -> Store:
-    return Store.open(location, model=MODEL, key_dims=KEY_DIMS, index=index, timeout_s=timeout_s)
+    return Store.open(
+        location, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=index, timeout_s=timeout_s
+    )
 
 
 class Writer:
@@ -56,7 +58,7 @@ class Writer:
         for size in [1, 7, count - 8]:
             new = [self.source(self._random.choice([3, 12, 60])) for _ in range(size)]
             pairs += zip(store.add(new, Scope(self.word())), new, strict=True)
-        store.search_keys(make_key("anything"), 3)
+        store.search_vectors(make_embedding("anything"), 3)
         return pairs
 
 
@@ -67,8 +69,10 @@ def traces(pair: Pair) -> dict[bytes, str]:
     found = {str(field)[2:11].encode(): "field" for field in fields}
     found[source.content_hash] = "content hash"
     for chunk in source.chunks:
-        found[codec.encode_key(chunk.key)[codec.HEADER_BYTES :]] = "key"
-        found[codec.decode_key(codec.encode_key(chunk.key), 0).tobytes()] = "key in the cache"
+        found[codec.encode_embedding(chunk.embedding)[codec.HEADER_BYTES :]] = "key"
+        found[codec.decode_embedding(codec.encode_embedding(chunk.embedding), 0).tobytes()] = (
+            "key in the cache"
+        )
         found[chunk.latents[:16]] = "latents"
         found[chunk.patch] = "patch"
         found[chunk.text_hash] = "text hash"
@@ -124,13 +128,13 @@ def test_no_byte_is_left(tmp_path: Path, url: bool, index: IndexKind, loaded: bo
     assert len(before) == 8
     with open_store(location, index=index) as store:
         if loaded:
-            store.search_keys(make_key("anything"), 3)
+            store.search_vectors(make_embedding("anything"), 3)
         forget(store, pairs[::2])
         assert not any(found_in(tmp_path, gone).values())
         assert list(store.check()) == []
     assert not any(found_in(tmp_path, gone).values())
     with open_store(location, index=index) as store:
-        store.search_keys(make_key("anything"), 3)
+        store.search_vectors(make_embedding("anything"), 3)
     still = found_in(tmp_path, kept)
     assert all(still.values()), still
 
@@ -180,10 +184,10 @@ def test_terms_that_were_not_told_go_with_a_rebuild(filled: tuple[Path, list[Pai
 SEARCHER = """
 import sys
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_key
-store = Store.open(sys.argv[1], model=MODEL, key_dims=KEY_DIMS, index="exact")
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding
+store = Store.open(sys.argv[1], model=MODEL, embedding_dims=EMBEDDING_DIMS, index="exact")
 for line in sys.stdin:
-    print(len(store.search_keys(make_key("x"), 1000).ids), flush=True)
+    print(len(store.search_vectors(make_embedding("x"), 1000).ids), flush=True)
 store.close()
 """
 
@@ -235,9 +239,9 @@ CRASHER = """
 import os, sys
 from agentmem_storage.sql.database import Database
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL
 Database.purge = lambda self, wait=True: os._exit(9)
-store = Store.open(sys.argv[1], model=MODEL, key_dims=KEY_DIMS)
+store = Store.open(sys.argv[1], model=MODEL, embedding_dims=EMBEDDING_DIMS)
 store.forget([int(one) for one in sys.argv[2:]], {})
 """
 

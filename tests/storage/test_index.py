@@ -12,15 +12,15 @@ from agentmem_storage.records import Ranked, Scope, Selection
 from agentmem_storage.sql import codec
 from agentmem_storage.store import Store
 from agentmem_storage.sync import SAVE_AFTER
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_key, make_source, terms_of
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
 
 KINDS: tuple[IndexKind, ...] = ("exact", "faiss")
 ANA = Scope("ana")
-QUERY = make_key("memory 7")
+QUERY = make_embedding("memory 7")
 
 
 def open_store(location: Path | str, index: IndexKind = "exact") -> Store:
-    return Store.open(location, model=MODEL, key_dims=KEY_DIMS, index=index)
+    return Store.open(location, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=index)
 
 
 def fill(store: Store, count: int, scope: Scope = ANA, first: int = 0) -> list[int]:
@@ -42,11 +42,11 @@ def searched(tmp_path: Path) -> Ranked:
     """A store with its cache file in ``tmp_path / "s"``; what it finds."""
     with open_store(tmp_path / "s") as store:
         fill(store, 40)
-        found = store.search_keys(QUERY, 10)
+        found = store.search_vectors(QUERY, 10)
     assert cache_of(tmp_path / "s").exists()
     with open_store(tmp_path / "other") as store:
         fill(store, 40, first=100)
-        store.search_keys(QUERY, 10)
+        store.search_vectors(QUERY, 10)
     return found
 
 
@@ -99,8 +99,8 @@ def test_a_damaged_cache_changes_no_result(
         caplog.at_level(logging.INFO, "agentmem_storage"),
         open_store(tmp_path / "s", kind) as store,
     ):
-        require_same(store.search_keys(QUERY, 10), searched)
-    assert "made from 40 keys" in caplog.text
+        require_same(store.search_vectors(QUERY, 10), searched)
+    assert "built from 40 embeddings" in caplog.text
 
 
 def test_an_intact_cache_is_used(
@@ -110,9 +110,9 @@ def test_an_intact_cache_is_used(
         more = fill(store, 5, first=40)  # Written without a search: the cache lags behind.
     with caplog.at_level(logging.INFO), open_store(tmp_path / "s", "faiss") as store:
         require_same(
-            store.search_keys(QUERY, 10, Selection(ids=tuple(range(1, more[0])))), searched
+            store.search_vectors(QUERY, 10, Selection(ids=tuple(range(1, more[0])))), searched
         )
-        assert store.search_keys(make_key("memory 44"), 1).ids[0] == more[-1]
+        assert store.search_vectors(make_embedding("memory 44"), 1).ids[0] == more[-1]
     assert caplog.text == ""
 
 
@@ -126,13 +126,13 @@ def test_a_database_put_back_from_a_backup_is_not_searched_with_a_newer_cache(
     shutil.copy(folder / "memory.db", tmp_path / "backup.db")
     with open_store(folder, kind) as store:
         fill(store, 10, first=10)
-        store.search_keys(QUERY, 1)
+        store.search_vectors(QUERY, 1)
     assert cache_of(folder).exists()
     shutil.copy(tmp_path / "backup.db", folder / "memory.db")
     with open_store(folder, kind) as store:
         # The same numbers of changes and the same ids as those in the cache, of other memories.
         ids = fill(store, 12, first=50)
-        best = store.search_keys(make_key("memory 55"), 1)
+        best = store.search_vectors(make_embedding("memory 55"), 1)
     assert list(best.ids) == [ids[5]]
     assert best.scores[0] > 0.99
 
@@ -140,10 +140,10 @@ def test_a_database_put_back_from_a_backup_is_not_searched_with_a_newer_cache(
 def test_many_changes_are_saved_without_closing(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         fill(store, 10)
-        store.search_keys(QUERY, 1)
+        store.search_vectors(QUERY, 1)
         assert not cache_of(tmp_path).exists()
         fill(store, SAVE_AFTER, first=10)
-        store.search_keys(QUERY, 1)
+        store.search_vectors(QUERY, 1)
         assert cache_of(tmp_path).exists()
 
 
@@ -158,21 +158,21 @@ def test_a_cache_that_cannot_be_saved_is_only_logged(
 ) -> None:
     store = open_store(tmp_path)
     fill(store, 3)
-    store.search_keys(QUERY, 1)
+    store.search_vectors(QUERY, 1)
     (tmp_path / "index").write_text("in the way")
     store.close()
-    assert "search index was not saved" in caplog.text
+    assert "vector index was not saved" in caplog.text
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_stores_on_one_folder_follow_each_other(tmp_path: Path, kind: IndexKind) -> None:
     with open_store(tmp_path, kind) as one, open_store(tmp_path, kind) as two:
         first = fill(one, 3)
-        assert sorted(two.search_keys(QUERY, 9).ids) == first
+        assert sorted(two.search_vectors(QUERY, 9).ids) == first
         second = fill(two, 3, first=3)
-        assert sorted(one.search_keys(QUERY, 9).ids) == first + second
+        assert sorted(one.search_vectors(QUERY, 9).ids) == first + second
         one.forget(first[:1], {first[0]: "memory 0"})
-        assert sorted(two.search_keys(QUERY, 9).ids) == first[1:] + second
+        assert sorted(two.search_vectors(QUERY, 9).ids) == first[1:] + second
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,9 +183,9 @@ def test_a_damaged_key_hides_no_other(
         ids = fill(store, 5)
         with store._database.write() as connection:
             connection.exec_driver_sql("UPDATE chunks SET key = x'00' WHERE id = ?", (ids[2],))
-        found = store.search_keys(QUERY, 9)
+        found = store.search_vectors(QUERY, 9)
     assert sorted(found.ids) == [*ids[:2], *ids[3:]]
-    assert f"the key of memory {ids[2]}" in caplog.text
+    assert f"the embedding of memory {ids[2]}" in caplog.text
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -202,9 +202,9 @@ def test_a_small_scope_is_searched_as_if_it_were_alone(tmp_path: Path, kind: Ind
                     "SELECT id, key FROM chunks WHERE id BETWEEN ? AND ? ORDER BY id",
                     (int(ids[0]), int(ids[-1])),
                 ).all()
-            keys = np.array([codec.decode_key(blob, one) for one, blob in blobs])
+            keys = np.array([codec.decode_embedding(blob, one) for one, blob in blobs])
             order = np.lexsort((ids, -(keys.astype(np.float64) @ QUERY)))[:10]
-            found = store.search_keys(QUERY, 10, selection)
+            found = store.search_vectors(QUERY, 10, selection)
             np.testing.assert_array_equal(found.ids, ids[order])
             assert len(found.ids) == min(size, 10)
 
@@ -213,6 +213,6 @@ def test_one_search_sees_all_or_nothing_of_a_replaced_source(tmp_path: Path) -> 
     old, new = make_source("old words"), make_source("new words")
     with open_store(tmp_path) as store:
         (written,) = store.add([old], Scope())
-        store.search_keys(QUERY, 1)
+        store.search_vectors(QUERY, 1)
         changed = store.replace_source(written.source_id, new, terms_of(written, old))
-        assert list(store.search_keys(QUERY, 9).ids) == list(changed.chunk_ids)
+        assert list(store.search_vectors(QUERY, 9).ids) == list(changed.chunk_ids)

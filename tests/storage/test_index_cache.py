@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentmem_storage.index import CacheHeader, KeyIndex, load_cache, make_index, save_cache
-from agentmem_storage.index.make import IndexKind
+from agentmem_storage.index import CacheHeader, VectorIndex, load_cache, make_index, save_cache
+from agentmem_storage.index.factory import IndexKind
 
 HEADER = CacheHeader(store_id="store-1", model="model-1", change=41, dims=3)
 
 
-def filled(kind: IndexKind, n: int = 5) -> KeyIndex:
+def filled(kind: IndexKind, n: int = 5) -> VectorIndex:
     index = make_index(3, kind)
     keys = np.random.default_rng(2).standard_normal((n, 3))
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
@@ -22,7 +22,9 @@ def filled(kind: IndexKind, n: int = 5) -> KeyIndex:
     return index
 
 
-def load(path: Path, kind: IndexKind = "exact", **other: str | int) -> tuple[KeyIndex, int] | None:
+def load(
+    path: Path, kind: IndexKind = "exact", **other: str | int
+) -> tuple[VectorIndex, int] | None:
     expected = {"store_id": "store-1", "model": "model-1", "dims": 3, **other}
     return load_cache(path, kind=kind, **expected)  # type: ignore[arg-type]
 
@@ -39,12 +41,12 @@ def test_either_backend_reads_what_either_wrote(
     assert loaded is not None
     assert loaded[1] == 41
     assert np.array_equal(loaded[0].ids(), index.ids())
-    assert np.array_equal(loaded[0].keys(index.ids()), index.keys(index.ids()))
+    assert np.array_equal(loaded[0].vectors(index.ids()), index.vectors(index.ids()))
 
 
 def test_the_file_does_not_depend_on_the_backend_or_the_order_of_adding(tmp_path: Path) -> None:
     one, two = filled("exact"), filled("faiss")
-    two.add(np.array([0], dtype=np.int64), one.keys(np.array([0], dtype=np.int64)))
+    two.add(np.array([0], dtype=np.int64), one.vectors(np.array([0], dtype=np.int64)))
     save_cache(tmp_path / "one", one, HEADER)
     save_cache(tmp_path / "two", two, HEADER)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
@@ -119,11 +121,11 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path) -> None:
-    path, neighbour = tmp_path / "keys", tmp_path / "other.1.tmp"
+    path, neighbor = tmp_path / "keys", tmp_path / "other.1.tmp"
     (tmp_path / "keys.abc.tmp").write_bytes(b"keys that were forgotten since")
-    neighbour.write_bytes(b"not ours")
+    neighbor.write_bytes(b"not ours")
     save_cache(path, filled("exact"), HEADER)
-    assert sorted(tmp_path.iterdir()) == [path, neighbour]
+    assert sorted(tmp_path.iterdir()) == [path, neighbor]
 
 
 def test_a_writer_whose_file_was_swept_lets_the_other_win(

@@ -10,18 +10,18 @@ import pytest
 from numpy.typing import NDArray
 
 from agentmem_storage.errors import MissingExtraError
-from agentmem_storage.index import KeyIndex, make_index
+from agentmem_storage.index import VectorIndex, make_index
 from agentmem_storage.index.exact import ExactIndex
 from agentmem_storage.index.faiss import FaissIndex
 
-BACKENDS: dict[str, Callable[[int], KeyIndex]] = {"exact": ExactIndex, "faiss": FaissIndex}
+BACKENDS: dict[str, Callable[[int], VectorIndex]] = {"exact": ExactIndex, "faiss": FaissIndex}
 
 Keys = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 
 @pytest.fixture(params=sorted(BACKENDS))
-def make(request: pytest.FixtureRequest) -> Callable[[int], KeyIndex]:
+def make(request: pytest.FixtureRequest) -> Callable[[int], VectorIndex]:
     return BACKENDS[request.param]
 
 
@@ -43,7 +43,7 @@ def oracle(ids: Ids, keys: Keys, query: Keys, k: int) -> tuple[Ids, Keys]:
     return ids[best], scores[best].astype(np.float32)
 
 
-def test_scores_are_cosines_and_the_nearest_comes_first(make: Callable[[int], KeyIndex]) -> None:
+def test_scores_are_cosines_and_the_nearest_comes_first(make: Callable[[int], VectorIndex]) -> None:
     index = make(2)
     index.add(ids_of(1, 2, 3), np.array([[0, 1], [1, 0], [-1, 0]], dtype=np.float32))
     found = index.search(np.array([1, 0], dtype=np.float32), 3)
@@ -55,7 +55,7 @@ def test_scores_are_cosines_and_the_nearest_comes_first(make: Callable[[int], Ke
 @pytest.mark.parametrize("share", [1.0, 0.3, 0.01, 0.001], ids=["100%", "30%", "1%", "0.1%"])
 @pytest.mark.parametrize("k", [1, 10, 100])
 def test_any_selectivity_finds_what_is_there(
-    make: Callable[[int], KeyIndex], share: float, k: int
+    make: Callable[[int], VectorIndex], share: float, k: int
 ) -> None:
     rng = np.random.default_rng(3)
     ids, keys = np.arange(10, 10_010, dtype=np.int64), random_keys(10_000, 24)
@@ -70,7 +70,7 @@ def test_any_selectivity_finds_what_is_there(
 
 
 @pytest.mark.parametrize("k", [1, 7, 60, 500])
-def test_tight_clusters_and_many_equal_keys(make: Callable[[int], KeyIndex], k: int) -> None:
+def test_tight_clusters_and_many_equal_keys(make: Callable[[int], VectorIndex], k: int) -> None:
     rng = np.random.default_rng(5)
     centres = random_keys(8, 16, seed=6)
     near = unit(centres[rng.integers(0, 8, 3000)] + 1e-4 * rng.standard_normal((3000, 16)))
@@ -89,7 +89,7 @@ def test_tight_clusters_and_many_equal_keys(make: Callable[[int], KeyIndex], k: 
     assert index.search(centres[2], k, among=kept).ids.tolist() == expected_ids.tolist()
 
 
-def test_ties_go_by_ascending_id_across_the_last_place(make: Callable[[int], KeyIndex]) -> None:
+def test_ties_go_by_ascending_id_across_the_last_place(make: Callable[[int], VectorIndex]) -> None:
     index = make(3)
     key = random_keys(1, 3)
     for id in (9, 4, 7, 1, 8):
@@ -97,7 +97,7 @@ def test_ties_go_by_ascending_id_across_the_last_place(make: Callable[[int], Key
     assert index.search(key[0], 3).ids.tolist() == [1, 4, 7]
 
 
-def test_k_beyond_the_candidates_returns_them_all(make: Callable[[int], KeyIndex]) -> None:
+def test_k_beyond_the_candidates_returns_them_all(make: Callable[[int], VectorIndex]) -> None:
     index = make(4)
     index.add(np.arange(5, dtype=np.int64), random_keys(5, 4))
     query = random_keys(1, 4, seed=1)[0]
@@ -105,7 +105,7 @@ def test_k_beyond_the_candidates_returns_them_all(make: Callable[[int], KeyIndex
     assert sorted(index.search(query, 1000, among=ids_of(1, 3)).ids.tolist()) == [1, 3]
 
 
-def test_nothing_to_find_is_an_empty_result(make: Callable[[int], KeyIndex]) -> None:
+def test_nothing_to_find_is_an_empty_result(make: Callable[[int], VectorIndex]) -> None:
     index, query = make(4), random_keys(1, 4)[0]
     assert index.search(query, 3).ids.shape == (0,)
     index.add(ids_of(2), random_keys(1, 4))
@@ -115,7 +115,7 @@ def test_nothing_to_find_is_an_empty_result(make: Callable[[int], KeyIndex]) -> 
         assert (found.ids.dtype, found.scores.dtype) == (np.int64, np.float32)
 
 
-def test_unknown_ids_among_the_candidates_are_ignored(make: Callable[[int], KeyIndex]) -> None:
+def test_unknown_ids_among_the_candidates_are_ignored(make: Callable[[int], VectorIndex]) -> None:
     index, keys = make(8), random_keys(6000, 8)
     ids = np.arange(0, 12_000, 2, dtype=np.int64)
     index.add(ids, keys)
@@ -124,24 +124,24 @@ def test_unknown_ids_among_the_candidates_are_ignored(make: Callable[[int], KeyI
     assert index.search(query, 5, among=among).ids.tolist() == index.search(query, 5).ids.tolist()
 
 
-def test_of_an_id_given_twice_the_last_key_stays(make: Callable[[int], KeyIndex]) -> None:
+def test_of_an_id_given_twice_the_last_key_stays(make: Callable[[int], VectorIndex]) -> None:
     index, keys = make(4), random_keys(3, 4)
     index.add(ids_of(5, 6, 5), keys)
     assert len(index) == 2
-    assert np.array_equal(index.keys(ids_of(6, 5)), keys[[1, 2]])
+    assert np.array_equal(index.vectors(ids_of(6, 5)), keys[[1, 2]])
 
 
-def test_unknown_ids_have_no_keys(make: Callable[[int], KeyIndex]) -> None:
+def test_unknown_ids_have_no_keys(make: Callable[[int], VectorIndex]) -> None:
     index = make(4)
     index.add(ids_of(5), random_keys(1, 4))
-    with pytest.raises(KeyError, match="no key with id 6"):
-        index.keys(ids_of(5, 6))
+    with pytest.raises(KeyError, match="no vector with id 6"):
+        index.vectors(ids_of(5, 6))
 
 
-def test_results_do_not_change_with_the_index(make: Callable[[int], KeyIndex]) -> None:
+def test_results_do_not_change_with_the_index(make: Callable[[int], VectorIndex]) -> None:
     index, keys = make(4), random_keys(2, 4)
     index.add(ids_of(1), keys[:1])
-    ids, copy, found = index.ids(), index.keys(ids_of(1)), index.search(keys[0], 1)
+    ids, copy, found = index.ids(), index.vectors(ids_of(1)), index.search(keys[0], 1)
     index.add(ids_of(1), keys[1:])
     index.remove(ids_of(1))
     assert ids.tolist() == found.ids.tolist() == [1]
@@ -166,7 +166,7 @@ BAD_ADDS = {
 
 @pytest.mark.parametrize("case", sorted(BAD_ADDS))
 def test_bad_keys_are_refused_and_change_nothing(
-    make: Callable[[int], KeyIndex], case: str
+    make: Callable[[int], VectorIndex], case: str
 ) -> None:
     ids, keys, error, message = BAD_ADDS[case]
     index = make(4)
@@ -174,10 +174,10 @@ def test_bad_keys_are_refused_and_change_nothing(
     with pytest.raises(error, match=message):
         index.add(ids, keys)
     assert index.ids().tolist() == [1]
-    assert np.array_equal(index.keys(ids_of(1)), GOOD[:1])
+    assert np.array_equal(index.vectors(ids_of(1)), GOOD[:1])
 
 
-def test_bad_queries_are_refused(make: Callable[[int], KeyIndex]) -> None:
+def test_bad_queries_are_refused(make: Callable[[int], VectorIndex]) -> None:
     index, query = make(4), GOOD[0]
     index.add(ids_of(1, 2), GOOD)
     for k in (0, -1):
@@ -197,7 +197,7 @@ def test_bad_queries_are_refused(make: Callable[[int], KeyIndex]) -> None:
         index.search(query, 1, among=np.array([1.0]))  # type: ignore[arg-type]
 
 
-def test_an_index_needs_dims(make: Callable[[int], KeyIndex]) -> None:
+def test_an_index_needs_dims(make: Callable[[int], VectorIndex]) -> None:
     with pytest.raises(ValueError, match="dims must be 1 or more, got 0"):
         make(0)
 

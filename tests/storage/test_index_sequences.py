@@ -72,7 +72,7 @@ class TwoIndexes(RuleBasedStateMachine):
         for index in (self.exact, self.faiss):
             assert len(index) == len(ids)
             assert index.ids().tolist() == ids
-            assert np.array_equal(index.keys(array(ids)), POOL[[self.model[id] for id in ids]])
+            assert np.array_equal(index.vectors(array(ids)), POOL[[self.model[id] for id in ids]])
 
 
 TestTwoIndexes = TwoIndexes.TestCase

@@ -11,18 +11,18 @@ from sqlalchemy import Connection, create_engine, text
 from agentmem_storage.errors import IncompatibleModelError, SchemaVersionError
 from agentmem_storage.records import Scope
 from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.location import locate_store
 from agentmem_storage.sql.migrations import APPLICATION_ID, STEPS, Step, applied, migrate, pending
-from agentmem_storage.sql.places import find_place
 from agentmem_storage.sql.tables import schema
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_source
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
 
 ANA = Scope("ana")
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    place = find_place(tmp_path / "store", create=True)
+    place = locate_store(tmp_path / "store", create=True)
     database = Database.open(place, create=True, timeout_s=5)
     yield database
     database.close()
@@ -99,37 +99,37 @@ def test_a_step_that_fails_leaves_nothing(database: Database) -> None:
 
 
 def test_a_newer_store_is_refused_and_not_touched(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "s", model="m", key_dims=4):
+    with Store.open(tmp_path / "s", model="m", embedding_dims=4):
         pass
-    place = find_place(tmp_path / "s", create=False)
+    place = locate_store(tmp_path / "s", create=False)
     database = Database.open(place, create=False, timeout_s=5)
     migrate(database.write, (*STEPS, Step("9999_tenant", _add_column)))
     database.close()
     before = (tmp_path / "s" / "memory.db").read_bytes()
     with pytest.raises(SchemaVersionError, match=r"'9999_tenant'.*upgrade"):
-        Store.open(tmp_path / "s", model="m", key_dims=4)
+        Store.open(tmp_path / "s", model="m", embedding_dims=4)
     assert (tmp_path / "s" / "memory.db").read_bytes() == before
 
 
-@pytest.mark.parametrize(("model", "key_dims"), [("other", 4), ("m", 5)])
-def test_another_model_is_refused_by_name(tmp_path: Path, model: str, key_dims: int) -> None:
-    with Store.open(tmp_path / "s", model="m", key_dims=4):
+@pytest.mark.parametrize(("model", "embedding_dims"), [("other", 4), ("m", 5)])
+def test_another_model_is_refused_by_name(tmp_path: Path, model: str, embedding_dims: int) -> None:
+    with Store.open(tmp_path / "s", model="m", embedding_dims=4):
         pass
     with pytest.raises(IncompatibleModelError, match=r"'m' .*4 dims.*model=") as caught:
-        Store.open(tmp_path / "s", model=model, key_dims=key_dims)
+        Store.open(tmp_path / "s", model=model, embedding_dims=embedding_dims)
     assert repr(model) in str(caught.value)
 
 
 def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> None:
     """As it was before the step: without the column, its index and the record of the step."""
     sources = [make_source(f"old {number}") for number in range(3)]
-    with Store.open(tmp_path / "s", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         old = [one.chunk_ids[0] for one in store.add(sources, ANA)]
     with closing(sqlite3.connect(tmp_path / "s" / "memory.db")) as connection, connection:
         connection.execute("DROP INDEX chunks_in_episode")
         connection.execute("ALTER TABLE chunks DROP COLUMN episode")
         connection.execute("DELETE FROM migrations WHERE name = '0002_episodes'")
-    with Store.open(tmp_path / "s", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         assert [chunk.id for chunk in store.chunks(old)] == old
         assert store.episodes(old) == {one: (one,) for one in old}
         new = [one.chunk_ids[0] for one in store.add([make_source("a"), make_source("b")], ANA)]

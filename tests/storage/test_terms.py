@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from agentmem_storage.records import Scope, Selection
 from agentmem_storage.sql import terms
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_source, terms_of
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source, terms_of
 
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         store.add([make_source(text) for text in ("the quick fox", "naïve café", "東京")], Scope())
         yield store
 
@@ -45,7 +45,7 @@ def test_any_string_is_a_query(store: Store, query: str) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.text(st.characters(categories=["L", "N", "P", "Z", "Cc"]), min_size=1, max_size=40))
 def test_a_text_is_found_by_its_own_words(text: str) -> None:
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         source = make_source(text)
         (written,) = store.add([source], Scope())
         # Letters younger than SQLite's tables are no letters to it.
@@ -109,7 +109,7 @@ def test_what_has_an_id_whole_comes_before_what_has_its_parts(parts: list[str], 
     whole = mark.join(parts)
     loose = " and then ".join(reversed(parts))
     often = " so ".join([*reversed(parts)] * 2)
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         texts = [loose, often, f"there is {whole} in it, somewhere in the text", "nothing of it"]
         ids = [one.chunk_ids[0] for one in store.add([make_source(t) for t in texts], Scope())]
         assert store.search_terms(f"What about {whole}?", 4).ids[0] == ids[2]
@@ -119,7 +119,7 @@ def test_what_has_more_of_the_query_comes_before_what_is_short() -> None:
     texts = ["Lyon!", "the slow train that goes by Dijon and Lyon was late today"]
     texts += [f"{word} {number}" for number in range(3) for word in ("train", "late")]
     texts += [f"nothing {number}" for number in range(40)]  # so that these words are rare
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         ids = [one.chunk_ids[0] for one in store.add([make_source(t) for t in texts], Scope())]
         found = store.search_terms("Why was the train to Lyon late?", 2)
         assert list(found.ids) == [ids[1], ids[0]]
@@ -128,7 +128,7 @@ def test_what_has_more_of_the_query_comes_before_what_is_short() -> None:
 def test_equals_are_in_the_order_of_ids() -> None:
     texts = [f"a train to Lyon, seat 23A, at 9:40, {word}" for word in "uvwxyz"] * 3
     scopes = [Scope(str(number)) for number in range(3)]
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         for scope in scopes:
             store.add([make_source(text) for text in texts], scope)
         found = store.search_terms("seat of the train to Lyon at 9:40", 100)
@@ -155,13 +155,13 @@ def test_equals_are_in_the_order_of_ids() -> None:
     ],
 )
 def test_found_by(text: str, query: str) -> None:
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         (written, _) = store.add([make_source(text), make_source("xyz")], Scope())
         assert list(store.search_terms(query, 5).ids) == list(written.chunk_ids)
 
 
 def test_terms_of_what_is_gone_find_nothing_before_they_are_rebuilt() -> None:
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         gone, kept = (
             one.chunk_ids[0]
             for one in store.add([make_source("a train"), make_source("the train")], Scope())
@@ -175,12 +175,12 @@ def test_the_rarest_words_lead_where_too_many_chunks_have_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They alone find chunks; of those found, each has the score that it would have had."""
-    with Store.open(":memory:", model=MODEL, key_dims=KEY_DIMS) as store:
+    with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         texts = [f"common {'rare' if n % 20 == 0 else 'word'} {n}" for n in range(200)]
         ids = [one.chunk_ids[0] for one in store.add([*map(make_source, texts)], Scope())]
         full = store.search_terms("common rare 40", 300)
         assert set(full.ids.tolist()) == set(ids)
-        monkeypatch.setattr(terms, "LEADING", 15)
+        monkeypatch.setattr(terms, "MAX_LEADING", 15)
         led = store.search_terms("common rare 40", 300)
         assert set(led.ids.tolist()) == set(ids[::20])
         known = dict(zip(full.ids.tolist(), full.scores.tolist(), strict=True))

@@ -33,16 +33,16 @@ def expected() -> dict[str, Any]:
 
 
 def fill(folder: Path) -> None:
-    """Add the inputs to a new store, each at the density that it names."""
+    """Add the inputs to a new store, each with the quantization that it names."""
     adds = inputs()["adds"]
     with ExitStack() as stack:
         memories = {
-            density: stack.enter_context(Memory(folder, density=density))
-            for density in sorted({add["density"] for add in adds})
+            name: stack.enter_context(Memory(folder, quantization=name))
+            for name in sorted({add["quantization"] for add in adds})
         }
         for add in adds:
             content = Document(**add["document"]) if "document" in add else add["content"]
-            memories[add["density"]].add(
+            memories[add["quantization"]].add(
                 content,
                 created_at=add["created_at"],
                 metadata=add["metadata"],

@@ -21,12 +21,12 @@ def load_model(model: str | os.PathLike[str] | MemoryModel | None, keys: str) ->
         MissingExtraError: the keys need sentence-transformers, which is not installed.
     """
     if not isinstance(keys, str):
-        raise TypeError(f"keys is a string, not {type(keys).__name__}")
+        raise TypeError(f"embedder is a string, not {type(keys).__name__}")
     kind, _, place = keys.partition(":")
     if keys != BUILTIN and (kind != SENTENCE_TRANSFORMERS or not place):
         raise InputError(
-            f"keys={keys!r} are unknown: {BUILTIN!r}, or '{SENTENCE_TRANSFORMERS}:' and the "
-            f"folder or name of a model"
+            f"unknown embedder {keys!r}: {BUILTIN!r}, or '{SENTENCE_TRANSFORMERS}:' and the folder "
+            f"or name of a model"
         )
     if model is None or isinstance(model, str | os.PathLike):
         # Loading torch takes seconds: not before a store is opened.

@@ -26,6 +26,8 @@ class ReaderConfig(BaseModel):
         text_rank: Rank of the LoRA of the text pass.
         memory_rank: Rank of the LoRA that kept tokens take in the memory pass, at ratios above 1.
         system_prompt: Goes into the language model's own chat template.
+        abstain_above: An answer is withheld where the model gives the first token of "not in
+            memory" this probability or more; chosen on dev questions, 1 leaves it to the model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +38,7 @@ class ReaderConfig(BaseModel):
     text_rank: int = Field(default=12, ge=1)
     memory_rank: int = Field(default=24, ge=0)
     system_prompt: str = SYSTEM_PROMPT
+    abstain_above: float = Field(default=1.0, gt=0, le=1)
 
     @field_validator("ratios")
     @classmethod

@@ -70,6 +70,10 @@ def assemble_bundle(
     return manifest
 
 
+# Parts whose training command is not called like their folder.
+_COMMANDS = {"keys": "embedder"}
+
+
 def _check_whole(sources: Mapping[str, Path]) -> None:
     """A run that is not finished has no model yet."""
     marks = dict.fromkeys(("tokenizer", "autoencoder", "keys", RERANKER), "config.json")
@@ -77,8 +81,8 @@ def _check_whole(sources: Mapping[str, Path]) -> None:
     for part, mark in marks.items():
         if part in sources and not (sources[part] / mark).is_file():
             raise ConfigError(
-                f"no {part} in {str(sources[part])!r}: `agentmem train {part}` makes one, or goes "
-                f"on with a run that is not finished"
+                f"no {part} in {str(sources[part])!r}: `agentmem train "
+                f"{_COMMANDS.get(part, part)}` makes one, or resumes an unfinished run"
             )
 
 

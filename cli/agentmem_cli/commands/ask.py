@@ -1,4 +1,4 @@
-"""The command ask: what a memory has on a question."""
+"""The command ask: shows the memories that may answer a question."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentmem_cli import views
-from agentmem_cli.opening import open_memory
+from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
     AgentOption,
+    EmbedderOption,
     JsonOption,
-    KeysOption,
+    LimitOption,
     ModelOption,
     QuietOption,
-    ReadOption,
     SessionOption,
     SinceOption,
     StoreOption,
     UntilOption,
     UserOption,
     WhereOption,
-    scope_words,
+    scope_ids,
 )
 from agentmem_cli.output import Output
 from agentmem_cli.views import NO_READER
@@ -33,13 +33,13 @@ from agentmem_cli.views import NO_READER
 
 def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In plain words.")],
-    k: ReadOption = 3,
+    k: LimitOption = 3,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
@@ -48,20 +48,20 @@ def ask(
 ) -> None:
     """Show the memories that may answer a question, in full.
 
-    What was only asked in `agentmem chat` is not among them. No reader is installed that could put
-    an answer into words.
+    Questions stored by `agentmem chat` are excluded. No reader is installed that could phrase an
+    answer.
 
-    --quiet prints the texts alone.
+    --quiet prints only the texts.
     """
-    from agentmem.chat.questions import answering
+    from agentmem.chat.questions import answers_only
 
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         found = memory.recall(
             question,
             k=k,
-            **scope_words(user, agent, session),
-            where=answering(where),
+            **scope_ids(user, agent, session),
+            where=answers_only(where),
             since=since,
             until=until,
         )
@@ -69,7 +69,7 @@ def ask(
         def human() -> RenderableType:
             if not found:
                 return Text("nothing found", style="dim")
-            return Group(*(views.named(hit, whole=True) for hit in found))
+            return Group(*(views.named(hit, full=True) for hit in found))
 
         out.emit(
             json=lambda: {

@@ -1,4 +1,4 @@
-"""The command chat: a conversation in the terminal that remembers."""
+"""The command chat: an interactive conversation with a memory."""
 
 from __future__ import annotations
 
@@ -10,54 +10,53 @@ from contextlib import suppress
 from rich.text import Text
 
 from agentmem_cli.conversation import HELP, Conversation
-from agentmem_cli.opening import open_memory
+from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
     AgentOption,
-    KeysOption,
+    EmbedderOption,
+    LimitOption,
     ModelOption,
-    ReadOption,
     SessionOption,
     StoreOption,
     UserOption,
-    scope_words,
+    scope_ids,
 )
 from agentmem_cli.output import Output
 
 
 def chat(
-    k: ReadOption = 3,
+    k: LimitOption = 3,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
 ) -> None:
-    """Tell things and ask about them, now or another day; the store is made if there is none.
+    """Store statements and ask about them later; the store is created if it does not exist.
 
-    A line that ends with "?" or begins with a question word (who, what, when, where, which, why,
-    how) is answered with the memories that fit it best; no reader is installed that could put an
-    answer into words. Every other line is noted. What you say is stored; a line that is a question
-    and nothing else is stored too, but answers no later one.
+    A line that ends with "?" or starts with a question word (who, what, when, where, which, why,
+    how) is answered with the memories that match it best; no reader is installed that could phrase
+    an answer. Every line is stored, but one that is only a question is not used to answer others.
 
-    /memories lists the newest memories, /forget ID deletes one for good, /help tells the rest.
+    /memories lists the newest memories, /forget ID deletes one permanently, /help shows more.
     """
     out = Output()
-    with open_memory(store, model, keys=keys, create=True) as memory:
+    with open_memory(store, model, embedder=embedder, create=True) as memory:
         out.say(Text(HELP, style="dim"))
-        scope = scope_words(user, agent, session)
+        scope = scope_ids(user, agent, session)
         conversation = Conversation(memory, out, scope=scope, k=k)
         for line in _lines(out):
-            if not conversation.hear(line):
+            if not conversation.handle(line):
                 return
 
 
 def _lines(out: Output) -> Iterator[str]:
-    """What a person types, line by line, until the end of input or Ctrl-C."""
+    """Lines of input, until end of file or Ctrl-C."""
     if isinstance(sys.stdin, io.TextIOWrapper):
-        # Bytes that are no UTF-8 are refused where the line is stored, and end nothing.
+        # Invalid UTF-8 is rejected when the line is stored, without ending the conversation.
         sys.stdin.reconfigure(errors="surrogateescape")
     prompt = ""
     if sys.stdin.isatty():
@@ -69,5 +68,5 @@ def _lines(out: Output) -> Iterator[str]:
             yield input(prompt)
         except (EOFError, KeyboardInterrupt):
             if prompt:
-                out.say(Text())  # What the shell says next begins a line of its own.
+                out.say(Text())  # So that the shell prompt starts on a new line.
             return

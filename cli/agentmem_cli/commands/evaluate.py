@@ -1,4 +1,4 @@
-"""Commands that measure: how exact the vectors are, and how well they are found."""
+"""The commands eval fidelity and eval recall, for data of your own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import typer
 from agentmem_cli import tables
 from agentmem_cli.options import ModelOption, QuietOption
 from agentmem_cli.output import Output
-from agentmem_cli.registering import command_group
+from agentmem_cli.register import command_group
 
 
 def _writable(path: Path | None) -> Path | None:
-    # Before the work, not after it.
+    # Checked before the work, not after it.
     if path is not None and not path.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder of {str(path)!r} does not exist")
     return path
@@ -27,12 +27,10 @@ ResultOption = Annotated[
         dir_okay=False,
         metavar="OUT",
         callback=_writable,
-        help="File for the result, as JSON; without it only the table is printed.",
+        help="File for the result as JSON; without it, only the table is printed.",
     ),
 ]
-SeedOption = Annotated[
-    int, typer.Option("--seed", help="Seed of what is drawn by chance; recorded in the result.")
-]
+SeedOption = Annotated[int, typer.Option("--seed", help="Random seed, recorded in the result.")]
 
 
 def fidelity(
@@ -48,13 +46,13 @@ def fidelity(
     ],
     json: ResultOption = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="At most so many records of each file.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of records per file.")
     ] = None,
     seed: SeedOption = 0,
     model: ModelOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure what the vectors alone regenerate, and what they weigh beside other codings."""
+    """Measure what the vectors alone regenerate, and their size next to other encodings."""
     from agentmem.evaluation.fidelity import evaluate_fidelity
     from agentmem.evaluation.result import write_result
 
@@ -70,22 +68,26 @@ def recall(
     data: Annotated[
         Path,
         typer.Option(
-            "--data", exists=True, dir_okay=False, metavar="FILE", help="Conversations to ask."
+            "--data",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="Conversations with questions.",
         ),
     ],
     json: ResultOption = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="At most so many conversations.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of conversations.")
     ] = None,
     mode: Annotated[
-        Literal["hybrid", "keys", "lexical"],
-        typer.Option("--mode", help="Search by meaning and words, or by one of them."),
+        Literal["hybrid", "vector", "lexical"],
+        typer.Option("--mode", help="Vector and lexical search combined, or one of them."),
     ] = "hybrid",
     seed: SeedOption = 0,
     model: ModelOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure whether the turns that answer a question are found in its own conversation.
+    """Measure whether the turns that answer a question are found in its conversation.
 
     Reads LoCoMo's file, or JSON lines (.jsonl or .jsonl.zst) with one conversation per line:
 
@@ -96,7 +98,7 @@ def recall(
          "questions": [{"question": "...", "evidence": ["m1"],
                         "category": "temporal"}]}
 
-    A message has a name, a role or both; "at" (ISO 8601) and "category" may be missing.
+    A message has a name, a role or both; "at" (ISO 8601) and "category" are optional.
     """
     from agentmem.evaluation.recall import evaluate_recall
     from agentmem.evaluation.result import write_result

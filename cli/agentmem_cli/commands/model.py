@@ -1,4 +1,4 @@
-"""Commands on a model bundle: show, verify."""
+"""The commands model show and model verify."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from agentmem_cli import views
 from agentmem_cli.exits import ExitCode
 from agentmem_cli.options import JsonOption, ModelOption, QuietOption
 from agentmem_cli.output import Output, safe
-from agentmem_cli.registering import command_group
+from agentmem_cli.register import command_group
 
 if TYPE_CHECKING:
     from agentmem.models.bundle.inspect import BundleFacts
 
 
 def show(model: ModelOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Show what a model bundle is: files, sizes, densities, training runs, figures.
+    """Show a model bundle: files, sizes, quantizations, training runs, figures.
 
     --quiet prints the fingerprint.
     """
@@ -33,9 +33,9 @@ def show(model: ModelOption = None, json: JsonOption = False, quiet: QuietOption
 
 
 def verify(model: ModelOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Compare every file with its hash, then send texts of many kinds to vectors and back.
+    """Compare every file with its hash, then encode and decode texts of many kinds.
 
-    Exits with 7 if anything is wrong. --quiet prints only what is wrong.
+    Exits with 7 if there are problems. --quiet prints only the problems.
     """
     from agentmem.models.bundle.inspect import check_bundle
 
@@ -48,8 +48,8 @@ def verify(model: ModelOption = None, json: JsonOption = False, quiet: QuietOpti
                 views.number(found.samples, "text"),
             )
             return Text(
-                f"all is well: {found.name} ({found.fingerprint}), {files} as told, "
-                f"{texts} came back byte for byte"
+                f"no problems: {found.name} ({found.fingerprint}), {files} match the manifest, "
+                f"{texts} decoded byte for byte"
             )
         return Text(safe("\n".join([*found.faults, views.number(len(found.faults), "fault")])))
 
@@ -69,9 +69,9 @@ def _facts(found: BundleFacts) -> Text:
         ("format", str(found.format)),
         ("vocabulary", f"{found.vocab_size:,} tokens"),
         ("vectors", f"{vector} tokens, {found.slot_dims} each"),
-        ("densities", f"{', '.join(steps)} (quantisation step, in int8 steps)"),
+        ("quantizations", f"{', '.join(steps)} (quantization step, in int8 steps)"),
         ("chunks", f"{found.max_tokens} tokens at most"),
-        ("keys", f"{found.key_dims} dims"),
+        ("embeddings", f"{found.key_dims} dims"),
     ]
     rows += [(part, f"{count:,} parameters") for part, count in found.parameters.items()]
     rows += [(f"run of {part}", run) for part, run in found.runs.items()]
@@ -88,13 +88,11 @@ def _files(found: BundleFacts) -> Text:
 
 
 def _figures(value: object, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """Leaves of nested figures, each with the way to it."""
+    """The leaves of nested figures, each with its path."""
     if isinstance(value, dict):
         return [row for name, part in value.items() for row in _figures(part, (*path, name))]
     shown = f"{value:.6g}" if isinstance(value, float) else str(value)
     return [(" / ".join(path), shown)]
 
 
-app = command_group(
-    {"show": show, "verify": verify}, help="Look at a model bundle, and check that it is whole."
-)
+app = command_group({"show": show, "verify": verify}, help="Show and verify a model bundle.")

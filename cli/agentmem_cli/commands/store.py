@@ -1,4 +1,4 @@
-"""Commands on a whole store: stats, verify, doctor, reindex."""
+"""The commands stats, verify, doctor and reindex, which concern a complete store."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import asdict
 import typer
 from rich.text import Text
 
-from agentmem_cli import checkup, views
+from agentmem_cli import doctor as checks_of_doctor
+from agentmem_cli import views
 from agentmem_cli.exits import ExitCode
-from agentmem_cli.opening import open_memory
+from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
+    EmbedderOption,
     JsonOption,
-    KeysOption,
     ModelOption,
     QuietOption,
     StoreOption,
@@ -27,16 +28,16 @@ _MARKS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 def stats(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show what is in the store, what it weighs, and how exact the vectors are.
+    """Show the contents and size of the store, and the fidelity of its vectors.
 
     --quiet prints the number of memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         found = memory.stats()
     out.emit(
         json=found.to_dict,
@@ -48,27 +49,27 @@ def stats(
 def verify(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Regenerate every text and compare it with its hash; list damage by id.
+    """Decode every text and compare it with its hash; list damage by id.
 
     Exits with 7 if anything is damaged. --quiet prints the ids of damaged memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory, out.progress("verifying") as bar:
+    with open_memory(store, model, embedder=embedder) as memory, out.progress("verifying") as bar:
         found = memory.verify(on_progress=bar)
 
     def human() -> Text:
         checked = views.number(found.checked, "memory", "memories")
         if found.ok:
-            return Text(f"all is well: {checked} came back byte for byte")
+            return Text(f"no damage: {checked} decoded byte for byte")
         lines = [
             f"{'store' if item.id is None else f'#{item.id}'}: {item.what}" for item in found.damage
         ]
         count = views.number(len(lines), "fault")
-        return Text(safe("\n".join([*lines, f"{count}; {checked} regenerated"])))
+        return Text(safe("\n".join([*lines, f"{count}; {checked} decoded"])))
 
     out.emit(
         json=found.to_dict,
@@ -82,17 +83,17 @@ def verify(
 def doctor(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Check the installation, the model bundle, the store and the disk; works without a store.
 
-    Exits with 7 if a check fails; texts are not regenerated, which is what `verify` does. --quiet
-    prints only what is not in order.
+    Exits with 7 if a check fails. Texts are not decoded; that is what `verify` does. --quiet prints
+    only warnings and failures.
     """
     out = Output(json=json, quiet=quiet)
-    found = list(checkup.checks(store, model, keys))
+    found = list(checks_of_doctor.checks(store, model, embedder))
     failed = any(check.status == "fail" for check in found)
 
     def human() -> Text:
@@ -118,21 +119,21 @@ def doctor(
 def reindex(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Make the search index and the lexical index again from what is stored.
+    """Rebuild the vector index and the lexical index from the stored rows.
 
-    Never needed to get right results back: a lost or damaged index is made again by itself.
+    Not needed for correct results: a lost or damaged index is rebuilt automatically.
     --quiet prints the number of memories.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         memory.reindex()
         count = memory.stats().memories
     out.emit(
         json=lambda: {"memories": count},
-        human=lambda: Text(f"indexed {views.number(count, 'memory', 'memories')} again"),
+        human=lambda: Text(f"reindexed {views.number(count, 'memory', 'memories')}"),
         quiet=lambda: [str(count)],
     )

@@ -1,4 +1,4 @@
-"""Commands that train the parts of a model bundle."""
+"""The commands that train the parts of a model bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from agentmem.errors import MissingExtraError
 from agentmem_cli.options import JsonOption, QuietOption
 from agentmem_cli.output import Output
-from agentmem_cli.registering import command_group
+from agentmem_cli.register import command_group
 from agentmem_cli.views import facts
 
 _PACKAGES = ("accelerate", "matplotlib", "zstandard")
@@ -31,11 +31,15 @@ CorpusOption = Annotated[
 ConfigOption = Annotated[
     Path,
     typer.Option(
-        "--config", exists=True, dir_okay=False, metavar="FILE", help="The run, as a TOML file."
+        "--config",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+        help="The configuration of the run, a TOML file.",
     ),
 ]
 RunsOption = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="The run's folder is made in here.")
+    Path, typer.Option("--out", metavar="DIR", help="Folder in which the run's folder is created.")
 ]
 
 Report = Callable[[int, dict[str, Any]], None]
@@ -51,7 +55,7 @@ def tokenizer(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a byte-level BPE tokenizer, which gives every Unicode text back exactly."""
+    """Train a byte-level BPE tokenizer, which is lossless for any Unicode text."""
     missing = [file for file in files if not (corpus / file).is_file()]
     if missing:
         raise typer.TyperException(f"{missing[0]!r} is not in {str(corpus)!r}")
@@ -67,7 +71,7 @@ def tokenizer(
         folder = train_tokenizer(
             [corpus / file for file in files], out, vocab_size=vocab_size, progress=watched
         )
-    tell(output, {"tokenizer": folder})
+    show_paths(output, {"tokenizer": folder})
 
 
 def autoencoder(
@@ -77,7 +81,7 @@ def autoencoder(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train the autoencoder; the same command again goes on from the last checkpoint."""
+    """Train the autoencoder; running the command again resumes from the last checkpoint."""
     from agentmem.training.autoencoder.config import RunConfig
     from agentmem.training.config import load_config
 
@@ -88,28 +92,28 @@ def autoencoder(
 
         report = reporting(run.optimiser.steps, "accuracy")
         folder = train_autoencoder(run, corpus=corpus, out=out, report=report)
-    tell(output, {"run": folder, "model": folder / "model", "curves": folder / "curves.png"})
+    show_paths(output, {"run": folder, "model": folder / "model", "curves": folder / "curves.png"})
 
 
-def keys(
+def embedder(
     config: ConfigOption,
     corpus: CorpusOption,
     out: RunsOption = Path("runs"),
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train the key encoder; goes on like `train autoencoder`."""
+    """Train the embedder; resumes like `train autoencoder`."""
     from agentmem.training.config import load_config
     from agentmem.training.embedder.config import KeysConfig
 
     output = Output(json=json, quiet=quiet)
     run = load_config(config, KeysConfig)
-    with _packages(), _resumable(output, "training the keys") as reporting:
+    with _packages(), _resumable(output, "training the embedder") as reporting:
         from agentmem.training.embedder.train import train_keys
 
         report = reporting(run.optimiser.steps, "questions_per_s")
         folder = train_keys(run, corpus=corpus, out=out, report=report)
-    tell(output, {"run": folder, "model": folder / "model"})
+    show_paths(output, {"run": folder, "model": folder / "model"})
 
 
 def reranker(
@@ -119,7 +123,7 @@ def reranker(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train the latent reranker; goes on like `train autoencoder`."""
+    """Train the latent reranker; resumes like `train autoencoder`."""
     from agentmem.training.config import load_config
     from agentmem.training.reranker.config import RerankerConfig
 
@@ -130,13 +134,13 @@ def reranker(
 
         report = reporting(run.optimiser.steps, "accuracy")
         folder = train_reranker(run, corpus=corpus, out=out, report=report)
-    tell(output, {"run": folder, "model": folder / "model"})
+    show_paths(output, {"run": folder, "model": folder / "model"})
 
 
-def tell(output: Output, results: Mapping[str, Path | str]) -> None:
-    """Where the results lie; the first of them is what matters.
+def show_paths(output: Output, results: Mapping[str, Path | str]) -> None:
+    """Show where the results are; --quiet shows only the first.
 
-    Of several processes that train together, one speaks.
+    In distributed training, only the main process prints.
     """
     if os.environ.get("RANK", "0") != "0":
         return
@@ -150,7 +154,7 @@ def tell(output: Output, results: Mapping[str, Path | str]) -> None:
 
 @contextmanager
 def _packages() -> Iterator[None]:
-    """Say what to install where the packages for training are not."""
+    """Explain what to install if a package for training is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -163,7 +167,7 @@ def _packages() -> Iterator[None]:
 
 @contextmanager
 def _resumable(output: Output, label: str) -> Iterator[Callable[[int, str], Report]]:
-    """A progress bar over steps, with the loss and one more figure beside it."""
+    """A progress bar over steps that shows the loss and one more figure."""
     with output.progress(label) as bar:
 
         def reporting(steps: int, figure: str) -> Report:
@@ -175,7 +179,7 @@ def _resumable(output: Output, label: str) -> Iterator[Callable[[int, str], Repo
         try:
             yield reporting
         except KeyboardInterrupt as error:
-            error.add_note("the same command goes on from the last checkpoint")
+            error.add_note("running the command again resumes from the last checkpoint")
             raise
 
 
@@ -183,8 +187,8 @@ app = command_group(
     {
         "tokenizer": tokenizer,
         "autoencoder": autoencoder,
-        "keys": keys,
+        "embedder": embedder,
         "reranker": reranker,
     },
-    help="Train the parts of a model bundle, and put them together.",
+    help="Train the parts of a model bundle, and assemble them.",
 )

@@ -1,8 +1,8 @@
-"""What an index of keys promises, and the parts that every backend shares.
+"""The interface of vector indexes, and the validation and ranking that all backends share.
 
-A score is the inner product of two unit keys, that is their cosine: from -1 to 1, higher is better.
-A backend may find its candidates as it likes; `rank` then scores them again, so that every backend
-returns the same ids, scores and order. Axes: n keys, K dims of a key.
+A score is the inner product of two unit vectors, their cosine similarity: -1 to 1, higher is
+better. A backend may find candidates in any way; `rank` then rescores them, so that all backends
+return the same ids, scores and order. Axes: n vectors, K dims of a vector.
 """
 
 from __future__ import annotations
@@ -14,57 +14,57 @@ from numpy.typing import NDArray
 
 from agentmem_storage.records import Ranked
 
-# Wide enough for keys that were stored in half precision or int8 and read back.
+# Allows for vectors that were stored in half precision or int8 and read back.
 _NORM_TOLERANCE = 1e-2
 
 
 @runtime_checkable
-class KeyIndex(Protocol):
-    """Finds the keys nearest to a query; a cache of what SQL holds.
+class VectorIndex(Protocol):
+    """Finds the vectors nearest to a query; a cache of the embeddings in SQL.
 
-    Ids are int64 and not negative. Keys and queries are float32 of unit norm.
-    Wrong dtypes raise TypeError; wrong shapes, values that are not finite, and norms other
-    than 1 raise ValueError. A call that raises has changed nothing.
+    Ids are non-negative int64; vectors and queries are float32 of unit norm. Wrong dtypes raise
+    TypeError; wrong shapes, non-finite values and norms other than 1 raise ValueError. A call that
+    raises has changed nothing.
     """
 
     @property
     def dims(self) -> int:
-        """K, the dims of a key."""
+        """K, the dims of a vector."""
 
     def __len__(self) -> int:
-        """Number of keys."""
+        """Number of vectors."""
 
-    def add(self, ids: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
-        """Add keys; an id that is there already gets the new key.
+    def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Add vectors; an existing id gets the new vector.
 
         Args:
-            ids: int64 array of shape (n,). Of an id given twice the last key stays.
-            keys: float32 array of shape (n, K), unit rows.
+            ids: int64 array of shape (n,). For a repeated id the last vector counts.
+            vectors: float32 array of shape (n, K), unit rows.
         """
 
     def remove(self, ids: NDArray[np.int64]) -> None:
-        """Remove the keys of these ids, int64 of shape (n,); unknown ids are ignored."""
+        """Remove the vectors of these ids, int64 of shape (n,); unknown ids are ignored."""
 
     def search(
         self, query: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
     ) -> Ranked:
-        """Find the k best keys, best first, ties by ascending id.
+        """Find the k best vectors, best first, ties by ascending id.
 
         Args:
             query: float32 array of shape (K,), unit norm.
-            k: How many at most, 1 or more; all candidates if there are fewer.
-            among: The only ids to consider, int64 of shape (n,), strictly ascending. Unknown
-                ids are ignored; an empty array gives an empty result. None considers all.
+            k: Maximum number of results, 1 or more.
+            among: The ids to consider, int64 of shape (n,), strictly ascending; None for all.
+                Unknown ids are ignored, and an empty array gives an empty result.
 
         Returns:
             Ids and cosines, both of shape (min(k, candidates),).
         """
 
     def ids(self) -> NDArray[np.int64]:
-        """All ids, ascending, as an int64 array of shape (n,) that the caller may keep."""
+        """All ids, ascending, as a new int64 array of shape (n,)."""
 
-    def keys(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Keys of these ids, float32 of shape (n, K).
+    def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors of these ids, float32 of shape (n, K).
 
         Raises:
             KeyError: An id is not in the index.
@@ -72,38 +72,38 @@ class KeyIndex(Protocol):
 
 
 def rank(
-    ids: NDArray[np.int64], keys: NDArray[np.float32], query: NDArray[np.float32], k: int
+    ids: NDArray[np.int64], vectors: NDArray[np.float32], query: NDArray[np.float32], k: int
 ) -> Ranked:
     """Score candidates and keep the k best, ties by ascending id.
 
-    Sums in float64: equal keys then score equal whatever row they stand in, which float32
-    matrix products do not promise.
+    Computed in float64, so that equal vectors get equal scores whatever their row; float32 matrix
+    products do not guarantee that.
 
     Args:
         ids: int64 array of shape (n,).
-        keys: float32 array of shape (n, K).
+        vectors: float32 array of shape (n, K).
         query: float32 array of shape (K,).
-        k: How many to keep.
+        k: Number of results to keep.
 
     Returns:
         The k best, best first.
     """
-    scores = (keys.astype(np.float64) * query.astype(np.float64)).sum(axis=1).astype(np.float32)
+    scores = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1).astype(np.float32)
     order = np.lexsort((ids, -scores))[:k]
     return Ranked(ids=ids[order], scores=scores[order])
 
 
 def margin(dims: int) -> float:
-    """How far below the k-th float32 score a candidate may lie and yet belong to the k best.
+    """How far below the k-th float32 score a candidate may be and still belong to the k best.
 
-    Twice the bound K * 2**-24 on the rounding of a float32 inner product of unit vectors, for
-    both scores compared, and as much again for norms that are only nearly 1.
+    Twice the rounding bound K * 2**-24 of a float32 inner product of unit vectors, one for each of
+    the two scores compared, and as much again for norms that are only approximately 1.
     """
     return 4.0 * dims * 2.0**-24
 
 
 def check_dims(dims: int) -> int:
-    """Return ``dims`` if a key can have that many.
+    """Return ``dims`` if it is valid.
 
     Raises:
         ValueError: It is below 1.
@@ -117,8 +117,8 @@ def check_ids(ids: NDArray[np.int64], name: str = "ids") -> NDArray[np.int64]:
     """Return ``ids`` if it is an int64 array of shape (n,).
 
     Raises:
-        TypeError: It is no int64 array.
-        ValueError: It has another number of axes.
+        TypeError: It is not an int64 array.
+        ValueError: It is not one-dimensional.
     """
     if not isinstance(ids, np.ndarray) or ids.dtype != np.int64:
         raise TypeError(f"{name} must be an int64 array, got {_kind(ids)}")
@@ -128,32 +128,32 @@ def check_ids(ids: NDArray[np.int64], name: str = "ids") -> NDArray[np.int64]:
 
 
 def check_new(
-    ids: NDArray[np.int64], keys: NDArray[np.float32], dims: int
+    ids: NDArray[np.int64], vectors: NDArray[np.float32], dims: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Check what is to be added; return it by ascending id, the last key of each id.
+    """Validate new vectors; return them by ascending id, keeping the last vector of each id.
 
     Raises:
-        TypeError: Ids are not int64 or keys not float32.
-        ValueError: Shapes do not fit, an id is negative, or a key is not finite or no unit vector.
+        TypeError: Ids are not int64 or vectors not float32.
+        ValueError: Shapes do not match, an id is negative, or a vector is not a finite unit vector.
     """
     check_ids(ids)
-    _check_float32(keys, "keys")
-    if keys.shape != (ids.size, dims):
-        raise ValueError(f"keys must have shape {(ids.size, dims)!r}, got {keys.shape!r}")
+    _check_float32(vectors, "vectors")
+    if vectors.shape != (ids.size, dims):
+        raise ValueError(f"vectors must have shape {(ids.size, dims)!r}, got {vectors.shape!r}")
     if ids.size and int(ids.min()) < 0:
         raise ValueError(f"ids must not be negative, got {int(ids.min())!r}")
-    _check_unit(keys, "keys")
-    # np.unique reports the first of equal values, so it looks at the reversed array.
+    _check_unit(vectors, "vectors")
+    # np.unique returns the first of equal values, so the arrays are reversed.
     unique, last = np.unique(ids[::-1], return_index=True)
-    return unique, np.ascontiguousarray(keys[::-1][last])
+    return unique, np.ascontiguousarray(vectors[::-1][last])
 
 
 def check_query(query: NDArray[np.float32], dims: int) -> NDArray[np.float32]:
-    """Return ``query`` if it is one finite unit key.
+    """Return ``query`` if it is one finite unit vector.
 
     Raises:
-        TypeError: It is no float32 array.
-        ValueError: Its shape is not (K,), or it is not finite or no unit vector.
+        TypeError: It is not a float32 array.
+        ValueError: Its shape is not (K,), or it is not a finite unit vector.
     """
     _check_float32(query, "query")
     if query.shape != (dims,):
@@ -177,8 +177,8 @@ def check_among(among: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return ``among`` if it is a strictly ascending int64 array.
 
     Raises:
-        TypeError: It is no int64 array.
-        ValueError: It has another number of axes, or does not ascend.
+        TypeError: It is not an int64 array.
+        ValueError: It is not one-dimensional or not strictly ascending.
     """
     check_ids(among, "among")
     if bool(np.any(among[1:] <= among[:-1])):
@@ -189,26 +189,26 @@ def check_among(among: NDArray[np.int64]) -> NDArray[np.int64]:
 def locate(
     ids: NDArray[np.int64], wanted: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Where the wanted ids stand in the ascending ``ids``.
+    """Find ids in the ascending ``ids``.
 
     Returns:
-        Places of shape (n,), each valid only where the mask of shape (n,) beside it is True.
+        Indices of shape (n,), and a mask of shape (n,) that is True where they are valid.
     """
-    places = np.searchsorted(ids, wanted)
-    inside = places < ids.size
+    rows = np.searchsorted(ids, wanted)
+    inside = rows < ids.size
     known = inside.copy()
-    known[inside] = ids[places[inside]] == wanted[inside]
-    return places, known
+    known[inside] = ids[rows[inside]] == wanted[inside]
+    return rows, known
 
 
 def require_known(ids: NDArray[np.int64], known: NDArray[np.bool_]) -> None:
-    """Refuse ids that are not in the index.
+    """Raise an error for ids that are not in the index.
 
     Raises:
         KeyError: Not all are known; names the first.
     """
     if not known.all():
-        raise KeyError(f"no key with id {int(ids[~known][0])!r}")
+        raise KeyError(f"no vector with id {int(ids[~known][0])!r}")
 
 
 def _check_float32(values: NDArray[np.float32], name: str) -> None:
@@ -216,14 +216,14 @@ def _check_float32(values: NDArray[np.float32], name: str) -> None:
         raise TypeError(f"{name} must be a float32 array, got {_kind(values)}")
 
 
-def _check_unit(keys: NDArray[np.float32], name: str) -> None:
-    # NaN and infinity fail the comparison too; overflow while squaring is one of the cases meant.
+def _check_unit(vectors: NDArray[np.float32], name: str) -> None:
+    # NaN and infinity also fail the comparison; so does overflow from squaring.
     with np.errstate(over="ignore", invalid="ignore"):
-        norms = np.sqrt((keys * keys).sum(axis=1))
+        norms = np.sqrt((vectors * vectors).sum(axis=1))
         wrong = ~(np.abs(norms - 1.0) <= _NORM_TOLERANCE)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        if not np.isfinite(keys[row]).all():
+        if not np.isfinite(vectors[row]).all():
             raise ValueError(f"{name} must be finite, row {row} is not")
         raise ValueError(f"{name} must have norm 1, row {row} has norm {float(norms[row])!r}")
 

@@ -1,15 +1,15 @@
-"""The file in which an index outlives its process.
+"""The cache file that persists a vector index between processes.
 
-It holds keys, not a backend's own structures, so either backend reads what the other wrote.
+It contains vectors, not a backend's own structures, so that every backend can read it.
 All numbers are little-endian:
 
     magic           8 bytes
     header length   uint32, bytes
     header digest   32 bytes, SHA-256 of the header
     header          JSON: `CacheHeader`, count n, SHA-256 of the payload in hex
-    payload         ids, int64 (n,), ascending, then keys, float32 (n, K)
+    payload         ids, int64 (n,), ascending, then vectors, float32 (n, K)
 
-The file is only a cache: whatever is wrong with it, `load_cache` answers None.
+The file is only a cache: if anything is wrong with it, `load_cache` returns None.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem_storage.index.base import KeyIndex
-from agentmem_storage.index.make import IndexKind, make_index
+from agentmem_storage.index.base import VectorIndex
+from agentmem_storage.index.factory import IndexKind, make_index
 
 _MAGIC = b"AGMKEYS\x01"  # The last byte is the version of the format.
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _ID = np.dtype("<i8")
-_KEY = np.dtype("<f4")
+_VECTOR = np.dtype("<f4")
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CacheHeader:
-    """Whose keys a cache holds, and how new they are.
+    """Which vectors a cache file contains, and how recent they are.
 
     Attributes:
-        store_id: The store they were read from.
+        store_id: Id of the store they come from.
         model: Fingerprint of the bundle that made them.
-        change: Number of the last change of the store that they include.
-        dims: K, the dims of a key.
+        change: Number of the last change that they include.
+        dims: K, the dims of a vector.
     """
 
     store_id: str
@@ -57,29 +57,32 @@ class CacheHeader:
 
 
 class _BadCacheError(Exception):
-    """Says in words why a cache is not used."""
+    """The reason why a cache file is not used."""
 
 
-def save_cache(path: str | os.PathLike[str], index: KeyIndex, header: CacheHeader) -> None:
-    """Write an index to a file; a reader sees the whole new file or the whole old one.
+def save_cache(path: str | os.PathLike[str], index: VectorIndex, header: CacheHeader) -> None:
+    """Write an index to a file atomically.
 
-    Temporary files that a killed process left beside it are deleted: they may hold keys
-    that have been forgotten since.
+    Temporary files left by killed processes are deleted, because they may contain vectors that
+    have been forgotten since.
 
     Args:
         path: The file; its folder must exist.
-        index: What to write.
-        header: Whose keys they are.
+        index: The index to write.
+        header: Where its vectors come from.
 
     Raises:
-        OSError: The file cannot be written; an older one is unharmed.
-        ValueError: The header tells other dims than the index has.
+        OSError: The file cannot be written; an existing one is unchanged.
+        ValueError: The dims of header and index differ.
     """
     path = Path(path)
     if header.dims != index.dims:
         raise ValueError(f"header says {header.dims!r} dims, the index has {index.dims!r}")
     ids = index.ids()
-    payload = (_raw(ids.astype(_ID, copy=False)), _raw(index.keys(ids).astype(_KEY, copy=False)))
+    payload = (
+        _raw(ids.astype(_ID, copy=False)),
+        _raw(index.vectors(ids).astype(_VECTOR, copy=False)),
+    )
     digest = hashlib.sha256()
     for part in payload:
         digest.update(part)
@@ -96,7 +99,7 @@ def save_cache(path: str | os.PathLike[str], index: KeyIndex, header: CacheHeade
             os.fsync(file.fileno())
         os.replace(name, path)
     except FileNotFoundError:
-        if path.exists():  # A process that saved at the same time swept this one's file away.
+        if path.exists():  # Another process saved at the same time and deleted this temporary file.
             _log.info("index cache %s: another process has just written it", path)
             return
         raise
@@ -113,19 +116,19 @@ def load_cache(
     model: str,
     dims: int,
     kind: IndexKind = "auto",
-) -> tuple[KeyIndex, int] | None:
+) -> tuple[VectorIndex, int] | None:
     """Read an index back.
 
     Args:
         path: The file.
-        store_id: The store whose keys are expected.
-        model: The fingerprint of the bundle expected.
-        dims: K, the dims of a key expected.
-        kind: Which backend to load the keys into, as in `make_index`.
+        store_id: Id of the expected store.
+        model: Fingerprint of the expected bundle.
+        dims: The expected K.
+        kind: The backend to load the vectors into, as in `make_index`.
 
     Returns:
-        The index, and the number of the last change it includes. None, with a log line, if the
-        file is missing, unreadable, torn, changed, of another format, or about another store.
+        The index and the number of the last change it includes. None, with a log message, if the
+        file is missing, unreadable, damaged, of another format or of another store.
 
     Raises:
         MissingExtraError: ``kind`` is ``faiss``, which is not installed.
@@ -143,38 +146,38 @@ def load_cache(
     return None
 
 
-def _fill(index: KeyIndex, data: bytes, expected: dict[str, Any]) -> int:
-    """Put the keys of a cache file into an empty index; return its change number."""
+def _fill(index: VectorIndex, data: bytes, expected: dict[str, Any]) -> int:
+    """Load the vectors of a cache file into an empty index; return its change number."""
     view = memoryview(data)
     digest_at = len(_MAGIC) + _LENGTH.size
     head_at = digest_at + _DIGEST_BYTES
     if view[: len(_MAGIC)] != _MAGIC:
         raise _BadCacheError("it has another format")
     if len(view) < head_at:
-        raise _BadCacheError("it is torn")
+        raise _BadCacheError("it is truncated")
     (head_bytes,) = _LENGTH.unpack_from(view, len(_MAGIC))
     ids_at = head_at + head_bytes
     head = view[head_at:ids_at]
     if hashlib.sha256(head).digest() != view[digest_at:head_at]:
-        raise _BadCacheError("its header is torn or changed")
+        raise _BadCacheError("its header is damaged")
     fields = json.loads(bytes(head))
     for name, value in expected.items():
         if fields[name] != value:
             raise _BadCacheError(f"its {name} is {fields[name]!r}, not {value!r}")
     count, dims = fields["count"], index.dims
-    keys_at = ids_at + count * _ID.itemsize
-    if len(view) != keys_at + count * dims * _KEY.itemsize:
+    vectors_at = ids_at + count * _ID.itemsize
+    if len(view) != vectors_at + count * dims * _VECTOR.itemsize:
         raise _BadCacheError("its length is wrong")
     if hashlib.sha256(view[ids_at:]).hexdigest() != fields["sha256"]:
-        raise _BadCacheError("its keys are torn or changed")
-    ids = np.frombuffer(view[ids_at:keys_at], dtype=_ID).astype(np.int64)
-    keys = np.frombuffer(view[keys_at:], dtype=_KEY).astype(np.float32)
-    index.add(ids, keys.reshape(count, dims))
+        raise _BadCacheError("its vectors are damaged")
+    ids = np.frombuffer(view[ids_at:vectors_at], dtype=_ID).astype(np.int64)
+    vectors = np.frombuffer(view[vectors_at:], dtype=_VECTOR).astype(np.float32)
+    index.add(ids, vectors.reshape(count, dims))
     return int(fields["change"])
 
 
 def _raw(array: NDArray[Any]) -> memoryview:
-    """The bytes of a contiguous array, not copied."""
+    """The bytes of a contiguous array, without a copy."""
     return array.reshape(-1).view(np.uint8).data
 
 
@@ -186,7 +189,7 @@ def _sweep(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where folders can be opened."""
+    """Make a rename durable, on platforms where folders can be synced."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

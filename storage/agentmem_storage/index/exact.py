@@ -1,4 +1,4 @@
-"""Every key compared with the query, in numpy: needs nothing installed, and is the oracle."""
+"""Brute-force vector index in numpy: no extra dependency, and the reference for other backends."""
 
 from __future__ import annotations
 
@@ -23,98 +23,98 @@ _FIRST_CAPACITY = 64
 
 
 class ExactIndex:
-    """Keeps keys in one float32 array of shape (capacity, K), rows by ascending id.
+    """Keeps vectors in one float32 array of shape (capacity, K), rows by ascending id.
 
-    Adding costs time in proportion to what is added as long as new ids are higher than all
-    others, as the ids of a database are; an id between others moves all rows behind it.
-    Removing copies once per call, so remove many ids at a time.
+    Adding takes time proportional to the number of new vectors as long as their ids are higher
+    than all others, as in a database; a lower id moves all rows after it. Removing copies the
+    array once per call, so remove many ids at a time.
 
     Args:
-        dims: K, the dims of a key.
+        dims: K, the dims of a vector.
     """
 
     def __init__(self, dims: int) -> None:
         self._dims = check_dims(dims)
         self._size = 0
         self._all_ids = np.empty(0, dtype=np.int64)
-        self._all_keys = np.empty((0, dims), dtype=np.float32)
+        self._all_vectors = np.empty((0, dims), dtype=np.float32)
 
     @property
     def dims(self) -> int:
-        """K, the dims of a key."""
+        """K, the dims of a vector."""
         return self._dims
 
     def __len__(self) -> int:
         return self._size
 
-    def add(self, ids: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
-        """Add or replace keys (n, K); see `KeyIndex.add`."""
-        ids, keys = check_new(ids, keys, self._dims)
-        places, known = locate(self._ids, ids)
-        self._keys[places[known]] = keys[known]
-        self._append(ids[~known], keys[~known])
+    def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Add or replace vectors (n, K); see `VectorIndex.add`."""
+        ids, vectors = check_new(ids, vectors, self._dims)
+        found, known = locate(self._ids, ids)
+        self._vectors[found[known]] = vectors[known]
+        self._append(ids[~known], vectors[~known])
 
     def remove(self, ids: NDArray[np.int64]) -> None:
-        """Remove keys; see `KeyIndex.remove`."""
-        places, known = locate(self._ids, check_ids(ids))
+        """Remove vectors; see `VectorIndex.remove`."""
+        found, known = locate(self._ids, check_ids(ids))
         if known.any():
             keep = np.ones(self._size, dtype=np.bool_)
-            keep[places[known]] = False
-            self._replace_all(self._ids[keep], self._keys[keep])
+            keep[found[known]] = False
+            self._replace_all(self._ids[keep], self._vectors[keep])
 
     def search(
         self, query: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
     ) -> Ranked:
-        """Find the k best; see `KeyIndex.search`."""
+        """Find the k best; see `VectorIndex.search`."""
         query, k = check_query(query, self._dims), check_k(k)
         rows = np.arange(self._size)
         if among is not None:
-            places, known = locate(self._ids, check_among(among))
-            rows = places[known]
-        # Gathering rows costs more than scoring them, so beyond a share all are scored.
+            found, known = locate(self._ids, check_among(among))
+            rows = found[known]
+        # Gathering rows costs more than scoring them: above a quarter of the rows, score all.
         few = rows.size * 4 < self._size
-        scores = self._keys[rows] @ query if few else (self._keys @ query)[rows]
+        scores = self._vectors[rows] @ query if few else (self._vectors @ query)[rows]
         if k < rows.size:
             kth = np.partition(scores, rows.size - k)[rows.size - k]
             rows = rows[scores >= kth - margin(self._dims)]
-        return rank(self._ids[rows], self._keys[rows], query, k)
+        return rank(self._ids[rows], self._vectors[rows], query, k)
 
     def ids(self) -> NDArray[np.int64]:
         """All ids, ascending, shape (n,)."""
         return self._ids.copy()
 
-    def keys(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Keys of these ids, shape (n, K); see `KeyIndex.keys`."""
-        places, known = locate(self._ids, check_ids(ids))
+    def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors of these ids, shape (n, K); see `VectorIndex.vectors`."""
+        found, known = locate(self._ids, check_ids(ids))
         require_known(ids, known)
-        return self._keys[places]
+        return self._vectors[found]
 
     @property
     def _ids(self) -> NDArray[np.int64]:
         return self._all_ids[: self._size]
 
     @property
-    def _keys(self) -> NDArray[np.float32]:
-        return self._all_keys[: self._size]
+    def _vectors(self) -> NDArray[np.float32]:
+        return self._all_vectors[: self._size]
 
-    def _append(self, ids: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
-        """Put new ids, ascending, where they belong."""
+    def _append(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Insert new ids, ascending, in order."""
         if not ids.size:
             return
         if self._size and ids[0] < self._ids[-1]:
             merged = np.concatenate((self._ids, ids))
             order = np.argsort(merged, kind="stable")
-            self._replace_all(merged[order], np.concatenate((self._keys, keys))[order])
+            self._replace_all(merged[order], np.concatenate((self._vectors, vectors))[order])
             return
         size = self._size + ids.size
         if size > self._all_ids.size:
             capacity = max(size, 2 * self._all_ids.size, _FIRST_CAPACITY)
             grown_ids = np.empty(capacity, dtype=np.int64)
-            grown_keys = np.empty((capacity, self._dims), dtype=np.float32)
-            grown_ids[: self._size], grown_keys[: self._size] = self._ids, self._keys
-            self._all_ids, self._all_keys = grown_ids, grown_keys
-        self._all_ids[self._size : size], self._all_keys[self._size : size] = ids, keys
+            grown_vectors = np.empty((capacity, self._dims), dtype=np.float32)
+            grown_ids[: self._size], grown_vectors[: self._size] = self._ids, self._vectors
+            self._all_ids, self._all_vectors = grown_ids, grown_vectors
+        self._all_ids[self._size : size], self._all_vectors[self._size : size] = ids, vectors
         self._size = size
 
-    def _replace_all(self, ids: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
-        self._all_ids, self._all_keys, self._size = ids, keys, ids.size
+    def _replace_all(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        self._all_ids, self._all_vectors, self._size = ids, vectors, ids.size

@@ -1,7 +1,7 @@
-"""The keys in FAISS: an exact inner-product index behind an id map.
+"""Vector index in FAISS: an exact inner-product index behind an id map.
 
-A flat FAISS index shifts the rows above a removed one, so ids live in an `IndexIDMap2`. FAISS
-fills what it did not find with id -1; ids are therefore never negative, and -1 is dropped.
+A flat FAISS index shifts the rows above a removed one, hence the `IndexIDMap2`. FAISS pads missing
+results with id -1, which is dropped; valid ids are never negative.
 """
 
 from __future__ import annotations
@@ -26,49 +26,49 @@ from agentmem_storage.index.base import (
 )
 from agentmem_storage.records import Ranked
 
-# Up to this many candidates, fetching and scoring each is faster than a pass over the index
-# with a selector (measured at 100,000 keys of 256 dims: 1,000 take 0.1 ms against 0.4 ms).
+# Up to this many candidates, fetching and scoring each is faster than a scan of the index with a
+# selector (measured at 100,000 vectors of 256 dims: 1,000 take 0.1 ms against 0.4 ms).
 _SCAN_BELOW = 2048
 
-# Candidates asked for beyond k, so that ties at the end are nearly always seen in one pass.
+# Candidates requested beyond k, so that ties at the end are nearly always seen in one scan.
 _SPARE = 32
 
 
 class FaissIndex:
-    """Keeps keys in a FAISS `IndexFlatIP` of K dims; agrees with `ExactIndex` to the bit.
+    """Keeps vectors in a FAISS `IndexFlatIP` of K dims; results are bit-identical to `ExactIndex`.
 
     Args:
-        dims: K, the dims of a key.
+        dims: K, the dims of a vector.
     """
 
     def __init__(self, dims: int) -> None:
         self._dims = check_dims(dims)
         self._index: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(dims))
-        self._highest = -1  # No id was ever above it.
+        self._highest = -1  # The highest id ever added.
         self._sorted_ids: NDArray[np.int64] | None = None
 
     @property
     def dims(self) -> int:
-        """K, the dims of a key."""
+        """K, the dims of a vector."""
         return self._dims
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def add(self, ids: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
-        """Add or replace keys (n, K); see `KeyIndex.add`."""
-        ids, keys = check_new(ids, keys, self._dims)
+    def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Add or replace vectors (n, K); see `VectorIndex.add`."""
+        ids, vectors = check_new(ids, vectors, self._dims)
         if not ids.size:
             return
-        # The ids of a database only grow, and then no pass over the index is needed.
+        # Database ids only grow, and then the index need not be scanned for them.
         if ids[0] <= self._highest:
             self.remove(ids)
-        self._index.add_with_ids(keys, ids)
+        self._index.add_with_ids(vectors, ids)
         self._highest = max(self._highest, int(ids[-1]))
         self._sorted_ids = None
 
     def remove(self, ids: NDArray[np.int64]) -> None:
-        """Remove keys; see `KeyIndex.remove`."""
+        """Remove vectors; see `VectorIndex.remove`."""
         _, known = locate(self._ids, check_ids(ids))
         if known.any():
             self._index.remove_ids(np.unique(ids[known]))
@@ -77,7 +77,7 @@ class FaissIndex:
     def search(
         self, query: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
     ) -> Ranked:
-        """Find the k best; see `KeyIndex.search`."""
+        """Find the k best; see `VectorIndex.search`."""
         query, k = check_query(query, self._dims), check_k(k)
         if among is None:
             found = self._candidates(query, k, None, len(self))
@@ -86,25 +86,25 @@ class FaissIndex:
             found = among[known]
             if found.size > max(_SCAN_BELOW, k):
                 found = self._candidates(query, k, found, found.size)
-        return rank(found, self.keys(found), query, k)
+        return rank(found, self.vectors(found), query, k)
 
     def ids(self) -> NDArray[np.int64]:
         """All ids, ascending, shape (n,)."""
         return self._ids.copy()
 
-    def keys(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Keys of these ids, shape (n, K); see `KeyIndex.keys`."""
+    def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors of these ids, shape (n, K); see `VectorIndex.vectors`."""
         _, known = locate(self._ids, check_ids(ids))
         require_known(ids, known)
-        keys: NDArray[np.float32] = np.empty((ids.size, self._dims), dtype=np.float32)
+        vectors: NDArray[np.float32] = np.empty((ids.size, self._dims), dtype=np.float32)
         if ids.size:
-            self._index.reconstruct_batch(ids, x=keys)
-        return keys
+            self._index.reconstruct_batch(ids, x=vectors)
+        return vectors
 
     @property
     def _ids(self) -> NDArray[np.int64]:
         if self._sorted_ids is None:
-            # A stable sort takes one pass when the ids ascend already.
+            # A stable sort takes linear time if the ids already ascend.
             self._sorted_ids = np.sort(faiss.vector_to_array(self._index.id_map), kind="stable")
         return self._sorted_ids
 
@@ -115,7 +115,7 @@ class FaissIndex:
         among: NDArray[np.int64] | None,
         total: int,
     ) -> NDArray[np.int64]:
-        """Ids that hold the k best of ``total``, with all that the last place is tied with."""
+        """Ids that include the k best of ``total``, and all that tie with the last of them."""
         if k >= total:
             return self._ids if among is None else among
         params = None

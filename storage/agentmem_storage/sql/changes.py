@@ -1,8 +1,8 @@
-"""The change log: what a search index has to do to catch up.
+"""The change log, which a vector index replays to catch up with the rows.
 
-Writers are one at a time, so the numbers of changes ascend in the order in which they were
-committed. The last change of each write carries a random stamp: number and stamp together tell a
-state of this store from one of another history, as after a database was put back from a backup.
+Only one process writes at a time, so change numbers ascend in commit order. The last change of each
+write carries a random stamp: number and stamp together distinguish a state of this store from one
+of another history, for example after the database was restored from a backup.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Mark:
     stamp: int = 0
 
     def packed(self) -> int:
-        """Both as one number."""
+        """Number and stamp as one integer."""
         return self.seq << _STAMP_BITS | self.stamp
 
     @classmethod
     def unpack(cls, number: int) -> Mark:
-        """What `packed` has packed."""
+        """The inverse of `packed`."""
         return cls(number >> _STAMP_BITS, number & ((1 << _STAMP_BITS) - 1))
 
 
 def append(connection: Connection, op: int, chunk_ids: Sequence[int]) -> None:
-    """Note that chunks were added or removed."""
+    """Log that chunks were added or removed."""
     if not chunk_ids:
         return
     rows = [{"op": op, "chunk_id": chunk_id, "stamp": None} for chunk_id in chunk_ids]
@@ -47,7 +47,7 @@ def append(connection: Connection, op: int, chunk_ids: Sequence[int]) -> None:
 
 
 def newest(connection: Connection) -> Mark:
-    """The state that a transaction sees."""
+    """The state a transaction sees."""
     statement = select(changes.c.seq, changes.c.stamp).order_by(changes.c.seq.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return Mark() if row is None else Mark(row.seq, row.stamp)
@@ -62,7 +62,7 @@ def is_past(connection: Connection, mark: Mark) -> bool:
 
 
 def after(connection: Connection, mark: Mark) -> Iterator[tuple[int, int]]:
-    """Changes since a state, oldest first: what was done, to which chunk."""
+    """Changes since a state, oldest first, as (operation, chunk id)."""
     statement = (
         select(changes.c.op, changes.c.chunk_id)
         .where(changes.c.seq > mark.seq)

@@ -1,15 +1,15 @@
-"""Keys, latents and patches as BLOBs that check themselves.
+"""Checksummed BLOBs of embeddings, latents and patches.
 
-A key's blob is a 10-byte header and its int8 numbers::
+The blob of an embedding is a 10-byte header and its int8 components::
 
-    byte 0     0xA1: the mark 0xA in the high half, format version 1 in the low half
+    byte 0     0xA1: the magic 0xA in the high half, format version 1 in the low half
     byte 1     dtype in the high half (1 is int8), number of axes in the low half
     bytes 2-5  shape, two little-endian uint16 (the second is 1 for one axis)
     bytes 6-9  CRC-32 of the six bytes before it and of the payload, little-endian
 
-Latents come packed by the model: their blob is the number of memory vectors (a little-endian
-uint16), a CRC-32 of it and of them, and the packed bytes. A patch's blob is a CRC-32 and the patch,
-and an empty patch is no blob at all.
+Latents are packed by the model; their blob is the number of memory vectors (a little-endian
+uint16), a CRC-32 of that number and the packed bytes, and the packed bytes. The blob of a patch is
+a CRC-32 and the patch; an empty patch is stored as NULL.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ _COUNT = struct.Struct("<H")
 COUNT_BYTES = _COUNT.size
 HEADER_BYTES = _SHAPED.size + _SUM.size
 _MAX_AXIS = 0xFFFF
-# Wide enough for keys that were computed in half precision.
+# Wide enough for embeddings that were computed in half precision.
 _NORM_TOLERANCE = 1e-2
 
 
 def encode_latents(latents: bytes, positions: int) -> bytes:
-    """Seal packed latents with their number of memory vectors and a checksum.
+    """Add the number of memory vectors and a checksum to packed latents.
 
     Args:
-        latents: What the model packed, not empty.
+        latents: Latents as packed by the model, not empty.
         positions: M, from 1 to 65,535.
 
     Raises:
-        InputError: There are no latents, or too many.
+        InputError: They are empty, or M is out of range.
     """
     if not latents or not 0 < positions <= _MAX_AXIS:
         raise InputError(
-            f"latents are at least a byte and 1 to {_MAX_AXIS} vectors, got {len(latents)} bytes "
-            f"and {positions!r} vectors"
+            f"latents must have at least 1 byte and 1 to {_MAX_AXIS} vectors, got {len(latents)} "
+            f"bytes and {positions!r} vectors"
         )
     head = _COUNT.pack(positions)
     return b"".join((head, _SUM.pack(crc32(latents, crc32(head))), latents))
 
 
 def decode_latents(blob: bytes, chunk_id: int) -> tuple[bytes, int]:
-    """Restore what `encode_latents` sealed: packed latents and M.
+    """The inverse of `encode_latents`: packed latents and M.
 
     Raises:
-        CorruptRecordError: If a bit of the blob has changed.
+        CorruptRecordError: The checksum does not match.
     """
     head, latents = blob[: _COUNT.size], blob[_COUNT.size + _SUM.size :]
     if not latents or _SUM.unpack_from(blob, _COUNT.size)[0] != crc32(latents, crc32(head)):
@@ -67,66 +67,66 @@ def decode_latents(blob: bytes, chunk_id: int) -> tuple[bytes, int]:
 
 
 def latents_positions(head: bytes) -> int:
-    """M, from the first `COUNT_BYTES` of a blob of latents; 0 if it is not so long."""
+    """M, from the first `COUNT_BYTES` of a blob of latents; 0 if it is shorter."""
     return int(_COUNT.unpack(head)[0]) if len(head) == COUNT_BYTES else 0
 
 
-def encode_key(key: NDArray[np.float32]) -> bytes:
-    """Pack a key as int8, its largest component at ±127; its length is not kept, it is one.
+def encode_embedding(embedding: NDArray[np.float32]) -> bytes:
+    """Quantize an embedding to int8, its largest component to ±127; the norm is implied.
 
     Args:
-        key: float32 array of shape (K,), unit norm.
+        embedding: float32 array of shape (K,), unit norm.
 
     Raises:
-        InputError: If the array is not such a key.
+        InputError: The array is not such an embedding.
     """
-    if key.ndim != 1 or not np.issubdtype(key.dtype, np.floating):
-        raise InputError(f"a key must be float32 of shape (K,), not {_kind(key)}")
-    wide = key.astype(np.float64)
+    if embedding.ndim != 1 or not np.issubdtype(embedding.dtype, np.floating):
+        raise InputError(f"an embedding must be float32 of shape (K,), not {_kind(embedding)}")
+    wide = embedding.astype(np.float64)
     norm = float(np.sqrt((wide * wide).sum()))
     if not abs(norm - 1.0) <= _NORM_TOLERANCE:
-        raise InputError(f"a key must have norm 1, got {norm!r}")
+        raise InputError(f"an embedding must have norm 1, got {norm!r}")
     levels = np.rint(wide * (127.0 / np.abs(wide).max())).astype(np.int8)
     return _pack(levels.shape, levels.tobytes())
 
 
-def decode_key(blob: bytes, chunk_id: int) -> NDArray[np.float32]:
-    """Restore a key: float32 of shape (K,), unit norm, the same on every machine.
+def decode_embedding(blob: bytes, chunk_id: int) -> NDArray[np.float32]:
+    """Restore an embedding: float32 of shape (K,), unit norm, identical on every machine.
 
     Raises:
-        CorruptRecordError: If a bit of the blob has changed.
+        CorruptRecordError: The checksum does not match.
     """
-    return decode_keys([blob], [chunk_id]).reshape(-1)
+    return decode_embeddings([blob], [chunk_id]).reshape(-1)
 
 
-def decode_keys(blobs: Sequence[bytes], chunk_ids: Sequence[int]) -> NDArray[np.float32]:
-    """Restore n keys of one store at once, shape (n, K).
+def decode_embeddings(blobs: Sequence[bytes], chunk_ids: Sequence[int]) -> NDArray[np.float32]:
+    """Restore n embeddings of one store at once, shape (n, K).
 
     Raises:
-        CorruptRecordError: For the first blob that has changed.
+        CorruptRecordError: A checksum does not match; names the first.
     """
     payloads = [
-        _unpack(blob, 1, chunk_id, "key")[1]
+        _unpack(blob, 1, chunk_id, "embedding")[1]
         for blob, chunk_id in zip(blobs, chunk_ids, strict=True)
     ]
     levels = np.frombuffer(b"".join(payloads), dtype=np.int8).reshape(len(payloads), -1)
     wide = levels.astype(np.float64)
-    # Sums of small integers are exact in float64, so no machine rounds the norm differently.
+    # Sums of small integers are exact in float64, so all machines compute the same norm.
     norms = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-    keys: NDArray[np.float32] = (wide / norms).astype(np.float32)
-    return keys
+    embeddings: NDArray[np.float32] = (wide / norms).astype(np.float32)
+    return embeddings
 
 
 def encode_patch(patch: bytes) -> bytes | None:
-    """Seal a patch with a checksum; an empty one needs no blob."""
+    """Add a checksum to a patch; None for an empty one."""
     return _SUM.pack(crc32(patch)) + patch if patch else None
 
 
 def decode_patch(blob: bytes | None, chunk_id: int) -> bytes:
-    """Restore what `encode_patch` sealed.
+    """The inverse of `encode_patch`.
 
     Raises:
-        CorruptRecordError: If a bit of the blob has changed.
+        CorruptRecordError: The checksum does not match.
     """
     if blob is None:
         return b""
@@ -158,7 +158,7 @@ def _unpack(blob: bytes, axes: int, chunk_id: int, what: str) -> tuple[tuple[int
 
 def _corrupt(chunk_id: int, what: str) -> CorruptRecordError:
     return CorruptRecordError(
-        f"the {what} of memory {chunk_id} do not match their checksum: the row is damaged; "
+        f"the {what} of memory {chunk_id} failed the checksum: the row is damaged; "
         f"restore it from a backup or forget it",
         id=chunk_id,
     )

@@ -1,8 +1,8 @@
-"""The connection to a store's database: who may read, who may write, and for how long.
+"""The connection to a store's database: transactions, locking and purging.
 
-A read is a deferred transaction, so that it sees one state from first to last. A write takes the
-lock at once (``BEGIN IMMEDIATE``): it then cannot fail half-way for want of it, and what it reads
-is what it changes. When `Database.write` has ended, its rows are on the disk.
+A read is a deferred transaction, which sees one consistent state. A write takes the lock at the
+start (``BEGIN IMMEDIATE``), so that it cannot fail halfway because another writer holds it, and
+nothing changes between its reads and its writes. After `Database.write` its rows are durable.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.sql import filters
 from agentmem_storage.sql.faults import translated
+from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
-from agentmem_storage.sql.places import Place
 
 _BEGIN = "agentmem_begin"
 _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",
-    # In WAL mode only FULL waits for the disk at each commit.
+    # In WAL mode, only FULL syncs to disk at each commit.
     "PRAGMA synchronous = FULL",
-    # Sorting and such must not leave a user's words in temporary files.
+    # Sorting must not leave a user's text in temporary files.
     "PRAGMA temp_store = MEMORY",
 )
 _RETRY_S = 0.01
@@ -45,57 +45,57 @@ _log = logging.getLogger(__name__)
 
 
 class Database:
-    """An open database; usable from several threads.
+    """An open database; safe to use from several threads.
 
     Args:
-        place: Where it is.
+        location: Its location.
         timeout_s: How long to wait for other writers, in seconds.
     """
 
-    def __init__(self, place: Place, timeout_s: float) -> None:
-        self.place = place
+    def __init__(self, location: Location, timeout_s: float) -> None:
+        self.location = location
         self._timeout_s = timeout_s
         self._closed = False
-        # One connection serves all threads of a store in memory, one transaction at a time.
-        # Elsewhere only writers take turns, which is fairer than SQLite's polling.
+        # All threads of an in-memory store share one connection, one transaction at a time.
+        # Otherwise only writers take turns, which is fairer than SQLite's polling.
         self._turn = threading.Lock()
         self._engine = self._make_engine()
 
     @classmethod
-    def open(cls, place: Place, *, create: bool, timeout_s: float) -> Database:
-        """Open what lies at a place and make sure that it is a store, or may become one.
+    def open(cls, location: Location, *, create: bool, timeout_s: float) -> Database:
+        """Open a database and make sure that it is a store or empty.
 
-        A store that cannot be written, as on a read-only disk, is opened for reading.
+        A store that cannot be written, for example on a read-only disk, is opened for reading.
 
         Raises:
-            StoreNotFoundError: Nothing is there and ``create`` is False.
-            NotAStoreError: Something else is there.
-            StoreUnwritableError: A new store cannot be written.
+            StoreNotFoundError: There is no store and ``create`` is False.
+            NotAStoreError: The location holds something else.
+            StoreUnwritableError: A new store cannot be created there.
             StoreBusyError: Another process kept it locked.
         """
         try:
-            return cls._open(place, create=create, timeout_s=timeout_s)
+            return cls._open(location, create=create, timeout_s=timeout_s)
         except StoreUnwritableError:
-            if place.path is None or not place.path.exists():
+            if location.path is None or not location.path.exists():
                 raise
             for immutable in (False, True):
-                if immutable and _has_journal(place):
+                if immutable and _has_journal(location):
                     break
                 try:
-                    calm = place.read_only(immutable=immutable)
-                    return cls._open(calm, create=False, timeout_s=timeout_s)
+                    read_only = location.read_only(immutable=immutable)
+                    return cls._open(read_only, create=False, timeout_s=timeout_s)
                 except (StoreUnwritableError, StoreNotFoundError):
                     continue
             raise
 
     @classmethod
-    def _open(cls, place: Place, *, create: bool, timeout_s: float) -> Database:
-        database = cls(place, timeout_s)
+    def _open(cls, location: Location, *, create: bool, timeout_s: float) -> Database:
+        database = cls(location, timeout_s)
         try:
             if not database._is_store():
                 if not create:
-                    raise StoreNotFoundError(f"there is no store at {place.label!r}")
-                if not place.in_memory:
+                    raise StoreNotFoundError(f"there is no store at {location.label!r}")
+                if not location.in_memory:
                     database._use_wal()
         except BaseException:
             database.close()
@@ -104,8 +104,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that reads; it sees one state of the store."""
-        if self.place.in_memory:
+        """A read transaction, which sees one consistent state of the store."""
+        if self.location.in_memory:
             with self._taking_turn(), self._transaction("BEGIN") as connection:
                 yield connection
         else:
@@ -114,7 +114,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that writes; durable when the block has ended, undone if it raises.
+        """A write transaction: durable after the block, rolled back if the block raises.
 
         Raises:
             StoreBusyError: Another writer held the lock for longer than the timeout.
@@ -124,58 +124,58 @@ class Database:
             yield connection
 
     def purge(self, *, wait: bool = True) -> bool:
-        """Leave no byte of deleted rows in the files, at the price of writing them anew.
+        """Rewrite the files so that no byte of deleted rows remains in them.
 
-        ``secure_delete`` alone does not do that: when SQLite moves rows between pages, copies stay
-        behind in the free space of a page, where a later delete does not find them. Then the
-        write-ahead log is emptied, which has to wait for readers of older states.
+        ``secure_delete`` is not enough: when SQLite moves rows between pages, copies remain in the
+        free space of a page, where a later delete does not reach them. After the rewrite the
+        write-ahead log is truncated, which has to wait for readers of older states.
 
         Args:
-            wait: Whether to wait for others for as long as the timeout says.
+            wait: Whether to wait for other processes, up to the timeout.
 
         Returns:
             Whether it was done; if not, others were using the store, or the disk is full.
         """
-        if self.place.in_memory:
+        if self.location.in_memory:
             return True
         try:
             with self._taking_turn(), self._bare_connection() as connection:
                 if not wait:
                     connection.execute("PRAGMA busy_timeout = 0")
-                # Rows that stay pass through a temporary file, which may be too much for memory.
+                # VACUUM copies the remaining rows to a temporary file, which may not fit in memory.
                 connection.execute("PRAGMA temp_store = FILE")
                 connection.execute("VACUUM")
                 (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except (StoreBusyError, StoreUnwritableError) as error:
-            _log.warning("bytes of forgotten memories stay in the files for now: %s", error)
+            _log.warning("bytes of forgotten memories remain in the files for now: %s", error)
             return False
         return not busy
 
     def close(self) -> None:
-        """Close every connection; the database cannot be used any more."""
+        """Close all connections; the database cannot be used afterwards."""
         self._closed = True
         self._engine.dispose()
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
         if self._closed:
-            raise StoreError(f"the store at {self.place.label!r} is closed")
-        with translated(self.place.label), self._engine.connect() as connection:
+            raise StoreError(f"the store at {self.location.label!r} is closed")
+        with translated(self.location.label), self._engine.connect() as connection:
             connection.execution_options(**{_BEGIN: begin})
             with connection.begin():
                 yield connection
 
     @contextmanager
     def _bare_connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own, for what SQLite does only outside of transactions."""
-        with translated(self.place.label), closing(self._connect()) as connection:
+        """A separate connection, for operations that SQLite does only outside of transactions."""
+        with translated(self.location.label), closing(self._connect()) as connection:
             yield connection
 
     @contextmanager
     def _taking_turn(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=self._timeout_s):
             raise StoreBusyError(
-                f"another thread has kept the store at {self.place.label!r} for longer than "
+                f"another thread has locked the store at {self.location.label!r} for longer than "
                 f"{self._timeout_s!r} s"
             )
         try:
@@ -185,10 +185,10 @@ class Database:
 
     def _make_engine(self) -> Engine:
         pool: dict[str, Any] = {"poolclass": StaticPool}
-        if not self.place.in_memory:
-            # No thread waits for a connection: SQLite, not the pool, says who may do what.
+        if not self.location.in_memory:
+            # Threads never wait for a connection: SQLite, not the pool, handles concurrency.
             pool = {"poolclass": QueuePool, "max_overflow": -1}
-        # Parameters are a user's memories: they have no place in error messages.
+        # Parameters contain a user's memories and must not appear in error messages.
         engine = create_engine("sqlite://", creator=self._connect, hide_parameters=True, **pool)
         event.listen(engine, "begin", _begin)
         return engine
@@ -197,11 +197,11 @@ class Database:
         own = {
             "timeout": self._timeout_s,
             "check_same_thread": False,
-            # The driver must not begin transactions: we say when, and of which kind.
+            # The driver must not begin transactions: `_begin` does, with the right kind.
             "isolation_level": None,
         }
         connection: sqlite3.Connection = sqlite3.connect(
-            self.place.database, **(self.place.options | own)
+            self.location.database, **(self.location.options | own)
         )
         try:
             for pragma in _PRAGMAS:
@@ -213,10 +213,10 @@ class Database:
         return connection
 
     def _is_store(self) -> bool:
-        """Whether a store is there; False if nothing is.
+        """Whether the database is a store; False if it is empty.
 
         Raises:
-            NotAStoreError: Something else is there.
+            NotAStoreError: It is something else.
         """
         try:
             with self.read() as connection:
@@ -225,21 +225,21 @@ class Database:
                 empty = tables.scalar_one() == 0
         except StoreError as error:
             if _code(error) == sqlite3.SQLITE_NOTADB:
-                raise self._something_else("no SQLite database") from error
+                raise self._not_a_store("not an SQLite database") from error
             raise
         if mark != APPLICATION_ID and not empty:
-            raise self._something_else("a database of another program")
+            raise self._not_a_store("a database of another program")
         return not empty
 
-    def _something_else(self, what: str) -> NotAStoreError:
+    def _not_a_store(self, what: str) -> NotAStoreError:
         return NotAStoreError(
-            f"what lies at {self.place.label!r} is {what}: nothing was changed, name another place"
+            f"{self.location.label!r} is {what}: nothing was changed, use another location"
         )
 
     def _use_wal(self) -> None:
-        """Turn the write-ahead log on, once in a store's life.
+        """Enable the write-ahead log, once in the lifetime of a store.
 
-        SQLite does not wait for a lock here, and another process may be making the same store.
+        SQLite does not wait for a lock here, and another process may be creating the same store.
         """
         deadline = time.monotonic() + self._timeout_s
         while True:
@@ -264,8 +264,8 @@ def _code(error: StoreError) -> int | None:
     return None if code is None else int(code) & 0xFF
 
 
-def _has_journal(place: Place) -> bool:
-    """Whether the write-ahead log holds rows, which an immutable database would not show."""
-    assert place.path is not None
-    log = place.path.with_name(f"{place.path.name}-wal")
+def _has_journal(location: Location) -> bool:
+    """Whether the write-ahead log has rows, which a database opened as immutable ignores."""
+    assert location.path is not None
+    log = location.path.with_name(f"{location.path.name}-wal")
     return log.exists() and log.stat().st_size > 0

@@ -1,4 +1,4 @@
-"""SQLite's error codes as errors of this package."""
+"""Translates SQLite and file system errors to errors of this package."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _UNWRITABLE = {
     sqlite3.SQLITE_IOERR,
 }
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-# A file that ends too early or cannot be read is damaged; every other I/O error is of writing.
+# A truncated or unreadable file is damaged; all other I/O errors occur on writing.
 _READING = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
 def translated(location: str) -> Iterator[None]:
-    """Raise SQLite's errors inside the block as `StoreError`; others pass."""
+    """Raise SQLite's errors inside the block as `StoreError`; other errors pass through."""
     try:
         yield
     except DBAPIError as error:
@@ -43,7 +43,7 @@ def translated(location: str) -> Iterator[None]:
 
 
 def translate(error: BaseException | None, location: str) -> StoreError | None:
-    """What an error of SQLite means for the caller; None if it is a fault of our own."""
+    """The error to raise for an error of SQLite; None if that indicates a bug in this package."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return None
@@ -67,7 +67,7 @@ def translate(error: BaseException | None, location: str) -> StoreError | None:
 
 
 def unwritable(error: OSError, location: str) -> StoreUnwritableError:
-    """The same for an error of the file system."""
+    """The error to raise for a file system error on writing."""
     why = "no space left" if error.errno in _NO_SPACE else (error.strerror or str(error))
     return StoreUnwritableError(
         f"the store at {location!r} cannot be written ({why}): check free space and permissions"

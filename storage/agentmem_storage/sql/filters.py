@@ -1,13 +1,13 @@
-"""The ``where=`` language: a mapping becomes a condition over sources.
+"""The ``where=`` filter language, compiled to SQL conditions over sources.
 
     {"channel": "web"}                                  equal
     {"year": {"gte": 2001, "lt": 2010}}                 operators; all must hold
-    {"and": [...]}, {"or": [...]}, {"not": {...}}       of whole filters
+    {"and": [...]}, {"or": [...]}, {"not": {...}}       combinations of filters
     {"role": "user", "metadata.role": "chef"}           a field; a metadata key of that name
 
 Names. ``kind``, ``role``, ``name``, ``title``, ``uri`` and ``created_at`` are fields of the source,
-every other name is a metadata key. A dot steps into a nested object; a key that has a dot in it is
-tried first. ``metadata.`` before a name says that it is a metadata key whatever it is called.
+every other name is a metadata key. A dot descends into a nested object; a key that contains a dot
+takes precedence. The prefix ``metadata.`` marks a metadata key that has the name of a field.
 
 Operators. ``eq``, ``ne``, ``in``, ``not_in``, ``gt``, ``gte``, ``lt``, ``lte``, ``exists`` and
 ``contains``: a substring of a string, or a member of a list.
@@ -15,12 +15,12 @@ Operators. ``eq``, ``ne``, ``in``, ``not_in``, ``gt``, ``gte``, ``lt``, ``lte``,
 ``created_at`` is compared with times: datetimes or ISO 8601 strings, both UTC if without zone, or
 seconds since 1970. It takes any operator but ``contains``.
 
-Types matter: 1 equals 1.0 but neither "1" nor true. Numbers and strings have an order, each among
-themselves (strings by code point); nothing else has.
+Types matter: 1 equals 1.0 but neither "1" nor true. Numbers are ordered, and so are strings (by
+code point); other types are not.
 
-What is missing matches ``{"exists": false}`` and nothing else, so ``ne`` and ``not_in`` mean
-"is there, and is something else". A JSON null is there, and equals None; a field that is None is
-missing. ``not`` is plain negation: it matches whatever its filter does not.
+A missing value matches only ``{"exists": false}``, so ``ne`` and ``not_in`` mean "exists and is
+different". A JSON null exists and equals None; a field that is None is missing. ``not`` is plain
+negation: it matches whatever its filter does not.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
 from agentmem_storage.errors import FilterError
 from agentmem_storage.moments import read_moment, to_micros
 from agentmem_storage.sql.tables import sources
+from agentmem_storage.text import lone_surrogate
 
 FIELDS = ("kind", "role", "name", "title", "uri")
 TIMES = ("created_at",)
@@ -51,7 +52,7 @@ _ORDER: dict[str, Callable[[Any, Any], Any]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
-# SQLite's limits on nesting and bound values are per statement; these leave room for the rest.
+# SQLite limits nesting and bound values per statement; these leave room for the rest.
 _MAX_DEPTH = 32
 _MAX_CONDITIONS = 200
 _MAX_VALUES = 5_000
@@ -61,35 +62,35 @@ _FUNCTION = "agentmem_metadata_matches"
 
 
 def install(connection: sqlite3.Connection) -> None:
-    """Give a connection the function that conditions on metadata call."""
+    """Register the SQL function that metadata conditions call."""
     connection.create_function(_FUNCTION, 4, matches, deterministic=True)
 
 
 def compile_filter(where: Mapping[str, Any]) -> ColumnElement[bool]:
-    """Turn a filter into a condition on the table of sources, never NULL.
+    """Compile a filter to a condition on the table of sources, never NULL.
 
     Raises:
-        FilterError: An operator is unknown, or something has a wrong shape.
+        FilterError: An operator is unknown, or the filter is malformed.
     """
     return _Compiler().filter(where, 0)
 
 
 def matches(metadata: bytes | None, path: str, op: str, operand: str) -> int:
-    """Whether a source's metadata fulfils one condition.
+    """Whether a source's metadata satisfies one condition.
 
     Args:
         metadata: The metadata as JSON; None if there are none.
         path: Name of the key, as in a filter.
         op: One of `OPERATORS`.
-        operand: What the operator compares with, as JSON.
+        operand: The operand, as JSON.
 
     Returns:
-        1 or 0, as SQLite wants it.
+        1 or 0, because SQLite has no booleans.
     """
     try:
         present, value = _look_up(_read(metadata or b"{}"), path)
     except ValueError:
-        # A damaged row fulfils nothing; `check` reports it.
+        # A damaged row satisfies nothing; `check` reports it.
         present, value = False, None
     wanted = _read(operand)
     if op == "exists":
@@ -99,8 +100,8 @@ def matches(metadata: bytes | None, path: str, op: str, operand: str) -> int:
 
 @lru_cache(maxsize=256)
 def _read(encoded: bytes | str) -> Any:
-    """Parse JSON; one operand is asked for with every row, and neighbours often share metadata."""
-    # Given bytes, json would first guess their encoding, which takes as long again.
+    """Parse JSON; cached, since an operand repeats for every row and metadata often repeat."""
+    # Given bytes, json first detects their encoding, which doubles the time.
     return json.loads(encoded if isinstance(encoded, str) else encoded.decode())
 
 
@@ -131,7 +132,7 @@ def _same(value: Any, wanted: Any) -> bool:
 
 
 def _type(value: Any) -> str:
-    """The JSON type; bool is no number, though Python's is."""
+    """The JSON type; unlike in Python, a bool is not a number."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):
@@ -140,7 +141,7 @@ def _type(value: Any) -> str:
 
 
 class _Compiler:
-    """Walks one filter and counts what it has seen."""
+    """Compiles one filter and enforces the limits on its size."""
 
     def __init__(self) -> None:
         self._conditions = 0
@@ -156,7 +157,7 @@ class _Compiler:
         return and_(true(), *(self._entry(name, value, depth) for name, value in where.items()))
 
     def _entry(self, name: object, value: object, depth: int) -> ColumnElement[bool]:
-        if not isinstance(name, str) or not _encodable(name):
+        if not isinstance(name, str) or lone_surrogate(name) is not None:
             raise FilterError(f"a filter's names are strings, got {_shown(name)}")
         if name == "not":
             return not_(self.filter(value, depth + 1))
@@ -167,7 +168,7 @@ class _Compiler:
             return and_(true(), *parts) if name == "and" else or_(false(), *parts)
         tests = value if isinstance(value, Mapping) else {"eq": value}
         if not tests:
-            raise FilterError(f"{name!r} has no operator; there are {', '.join(OPERATORS)}")
+            raise FilterError(f"{name!r} has no operator: one of {', '.join(OPERATORS)}")
         return and_(true(), *(self._test(name, op, wanted) for op, wanted in tests.items()))
 
     def _test(self, name: str, op: object, wanted: object) -> ColumnElement[bool]:
@@ -176,8 +177,8 @@ class _Compiler:
             raise FilterError(f"a filter may have {_MAX_CONDITIONS} conditions at most")
         if op not in OPERATORS or not isinstance(op, str):
             raise FilterError(
-                f"unknown operator {op!r} for {name!r}; there are {', '.join(OPERATORS)} "
-                f"(and 'and', 'or', 'not' around whole filters)"
+                f"unknown operator {op!r} for {name!r}: one of {', '.join(OPERATORS)} "
+                f"(and 'and', 'or', 'not' around filters)"
             )
         operand = self._operand(name, op, wanted)
         if name in FIELDS or name in TIMES:
@@ -215,7 +216,7 @@ def _scalar(name: str, op: str, value: object) -> Any:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    if isinstance(value, str) and _encodable(value):
+    if isinstance(value, str) and lone_surrogate(value) is None:
         return value
     raise FilterError(
         f"{op!r} of {name!r} takes a string, a finite number, True, False or None, "
@@ -224,7 +225,7 @@ def _scalar(name: str, op: str, value: object) -> Any:
 
 
 def _micros(name: str, op: str, value: object) -> int:
-    """A time as the column holds it."""
+    """A time as it is stored."""
     if op == "contains":
         raise FilterError(f"{name!r} is a time: it takes any operator but 'contains'")
     try:
@@ -237,20 +238,11 @@ def _micros(name: str, op: str, value: object) -> int:
 
 
 def _shown(value: object) -> str:
-    """What an error message shows of a value that may be anything, however large."""
+    """A short representation of any value, however large, for error messages."""
     try:
         return reprlib.repr(value)
     except ValueError:
         return "a number of thousands of digits"
-
-
-def _encodable(value: str) -> bool:
-    """Whether a string has no lone surrogates, which nothing stored can have."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _field_condition(name: str, op: str, wanted: Any) -> ColumnElement[bool]:

@@ -1,9 +1,9 @@
-"""Whose store a database is, and making it one."""
+"""Identity of a store: its id and the model it is bound to, checked on opening."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select
 
@@ -16,24 +16,24 @@ from agentmem_storage.sql.tables import meta
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The store's own name, the model bundle that it belongs to, and the dims of its keys."""
+    """The store's id, the model bundle it is bound to, and the dims of its embeddings."""
 
     store_id: str
     model: str
-    key_dims: int
+    embedding_dims: int
 
 
-def prepare(database: Database, *, model: str, key_dims: int) -> Identity:
-    """Bring a database to the present form and read whose it is.
+def prepare(database: Database, *, model: str, embedding_dims: int) -> Identity:
+    """Migrate a database to the current schema and return its identity.
 
-    A store of another model is refused before anything in it is changed.
+    A store of another model is rejected before anything in it is changed.
 
     Raises:
-        IncompatibleModelError: It belongs to another model bundle.
+        IncompatibleModelError: It is bound to another model bundle.
         SchemaVersionError: It was written by a newer agentmem.
-        StoreUnwritableError: It would have to be changed, and cannot be.
+        StoreUnwritableError: It needs a migration and is read-only.
     """
-    wanted = Identity(uuid.uuid4().hex, model, key_dims)
+    wanted = Identity(uuid.uuid4().hex, model, embedding_dims)
     with database.read() as connection:
         left = pending(connection, STEPS)
         found = _read(connection) if len(left) < len(STEPS) else None
@@ -43,7 +43,7 @@ def prepare(database: Database, *, model: str, key_dims: int) -> Identity:
         migrate(database.write, STEPS)
     if found is None:
         with database.write() as connection:
-            # Another process may have made the same store meanwhile.
+            # Another process may have created the same store in the meantime.
             found = _read(connection) or _write(connection, wanted)
         _require_same_model(database, found, wanted)
     return found
@@ -55,15 +55,23 @@ def _read(connection: Connection) -> Identity | None:
 
 
 def _write(connection: Connection, identity: Identity) -> Identity:
-    values = {"id": 1, "created_at": now_micros(), **asdict(identity)}
-    connection.execute(insert(meta).values(values))
+    connection.execute(
+        insert(meta).values(
+            id=1,
+            created_at=now_micros(),
+            store_id=identity.store_id,
+            model=identity.model,
+            key_dims=identity.embedding_dims,
+        )
+    )
     return identity
 
 
 def _require_same_model(database: Database, found: Identity, wanted: Identity) -> None:
-    if (found.model, found.key_dims) != (wanted.model, wanted.key_dims):
+    if (found.model, found.embedding_dims) != (wanted.model, wanted.embedding_dims):
         raise IncompatibleModelError(
-            f"the store at {database.place.label!r} belongs to model {found.model!r} with keys of "
-            f"{found.key_dims} dims, not to {wanted.model!r} with {wanted.key_dims}: open it with "
-            f"the bundle and the keys that wrote it, as in Memory(path, model=..., keys=...)"
+            f"the store at {database.location.label!r} was created with model {found.model!r} "
+            f"and embeddings of {found.embedding_dims} dims, not with {wanted.model!r} and "
+            f"{wanted.embedding_dims} dims: open it with the same bundle and embedder, as in "
+            f"Memory(path, model=..., embedder=...)"
         )

@@ -1,7 +1,7 @@
-"""The steps that bring a store's tables to their present form.
+"""Schema migrations: the ordered steps that bring a store's tables to the current schema.
 
-Append only: a step that has been released is never changed, since stores exist that ran it. Each
-step and the record that it ran share one transaction, so a crash leaves whole steps only.
+Append only: a released step is never changed, because stores exist that ran it. Each step and the
+record that it ran share one transaction, so a crash never leaves half a step.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from agentmem_storage.sql.tables import migrations
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One named change of the tables."""
+    """One named change to the schema."""
 
     name: str
     apply: Callable[[Connection], None]
 
 
 def applied(connection: Connection) -> list[str]:
-    """Names of the steps that this store has run, in order; changes nothing."""
+    """Names of the steps that this store has run, in order; read-only."""
     if not inspect(connection).has_table(migrations.name):
         return []
     return list(connection.scalars(select(migrations.c.name).order_by(migrations.c.id)))
 
 
 def pending(connection: Connection, steps: Sequence[Step]) -> list[Step]:
-    """The steps that this store has not run; changes nothing.
+    """The steps that this store has not run; read-only.
 
     Raises:
-        SchemaVersionError: If the store has run a step that this code does not know.
+        SchemaVersionError: The store has run a step that this version does not have.
     """
     done = applied(connection)
     known = [step.name for step in steps]
@@ -43,7 +43,7 @@ def pending(connection: Connection, steps: Sequence[Step]) -> list[Step]:
         unknown = next(name for name in done if name not in known[: len(done)])
         raise SchemaVersionError(
             f"the store was written by a newer agentmem: it has run step {unknown!r}, which this "
-            f"one does not know; upgrade with: pip install -U latent-agentmem"
+            f"version does not have; upgrade with: pip install -U latent-agentmem"
         )
     return list(steps[len(done) :])
 
@@ -51,22 +51,22 @@ def pending(connection: Connection, steps: Sequence[Step]) -> list[Step]:
 def migrate(
     write: Callable[[], AbstractContextManager[Connection]], steps: Sequence[Step]
 ) -> list[str]:
-    """Run the steps that are missing, each in a transaction of its own.
+    """Run the pending steps, each in its own transaction.
 
     Args:
         write: Opens a transaction that holds the write lock.
-        steps: All steps that there are, in order.
+        steps: All steps, in order.
 
     Returns:
         Names of the steps that ran.
 
     Raises:
-        SchemaVersionError: If the store was written by newer code.
+        SchemaVersionError: The store was written by a newer version.
     """
     ran: list[str] = []
     while True:
         with write() as connection:
-            # Asked again under the lock each time: another process may be migrating too.
+            # Checked again under the lock each time: another process may be migrating too.
             left = pending(connection, steps)
             if not left:
                 return ran
@@ -82,13 +82,13 @@ def _first_tables(connection: Connection) -> None:
 
 
 def _episodes(connection: Connection) -> None:
-    # Rows that are there keep NULL, which says that each is alone: to number them, every row of
-    # the store would have to be written once more.
+    # Existing rows keep NULL, which makes each its own episode: numbering them would rewrite
+    # every row of the store.
     connection.exec_driver_sql("ALTER TABLE chunks ADD COLUMN episode INTEGER")
     connection.exec_driver_sql("CREATE INDEX chunks_in_episode ON chunks (scope_id, episode)")
 
 
-# "AgMm": written into the file's header by the first step, so that `file` and we know a store.
+# "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
 _FIRST_TABLES = (

@@ -1,4 +1,4 @@
-"""New sources become rows: everything is checked and packed before a transaction begins."""
+"""Converts new sources to rows: validated and packed before a transaction begins."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.moments import to_micros
 from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKind
 from agentmem_storage.sql import codec
+from agentmem_storage.text import lone_surrogate
 
 _KINDS = get_args(SourceKind)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRows:
-    """A source that only lacks its ids.
+    """The rows of a source, still without ids.
 
     Attributes:
         source: Columns of ``sources``.
         chunks: Columns of ``chunks``, one row each, in order.
-        terms: What the lexical index is to know of each chunk.
+        terms: The text to index for each chunk.
     """
 
     source: dict[str, Any]
@@ -30,18 +31,18 @@ class SourceRows:
     terms: list[str]
 
 
-def make_rows(new: NewSource, key_dims: int) -> SourceRows:
-    """Check and pack a source.
+def make_rows(new: NewSource, embedding_dims: int) -> SourceRows:
+    """Validate and pack a source.
 
     Args:
         new: The source.
-        key_dims: K of this store.
+        embedding_dims: K of this store.
 
     Raises:
-        InputError: Something in it cannot be stored, or does not fit together.
+        InputError: Something in it cannot be stored or is inconsistent.
     """
     if new.kind not in _KINDS:
-        raise InputError(f"unknown kind {new.kind!r}; there are {', '.join(_KINDS)}")
+        raise InputError(f"unknown kind {new.kind!r}: one of {', '.join(_KINDS)}")
     if not new.chunks:
         raise InputError("a source needs at least one chunk")
     if not new.content_hash:
@@ -50,8 +51,8 @@ def make_rows(new: NewSource, key_dims: int) -> SourceRows:
     for chunk in new.chunks:
         if chunk.start != end or chunk.end < chunk.start:
             raise InputError(
-                f"chunks must tile their source: one spans {chunk.start!r} to {chunk.end!r} "
-                f"where the one before ends at {end!r}"
+                f"chunks must tile their source: one spans {chunk.start!r} to {chunk.end!r}, but "
+                f"the previous one ends at {end!r}"
             )
         end = chunk.end
     if end != new.chars:
@@ -67,27 +68,27 @@ def make_rows(new: NewSource, key_dims: int) -> SourceRows:
         "content_hash": new.content_hash,
         "metadata": metadata_json(new.metadata),
     }
-    chunks = [_chunk_row(chunk, number, key_dims) for number, chunk in enumerate(new.chunks)]
+    chunks = [_chunk_row(chunk, number, embedding_dims) for number, chunk in enumerate(new.chunks)]
     return SourceRows(source, chunks, [_required(chunk.terms, "terms") for chunk in new.chunks])
 
 
 def check_scope(scope: Scope) -> Scope:
-    """Return a scope whose words are words.
+    """Return the scope if its ids are valid.
 
     Raises:
-        InputError: A word is empty, or no text.
+        InputError: An id is empty or not valid Unicode.
     """
     for name in ("user_id", "agent_id", "session_id"):
         if storable(getattr(scope, name), name) == "":
-            raise InputError(f"{name} must not be empty; leave it out to say nothing")
+            raise InputError(f"{name} must not be empty; omit it to leave it unspecified")
     return scope
 
 
 def metadata_json(metadata: Mapping[str, Any]) -> bytes | None:
-    """Metadata as JSON from which exactly the same comes back; None if there are none.
+    """Metadata as JSON that decodes to an equal value; None if there are none.
 
     Raises:
-        InputError: They hold something that JSON cannot give back, such as a tuple or NaN.
+        InputError: They contain a value that JSON does not preserve, such as a tuple or NaN.
     """
     try:
         plain = dict(metadata)
@@ -99,18 +100,18 @@ def metadata_json(metadata: Mapping[str, Any]) -> bytes | None:
         raise InputError(f"metadata cannot be stored as JSON: {error}") from error
     if not exact:
         raise InputError(
-            f"metadata {plain!r} would come back changed from JSON: use string keys, and lists "
+            f"metadata {plain!r} would not survive JSON unchanged: use string keys, and lists "
             f"instead of tuples"
         )
     return encoded if plain else None
 
 
 def storable(value: str | None, name: str) -> str | None:
-    """Return a text that SQLite can hold.
+    """Return the text if it can be stored.
 
     Raises:
-        TypeError: If it is no text.
-        InputError: If it has lone surrogates, which no encoding can hold.
+        TypeError: It is not a string.
+        InputError: It has a lone surrogate.
     """
     return None if value is None else _required(value, name)
 
@@ -118,18 +119,18 @@ def storable(value: str | None, name: str) -> str | None:
 def _required(value: str, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {value!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{name} has a lone surrogate and is no valid text: {value!r}") from error
+    if lone_surrogate(value) is not None:
+        raise InputError(f"{name} has a lone surrogate and is not valid Unicode: {value!r}")
     return value
 
 
-def _chunk_row(chunk: NewChunk, ordinal: int, key_dims: int) -> dict[str, Any]:
-    if chunk.key.shape != (key_dims,):
-        raise InputError(f"a key of this store has shape {(key_dims,)}, got {chunk.key.shape}")
+def _chunk_row(chunk: NewChunk, ordinal: int, embedding_dims: int) -> dict[str, Any]:
+    if chunk.embedding.shape != (embedding_dims,):
+        raise InputError(
+            f"embeddings of this store have shape {(embedding_dims,)}, got {chunk.embedding.shape}"
+        )
     if not 0.0 <= chunk.fidelity <= 1.0:
-        raise InputError(f"fidelity is a share from 0 to 1, got {chunk.fidelity!r}")
+        raise InputError(f"fidelity must be between 0 and 1, got {chunk.fidelity!r}")
     return {
         "ordinal": ordinal,
         "start": chunk.start,
@@ -137,7 +138,7 @@ def _chunk_row(chunk: NewChunk, ordinal: int, key_dims: int) -> dict[str, Any]:
         "tokens": chunk.tokens,
         "fidelity": chunk.fidelity,
         "text_hash": chunk.text_hash,
-        "key": codec.encode_key(chunk.key),
+        "key": codec.encode_embedding(chunk.embedding),
         "patch": codec.encode_patch(chunk.patch),
         "latents": codec.encode_latents(chunk.latents, chunk.positions),
         "text": None if chunk.text is None else _required(chunk.text, "text").encode(),

@@ -1,8 +1,9 @@
-"""The tables as queries see them; `agentmem_storage.sql.migrations` makes them.
+"""Table definitions for queries; `agentmem_storage.sql.migrations` creates the tables.
 
-A scope has sources, a source has chunks. Everything a chunk is stands in its one row, except what
-the lexical index knows of it: ``chunk_terms`` is a contentless FTS5 table whose rowid is the
-chunk's id. ``changes`` tells a search index what it has not seen yet.
+A scope has sources, a source has chunks. A chunk is one row, except for its lexical terms:
+``chunk_terms`` is a contentless FTS5 table whose rowid is the chunk's id. ``changes`` is the log
+that a vector index replays. The columns ``key`` and ``key_dims`` hold embeddings; their names are
+part of the file format.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ meta = Table(
     Column("model", Text, nullable=False),
     Column("key_dims", Integer, nullable=False),
     Column("created_at", Integer, nullable=False),
-    # 1 while the lexical index holds terms of chunks that are gone, see `writing.forget`.
+    # 1 while the lexical index contains terms of deleted chunks, see `write.forget`.
     Column("terms_stale", Integer, nullable=False, server_default=text("0")),
-    # Not 0 while the files may hold bytes of rows that are gone, see `Database.purge`: a random
-    # number, so that a process that has purged does not take back what another has noted since.
+    # Not 0 while the files may contain bytes of deleted rows, see `Database.purge`: a random
+    # number, so that a process that has purged does not clear a mark set by another since.
     Column("unpurged", Integer, nullable=False, server_default=text("0")),
 )
 
@@ -57,7 +58,7 @@ scopes = Table(
     Index("scopes_by_words", "user_id", "agent_id", "session_id"),
     sqlite_autoincrement=True,
 )
-# To a plain unique index no two NULLs are equal, so it would let one triple in twice.
+# A plain unique index treats NULLs as distinct and would allow duplicate scopes.
 Index(
     "scopes_once",
     text("user_id IS NULL"),
@@ -83,9 +84,9 @@ sources = Table(
     Column("created_at", Integer, nullable=False),
     Column("added_at", Integer, nullable=False),
     Column("chars", Integer, nullable=False),
-    # NULL once a part of the source is forgotten: what is left is no longer that content.
+    # NULL once a part of the source is forgotten, because the content is then incomplete.
     Column("content_hash", LargeBinary),
-    # JSON and kept text are bytes: damage then comes to light here, not inside the driver.
+    # JSON and stored text are bytes, so that damage is detected here, not inside the driver.
     Column("metadata", LargeBinary),
     Index("sources_once", "scope_id", "content_hash", unique=True),
     sqlite_autoincrement=True,
@@ -107,10 +108,10 @@ chunks = Table(
     Column("patch", LargeBinary),
     Column("latents", LargeBinary, nullable=False),
     Column("text", LargeBinary),
-    # Its number within the scope; NULL on rows that are older than episodes: each is alone.
+    # Its number within the scope; NULL on rows that predate episodes: each is its own.
     Column("episode", Integer),
     Index("chunks_in_source", "source_id", "ordinal", unique=True),
-    # Every index ends in the row's id, so this one is in the order of ids within a scope.
+    # SQLite appends the row's id to every index, so this one is sorted by id within a scope.
     Index("chunks_in_scope", "scope_id"),
     Index("chunks_in_episode", "scope_id", "episode"),
     sqlite_autoincrement=True,
@@ -122,12 +123,12 @@ changes = Table(
     Column("seq", Integer, primary_key=True),
     Column("op", Integer, nullable=False),
     Column("chunk_id", Integer, nullable=False),
-    # A random number on the last change of a write, so that two histories are told apart.
+    # A random number on the last change of a write, to distinguish histories.
     Column("stamp", Integer),
     sqlite_autoincrement=True,
 )
 
-# FTS5 tables are virtual: outside `schema`, so that nothing tries to create them as plain ones.
+# FTS5 tables are virtual: outside `schema`, so that they are not created as plain tables.
 chunk_terms = table("chunk_terms", column("rowid", Integer), column("terms", Text))
 chunk_terms_name = literal_column("chunk_terms", Text)
 chunk_terms_sizes = table("chunk_terms_docsize", column("id", Integer))

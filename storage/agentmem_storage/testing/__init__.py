@@ -1,32 +1,32 @@
-"""The contract of a store as tests, and sources to test with.
+"""Conformance tests for stores, and generated sources to test with.
 
     class TestMyStore(DurableStoreConformance):
         def open_store(self, place: Path) -> Store:
-            return MyStore.open(place / "mine", model=MODEL, key_dims=KEY_DIMS)
+            return MyStore.open(place / "mine", model=MODEL, embedding_dims=EMBEDDING_DIMS)
 
-pytest then runs every test of the class on it. `place` is a folder of the test's own; opening the
-same place again must find what was written. A store that cannot promise that is a
-`StoreConformance` only.
+pytest then runs all tests of the class. `place` is a folder of the test's own; opening the same
+place again must return what was written. A store that is not durable subclasses only
+`StoreConformance`.
 """
 
 from agentmem_storage.testing.conformance import DurableStoreConformance, StoreConformance
 from agentmem_storage.testing.sources import (
-    KEY_DIMS,
+    EMBEDDING_DIMS,
     MODEL,
     NOON,
-    make_key,
+    make_embedding,
     make_latents,
     make_source,
     terms_of,
 )
 
 __all__ = [
-    "KEY_DIMS",
+    "EMBEDDING_DIMS",
     "MODEL",
     "NOON",
     "DurableStoreConformance",
     "StoreConformance",
-    "make_key",
+    "make_embedding",
     "make_latents",
     "make_source",
     "terms_of",

@@ -1,6 +1,6 @@
-"""The contract of a store as tests, for other stores than ours too."""
+"""The conformance suite that every store must pass, usable for third-party stores too."""
 
-# The names of tests say what they test.
+# The names of the tests describe them.
 # ruff: noqa: D102
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ from agentmem_storage.records import (
     Written,
 )
 from agentmem_storage.store import Store
-from agentmem_storage.testing.sources import KEY_DIMS, NOON, make_key, make_source, terms_of
+from agentmem_storage.testing.sources import (
+    EMBEDDING_DIMS,
+    NOON,
+    make_embedding,
+    make_source,
+    terms_of,
+)
 
 
 class StoreConformance:
-    """What every store does. Subclass it and say how one is opened."""
+    """Behavior required of every store; subclass it and implement `open_store`."""
 
     def open_store(self, place: Path) -> Store:
-        """Open the store at a place, with `MODEL` and `KEY_DIMS`, and make it if need be."""
+        """Open the store at a path with `MODEL` and `EMBEDDING_DIMS`, creating it if necessary."""
         raise NotImplementedError
 
     def test_what_was_added_comes_back(self, tmp_path: Path) -> None:
@@ -65,16 +71,16 @@ class StoreConformance:
         assert record.metadata == source.metadata
         assert record.chunk_ids == written.chunk_ids
 
-    def test_ids_are_found_as_asked(self, tmp_path: Path) -> None:
+    def test_ids_keep_their_order(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, ["one", "two", "three"], Scope("a"))
             wanted = [ids[2], ids[0], ids[2]]
             assert [chunk.id for chunk in store.chunks(wanted)] == wanted
             assert list(store.ids()) == sorted(ids)
             assert store.ids().dtype == np.int64
-            with _refused(UnknownIdError):
+            with _raises(UnknownIdError):
                 store.chunks([ids[0], 10_000])
-            with _refused(UnknownIdError):
+            with _raises(UnknownIdError):
                 store.sources([10_000])
 
     def test_the_same_content_is_written_once_per_scope(self, tmp_path: Path) -> None:
@@ -109,7 +115,7 @@ class StoreConformance:
             ]:
                 selection = Selection(scope=scope)
                 assert list(store.ids(selection)) == expected
-                found = store.search_keys(make_key("same"), 9, selection)
+                found = store.search_vectors(make_embedding("same"), 9, selection)
                 assert sorted(found.ids) == expected
                 assert sorted(store.search_terms("same", 9, selection).ids) == expected
                 assert store.count(selection) == len(expected)
@@ -152,20 +158,23 @@ class StoreConformance:
             for filter_, expected in where:
                 selection = Selection(where=filter_)
                 assert list(store.ids(selection)) == expected, filter_
-                assert sorted(store.search_keys(make_key("one"), 9, selection).ids) == expected
-            with _refused(FilterError):
+                assert (
+                    sorted(store.search_vectors(make_embedding("one"), 9, selection).ids)
+                    == expected
+                )
+            with _raises(FilterError):
                 store.ids(Selection(where={"year": {"above": 1}}))
 
     def test_search_by_key_finds_the_nearest_first(self, tmp_path: Path) -> None:
         texts = [f"memory {number}" for number in range(50)]
         with self.open_store(tmp_path) as store:
             ids = _add(store, texts, Scope("a"))
-            found = store.search_keys(make_key(texts[7]), 5)
-            cosines = np.array([make_key(text) @ make_key(texts[7]) for text in texts])
+            found = store.search_vectors(make_embedding(texts[7]), 5)
+            cosines = np.array([make_embedding(text) @ make_embedding(texts[7]) for text in texts])
         assert found.ids[0] == ids[7]
         assert found.ids.shape == found.scores.shape == (5,)
         assert (np.diff(found.scores) <= 0).all()
-        # Keys are kept in int8.
+        # Embeddings are kept in int8.
         np.testing.assert_allclose(found.scores, np.sort(cosines)[::-1][:5], atol=0.02)
 
     def test_a_selection_is_made_before_the_search(self, tmp_path: Path) -> None:
@@ -173,7 +182,9 @@ class StoreConformance:
         with self.open_store(tmp_path) as store:
             _add(store, [f"zebra crossing {number}" for number in range(200)], near)
             wanted = _add(store, ["something else", "zebra"], far)
-            by_key = store.search_keys(make_key("zebra crossing 1"), 2, Selection(scope=far))
+            by_key = store.search_vectors(
+                make_embedding("zebra crossing 1"), 2, Selection(scope=far)
+            )
             assert sorted(by_key.ids) == wanted
             by_word = store.search_terms("zebra crossing", 2, Selection(scope=far))
             assert list(by_word.ids) == wanted[1:]
@@ -213,23 +224,23 @@ class StoreConformance:
         with self.open_store(tmp_path) as store:
             ids = [_add(store, ["same words"], Scope(f"u{n}"))[0] for n in range(6)]
             assert list(store.search_terms("words", 4).ids) == ids[:4]
-            assert list(store.search_keys(make_key("same words"), 4).ids) == ids[:4]
+            assert list(store.search_vectors(make_embedding("same words"), 4).ids) == ids[:4]
 
-    def test_neighbours_share_the_whole_scope(self, tmp_path: Path) -> None:
+    def test_neighbors_share_the_whole_scope(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             first = _add(store, ["one"], Scope("a"))[0]
             other = _add(store, ["two"], Scope("a", session_id="s"))[0]
             last = _add(store, ["three"], Scope("a"))[0]
-            assert store.neighbours([last, first, other]).sides == {
+            assert store.neighbors([last, first, other]).sides == {
                 last: ((first,), ()),
                 first: ((), (last,)),
                 other: ((), ()),
             }
 
-    def test_neighbours_come_nearest_first(self, tmp_path: Path) -> None:
+    def test_neighbors_come_nearest_first(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, [f"turn {number}" for number in range(7)], Scope("a"))
-            found = store.neighbours([ids[1], ids[4]], reach=3)
+            found = store.neighbors([ids[1], ids[4]], reach=3)
             assert found.sides == {
                 ids[1]: ((ids[0],), tuple(ids[2:5])),
                 ids[4]: (tuple(ids[3:0:-1]), tuple(ids[5:])),
@@ -242,16 +253,16 @@ class StoreConformance:
                 (source,) = store.sources([chunk.source_id])
                 assert (found.latents, found.tokens) == (chunk.latents, chunk.tokens)
                 assert (found.name, found.title) == (source.name, source.title)
-            with _refused(UnknownIdError):
+            with _raises(UnknownIdError):
                 store.latents([ids[0], 999])
 
-    def test_neighbours_come_with_their_tokens(self, tmp_path: Path) -> None:
+    def test_neighbors_come_with_their_tokens(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, ["one", "two and three", "four", "five"], Scope("a"))
             tokens = {one.id: one.tokens for one in store.chunks(ids[:3])}
-            assert store.neighbours([ids[1]]).tokens == tokens
-            with _refused(UnknownIdError):
-                store.neighbours([ids[0], 999])
+            assert store.neighbors([ids[1]]).tokens == tokens
+            with _raises(UnknownIdError):
+                store.neighbors([ids[0], 999])
 
     def test_episodes_are_runs_of_one_scope(self, tmp_path: Path) -> None:
         later = NOON + timedelta(hours=3)
@@ -266,7 +277,7 @@ class StoreConformance:
                 first[0]: tuple(first),
                 first[1]: tuple(first),
             }
-            with _refused(UnknownIdError):
+            with _raises(UnknownIdError):
                 store.episodes([999])
 
     def test_iterating_sees_everything_and_lets_others_write(self, tmp_path: Path) -> None:
@@ -290,7 +301,7 @@ class StoreConformance:
             assert (record.metadata, record.title) == ({"b": 2}, None)
             assert store.sources([written.source_id]) == [record]
             assert len(store.ids(Selection(where={"b": 2}, since=NOON + timedelta(days=1)))) == 1
-            with _refused(UnknownIdError):
+            with _raises(UnknownIdError):
                 store.update_source(999, title="x")
 
     def test_a_source_can_be_given_another_content(self, tmp_path: Path) -> None:
@@ -303,24 +314,24 @@ class StoreConformance:
             _require_same_chunks(store.chunks(changed.chunk_ids), new, changed)
             assert list(store.ids()) == [*kept.chunk_ids, *changed.chunk_ids]
             assert len(store.search_terms("walrus", 3).ids) == 0
-            assert store.search_keys(make_key("old walrus"), 1).scores[0] < 0.9
+            assert store.search_vectors(make_embedding("old walrus"), 1).scores[0] < 0.9
             clash = store.replace_source(written.source_id, other, terms_of(changed, new))
             assert clash == Written(kept.source_id, kept.chunk_ids, duplicate=True)
             assert list(store.check()) == []
-            with _refused(UnknownIdError):
+            with _raises(UnknownIdError):
                 store.replace_source(999, make_source("nobody's"), {})
 
     def test_forgotten_chunks_are_nowhere(self, tmp_path: Path) -> None:
         one, two = make_source("a walrus"), make_source("b " * 60)
         with self.open_store(tmp_path) as store:
             first, second = store.add([one, two], Scope("a"))
-            store.search_keys(make_key("a walrus"), 1)
+            store.search_vectors(make_embedding("a walrus"), 1)
             receipt = store.forget([*first.chunk_ids, 999], terms_of(first, one))
             assert (receipt.chunks, receipt.sources, receipt.terms_stale) == (1, 1, False)
             assert list(store.ids()) == list(second.chunk_ids)
             assert len(store.search_terms("walrus", 3).ids) == 0
-            assert first.chunk_ids[0] not in store.search_keys(make_key("a walrus"), 9).ids
-            with _refused(UnknownIdError):
+            assert first.chunk_ids[0] not in store.search_vectors(make_embedding("a walrus"), 9).ids
+            with _raises(UnknownIdError):
                 store.sources([first.source_id])
             receipt = store.forget(second.chunk_ids, terms_of(second, two))
             assert (receipt.chunks, receipt.sources) == (2, 1)
@@ -359,9 +370,9 @@ class StoreConformance:
     def test_a_rebuilt_index_finds_the_same(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             _add(store, [f"memory {number}" for number in range(30)], Scope("a"))
-            before = store.search_keys(make_key("memory 3"), 10)
+            before = store.search_vectors(make_embedding("memory 3"), 10)
             store.rebuild_index()
-            after = store.search_keys(make_key("memory 3"), 10)
+            after = store.search_vectors(make_embedding("memory 3"), 10)
         np.testing.assert_array_equal(before.ids, after.ids)
         np.testing.assert_array_equal(before.scores, after.scores)
 
@@ -378,8 +389,10 @@ class StoreConformance:
             assert (stats.chunks, stats.sources, stats.scopes, stats.tokens) == (2, 2, 1, 6)
             assert (stats.positions, stats.text_bytes) == (2, 16)
             assert stats.fidelity == (0, 1, 0, 0, 0, 0, 1)
-            assert stats.file_bytes >= stats.latent_bytes + stats.key_bytes
-            total = stats.latent_bytes + stats.key_bytes + stats.patch_bytes + stats.text_bytes
+            assert stats.file_bytes >= stats.latent_bytes + stats.embedding_bytes
+            total = (
+                stats.latent_bytes + stats.embedding_bytes + stats.patch_bytes + stats.text_bytes
+            )
             assert sum(chunk.stored_bytes for chunk in store.chunks(ids)) == total
 
     def test_a_selection_adds_up(self, tmp_path: Path) -> None:
@@ -406,7 +419,7 @@ class StoreConformance:
                     positions=sum(chunk.positions for chunk in chunks),
                 )
             assert store.sums().tokens == store.stats().tokens
-            with _refused(FilterError):
+            with _raises(FilterError):
                 store.sums(Selection(where={"year": {"above": 1}}))
 
     def test_bad_input_is_refused_and_writes_nothing(self, tmp_path: Path) -> None:
@@ -424,24 +437,24 @@ class StoreConformance:
         ]
         with self.open_store(tmp_path) as store:
             for source in bad:
-                with _refused(InputError):
+                with _raises(InputError):
                     store.add([good, source], Scope())
             for word in ("", "\ud800"):
-                with _refused(InputError):
+                with _raises(InputError):
                     store.add([good], Scope(user_id=word))
-                with _refused(InputError):
+                with _raises(InputError):
                     store.known([good.content_hash], Scope(agent_id=word))
-                with _refused(InputError):
+                with _raises(InputError):
                     store.ids(Selection(scope=Scope(session_id=word)))
             for k in (0, -1):
-                with _refused(InputError):
-                    store.search_keys(make_key("x"), k)
-                with _refused(InputError):
+                with _raises(InputError):
+                    store.search_vectors(make_embedding("x"), k)
+                with _raises(InputError):
                     store.search_terms("x", k)
-            with _refused(InputError):
-                store.search_keys(make_key("x")[:-1], 1)
-            with _refused(InputError):
-                store.search_keys(np.zeros(KEY_DIMS, dtype=np.float32), 1)
+            with _raises(InputError):
+                store.search_vectors(make_embedding("x")[:-1], 1)
+            with _raises(InputError):
+                store.search_vectors(np.zeros(EMBEDDING_DIMS, dtype=np.float32), 1)
             assert len(store.ids()) == 0
             assert store.scopes() == []
             assert store.add([], Scope("a")) == []
@@ -459,12 +472,12 @@ class StoreConformance:
         store = self.open_store(tmp_path)
         store.close()
         store.close()
-        with _refused(StoreError):
+        with _raises(StoreError):
             store.ids()
 
 
 class DurableStoreConformance(StoreConformance):
-    """What a store that outlives its process does on top."""
+    """Behavior additionally required of a store that persists."""
 
     def test_it_outlives_its_store_object(self, tmp_path: Path) -> None:
         source = make_source("kept")
@@ -474,9 +487,11 @@ class DurableStoreConformance(StoreConformance):
         with self.open_store(tmp_path) as store:
             assert store.store_id == name
             _require_same_chunks(store.chunks(written.chunk_ids), source, written)
-            assert list(store.search_keys(make_key("kept"), 1).ids) == list(written.chunk_ids)
-            with _refused(IncompatibleModelError):
-                type(store).open(store.location, model="another", key_dims=KEY_DIMS)
+            assert list(store.search_vectors(make_embedding("kept"), 1).ids) == list(
+                written.chunk_ids
+            )
+            with _raises(IncompatibleModelError):
+                type(store).open(store.location, model="another", embedding_dims=EMBEDDING_DIMS)
 
 
 def _add(store: Store, texts: Sequence[str], scope: Scope) -> list[int]:
@@ -496,14 +511,14 @@ def _require_same_chunks(
         assert (record.patch, record.fidelity) == (chunk.patch, chunk.fidelity)
         assert (record.text_hash, record.text) == (chunk.text_hash, chunk.text)
         assert (record.latents, record.positions) == (chunk.latents, chunk.positions)
-        assert record.key is not None
-        # Keys are kept in int8.
-        np.testing.assert_allclose(record.key, chunk.key, atol=0.01)
+        assert record.embedding is not None
+        # Embeddings are kept in int8.
+        np.testing.assert_allclose(record.embedding, chunk.embedding, atol=0.01)
 
 
 @contextmanager
-def _refused(error: type[Exception]) -> Iterator[None]:
-    """What ``pytest.raises`` does, for which users of `make_source` need no pytest."""
+def _raises(error: type[Exception]) -> Iterator[None]:
+    """Like ``pytest.raises``, so that this package does not depend on pytest."""
     try:
         yield
     except error:

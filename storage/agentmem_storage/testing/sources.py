@@ -1,4 +1,4 @@
-"""Sources to test with: made of a text, the same for the same text."""
+"""Deterministic sources for tests, generated from a text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentmem_storage.records import NewChunk, NewSource, SourceKind, Written
 
 MODEL = "test-model"
-KEY_DIMS = 32
+EMBEDDING_DIMS = 32
 TOKENS_PER_VECTOR = 16
 NOON = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -28,18 +28,18 @@ def make_source(
     keep_text: bool = False,
     **fields: Any,
 ) -> NewSource:
-    """A source that is ready to be written, the same for the same text.
+    """A source ready to be written, always the same for the same text.
 
-    Latents and keys come from a hash of the text: equal texts have equal ones, others do not.
+    Latents and embeddings are derived from a hash of the text.
 
     Args:
         text: Its content, not empty.
-        chunk_chars: Characters per chunk; four make a token.
+        chunk_chars: Characters per chunk; a token has four.
         kind: As in `NewSource`.
         created_at: As in `NewSource`.
         patch: Given to every chunk.
         fidelity: Given to every chunk.
-        keep_text: Whether the chunks keep their text.
+        keep_text: Whether the text is stored with the chunks.
         **fields: ``role``, ``name``, ``title``, ``uri``, ``metadata`` as in `NewSource`.
     """
     chunks = []
@@ -53,7 +53,7 @@ def make_source(
                 tokens=tokens,
                 latents=make_latents(part, tokens),
                 positions=-(-tokens // TOKENS_PER_VECTOR),
-                key=make_key(part),
+                embedding=make_embedding(part),
                 patch=patch,
                 fidelity=fidelity,
                 text_hash=hashlib.sha256(part.encode()).digest(),
@@ -72,18 +72,18 @@ def make_source(
 
 
 def make_latents(text: str, tokens: int) -> bytes:
-    """The packed latents of a chunk of `make_source`: two bytes for each token."""
+    """The packed latents of a chunk of `make_source`: two bytes per token."""
     return _random(text).bytes(2 * tokens)
 
 
-def make_key(text: str) -> NDArray[np.float32]:
-    """The key of a chunk of `make_source`: float32 of shape (K,), unit norm."""
-    key = _random(text).standard_normal(KEY_DIMS)
-    return (key / np.linalg.norm(key)).astype(np.float32)
+def make_embedding(text: str) -> NDArray[np.float32]:
+    """The embedding of a chunk of `make_source`: float32 of shape (K,), unit norm."""
+    embedding = _random(text).standard_normal(EMBEDDING_DIMS)
+    return (embedding / np.linalg.norm(embedding)).astype(np.float32)
 
 
 def terms_of(written: Written, source: NewSource) -> dict[int, str]:
-    """What the lexical index was given for each chunk of a source: what `forget` asks for."""
+    """The indexed text of each chunk of a source, as `forget` requires it."""
     return {one: chunk.terms for one, chunk in zip(written.chunk_ids, source.chunks, strict=True)}
 
 

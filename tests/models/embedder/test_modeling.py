@@ -192,17 +192,17 @@ class TestInAMemory:
         with Memory(":memory:", model=model) as memory:
             memory.add(added)
             asked = f"{before}I booked a train."
-            (hit,) = memory.recall(asked, mode="keys")
+            (hit,) = memory.recall(asked, mode="vector")
             assert hit.text == "I booked a train."
             assert hit.score == pytest.approx(1, abs=1e-4)
-            (other,) = memory.recall(f"x{asked}", mode="keys")
+            (other,) = memory.recall(f"x{asked}", mode="vector")
             assert other.score < 1 - 1e-3
 
     def test_a_new_text_keeps_its_speaker(self) -> None:
         with Memory(":memory:", model=tiny_model()) as memory:
             (old,) = memory.add(Message("I booked a train.", name="Ana")).ids
             memory.update(old, text="I booked a boat.")
-            (hit,) = memory.recall("Ana: I booked a boat.", mode="keys")
+            (hit,) = memory.recall("Ana: I booked a boat.", mode="vector")
             assert hit.score == pytest.approx(1, abs=1e-4)
 
     def test_a_long_title_leaves_room_for_the_text(self) -> None:
@@ -210,6 +210,6 @@ class TestInAMemory:
         title = "All that was ever said of trains, boats and other ways to travel, part one. " * 40
         with Memory(":memory:", model=model) as memory:
             memory.add([Document(text, title=title) for text in ("I booked a train.", "A boat?")])
-            found = memory.recall("I booked a train.", mode="keys")
+            found = memory.recall("I booked a train.", mode="vector")
         # Were their keys the same, so would their scores be.
         assert [hit.score for hit in found] == [1.0, 0.0]

@@ -113,12 +113,12 @@ def test_a_store_remembers_finds_and_regenerates_with_them(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     how = f"sentence-transformers:{place}"
-    with Memory(tmp_path / "s", model=model, keys=how) as memory:
+    with Memory(tmp_path / "s", model=model, embedder=how) as memory:
         memory.add([TRAIN, "A grey cat sleeps on my roof."], user_id="ana")
-    with Memory(tmp_path / "s", model=model, keys=how) as memory:
-        hit = memory.recall(TRAIN, mode="keys", k=1)[0]
+    with Memory(tmp_path / "s", model=model, embedder=how) as memory:
+        hit = memory.recall(TRAIN, mode="vector", k=1)[0]
         assert hit.text == TRAIN
-        assert hit.record.key.shape == (24,)
+        assert hit.embedding.shape == (24,)
         assert hit.latents_fingerprint == model.latents_fingerprint
         assert memory.verify().ok
         stats = memory.stats()
@@ -130,18 +130,20 @@ def test_a_store_with_other_keys_is_refused_by_name(
     place: Path, model: ModelBundle, tmp_path: Path
 ) -> None:
     how = f"sentence-transformers:{place}"
-    with Memory(tmp_path / "theirs", model=model, keys=how):
+    with Memory(tmp_path / "theirs", model=model, embedder=how):
         pass
     with Memory(tmp_path / "own", model=model):
         pass
-    with pytest.raises(IncompatibleModelError, match=r"keys of small .*24 dims.*keys=") as caught:
+    with pytest.raises(
+        IncompatibleModelError, match=r"keys of small .*24 dims.*embedder"
+    ) as caught:
         Memory(tmp_path / "theirs", model=model)
     assert model.fingerprint in str(caught.value)
-    with pytest.raises(IncompatibleModelError, match=r"not to .*keys of small .*keys="):
-        Memory(tmp_path / "own", model=model, keys=how)
+    with pytest.raises(IncompatibleModelError, match=r"not with .*keys of small .*embedder="):
+        Memory(tmp_path / "own", model=model, embedder=how)
     other = make_model(tmp_path / "small", seed=1)
     with pytest.raises(IncompatibleModelError, match="keys of small .*keys of small"):
-        Memory(tmp_path / "theirs", model=model, keys=f"sentence-transformers:{other}")
+        Memory(tmp_path / "theirs", model=model, embedder=f"sentence-transformers:{other}")
 
 
 def test_latents_are_the_bundles(keys: SentenceTransformerKeys, model: ModelBundle) -> None:
@@ -178,21 +180,21 @@ def test_it_is_loaded_once(place: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", ["", "minilm", "sentence-transformers", "sentence-transformers:", "builtin:x"]
 )
-def test_unknown_keys_are_refused(wrong: str, model: ModelBundle, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"keys='{wrong}'.*'builtin'.*'sentence-transformers:'"):
-        Memory(tmp_path / "s", model=model, keys=wrong)
+def test_an_unknown_embedder_is_rejected(wrong: str, model: ModelBundle, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"unknown embedder '{wrong}': 'builtin', or"):
+        Memory(tmp_path / "s", model=model, embedder=wrong)
     assert not (tmp_path / "s").exists()
 
 
 def test_keys_that_are_no_string_are_refused(model: ModelBundle, tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="keys is a string, not NoneType"):
-        Memory(tmp_path / "s", model=model, keys=None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="embedder is a string, not NoneType"):
+        Memory(tmp_path / "s", model=model, embedder=None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("missing", ["no-such/model", "./nothing", "/no/where", "a b", "model"])
 def test_what_is_not_on_this_machine_is_not_fetched(missing: str, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match=rf"{missing!r} on this machine.*hf download"):
-        Memory(tmp_path / "s", keys=f"sentence-transformers:{missing}")
+        Memory(tmp_path / "s", embedder=f"sentence-transformers:{missing}")
     assert not (tmp_path / "s").exists()
 
 
@@ -215,9 +217,9 @@ def test_without_the_package_the_way_out_is_named(
 
 def test_the_command_line_opens_such_a_store(place: Path, tmp_path: Path) -> None:
     cli, how = Cli(tmp_path), f"sentence-transformers:{place}"
-    cli.ok("add", TRAIN, "--keys", how)
+    cli.ok("add", TRAIN, "--embedder", how)
     assert "keys of small" in cli.error(6, "recall", "train")
-    assert TRAIN in cli.ok("recall", "train", "--keys", how)
-    cli.environment["AGENTMEM_KEYS"] = how
+    assert TRAIN in cli.ok("recall", "train", "--embedder", how)
+    cli.environment["AGENTMEM_EMBEDDER"] = how
     assert cli.json("stats")["model"].endswith("keys of small")
     assert "fail" not in cli.ok("doctor")

@@ -96,7 +96,7 @@ def test_other_locations(tmp_path: Path, model: ModelBundle) -> None:
     with Memory(":memory:", model=model) as memory:
         memory.add("x")
         assert memory.recall("x")[0].text == "x"
-    with pytest.raises(StoreError, match="stores live in SQLite"):
+    with pytest.raises(StoreError, match="stores are SQLite databases"):
         Memory("postgresql://host/db", model=model)
 
 

@@ -1,24 +1,25 @@
-"""Commands that change a memory: add, update, forget."""
+"""The commands add, update and forget, which change a memory."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from agentmem_cli import adding, views
-from agentmem_cli.opening import open_memory
+from agentmem_cli import content as inputs
+from agentmem_cli import views
+from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
     AgentOption,
     AtOption,
     BeforeOption,
+    EmbedderOption,
     IdArgument,
     JsonOption,
-    KeysOption,
     MetaOption,
     ModelOption,
     QuietOption,
@@ -27,7 +28,7 @@ from agentmem_cli.options import (
     UserOption,
     WhereOption,
     read_metadata,
-    scope_words,
+    scope_ids,
 )
 from agentmem_cli.output import Output
 
@@ -37,7 +38,7 @@ def add(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Texts, one message each; - reads standard input, as does no TEXT and no --file.",
+            help="Texts, one message each; - reads standard input, the default without --file.",
         ),
     ] = None,
     file: Annotated[
@@ -53,49 +54,52 @@ def add(
     ] = None,
     role: Annotated[
         str | None,
-        typer.Option("--role", help="Who says TEXT: user (default), assistant, system, tool."),
+        typer.Option(
+            "--role", help="Speaker's role for TEXT: user (default), assistant, system, tool."
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of who says TEXT.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the speaker of TEXT.")] = None,
     at: AtOption = None,
     meta: MetaOption = None,
-    density: Annotated[
-        str,
+    quantization: Annotated[
+        Literal["auto", "fine", "coarse"],
         typer.Option(
-            "--density",
-            help="How finely vectors are stored: standard, dense, or auto, chunk by chunk.",
+            "--quantization",
+            help="How finely vectors are quantized; auto decides chunk by chunk.",
         ),
     ] = "auto",
     keep_text: Annotated[
         bool,
-        typer.Option("--keep-text", help="Store the text beside the vectors: faster to read."),
+        typer.Option("--keep-text", help="Also store the text: faster to read."),
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Store texts, documents and messages; the store is made if there is none.
+    """Store texts, documents and messages; the store is created if it does not exist.
 
-    Texts and documents of one call are stored all or none. What is piped in is a document, or a
-    message if --role or --name is given.
+    Texts and documents of one call are stored all or none. Piped input is a document, or a message
+    if --role or --name is given.
 
     A *.jsonl file has one message per line, in OpenAI or Anthropic form:
 
         {"role": "user", "name": "Ana", "content": "...",
          "at": "2026-02-13T09:40Z", "user_id": "ana"}
 
-    Its user_id, agent_id and session_id, if given, win over the options. The file is read in
-    batches of 1000 lines, and every line of a batch is checked before any of it is written; of a
-    batch, all of one scope is stored or none. Adding a file again stores nothing twice.
+    Its user_id, agent_id and session_id, if given, take precedence over the options. The file is
+    read in batches of 1000 lines, and a batch is validated before any of it is written; within a
+    batch, the messages of one scope are stored all or none. Adding a file again stores no
+    duplicates.
 
     --quiet prints the ids.
     """
     out = Output(json=json, quiet=quiet)
-    texts = text or ([] if file else [adding.STDIN])
+    texts = text or ([] if file else [inputs.STDIN])
     if not (text or file) and sys.stdin.isatty():
         raise typer.TyperException("give a TEXT or --file, or pipe a text in")
     if not texts and (role or name):
@@ -103,28 +107,33 @@ def add(
     from agentmem.types import Document
 
     paths = list(file or ())
-    content: list[Any] = list(adding.read_texts(texts, role, name))
-    content += [Document.from_file(path) for path in paths if not adding.holds_lines(path)]
-    said = adding.Said(scope_words(user, agent, session), at, read_metadata(meta))
+    content: list[Any] = list(inputs.read_texts(texts, role, name))
+    content += [Document.from_file(path) for path in paths if not inputs.is_jsonl(path)]
+    defaults = inputs.Defaults(scope_ids(user, agent, session), at, read_metadata(meta))
     receipts = []
     with open_memory(
-        store, model, keys=keys, create=True, density=density, keep_text=keep_text
+        store,
+        model,
+        embedder=embedder,
+        create=True,
+        quantization=quantization,
+        keep_text=keep_text,
     ) as memory:
         if content:
             with out.progress("adding") as bar:
                 receipts.append(
                     memory.add(
                         content,
-                        **said.scope,
-                        created_at=said.created_at,
-                        metadata=said.metadata,
+                        **defaults.scope,
+                        created_at=defaults.created_at,
+                        metadata=defaults.metadata,
                         on_progress=bar,
                     )
                 )
         for path in paths:
-            if adding.holds_lines(path):
-                receipts += adding.add_lines(memory, path, said, out)
-    done = adding.total(receipts)
+            if inputs.is_jsonl(path):
+                receipts += inputs.add_lines(memory, path, defaults, out)
+    done = inputs.total(receipts)
     out.emit(json=done.to_dict, human=lambda: views.receipt(done), quiet=lambda: map(str, done.ids))
 
 
@@ -132,22 +141,21 @@ def update(
     id: IdArgument,
     text: Annotated[
         str | None,
-        typer.Option("--text", help="The new text of the whole message or document."),
+        typer.Option("--text", help="The new text of the complete message or document."),
     ] = None,
     meta: MetaOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Give the message or document that a memory belongs to a new text or new metadata.
+    """Replace the text or metadata of the message or document that a memory belongs to.
 
-    A new text gets new ids, and nothing of the old one is left. All of --meta takes the place of
-    all metadata there was.
+    A new text gets new ids, and nothing of the old one remains. --meta replaces all metadata.
 
     --quiet prints the ids.
     """
@@ -155,8 +163,8 @@ def update(
     metadata = read_metadata(meta)
     if text is None and metadata is None:
         raise typer.TyperException("give --text, --meta or both")
-    with open_memory(store, model, keys=keys) as memory:
-        done = memory.update(id, text=text, metadata=metadata, **scope_words(user, agent, session))
+    with open_memory(store, model, embedder=embedder) as memory:
+        done = memory.update(id, text=text, metadata=metadata, **scope_ids(user, agent, session))
     out.emit(json=done.to_dict, human=lambda: views.receipt(done), quiet=lambda: map(str, done.ids))
 
 
@@ -164,37 +172,37 @@ def forget(
     ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Ids of memories.")] = None,
     where: WhereOption = None,
     before: BeforeOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask, however many memories go.")
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be deleted.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Delete memories so that no byte of them is left in any file of the store.
+    """Delete memories so that no byte of them remains in any file of the store.
 
-    What goes must fit everything that is given: ids, scope, filter and time. If that is more than
-    one memory, you are asked first; without a terminal to ask on, --yes is needed.
+    All given conditions must hold: ids, scope, filter and time. Deleting more than one memory needs
+    confirmation; without a terminal, --yes is required.
 
     --quiet prints the ids.
     """
     out = Output(json=json, quiet=quiet)
     if not ids and where is None and before is None and not (user or agent or session):
         raise typer.TyperException(
-            "say what to forget: ids, --user, --agent, --session, --where or --before"
+            "give a condition: ids, --user, --agent, --session, --where or --before"
         )
-    scope = scope_words(user, agent, session)
-    with open_memory(store, model, keys=keys) as memory:
+    scope = scope_ids(user, agent, session)
+    with open_memory(store, model, embedder=embedder) as memory:
         done = memory.forget(ids or None, **scope, where=where, before=before, dry_run=True)
         if not dry_run:
             if len(done.ids) < 2 or yes or _agreed(len(done.ids), out):
-                # What was seen is what goes, even if more has come that would fit.
+                # Delete exactly what was confirmed, even if more memories match by now.
                 done = memory.forget(done.ids, **scope)
             else:
                 out.note("nothing was forgotten")
@@ -202,12 +210,12 @@ def forget(
         json=done.to_dict, human=lambda: views.forgotten(done), quiet=lambda: map(str, done.ids)
     )
     if not done.dry_run and not done.purged:
-        out.note("another process still reads an older state: the last bytes go when it ends")
+        out.note("another process reads an older state: the last bytes are removed when it ends")
 
 
 def _agreed(count: int, out: Output) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise typer.TyperException(
-            f"{count:,} memories would go: give --yes, or look with --dry-run"
+            f"{count:,} memories would be deleted: give --yes, or check with --dry-run"
         )
-    return out.confirm(f"Forget {count:,} memories for good?")
+    return out.confirm(f"Forget {count:,} memories permanently?")

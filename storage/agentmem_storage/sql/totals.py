@@ -1,4 +1,4 @@
-"""Sums over the rows of a store."""
+"""Totals and counts over the rows of a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agentmem_storage.sql.tables import chunks, scopes, sources
 
 
 def stats(connection: Connection, file_bytes: int) -> StoreStats:
-    """Add a store up; the size of its files is the caller's to tell."""
+    """Totals of a store; the caller provides the size of its files."""
     fidelity = chunks.c.fidelity
     in_bin = [
         *(and_(fidelity >= low, fidelity < high) for low, high in pairwise(FIDELITY_EDGES)),
@@ -46,7 +46,7 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
         positions=sums(connection).positions,
         latent_bytes=row[2],
         patch_bytes=row[3],
-        key_bytes=row[4],
+        embedding_bytes=row[4],
         text_bytes=row[5],
         file_bytes=file_bytes,
         fidelity=tuple(row[1 + len(sizes) :]),
@@ -54,14 +54,14 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
 
 
 def count(connection: Connection, ids: Select[tuple[int]]) -> int:
-    """How many chunks a query for ids gives."""
+    """Number of ids that a query returns."""
     return connection.scalar(select(func.count()).select_from(ids.subquery())) or 0
 
 
 def sums(connection: Connection, ids: Select[tuple[int]] | None = None) -> SelectionSums:
-    """Add up the chunks whose ids a query gives, or all of them.
+    """Totals of the chunks whose ids a query returns, or of all chunks.
 
-    M is added up from the few different heads that latents have.
+    M is read from the first bytes of the latents, of which there are few distinct values.
     """
     head = func.substr(chunks.c.latents, 1, codec.COUNT_BYTES).label("head")
     query = select(head, func.count().label("chunks"), func.sum(chunks.c.tokens).label("tokens"))
@@ -76,7 +76,7 @@ def sums(connection: Connection, ids: Select[tuple[int]] | None = None) -> Selec
 
 
 def scope_list(connection: Connection) -> list[ScopeStats]:
-    """Every scope with its numbers of sources and chunks, in the order of first use."""
+    """All scopes with their numbers of sources and chunks, in order of first use."""
     chunk_count = select(func.count()).where(chunks.c.scope_id == scopes.c.id).scalar_subquery()
     source_count = select(func.count()).where(sources.c.scope_id == scopes.c.id).scalar_subquery()
     query = select(

@@ -1,4 +1,4 @@
-"""The command that puts trained parts together."""
+"""The command train bundle: assembles trained parts to a model bundle."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from agentmem_cli.commands.train import tell
+from agentmem_cli.commands.train import show_paths
 from agentmem_cli.options import JsonOption, QuietOption
 from agentmem_cli.output import Output
 
 
 def bundle(
-    name: Annotated[str, typer.Option("--name", help="What the bundle is called.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the bundle.")],
     tokenizer: Annotated[
         Path,
         typer.Option(
@@ -30,14 +30,14 @@ def bundle(
             help="Run folder of `train autoencoder`.",
         ),
     ],
-    keys: Annotated[
+    embedder: Annotated[
         Path,
         typer.Option(
-            "--keys",
+            "--embedder",
             exists=True,
             file_okay=False,
             metavar="DIR",
-            help="Run folder of `train keys`.",
+            help="Run folder of `train embedder`.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.")],
@@ -48,7 +48,7 @@ def bundle(
             exists=True,
             file_okay=False,
             metavar="DIR",
-            help="Run folder of `train reranker`; a bundle may do without.",
+            help="Run folder of `train reranker`; optional.",
         ),
     ] = None,
     results: Annotated[
@@ -58,16 +58,16 @@ def bundle(
             exists=True,
             file_okay=False,
             metavar="DIR",
-            help="Folder of result files of these weights; their figures go into the model card.",
+            help="Folder of result files of these weights, to be shown in the model card.",
         ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Put trained parts into one folder, which --model of every command takes.
+    """Assemble trained parts to a bundle folder, for --model of every command.
 
-    The folder gets a model card as well. Figures come with a second run: assemble, measure, and
-    assemble again with --results.
+    The folder also gets a model card. To include figures: assemble, measure, and assemble again
+    with --results.
     """
     from agentmem.training.bundle.assemble import assemble_bundle
 
@@ -76,9 +76,9 @@ def bundle(
         name=name,
         tokenizer=tokenizer,
         autoencoder=autoencoder,
-        keys=keys,
+        keys=embedder,
         reranker=reranker,
         results=results,
     )
     output = Output(json=json, quiet=quiet)
-    tell(output, {"bundle": out, "name": manifest.name, "fingerprint": manifest.fingerprint})
+    show_paths(output, {"bundle": out, "name": manifest.name, "fingerprint": manifest.fingerprint})

@@ -1,4 +1,4 @@
-"""The text that the vectors alone say, beside the exact one."""
+"""Side-by-side diff of the text regenerated from vectors alone and the exact text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.text import Text
 
 from agentmem_cli.output import safe
 
-# Words, white space and single signs: together they are the whole text.
+# Words, whitespace and single other characters; together they cover the complete text.
 _PIECES = re.compile(r"\w+|\s+|[^\w\s]")
-# Backgrounds, because a difference may be nothing but white space.
+# Background colors, because a difference may be only whitespace.
 _WRONG, _RIGHT = "white on red", "black on green"
 
 Spans = list[tuple[str, bool]]
@@ -36,7 +36,7 @@ def _append(spans: Spans, pieces: Sequence[str], changed: bool) -> None:
 
 
 def side_by_side(regenerated: str, exact: str, *, colours: bool) -> Table:
-    """Two columns; differences are coloured, or in brackets where there are no colours."""
+    """Two columns; differences are coloured, or in brackets without colour support."""
     left, right = differences(regenerated, exact)
     table = Table(expand=False, show_lines=False)
     table.add_column("from the vectors alone", ratio=1, overflow="fold")

@@ -1,4 +1,4 @@
-"""What reads rows back. Each function works inside one transaction."""
+"""Queries that read rows; each function runs inside a given transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agentmem_storage.moments import from_micros
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
-    Neighbours,
+    Neighbors,
     Scope,
     Selection,
     Sides,
@@ -27,7 +27,7 @@ from agentmem_storage.records import (
     Written,
 )
 from agentmem_storage.sql import codec
-from agentmem_storage.sql.selecting import GIVEN, as_id, chosen, given
+from agentmem_storage.sql.selection import GIVEN, as_id, given, selected
 from agentmem_storage.sql.tables import chunks, scopes, sources
 
 _CHUNKS = select(chunks).where(chunks.c.id.in_(GIVEN))
@@ -48,8 +48,8 @@ _CHUNKS_OF_SOURCES = (
 )
 
 
-def _beside() -> Select[Any]:
-    """Of each given chunk what `neighbours` tells, and as many on each side as ``reach`` says."""
+def _neighbors_query() -> Select[Any]:
+    """For each given chunk, up to ``reach`` neighbors on each side, with their tokens."""
     near, reach = chunks.alias("near"), bindparam("reach", type_=Integer)
     same_scope = select(near.c.id, near.c.tokens).where(near.c.scope_id == chunks.c.scope_id)
     before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc()).limit(reach)
@@ -59,21 +59,21 @@ def _beside() -> Select[Any]:
         found = side.correlate(chunks).subquery().c
         pairs = select(func.json_group_array(func.json_array(found.id, found.tokens)))
         listed.append(func.json(pairs.scalar_subquery()))
-    # As one text, for a row of each takes far longer.
+    # As one JSON text, because fetching a row for each takes far longer.
     row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
     return select(func.json_group_array(row)).where(chunks.c.id.in_(GIVEN))
 
 
-_NEIGHBOURS = _beside()
+_NEIGHBORS = _neighbors_query()
 
-# Hashes are bound one by one, and SQLite bounds how many values a statement may have.
-_HASHES_AT_ONCE = 500
+# Hashes are bound one by one, and SQLite limits the number of bound values in a statement.
+_HASH_BATCH = 500
 
 
 def read_chunks(
     connection: Connection, ids: Iterable[int], *, keep_damaged: bool = False
 ) -> list[ChunkRecord]:
-    """Chunks in the order asked for; of damaged rows see `decode_chunk`.
+    """Chunks in the order of ``ids``; see `decode_chunk` for damaged rows.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
@@ -88,10 +88,10 @@ def read_chunks(
 def next_chunks(
     connection: Connection, selection: Selection, after: int, limit: int
 ) -> Sequence[Row[Any]]:
-    """Rows of the first selected chunks, by id, whose ids are above ``after``."""
+    """Rows of the next selected chunks by id, starting above ``after``."""
     query = (
         select(chunks)
-        .where(chunks.c.id > after, chunks.c.id.in_(chosen(selection)))
+        .where(chunks.c.id > after, chunks.c.id.in_(selected(selection)))
         .order_by(chunks.c.id)
         .limit(limit)
     )
@@ -99,18 +99,18 @@ def next_chunks(
 
 
 def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
-    """Turn a row of ``chunks`` into a record.
+    """Convert a row of ``chunks`` to a record.
 
     Args:
         row: The row.
-        keep_damaged: Return a row that does not match its checksums too, with ``damage`` set.
+        keep_damaged: Also return a row that does not match its checksums, with ``damage`` set.
 
     Raises:
         CorruptRecordError: The row does not match its checksums.
     """
     latents, positions, patch, text, damage = b"", 0, b"", None, None
     try:
-        text = _kept_text(row)
+        text = _stored_text(row)
         patch = codec.decode_patch(row.patch, row.id)
         latents, positions = codec.decode_latents(row.latents, row.id)
     except CorruptRecordError as error:
@@ -132,23 +132,23 @@ def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
         text_hash=row.text_hash,
         stored_bytes=sum(len(blob) for blob in blobs if blob),
         text=text,
-        key=_intact_key(row),
+        embedding=_intact_embedding(row),
         damage=damage,
     )
 
 
-def _intact_key(row: Row[Any]) -> NDArray[np.float32] | None:
+def _intact_embedding(row: Row[Any]) -> NDArray[np.float32] | None:
     with suppress(CorruptRecordError):
-        return codec.decode_key(row.key, row.id)
+        return codec.decode_embedding(row.key, row.id)
     return None
 
 
-def _kept_text(row: Row[Any]) -> str | None:
+def _stored_text(row: Row[Any]) -> str | None:
     if row.text is None:
         return None
     if hashlib.sha256(row.text).digest() != row.text_hash:
         raise CorruptRecordError(
-            f"the kept text of memory {row.id} does not match its hash: the row is damaged",
+            f"the stored text of memory {row.id} does not match its hash: the row is damaged",
             id=row.id,
         )
     return str(row.text, "utf-8")
@@ -157,7 +157,7 @@ def _kept_text(row: Row[Any]) -> str | None:
 def read_sources(
     connection: Connection, ids: Iterable[int], *, keep_damaged: bool = False
 ) -> list[SourceRecord]:
-    """Sources in the order asked for; damaged ones too if told so, with ``damage`` set.
+    """Sources in the order of ``ids``; with ``keep_damaged`` also damaged ones, ``damage`` set.
 
     Raises:
         UnknownIdError: No source has one of the ids.
@@ -174,9 +174,9 @@ def read_sources(
 
 
 def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[np.int64]:
-    """Ids that a query for ids finds, ascending, shape (n,)."""
+    """Ids returned by a query, ascending, shape (n,)."""
     found = query.subquery()
-    # One long text is read four times as fast as one row per id, and filters ask for many.
+    # One JSON text is read four times as fast as one row per id, and filters select many.
     listed = connection.scalar(select(func.json_group_array(found.c.id))) or "[]"
     if listed == "[]":
         return np.empty(0, dtype=np.int64)
@@ -185,30 +185,30 @@ def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[n
     return ids
 
 
-def neighbours(connection: Connection, ids: Iterable[int], reach: int) -> Neighbours:
+def neighbors(connection: Connection, ids: Iterable[int], reach: int) -> Neighbors:
     """The chunks before and after each in its own scope, and the tokens of all of them.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    listed = connection.scalar(_NEIGHBOURS, {**given(wanted), "reach": reach})
-    told: dict[int, Sides] = {}
+    listed = connection.scalar(_NEIGHBORS, {**given(wanted), "reach": reach})
+    sides: dict[int, Sides] = {}
     tokens: dict[int, int] = {}
     for id, count, earlier, later in json.loads(listed or "[]"):
         tokens[id] = count
         tokens.update(earlier)
         tokens.update(later)
-        told[id] = (
+        sides[id] = (
             tuple(sorted((one for one, _ in earlier), reverse=True)),
             tuple(sorted(one for one, _ in later)),
         )
-    _require(wanted, told, "memory")
-    return Neighbours({one: told[one] for one in wanted}, tokens)
+    _require(wanted, sides, "memory")
+    return Neighbors({one: sides[one] for one in wanted}, tokens)
 
 
 def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsRecord]:
-    """Latents of chunks in the order asked for; empty where they are damaged.
+    """Latents of chunks in the order of ``ids``; empty where they are damaged.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
@@ -225,14 +225,14 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
 
 
 def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
-    """The chunks of each one's episode, itself among them, by ascending id.
+    """For each chunk, the chunks of its episode including itself, by ascending id.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
     mate = chunks.alias("mate")
-    # A row without an episode has no mate, not even itself.
+    # A row without an episode does not join with any, not even itself.
     together = (mate.c.scope_id == chunks.c.scope_id) & (mate.c.episode == chunks.c.episode)
     query = (
         select(chunks.c.id, mate.c.id.label("mate"))
@@ -247,8 +247,8 @@ def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int,
     return {one: tuple(found[one]) for one in wanted}
 
 
-def last_episode(connection: Connection, scope_id: int, key_dims: int) -> Episode | None:
-    """The newest episode of a scope; None if it has none. Damaged keys do not count in it."""
+def last_episode(connection: Connection, scope_id: int, embedding_dims: int) -> Episode | None:
+    """The newest episode of a scope, without damaged embeddings; None if it has none."""
     number = connection.scalar(
         select(func.max(chunks.c.episode)).where(chunks.c.scope_id == scope_id)
     )
@@ -261,17 +261,17 @@ def last_episode(connection: Connection, scope_id: int, key_dims: int) -> Episod
         .order_by(chunks.c.id)
     ).all()
     times = [row.created_at for row in rows]
-    found = Episode(number, 0, np.zeros(key_dims), min(times), max(times))
+    found = Episode(number, 0, np.zeros(embedding_dims), min(times), max(times))
     for row in rows:
         with suppress(CorruptRecordError):
-            key = codec.decode_key(row.key, row.id)
-            if key.shape == (key_dims,):
-                found = found.joined(key, row.created_at)
+            embedding = codec.decode_embedding(row.key, row.id)
+            if embedding.shape == (embedding_dims,):
+                found = found.joined(embedding, row.created_at)
     return found
 
 
 def scope_id_of(connection: Connection, scope: Scope) -> int | None:
-    """The id of exactly this scope, None matching only None; None if nothing was written to it."""
+    """The id of exactly this scope (None matches only None); None if it has no memories."""
     return connection.scalar(
         select(scopes.c.id).where(
             scopes.c.user_id.is_not_distinct_from(scope.user_id),
@@ -284,10 +284,10 @@ def scope_id_of(connection: Connection, scope: Scope) -> int | None:
 def find_known(
     connection: Connection, scope_id: int, hashes: Sequence[bytes]
 ) -> dict[bytes, Written]:
-    """Sources of a scope by content hash; those that it does not have are left out."""
+    """Existing sources of a scope, by content hash."""
     source_ids: dict[bytes, int] = {}
-    for first in range(0, len(hashes), _HASHES_AT_ONCE):
-        part = list(hashes[first : first + _HASHES_AT_ONCE])
+    for first in range(0, len(hashes), _HASH_BATCH):
+        part = list(hashes[first : first + _HASH_BATCH])
         rows = connection.execute(
             select(sources.c.content_hash, sources.c.id).where(
                 sources.c.scope_id == scope_id, sources.c.content_hash.in_(part)
@@ -304,7 +304,7 @@ def find_known(
 def source_chunk_ids(
     connection: Connection, source_ids: Sequence[int]
 ) -> dict[int, tuple[int, ...]]:
-    """Ids of the chunks of sources, in the order in which they stand there."""
+    """Ids of the chunks of sources, in text order."""
     if not source_ids:
         return {}
     found = defaultdict(list)

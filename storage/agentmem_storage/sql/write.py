@@ -1,7 +1,7 @@
-"""What changes rows. Each function works inside one transaction that holds the write lock.
+"""Statements that change rows; each function runs inside a transaction with the write lock.
 
-Ids are given out here and not by SQLite: the lock makes the next one known, so rows go in by the
-thousand. The tables are AUTOINCREMENT all the same, which keeps an id from ever coming back.
+Ids are assigned here, not by SQLite: under the lock the next one is known, so that rows can be
+inserted in bulk. The tables are AUTOINCREMENT nevertheless, so that ids are never reused.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from agentmem_storage.episodes import assign
 from agentmem_storage.errors import UnknownIdError
 from agentmem_storage.records import Scope, Written
 from agentmem_storage.sql import changes, codec, terms
-from agentmem_storage.sql.reading import (
+from agentmem_storage.sql.read import (
     find_known,
     last_episode,
     scope_id_of,
     source_chunk_ids,
 )
 from agentmem_storage.sql.rows import SourceRows
-from agentmem_storage.sql.selecting import numbers
+from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes, sources
 
 
 def add(
     connection: Connection, new: Sequence[SourceRows], scope: Scope, added_at: int
 ) -> list[Written]:
-    """Write sources, except those whose content the scope has already.
+    """Write sources, except those whose content already exists in the scope.
 
-    Their chunks go on with the scope's last episode or begin new ones; under the lock, two
-    processes that write to one scope see the same last one.
+    Their chunks continue the scope's last episode or start new ones; the lock ensures that
+    concurrent writers see the same last episode.
 
     Args:
-        connection: A transaction that writes.
+        connection: A write transaction.
         new: The sources, in order.
-        scope: Whose they are.
-        added_at: Now, in microseconds since 1970.
+        scope: The scope they belong to.
+        added_at: The current time, in microseconds since 1970.
 
     Returns:
-        What became of each, in the same order.
+        The outcome for each source, in order.
     """
     hashes = [rows.source["content_hash"] for rows in new]
     scope_id = scope_id_of(connection, scope)
@@ -78,13 +78,13 @@ def add(
 def replace(
     connection: Connection, source_id: int, new: SourceRows, old_terms: Mapping[int, str]
 ) -> Written:
-    """Give a source another content; it keeps its id, its scope and when it was added.
+    """Replace the content of a source; it keeps its id, its scope and the time it was added.
 
-    Its new chunks are in the episode that its first chunk was in.
+    The new chunks belong to the episode of its old first chunk.
 
     Returns:
-        Its new chunks; or, with ``duplicate`` set and nothing changed, another source of the scope
-        that has the content already.
+        The new chunks; or, with ``duplicate`` set and nothing changed, another source of the scope
+        that already has the content.
 
     Raises:
         UnknownIdError: No source has that id.
@@ -115,7 +115,7 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
         UnknownIdError: No source has that id.
     """
     statement = update(sources).where(sources.c.id == source_id)
-    # An update of nothing still has to find the row.
+    # Without values, check that the row exists.
     result = connection.execute(statement.values(**(values or {"id": source_id})))
     if result.rowcount == 0:
         raise UnknownIdError(f"no source has the id {source_id!r}")
@@ -124,43 +124,43 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
 def forget(
     connection: Connection, ids: Sequence[int], texts: Mapping[int, str]
 ) -> tuple[int, int, bool]:
-    """Delete chunks, then sources that have none left, then scopes that have no source left.
+    """Delete chunks, then sources without chunks, then scopes without sources.
 
-    A source that keeps some of its chunks loses its content hash: what is left is not the
-    content that was added, so adding that again is no duplicate.
+    A source that keeps some of its chunks loses its content hash: it no longer has the content
+    that was added, so adding that again is not a duplicate.
 
     Args:
-        connection: A transaction that writes.
-        ids: Chunks; those that are not there are ignored.
-        texts: The text that the lexical index was given for each. Where one lacks, the index
-            is marked as stale.
+        connection: A write transaction.
+        ids: Chunk ids; unknown ones are ignored.
+        texts: The text that was indexed for each. If one is missing, the lexical index is marked
+            as stale.
 
     Returns:
-        Number of chunks and of sources deleted, and whether a text was lacking.
+        Number of chunks and of sources deleted, and whether a text was missing.
     """
     found = connection.execute(
         select(chunks.c.id, chunks.c.source_id, chunks.c.scope_id)
-        .where(chunks.c.id.in_(numbers(ids)))
+        .where(chunks.c.id.in_(id_list(ids)))
         .order_by(chunks.c.id)
     ).all()
     if not found:
         return 0, 0, False
     stale = _delete_chunks(connection, [row.id for row in found], texts)
-    touched = numbers({row.source_id: None for row in found})
+    touched = id_list({row.source_id: None for row in found})
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
     connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
-    emptied = numbers({row.scope_id: None for row in found})
+    emptied = id_list({row.scope_id: None for row in found})
     has_sources = exists().where(sources.c.scope_id == scopes.c.id)
     connection.execute(delete(scopes).where(scopes.c.id.in_(emptied), ~has_sources))
     return len(found), gone.rowcount, stale
 
 
 def rebuild_terms(connection: Connection, texts: Mapping[int, str]) -> list[int]:
-    """Write the lexical index anew from the texts of chunks; those that are gone are left out.
+    """Rebuild the lexical index from texts; those of deleted chunks are ignored.
 
     Returns:
-        Ids of chunks for which no text was given, so that no word finds them now.
+        Ids of chunks without a text, which lexical search does not find.
     """
     present = connection.scalars(select(chunks.c.id).order_by(chunks.c.id)).all()
     terms.clear(connection)
@@ -176,18 +176,18 @@ def _note_unpurged(connection: Connection) -> None:
 
 
 def _delete_chunks(connection: Connection, ids: Sequence[int], texts: Mapping[int, str]) -> bool:
-    """Delete rows and terms of chunks; return whether terms of some had to stay."""
+    """Delete rows and terms of chunks; return whether some terms could not be deleted."""
     rows = connection.scalars(
-        select(chunk_terms_sizes.c.id).where(chunk_terms_sizes.c.id.in_(numbers(ids)))
+        select(chunk_terms_sizes.c.id).where(chunk_terms_sizes.c.id.in_(id_list(ids)))
     ).all()
     stale = any(one not in texts for one in rows)
-    # Taking away what is not there would spoil the index's sums.
+    # Deleting terms that are not indexed would corrupt the index's statistics.
     terms.delete(connection, {one: texts[one] for one in rows if one in texts})
     terms.optimize(connection)
     if stale:
         connection.execute(update(meta).values(terms_stale=1))
     _note_unpurged(connection)
-    connection.execute(delete(chunks).where(chunks.c.id.in_(numbers(ids))))
+    connection.execute(delete(chunks).where(chunks.c.id.in_(id_list(ids))))
     changes.append(connection, changes.REMOVE, ids)
     return stale
 
@@ -196,10 +196,10 @@ def _episodes(connection: Connection, new: Sequence[SourceRows], scope_id: int) 
     """The episodes of new chunks, in order."""
     blobs = [row["key"] for source in new for row in source.chunks]
     times = [source.source["created_at"] for source in new for _ in source.chunks]
-    # As they will be read back, so that it is all one whether they come in one write or in many.
-    keys = codec.decode_keys(blobs, range(len(blobs)))
-    last = last_episode(connection, scope_id, keys.shape[1])
-    return assign(last, zip(keys, times, strict=True))
+    # Decoded as they will be read back, so that one write and several give the same episodes.
+    embeddings = codec.decode_embeddings(blobs, range(len(blobs)))
+    last = last_episode(connection, scope_id, embeddings.shape[1])
+    return assign(last, zip(embeddings, times, strict=True))
 
 
 def _insert_chunks(
@@ -229,7 +229,7 @@ def _insert_scope(connection: Connection, scope: Scope) -> int:
 
 
 def _next_id(connection: Connection, table: Table) -> int:
-    """The id after the highest that the table ever had."""
+    """One above the highest id that the table ever had."""
     last = connection.exec_driver_sql(
         "SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)
     ).scalar()

@@ -1,4 +1,4 @@
-"""Which index backend is used."""
+"""Creates the vector index of the requested backend."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import Literal
 
 from agentmem_storage.errors import MissingExtraError
-from agentmem_storage.index.base import KeyIndex
+from agentmem_storage.index.base import VectorIndex
 from agentmem_storage.index.exact import ExactIndex
 
 IndexKind = Literal["auto", "exact", "faiss"]
@@ -14,16 +14,16 @@ IndexKind = Literal["auto", "exact", "faiss"]
 _log = logging.getLogger(__name__)
 
 
-def make_index(dims: int, kind: IndexKind = "auto") -> KeyIndex:
-    """Make an empty index.
+def make_index(dims: int, kind: IndexKind = "auto") -> VectorIndex:
+    """Create an empty index.
 
     Args:
-        dims: K, the dims of a key.
+        dims: K, the dims of a vector.
         kind: ``exact`` (numpy), ``faiss``, or ``auto``: FAISS if installed, else exact.
-            Both give the same results; FAISS is faster and keeps less in Python.
+            Both return the same results; FAISS is faster.
 
     Raises:
-        MissingExtraError: ``faiss`` was asked for and is not installed.
+        MissingExtraError: ``faiss`` is requested and not installed.
         ValueError: ``kind`` is unknown, or ``dims`` is below 1.
     """
     if kind == "exact":

@@ -1,4 +1,4 @@
-"""What `add` is given: texts, standard input, files; and JSON lines, batch by batch."""
+"""Reads the input of `add`: texts, standard input, files, and JSON lines in batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import AgentMemError, InputError
-from agentmem_cli.options import ScopeWords
+from agentmem_cli.options import ScopeIds
 from agentmem_cli.output import Output
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from agentmem.results import Receipt
     from agentmem.types import Document
 
-# Lines of a JSONL file that are read, checked and added together.
+# Lines of a JSONL file that are validated and added together.
 BATCH = 1000
 STDIN = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What the options say about everything that is added.
+class Defaults:
+    """Attributes that the options give to everything that is added.
 
     Attributes:
-        scope: Whose memory it is, where a line does not say.
-        created_at: When it was said, where nothing else tells.
-        metadata: Goes to everything; a message's own keys win.
+        scope: The scope of lines without their own.
+        created_at: The time of messages without their own.
+        metadata: Added to everything; a message's own keys take precedence.
     """
 
-    scope: ScopeWords
+    scope: ScopeIds
     created_at: datetime | None
     metadata: Mapping[str, Any] | None
 
@@ -44,7 +44,7 @@ class Said:
 def read_texts(
     texts: Sequence[str], role: str | None, name: str | None
 ) -> list[dict[str, Any] | Document]:
-    """Texts as messages; standard input is a document, unless it is said who speaks."""
+    """Texts as messages; standard input is a document, unless a role or name is given."""
     content: list[dict[str, Any] | Document] = []
     for text in texts:
         piped = text == STDIN
@@ -70,20 +70,20 @@ def _read_stdin() -> str:
         ) from error
 
 
-def holds_lines(path: Path) -> bool:
-    """Whether a file holds messages, one per line, and is no document."""
+def is_jsonl(path: Path) -> bool:
+    """Whether a file contains messages, one per line, and is not a document."""
     return path.suffix.lower() == ".jsonl"
 
 
-def add_lines(memory: Memory, path: Path, said: Said, out: Output) -> list[Receipt]:
+def add_lines(memory: Memory, path: Path, defaults: Defaults, out: Output) -> list[Receipt]:
     """Add the messages of a JSONL file, one `Memory.add` per scope and batch.
 
     Raises:
-        InputError: a line is no message. Nothing of its batch was written; the batches before it
-            are in, which a note on the error says.
+        InputError: a line is not a message. Nothing of its batch was written; a note on the error
+            says how many messages of earlier batches were.
     """
     receipts: list[Receipt] = []
-    lines, done = _read_lines(path, said.scope), 0
+    lines, done = _read_lines(path, defaults.scope), 0
     try:
         with out.progress(path.name) as bar:
             while batch := list(islice(lines, BATCH)):
@@ -92,26 +92,27 @@ def add_lines(memory: Memory, path: Path, said: Said, out: Output) -> list[Recei
                         memory.add(
                             messages,
                             **scope,
-                            created_at=said.created_at,
-                            metadata=said.metadata,
+                            created_at=defaults.created_at,
+                            metadata=defaults.metadata,
                             on_progress=bar,
                         )
                     )
                     done += len(messages)
-                bar(0, None, f"{done:,} messages are in")
+                bar(0, None, f"{done:,} messages stored")
     except (AgentMemError, KeyboardInterrupt) as error:
         if done:
             error.add_note(
-                f"{done:,} messages of {str(path)!r} are in; adding it again stores none twice"
+                f"{done:,} messages of {str(path)!r} are stored; "
+                f"adding it again stores no duplicates"
             )
         raise
     if not done:
-        raise InputError(f"{str(path)!r} holds no messages")
+        raise InputError(f"{str(path)!r} contains no messages")
     return receipts
 
 
-def _read_lines(path: Path, scope: ScopeWords) -> Iterator[tuple[ScopeWords, dict[str, Any]]]:
-    """Scope and message of each line that is not blank, checked alone so that errors name it."""
+def _read_lines(path: Path, scope: ScopeIds) -> Iterator[tuple[ScopeIds, dict[str, Any]]]:
+    """Scope and message of each non-blank line, validated one by one so that errors name it."""
     from agentmem.ingest.normalise import normalise
 
     with path.open("rb") as file:
@@ -126,10 +127,10 @@ def _read_lines(path: Path, scope: ScopeWords) -> Iterator[tuple[ScopeWords, dic
             if not isinstance(message, dict):
                 raise InputError(f"{where} is not a JSON object: {message!r:.80}")
             try:
-                own = ScopeWords(
-                    user_id=_word(message, "user_id") or scope["user_id"],
-                    agent_id=_word(message, "agent_id") or scope["agent_id"],
-                    session_id=_word(message, "session_id") or scope["session_id"],
+                own = ScopeIds(
+                    user_id=_scope_id(message, "user_id") or scope["user_id"],
+                    agent_id=_scope_id(message, "agent_id") or scope["agent_id"],
+                    session_id=_scope_id(message, "session_id") or scope["session_id"],
                 )
                 normalise(message)
             except InputError as error:
@@ -137,24 +138,24 @@ def _read_lines(path: Path, scope: ScopeWords) -> Iterator[tuple[ScopeWords, dic
             yield own, message
 
 
-def _word(message: dict[str, Any], word: str) -> str | None:
-    value = message.pop(word, None)
+def _scope_id(message: dict[str, Any], key: str) -> str | None:
+    value = message.pop(key, None)
     if value is not None and (not isinstance(value, str) or not value):
-        raise InputError(f"{word!r} must be a string that is not empty, got {value!r:.80}")
+        raise InputError(f"{key!r} must be a non-empty string, got {value!r:.80}")
     return value
 
 
 def _by_scope(
-    batch: Sequence[tuple[ScopeWords, dict[str, Any]]],
-) -> Iterator[tuple[ScopeWords, list[dict[str, Any]]]]:
-    groups: dict[tuple[object, ...], tuple[ScopeWords, list[dict[str, Any]]]] = {}
+    batch: Sequence[tuple[ScopeIds, dict[str, Any]]],
+) -> Iterator[tuple[ScopeIds, list[dict[str, Any]]]]:
+    groups: dict[tuple[object, ...], tuple[ScopeIds, list[dict[str, Any]]]] = {}
     for scope, message in batch:
         groups.setdefault(tuple(scope.values()), (scope, []))[1].append(message)
     yield from groups.values()
 
 
 def total(receipts: Sequence[Receipt]) -> Receipt:
-    """Several receipts as one."""
+    """Several receipts combined."""
     from agentmem.results import Receipt
 
     tokens = sum(receipt.tokens for receipt in receipts)

@@ -1,4 +1,4 @@
-"""From functions to commands, with their docstrings as help."""
+"""Registers functions as commands, with their docstrings as help."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def command_group(commands: Commands, *, help: str) -> typer.Typer:
 
 
 def _help(function: Callable[..., None]) -> str:
-    """A docstring whose paragraphs fill the terminal; what is indented keeps its lines."""
+    """A docstring with reflowed paragraphs; indented ones keep their line breaks."""
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     return "\n\n".join(
         text if text.startswith(" ") else " ".join(text.split()) for text in paragraphs

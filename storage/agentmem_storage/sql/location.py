@@ -1,4 +1,4 @@
-"""Where a store is: a folder, memory, or a SQLite URL; found out before anything is opened."""
+"""Locations of stores: a folder, memory or an SQLite URL, resolved before anything is opened."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _DRIVERS = ("sqlite", "sqlite+pysqlite")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A store's location, understood.
+class Location:
+    """A resolved store location.
 
     Attributes:
-        label: What error messages call it: the location as it was given.
+        label: The location as it was given, for error messages.
         database: First argument of `sqlite3.connect`.
         options: Further arguments of `sqlite3.connect`.
-        path: The database file; None in memory and for ``file:`` URIs, which may name anything.
-        cache: The folder of the search index's cache file, or None if there is to be none.
+        path: The database file; None in memory and for ``file:`` URIs, which may refer to anything.
+        cache: The folder of the vector index's cache file; None without a cache.
     """
 
     label: str
@@ -39,33 +39,33 @@ class Place:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the store lives in one connection and dies with it."""
+        """Whether the store exists only as long as its connection."""
         return self.database == MEMORY
 
-    def read_only(self, *, immutable: bool) -> Place:
-        """The same file, opened so that SQLite writes nothing.
+    def read_only(self, *, immutable: bool) -> Location:
+        """The same file, opened read-only.
 
         Args:
-            immutable: Also promise SQLite that nobody else writes, so that it needs no lock file.
+            immutable: Tell SQLite that no other process writes, so that it needs no lock file.
         """
         assert self.path is not None
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         uri = f"{self.path.absolute().as_uri()}?{mode}"
-        return Place(self.label, uri, self.options | {"uri": True}, self.path, None)
+        return Location(self.label, uri, self.options | {"uri": True}, self.path, None)
 
 
-def find_place(location: str | os.PathLike[str], *, create: bool) -> Place:
-    """Understand a location and look at what lies there, making the folder if need be.
+def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
+    """Resolve a location and check what it holds, creating the folder if necessary.
 
     Args:
         location: A folder, ":memory:", or a SQLAlchemy URL such as "sqlite:///notes.db".
-        create: Whether a store may be made where there is none.
+        create: Whether the store may be created.
 
     Raises:
-        NotAStoreError: Something else lies there.
-        StoreNotFoundError: Nothing lies there and ``create`` is False.
-        StoreUnwritableError: The folder cannot be made.
-        StoreError: A URL of another database, or one that cannot be read.
+        NotAStoreError: It holds something else.
+        StoreNotFoundError: It does not exist and ``create`` is False.
+        StoreUnwritableError: The folder cannot be created.
+        StoreError: The URL is malformed or not of SQLite.
     """
     label = os.fspath(location)
     if label == MEMORY:
@@ -75,42 +75,44 @@ def find_place(location: str | os.PathLike[str], *, create: bool) -> Place:
     return _folder(label, create=create)
 
 
-def _in_memory(label: str, *, create: bool) -> Place:
+def _in_memory(label: str, *, create: bool) -> Location:
     if not create:
-        raise StoreNotFoundError(f"{label!r} is always a new store, so it cannot be found")
-    return Place(label, MEMORY, {}, None, None)
+        raise StoreNotFoundError(f"{label!r} is always a new store: create=False makes no sense")
+    return Location(label, MEMORY, {}, None, None)
 
 
-def _folder(label: str, *, create: bool) -> Place:
+def _folder(label: str, *, create: bool) -> Location:
     folder = Path(label).expanduser()
     path = folder / DATABASE_NAME
     try:
         if folder.exists() and not folder.is_dir():
-            raise NotAStoreError(f"{label!r} is a file: name a folder, or use 'sqlite:///' + path")
+            raise NotAStoreError(
+                f"{label!r} is a file: give a folder, or 'sqlite:///' and the path"
+            )
         if not path.exists():
             if folder.exists() and any(folder.iterdir()):
                 raise NotAStoreError(
-                    f"{label!r} holds other things and no {DATABASE_NAME}: name a new or empty "
-                    f"folder"
+                    f"{label!r} contains other files and no {DATABASE_NAME}: give a new or "
+                    f"empty folder"
                 )
             if not create:
                 raise StoreNotFoundError(f"there is no store at {label!r}")
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(error, label) from error
-    return Place(label, str(path), {}, path, folder / "index")
+    return Location(label, str(path), {}, path, folder / "index")
 
 
-def _url(label: str, *, create: bool) -> Place:
+def _url(label: str, *, create: bool) -> Location:
     try:
         url = make_url(label)
     except ArgumentError as error:
-        raise StoreError("the location looks like a URL, but SQLAlchemy cannot read it") from error
+        raise StoreError("the location looks like a URL, but SQLAlchemy cannot parse it") from error
     if url.password is not None:
         label = url.render_as_string(hide_password=True)
     if url.drivername not in _DRIVERS:
         raise StoreError(
-            f"stores live in SQLite; {label!r} is a URL of {url.drivername!r}: use a folder, "
+            f"stores are SQLite databases; {label!r} is a URL of {url.drivername!r}: use a folder, "
             f"':memory:' or 'sqlite:///path/to/file.db'"
         )
     database, options = _arguments(url, label)
@@ -118,8 +120,8 @@ def _url(label: str, *, create: bool) -> Place:
         return _in_memory(label, create=create)
     if options.get("uri"):
         if MEMORY in database or "mode=memory" in database:
-            raise StoreError(f"{label!r} may name a new store at each look: use ':memory:'")
-        return Place(label, database, options, None, None)
+            raise StoreError(f"{label!r} may refer to a new store each time: use ':memory:'")
+        return Location(label, database, options, None, None)
     path = Path(database)
     if path.is_dir():
         raise NotAStoreError(f"{label!r} is a folder: give its path without 'sqlite:///'")
@@ -130,13 +132,13 @@ def _url(label: str, *, create: bool) -> Place:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(error, label) from error
-    return Place(label, str(path), options, path, path.with_name(f"{path.name}-index"))
+    return Location(label, str(path), options, path, path.with_name(f"{path.name}-index"))
 
 
 def _arguments(url: URL, label: str) -> tuple[str, dict[str, Any]]:
-    """The arguments of `sqlite3.connect` that SQLAlchemy reads from a URL."""
+    """The arguments of `sqlite3.connect` for a URL, as parsed by SQLAlchemy."""
     try:
         positional, options = SQLiteDialect_pysqlite().create_connect_args(url)
     except ArgumentError as error:
-        raise StoreError(f"{label!r} names a host, which SQLite has none of") from error
+        raise StoreError(f"{label!r} has a host, which SQLite URLs do not have") from error
     return str(positional[0]), dict(options)

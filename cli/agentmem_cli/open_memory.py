@@ -1,4 +1,4 @@
-"""From the options that say where the memory is to an open one."""
+"""Opens the memory that the command line options describe."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_memory(
-    store: str, model: Path | None, *, create: bool = False, **storing: Any
+    store: str, model: Path | None, *, create: bool = False, **options: Any
 ) -> Iterator[Memory]:
-    """An open memory, closed at the end; ``storing`` as the arguments of `Memory` so named.
+    """An open memory, closed at the end; ``options`` are passed to `Memory`.
 
     Raises:
-        StoreNotFoundError: nothing is there and ``create`` is False.
+        StoreNotFoundError: there is no store and ``create`` is False.
     """
     from agentmem.memory import Memory
 
     try:
-        memory = Memory(store, model=model, create=create, **storing)
+        memory = Memory(store, model=model, create=create, **options)
     except StoreNotFoundError as error:
         raise StoreNotFoundError(
-            f"{error}: `agentmem add` makes one, --store names another"
+            f"{error}: `agentmem add` creates one, --store selects another"
         ) from error
     with memory:
         yield memory

@@ -1,4 +1,4 @@
-"""A `Selection` as a query for the ids of the chunks it speaks of."""
+"""Compiles a `Selection` to a query for the ids of its chunks."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from agentmem_storage.sql.tables import chunks, scopes, sources
 _MAX_ID = 2**63 - 1
 
 
-def chosen(selection: Selection) -> Select[tuple[int]]:
-    """The ids of the chunks that a selection speaks of, in no order.
+def selected(selection: Selection) -> Select[tuple[int]]:
+    """A query for the ids of the selected chunks, unordered.
 
     Raises:
-        FilterError: The selection's filter has a wrong shape.
-        InputError: An id is no number, or a moment has no time zone.
+        FilterError: The selection's filter is malformed.
+        InputError: An id is not a number, or a time has no zone.
     """
     query = select(chunks.c.id)
-    words = scope_words(selection.scope)
-    if words:
-        query = query.where(chunks.c.scope_id.in_(select(scopes.c.id).where(*words)))
+    conditions = scope_conditions(selection.scope)
+    if conditions:
+        query = query.where(chunks.c.scope_id.in_(select(scopes.c.id).where(*conditions)))
     if selection.ids is not None:
-        query = query.where(chunks.c.id.in_(numbers(selection.ids)))
+        query = query.where(chunks.c.id.in_(id_list(selection.ids)))
     if selection.source_ids is not None:
-        query = query.where(chunks.c.source_id.in_(numbers(selection.source_ids)))
+        query = query.where(chunks.c.source_id.in_(id_list(selection.source_ids)))
     of_source = _source_conditions(selection)
     if of_source:
         query = query.join(sources, sources.c.id == chunks.c.source_id).where(*of_source)
     return query
 
 
-def scope_words(scope: Scope) -> list[ColumnElement[bool]]:
-    """One condition on the table of scopes for each word that is given.
+def scope_conditions(scope: Scope) -> list[ColumnElement[bool]]:
+    """One condition on the table of scopes for each given scope id.
 
     Raises:
-        InputError: A word is empty, or no text.
+        InputError: A scope id is empty or not valid Unicode.
     """
     check_scope(scope)
     given = {
@@ -60,39 +60,39 @@ def _listed(ids: object) -> Select[tuple[int]]:
     return select(values.c.value)
 
 
-# The ids that a statement is executed with, `given` says how. To make a statement takes longer
-# than to run it, so that those of a recall are made once.
+# Placeholder for the ids passed by `given`. Compiling a statement takes longer than running it, so
+# those of a recall are compiled once.
 GIVEN = _listed(bindparam("given"))
 
 
 def given(ids: Iterable[SupportsIndex]) -> dict[str, str]:
-    """The parameters of a statement that has `GIVEN` in it.
+    """The parameters of a statement that contains `GIVEN`.
 
     Raises:
-        InputError: If one is no id.
+        InputError: One is not an id.
     """
     return {"given": json.dumps([as_id(one) for one in ids])}
 
 
-def numbers(ids: Iterable[SupportsIndex]) -> Select[tuple[int]]:
-    """A list of ids as a subquery: however long it is, it takes one bound value.
+def id_list(ids: Iterable[SupportsIndex]) -> Select[tuple[int]]:
+    """A list of ids as a subquery with a single bound value, however long the list.
 
     Raises:
-        InputError: If one is no id.
+        InputError: One is not an id.
     """
     return _listed(given(ids)["given"])
 
 
 def as_id(value: SupportsIndex) -> int:
-    """An id as a plain int that SQLite can hold; NumPy's integers are welcome.
+    """An id as an int that SQLite can store; accepts NumPy integers.
 
     Raises:
-        TypeError: If it is no integer.
-        InputError: If no id can be that large.
+        TypeError: It is not an integer.
+        InputError: It is too large.
     """
     number = operator.index(value)
     if not -_MAX_ID <= number <= _MAX_ID:
-        raise InputError(f"{number!r} is no id: ids have 63 bits at most")
+        raise InputError(f"{number!r} is not an id: ids have at most 63 bits")
     return number
 
 

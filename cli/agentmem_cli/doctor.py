@@ -1,4 +1,4 @@
-"""What `doctor` looks at: each check says what it found, and none of them raises."""
+"""The checks of `doctor`: each returns its finding, and none raises."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Literal
 
 from agentmem.errors import AgentMemError, StoreNotFoundError
 from agentmem_cli import views
-from agentmem_cli.opening import open_memory
+from agentmem_cli.open_memory import open_memory
 
 Status = Literal["ok", "warn", "fail"]
 
-# Below the first nothing can be written safely; below the second it will soon be so.
+# Free bytes below which a check fails or warns.
 _FULL, _TIGHT = 16 * 2**20, 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found."""
+    """The result of one check."""
 
     name: str
     status: Status
     detail: str
 
 
-def checks(store: str, model: Path | None, keys: str) -> Iterator[Check]:
-    """Look at the installation, the model bundle and the store, one after the other."""
+def checks(store: str, model: Path | None, embedder: str) -> Iterator[Check]:
+    """Check the installation, the model bundle, the store and the disk, in this order."""
     from agentmem.versions import package_versions
 
     found = package_versions()
@@ -42,9 +42,9 @@ def checks(store: str, model: Path | None, keys: str) -> Iterator[Check]:
     bundle = _bundle(model)
     yield bundle
     if bundle.status == "ok":
-        yield _store(store, model, keys)
+        yield _store(store, model, embedder)
     else:
-        yield Check("store", "warn", "not opened: that needs the model bundle")
+        yield Check("store", "warn", "not opened, because that needs the model bundle")
     if "://" not in store:
         folder = Path(store).expanduser()
         yield _index(folder / "index")
@@ -73,9 +73,9 @@ def _faiss() -> Check:
     try:
         faiss = importlib.import_module("faiss")
     except (ImportError, OSError) as error:
-        way_out = "pip install 'latent-agentmem[cpu]' makes it faster"
-        return Check("search index", "warn", f"numpy, because of {error}; {way_out}")
-    return Check("search index", "ok", f"FAISS {faiss.__version__}")
+        advice = "faster with: pip install 'latent-agentmem[cpu]'"
+        return Check("vector index", "warn", f"numpy, because of {error}; {advice}")
+    return Check("vector index", "ok", f"FAISS {faiss.__version__}")
 
 
 def _bundle(model: Path | None) -> Check:
@@ -86,12 +86,16 @@ def _bundle(model: Path | None) -> Check:
     except (AgentMemError, OSError) as error:
         return Check("model bundle", "fail", str(error))
     count = views.number(len(manifest.files), "file")
-    return Check("model bundle", "ok", f"{manifest.name} ({manifest.fingerprint}), {count} as told")
+    return Check(
+        "model bundle",
+        "ok",
+        f"{manifest.name} ({manifest.fingerprint}), {count} match the manifest",
+    )
 
 
-def _store(store: str, model: Path | None, keys: str) -> Check:
+def _store(store: str, model: Path | None, embedder: str) -> Check:
     try:
-        with open_memory(store, model, keys=keys) as memory:
+        with open_memory(store, model, embedder=embedder) as memory:
             found = memory.stats()
     except StoreNotFoundError as error:
         return Check("store", "warn", str(error))
@@ -104,13 +108,13 @@ def _store(store: str, model: Path | None, keys: str) -> Check:
 def _index(folder: Path) -> Check:
     files = [file for file in folder.glob("*") if file.is_file()]
     if not files:
-        return Check("index cache", "ok", "none: made at the next recall")
+        return Check("index cache", "ok", "none: created at the next recall")
     held = views.size(sum(file.stat().st_size for file in files))
     return Check("index cache", "ok", f"{held} in {str(folder)!r}")
 
 
 def _disk(folder: Path) -> Check:
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     free = shutil.disk_usage(existing).free
     status: Status = "fail" if free < _FULL else "warn" if free < _TIGHT else "ok"
     return Check("disk", status, f"{views.size(free)} free at {str(existing)!r}")

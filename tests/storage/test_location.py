@@ -14,11 +14,11 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.records import Scope
 from agentmem_storage.store import Store
-from agentmem_storage.testing import KEY_DIMS, MODEL, make_source
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
 
 
 def open_store(location: str | Path, *, create: bool = True) -> Store:
-    return Store.open(location, model=MODEL, key_dims=KEY_DIMS, create=create)
+    return Store.open(location, model=MODEL, embedding_dims=EMBEDDING_DIMS, create=create)
 
 
 def filled(location: str | Path) -> None:
@@ -113,7 +113,7 @@ def test_a_folder_is_no_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize("create", [True, False])
 def test_a_file_of_another_kind_is_left_alone(tmp_path: Path, garbage: bytes, create: bool) -> None:
     (tmp_path / "memory.db").write_bytes(garbage)
-    with pytest.raises(NotAStoreError, match="no SQLite database"):
+    with pytest.raises(NotAStoreError, match="not an SQLite database"):
         open_store(tmp_path, create=create)
     assert (tmp_path / "memory.db").read_bytes() == garbage
 

@@ -1,4 +1,4 @@
-"""Commands that look into a memory and change nothing: recall, show, list."""
+"""The read-only commands recall, show and list."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentmem_cli import views
-from agentmem_cli.decoded import side_by_side
-from agentmem_cli.opening import open_memory
+from agentmem_cli.diff import side_by_side
+from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
-    DEFAULT_KEYS,
+    DEFAULT_EMBEDDER,
     DEFAULT_STORE,
     AgentOption,
+    EmbedderOption,
     IdArgument,
     JsonOption,
-    KeysOption,
     ModelOption,
     NowOption,
     QuietOption,
@@ -28,32 +28,32 @@ from agentmem_cli.options import (
     UntilOption,
     UserOption,
     WhereOption,
-    scope_words,
+    scope_ids,
 )
 from agentmem_cli.output import Output, safe
 
 
 def recall(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="A question, or words.")],
-    k: Annotated[int, typer.Option("-k", help="How many hits at most.")] = 8,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="A question or keywords.")],
+    k: Annotated[int, typer.Option("-k", help="Maximum number of hits.")] = 8,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     mode: Annotated[
-        Literal["hybrid", "keys", "lexical"],
-        typer.Option("--mode", help="Search by meaning and words, or by one of them."),
+        Literal["hybrid", "vector", "lexical"],
+        typer.Option("--mode", help="Vector and lexical search combined, or one of them."),
     ] = "hybrid",
     expand: Annotated[
-        Literal["episode", "neighbours"] | None,
+        Literal["episode", "neighbors"] | None,
         typer.Option(
             "--expand",
-            help="Show beside each hit what was said around it: the memories before and after it,"
-            " or more of its episode.",
+            help="Also show the context of each hit: the memories before and after it, or more of"
+            " its episode.",
         ),
     ] = None,
     order: Annotated[
         Literal["relevance", "time"],
-        typer.Option("--order", help="Show the best first, or the oldest of the same hits."),
+        typer.Option("--order", help="Sort the hits by relevance, or oldest first."),
     ] = "relevance",
     now: NowOption = None,
     budget: Annotated[
@@ -61,30 +61,30 @@ def recall(
         typer.Option(
             "--budget",
             metavar="TOKENS",
-            help="Print the hits that fit so many tokens as one block for a prompt.",
+            help="Print the hits that fit this many tokens as a block for a prompt.",
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Find the memories that fit a question best.
+    """Find the memories that match a question best.
 
-    A time in the question, such as "last May" or "two days ago", lifts what was said then.
+    A time in the question, such as "last May" or "two days ago", boosts memories of that time.
 
     --quiet prints the ids, in the same order.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         found = memory.recall(
             query,
             k=k,
-            **scope_words(user, agent, session),
+            **scope_ids(user, agent, session),
             where=where,
             since=since,
             until=until,
@@ -120,7 +120,7 @@ def recall(
         if packed.left_out:
             out.note(f"{views.number(packed.left_out, 'hit')} did not fit {budget} tokens")
         if packed.repeats:
-            out.note(f"{views.number(packed.repeats, 'hit')} said again what another says")
+            out.note(f"{views.number(packed.repeats, 'hit')} omitted as repeats")
 
 
 def show(
@@ -128,26 +128,27 @@ def show(
     decode: Annotated[
         bool,
         typer.Option(
-            "--decode", help="Show what the vectors alone say beside the exact text, and compare."
+            "--decode",
+            help="Compare the text decoded from the vectors alone with the exact text.",
         ),
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show one memory: its text and everything known about it.
+    """Show one memory with all its attributes.
 
-    --quiet prints the exact text, byte for byte, without a line end of its own; with --decode,
-    what the vectors alone say.
+    --quiet prints the exact text, byte for byte, without a trailing newline; with --decode, the
+    text regenerated from the vectors alone.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
-        chunk = memory.get(id, **scope_words(user, agent, session))
+    with open_memory(store, model, embedder=embedder) as memory:
+        chunk = memory.get(id, **scope_ids(user, agent, session))
         exact = chunk.text
         regenerated = memory.regenerated(id) if decode else None
     if quiet and not json:
@@ -155,7 +156,7 @@ def show(
         return
 
     def plain() -> dict[str, Any]:
-        known = {**chunk.to_dict(), "patch_bytes": len(chunk.record.patch)}
+        known = {**chunk.to_dict(), "patch_bytes": chunk.patch_bytes}
         if regenerated is not None:
             known |= {"regenerated": regenerated, "identical": regenerated == exact}
         return known
@@ -178,25 +179,25 @@ def list_memories(
         typer.Option("--source", metavar="ID", help="Only this message or document."),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=0, help="How many to list at most; 0 lists all.")
+        int, typer.Option("--limit", min=0, help="Maximum number to list; 0 lists all.")
     ] = 50,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
-    keys: KeysOption = DEFAULT_KEYS,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
     user: UserOption = None,
     agent: AgentOption = None,
     session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List memories by ascending id; a note tells how many the limit leaves out.
+    """List memories by ascending id; a note says how many the limit omits.
 
     --json prints one object per line, --quiet the ids.
     """
     out = Output(json=json, quiet=quiet)
-    with open_memory(store, model, keys=keys) as memory:
+    with open_memory(store, model, embedder=embedder) as memory:
         chunks = memory.list(
-            **scope_words(user, agent, session),
+            **scope_ids(user, agent, session),
             source_id=source,
             where=where,
             since=since,

@@ -1,4 +1,4 @@
-"""Looks for damage. Nothing is changed, and one bad row does not hide the next."""
+"""Integrity check of a store: read-only, and one damaged row does not hide the next."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.records import EVERYTHING, Problem
-from agentmem_storage.sql import codec, reading, terms
+from agentmem_storage.sql import codec, read, terms
 from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.selecting import chosen, numbers
+from agentmem_storage.sql.selection import id_list, selected
 from agentmem_storage.sql.tables import chunks, meta, sources
 
 _BATCH = 500
 
 
 def check(database: Database) -> Iterator[Problem]:
-    """Find what is wrong; see `agentmem_storage.store.Store.check`."""
-    for part in (_whole_file, _chunk_rows, _source_rows, _terms):
+    """Find all problems; see `agentmem_storage.store.Store.check`."""
+    for part in (_file_structure, _chunk_rows, _source_rows, _terms):
         try:
             yield from part(database)
         except (StoreBusyError, StoreUnwritableError):
             raise
         except StoreError as error:
-            # A page is torn: the other parts may lie on whole ones.
+            # A page is torn; the other parts may be on intact pages.
             yield Problem(None, f"database: {error}")
 
 
-def _whole_file(database: Database) -> Iterator[Problem]:
+def _file_structure(database: Database) -> Iterator[Problem]:
     with database.read() as connection:
         verdicts = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
         strays = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
@@ -50,19 +50,19 @@ def _whole_file(database: Database) -> Iterator[Problem]:
 
 def _chunk_rows(database: Database) -> Iterator[Problem]:
     with database.read() as connection:
-        # An index tells the ids, so those of rows on a torn page are known all the same.
-        ids = reading.selected_ids(connection, chosen(EVERYTHING))
-        key_dims = connection.scalar(select(meta.c.key_dims))
+        # Ids are read from an index, so those of rows on a torn page are known too.
+        ids = read.selected_ids(connection, selected(EVERYTHING))
+        embedding_dims = connection.scalar(select(meta.c.key_dims))
     for first in range(0, ids.size, _BATCH):
-        yield from _faults_among(database, ids[first : first + _BATCH], key_dims)
+        yield from _faults_among(database, ids[first : first + _BATCH], embedding_dims)
 
 
 def _faults_among(
-    database: Database, ids: NDArray[np.int64], key_dims: int | None
+    database: Database, ids: NDArray[np.int64], embedding_dims: int | None
 ) -> Iterator[Problem]:
     try:
         with database.read() as connection:
-            query = select(chunks).where(chunks.c.id.in_(numbers(ids))).order_by(chunks.c.id)
+            query = select(chunks).where(chunks.c.id.in_(id_list(ids))).order_by(chunks.c.id)
             rows = connection.execute(query).all()
     except (StoreBusyError, StoreUnwritableError):
         raise
@@ -71,26 +71,26 @@ def _faults_among(
             yield Problem(int(ids[0]), f"it cannot be read: {error}")
             return
         for half in np.array_split(ids, 2):
-            yield from _faults_among(database, half, key_dims)
+            yield from _faults_among(database, half, embedding_dims)
         return
     for row in rows:
-        yield from (Problem(row.id, what) for what in _chunk_faults(row, key_dims))
+        yield from (Problem(row.id, what) for what in _chunk_faults(row, embedding_dims))
 
 
-def _chunk_faults(row: Row[Any], key_dims: int | None) -> Iterator[str]:
+def _chunk_faults(row: Row[Any], embedding_dims: int | None) -> Iterator[str]:
     try:
-        reading.decode_chunk(row)
+        read.decode_chunk(row)
     except CorruptRecordError as error:
         yield str(error)
     try:
-        key = codec.decode_key(row.key, row.id)
+        embedding = codec.decode_embedding(row.key, row.id)
     except CorruptRecordError as error:
         yield str(error)
     else:
-        if key.shape != (key_dims,):
-            yield f"its key has {key.size} dims, those of the store have {key_dims}"
+        if embedding.shape != (embedding_dims,):
+            yield f"its embedding has {embedding.size} dims, expected {embedding_dims}"
     if not 0.0 <= row.fidelity <= 1.0:
-        yield f"its fidelity {row.fidelity!r} is no share from 0 to 1"
+        yield f"its fidelity {row.fidelity!r} is not between 0 and 1"
 
 
 def _source_rows(database: Database) -> Iterator[Problem]:
@@ -125,21 +125,21 @@ def _spans(connection: Connection, source_ids: Sequence[int]) -> Mapping[int, Se
 
 
 def _tiling_faults(source: Row[Any], spans: Sequence[Any]) -> Iterator[Problem]:
-    """Chunks must tile their source; one that was partly forgotten may have gaps where they were.
+    """Chunks must tile their source; one that was partly forgotten may have gaps.
 
-    Such a source has no content hash any more.
+    Such a source no longer has a content hash.
     """
-    whole = source.content_hash is not None
+    complete = source.content_hash is not None
     end, ordinal = 0, 0
     for span in spans:
         follows = span.ordinal == ordinal
-        fits = span.start == end if follows else not whole and span.start >= end
+        fits = span.start == end if follows else not complete and span.start >= end
         if not fits or span.end < span.start:
             yield Problem(
-                span.id, f"it spans {span.start} to {span.end} where {end} was to be its start"
+                span.id, f"it spans {span.start} to {span.end}, but should start at {end}"
             )
         end, ordinal = span.end, span.ordinal + 1
-    if (whole and end != source.chars) or end > source.chars:
+    if (complete and end != source.chars) or end > source.chars:
         yield Problem(
             _first_id(spans),
             f"the chunks of source {source.id} end at {end} of {source.chars} characters",
@@ -159,17 +159,17 @@ def _terms(database: Database) -> Iterator[Problem]:
     except StoreBusyError:
         raise
     except StoreUnwritableError:
-        pass  # FTS5 checks itself under the write lock only, which a read-only store cannot give.
+        pass  # FTS5 checks itself only under the write lock, which a read-only store does not have.
     except StoreError as error:
         yield Problem(None, f"lexical index: {error}")
     with database.read() as connection:
         known = set(terms.known_ids(connection))
         present = set(connection.scalars(select(chunks.c.id)))
     for chunk_id in sorted(present - known):
-        yield Problem(chunk_id, "the lexical index does not know it: rebuild the terms")
+        yield Problem(chunk_id, "it is missing from the lexical index; rebuild the terms")
     if known - present:
         yield Problem(
             None,
-            f"the lexical index still knows {len(known - present)} forgotten memories: rebuild "
+            f"the lexical index still contains {len(known - present)} forgotten memories: rebuild "
             f"the terms",
         )

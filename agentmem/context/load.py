@@ -1,0 +1,97 @@
+"""Loads stored rows as chunks and hits, whose texts are decoded later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agentmem.context.decode import BatchLoader
+from agentmem.context.hits import Chunk, Hit, make_lazy
+from agentmem.errors import UnknownIdError
+from agentmem.models.base import MemoryModel
+from agentmem.retrieval.fusion import Scored
+from agentmem_storage.records import ChunkRecord, Selection, SourceRecord
+from agentmem_storage.store import Store
+
+
+def load_chunks(store: Store, model: MemoryModel, selection: Selection) -> Iterator[Chunk]:
+    """Selected chunks by ascending id, damaged ones included.
+
+    Chunks that are forgotten during the iteration are skipped.
+    """
+    for values, loader in _load(store, model, selection):
+        yield make_lazy(Chunk, values, loader)
+
+
+def load_unscored(store: Store, model: MemoryModel, selection: Selection) -> Iterator[Hit]:
+    """Like `load_chunks`, but as hits with a score of 0."""
+    for values, loader in _load(store, model, selection):
+        zero = Scored(values["id"])
+        scores = {"score": zero.score, "explain": zero.explain, "expanded_from": None}
+        yield make_lazy(Hit, values | scores, loader)
+
+
+def load_hits(
+    store: Store, model: MemoryModel, ranked: Sequence[tuple[Scored, int | None]]
+) -> tuple[Hit, ...]:
+    """Search results as hits, in the given order.
+
+    Args:
+        store: The open store.
+        model: Decodes the chunks.
+        ranked: Scored ids, each with the id of the hit that added it through ``expand=``, or None.
+
+    Raises:
+        UnknownIdError: a chunk has been forgotten since the search.
+    """
+    records = store.chunks([item.id for item, _ in ranked], keep_damaged=True)
+    sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
+    loader = BatchLoader(model, records)
+    return tuple(
+        make_lazy(
+            Hit,
+            _values(record, sources[record.source_id], model)
+            | {"score": item.score, "explain": item.explain, "expanded_from": expanded_from},
+            loader,
+        )
+        for record, (item, expanded_from) in zip(records, ranked, strict=True)
+    )
+
+
+def _load(
+    store: Store, model: MemoryModel, selection: Selection
+) -> Iterator[tuple[dict[str, Any], BatchLoader]]:
+    for records in store.iterate(selection, keep_damaged=True):
+        sources = _sources(store, {record.source_id for record in records})
+        loader = BatchLoader(model, records)
+        for record in records:
+            if record.source_id in sources:
+                yield _values(record, sources[record.source_id], model), loader
+
+
+def _values(record: ChunkRecord, source: SourceRecord, model: MemoryModel) -> dict[str, Any]:
+    """All fields of a chunk but its text and latents, and for a damaged row its positions."""
+    positions = {} if record.damage is not None else {"positions": record.positions}
+    return positions | {
+        "id": record.id,
+        "source": source,
+        "span": (record.start, record.end),
+        "tokens": record.tokens,
+        "fidelity": record.fidelity,
+        "latents_fingerprint": model.latents_fingerprint,
+        "embedding": record.embedding,
+        "text_hash": record.text_hash,
+        "text_stored": record.text is not None,
+        "stored_bytes": record.stored_bytes,
+        "patch_bytes": len(record.patch),
+    }
+
+
+def _sources(store: Store, ids: set[int]) -> dict[int, SourceRecord]:
+    """Sources by id, without those that have just been forgotten by another writer."""
+    try:
+        return {source.id: source for source in store.sources(sorted(ids), keep_damaged=True)}
+    except UnknownIdError:
+        if len(ids) == 1:
+            return {}
+        return {id: one for id in sorted(ids) for one in _sources(store, {id}).values()}

@@ -1,0 +1,97 @@
+"""Answers under a condition: memories as states, as text, cut, or not at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from agentmem.models.reader.configuration import NOT_IN_MEMORY
+from agentmem.models.reader.decoding import decode_batch
+from agentmem.models.reader.modeling import ReadingModel
+from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.models.reader.sequence import Branch, ReadingSequence, lay_out
+from agentmem.training.reader.batches import collate
+from benchmarks.reading.items import Item
+
+_ROUND = 64
+_MOST = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How memories reach the model.
+
+    Attributes:
+        name: As the tables call it.
+        ratio: Tokens per kept state; 0 reads text.
+        cut: Text is cut to one of so many tokens; 0 reads no memory.
+        adapted: Whether the reader's adapter is on.
+        withheld: Whether answers that the model is not sure of are withheld, as the reader's
+            configuration says.
+    """
+
+    name: str
+    ratio: int = 0
+    cut: int = 1
+    adapted: bool = True
+    withheld: bool = True
+
+
+def answer(
+    items: Sequence[Item],
+    model: ReadingModel,
+    prompt: ReadingPrompt,
+    condition: Condition,
+    *,
+    tokens: int,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[str | None]:
+    """The answers to items, in their order; None where the model says that it does not know."""
+    device = model.lm.get_input_embeddings().weight.device
+    laid = [(index, _sequence(item, prompt, condition)) for index, item in enumerate(items)]
+    laid.sort(key=lambda pair: len(pair[1]))
+    found: dict[int, str | None] = {}
+    while laid:
+        size = 1
+        while size < len(laid) and (size + 1) * len(laid[size][1]) <= tokens:
+            size += 1
+        batch, laid = laid[:size], laid[size:]
+        length = -(-len(batch[-1][1]) // _ROUND) * _ROUND
+        written = decode_batch(
+            model,
+            collate([sequence for _, sequence in batch], length).to(torch.device(device)),
+            condition.ratio,
+            end=prompt.end,
+            most=_MOST,
+            watch=(prompt.ids(NOT_IN_MEMORY)[0],),
+            adapted=condition.adapted,
+        )
+        most = model.config.abstain_above if condition.withheld else 1.0
+        for (index, _), ids, first in zip(batch, written.ids, written.first, strict=True):
+            sure = math.exp(first[0]) < most
+            found[index] = _text(ids, prompt.tokenizer) if sure else None
+        report(len(found))
+    return [found[index] for index in range(len(items))]
+
+
+def _sequence(item: Item, prompt: ReadingPrompt, condition: Condition) -> ReadingSequence:
+    memories = [prompt.memory(line) for line in item.memories]
+    room = -(-sum(map(len, memories)) // condition.cut) if condition.cut else 0
+    shorter = []
+    for memory in memories:
+        if room > 0:
+            shorter.append(memory[:room])
+        room -= len(memory)
+    return lay_out(
+        prompt.prefix, shorter, [Branch(prompt.question(item.question))], sink=prompt.sink
+    )
+
+
+def _text(ids: Sequence[int], tokenizer: Any) -> str | None:
+    text = tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+    abstained = text.lower().startswith(NOT_IN_MEMORY.lower().rstrip("."))
+    return None if abstained else text

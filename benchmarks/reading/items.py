@@ -1,0 +1,145 @@
+"""What is asked: questions over contexts, plain personal facts, and long conversations.
+
+Each item names the memories that are read, as lines of text. Those of the personal facts and of
+LoCoMo are what `Memory.recall` finds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from agentmem.chat.reader import memory_lines
+from agentmem.corpus import read_records
+from agentmem.memory import Memory
+from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.training.reader.exercises import cut
+
+FACTS = Path(__file__).with_name("personal-facts.json")
+# Kinds that ask for more than a few words.
+_LEFT_OUT = ("passage", "dialogue-long", "yesno")
+_LONGEST_ANSWER = 120  # code points
+_LONGEST_CONTEXT = 800  # tokens of the language model
+_MEMORY_TOKENS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A question with the memories it is asked of.
+
+    Attributes:
+        task: The set that it belongs to.
+        source: Where in the set it is from.
+        memories: Lines of text.
+        question: As it is asked.
+        expected: Right answers; empty if the memories do not hold one.
+        wrong: Phrases that make an answer wrong.
+        answerable: Whether the set says that there is an answer.
+    """
+
+    task: str
+    source: str
+    memories: tuple[str, ...]
+    question: str
+    expected: tuple[str, ...]
+    wrong: tuple[str, ...]
+    answerable: bool
+
+
+def context_items(path: Path, prompt: ReadingPrompt, *, per_source: int, seed: int) -> list[Item]:
+    """Questions of a question file, so many of each source, answerable or not."""
+    groups: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+    for record in read_records(path):
+        answers = [a for a in record["answers"] if a.strip()]
+        if record["kind"] not in _LEFT_OUT and len((answers or [""])[0]) <= _LONGEST_ANSWER:
+            groups.setdefault((record["source"], bool(answers)), []).append(record)
+    random = Random(seed)
+    found = []
+    for (source, answerable), records in sorted(groups.items()):
+        random.shuffle(records)
+        found += _cut_items(records, prompt, source, answerable, per_source)
+    return found
+
+
+def _cut_items(
+    records: Sequence[dict[str, Any]],
+    prompt: ReadingPrompt,
+    source: str,
+    answerable: bool,
+    most: int,
+) -> list[Item]:
+    found: list[Item] = []
+    for record in records:
+        dialogue = record["kind"].startswith("dialogue")
+        memories = cut(record["context"], prompt, most=_MEMORY_TOKENS, dialogue=dialogue)
+        if sum(map(len, memories)) <= _LONGEST_CONTEXT:
+            lines = tuple(prompt.tokenizer.decode(m).rstrip("\n") for m in memories)
+            expected = tuple(a for a in record["answers"] if a.strip())
+            found.append(
+                Item("qa-dev", source, lines, record["question"], expected, (), answerable)
+            )
+        if len(found) == most:
+            break
+    return found
+
+
+def personal_items(ks: Sequence[int]) -> Iterator[Item]:
+    """The personal facts, recalled at several k from a store that holds them all."""
+    data = json.loads(FACTS.read_text(encoding="utf-8"))
+    with Memory(":memory:") as memory:
+        for fact in data["facts"]:
+            role = "assistant" if fact["speaker"] == "assistant" else "user"
+            message = {"role": role, "content": fact["text"], "created_at": fact["created_at"]}
+            if fact["speaker"] not in ("user", "assistant"):
+                message["name"] = fact["speaker"]
+            memory.add(message)
+        asked_at = datetime(2026, 10, 15, tzinfo=UTC)
+        for k in ks:
+            for question in data["questions"]:
+                hits = memory.recall(question["question"], k=k, now=asked_at)
+                yield Item(
+                    f"personal, k = {k}",
+                    question["id"],
+                    memory_lines(hits),
+                    question["question"],
+                    tuple(question.get("answers", ())),
+                    tuple(question.get("wrong", ())),
+                    question["answerable"],
+                )
+
+
+def locomo_items(path: Path, ks: Sequence[int], *, questions: int, seed: int) -> Iterator[Item]:
+    """Questions of LoCoMo, each recalled at several k inside its conversation."""
+    samples = json.loads(path.read_text(encoding="utf-8"))
+    asked = [(sample["sample_id"], qa) for sample in samples for qa in sample["qa"]]
+    Random(seed).shuffle(asked)
+    from agentmem.evaluation.locomo import read_locomo
+
+    with Memory(":memory:") as memory:
+        for conversation in read_locomo(path).conversations:
+            memory.add(
+                [
+                    {"role": "user", "name": t.speaker, "content": t.content, "created_at": t.at}
+                    for t in conversation.turns
+                    if t.content.strip()
+                ],
+                user_id=conversation.id,
+            )
+        for name, qa in asked[:questions]:
+            answerable = qa["category"] != 5
+            for k in ks:
+                hits = memory.recall(qa["question"], k=k, user_id=name)
+                yield Item(
+                    f"LoCoMo, k = {k}",
+                    str(qa["category"]),
+                    memory_lines(hits),
+                    qa["question"],
+                    (str(qa["answer"]),) if answerable else (),
+                    (),
+                    answerable,
+                )

@@ -1,0 +1,191 @@
+"""The study: every item answered under every condition, and the scores of each set."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agentmem.errors import ConfigError
+from agentmem.evaluation.result import EvalResult, build_result
+from agentmem.models.reader.configuration import ReaderConfig
+from agentmem.models.reader.modeling import ReadingModel
+from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.models.reader.saving import load_config, load_weights
+from benchmarks.reading.answers import Condition, answer
+from benchmarks.reading.items import Item, context_items, locomo_items, personal_items
+from benchmarks.reading.scores import exact, f1, interval, judge
+
+
+class StudyConfig(BaseModel):
+    """What is asked, and how memories are read.
+
+    Attributes:
+        seed: Says which questions are drawn.
+        per_source: Questions of each source of qa-dev, answerable and not.
+        personal_k: How many memories are recalled for a personal question.
+        locomo_k: Likewise for LoCoMo.
+        locomo_questions: How many of LoCoMo's questions.
+        tokens: Padded tokens of a batch.
+        conditions: Settings of each condition, by its name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+    per_source: int = 60
+    personal_k: list[int] = [8]
+    locomo_k: list[int] = [8]
+    locomo_questions: int = 480
+    tokens: int = 16_384
+    conditions: dict[str, dict[str, Any]]
+
+
+def load_study(path: Path) -> StudyConfig:
+    """Read a study's TOML file.
+
+    Raises:
+        ConfigError: it is no TOML, or a key is missing, unknown or of the wrong kind.
+    """
+    try:
+        return StudyConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (ValidationError, ValueError) as error:
+        raise ConfigError(f"{path.name!r}: {error}") from error
+
+
+def run_study(
+    config: StudyConfig,
+    *,
+    language_model: Path,
+    reader: Path,
+    questions: Path | None,
+    locomo: Path | None,
+    report: Callable[[str, int, int], None] = lambda condition, done, of: None,
+) -> EvalResult:
+    """Ask everything under every condition.
+
+    Args:
+        config: The study.
+        language_model: Folder of the language model.
+        reader: Folder of the reader's adapter.
+        questions: The question file, or None to leave that set out.
+        locomo: LoCoMo's file, or None.
+        report: Called with a condition, the number of answers, and of items.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    began = time.perf_counter()
+    torch.set_num_threads(1)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    settings: ReaderConfig = load_config(reader)
+    prompt = ReadingPrompt.of(
+        AutoTokenizer.from_pretrained(language_model), settings.system_prompt
+    )
+    lm = AutoModelForCausalLM.from_pretrained(
+        language_model, dtype=torch.bfloat16 if gpu else torch.float32
+    )
+    model = ReadingModel(lm, settings)
+    load_weights(model, reader)
+    model = model.to("cuda" if gpu else "cpu").train(False)
+
+    items: list[Item] = list(personal_items(config.personal_k))
+    if questions is not None:
+        items += context_items(
+            questions, prompt, per_source=config.per_source, seed=config.seed
+        )
+    if locomo is not None:
+        items += locomo_items(
+            locomo, config.locomo_k, questions=config.locomo_questions, seed=config.seed
+        )
+    results: dict[str, Any] = {}
+    for name, how in config.conditions.items():
+        condition = Condition(name, **how)
+        answers = answer(
+            items,
+            model,
+            prompt,
+            condition,
+            tokens=config.tokens,
+            report=lambda done, name=name: report(name, done, len(items)),  # type: ignore[misc]
+        )
+        results[name] = score(items, answers, seed=config.seed)
+    return build_result(
+        "reading",
+        config=config.model_dump(),
+        seed=config.seed,
+        seconds=round(time.perf_counter() - began, 1),
+        results=results,
+        threads=1,
+        gpu=gpu,
+    )
+
+
+def score(
+    items: Sequence[Item], answers: Sequence[str | None], *, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Scores of each set: F1 and exact match of what can be answered, abstention of what cannot."""
+    sets: dict[str, list[tuple[Item, str | None]]] = {}
+    for item, text in zip(items, answers, strict=True):
+        sets.setdefault(item.task, []).append((item, text))
+    return {
+        task: _judged(pairs) if task.startswith("personal") else _scored(pairs, seed)
+        for task, pairs in sets.items()
+    }
+
+
+def _judged(pairs: Sequence[tuple[Item, str | None]]) -> dict[str, Any]:
+    verdicts = [
+        judge(text, answerable=item.answerable, expected=item.expected, wrong=item.wrong)
+        for item, text in pairs
+    ]
+    return {
+        "questions": len(pairs),
+        **{name: verdicts.count(name) for name in ("right", "wrong", "abstained")},  # type: ignore[arg-type]
+        "answerable_right": sum(
+            verdict == "right" for verdict, (item, _) in zip(verdicts, pairs, strict=True)
+            if item.answerable
+        ),
+        "answerable": sum(item.answerable for item, _ in pairs),
+    }
+
+
+def _scored(pairs: Sequence[tuple[Item, str | None]], seed: int) -> dict[str, Any]:
+    asked = [(item, text) for item, text in pairs if item.answerable]
+    values = [f1(text or "", item.expected) for item, text in asked]
+    absent = [text is None for item, text in pairs if not item.answerable]
+    by_source: dict[str, list[float]] = {}
+    for (item, _), value in zip(asked, values, strict=True):
+        by_source.setdefault(item.source, []).append(value)
+    return {
+        "answerable": len(asked),
+        "f1": _mean(values),
+        "f1_interval": interval(values, seed=seed),
+        "exact": _mean([float(exact(text or "", item.expected)) for item, text in asked]),
+        "abstained": _mean([float(text is None) for _, text in asked]),
+        "unanswerable": len(absent),
+        "unanswerable_abstained": _mean([float(one) for one in absent]),
+        "f1_by_source": {source: _mean(rows) for source, rows in sorted(by_source.items())},
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 4) if values else 0.0
+
+
+def conditions_table(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Rows for people: condition, set, questions, score, share of abstention."""
+    rows = []
+    for condition, sets in results.items():
+        for task, figures in sets.items():
+            if "right" in figures:
+                n = figures["questions"]
+                main = f"right {figures['right']}/{n}, wrong {figures['wrong']}/{n}"
+            else:
+                main = f"F1 {100 * figures['f1']:.1f} %"
+            rows.append([condition, task, main])
+    return rows
