@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
-from agentmem.models.bundle.manifest import READER, shipped_bundle
+from agentmem.models.bundle.manifest import READER, bundled_part, shipped_bundle
 
 if TYPE_CHECKING:
     from agentmem.models.reader.reader import StatesReader
@@ -78,7 +78,7 @@ class MemoryReader:
         from agentmem.models.reader.reader import StatesReader
         from agentmem.models.reader.saving import load_config
 
-        place = shipped_bundle() / READER if folder is None else Path(folder)
+        place = bundled_part(shipped_bundle(), READER) if folder is None else Path(folder)
         if language_model is None:
             language_model = find_language_model(load_config(place).language_model)
         return cls(StatesReader.from_pretrained(place, language_model))
@@ -88,6 +88,7 @@ class MemoryReader:
         question: str,
         hits: Sequence[Hit],
         *,
+        mode: Literal["text", "states"] = "text",
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
@@ -97,6 +98,9 @@ class MemoryReader:
             question: In plain words.
             hits: What a recall found, best first. Those that do not fit into the language model's
                 context beside better ones are left out.
+            mode: ``"text"`` reads the memories' text again for each question, which answers best;
+                ``"states"`` reads the states that the model made of each memory by itself and
+                keeps between questions, which answers soonest.
             max_tokens: The longest answer, in tokens of the language model.
             on_text: Called with each piece of the answer as it is written; never where there is
                 none.
@@ -120,7 +124,11 @@ class MemoryReader:
             return Answer(None, None, (), left_out)
         read.sort(key=lambda pair: _when(pair[0]))
         reading = self._states.read(
-            question, [line for _, line in read], max_tokens=max_tokens, on_text=on_text
+            question,
+            [line for _, line in read],
+            mode=mode,
+            max_tokens=max_tokens,
+            on_text=on_text,
         )
         shares = {
             hit.id: share for (hit, _), share in zip(read, reading.shares, strict=True) if share

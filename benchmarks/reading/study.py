@@ -83,9 +83,7 @@ def run_study(
     torch.set_num_threads(1)
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     settings: ReaderConfig = load_config(reader)
-    prompt = ReadingPrompt.of(
-        AutoTokenizer.from_pretrained(language_model), settings.system_prompt
-    )
+    prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), settings.system_prompt)
     lm = AutoModelForCausalLM.from_pretrained(
         language_model, dtype=torch.bfloat16 if gpu else torch.float32
     )
@@ -95,9 +93,7 @@ def run_study(
 
     items: list[Item] = list(personal_items(config.personal_k))
     if questions is not None:
-        items += context_items(
-            questions, prompt, per_source=config.per_source, seed=config.seed
-        )
+        items += context_items(questions, prompt, per_source=config.per_source, seed=config.seed)
     if locomo is not None:
         items += locomo_items(
             locomo, config.locomo_k, questions=config.locomo_questions, seed=config.seed
@@ -147,7 +143,8 @@ def _judged(pairs: Sequence[tuple[Item, str | None]]) -> dict[str, Any]:
         "questions": len(pairs),
         **{name: verdicts.count(name) for name in ("right", "wrong", "abstained")},  # type: ignore[arg-type]
         "answerable_right": sum(
-            verdict == "right" for verdict, (item, _) in zip(verdicts, pairs, strict=True)
+            verdict == "right"
+            for verdict, (item, _) in zip(verdicts, pairs, strict=True)
             if item.answerable
         ),
         "answerable": sum(item.answerable for item, _ in pairs),

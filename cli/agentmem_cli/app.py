@@ -20,6 +20,7 @@ from agentmem_cli.commands import (
     evaluate,
     model,
     query,
+    reader,
     store,
     train,
 )
@@ -116,6 +117,7 @@ register(
 )
 register(train.app, {"bundle": bundle.bundle})
 app.add_typer(model.app, name="model")
+app.add_typer(reader.app, name="reader")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")
 

@@ -14,10 +14,12 @@ from rich.text import Text
 from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question, is_question
 from agentmem.errors import AgentMemError
 from agentmem_cli import views
+from agentmem_cli.answering import SHOWN, show_answer
 from agentmem_cli.options import ScopeIds
 from agentmem_cli.output import Output, safe
 
 if TYPE_CHECKING:
+    from agentmem.chat.answerers import Answerer
     from agentmem.context.hits import Chunk
     from agentmem.context.recall import Recall
     from agentmem.memory import Memory
@@ -31,17 +33,22 @@ A line that ends with "?" or starts with a question word is looked up; other lin
   /quit           quit, as does Ctrl-D; Ctrl-C cancels the current operation"""
 
 _NEWEST = 20
-# Memories shown with their text; of the others only the ids are shown.
-_SHOWN = 3
 
 
 class Conversation:
-    """One person and one memory."""
+    """One person, one memory, and what answers from it, if anything does."""
 
-    def __init__(self, memory: Memory, out: Output, *, scope: ScopeIds, k: int) -> None:
-        self._memory, self._out = memory, out
+    def __init__(
+        self,
+        memory: Memory,
+        out: Output,
+        *,
+        answerer: Answerer | None,
+        scope: ScopeIds,
+        k: int,
+    ) -> None:
+        self._memory, self._out, self._answerer = memory, out, answerer
         self._scope, self._k = scope, k
-        self._no_reader_noted = False
         self._commands = {"memories": self._memories, "forget": self._forget, "help": self._help}
 
     def handle(self, line: str) -> bool:
@@ -72,20 +79,20 @@ class Conversation:
         if not marked:
             self._say(_stored(done))
         if found is not None:
-            self._show(found)
+            self._answer(line, found)
 
-    def _show(self, found: Recall) -> None:
-        """Show the memories that may answer, the best of them in full."""
+    def _answer(self, question: str, found: Recall) -> None:
+        """Answer from the memories found, or show them, the best of them in full."""
         if not found:
             self._say("no memory of that yet")
             return
-        for hit in found[:_SHOWN]:
+        if self._answerer is not None:
+            self._out.say(show_answer(self._answerer.answer(question, found), found))
+            return
+        for hit in found[:SHOWN]:
             self._out.say(views.named(hit, full=True))
-        if more := [hit.id for hit in found[_SHOWN:]]:
+        if more := [hit.id for hit in found[SHOWN:]]:
             self._say(f"  and {', '.join(f'#{id}' for id in more)}")
-        if not self._no_reader_noted:
-            self._say(views.NO_READER)
-            self._no_reader_noted = True
 
     def _run_command(self, line: str) -> bool:
         name, _, rest = line[1:].partition(" ")

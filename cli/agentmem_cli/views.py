@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 _BAR = 40
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
-# Shown below memories when a question was asked.
-NO_READER = "no reader is installed: these are the memories found"
-
 
 def facts(rows: Iterable[tuple[str, str]]) -> Text:
     """Named values, one per line; empty values are omitted."""

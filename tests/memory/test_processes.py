@@ -125,7 +125,7 @@ def test_another_process_does_not_find_what_was_forgotten(
     (id,) = memory.add("the secret of the second process").ids
     memory.add([f"something else {n}" for n in range(20)])
     assert other("mem.recall('secret', mode='lexical')[0].id") == id
-    assert other("mem.recall('secret', k=50, mode='keys').candidates") == 21
+    assert other("mem.recall('secret', k=50, mode='vector').candidates") == 21
     assert memory.forget([id]).purged
     for mode in ("hybrid", "vector", "lexical"):
         assert id not in other(f"[hit.id for hit in mem.recall('secret', k=50, mode={mode!r})]")

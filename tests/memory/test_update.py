@@ -115,7 +115,10 @@ class TestDuplicates:
     ) -> None:
         (id,) = memory.add("one", created_at=created_at, user_id="ana").ids
         (other,) = memory.add("two", created_at=created_at, user_id="ana").ids
-        with unchanged(memory), pytest.raises(InputError, match=f"already, in memory {other}"):
+        with (
+            unchanged(memory),
+            pytest.raises(InputError, match=f"already has that text, in memory {other}"),
+        ):
             memory.update(id, text="two")
 
     def test_a_text_that_another_scope_has_is_fine(

@@ -53,6 +53,6 @@ def test_chat_loop_does_not_store_what_it_recalled() -> None:
 
 def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
     shown = run_example("demo.py", capsys)
-    assert "Equal to what was said: True" in shown
+    assert "Equal to the original: True" in shown
     assert "44 of 44 byte for byte" in shown
     assert re.search(r"decoder positions.*x fewer", shown)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
-from agentmem_storage.sql.codec import decode_keys
+from agentmem_storage.sql.codec import decode_embeddings
 
 Scope = dict[str, Any]
 # 100 scopes; the same agents and sessions belong to every user.
@@ -71,7 +71,7 @@ def keys(crowd: Memory, crowd_place: Path) -> dict[int, NDArray[np.float32]]:
     with closing(sqlite3.connect(crowd_place / "memory.db")) as connection:
         rows = connection.execute("SELECT id, key FROM chunks").fetchall()
     ids = [id for id, _ in rows]
-    return dict(zip(ids, decode_keys([blob for _, blob in rows], ids), strict=True))
+    return dict(zip(ids, decode_embeddings([blob for _, blob in rows], ids), strict=True))
 
 
 def inside(members: dict[int, tuple[Scope, str]], words: Scope) -> list[int]:

@@ -73,7 +73,7 @@ def cache_memories(
     model.eval()
     try:
         check_rotary(model, before[0])
-        states = encode_memories(model, memories, sink=before[0])
+        states = encode_memories(model, memories, lead=before[:1])
         tokens = torch.tensor([ids], device=model.get_input_embeddings().weight.device)
         cache = DynamicCache()
         model.model(input_ids=tokens[:, : len(before)], past_key_values=cache, use_cache=True)

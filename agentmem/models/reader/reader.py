@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +26,8 @@ from agentmem.models.reader.states import (
     encode_memories,
 )
 
+Mode = Literal["text", "states"]
+
 # States of memories that are kept between questions, by default: some 1,400 tokens' worth in
 # float32 for every 128 MiB of a model with 30 layers of 3 x 64 dims.
 CACHE_BYTES = 512 * 2**20
@@ -40,7 +41,8 @@ class Reading:
 
     Attributes:
         text: The answer; None if it says that the memories do not hold one.
-        confidence: Geometric mean of the probabilities of the answer's tokens, 0 to 1.
+        confidence: Probability, 0 to 1, that the memories hold an answer, or that they do not
+            where the text is None; as the model gives it to the first token.
         shares: For each memory, its share of the attention that the answer paid to memories; they
             sum to 1, or are all 0 where it paid none, being far behind them in a model that looks
             back through a window.
@@ -133,6 +135,7 @@ class StatesReader:
         question: str,
         lines: Sequence[str],
         *,
+        mode: Mode = "text",
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
     ) -> Reading:
@@ -141,6 +144,8 @@ class StatesReader:
         Args:
             question: In plain words.
             lines: The memories as lines of text, see `agentmem.models.reader.prompt.memory_line`.
+            mode: ``"text"`` reads the memories one after the other, as text; ``"states"`` puts
+                their states into the cache, those that are kept without any pass over them.
             max_tokens: The longest answer, in tokens of the language model.
             on_text: Called with each piece of the answer as it is written; the pieces make up the
                 text that is returned, so that there are none where it is None.
@@ -159,14 +164,28 @@ class StatesReader:
                 f"{len(lines)} memories, the question and its answer take {need} positions, the "
                 f"language model has {self.positions}: read fewer memories"
             )
-        states = self._states(lines)
-        cache = self._prefix_cache()
-        start = append_memories(self.model.lm, cache, states, len(self.prompt.prefix))
-        ids, log_probability = self._write(request, cache, start, max_tokens, on_text)
+        cache, start = self._read_memories(lines, memories, mode)
+        again = deepcopy(cache)
+        ids, absent = self._write(request, cache, start, max_tokens, on_text)
+        if absent >= self.model.config.abstain_above:
+            return Reading(None, absent, tuple(1 / len(lines) for _ in lines))
         text = self._decode(ids).strip()
-        shares = self._shares(request, ids, memories, states)
+        shares = self._shares(request, ids, memories, again, start)
         found = bool(text) and not text.lower().startswith(_NOTHING)
-        return Reading(text if found else None, math.exp(log_probability / (len(ids) + 1)), shares)
+        return Reading(text if found else None, 1 - absent if found else absent, shares)
+
+    def _read_memories(
+        self, lines: Sequence[str], memories: Sequence[list[int]], mode: Mode
+    ) -> tuple[DynamicCache, int]:
+        """A cache that holds prefix and memories, and the position behind them."""
+        cache = self._prefix_cache()
+        start = len(self.prompt.prefix)
+        if mode == "states":
+            return cache, append_memories(self.model.lm, cache, self._states(lines), start)
+        text = [token for memory in memories for token in memory]
+        if text:
+            self._forward(text, cache, start)
+        return cache, start + len(text)
 
     @torch.no_grad()
     def _forward(self, ids: Sequence[int], cache: DynamicCache, start: int) -> Any:
@@ -194,7 +213,7 @@ class StatesReader:
             made = encode_memories(
                 self.model.lm,
                 [self.prompt.memory(line) for line in missing],
-                sink=self.prompt.sink,
+                lead=self.prompt.prefix,
             )
         fresh = dict(zip(missing, made, strict=True))
         found = [fresh[line] if line in fresh else self._kept[line] for line in lines]
@@ -220,19 +239,22 @@ class StatesReader:
         most: int,
         on_text: Callable[[str], None] | None,
     ) -> tuple[list[int], float]:
-        """Greedy tokens of the answer, and the sum of their log probabilities with the end's."""
+        """Greedy tokens of the answer, and the probability that there is none."""
         written: list[int] = []
-        total = 0.0
+        absent: float | None = None
         stream = _Stream(on_text)
         feed, at = request, start
         while True:
             hidden: Tensor = self._forward(feed, cache, at).last_hidden_state[:, -1]
-            scores = self.model.logits(hidden).log_softmax(-1)[0]
-            token = int(scores.argmax())
-            total += float(scores[token])
+            probabilities = self.model.logits(hidden).softmax(-1)[0]
+            if absent is None:
+                absent = float(probabilities[self.prompt.ids(NOT_IN_MEMORY)[0]])
+                if absent >= self.model.config.abstain_above:
+                    return written, absent
+            token = int(probabilities.argmax())
             if token == self.prompt.end or len(written) >= most:
                 stream.end(self._decode(written))
-                return written, total
+                return written, absent
             at += len(feed)
             feed = [token]
             written.append(token)
@@ -251,7 +273,8 @@ class StatesReader:
         request: list[int],
         answer: list[int],
         memories: Sequence[list[int]],
-        states: Sequence[MemoryStates],
+        cache: DynamicCache,
+        start: int,
     ) -> tuple[float, ...]:
         """How much of the answer was drawn from each memory.
 
@@ -259,11 +282,9 @@ class StatesReader:
         the memories that hold that very token: that is what copying looks like. Where the answer
         repeats nothing, all attention to memories counts.
         """
-        if not states:
+        if not memories:
             return ()
-        cache = self._prefix_cache()
         prefix = len(self.prompt.prefix)
-        start = append_memories(self.model.lm, cache, states, prefix)
         parts: list[Tensor] = []
 
         def watch(module: Any, inputs: Any, output: Any) -> None:

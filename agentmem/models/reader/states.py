@@ -1,6 +1,6 @@
 """Keys and values of memories, each made from one memory alone by the language model itself.
 
-A memory is read behind a sink token, the first token of the template, whose own states are
+A memory is read behind a lead, such as the chat template up to the memories, whose own states are
 dropped. Its states do not depend on what else is read, so they are made once and are good in every
 context: reading moves the keys to the positions that the memory's text would have there, which for
 rotary embeddings is one more rotation (Su et al. 2021, arXiv 2104.09864; blocks that are encoded
@@ -10,6 +10,7 @@ alone: Block-Attention, arXiv 2409.15355).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,48 +54,61 @@ class MemoryStates:
 
 @torch.no_grad()
 def encode_memories(
-    model: Any, memories: Sequence[Sequence[int]], *, sink: int, tokens: int = 4096
+    model: Any, memories: Sequence[Sequence[int]], *, lead: Sequence[int], tokens: int = 4096
 ) -> list[MemoryStates]:
-    """Run memories through a causal language model, each by itself.
+    """Run memories through a causal language model, each by itself behind the same few tokens.
 
     Args:
         model: A Hugging Face causal language model with rotary positions.
         memories: Token ids of each memory, none empty.
-        sink: Token id that goes before each.
+        lead: Token ids that each memory sees before it, at least one: what takes the attention
+            that first tokens attract. The states of the lead itself are dropped.
         tokens: Padded tokens of one batch; a longer memory is a batch by itself.
 
     Returns:
         The states of each memory, in the order given.
     """
     device = model.get_input_embeddings().weight.device
+    start = len(lead)
+    led = DynamicCache()
+    model.model(
+        input_ids=torch.tensor([list(lead)], device=device), past_key_values=led, use_cache=True
+    )
     found: dict[int, MemoryStates] = {}
     order = sorted(range(len(memories)), key=lambda i: len(memories[i]))
     while order:
         # The longest of a batch is its last: as many as stay within the budget.
         size = 1
-        while size < len(order) and (size + 1) * (len(memories[order[size]]) + 1) <= tokens:
+        while size < len(order) and (size + 1) * (len(memories[order[size]]) + start) <= tokens:
             size += 1
         batch, order = order[:size], order[size:]
-        length = len(memories[batch[-1]]) + 1
-        ids = torch.full((size, length), sink, device=device)
-        mask = torch.zeros((size, length), dtype=torch.long, device=device)
+        length = len(memories[batch[-1]])
+        ids = torch.full((size, length), lead[0], device=device)
+        mask = torch.zeros((size, start + length), dtype=torch.long, device=device)
+        mask[:, :start] = 1
         for row, index in enumerate(batch):
-            ids[row, 1 : len(memories[index]) + 1] = torch.as_tensor(memories[index], device=device)
-            mask[row, : len(memories[index]) + 1] = 1
-        # The sink stands at 0 here, so that keys come out rotated one position too far.
-        cache = DynamicCache()
-        model.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
-        back = torch.full((length,), -1, device=device)
+            ids[row, : len(memories[index])] = torch.as_tensor(memories[index], device=device)
+            mask[row, start : start + len(memories[index])] = 1
+        cache = deepcopy(led)
+        cache.batch_repeat_interleave(size)
+        model.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=torch.arange(start, start + length, device=device)[None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        back = torch.full((length,), -start, device=device)
         held = [
-            (_rotate(model, index, keys, back), values)
+            (_rotate(model, index, keys[:, :, start:], back), values[:, :, start:])
             for index, (keys, values) in enumerate(_held(cache))
         ]
         for row, index in enumerate(batch):
-            end = len(memories[index]) + 1
+            end = len(memories[index])
             # Copies, or each would keep its whole batch alive.
             found[index] = MemoryStates(
-                tuple(keys[row, :, 1:end].clone() for keys, _ in held),
-                tuple(values[row, :, 1:end].clone() for _, values in held),
+                tuple(keys[row, :, :end].clone() for keys, _ in held),
+                tuple(values[row, :, :end].clone() for _, values in held),
             )
     return [found[index] for index in range(len(memories))]
 

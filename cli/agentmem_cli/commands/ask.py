@@ -1,4 +1,4 @@
-"""The command ask: shows the memories that may answer a question."""
+"""The command ask: answers a question from memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentmem_cli import views
+from agentmem_cli.answering import (
+    LlmOption,
+    ReaderOption,
+    answer_to_dict,
+    open_answerer,
+    show_answer,
+)
 from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
     DEFAULT_EMBEDDER,
@@ -28,12 +35,13 @@ from agentmem_cli.options import (
     scope_ids,
 )
 from agentmem_cli.output import Output
-from agentmem_cli.views import NO_READER
 
 
 def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In plain words.")],
-    k: LimitOption = 3,
+    k: LimitOption = 8,
+    llm: LlmOption = None,
+    reader: ReaderOption = None,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -46,12 +54,14 @@ def ask(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the memories that may answer a question, in full.
+    """Answer a question from memory, and show the memories that the answer drew on.
 
-    Questions stored by `agentmem chat` are excluded. No reader is installed that could phrase an
-    answer.
+    A small language model on this machine reads the memories found (install it once with
+    `agentmem reader install`); --llm names another. Without either, the memories are shown in
+    full. What cannot be answered from them is not guessed. Questions stored by `agentmem chat`
+    are excluded.
 
-    --quiet prints only the texts.
+    --quiet prints only the answer, or the memories' texts where nothing answers.
     """
     from agentmem.chat.questions import answers_only
 
@@ -65,20 +75,21 @@ def ask(
             since=since,
             until=until,
         )
+        answerer, missing = open_answerer(llm, reader) if found else (None, "")
+        answer = answerer.answer(question, found) if answerer else None
 
         def human() -> RenderableType:
+            if answer is not None:
+                return show_answer(answer, found)
             if not found:
                 return Text("nothing found", style="dim")
             return Group(*(views.named(hit, full=True) for hit in found))
 
-        out.emit(
-            json=lambda: {
-                "question": question,
-                "answer": None,
-                "memories": [hit.to_dict() for hit in found],
-            },
-            human=human,
-            quiet=lambda: [hit.text for hit in found],
-        )
-        if found:
-            out.note(NO_READER)
+        def lines() -> list[str]:
+            if answer is not None:
+                return [answer.text] if answer.text is not None else []
+            return [hit.text for hit in found]
+
+        out.emit(json=lambda: answer_to_dict(question, answer, found), human=human, quiet=lines)
+        if missing:
+            out.note(missing)

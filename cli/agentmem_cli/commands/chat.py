@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from rich.text import Text
 
+from agentmem_cli.answering import LlmOption, ReaderOption, open_answerer
 from agentmem_cli.conversation import HELP, Conversation
 from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
@@ -27,7 +28,9 @@ from agentmem_cli.output import Output
 
 
 def chat(
-    k: LimitOption = 3,
+    k: LimitOption = 8,
+    llm: LlmOption = None,
+    reader: ReaderOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
@@ -38,16 +41,21 @@ def chat(
     """Store statements and ask about them later; the store is created if it does not exist.
 
     A line that ends with "?" or starts with a question word (who, what, when, where, which, why,
-    how) is answered with the memories that match it best; no reader is installed that could phrase
-    an answer. Every line is stored, but one that is only a question is not used to answer others.
+    how) is answered from the memories that match it best, by a small language model on this
+    machine (install it once with `agentmem reader install`) or the one that --llm names. Without
+    either, those memories are shown. Every line is stored, but one that is only a question is not
+    used to answer others.
 
     /memories lists the newest memories, /forget ID deletes one permanently, /help shows more.
     """
     out = Output()
     with open_memory(store, model, embedder=embedder, create=True) as memory:
+        answerer, missing = open_answerer(llm, reader)
         out.say(Text(HELP, style="dim"))
+        if missing:
+            out.note(missing)
         scope = scope_ids(user, agent, session)
-        conversation = Conversation(memory, out, scope=scope, k=k)
+        conversation = Conversation(memory, out, answerer=answerer, scope=scope, k=k)
         for line in _lines(out):
             if not conversation.handle(line):
                 return

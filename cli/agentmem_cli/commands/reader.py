@@ -11,7 +11,7 @@ from rich.text import Text
 from agentmem.errors import ModelNotFoundError
 from agentmem_cli.options import JsonOption, QuietOption
 from agentmem_cli.output import Output
-from agentmem_cli.registering import command_group
+from agentmem_cli.register import command_group
 from agentmem_cli.views import facts
 
 

@@ -137,6 +137,67 @@ def reranker(
     show_paths(output, {"run": folder, "model": folder / "model"})
 
 
+def reader_data(
+    config: ConfigOption,
+    corpus: CorpusOption,
+    language_model: Annotated[
+        Path,
+        typer.Option("--lm", exists=True, file_okay=False, help="Folder of the language model."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The npz file to write.")],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make the exercises that a reader trains on, as one packed file."""
+    from agentmem.models.reader.configuration import SYSTEM_PROMPT
+    from agentmem.training.config import load_config
+    from agentmem.training.reader.configuration import ReaderDataConfig
+
+    output = Output(json=json, quiet=quiet)
+    data = load_config(config, ReaderDataConfig)
+    with _packages(), output.progress("making exercises") as bar:
+        from agentmem.training.reader.pack import pack_exercises
+
+        pack_exercises(
+            data,
+            corpus=corpus,
+            language_model=language_model,
+            system_prompt=SYSTEM_PROMPT,
+            path=out,
+            report=lambda done: bar(done, None, "exercises"),
+        )
+    show_paths(output, {"exercises": out})
+
+
+def reader(
+    config: ConfigOption,
+    data: Annotated[
+        Path, typer.Option("--data", exists=True, dir_okay=False, help="Packed exercises.")
+    ],
+    dev: Annotated[
+        Path, typer.Option("--dev", exists=True, dir_okay=False, help="To evaluate on.")
+    ],
+    out: RunsOption = Path("runs"),
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a reader's adapter; resumes like `train autoencoder`."""
+    from agentmem.training.config import load_config
+    from agentmem.training.reader.configuration import ReaderRunConfig
+
+    output = Output(json=json, quiet=quiet)
+    run = load_config(config, ReaderRunConfig)
+    with _packages(), output.progress("training the reader") as bar:
+        from agentmem.training.reader.train import train_reader
+
+        def report(step: int, figures: dict[str, Any]) -> None:
+            losses = ", ".join(f"{ratio}: {loss:.3f}" for ratio, loss in figures["loss"].items())
+            bar(step, run.optimiser.steps, f"loss by ratio {losses}")
+
+        folder = train_reader(run, data=data, dev=dev, out=out, report=report)
+    show_paths(output, {"run": folder, "model": folder / "model"})
+
+
 def show_paths(output: Output, results: Mapping[str, Path | str]) -> None:
     """Show where the results are; --quiet shows only the first.
 
@@ -189,6 +250,8 @@ app = command_group(
         "autoencoder": autoencoder,
         "embedder": embedder,
         "reranker": reranker,
+        "reader-data": reader_data,
+        "reader": reader,
     },
     help="Train the parts of a model bundle, and assemble them.",
 )

@@ -58,7 +58,7 @@ def test_memories_alone_and_then_a_text_over_their_states(lm: Any) -> None:
         cache = DynamicCache()
         with model.gates.set(text=torch.ones(1, 1, 1)):
             run(lm, PREFIX_IDS, cache, 0)
-            states = encode_memories(lm, MEMORIES, sink=SINK_ID)
+            states = encode_memories(lm, MEMORIES, lead=[SINK_ID])
             start = append_memories(lm, cache, states, len(PREFIX_IDS))
             alone = run(lm, prompt, cache, start)
         assert start == len(PREFIX_IDS) + len(flat(MEMORIES))

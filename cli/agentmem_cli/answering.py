@@ -1,0 +1,84 @@
+"""What answers in `ask` and `chat`: any language model, the reader on this machine, or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from agentmem.errors import ModelNotFoundError
+from agentmem_cli import views
+from agentmem_cli.output import safe
+
+if TYPE_CHECKING:
+    from agentmem.chat.answerers import Answer, Answerer
+    from agentmem.context.recall import Recall
+
+# Memories shown below an answer; of the others only the ids are shown.
+SHOWN = 3
+# A citation below this share is not worth showing.
+_LEAST_SHARE = 0.1
+
+LlmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--llm",
+        metavar="MODEL",
+        help="Answer with openai:MODEL, anthropic:MODEL, ollama:MODEL or the URL of a server "
+        "that speaks OpenAI's protocol, instead of the reader on this machine.",
+    ),
+]
+ReaderOption = Annotated[
+    Path | None,
+    typer.Option("--reader", metavar="DIR", help="Folder of a reader; default: the shipped one."),
+]
+
+
+def open_answerer(llm: str | None, reader: Path | None) -> tuple[Answerer | None, str]:
+    """What answers, or None and how to get answers.
+
+    Raises:
+        InputError: ``llm`` is malformed.
+        AnswererError: ``llm`` needs an API key that is not set.
+        ModelError: the reader is damaged.
+    """
+    if llm is not None:
+        from agentmem.chat.answerers import connect
+
+        return connect(llm), ""
+    from agentmem.chat.reader import MemoryReader
+
+    try:
+        return MemoryReader.from_pretrained(reader), ""
+    except ModelNotFoundError as error:
+        if reader is not None:
+            raise
+        return None, f"no answer, only the memories found: {error}, or name a model with --llm"
+
+
+def show_answer(answer: Answer, found: Recall) -> RenderableType:
+    """An answer with the memories it drew on, or the best memories where there is no answer."""
+    by_id = {hit.id: hit for hit in found}
+    if answer.text is None:
+        if not found:
+            return Text("nothing found", style="dim")
+        return Group(
+            Text("not in memory, as far as I can tell; the closest memories:", style="dim"),
+            *(views.named(hit, full=True) for hit in found[:SHOWN]),
+        )
+    cited = [c for c in answer.citations if c.share >= _LEAST_SHARE and c.id in by_id][:SHOWN]
+    return Group(Text(safe(answer.text), style="bold"), *(views.named(by_id[c.id]) for c in cited))
+
+
+def answer_to_dict(question: str, answer: Answer | None, found: Recall) -> dict[str, Any]:
+    """An answer as JSON; its fields are None where nothing answers."""
+    return {
+        "question": question,
+        "answer": answer.text if answer else None,
+        "confidence": answer.confidence if answer else None,
+        "citations": [{"id": c.id, "share": c.share} for c in answer.citations] if answer else [],
+        "memories": [hit.to_dict() for hit in found],
+    }
