@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentmem import Memory
-from agentmem.chat.reader import MemoryReader
+from agentmem.chat.reader import Answer, MemoryReader
 from agentmem.errors import InputError, ModelNotFoundError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.reader.reader import Reading, StatesReader
@@ -96,12 +96,7 @@ def test_what_does_not_fit_is_left_out(
     assert {c.id for c in answer.citations} <= {hits[shortest].id}
     monkeypatch.setattr(StatesReader, "positions", beside)
     answer = reader.answer(QUESTION, hits, max_tokens=4)
-    assert (answer.text, answer.confidence, answer.citations, answer.left_out) == (
-        None,
-        None,
-        (),
-        3,
-    )
+    assert answer == Answer(None, None, (), left_out=3)
 
 
 def test_nothing_found_and_nothing_asked(reader: MemoryReader, hits: Any) -> None:

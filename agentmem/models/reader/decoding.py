@@ -63,7 +63,7 @@ def decode_batch(
             kept = keep_surprising(model.surprisal(batch), kinds, batch.segments, ratio)
             if adapted:
                 memory = kept[..., None].float()
-                embedded = embedded + kept[..., None] * model.marks[str(ratio)].to(embedded.dtype)
+                embedded = embedded + kept[..., None] * model.mark(ratio).to(embedded.dtype)
         mask = block_mask(kinds, batch.segments, kept)
     gate = (kinds != PADDING)[..., None].float() if adapted else None
     # Whole in all layers: the cache that a model makes itself forgets what its windows left behind,

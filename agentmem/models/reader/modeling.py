@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agentmem.errors import ModelError
+from agentmem.errors import InputError, ModelError
 from agentmem.models.reader.attention import block_mask, masks_for, text_mask
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.lora import TokenGates, add_adapters
@@ -94,6 +94,9 @@ class ReadingModel(nn.Module):
         Args:
             batch: What is read.
             ratio: Tokens per kept state; 0 reads the sequence as plain text.
+
+        Raises:
+            InputError: the reader was not made for this ratio.
         """
         kinds = batch.kinds
         text = (kinds != PADDING)[..., None].float()
@@ -125,6 +128,18 @@ class ReadingModel(nn.Module):
         losses = functional.cross_entropy(logits, batch.labels[:, 1:][wanted], reduction="none")
         weights = batch.weights[:, 1:][wanted]
         return (losses * weights).sum() / weights.sum().clamp(min=1e-6), losses.detach()
+
+    def mark(self, ratio: int) -> Tensor:
+        """The vector that is added to a kept token's embedding, (H,).
+
+        Raises:
+            InputError: the reader was not made for this ratio.
+        """
+        if str(ratio) not in self.marks:
+            known = ", ".join(map(str, self.config.ratios))
+            raise InputError(f"ratio={ratio!r}: this reader was made for {known}")
+        mark: Tensor = self.marks[str(ratio)]
+        return mark
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of all tokens as the language model gives them, float32 (..., V).
@@ -162,7 +177,7 @@ class ReadingModel(nn.Module):
     ) -> Tensor:
         embedded = self.lm.get_input_embeddings()(batch.ids)
         if marked is not None:
-            embedded = embedded + marked[..., None] * self.marks[str(ratio)].to(embedded.dtype)
+            embedded = embedded + marked[..., None] * self.mark(ratio).to(embedded.dtype)
         output = self.lm.model(
             inputs_embeds=embedded,
             attention_mask=masks_for(self.lm, mask, batch.positions, batch.positions),

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from agentmem.errors import InputError, ModelError
+from agentmem.models.huggingface import local_folder, quiet
 from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
@@ -95,8 +96,10 @@ class StatesReader:
         config = load_config(folder)
         dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
         try:
-            lm = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype)
-            tokenizer = AutoTokenizer.from_pretrained(language_model)
+            place = local_folder(language_model)
+            with quiet():
+                lm = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
+                tokenizer = AutoTokenizer.from_pretrained(place)
         except Exception as error:  # transformers raises kinds of its own
             raise ModelError(
                 f"no causal language model in {str(language_model)!r}: {error}"
@@ -148,8 +151,11 @@ class StatesReader:
                 text that is returned, so that there are none where it is None.
 
         Raises:
-            InputError: memories, question and answer do not fit the language model's context.
+            InputError: memories, question and answer do not fit the language model's context; or
+                ``max_tokens`` is below 1.
         """
+        if max_tokens < 1:
+            raise InputError(f"max_tokens={max_tokens!r}: an answer takes 1 or more")
         memories = [self.prompt.memory(line) for line in lines]
         request = self.prompt.question(question)
         need = len(self.prompt.prefix) + sum(map(len, memories)) + len(request) + max_tokens
@@ -182,7 +188,7 @@ class StatesReader:
         return cache, start + len(text)
 
     @torch.no_grad()
-    def _forward(self, ids: Sequence[int], cache: DynamicCache, start: int, **how: Any) -> Any:
+    def _forward(self, ids: Sequence[int], cache: DynamicCache, start: int) -> Any:
         device = self.model.lm.get_input_embeddings().weight.device
         with self.model.gates.set(text=torch.ones(1, 1, 1, device=device)):
             return self.model.lm.model(
@@ -190,7 +196,6 @@ class StatesReader:
                 position_ids=torch.arange(start, start + len(ids), device=device)[None],
                 past_key_values=cache,
                 use_cache=True,
-                **how,
             )
 
     def _prefix_cache(self) -> DynamicCache:
@@ -247,7 +252,7 @@ class StatesReader:
                 if absent >= self.model.config.abstain_above:
                     return written, absent
             token = int(probabilities.argmax())
-            if token == self.prompt.end or len(written) == most:
+            if token == self.prompt.end or len(written) >= most:
                 stream.end(self._decode(written))
                 return written, absent
             at += len(feed)
@@ -280,16 +285,25 @@ class StatesReader:
         if not memories:
             return ()
         prefix = len(self.prompt.prefix)
-        usual = self.model.lm.config._attn_implementation
+        parts: list[Tensor] = []
+
+        def watch(module: Any, inputs: Any, output: Any) -> None:
+            # Rows: what predicted each token of the answer, or its end; columns: memory tokens.
+            # Cut out here: of all layers the whole would take hundreds of megabytes.
+            parts.append(output[1][0, :, len(request) - 1 :, prefix:start].float().mean(0).cpu())
+
+        lm = self.model.lm
+        watching = [layer.self_attn.register_forward_hook(watch) for layer in lm.model.layers]
+        usual = lm.config._attn_implementation
         # The others do not tell what they attend to.
-        self.model.lm.set_attn_implementation("eager")
+        lm.set_attn_implementation("eager")
         try:
-            out = self._forward(request + answer, cache, start, output_attentions=True)
+            self._forward(request + answer, cache, start)
         finally:
-            self.model.lm.set_attn_implementation(usual)
-        attention = torch.stack([layer[0].float().mean(0) for layer in out.attentions]).mean(0)
-        # Rows: what predicted each token of the answer, or its end; columns: memory tokens.
-        rows = attention[len(request) - 1 :, prefix : prefix + sum(map(len, memories))].cpu()
+            lm.set_attn_implementation(usual)
+            for hook in watching:
+                hook.remove()
+        rows = torch.stack(parts).mean(0)
         held = torch.tensor([token for memory in memories for token in memory])
         told = torch.tensor([*answer, self.prompt.end])
         copied = rows * (told[:, None] == held[None, :])

@@ -23,8 +23,11 @@ from agentmem.errors import ModelError
 # Kinds of rotary embeddings that turn by other angles as a context grows: a key that stands in a
 # cache cannot follow.
 _CHANGING = ("dynamic", "longrope")
-# Largest difference of keys, relative to their size, that rounding explains (bfloat16 included).
-_TOLERANCE = 0.05
+# Largest difference of keys, relative to their size, that rounding explains: in bfloat16 and 30
+# layers it is 0.04. Keys that do not turn, or turn otherwise, differ by half their size and more.
+_TOLERANCE = 0.2
+# Positions by which keys are moved to see how they turn: enough for slow ones to show.
+_TRIAL = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,14 +170,13 @@ def check_rotary(model: Any, sink: int) -> None:
         )
     # Several tokens: the embedding of one alone may be zero, and nothing would show.
     weight = model.get_input_embeddings().weight
-    ids = torch.tensor(
-        [[sink, *(len(weight) * n // 5 for n in (1, 2, 3, 4))]], device=weight.device
-    )
+    spread = (len(weight) * part // 5 for part in range(1, 5))
+    ids = torch.tensor([[sink, *spread]], device=weight.device)
     here, there = DynamicCache(), DynamicCache()
-    for cache, start in ((here, 0), (there, 7)):
+    for cache, start in ((here, 0), (there, _TRIAL)):
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
         base(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
-    by = torch.full((ids.shape[1],), 7, device=ids.device)
+    by = torch.full((ids.shape[1],), _TRIAL, device=ids.device)
     for index, ((keys, _), (wanted, _)) in enumerate(zip(_held(here), _held(there), strict=True)):
         moved = _rotate(model, index, keys, by)
         error = (moved - wanted).float().norm() / wanted.float().norm().clamp(min=1e-6)

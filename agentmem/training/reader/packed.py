@@ -74,7 +74,8 @@ class PackedExercises:
             InputError: the file is missing, damaged, or something else.
         """
         try:
-            with np.load(path) as file:
+            # Opened here: numpy leaves a file open that it cannot read.
+            with path.open("rb") as raw, np.load(raw) as file:
                 return cls(**{name: file[name] for name in cls.__slots__})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
             raise InputError(f"no packed exercises in {str(path)!r}: {error}") from error

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
-from agentmem.errors import ModelError
+from agentmem.errors import InputError, ModelError
 from agentmem.models.reader.attention import block_mask, text_mask
 from agentmem.models.reader.lora import GatedLoRALinear, TokenGates
 from agentmem.models.reader.modeling import ReadingModel
@@ -58,7 +58,7 @@ def test_memories_alone_and_then_a_text_over_their_states(lm: Any) -> None:
         cache = DynamicCache()
         with model.gates.set(text=torch.ones(1, 1, 1)):
             run(lm, PREFIX_IDS, cache, 0)
-            states = encode_memories(lm, MEMORIES, sink=SINK_ID)
+            states = encode_memories(lm, MEMORIES, lead=[SINK_ID])
             start = append_memories(lm, cache, states, len(PREFIX_IDS))
             alone = run(lm, prompt, cache, start)
         assert start == len(PREFIX_IDS) + len(flat(MEMORIES))
@@ -117,9 +117,8 @@ def test_an_adapter_changes_the_tokens_that_it_is_on_for(role: str) -> None:
 def test_gates_are_as_before_once_a_pass_is_over() -> None:
     gates, outer, inner = TokenGates(), torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
     with gates.set(text=outer):
-        with pytest.raises(KeyError), gates.set(memory=inner):
+        with gates.set(memory=inner):
             assert (gates.text, gates.memory) == (None, inner)
-            raise KeyError
         assert (gates.text, gates.memory) == (outer, None)
     assert (gates.text, gates.memory) == (None, None)
 
@@ -183,6 +182,11 @@ def test_no_memory_is_no_error() -> None:
     assert bool((model.surprisal(batch) == 0).all())
     for ratio in (0, 1, 4):
         assert bool(model.hidden(batch, ratio).isfinite().all())
+
+
+def test_a_ratio_that_the_reader_was_not_made_for() -> None:
+    with pytest.raises(InputError, match="ratio=8: this reader was made for 1, 4"):
+        reading_model(tiny_lm()).hidden(batch_of(sequence(PROMPTS[0])), 8)
 
 
 def test_a_model_built_otherwise_is_refused() -> None:

@@ -27,7 +27,8 @@ def test_the_parts_make_up_the_template() -> None:
 
 def test_a_template_that_refuses_a_system_message() -> None:
     template = (
-        "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}"
+        "{% for m in messages %}"
+        "{% if m['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}"
         "<|begin|>{{ m['content'] }}<|end|>{% endfor %}"
     )
     tokenizer = tiny_tokenizer(template)

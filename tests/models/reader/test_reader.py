@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from agentmem.errors import InputError, ModelError, ModelNotFoundError
 from agentmem.models.reader.reader import Reading, StatesReader, _Stream
 from agentmem.models.reader.saving import save_reader
-from agentmem.models.reader.sequence import Branch, lay_out
+from agentmem.models.reader.sequence import BRANCH, MEMORY, PREFIX, SINK, ReadingSequence
 from tests.support.language_models import (
     FAMILIES,
     greedy,
@@ -29,28 +30,67 @@ def reader_of(lm: Any, **options: Any) -> StatesReader:
     return StatesReader(reading_model(lm), tiny_tokenizer(), **options)
 
 
+def behind_the_prefix(prefix: tuple[int, ...], memories: list[list[int]], rest: list[int]) -> Any:
+    """A reading sequence in which the whole prefix stands as a sink before each memory."""
+    ids, kinds, segments = list(prefix), [PREFIX] * len(prefix), [0] * len(prefix)
+    positions, start = list(range(len(prefix))), len(prefix)
+    for number, memory in enumerate(memories, start=1):
+        ids += [*prefix, *memory]
+        kinds += [SINK] * len(prefix) + [MEMORY] * len(memory)
+        segments += [number] * (len(prefix) + len(memory))
+        positions += range(start - len(prefix), start + len(memory))
+        start += len(memory)
+    ids += rest
+    kinds += [BRANCH] * len(rest)
+    segments += [len(memories) + 1] * len(rest)
+    positions += range(start, start + len(rest))
+    return ReadingSequence(
+        np.array(ids),
+        np.array(kinds, dtype=np.int8),
+        np.array(segments, dtype=np.int32),
+        np.array(positions),
+        np.full(len(ids), -100),
+        np.zeros(len(ids), dtype=np.float32),
+    )
+
+
+@pytest.mark.parametrize("mode", ["text", "states"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_writes_what_one_pass_over_everything_would(family: str) -> None:
+def test_it_writes_what_one_pass_over_everything_would(family: str, mode: Any) -> None:
     reader = reader_of(tiny_lm(family))
     prompt = reader.prompt
     memories = [prompt.memory(line) for line in LINES]
     request = prompt.question(QUESTION)
     ids = greedy(
         reader.model,
-        lambda written: lay_out(
-            prompt.prefix, memories, [Branch([*request, *written])], sink=prompt.sink
-        ),
-        1,
+        lambda written: behind_the_prefix(prompt.prefix, memories, [*request, *written]),
+        0 if mode == "text" else 1,
         prompt.end,
         8,
     )
-    reading = reader.read(QUESTION, LINES, max_tokens=8)
+    reading = reader.read(QUESTION, LINES, mode=mode, max_tokens=8)
     wanted = prompt.tokenizer.decode(ids, skip_special_tokens=True).strip()
     assert reading.text == (wanted or None)
-    assert 0 < reading.confidence <= 1
+    assert 0 <= reading.confidence <= 1
     # All of Mistral's layers look through a window, and here the notes are behind it.
     assert sum(reading.shares) == pytest.approx(0 if family == "mistral" else 1)
     assert len(reading.shares) == len(LINES)
+
+
+def test_an_answer_is_withheld_where_it_is_likely_that_there_is_none() -> None:
+    pieces: list[str] = []
+    lm = tiny_lm()
+    sure = reader_of(lm).read(QUESTION, LINES, max_tokens=4)
+    assert sure.text
+    absent = 1 - sure.confidence
+    for limit, text in ((absent * 1.1, sure.text), (absent * 0.9, None)):
+        model = reading_model(tiny_lm(), abstain_above=limit)
+        reading = StatesReader(model, tiny_tokenizer()).read(
+            QUESTION, LINES, max_tokens=4, on_text=pieces.append
+        )
+        assert reading.text == text
+        assert reading.confidence == pytest.approx(sure.confidence if text else absent, rel=1e-3)
+    assert "".join(pieces) == sure.text
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -90,13 +130,13 @@ def near(one: Reading, other: Reading) -> None:
 
 def test_what_is_kept_stays_within_its_bytes_and_changes_no_answer() -> None:
     lm = tiny_lm()
-    plain = reader_of(lm).read(QUESTION, LINES, max_tokens=5)
+    plain = reader_of(lm).read(QUESTION, LINES, mode="states", max_tokens=5)
     line_bytes = 2 * 2 * 2 * 8 * 4
     prompt_tokens = [len(tiny_tokenizer()(line + "\n").input_ids) for line in LINES]
     for room in (0, 1, 3 * line_bytes, min(prompt_tokens) * line_bytes, 10**9):
         reader = reader_of(tiny_lm(), cache_bytes=room)
         for lines in (LINES, LINES[::-1], (LINES[0], LINES[0]), (), LINES):
-            reading = reader.read(QUESTION, lines, max_tokens=5)
+            reading = reader.read(QUESTION, lines, mode="states", max_tokens=5)
             assert reader.kept_bytes <= room
             if lines == LINES:
                 near(reading, plain)
@@ -106,10 +146,10 @@ def test_what_is_kept_stays_within_its_bytes_and_changes_no_answer() -> None:
 def test_a_memory_that_is_too_large_drives_out_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [len(tiny_tokenizer()(line + "\n").input_ids) * 256 for line in LINES]
     reader = reader_of(tiny_lm(), cache_bytes=sizes[1] + sizes[2])
-    reader.read(QUESTION, LINES[1:], max_tokens=1)
+    reader.read(QUESTION, LINES[1:], mode="states", max_tokens=1)
     assert reader.kept_bytes == sizes[1] + sizes[2] < sizes[0] + sizes[1]
     long = LINES[0] + LINES[1]
-    reader.read(QUESTION, [long], max_tokens=1)
+    reader.read(QUESTION, [long], mode="states", max_tokens=1)
     assert reader.kept_bytes == sizes[1] + sizes[2]
     made: list[int] = []
 
@@ -118,7 +158,7 @@ def test_a_memory_that_is_too_large_drives_out_no_other(monkeypatch: pytest.Monk
         return []
 
     monkeypatch.setattr("agentmem.models.reader.reader.encode_memories", spy)
-    reader.read(QUESTION, LINES[1:], max_tokens=1)
+    reader.read(QUESTION, LINES[1:], mode="states", max_tokens=1)
     assert made == [0]
 
 
@@ -127,8 +167,13 @@ def test_the_least_recently_read_goes_first() -> None:
     size = len(tiny_tokenizer()("qz\n").input_ids) * 256
     reader = reader_of(tiny_lm(), cache_bytes=2 * size)
     for line in (lines[0], lines[1], lines[0], lines[2]):
-        reader.read(QUESTION, [line], max_tokens=1)
+        reader.read(QUESTION, [line], mode="states", max_tokens=1)
     assert list(reader._kept) == [lines[0], lines[2]]
+
+
+def test_an_answer_takes_a_token() -> None:
+    with pytest.raises(InputError, match="max_tokens=0"):
+        reader_of(tiny_lm()).read(QUESTION, LINES, max_tokens=0)
 
 
 def test_no_memories() -> None:
@@ -151,8 +196,9 @@ def test_attention_is_looked_at_without_leaving_a_trace() -> None:
     lm = tiny_lm()
     usual = lm.config._attn_implementation
     reader = reader_of(lm)
-    first = reader.read(QUESTION, LINES, max_tokens=4)
+    first = reader.read(QUESTION, LINES, mode="text", max_tokens=4)
     assert lm.config._attn_implementation == usual
+    assert not any(layer.self_attn._forward_hooks for layer in lm.model.layers)
     near(reader.read(QUESTION, LINES, max_tokens=4), first)
 
 

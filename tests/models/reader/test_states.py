@@ -39,7 +39,7 @@ def test_a_plain_pass_with_a_block_mask(lm: Any) -> None:
         use_cache=True,
     )
     lm.model(input_ids=torch.tensor([PREFIX]), past_key_values=built, use_cache=True)
-    states = encode_memories(lm, MEMORIES, sink=SINK)
+    states = encode_memories(lm, MEMORIES, lead=[SINK])
     end = append_memories(lm, built, states, len(PREFIX))
     assert end == built.get_seq_length() == len(PREFIX) + sum(map(len, MEMORIES))
     places = torch.from_numpy((laid.kinds == 0) | (laid.kinds == 2))
@@ -56,8 +56,8 @@ def llama() -> Any:
 @settings(deadline=None, max_examples=25)
 @given(st.permutations(range(len(MEMORIES))), st.integers(1, 60))
 def test_any_order_and_any_batch(llama: Any, order: list[int], tokens: int) -> None:
-    alone = [encode_memories(llama, [m], sink=SINK)[0] for m in MEMORIES]
-    together = encode_memories(llama, [MEMORIES[i] for i in order], sink=SINK, tokens=tokens)
+    alone = [encode_memories(llama, [m], lead=[SINK])[0] for m in MEMORIES]
+    together = encode_memories(llama, [MEMORIES[i] for i in order], lead=[SINK], tokens=tokens)
     for index, states in zip(order, together, strict=True):
         assert len(states) == len(MEMORIES[index])
         for one, other in zip(
@@ -67,23 +67,22 @@ def test_any_order_and_any_batch(llama: Any, order: list[int], tokens: int) -> N
 
 
 def test_a_memory_keeps_its_own_numbers_and_no_more(llama: Any) -> None:
-    states = encode_memories(llama, MEMORIES, sink=SINK)[1]
+    states = encode_memories(llama, MEMORIES, lead=[SINK])[1]
     assert states.stored_bytes == 2 * 2 * 2 * 8 * 4  # layers, kinds, heads, dims, bytes
-    assert all(
-        t.untyped_storage().nbytes() == t.numel() * 4 for t in (*states.keys, *states.values)
-    )
+    for held in (*states.keys, *states.values):
+        assert held.untyped_storage().nbytes() == held.numel() * 4
 
 
 def test_no_memories(llama: Any) -> None:
     cache = DynamicCache()
-    assert encode_memories(llama, [], sink=SINK) == []
+    assert encode_memories(llama, [], lead=[SINK]) == []
     assert append_memories(llama, cache, [], 3) == 3
     assert cache.get_seq_length() == 0
 
 
 def test_memories_at_the_beginning_of_a_cache(llama: Any) -> None:
     cache = DynamicCache()
-    states = encode_memories(llama, MEMORIES, sink=SINK)
+    states = encode_memories(llama, MEMORIES, lead=[SINK])
     assert append_memories(llama, cache, states, 5) == 5 + cache.get_seq_length()
     assert cache.get_seq_length() == sum(map(len, MEMORIES))
 
@@ -91,9 +90,9 @@ def test_memories_at_the_beginning_of_a_cache(llama: Any) -> None:
 def test_half_precision_is_kept(llama: Any) -> None:
     lm = tiny_lm().to(torch.bfloat16)
     check_rotary(lm, SINK)
-    states = encode_memories(lm, MEMORIES, sink=SINK)
+    states = encode_memories(lm, MEMORIES, lead=[SINK])
     assert {t.dtype for one in states for t in (*one.keys, *one.values)} == {torch.bfloat16}
-    exact = encode_memories(llama, MEMORIES, sink=SINK)
+    exact = encode_memories(llama, MEMORIES, lead=[SINK])
     for one, other in zip(states, exact, strict=True):
         error = (one.keys[0].float() - other.keys[0]).norm() / other.keys[0].norm()
         assert error < 0.02

@@ -1,0 +1,184 @@
+"""Training a reader: an interruption changes nothing, a seed does, and it learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from agentmem.errors import ConfigError, InputError, ModelError
+from agentmem.models.reader.reader import StatesReader
+from agentmem.models.reader.sequence import Branch
+from agentmem.training.reader.configuration import ReaderRunConfig
+from agentmem.training.reader.exercises import Exercise
+from agentmem.training.reader.packed import ExerciseReader, PackedExercises
+from agentmem.training.reader.train import _any, _average, evaluate, train_reader
+from tests.support.language_models import reading_model, save_lm, tiny_lm, tokens
+from tests.support.training import Killed, kill_at, weights_of
+
+pytestmark = pytest.mark.usefixtures("threads_as_before")
+
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("training")
+    save_lm(root / "lm")
+    exercises = []
+    for seed in range(24):
+        one, other = tokens(seed, 9, 5)
+        ask = Branch([3, 4], [one[3], 1])
+        exercises.append(Exercise((one, other), (ask, Branch([5], [*other, 1], weight=0.25))))
+    PackedExercises.of(exercises).save(root / "data.npz")
+    PackedExercises.of(exercises[:5]).save(root / "dev.npz")
+    return root
+
+
+def config_of(place: Path, name: str, **changes: Any) -> ReaderRunConfig:
+    given: dict[str, Any] = {
+        "name": name,
+        "precision": "no",
+        "language_model": str(place / "lm"),
+        "published_as": "test/tiny",
+        "ratios": {"0": 0.2, "1": 0.4, "4": 0.4},
+        "text_rank": 2,
+        "memory_rank": 2,
+        "tokens_per_step": 512,
+        "log_every": 2,
+        "eval_every": STEPS,
+        "save_every": 3,
+        "optimiser": {"steps": STEPS, "lr": 3e-2, "warmup": 0.1},
+        **changes,
+    }
+    return ReaderRunConfig.model_validate(given)
+
+
+def train(place: Path, config: ReaderRunConfig, out: str, **options: Any) -> Path:
+    files = {"data": place / "data.npz", "dev": place / "dev.npz", **options}
+    return train_reader(config, out=place / out, **files)
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path) -> Path:
+    before = torch.get_num_threads()
+    folder = train(place, config_of(place, "run"), "whole")
+    torch.set_num_threads(before)
+    return folder
+
+
+def test_stopped_and_gone_on_with(place: Path, whole: Path) -> None:
+    config = config_of(place, "run")
+    for at in (2, 5):
+        stopped = train(place, config, "stopped", stop_after=at)
+        assert json.loads((stopped / "checkpoint" / "state.json").read_text())["step"] == at
+    # Saved at 6, killed before anything of step 8 is.
+    with pytest.raises(Killed):
+        train(place, config, "stopped", report=kill_at(8))
+    stopped = train(place, config, "stopped")
+    weights = weights_of(whole)
+    assert {"model/adapter.safetensors", "checkpoint/model.safetensors"} <= weights.keys()
+    assert weights_of(stopped) == weights
+    assert [row["step"] for row in logged(whole)] == [2, 4, 6, 8]
+    assert logged(stopped)[-1]["dev"] == logged(whole)[-1]["dev"]
+    train(place, config, "stopped")  # done already
+    assert weights_of(stopped) == weights
+
+
+def test_time_is_up(place: Path) -> None:
+    folder = train(place, config_of(place, "run"), "timed", stop_after_s=0.0)
+    assert [row["step"] for row in logged(folder)] == [1]
+
+
+def test_two_seeds_differ(place: Path, whole: Path) -> None:
+    other = train(place, config_of(place, "run", seed=1), "other")
+    assert weights_of(other) != weights_of(whole)
+
+
+def test_it_learns_and_what_is_left_is_a_reader(place: Path, whole: Path) -> None:
+    longer = {"steps": 40, "lr": 3e-2}
+    config = config_of(place, "long", optimiser=longer, eval_every=40, save_every=40)
+    folder = train(place, config, "long")
+    dev = logged(folder)[-1]["dev"]
+    assert dev.keys() == {"0", "1", "4"}
+    assert all(dev[ratio] < logged(whole)[-1]["dev"][ratio] - 0.3 for ratio in dev)
+    reader = StatesReader.from_pretrained(folder / "model", place / "lm")
+    assert reader.model.config.ratios == (1, 4)
+    assert reader.model.config.language_model == "test/tiny"
+    assert len(reader.read("who?", ["Ana: hi"], max_tokens=3).shares) == 1
+
+
+def test_from_another_reader(place: Path, whole: Path) -> None:
+    config = config_of(
+        place, "next", start=str(whole / "model"), optimiser={"steps": 1, "lr": 1e-9}
+    )
+    folder = train(place, config, "next")
+    start = load_file(whole / "model" / "adapter.safetensors")
+    for name, weights in load_file(folder / "model" / "adapter.safetensors").items():
+        assert torch.equal(weights, start[name])
+    other = config_of(place, "worse", start=str(whole / "model"), text_rank=5)
+    with pytest.raises(ModelError, match="do not belong to this reader"):
+        train(place, other, "next")
+
+
+def test_plain_text_alone_has_no_memory_adapter(place: Path) -> None:
+    config = config_of(place, "text", ratios={"0": 1}, optimiser={"steps": 1})
+    folder = train(place, config, "text")
+    names = load_file(folder / "model" / "adapter.safetensors").keys()
+    assert not [name for name in names if "memory" in name or "marks" in name]
+
+
+@torch.no_grad()
+def test_evaluation_does_not_depend_on_its_batches(place: Path) -> None:
+    model = reading_model(tiny_lm())
+    exercises = ExerciseReader(PackedExercises.load(place / "dev.npz"), [2, 3], 0)
+    exercises.lengths[-2:] = 200  # as if some were long
+    shares = {0: 1.0, 4: 1.0}
+    losses = [evaluate(model, exercises, shares, tokens) for tokens in (1, 300, 10_000)]
+    for other in losses[1:]:
+        assert other == pytest.approx(losses[0], abs=2e-4)
+    assert np.isfinite(list(losses[0].values())).all()
+
+
+def test_what_is_missing_or_no_use(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no model in"):
+        train(place, config_of(place, "a", language_model=str(tmp_path)), "bad")
+    with pytest.raises(InputError, match="no packed exercises"):
+        train(place, config_of(place, "b"), "bad", data=tmp_path / "none.npz")
+    with pytest.raises(ConfigError, match="exists with another configuration"):
+        train(place, config_of(place, "b", seed=9), "bad")
+
+
+@pytest.mark.parametrize("ratios", [{}, {"one": 1.0}, {"-1": 1.0}, {"1": -1.0}, {"1": 0.0}])
+def test_ratios_have_shares(place: Path, ratios: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="ratios="):
+        config_of(place, "c", ratios=ratios)
+
+
+def test_what_processes_tell_each_other(place: Path) -> None:
+    """In a group of one, which takes the same ways."""
+    model = reading_model(tiny_lm())
+    resting, learning = list(model.trainable().values())[:2]
+    learning.grad = torch.full_like(learning, 3.0)
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        assert not _any(False, learning.device)
+        assert _any(True, learning.device)
+        _average(model, 2)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert bool((learning.grad == 1.5).all())
+    assert resting.grad is not None
+    assert bool((resting.grad == 0).all())
