@@ -13,8 +13,9 @@ test: .venv/dev.stamp check
 	$(BIN)/python -m pytest
 	$(BIN)/python tests/package/wheel_check.py
 
+# What takes minutes, and many more examples for every test of Hypothesis.
 test-slow: .venv/dev.stamp
-	$(BIN)/python -m pytest -m slow --timeout 1800
+	AGENTMEM_TESTS=thorough $(BIN)/python -m pytest -m "slow or hypothesis" --timeout 1800
 
 # Style, types, and the direction of imports.
 check: .venv/dev.stamp
