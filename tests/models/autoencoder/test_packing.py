@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -44,7 +44,6 @@ def tape_of(config: AutoencoderConfig, density: str, seed: int, tokens: int) -> 
 @pytest.mark.parametrize("density", ["standard", "dense"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(1, 256))
-@settings(max_examples=10, deadline=None)
 def test_every_tape_comes_back(
     config: AutoencoderConfig, density: str, coded: bool, seed: int, tokens: int
 ) -> None:
