@@ -9,12 +9,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FL
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py
 
+# Two files of tests at a time, each on one thread.
 test: .venv/dev.stamp check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 	$(BIN)/python tests/package/wheel_check.py
 
+# What takes minutes, and many more examples for every test of Hypothesis.
 test-slow: .venv/dev.stamp
-	$(BIN)/python -m pytest -m slow --timeout 1800
+	AGENTMEM_TESTS=thorough $(BIN)/python -m pytest -m "slow or hypothesis" --timeout 1800
 
 # Style, types, and the direction of imports.
 check: .venv/dev.stamp

@@ -1,5 +1,14 @@
+"""Settings and fixtures that all tests share.
+
+Tests run on one thread, whatever the machine has, unless OMP_NUM_THREADS says otherwise. Those of
+Hypothesis try the same few examples every time; with AGENTMEM_TESTS=thorough, which
+`make test-slow` sets, they try many more, and others every time. No clock decides whether a test
+passes: there are no deadlines, and no health checks that measure speed.
+"""
+
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -7,12 +16,22 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from agentmem import Memory, Receipt
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.bundle.manifest import write_manifest
 from agentmem.testing import tiny_bundle, tiny_model
+
+if "OMP_NUM_THREADS" not in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+    torch.set_num_threads(1)
+
+_NO_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", _NO_CLOCK, max_examples=20, derandomize=True)
+settings.register_profile("thorough", _NO_CLOCK, max_examples=250)
+settings.load_profile(os.environ.get("AGENTMEM_TESTS", "default"))
 
 
 @pytest.fixture(scope="session")

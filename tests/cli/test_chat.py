@@ -78,20 +78,26 @@ class Terminal:
         os.write(self._master, text.encode())
 
     def interrupt(self) -> None:
-        """Ctrl-C; again if it came before `input` listened, which is when Python loses it."""
-        for _ in range(10):
+        """Ctrl-C, once `input` waits for a key: what comes before that, Python loses.
+
+        It may be lost all the same where nobody says whether a process waits; hence once more.
+        """
+        status = Path(f"/proc/{self._process.pid}/stat")
+        while status.exists() and status.read_text().rpartition(") ")[2][0] != "S":
+            time.sleep(0.01)
+        for _ in range(4):
             self.type("\x03")
-            if select.select([self._master], [], [], 5)[0]:
+            if select.select([self._master], [], [], 60)[0]:
                 return
 
     def end(self) -> tuple[int, str]:
         """Exit code, and what came on the screen last."""
         self._read(lambda: False)
         os.close(self._master)
-        return self._process.wait(timeout=60), self._seen
+        return self._process.wait(timeout=240), self._seen
 
     def _read(self, enough: Callable[[], bool]) -> None:
-        last = time.monotonic() + 120
+        last = time.monotonic() + 240
         while not enough():
             if not select.select([self._master], [], [], max(0, last - time.monotonic()))[0]:
                 self._process.kill()

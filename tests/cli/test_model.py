@@ -97,7 +97,7 @@ class TestShow:
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=240,
         )
         assert done.stdout == "[]\n"
 

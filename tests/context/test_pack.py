@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem import Document, Memory, Message, Recall
@@ -208,7 +208,6 @@ sayings = st.tuples(edges, st.text(min_size=1, max_size=60), edges).map("".join)
     texts=st.integers(0, 3),
     fidelities=st.lists(st.sampled_from([1.0, 0.99, 0.9]), min_size=8, max_size=8),
 )
-@settings(max_examples=60, deadline=None)
 def test_no_budget_is_ever_exceeded(
     shared: Memory,
     model: ModelBundle,

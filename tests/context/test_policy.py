@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -336,7 +336,6 @@ many_groups = st.lists(st.integers(0, n), min_size=n, max_size=n)
     max_positions=st.one_of(st.none(), st.integers(1, 200)),
     texts=st.integers(0, 3),
 )
-@settings(max_examples=100, deadline=None)
 def test_auto_is_everything_exactly_if_it_fits(
     recalls: list[Recall],
     k: int,
@@ -389,7 +388,6 @@ def test_auto_is_everything_exactly_if_it_fits(
     alike=st.one_of(st.none(), many_groups),
     max_positions=st.integers(1, 30),
 )
-@settings(max_examples=150, deadline=None)
 def test_the_best_are_the_first_to_get_a_place(
     recalls: list[Recall],
     k: int,

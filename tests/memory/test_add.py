@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem import Document, Memory, Message, Receipt
@@ -154,14 +154,12 @@ def said(item: Any) -> str:
 
 
 @given(text=anything)
-@settings(max_examples=60, deadline=None)
 def test_any_unicode_text_comes_back(shared: Memory, texts: Texts, text: str) -> None:
     receipt = shared.add(text, user_id=new_user())
     assert texts(shared, receipt) == [text]
 
 
 @given(content=st.lists(items, min_size=1, max_size=6))
-@settings(max_examples=30, deadline=None)
 def test_any_mixed_list_comes_back_in_order(
     shared: Memory, texts: Texts, content: list[Any]
 ) -> None:

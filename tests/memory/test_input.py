@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import repeat
@@ -132,14 +131,26 @@ LARGE_FORMS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("make", LARGE_FORMS.values(), ids=LARGE_FORMS.keys())
 def test_50_megabytes_are_refused_before_any_work(
-    stocked: Memory, unchanged: Unchanged, make: Callable[[], Any]
+    stocked: Memory,
+    unchanged: Unchanged,
+    make: Callable[[], Any],
+    model: ModelBundle,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def worked(*args: Any, **options: Any) -> None:
+        pytest.fail("the models went to work on it")
+
     content = make()
-    with unchanged(stocked):
-        began = time.perf_counter()
+    with unchanged(stocked), monkeypatch.context() as patch:
+        for kind, name in (
+            (type(model.tokenizer), "encode"),
+            (type(model.tokenizer), "encode_offsets"),
+            (type(model.tokenizer), "encode_batch"),
+            (type(model), "encode"),
+        ):
+            patch.setattr(kind, name, worked)
         with pytest.raises(InputError, match=r"the limit is 10,000,000; split it, or .*max_chars="):
             stocked.add(content)
-        assert time.perf_counter() - began < 2.0
 
 
 def test_the_limit_is_the_callers(place: Path, model: ModelBundle) -> None:
@@ -150,8 +161,8 @@ def test_the_limit_is_the_callers(place: Path, model: ModelBundle) -> None:
         assert memory.stats().memories == 1
 
 
-def test_100_000_characters_without_spaces(memory: Memory, texts: Texts) -> None:
-    line = "".join(chr(ord("a") + n * n % 26) for n in range(100_000))
+def test_20_000_characters_without_spaces(memory: Memory, texts: Texts) -> None:
+    line = "".join(chr(ord("a") + n * n % 26) for n in range(20_000))
     receipt = memory.add(Document(line))
     assert texts(memory, receipt) == [line]
     assert memory.verify().ok

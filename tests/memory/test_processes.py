@@ -155,7 +155,7 @@ def test_what_add_has_returned_survives_a_kill(
 ) -> None:
     log = tmp_path / "acknowledged"
     pid = worker.ask(f"add_for_ever({str(place)!r}, {str(log)!r})")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while not log.exists() or log.read_text().count("\n") < 3:
         assert time.monotonic() < deadline
         time.sleep(0.005)

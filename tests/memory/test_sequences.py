@@ -104,5 +104,5 @@ class Sequences(RuleBasedStateMachine):
         assert stats.scopes == len({user for user, _ in self.expected.values()})
 
 
-Sequences.TestCase.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+Sequences.TestCase.settings = settings(stateful_step_count=15)
 TestSequences = Sequences.TestCase

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -62,7 +62,6 @@ def in_transformers(folder: Path) -> list[Any]:
 
 
 @given(text=texts)
-@settings(deadline=None)
 @example(text="".join(AWKWARD))
 def test_every_string_comes_back(tokenizer: ByteTokenizer, text: str) -> None:
     ids = tokenizer.encode(text)
@@ -72,7 +71,6 @@ def test_every_string_comes_back(tokenizer: ByteTokenizer, text: str) -> None:
 
 
 @given(text=texts)
-@settings(deadline=None)
 def test_offsets_tile_the_text(tokenizer: ByteTokenizer, text: str) -> None:
     ids, offsets = tokenizer.encode_offsets(text)
     assert ids == tokenizer.encode(text)
@@ -87,13 +85,11 @@ def test_offsets_tile_the_text(tokenizer: ByteTokenizer, text: str) -> None:
 
 
 @given(batch=st.lists(texts, max_size=4))
-@settings(deadline=None)
 def test_a_batch_is_its_texts(tokenizer: ByteTokenizer, batch: list[str]) -> None:
     assert tokenizer.encode_batch(batch) == [tokenizer.encode(text) for text in batch]
 
 
 @given(text=texts)
-@settings(deadline=None)
 @example(text="".join(AWKWARD))
 def test_transformers_gives_the_same_ids(
     tokenizer: ByteTokenizer, in_transformers: list[Any], text: str
@@ -115,7 +111,6 @@ def test_transformers_knows_the_special_tokens(
 
 
 @given(ids=st.lists(st.one_of(st.integers(0, 400), st.integers(0, 2**32 - 1))))
-@settings(deadline=None)
 def test_decoding_never_raises(tokenizer: ByteTokenizer, ids: list[int]) -> None:
     # Ids that no text has, such as half a code point, become replacement characters.
     tokenizer.decode(ids).encode()

@@ -11,17 +11,16 @@ import pytest
 HEAVY = ("torch", "transformers", "sqlalchemy", "tokenizers", "faiss", "numpy", "safetensors")
 
 PROBE = """
-import json, sys, time
-began = time.perf_counter()
+import json, sys
+before = set(sys.modules)
 import agentmem
-seconds = time.perf_counter() - began
 dir(agentmem), agentmem.__version__
-print(json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))
+print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
-def probe(folder: Path) -> dict[str, object]:
-    """Import agentmem in a new process, in a folder of its own that is also its home."""
+def probe(folder: Path) -> list[str]:
+    """What an import of agentmem loads in a new process, whose folder is also its home."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROBE],
         cwd=folder,
@@ -31,25 +30,25 @@ def probe(folder: Path) -> dict[str, object]:
         check=True,
     )
     assert done.stderr == ""
-    result: dict[str, object] = json.loads(done.stdout)
-    return result
+    loaded: list[str] = json.loads(done.stdout)
+    return loaded
 
 
 @pytest.fixture(scope="module")
-def imports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+def imports(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("home")
-    found = [probe(folder) for _ in range(3)]
+    found = probe(folder)
     assert list(folder.iterdir()) == []  # nothing is made at import
     return found
 
 
-def test_importing_takes_less_than_half_a_second(imports: list[dict[str, object]]) -> None:
-    assert min(float(str(found["seconds"])) for found in imports) < 0.5
+def test_importing_loads_nothing_but_the_standard_library(imports: list[str]) -> None:
+    """Which is what makes it fast, on any machine and however busy it is."""
+    roots = {name.partition(".")[0] for name in imports}
+    assert roots - sys.stdlib_module_names == {"agentmem"}
+    assert len([name for name in imports if name.startswith("agentmem")]) < 5
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_importing_does_not_load(imports: list[dict[str, object]], name: str) -> None:
-    modules = imports[0]["modules"]
-    assert isinstance(modules, list)
-    assert "agentmem" in modules
-    assert name not in modules
+def test_importing_does_not_load(imports: list[str], name: str) -> None:
+    assert name not in imports

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem.retrieval.dates import Interval, named_interval
@@ -159,7 +159,6 @@ PLAIN = st.lists(
 
 
 @given(day=DAYS, form=st.sampled_from(FORMS), short=st.booleans(), before=PLAIN, after=PLAIN)
-@settings(deadline=None)
 def test_a_whole_date_is_that_day(
     day: date, form: str, short: bool, before: str, after: str
 ) -> None:
@@ -170,7 +169,6 @@ def test_a_whole_date_is_that_day(
 
 
 @given(day=DAYS)
-@settings(deadline=None)
 def test_a_day_without_a_year_is_the_last_that_has_come(day: date) -> None:
     found = named_interval(f"on {day.day} {MONTHS.split()[day.month - 1]}", NOW)
     assert found is not None
@@ -182,7 +180,6 @@ def test_a_day_without_a_year_is_the_last_that_has_come(day: date) -> None:
 
 
 @given(number=st.integers(0, 3000), unit=st.sampled_from(["day", "week", "month", "year"]))
-@settings(deadline=None)
 def test_so_long_ago_is_before_what_is_nearer(number: int, unit: str) -> None:
     """The days, weeks, months and years lie one behind the other, without gaps."""
     near = named_interval(f"{number} {unit}s ago", NOW)
@@ -208,7 +205,6 @@ WORDS = [word for query, *_ in TABLE for word in query.split()] + [
     query=st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)),
     now=st.datetimes(timezones=st.just(UTC)),
 )
-@settings(deadline=None)
 def test_any_query_gives_a_stretch_of_time_or_none(query: str, now: datetime) -> None:
     found = named_interval(query, now)
     if found is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem import Memory, Message
@@ -65,7 +65,6 @@ def test_scores_fall_from_at_most_one_to_at_least_zero(talk: Memory, mode: Mode,
 @given(
     texts=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=8), data=st.data()
 )
-@settings(max_examples=25, deadline=None)
 def test_any_query_gives_scores_in_range(model: ModelBundle, texts: list[str], data: Any) -> None:
     query = data.draw(st.one_of(st.sampled_from(texts), st.text(min_size=1).filter(str.strip)))
     with Memory(":memory:", model=model) as memory:

@@ -29,12 +29,13 @@ from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 
 def open_store(location, **options):
+    options = {"timeout_s": 240.0, **options}  # busy machines
     options |= {"model": MODEL, "embedding_dims": EMBEDDING_DIMS, "index": "exact"}
     return Store.open(location, **options)
 """
 
 
-def open_store(location: Path | str, *, timeout_s: float = 30.0) -> Store:
+def open_store(location: Path | str, *, timeout_s: float = 240.0) -> Store:
     return Store.open(
         location, model=MODEL, embedding_dims=EMBEDDING_DIMS, timeout_s=timeout_s, index="exact"
     )
@@ -108,7 +109,7 @@ def test_four_processes_lose_nothing(tmp_path: Path) -> None:
         process(WRITE_FIFTY, tmp_path / "s", 3) as d,
     ):
         written = [int(line) for child in (a, b, c, d) for line in lines(child)]
-        assert [child.wait(timeout=60) for child in (a, b, c, d)] == [0, 0, 0, 0]
+        assert [child.wait(timeout=240) for child in (a, b, c, d)] == [0, 0, 0, 0]
     assert len(written) == 200
     with open_store(tmp_path / "s") as store:
         assert list(store.ids()) == sorted(written)
@@ -130,7 +131,7 @@ def test_two_processes_agree_on_the_episodes_of_one_scope(tmp_path: Path) -> Non
         process(TALK_IN_ONE_SCOPE, tmp_path / "s", 0) as a,
         process(TALK_IN_ONE_SCOPE, tmp_path / "s", 1) as b,
     ):
-        assert [child.wait(timeout=60) for child in (a, b)] == [0, 0]
+        assert [child.wait(timeout=240) for child in (a, b)] == [0, 0]
     with open_store(tmp_path / "s") as store, store._database.read() as connection:
         rows = connection.exec_driver_sql("SELECT key, episode FROM chunks ORDER BY id").all()
         keys = decode_embeddings([row.key for row in rows], range(len(rows)))
@@ -182,7 +183,7 @@ print("closed")
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     with process(FILL_THE_DISK, tmp_path / "s") as child:
         *written, error, counts, last = lines(child)
-        assert child.wait(timeout=60) == 0
+        assert child.wait(timeout=240) == 0
     ids = [int(one) for line in written for one in line.split()]
     assert error == "StoreUnwritableError"
     assert counts == f"{len(ids)} {len(ids)}"
@@ -258,7 +259,7 @@ def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
             one.chmod(0o555)
         with process(READ_ONLY, folder) as child:
             answers = list(lines(child))
-            assert child.wait(timeout=60) == 0
+            assert child.wait(timeout=240) == 0
         for one in closed:
             one.chmod(0o755)
     assert answers == [

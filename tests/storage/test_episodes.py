@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -108,7 +108,6 @@ STREAM = st.lists(st.tuples(KEYS, st.integers(0, 4 * HALF_AN_HOUR)), min_size=1,
 
 
 @given(stream=STREAM)
-@settings(deadline=None)
 def test_numbers_ascend_by_one_and_times_hold_together(stream: list[tuple[Key, int]]) -> None:
     numbers = assign(None, stream)
     assert numbers[0] == 1
@@ -142,7 +141,6 @@ def test_episodes_are_of_one_scope_and_outlive_the_store(tmp_path: Path) -> None
     stream=st.lists(st.tuples(KEYS, st.integers(0, 90)), min_size=1, max_size=20),
     data=st.data(),
 )
-@settings(max_examples=20, deadline=None)
 def test_one_write_or_many_make_the_same_episodes(
     stream: list[tuple[Key, int]], data: st.DataObject
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, delete, event, insert, select
 from sqlalchemy.pool import StaticPool
@@ -156,7 +156,6 @@ def select_rows(connection: Connection, rows: list[Row], where: Row) -> list[int
     return list(connection.scalars(query))
 
 
-@settings(max_examples=250, deadline=None)
 @given(rows=st.lists(ROWS, min_size=1, max_size=4), where=FILTERS)
 def test_sql_selects_what_plain_python_does(
     connection: Connection, rows: list[Row], where: Row
@@ -211,7 +210,6 @@ MOMENTS = st.datetimes(datetime(2024, 5, 1), datetime(2024, 5, 3)).map(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     said=st.lists(MOMENTS, min_size=1, max_size=4),
     op=st.sampled_from(["eq", "ne", "gt", "gte", "lt", "lte"]),

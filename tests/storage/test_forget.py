@@ -24,7 +24,7 @@ ENVIRONMENT = {"PYTHONPATH": str(Path(agentmem_storage.__file__).parents[1])}
 
 
 def open_store(
-    location: Path | str, *, index: IndexKind = "exact", timeout_s: float = 30.0
+    location: Path | str, *, index: IndexKind = "exact", timeout_s: float = 240.0
 ) -> Store:
     return Store.open(
         location, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=index, timeout_s=timeout_s
@@ -209,7 +209,7 @@ def test_another_process_brings_nothing_back(filled: tuple[Path, list[Pair]]) ->
             assert not any(found_in(folder, all_traces(pairs)).values())
         # It still has the keys in its memory, and saves its index when it ends.
         other.stdin.close()
-        assert other.wait(timeout=60) == 0
+        assert other.wait(timeout=240) == 0
     assert not any(found_in(folder, all_traces(pairs)).values())
 
 

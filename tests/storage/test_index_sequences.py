@@ -76,4 +76,4 @@ class TwoIndexes(RuleBasedStateMachine):
 
 
 TestTwoIndexes = TwoIndexes.TestCase
-TestTwoIndexes.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestTwoIndexes.settings = settings(stateful_step_count=20)

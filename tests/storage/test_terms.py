@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentmem_storage.records import Scope, Selection
@@ -22,7 +22,6 @@ def store() -> Iterator[Store]:
 ANYTHING = st.text(st.characters(codec=None))
 
 
-@settings(deadline=None)
 @given(ANYTHING)
 @example('"')
 @example('a" OR "b')
@@ -42,7 +41,6 @@ def test_any_string_is_a_query(store: Store, query: str) -> None:
     assert (found.scores > 0).all()
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.text(st.characters(categories=["L", "N", "P", "Z", "Cc"]), min_size=1, max_size=40))
 def test_a_text_is_found_by_its_own_words(text: str) -> None:
     with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
@@ -98,7 +96,6 @@ def test_a_query_as_long_as_a_book_is_cut(store: Store) -> None:
 ID_PART = st.text("bcdfgh0123456789", min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=30)
 @given(st.lists(ID_PART, min_size=2, max_size=5, unique=True), st.sampled_from("-._/:@'+#"))
 @example(["ab", "1234"], "-")
 @example(["v2", "3", "1"], ".")

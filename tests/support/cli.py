@@ -66,7 +66,7 @@ class Cli:
             input=input,
             stdout=stdout,
             stderr=subprocess.PIPE,
-            timeout=120,
+            timeout=240,
             check=False,
         )
 

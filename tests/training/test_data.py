@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem.errors import InputError
@@ -132,7 +132,6 @@ def rows_of(source: Windows, steps: int) -> list[list[int]]:
 
 class TestWindows:
     @given(seed=st.integers(0, 1000), step=st.integers(0, 10**6))
-    @settings(max_examples=30, deadline=None)
     def test_a_batch_is_a_function_of_seed_and_step(self, seed: int, step: int) -> None:
         source = windows(seed=seed)
         ids, mask = source.batch(step)
@@ -144,7 +143,6 @@ class TestWindows:
         assert not np.array_equal(source.batch(step + 1)[0], ids)
 
     @given(step=st.integers(0, 10**6))
-    @settings(max_examples=50, deadline=None)
     def test_shape_mask_and_padding(self, step: int) -> None:
         ids, mask = windows().batch(step)
         assert (ids.dtype.name, mask.dtype.name, ids.shape) == ("int64", "bool", mask.shape)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem.models.autoencoder.codec import LatentCodec
@@ -85,12 +85,7 @@ def same(one: Encoded, other: Encoded) -> bool:
     )
 
 
-# One fixture serves every example: codecs keep no state.
-examples = settings(max_examples=15, deadline=None)
-
-
 @given(batch=batches)
-@examples
 def test_every_chunk_comes_back(
     exact: LatentCodec, blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
@@ -100,7 +95,6 @@ def test_every_chunk_comes_back(
 
 
 @given(batch=batches)
-@examples
 def test_latents_are_int8_vectors_with_nothing_behind_the_end(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
@@ -115,7 +109,6 @@ def test_latents_are_int8_vectors_with_nothing_behind_the_end(
 
 
 @given(batch=batches)
-@examples
 def test_fidelity_is_the_share_that_latents_alone_say(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
@@ -136,7 +129,6 @@ def test_how_well_the_two_models_do(exact: LatentCodec, blurred: LatentCodec) ->
 
 
 @given(batch=batches)
-@examples
 def test_the_same_input_gives_the_same_bytes(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
@@ -145,7 +137,6 @@ def test_the_same_input_gives_the_same_bytes(
 
 
 @given(batch=batches)
-@examples
 def test_order_and_company_do_not_matter_to_decoding(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
@@ -253,7 +244,6 @@ def test_a_damaged_patch_is_refused(exact: LatentCodec) -> None:
 
 
 @given(batch=batches, quantization=st.sampled_from(["standard", "dense"]))
-@examples
 def test_packed_latents_are_the_latents(
     blurred: LatentCodec, batch: tuple[int, list[int]], quantization: str
 ) -> None:
@@ -269,7 +259,6 @@ def test_packed_latents_are_the_latents(
 
 
 @given(batch=batches, least=st.sampled_from([0.0, 0.5, 0.7, 0.9, 1.0]))
-@examples
 def test_the_coarsest_density_that_verifies_is_taken(
     blurred: LatentCodec, batch: tuple[int, list[int]], least: float
 ) -> None:

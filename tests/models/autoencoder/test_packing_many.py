@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -31,7 +31,6 @@ CONFIGS = {
 }
 SYMBOLS = {"slots": 27**2, "dims": 255}
 seeds = st.integers(0, 2**32 - 1)
-examples = settings(max_examples=25, deadline=None)
 
 
 def tree(rng: np.random.Generator, symbols: int) -> NDArray[np.uint8]:
@@ -136,7 +135,6 @@ def codes_of(name: str, rng: np.random.Generator, lengths: Sequence[int]) -> lis
 
 
 @given(seed=seeds, symbols=st.integers(2, 150), counts=st.lists(st.integers(1, 60), max_size=20))
-@examples
 def test_symbols_of_any_code_are_read(seed: int, symbols: int, counts: list[int]) -> None:
     rng = np.random.default_rng(seed)
     lengths = np.stack([tree(rng, symbols) for _ in range(4)])
@@ -173,7 +171,6 @@ def test_windows_are_the_bits_from_each_bit_on() -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @given(seed=seeds, lengths=st.lists(st.integers(1, 256), max_size=30))
-@examples
 def test_many_come_back_as_they_were(name: str, seed: int, lengths: list[int]) -> None:
     packer = Packer(CONFIGS[name], "dense", BOOKS[name])
     all_codes = codes_of(name, np.random.default_rng(seed), lengths)
@@ -196,7 +193,6 @@ def test_both_ways_of_packing_are_read_together_and_order_is_kept() -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @given(seed=seeds, lengths=st.lists(st.integers(1, 12), min_size=1, max_size=15))
-@examples
 def test_damage_is_found_as_by_reading_one_symbol_after_the_other(
     name: str, seed: int, lengths: list[int]
 ) -> None:

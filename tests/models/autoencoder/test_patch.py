@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -28,7 +28,6 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @given(cases())
-@settings(deadline=None)
 def test_the_target_comes_back(case: Case) -> None:
     target, guess, sure, bits = case
     before = guess.copy()
@@ -40,7 +39,6 @@ def test_the_target_comes_back(case: Case) -> None:
 
 
 @given(cases(), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_close_calls_may_fall_the_other_way(case: Case, seed: int) -> None:
     target, guess, sure, bits = case
     patch = make_patch(target, guess, sure, bits=bits)
@@ -50,7 +48,6 @@ def test_close_calls_may_fall_the_other_way(case: Case, seed: int) -> None:
 
 
 @given(cases())
-@settings(deadline=None)
 def test_a_patch_is_empty_exactly_when_nothing_is_wrong_or_close(case: Case) -> None:
     target, guess, sure, bits = case
     right = bool((target == guess).all() and sure.all())
@@ -58,7 +55,6 @@ def test_a_patch_is_empty_exactly_when_nothing_is_wrong_or_close(case: Case) -> 
 
 
 @given(cases())
-@settings(deadline=None)
 def test_the_worst_case_is_raw_packing_and_one_byte(case: Case) -> None:
     target, guess, sure, bits = case
     patch = make_patch(target, guess, sure, bits=bits)
@@ -107,7 +103,6 @@ def test_damaged_patches_are_refused(patch: bytes, message: str) -> None:
 
 
 @given(cases(), st.data())
-@settings(deadline=None)
 def test_no_damage_changes_the_length_or_leaves_the_vocabulary(
     case: Case, data: st.DataObject
 ) -> None:

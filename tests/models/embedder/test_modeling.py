@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
@@ -20,7 +20,6 @@ from agentmem.testing import tiny_model
 VOCAB, KEY = 384, 20
 lengths_of_rows = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 seeds = st.integers(0, 2**32 - 1)
-examples = settings(max_examples=30, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,6 @@ def close(one: Tensor, other: Tensor) -> None:
 
 
 @given(lengths=lengths_of_rows, seed=seeds)
-@examples
 def test_keys_have_unit_norm(keys: EmbedderModel, lengths: list[int], seed: int) -> None:
     key = keys(*batch_of(lengths, seed))
     assert key.shape == (len(lengths), KEY)
@@ -54,7 +52,6 @@ def test_keys_have_unit_norm(keys: EmbedderModel, lengths: list[int], seed: int)
 
 
 @given(lengths=lengths_of_rows, seed=seeds)
-@examples
 def test_padding_changes_nothing(keys: EmbedderModel, lengths: list[int], seed: int) -> None:
     ids, mask = batch_of(lengths, seed)
     together = keys(ids, mask)
@@ -64,7 +61,6 @@ def test_padding_changes_nothing(keys: EmbedderModel, lengths: list[int], seed: 
 
 
 @given(lengths=lengths_of_rows, seed=seeds)
-@examples
 def test_the_order_of_a_batch_changes_nothing(
     keys: EmbedderModel, lengths: list[int], seed: int
 ) -> None:
@@ -126,7 +122,6 @@ class TestInABundle:
     """The same promises through the bundle's own batching."""
 
     @given(lengths=st.lists(st.integers(1, 256), min_size=1, max_size=6), seed=seeds)
-    @settings(max_examples=10, deadline=None)
     def test_chunk_and_query_agree(self, lengths: list[int], seed: int) -> None:
         model = tiny_model()
         rng = np.random.default_rng(seed)

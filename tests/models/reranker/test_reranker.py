@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
@@ -26,7 +26,6 @@ from agentmem.testing import tiny_bundle
 
 VOCAB = 384
 seeds = st.integers(0, 2**32 - 1)
-examples = settings(max_examples=25, deadline=None)
 
 
 def shaken(model: LatentReranker) -> LatentReranker:
@@ -109,7 +108,6 @@ def close(one: Tensor, other: Tensor) -> None:
 
 class TestForward:
     @given(seed=seeds, longer=st.tuples(st.integers(0, 9), st.integers(0, 9)))
-    @examples
     def test_padding_changes_nothing(
         self, reranker: LatentReranker, seed: int, longer: tuple[int, int]
     ) -> None:
@@ -117,7 +115,6 @@ class TestForward:
         close(case.scores(reranker, longer), case.scores(reranker))
 
     @given(seed=seeds)
-    @examples
     def test_each_candidate_is_scored_by_itself(self, reranker: LatentReranker, seed: int) -> None:
         case = case_of(seed)
         together = case.scores(reranker)
@@ -126,7 +123,6 @@ class TestForward:
         close(replace(case, views=case.views[::-1]).scores(reranker), together.flip(0))
 
     @given(seed=seeds)
-    @examples
     def test_where_passages_stand_changes_nothing(
         self, reranker: LatentReranker, seed: int
     ) -> None:
@@ -137,7 +133,6 @@ class TestForward:
         close(other.scores(reranker), case.scores(reranker))
 
     @given(seed=seeds)
-    @examples
     def test_only_what_a_candidate_sees_counts(self, reranker: LatentReranker, seed: int) -> None:
         case = case_of(seed)
         scores = case.scores(reranker)
@@ -225,7 +220,6 @@ class TestOnStoredLatents:
         return [(own, place(before), place(after)) for own, before, after in case.views]
 
     @given(seed=seeds)
-    @settings(max_examples=10, deadline=None)
     def test_it_reads_the_tokens_out_of_the_codes(
         self, folder: Path, model: ModelBundle, seed: int
     ) -> None:
