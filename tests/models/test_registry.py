@@ -63,9 +63,9 @@ def model() -> MemoryModel:
 
 def test_an_embedder_of_ones_own_is_what_is_searched(model: MemoryModel, tmp_path: Path) -> None:
     register_embedder("letters", lambda _: LetterCounts())
-    with Memory(tmp_path / "s", model=model, keys="letters") as memory:
+    with Memory(tmp_path / "s", model=model, embedder="letters") as memory:
         memory.add(["zzz zzz", "abc abc", "mmm"])
-        hits = memory.recall("cba", mode="keys", k=3)
+        hits = memory.recall("cba", mode="vector", k=3)
         assert hits[0].text == "abc abc"
         np.testing.assert_allclose(np.linalg.norm(hits[0].record.key), 1, atol=1e-2)
         assert memory.stats().fingerprint == f"{model.codec.fingerprint}, keys of letters 1"
@@ -73,14 +73,14 @@ def test_an_embedder_of_ones_own_is_what_is_searched(model: MemoryModel, tmp_pat
         Memory(tmp_path / "s", model=model)
     register_embedder("letters", lambda _: LetterCounts("2"))
     with pytest.raises(IncompatibleModelError, match="letters 2"):
-        Memory(tmp_path / "s", model=model, keys="letters")
+        Memory(tmp_path / "s", model=model, embedder="letters")
 
 
 def test_a_text_without_any_letter_resembles_nothing(model: MemoryModel) -> None:
     register_embedder("letters", lambda _: LetterCounts())
-    with Memory(":memory:", model=model, keys="letters") as memory:
+    with Memory(":memory:", model=model, embedder="letters") as memory:
         memory.add(["123", "abc"])
-        assert memory.recall("abc", mode="keys", k=1)[0].text == "abc"
+        assert memory.recall("abc", mode="vector", k=1)[0].text == "abc"
         assert memory.verify().ok
 
 
@@ -110,7 +110,7 @@ def test_an_array_that_does_not_fit_is_rejected(
     register_embedder("letters", lambda _: LetterCounts())
     monkeypatch.setattr(LetterCounts, "embed_documents", lambda *_: broken)
     with (
-        Memory(":memory:", model=model, keys="letters") as memory,
+        Memory(":memory:", model=model, embedder="letters") as memory,
         pytest.raises(ModelError, match=r"'letters' returned .* finite numbers of shape \(1, 26\)"),
     ):
         memory.add("abc")
@@ -164,7 +164,7 @@ def test_the_example_of_the_module_runs() -> None:
     code = registry.__doc__.split("::\n", 1)[1].split("A name may carry")[0]
     lines = "\n".join(line[4:] for line in code.splitlines())
     names: dict[str, object] = {}
-    exec(lines.replace("embedder=", "keys="), names)
+    exec(lines, names)
     with names["mem"] as memory:  # type: ignore[attr-defined]
         memory.add("abc")
-        assert memory.recall("cba", mode="keys")[0].text == "abc"
+        assert memory.recall("cba", mode="vector")[0].text == "abc"

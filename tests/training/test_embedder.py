@@ -276,7 +276,7 @@ def test_trained_parts_make_a_bundle(
         "optimiser": {"steps": 1},
     }
     (run / "run.json").write_text(json.dumps(by_hand))
-    parts = {"tokenizer": place / "bundle" / "tokenizer", "autoencoder": run, "keys": folder}
+    parts = {"tokenizer": place / "bundle" / "tokenizer", "autoencoder": run, "embedder": folder}
     manifest = assemble_bundle(tmp_path / "out", name="mine", **parts)
     # Again, with the bundle's own tokenizer folder as the source.
     parts["tokenizer"] = tmp_path / "out" / "tokenizer"

@@ -206,7 +206,12 @@ def test_in_a_bundle_it_finds_what_answers(
         told = {"name": part, "seed": 0, "optimiser": {"steps": 1}, "data": {"train": {}}}
         (runs[part] / "run.json").write_text(json.dumps(told))
     made = tmp_path / "bundle"
-    parts = {"tokenizer": place / "bundle" / "tokenizer", "reranker": uninterrupted[0], **runs}
+    parts = {
+        "tokenizer": place / "bundle" / "tokenizer",
+        "autoencoder": runs["autoencoder"],
+        "embedder": runs["keys"],
+        "reranker": uninterrupted[0],
+    }
     manifest = assemble_bundle(made, name="mine", **parts)
     assert set(manifest.reranker) == {"reranker/config.json", "reranker/model.safetensors"}
     with Memory(":memory:", model=ModelBundle(made)) as memory:

