@@ -1,0 +1,136 @@
+"""The reading benchmark: its scores, its personal facts, and a small study from end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentmem.errors import ConfigError
+from agentmem.models.reader.prompt import ReadingPrompt
+from benchmarks.reading.answers import Condition, answer
+from benchmarks.reading.items import FACTS, Item, personal_items
+from benchmarks.reading.scores import exact, f1, interval, judge, words
+from benchmarks.reading.study import load_study, score
+from tests.support.language_models import reading_model, tiny_lm, tiny_tokenizer
+
+DATA = json.loads(FACTS.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("At 9:40!", ["at", "9.40"]),
+        ("the 1,190 euros", ["1.190", "euros"]),
+        ("A  Crown.", ["crown"]),
+        ("", []),
+    ],
+)
+def test_words(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+@given(st.text(max_size=40))
+def test_a_text_matches_itself(text: str) -> None:
+    assert exact(text, [text])
+    assert f1(text, ["something else", text]) == 1.0
+
+
+def test_f1_is_that_of_the_best_answer() -> None:
+    assert f1("blue folder", ["the blue folder", "desk"]) == 1.0
+    assert f1("in the blue folder", ["blue folder"]) == pytest.approx(0.8)
+    assert f1("red", ["blue"]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("reply", "answerable", "verdict"),
+    [
+        ("It leaves at 9:40.", True, "right"),
+        ("9:40, or was it 21:50?", True, "wrong"),
+        ("21:50", True, "wrong"),
+        ("19:40", True, "wrong"),
+        (None, True, "abstained"),
+        (None, False, "right"),
+        ("9:40", False, "wrong"),
+        ("9:40 " + "and so on " * 20, True, "wrong"),
+    ],
+)
+def test_judge(reply: str | None, answerable: bool, verdict: str) -> None:
+    found = judge(reply, answerable=answerable, expected=["9:40"], wrong=["21:50"])
+    assert found == verdict
+
+
+def test_an_interval_holds_the_mean() -> None:
+    low, high = interval([0.0, 1.0] * 50, seed=0)
+    assert 0.35 < low < 0.5 < high < 0.65
+    assert interval([], seed=0) == (0.0, 0.0)
+
+
+def test_the_personal_facts_are_whole() -> None:
+    ids = {fact["id"] for fact in DATA["facts"]}
+    assert (len(DATA["facts"]), len(DATA["questions"])) == (60, 120)
+    for question in DATA["questions"]:
+        assert set(question.get("evidence", ())) <= ids
+        assert bool(question.get("answers")) == question["answerable"]
+        for reply in question.get("answers", ()):
+            verdict = judge(
+                reply,
+                answerable=True,
+                expected=question["answers"],
+                wrong=question.get("wrong", ()),
+            )
+            assert verdict == "right", (question["id"], reply)
+
+
+def test_personal_questions_are_asked_of_what_is_recalled() -> None:
+    items = list(personal_items([3]))
+    assert len(items) == 120
+    assert all(len(item.memories) == 3 for item in items)
+    first = items[0]
+    assert first.question == "when does my train leave?"
+    assert any("9:40 train to Lyon" in line for line in first.memories)
+
+
+CONDITIONS = [
+    Condition("text"),
+    Condition("states", ratio=1),
+    Condition("compressed", ratio=4),
+    Condition("cut", cut=4),
+    Condition("none", cut=0),
+    Condition("bare", adapted=False, withheld=False),
+]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda c: c.name)
+def test_every_item_is_answered_in_its_place(condition: Condition) -> None:
+    model = reading_model(tiny_lm(), ratios=(1, 4))
+    prompt = ReadingPrompt.of(tiny_tokenizer(), model.config.system_prompt)
+    items = [
+        Item(
+            "personal, k = 1", str(n), ("Ana: the train " * n,), "when?", ("9:40",), (), n % 2 == 0
+        )
+        for n in range(1, 6)
+    ]
+    answers = answer(items, model, prompt, condition, tokens=600)
+    alone = [answer([item], model, prompt, condition, tokens=600)[0] for item in items]
+    assert answers == alone
+    figures = score(items, answers, seed=0)["personal, k = 1"]
+    assert figures["questions"] == 5
+    assert figures["right"] + figures["wrong"] + figures["abstained"] == 5
+
+
+def test_what_the_model_is_not_sure_of_is_withheld() -> None:
+    model = reading_model(tiny_lm(), abstain_above=1e-12)
+    prompt = ReadingPrompt.of(tiny_tokenizer(), model.config.system_prompt)
+    item = Item("qa-dev", "x", ("Ana: hello",), "who?", ("Ana",), (), True)
+    assert answer([item], model, prompt, Condition("text"), tokens=600) == [None]
+
+
+def test_a_study_with_an_unknown_key_is_rejected(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text("sed = 1\n[conditions]\n")
+    with pytest.raises(ConfigError, match=r"study\.toml"):
+        load_study(file)
