@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agentmem.results import Receipt
 
 HELP = """\
-A line that ends with "?" or starts with a question word is looked up; other lines are stored.
+A line that ends with "?" or starts with a question word is answered; other lines are stored.
   /memories       show the newest memories
   /forget ID ...  delete memories permanently
   /help           show this help

@@ -1,4 +1,4 @@
-"""The command ask: the memories that may answer are shown in full."""
+"""The command ask: an answer from memory, or the memories that may answer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from agentmem.models.reader.saving import save_reader
 from agentmem_cli.exits import ExitCode
-from agentmem_cli.views import NO_READER
 from tests.support.cli import Cli
+from tests.support.language_models import reading_model, save_lm, tiny_lm
+from tests.support.llm import fake_llm
 
+MISSING = "no answer, only the memories found"
 TEXTS = ("My sister Marta lives in Porto", "The train to Lyon leaves at 9:40")
 QUESTION = "where does Marta live?"
 
@@ -38,7 +41,8 @@ def test_people_see_the_memories_and_that_there_is_no_reader(cli: Cli) -> None:
         f"#1  2026-01-05  Ana: {TEXTS[0]}",
         f"#2  2026-03-05  user: {TEXTS[1]}",
     ]
-    assert NO_READER in result.stderr
+    assert MISSING in result.stderr
+    assert "agentmem reader install smollm2" in result.stderr
 
 
 def test_a_long_memory_is_shown_in_full(cli: Cli) -> None:
@@ -76,7 +80,13 @@ def test_without_memories_nothing_is_made_up(cli: Cli) -> None:
     args = ("ask", QUESTION, "--user", "nobody")
     result = cli.run(*args)
     assert (result.stdout, result.stderr) == ("nothing found\n", "")
-    assert cli.json(*args) == {"question": QUESTION, "answer": None, "memories": []}
+    assert cli.json(*args) == {
+        "question": QUESTION,
+        "answer": None,
+        "confidence": None,
+        "citations": [],
+        "memories": [],
+    }
     assert cli.ok(*args, "--quiet") == ""
 
 
@@ -86,3 +96,63 @@ def test_no_memories_to_find_are_refused(cli: Cli) -> None:
 
 def test_a_blank_question_is_refused(cli: Cli) -> None:
     assert "blank" in cli.error(ExitCode.INPUT, "ask", " ")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("readers")
+    save_lm(root / "models" / "tiny", max_position_embeddings=2048)
+    save_reader(
+        reading_model(tiny_lm(max_position_embeddings=2048), language_model="test/tiny"),
+        root / "reader",
+    )
+    return root
+
+
+def test_a_reader_answers_from_the_memories_found(cli: Cli, reader: Path) -> None:
+    cli.environment["AGENTMEM_MODELS"] = str(reader / "models")
+    args = ("ask", QUESTION, "--reader", reader / "reader")
+    told = cli.json(*args)
+    assert 0 <= told["confidence"] <= 1
+    ids = {memory["id"] for memory in told["memories"]}
+    assert ids == {1, 2}
+    assert {citation["id"] for citation in told["citations"]} <= ids
+    if told["answer"] is None:
+        assert cli.ok(*args, "--quiet") == ""
+    else:
+        assert cli.ok(*args, "--quiet").strip() == told["answer"].strip()
+
+
+def test_a_folder_without_a_reader_is_an_error(cli: Cli, tmp_path: Path) -> None:
+    error = cli.error(ExitCode.NOT_FOUND, "ask", QUESTION, "--reader", tmp_path)
+    assert "reader.json" in error
+
+
+def test_another_language_model_answers_and_cites(cli: Cli) -> None:
+    with fake_llm() as server:
+        server.text = "In Porto [#1]."
+        server.keyless = True
+        args = ("ask", QUESTION, "--llm", f"{server.url}#tiny")
+        told = cli.json(*args)
+        assert told["answer"].startswith("In Porto")
+        assert [citation["id"] for citation in told["citations"]] == [1]
+        shown = cli.ok(*args)
+    assert shown.splitlines()[0].startswith("In Porto")
+    assert f"#1  2026-01-05  Ana: {TEXTS[0]}" in shown
+    assert TEXTS[1] not in shown
+
+
+def test_what_is_not_in_memory_is_not_answered(cli: Cli) -> None:
+    with fake_llm() as server:
+        server.text = "Not in memory."
+        server.keyless = True
+        args = ("ask", QUESTION, "--llm", f"{server.url}#tiny")
+        assert cli.json(*args)["answer"] is None
+        shown = cli.ok(*args)
+    assert shown.startswith("not in memory")
+    assert TEXTS[0] in shown
+
+
+def test_an_answer_that_cannot_be_had_is_an_error(cli: Cli) -> None:
+    error = cli.error(ExitCode.INPUT, "ask", QUESTION, "--llm", "http://127.0.0.1:9/#tiny")
+    assert "127.0.0.1:9" in error

@@ -19,8 +19,8 @@ import pytest
 from agentmem import Memory, Recall
 from agentmem_cli.conversation import HELP
 from agentmem_cli.exits import ExitCode
-from agentmem_cli.views import NO_READER
 from tests.support.cli import ROOT, Cli
+from tests.support.llm import fake_llm
 
 FACT = "My sister Marta lives in Porto."
 QUESTION = "Where does my sister Marta live?"
@@ -122,10 +122,9 @@ def test_a_new_session_in_a_real_terminal_draws_on_the_last_one(tmp_path: Path) 
     assert (code, last.strip()) == (ExitCode.OK, "")
 
     second = Terminal(cli, "chat")
-    second.until_asked()
+    assert "no answer, only the memories found" in second.until_asked()
     second.type(f"{QUESTION}\n")
     answered = second.until_asked()
-    assert NO_READER in answered
     assert re.search(rf"#1  20\d\d-\d\d-\d\d  user: {re.escape(FACT)}\n", answered)
     second.type("/memories\n")
     assert FACT in second.until_asked()
@@ -144,8 +143,7 @@ def test_what_is_told_is_noted_and_what_is_asked_is_looked_up(chat: Chat) -> Non
     assert noted == "stored as #1\n"
     memories = [f"#1  DAY  user: {FACT}", "#2  DAY  user: I like green tea"]
     lines = [re.sub(r"\d{4}-\d\d-\d\d", "DAY", line.strip()) for line in found.splitlines()]
-    # That there is no reader is said once.
-    assert lines == [*memories, NO_READER, *memories]
+    assert lines == [*memories, *memories]
 
 
 def test_the_same_told_again_is_known(chat: Chat) -> None:
@@ -228,7 +226,9 @@ def test_a_mistake_is_told_and_ends_nothing(chat: Chat, line: str, said: str) ->
     assert result.exit_code == ExitCode.OK
     assert re.search(f"\nerror: .*{said}", result.stdout)
     assert result.stdout.endswith("\nstored as #1\n")
-    assert result.stderr == ""
+    # That nothing answers, and how to get answers; nothing else.
+    assert result.stderr.startswith("no answer, only the memories found")
+    assert result.stderr.count("\n") == 1
 
 
 def test_quit_ends_it_before_what_follows(chat: Chat) -> None:
@@ -264,3 +264,12 @@ def test_ctrl_c_stops_a_search_and_not_the_chat(
 
 def test_a_memory_cannot_steer_the_terminal(chat: Chat) -> None:
     assert "\x1b" not in chat("A \x1b[31mred\x07 word", "/memories", "Which word?")
+
+
+def test_a_language_model_answers(chat: Chat) -> None:
+    with fake_llm() as server:
+        server.text = "In Porto [#1]."
+        server.keyless = True
+        shown = chat(FACT, QUESTION, args=("--llm", f"{server.url}#tiny"))
+    assert "In Porto" in shown
+    assert re.search(rf"#1  20\d\d-\d\d-\d\d  user: {re.escape(FACT)}", shown)

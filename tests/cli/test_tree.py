@@ -33,7 +33,8 @@ def test_the_commands_are_there() -> None:
         *("stats", "verify", "doctor", "reindex"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train embedder", "train bundle"),
-        "train reranker",
+        *("train reranker", "train reader", "train reader-data"),
+        *("reader install", "reader show"),
         *("eval fidelity", "eval recall"),
     }
 

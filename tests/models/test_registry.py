@@ -67,7 +67,7 @@ def test_an_embedder_of_ones_own_is_what_is_searched(model: MemoryModel, tmp_pat
         memory.add(["zzz zzz", "abc abc", "mmm"])
         hits = memory.recall("cba", mode="vector", k=3)
         assert hits[0].text == "abc abc"
-        np.testing.assert_allclose(np.linalg.norm(hits[0].record.key), 1, atol=1e-2)
+        np.testing.assert_allclose(np.linalg.norm(hits[0].embedding), 1, atol=1e-2)
         assert memory.stats().fingerprint == f"{model.codec.fingerprint}, keys of letters 1"
     with pytest.raises(IncompatibleModelError):
         Memory(tmp_path / "s", model=model)

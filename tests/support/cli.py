@@ -34,7 +34,12 @@ class Cli:
 
     def __init__(self, folder: Path) -> None:
         self.store = folder / "store"
-        self.environment = {"AGENTMEM_STORE": str(self.store), "AGENTMEM_MODEL": str(bundle())}
+        self.environment = {
+            "AGENTMEM_STORE": str(self.store),
+            "AGENTMEM_MODEL": str(bundle()),
+            # No language model, whatever is installed on this machine.
+            "AGENTMEM_MODELS": str(folder / "models"),
+        }
 
     def run(self, *args: Any, input: str | bytes | None = None) -> Result:
         return CliRunner(env=self.environment).invoke(app, list(map(str, args)), input=input)
