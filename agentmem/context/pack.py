@@ -4,7 +4,7 @@ A context can be used in three ways. For a chat API it is text (`Context.to_text
 `Context.to_messages`). For a language model on this machine it is keys and values, one position for
 each token (`Context.to_cache`). For a decoder of your own that reads memory vectors it is mixed:
 vectors for most hits, and exact text for the few whose vectors are not faithful enough or that
-matter most. The reader that comes with agentmem reads text, and no decoder of vectors comes with it:
+matter most (the reader that comes with agentmem reads text; no decoder of vectors comes with it):
 
 - a hit is included as vectors, one position each;
 - a hit whose vectors alone regenerate less than `MIN_FIDELITY` of its tokens is included as text,
