@@ -19,6 +19,8 @@ from agentmem._version import __version__
 
 if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
+    from agentmem.chat.answerers import ChatAnswerer, connect
+    from agentmem.chat.reader import Answer, MemoryReader
     from agentmem.context.hits import Chunk, Hit
     from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentMemError",
+    "Answer",
     "AsyncMemory",
+    "ChatAnswerer",
     "Chunk",
     "Context",
     "Damage",
@@ -37,19 +41,23 @@ __all__ = [
     "ForgetReceipt",
     "Hit",
     "Memory",
+    "MemoryReader",
     "Message",
     "Recall",
     "Receipt",
     "Stats",
     "Verification",
     "__version__",
+    "connect",
     "pack",
 ]
 
 # Names are imported on first use, so that `import agentmem` loads neither SQL nor torch.
 _HOMES = {
     "AgentMemError": "agentmem.errors",
+    "Answer": "agentmem.chat.reader",
     "AsyncMemory": "agentmem.aio",
+    "ChatAnswerer": "agentmem.chat.answerers",
     "Chunk": "agentmem.context.hits",
     "Context": "agentmem.context.pack",
     "Damage": "agentmem.results",
@@ -57,11 +65,13 @@ _HOMES = {
     "ForgetReceipt": "agentmem.results",
     "Hit": "agentmem.context.hits",
     "Memory": "agentmem.memory",
+    "MemoryReader": "agentmem.chat.reader",
     "Message": "agentmem.types",
     "Recall": "agentmem.context.recall",
     "Receipt": "agentmem.results",
     "Stats": "agentmem.results",
     "Verification": "agentmem.results",
+    "connect": "agentmem.chat.answerers",
     "pack": "agentmem.context.pack",
 }
 

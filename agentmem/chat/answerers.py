@@ -6,7 +6,7 @@
 
     answerer = connect("ollama:llama3.2")
     question = "when does my train leave?"
-    answer = answerer.answer(question, memory.recall(question, where=answering()))
+    answer = answerer.answer(question, memory.recall(question, where=answers_only()))
     print(answer.text or "not in memory", [citation.id for citation in answer.citations])
 
 `ChatAnswerer` asks any chat model: one named by `connect`, one behind a client object
@@ -144,14 +144,12 @@ def connect(
 ) -> ChatAnswerer:
     """An answerer over a model on a server, with no package beyond the standard library.
 
-    ======================  ===========================  ==================  ====================
-    spec                    default address              address from        key from
-    ======================  ===========================  ==================  ====================
-    ``openai:MODEL``        https://api.openai.com/v1    OPENAI_BASE_URL     OPENAI_API_KEY
-    ``anthropic:MODEL``     https://api.anthropic.com    ANTHROPIC_BASE_URL  ANTHROPIC_API_KEY
-    ``ollama:MODEL``        http://127.0.0.1:11434       OLLAMA_HOST         none
-    ``URL#MODEL``           URL, OpenAI-compatible                           ``api_key`` only
-    ======================  ===========================  ==================  ====================
+    | spec | default address | address from | key from |
+    | --- | --- | --- | --- |
+    | ``openai:MODEL`` | https://api.openai.com/v1 | OPENAI_BASE_URL | OPENAI_API_KEY |
+    | ``anthropic:MODEL`` | https://api.anthropic.com | ANTHROPIC_BASE_URL | ANTHROPIC_API_KEY |
+    | ``ollama:MODEL`` | http://127.0.0.1:11434 | OLLAMA_HOST | none |
+    | ``URL#MODEL`` | URL, OpenAI-compatible | | ``api_key`` only |
 
     A URL without a path gets ``/v1``; without ``#MODEL`` the server's only model answers. Where
     the address is from the environment the key is optional. Nothing is sent before the first

@@ -1,4 +1,4 @@
-"""A reader for hits: memories as states of a language model that runs on this machine."""
+"""A reader for hits: a language model on this machine that answers from memories."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Answer:
 
     Attributes:
         text: The answer; None if the memories do not hold one.
-        confidence: How sure the model was, 0 to 1; None if it does not tell.
+        confidence: How sure the model was, 0 to 1: of an answer, that the memories hold one; where
+            the text is None, that they do not, which is low where an answer was withheld. None if
+            the model does not tell.
         citations: The memories it drew on, most first.
         left_out: How many hits did not fit.
     """
@@ -52,7 +54,7 @@ class MemoryReader:
     ::
 
         reader = MemoryReader.from_pretrained()      # once: agentmem reader install smollm2
-        reader.answer("when is my train?", mem.recall("when is my train?", user_id="ana")).text
+        reader.answer("which seat is mine?", mem.recall("which seat is mine?", user_id="ana")).text
     """
 
     def __init__(self, states: StatesReader) -> None:
@@ -100,7 +102,8 @@ class MemoryReader:
                 context beside better ones are left out.
             mode: ``"text"`` reads the memories' text again for each question, which answers best;
                 ``"states"`` reads the states that the model made of each memory by itself and
-                keeps between questions, which answers soonest.
+                keeps between questions, which saves that pass and answers less well. In either, a
+                memory takes one position for each token of the language model.
             max_tokens: The longest answer, in tokens of the language model.
             on_text: Called with each piece of the answer as it is written; never where there is
                 none.

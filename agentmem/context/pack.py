@@ -1,8 +1,10 @@
 """Packs hits into a budget: which memories go into a prompt, in which form and order.
 
-A context can be used in two ways. For a chat API it is text (`Context.to_text`,
-`Context.to_messages`). For a reader model it is mixed: memory vectors for most hits, and exact text
-for the few whose vectors are not faithful enough or that matter most:
+A context can be used in three ways. For a chat API it is text (`Context.to_text`,
+`Context.to_messages`). For a language model on this machine it is keys and values, one position for
+each token (`Context.to_cache`). For a decoder of your own that reads memory vectors it is mixed:
+vectors for most hits, and exact text for the few whose vectors are not faithful enough or that
+matter most (the reader that comes with agentmem reads text; no decoder of vectors comes with it):
 
 - a hit is included as vectors, one position each;
 - a hit whose vectors alone regenerate less than `MIN_FIDELITY` of its tokens is included as text,
@@ -28,7 +30,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,9 @@ from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
 from agentmem.models.base import Tokenizer
+
+if TYPE_CHECKING:
+    from agentmem.models.reader.cache import MemoryCache
 
 Policy = Literal["ranked", "auto"]
 CountTokens = Callable[[str], int]
@@ -54,13 +59,13 @@ class Context:
         messages = context.to_messages("openai") + chat
 
     Attributes:
-        vectors: Hits that a reader gets as memory vectors.
-        texts: Hits that it gets as text.
+        vectors: Hits that go in as memory vectors.
+        texts: Hits that go in as text.
         left_out: How many hits did not fit.
         repeats: How many hits were omitted because they differ from a better one only in date.
         tokens: Tokens of the hits' texts.
-        positions: Decoder positions of `latents` and of `text`, by the bundle's tokenizer; the
-            separators that a reader puts between memories are not counted.
+        positions: Decoder positions of `latents` and of `text`, by the bundle's tokenizer, for a
+            decoder that reads vectors; separators between memories are not counted.
     """
 
     vectors: tuple[Hit, ...]
@@ -95,6 +100,30 @@ class Context:
         if format == "openai":
             return [{"role": "system", "content": text}]
         return [{"role": "user", "content": [{"type": "text", "text": text}]}]
+
+    def to_cache(self, model: Any, *, tokenizer: Any, prefix: str | None = None) -> MemoryCache:
+        """The hits in the cache of a language model, each read by itself, for ``generate``.
+
+        Args:
+            model: A Hugging Face causal language model with rotary positions.
+            tokenizer: The model's.
+            prefix: Text before the memories, such as a chat template up to where they stand, with
+                its special tokens written out; None is the token that begins every text.
+
+        Returns:
+            The cache, and the token ids that it stands for, int64 (1, N): the prefix and each line
+            of `to_text`, one position for each token. Every layer holds keys and values of shape
+            (1, G, N, D), with G key-value heads of D dims.
+
+        Raises:
+            InputError: prefix and memories are longer than the model's context.
+            ModelError: the model's positions are not rotary, or change with the length; or there is
+                no prefix, and the tokenizer has no token that could be one.
+            CorruptRecordError: a hit is damaged.
+        """
+        from agentmem.models.reader.cache import cache_memories
+
+        return cache_memories([line(hit) for hit in self.hits], model, tokenizer, prefix=prefix)
 
     @property
     def latents(self) -> NDArray[np.int8]:
@@ -131,7 +160,7 @@ def pack(
         hits: A `Recall`, or any sequence of hits, such as a filtered recall or hits of several.
         max_tokens: Budget for `Context.to_text`, in tokens.
         max_positions: Budget for `Context.latents` and `Context.text`, in decoder positions.
-        texts: How many of the best hits a reader gets as text whatever their fidelity.
+        texts: How many of the best hits go in as text whatever their fidelity.
         policy: ``ranked`` or ``auto``, see above. ``auto`` needs a `Recall` whose store is open
             and reads what the store holds now, but only if its sums are within the budget.
         count_tokens: Counts the tokens of a text; by default the tokenizer of the recall's store,
@@ -192,7 +221,7 @@ def _shipped_tokenizer() -> Tokenizer:
 def _may_fit(full_scope: FullScope, max_tokens: int | None, max_positions: int | None) -> bool:
     """Whether everything may fit, by lower bounds of what it takes.
 
-    A memory takes at least one position of a reader; as text it takes more tokens than its own,
+    A memory takes at least one position as vectors; as text it takes more tokens than its own,
     because a date and a speaker precede them.
     """
     limits = [limit for limit in (max_tokens, max_positions) if limit is not None]

@@ -27,10 +27,10 @@ def summary_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """
     fidelity, sidebyside, speed = (results[name] for name in NEEDED)
     texts = [*fidelity["files"].values(), fidelity["random_tokens"]]
-    measured = [one for text in texts for one in text["densities"].values()]
+    measured = [one for text in texts for one in text["quantizations"].values()]
     exact = all(one["byte_exact"] for one in measured)
     talk = fidelity["files"][_CONVERSATIONS]
-    auto = talk["densities"]["auto"]
+    auto = talk["quantizations"]["auto"]
     recall = {
         system["name"]: system["inside"]["overall"]["recall@10"]
         for system in sidebyside["systems"]

@@ -30,6 +30,7 @@ _BASELINES = {
     "id_packing": "packed ids",
     "id_huffman": "Huffman ids",
 }
+_VERDICTS, _LOCOMO = ("right", "wrong", "abstained"), "LoCoMo, k = 8"
 _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@10", "mrr")
 
 
@@ -246,9 +247,51 @@ def _retention(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _reading(results: Mapping[str, Any]) -> list[str]:
+    heads = (
+        "The model reads",
+        *(f"k = 8: {verdict}" for verdict in _VERDICTS),
+        *(f"k = 16: {verdict}" for verdict in _VERDICTS),
+        "qa-dev: F1",
+        "unanswerable: abstained",
+        "LoCoMo: F1",
+    )
+    rows = [
+        (
+            condition,
+            *(
+                str(sets[personal][verdict]) if personal in sets else MISSING
+                for personal in ("personal, k = 8", "personal, k = 16")
+                for verdict in _VERDICTS
+            ),
+            _f1_with_interval(sets["qa-dev"]),
+            percent(sets["qa-dev"]["unanswerable_abstained"]),
+            f"{sets[_LOCOMO]['f1']:.3f}" if _LOCOMO in sets else MISSING,
+        )
+        for condition, sets in results.items()
+    ]
+    personal = results["text"]["personal, k = 8"]
+    questions, locomo = results["text"]["qa-dev"], results["text"][_LOCOMO]
+    return [
+        *table(heads, rows),
+        "",
+        f"k = 8 and k = 16: the {personal['questions']} questions on personal facts, "
+        f"{personal['answerable']} of them answerable, with so many memories recalled. qa-dev: "
+        f"{questions['answerable']} answerable questions, word F1 with its 95 % interval, and "
+        f"{questions['unanswerable']} unanswerable. LoCoMo: {locomo['answerable']} answerable "
+        "questions, k = 8.",
+    ]
+
+
+def _f1_with_interval(scores: Mapping[str, Any]) -> str:
+    low, high = scores["f1_interval"]
+    return f"{scores['f1']:.3f} ({low:.3f} to {high:.3f})"
+
+
 _TABLES = {
     "fidelity": _fidelity,
     "robustness": _robustness,
+    "reading": _reading,
     "recall": _recall,
     "retention": _retention,
     "sidebyside": sidebyside_tables,
@@ -259,8 +302,10 @@ _TABLES = {
 def _provenance(result: Mapping[str, Any]) -> str:
     hardware = result["hardware"]
     machine = hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores"
-    version = result["versions"]["agentmem"]
-    return f"<sub>agentmem {version}, seed {result['seed']}, {machine}</sub>"
+    # A machine that only ran the networks may have had no installed package.
+    version = result["versions"].get("agentmem")
+    made = f"agentmem {version}, " if version else ""
+    return f"<sub>{made}seed {result['seed']}, {machine}</sub>"
 
 
 def _baseline(measured: Mapping[str, Any], name: str) -> str:

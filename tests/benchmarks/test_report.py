@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,23 @@ RECALL = {
     "by_category": {"temporal": {**SCORES, "questions": 321}},
     "latency_ms": {"p50": 12.34, "p95": 20.0},
     "adds_per_second": 71.6,
+}
+PERSONAL = {"questions": 120, "right": 76, "wrong": 6, "abstained": 38, "answerable": 90}
+ASKED = {
+    "answerable": 727,
+    "f1": 0.4244,
+    "f1_interval": [0.3908, 0.4562],
+    "unanswerable": 90,
+    "unanswerable_abstained": 0.9444,
+}
+READING = {
+    "text": {
+        "qa-dev": ASKED,
+        "LoCoMo, k = 8": {**ASKED, "answerable": 400, "f1": 0.205},
+        "personal, k = 8": PERSONAL,
+        "personal, k = 16": {**PERSONAL, "right": 67},
+    },
+    "no memory": {"qa-dev": ASKED},
 }
 
 
@@ -106,6 +124,20 @@ def test_the_recall_table(results: Path) -> None:
     assert overall == "all 0.100 0.250 0.500 0.750 1.000 0.444 0.300 1,982".split()
     assert (temporal[0], temporal[-1]) == ("temporal", "321")
     assert "12.3 ms (p50), 20.0 ms (p95); 72 messages" in table
+
+
+def test_the_reading_table(tmp_path: Path) -> None:
+    made = build_result("reading", config={}, seed=3, seconds=1.0, results=READING, gpu="H200")
+    without = replace(made, versions={"torch": "2"})
+    write_result(tmp_path / "reading.json", without)
+    table = render(tmp_path)["reading"]
+    head, _, text, nothing = cells(table)
+    assert len(head) == len(text) == len(nothing)
+    assert text[1:7] == ["76", "6", "38", "67", "6", "38"]
+    assert text[7:] == ["0.424 (0.391 to 0.456)", "94.44 %", "0.205"]
+    assert nothing[1:7] == ["–"] * 6
+    assert "120 questions on personal facts, 90 of them answerable" in table
+    assert table.endswith("<sub>seed 3, H200</sub>")
 
 
 def test_only_known_tasks_have_tables(results: Path) -> None:

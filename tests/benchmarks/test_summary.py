@@ -13,7 +13,7 @@ from benchmarks.report.summary import NEEDED
 from benchmarks.report.tables import render
 
 LEVEL = {"token_accuracy": 0.9999, "stored_bytes_per_token": 1.064, "byte_exact": True}
-TEXT = {"utf8_bytes_per_token": 3.6, "densities": {"auto": LEVEL}}
+TEXT = {"utf8_bytes_per_token": 3.6, "quantizations": {"auto": LEVEL}}
 SPEED = {
     "adds_per_second": 258.8,
     "tokens_per_second": 9000.0,
@@ -69,7 +69,7 @@ def test_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_text_that_is_not_exact_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = {**TEXT, "densities": {"auto": {**LEVEL, "byte_exact": False}}}
+    broken = {**TEXT, "quantizations": {"auto": {**LEVEL, "byte_exact": False}}}
     files = {"dev-conversations.jsonl.zst": TEXT}
     made = summary(tmp_path, monkeypatch, fidelity={"files": files, "random_tokens": broken})
     assert "| NO |" in made

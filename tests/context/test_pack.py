@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentmem import Document, Memory, Message, Recall
+from agentmem import Document, Memory, Message, Recall, pack
 from agentmem.errors import InputError
 from agentmem.models.bundle.load import ModelBundle
 from tests.support.hits import with_hits
+from tests.support.language_models import tiny_lm, tiny_tokenizer
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -244,3 +245,23 @@ def test_no_budget_is_ever_exceeded(
 
 
 users = count()
+
+
+def test_a_cache_holds_each_line_behind_a_prefix(found: Recall) -> None:
+    lm, tokenizer = tiny_lm(), tiny_tokenizer()
+    context = found.pack(max_tokens=10_000)
+    cache = context.to_cache(lm, tokenizer=tokenizer, prefix="Notes:\n")
+    lines = "".join(f"{told}\n" for told in context.to_text().splitlines()[1:-1])
+    assert tokenizer.decode(cache.input_ids[0]) == f"Notes:\n{lines}"
+    positions = cache.input_ids.shape[1]
+    layer = cache.past_key_values.layers[0]
+    heads, dims = lm.config.num_key_value_heads, lm.config.head_dim
+    assert layer.keys.shape == layer.values.shape == (1, heads, positions, dims)
+
+
+def test_a_cache_of_nothing_is_the_prefix_and_one_too_long_says_so(found: Recall) -> None:
+    lm, tokenizer = tiny_lm(max_position_embeddings=32), tiny_tokenizer()
+    nothing = pack([], max_tokens=10).to_cache(lm, tokenizer=tokenizer)
+    assert nothing.input_ids.tolist() == [[tokenizer.bos_token_id]]
+    with pytest.raises(InputError, match="the language model has 32"):
+        found.pack(max_tokens=10_000).to_cache(lm, tokenizer=tokenizer)

@@ -12,10 +12,12 @@ import pytest
 from agentmem.errors import ConfigError
 from agentmem.models.bundle.inspect import describe_bundle
 from agentmem.models.bundle.manifest import Manifest, write_manifest
+from agentmem.models.reader.saving import load_config, save_reader
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_bundle
 from agentmem.training.bundle.card import read_sources, write_card
 from agentmem.training.bundle.figures import choose_figures
+from tests.support.language_models import reading_model, tiny_lm
 
 RUNS: dict[str, Any] = {
     "autoencoder": {
@@ -106,6 +108,20 @@ class TestReranker:
         text = card(bundle, RUNS)
         assert "rerank" not in text
         assert "a store is pinned to their fingerprint;" in text
+
+
+def test_the_reader_is_told_with_its_language_model(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path)
+    save_reader(reading_model(tiny_lm()), bundle / "reader")
+    write_manifest(bundle, "reading")
+    run = {**TestReranker.RUN, "name": "reader-run", "optimiser": {"steps": 750}}
+    text = card(bundle, {**RUNS, "reader": run})
+    config = load_config(bundle / "reader")
+    assert f"`{config.language_model}`, which stays as it is" in text
+    assert "no file of the reranker or the reader is part of" in text
+    assert "| `reader/` |" in text
+    assert "- reader: `qa-train.jsonl.zst`" in text
+    assert "| reader | reader-run | 750 | 6 |" in text
 
 
 def test_no_source_is_under_a_non_commercial_licence() -> None:

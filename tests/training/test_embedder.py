@@ -16,6 +16,7 @@ from agentmem.errors import ConfigError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.layers.padding import pad
+from agentmem.models.reader.saving import save_reader
 from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.testing import tiny_bundle
 from agentmem.training.autoencoder.config import RunConfig
@@ -25,6 +26,7 @@ from agentmem.training.data.evidence import EvidenceSet, read_evidence
 from agentmem.training.embedder.config import EmbedderRunConfig
 from agentmem.training.embedder.distillation_texts import choose_texts
 from agentmem.training.embedder.train import train_embedder
+from tests.support.language_models import reading_model, tiny_lm
 from tests.support.training import Killed, assert_same_run, kill_at, logged, make_teacher
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
@@ -303,6 +305,13 @@ def test_trained_parts_make_a_bundle(
     own = scores.diagonal()
     others = (scores.sum(1) - own) / (len(THINGS) - 1)
     assert (own > others).mean() > 0.9
+
+    # A reader that lies in the bundle stays, with what is known of its training.
+    save_reader(reading_model(tiny_lm()), tmp_path / "out" / "reader")
+    told = json.dumps({**training, "reader": {**by_hand, "name": "reader-run"}})
+    (tmp_path / "out" / "training.json").write_text(told)
+    assert assemble_bundle(tmp_path / "out", name="mine", **parts).reader
+    assert "| reader | reader-run | 1 | 0 |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_precisions_may_follow_each_other(place: Path, tmp_path: Path) -> None:

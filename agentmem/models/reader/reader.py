@@ -1,4 +1,4 @@
-"""A language model that answers from memories' states: made once for each, read in any context."""
+"""A language model that answers from memories: their text, or states made once for each."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Reading:
 
 
 class StatesReader:
-    """A frozen language model with a trained adapter that reads memories as states.
+    """A frozen language model with a trained adapter that reads memories, as text or as states.
 
     Not for several threads at once.
     """

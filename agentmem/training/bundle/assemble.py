@@ -10,7 +10,7 @@ from typing import Any
 
 from agentmem.errors import ConfigError
 from agentmem.models.bundle.inspect import describe_bundle
-from agentmem.models.bundle.manifest import RERANKER, Manifest, write_manifest
+from agentmem.models.bundle.manifest import READER, RERANKER, Manifest, write_manifest
 from agentmem.training.bundle.card import write_card
 from agentmem.training.bundle.figures import choose_figures
 
@@ -54,6 +54,8 @@ def assemble_bundle(
     # All of it before anything is replaced: `out` may hold a bundle that is in use.
     _check_whole(sources)
     training = {part: _read_run(run) for part, run in runs.items()}
+    if (out / READER).is_dir() and (kept := _reader_run(out)):
+        training[READER] = kept
     for part, source in sources.items():
         if source.resolve() == (out / part).resolve():
             continue
@@ -95,6 +97,17 @@ def _read_run(run: Path) -> dict[str, Any]:
             f"{str(run)!r} is not the folder of a run: run.json is missing or damaged ({error})"
         ) from error
     return told
+
+
+def _reader_run(out: Path) -> dict[str, Any] | None:
+    """How the reader was trained that lies in a bundle, and stays there."""
+    try:
+        run: dict[str, Any] | None = json.loads(
+            (out / "training.json").read_text(encoding="utf-8")
+        ).get(READER)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return run
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

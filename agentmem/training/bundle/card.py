@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.models.bundle.inspect import BundleFacts
-from agentmem.models.bundle.manifest import RERANKER
+from agentmem.models.bundle.manifest import READER, RERANKER
+from agentmem.models.reader.saving import load_config
 
 # Prefixes of the corpus files of each part.
 _PARTS = {
@@ -58,6 +59,7 @@ def write_card(folder: Path, facts: BundleFacts, training: Mapping[str, Any]) ->
     """
     blocks = [
         *_made_of(facts),
+        *_reader(folder, facts),
         *_trained_on(training),
         *_trained_how(training),
         *_measured(facts.evaluation),
@@ -76,6 +78,8 @@ def _made_of(facts: BundleFacts) -> list[str]:
     }
     if RERANKER in facts.parameters:
         what[RERANKER] = "ranks the best candidates of a search, from their latents"
+    if READER in facts.parameters:
+        what[READER] = "adapter of a language model, which is not part of the bundle"
     bytes_of = {
         part: sum(file.bytes for file in facts.files if file.path.startswith(f"{part}/"))
         for part in what
@@ -89,15 +93,35 @@ def _made_of(facts: BundleFacts) -> list[str]:
         )
         for part, text in what.items()
     ]
+    unpinned = [part for part in (RERANKER, READER) if part in facts.parameters]
     return [
         f"# {facts.name}: a model bundle of agentmem",
         _table(("part", "what it is", "parameters", "size"), rows),
         f"Fingerprint `{facts.fingerprint}`, format {facts.format}. Weights are bfloat16 "
         "safetensors; what is stored is verified by the decoder in float32. `manifest.json` holds "
         "the SHA-256 of each file, and a store is pinned to their fingerprint"
-        + (f", which no file of the {RERANKER} is part of" if RERANKER in facts.parameters else "")
+        + (f", which no file of the {' or the '.join(unpinned)} is part of" if unpinned else "")
         + "; `agentmem model verify` checks the files, and that text comes back. Licence of the "
         "weights: Apache-2.0.",
+    ]
+
+
+def _reader(folder: Path, facts: BundleFacts) -> list[str]:
+    if READER not in facts.parameters:
+        return []
+    config = load_config(folder / READER)
+    return [
+        "## The reader's adapter",
+        f"Low-rank matrices (LoRA, rank {config.text_rank}) beside the linear layers of "
+        f"`{config.language_model}`, which stays as it is, keeps its own licence, and is installed "
+        "with `agentmem reader install`. They teach it to answer from notes in a few words, and to "
+        'say "Not in memory" where the notes hold no answer. The shipped one was trained on plain '
+        "text: on questions over contexts, on conversation turns to be repeated, and on made-up "
+        "lists of personal memories, by the recipes `examples/training/reader-data.toml` and "
+        "`reader-gpu.toml`. It attends to one position for each token of the language model's own "
+        "tokenizer; it does not read the memory vectors. An answer is withheld where the model "
+        f'gives "Not in memory" a probability of {config.abstain_above:g} or more. Licence of the '
+        "adapter: Apache-2.0. Figures and limits: `docs/reader.md`.",
     ]
 
 
