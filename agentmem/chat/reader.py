@@ -109,7 +109,7 @@ class MemoryReader:
                 none.
 
         Raises:
-            InputError: the question is empty.
+            InputError: the question is empty, or the mode is unknown.
             CorruptRecordError: a hit is damaged.
         """
         if not question.strip():

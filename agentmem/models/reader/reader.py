@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -44,8 +44,8 @@ class Reading:
         confidence: Probability, 0 to 1, that the memories hold an answer, or that they do not
             where the text is None; as the model gives it to the first token.
         shares: For each memory, its share of the attention that the answer paid to memories; they
-            sum to 1, or are all 0 where it paid none, being far behind them in a model that looks
-            back through a window.
+            sum to 1, or are all 0 where an answer was withheld, or paid them none, being far
+            behind them in a model that looks back through a window.
     """
 
     text: str | None
@@ -151,9 +151,11 @@ class StatesReader:
                 text that is returned, so that there are none where it is None.
 
         Raises:
-            InputError: memories, question and answer do not fit the language model's context; or
-                ``max_tokens`` is below 1.
+            InputError: memories, question and answer do not fit the language model's context;
+                ``max_tokens`` is below 1, or the mode is unknown.
         """
+        if mode not in get_args(Mode):
+            raise InputError(f"unknown mode {mode!r}: 'text' or 'states'")
         if max_tokens < 1:
             raise InputError(f"max_tokens={max_tokens!r}: an answer takes 1 or more")
         memories = [self.prompt.memory(line) for line in lines]
@@ -168,7 +170,7 @@ class StatesReader:
         again = deepcopy(cache)
         ids, absent = self._write(request, cache, start, max_tokens, on_text)
         if absent >= self.model.config.abstain_above:
-            return Reading(None, absent, tuple(1 / len(lines) for _ in lines))
+            return Reading(None, absent, (0.0,) * len(lines))
         text = self._decode(ids).strip()
         shares = self._shares(request, ids, memories, again, start)
         found = bool(text) and not text.lower().startswith(_NOTHING)

@@ -68,6 +68,8 @@ def encode_memories(
     Returns:
         The states of each memory, in the order given.
     """
+    if not memories:
+        return []
     device = model.get_input_embeddings().weight.device
     start = len(lead)
     led = DynamicCache()

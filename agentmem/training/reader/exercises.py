@@ -23,6 +23,7 @@ from typing import Any
 from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.prompt import ReadingPrompt, memory_line
 from agentmem.models.reader.sequence import Branch
+from agentmem.training.reader.personal import exercises as personal_exercises
 
 # Sources whose questions name what they ask about, so that without their context none can answer.
 _SELF_CONTAINED = ("squad-dev", "nq-open", "fairytaleqa", "synthetic-lookup", "factbook-lookup")
@@ -155,8 +156,6 @@ def from_turns(turns: Sequence[str], prompt: ReadingPrompt, random: Random) -> E
 
 def personal(seed: int, prompt: ReadingPrompt) -> Iterator[Exercise]:
     """Exercises of made-up personal memories, endless."""
-    from agentmem.training.reader.personal import exercises as personal_exercises
-
     random = Random(seed)
     for made in personal_exercises(seed):
         dated = random.random() < 0.85

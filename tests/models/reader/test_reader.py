@@ -176,6 +176,29 @@ def test_an_answer_takes_a_token() -> None:
         reader_of(tiny_lm()).read(QUESTION, LINES, max_tokens=0)
 
 
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown mode 'vectors'"):
+        reader_of(tiny_lm()).read(QUESTION, LINES, mode="vectors")  # type: ignore[arg-type]
+
+
+def test_a_withheld_answer_draws_on_nothing() -> None:
+    reader = reader_of(tiny_lm())
+    reader.model.config = reader.model.config.model_copy(update={"abstain_above": 1e-12})
+    reading = reader.read(QUESTION, LINES)
+    assert (reading.text, reading.shares) == (None, (0.0,) * len(LINES))
+
+
+def test_kept_states_need_no_pass_over_anything() -> None:
+    reader = reader_of(tiny_lm())
+    wanted = reader.read(QUESTION, LINES, mode="states", max_tokens=3)
+    passes: list[int] = []
+    hook = reader.model.lm.model.register_forward_hook(lambda *_: passes.append(1))
+    reader._states(LINES)
+    hook.remove()
+    assert passes == []
+    assert reader.read(QUESTION, LINES, mode="states", max_tokens=3) == wanted
+
+
 def test_no_memories() -> None:
     reading = reader_of(tiny_lm()).read(QUESTION, [], max_tokens=3)
     assert reading.shares == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -39,14 +40,14 @@ class Scene:
         self.mentioned = False
 
 
-class Node:
+class Node(ABC):
     """A part of a template that is more than text."""
 
     __slots__ = ()
 
+    @abstractmethod
     def put(self, out: list[str], scene: Scene) -> None:
         """Append a text of this part to `out`."""
-        raise NotImplementedError
 
     def names(self) -> set[str]:
         """The variables this part may use."""
