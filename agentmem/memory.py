@@ -23,14 +23,14 @@ from agentmem.ingest.checks import (
     check_unicode,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
-from agentmem.ingest.identity import content_hash
 from agentmem.ingest.normalise import normalise
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
 from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
 from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
-from agentmem.types import Content, Part
+from agentmem.types import Content
+from agentmem.writing import write_parts
 from agentmem_storage.records import FIDELITY_EDGES, Scope, Selection, Written
 from agentmem_storage.store import Store
 
@@ -170,8 +170,9 @@ class Memory:
         """Store messages or documents, all or none; they are durable when this returns.
 
         Args:
-            content: A string, a message dict (OpenAI or Anthropic style), a `Message`, a
-                `Document`, or an iterable of these.
+            content: A string, a message as a dict or an SDK's object (of OpenAI, Anthropic, Google,
+                LangChain and others, see `agentmem.ingest.shapes`), a `Message`, a `Document`, or
+                an iterable of these.
             user_id: Whose memory it is.
             agent_id: Which agent's.
             session_id: Which conversation's.
@@ -189,23 +190,16 @@ class Memory:
         normalised = normalise(
             content, created_at=created_at, metadata=metadata, max_chars=self._max_chars
         )
-        hashes = [content_hash(part) for part in normalised.parts]
-        known = self._store.known(hashes, scope)
-        # Repeated content is encoded once; the first occurrence counts.
-        fresh: dict[bytes, Part] = {}
-        for digest, part in zip(hashes, normalised.parts, strict=True):
-            fresh.setdefault(digest, part)
-        sources = prepare(
-            [part for digest, part in fresh.items() if digest not in known],
+        written, new = write_parts(
+            self._store,
             self._model,
+            normalised.parts,
+            scope,
             options=self._options,
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
-        written = self._store.add(sources, scope) if sources else []
-        stored = known | {s.content_hash: w for s, w in zip(sources, written, strict=True)}
-        new = [s for s, w in zip(sources, written, strict=True) if not w.duplicate]
-        return write_receipt([stored[h] for h in hashes], new, skipped=normalised.skipped)
+        return write_receipt(written, new, skipped=normalised.skipped)
 
     def recall(
         self,
@@ -242,7 +236,7 @@ class Memory:
             mode: ``hybrid``, or ``vector`` or ``lexical`` search alone; these treat a time in the
                 query as ordinary words.
             expand: Adds context to each memory found, within the scope, filter and times:
-                ``neighbors`` the memories directly before and after it, ``episode`` up to 16
+                ``neighbors`` what was said directly before and after it, ``episode`` up to 16
                 others of its episode, nearest first. They follow it, and their ``expanded_from``
                 is its id.
             rerank: ``latent``: the bundle's reranker scores the best 64 candidates again, from
@@ -320,8 +314,8 @@ class Memory:
     ) -> Receipt:
         """Replace the text or metadata of the message or document that a chunk belongs to.
 
-        Its source id, scope, speaker and time stay the same; with a new text its chunks get new
-        ids, and nothing of the old text remains in the store.
+        Its source id, scope, speaker, time and place in the conversation stay the same; with a new
+        text its chunks get new ids, and nothing of the old text remains in the store.
 
         Args:
             id: One of its chunks.
@@ -333,8 +327,8 @@ class Memory:
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
-            InputError: nothing to change, the new text cannot be stored, or another source of
-                the scope already has it.
+            InputError: nothing to change, the new text cannot be stored, or it would make a
+                document equal to another one of the scope.
         """
         if text is None and metadata is None:
             raise InputError("update() needs text= or metadata=")

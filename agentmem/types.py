@@ -94,7 +94,9 @@ class Part:
         uri: The document's origin.
         created_at: When it was said or written, in UTC; None if not known.
         metadata: JSON values under string keys. Tool calls carry ``tool`` and ``tool_call_id``,
-            tool results ``tool_call_id`` and, if given, ``is_error``.
+            tool results ``tool_call_id`` and, if given, ``is_error``, messages with an id of their
+            own ``message_id``.
+        repeat: How many equal parts of the same message precede it.
     """
 
     kind: SourceKind
@@ -105,6 +107,7 @@ class Part:
     uri: str | None = None
     created_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    repeat: int = 0
 
 
 # What `Memory.add` accepts.

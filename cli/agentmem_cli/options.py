@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -30,13 +30,17 @@ def scope_ids(user: str | None, agent: str | None, session: str | None) -> Scope
 
 
 def _moment(text: str) -> datetime:
+    from agentmem.ingest.checks import InputError, check_moment
+
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = check_moment(text, "time")
+    except InputError:
+        moment = None
+    if moment is None:
         raise typer.BadParameter(
             f"{text!r} is not a time; give ISO 8601 such as 2026-02-13 or 2026-02-13T09:40+01:00"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        )
+    return moment
 
 
 def _filter(text: str) -> dict[str, Any]:

@@ -88,6 +88,17 @@ def _episodes(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX chunks_in_episode ON chunks (scope_id, episode)")
 
 
+def _occurrences(connection: Connection) -> None:
+    # The default stands in the schema, so no row is rewritten.
+    for statement in (
+        "ALTER TABLE sources ADD COLUMN occurrence INTEGER NOT NULL DEFAULT 0",
+        "DROP INDEX sources_once",
+        "CREATE UNIQUE INDEX sources_once ON sources (scope_id, content_hash, occurrence)",
+        "CREATE INDEX sources_in_time ON sources (scope_id, created_at, id)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -176,4 +187,5 @@ _FIRST_TABLES = (
 STEPS: tuple[Step, ...] = (
     Step("0001_first_tables", _first_tables),
     Step("0002_episodes", _episodes),
+    Step("0003_occurrences", _occurrences),
 )
