@@ -38,6 +38,6 @@ def _run(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
     found = search(store, model, query)
     hits = load_hits(store, model, found.ranked)
     if query.order == "time":
-        hits = tuple(sorted(hits, key=lambda hit: (hit.created_at, hit.id)))
+        hits = tuple(sorted(hits, key=lambda hit: hit.order))
     full_scope = FullScope(store, model, query.selection, found.candidates)
     return make_recall(query.text, hits, found.candidates, full_scope)

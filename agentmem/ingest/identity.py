@@ -1,4 +1,4 @@
-"""What identifies a memory: content hash, identity, lexical terms, and the preface with its speaker.
+"""What identifies a memory: content hash, identity, lexical terms, and the preface of its speaker.
 
 Two sources of one scope have the same content if kind, role, name, title, uri and text are equal,
 and metadata, which include the tool, the id of its call and whether it failed. Whether the second

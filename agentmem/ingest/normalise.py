@@ -83,14 +83,14 @@ def normalise(
     shared = check_metadata(metadata, "metadata")
     skipped: Counter[str] = Counter()
     parts: list[Part] = []
-    blank: InputError | None = None
+    blank: BlankError | None = None
     count = 0
     for where, item in _items(content):
         count += 1
         try:
             found = _message_parts(item, skipped, where, max_chars)
-        except _BlankError as error:
-            blank = blank or InputError(*error.args)
+        except BlankError as error:
+            blank = blank or error
             skipped["blank"] += 1
             continue
         for part in found:
@@ -103,8 +103,8 @@ def normalise(
     return Normalised(tuple(parts), dict(skipped))
 
 
-class _BlankError(Exception):
-    """A message without any text."""
+class BlankError(InputError):
+    """A message without any text, which among others is only counted."""
 
 
 def _items(content: object) -> Iterator[tuple[str, object]]:
@@ -130,7 +130,7 @@ def _message_parts(item: object, skipped: Counter[str], where: str, max_chars: i
 
     Raises:
         InputError: it cannot be stored.
-        _BlankError: it is a message with neither text nor anything that is counted as skipped.
+        BlankError: it is a message with neither text nor anything that is counted as skipped.
     """
     skipped_here: Counter[str] = Counter()
     found = list(_read(item, skipped_here, where, max_chars))
@@ -138,7 +138,7 @@ def _message_parts(item: object, skipped: Counter[str], where: str, max_chars: i
     if not texts and not skipped_here:
         blank_text = any(part.text for part in found)
         what = "its text is only whitespace" if blank_text else "it has no text"
-        error = InputError if isinstance(item, Document) else _BlankError
+        error = InputError if isinstance(item, Document) else BlankError
         raise error(f"{where}: {what}; leave it out")
     if blank := sum(1 for part in found if part.text.isspace()):
         skipped_here["blank"] += blank
@@ -205,8 +205,9 @@ def _read_document(document: Document, where: str, max_chars: int) -> Part:
 
 
 def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> Iterator[Part]:
-    author = item.get("author") if isinstance(item.get("author"), Mapping) else {}
-    role, kind, name = item.get("role") or author.get("role"), item.get("type"), item.get("name")
+    role, kind, name = (item.get(key) for key in ("role", "type", "name"))
+    if role is None and isinstance(author := item.get("author"), Mapping):
+        role = author.get("role")  # in an export of ChatGPT
     metadata = check_metadata(item.get("metadata"), where)
     id = read_id(item, where)
     base = Part(

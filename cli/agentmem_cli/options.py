@@ -30,7 +30,8 @@ def scope_ids(user: str | None, agent: str | None, session: str | None) -> Scope
 
 
 def _moment(text: str) -> datetime:
-    from agentmem.ingest.checks import InputError, check_moment
+    from agentmem.errors import InputError
+    from agentmem.ingest.checks import check_moment
 
     try:
         moment = check_moment(text, "time")

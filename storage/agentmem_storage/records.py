@@ -186,6 +186,19 @@ class LatentsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What tells whether two chunks are repeats, and when each was said.
+
+    ``speaker`` is the kind, role, name and title of the source.
+    """
+
+    text_hash: bytes
+    speaker: tuple[str | None, ...]
+    scope: Scope
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which chunks a call refers to; all given conditions must hold.
 

@@ -26,6 +26,7 @@ from agentmem_storage.records import (
     NewSource,
     Problem,
     Ranked,
+    Said,
     Scope,
     ScopeStats,
     Selection,
@@ -266,6 +267,15 @@ class Store:
         """
         with self._database.read() as connection:
             return read.neighbors(connection, ids, reach)
+
+    def said(self, ids: Iterable[int]) -> dict[int, Said]:
+        """Who said what and when, by chunk id.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        with self._database.read() as connection:
+            return read.read_said(connection, ids)
 
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """Latents of chunks in the order of ``ids``, several times faster than `chunks`.

@@ -323,7 +323,6 @@ def main() -> None:
         try:
             __import__(module)
         except ImportError:
-            print(f"{module} is not installed: {name}.json stays as it is")
             continue
         found = [message.model_dump(mode="json") for message in make()]
         text = json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

@@ -168,15 +168,7 @@ def _read_kind(
     if not any(block.get(key) for key in _TYPES):
         yield from _read_keyed(kind, block, base, skipped, where)
     elif kind in _TEXTS:
-        if block.get("thought") is True:
-            skipped["thought"] += 1
-            return
-        text = block.get(_TEXTS[kind])
-        if not isinstance(text, str):
-            raise InputError(f"{where}: {_TEXTS[kind]!r} must be a string, got {text!r:.80}")
-        yield replace(base, text=text)
-    elif kind in _SKIPPED:
-        return
+        yield from _read_text(block, _TEXTS[kind], base, skipped, where)
     elif kind in _CALLS:
         yield read_call(block, base, where)
     elif is_hosted(kind):
@@ -184,11 +176,19 @@ def _read_kind(
     elif kind.endswith(_RESULTS):
         output, result = open_result(block, base, where)
         yield from read_output(output, result, skipped, where)
-    elif kind in ("document", "search_result"):
+    elif kind not in _SKIPPED:
+        yield from _read_other(kind, block, base, skipped, where)
+
+
+def _read_other(
+    kind: str, block: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of a block that carries a text in a way of its own, or of an unknown type."""
+    if kind in ("document", "search_result"):
         yield from _read_document(block, base, where)
     elif kind == "non_standard":
         yield from read_block(block.get("value"), base, skipped, where)
-    elif kind == "tool-invocation" or kind.startswith(("tool-", "dynamic-tool")):
+    elif kind.startswith(("tool-", "dynamic-tool")):
         yield from _read_invocation(kind, block, base, skipped, where)
     else:
         inner = block.get("data") if kind.startswith("data-") else block.get(kind)
@@ -200,6 +200,19 @@ def _read_kind(
             yield replace(base, text=text)
 
 
+def _read_text(
+    block: Mapping[str, Any], key: str, base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the text of a block, unless it is what a model of Google's thought."""
+    text = block.get(key)
+    if not isinstance(text, str):
+        raise InputError(f"{where}: {key!r} must be a string, got {text!r:.80}")
+    if block.get("thought") is True:
+        skipped["thought"] += 1
+    else:
+        yield replace(base, text=text)
+
+
 def _read_keyed(
     key: str, block: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
 ) -> Iterator[Part]:
@@ -207,12 +220,7 @@ def _read_keyed(
     value = block[key]
     match _KEYED[key]:
         case "text":
-            if not isinstance(value, str):
-                raise InputError(f"{where}: 'text' must be a string, got {value!r:.80}")
-            if block.get("thought") is True:
-                skipped["thought"] += 1
-            else:
-                yield replace(base, text=value)
+            yield from _read_text(block, "text", base, skipped, where)
         case "json":
             yield replace(base, text=output_text(value, where))
         case "transcript":

@@ -9,6 +9,15 @@ from agentmem_storage.errors import InputError
 
 # Keys of a list of messages, without a role beside it.
 _LISTS = ("messages", "contents")
+# Keys of a list of alternatives -> the key of the message in each.
+_CHOICES = {"choices": "message", "candidates": "content"}
+# What an envelope says for all of its messages: whose they are, and when it was made. Of the keys
+# for a time, "date" is the last that is looked at, so that a message's own counts.
+_SHARED = {
+    **{key: key for key in ("user_id", "agent_id", "session_id")},
+    "created": "date",
+    "created_at": "date",
+}
 _MAX_DEPTH = 8
 
 
@@ -23,7 +32,7 @@ def plain(item: object) -> object:
 def open_envelope(item: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the messages in a dict, each with its name in errors; a message yields itself.
 
-    A message without a time of its own has that of the response it is in.
+    A message without a time or scope of its own has those of the envelope it is in.
 
     Raises:
         InputError: what should be a message is none, or envelopes are nested too deeply.
@@ -45,36 +54,36 @@ def _open(
         one = plain(one)
         if not isinstance(one, Mapping):
             raise InputError(f"{each}: a message must be a dict, got {one!r:.80}")
-        times = {key: item[key] for key in ("created_at", "created") if item.get(key) is not None}
-        yield from _open({**times, **one} if times else one, each, depth - 1)
+        shared = {new: item[key] for key, new in _SHARED.items() if item.get(key) is not None}
+        yield from _open({**shared, **one} if shared else one, each, depth - 1)
 
 
 def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
     """What is inside an envelope; None if the dict is none."""
     if "role" in item:
         return None
-    if item.get("type") == "constructor" and isinstance(item.get("kwargs"), Mapping):
-        return [{"type": _type_of_class(item.get("id")), **item["kwargs"]}]
-    if isinstance(item.get("type"), str) and isinstance(item.get("data"), Mapping):
-        if "content" in item["data"]:
-            return [{"type": item["type"], **item["data"]}]
-        return None
     for key in _LISTS:
         if isinstance(item.get(key), list | tuple):
             return list(item[key])
-    if isinstance(item.get("choices"), list | tuple):
-        return [_field(choice, "message") for choice in item["choices"]]
-    if isinstance(item.get("candidates"), list | tuple):
-        return [_field(candidate, "content") for candidate in item["candidates"]]
-    if "type" in item:
-        return None
-    if isinstance(item.get("output"), list | tuple):
+    for key, inner in _CHOICES.items():
+        if isinstance(item.get(key), list | tuple):
+            return [_field(choice, inner) for choice in item[key]]
+    if isinstance(item.get("type"), str):
+        return _langchain(item)
+    if isinstance(item.get("output"), list | tuple):  # of the Responses API
         return list(item["output"])
-    for inner in (item.get("message"), _field(item.get("output"), "message")):
-        if isinstance(inner, Mapping):
-            return [inner]
     if isinstance(item.get("mapping"), Mapping):
         return _thread(item["mapping"], item.get("current_node"))
+    alone = (item.get("message"), _field(item.get("output"), "message"))
+    return next(([one] for one in alone if isinstance(one, Mapping)), None)
+
+
+def _langchain(item: Mapping[str, Any]) -> list[Any] | None:
+    """The message in one of LangChain's two forms for storing it."""
+    if item["type"] == "constructor" and isinstance(item.get("kwargs"), Mapping):
+        return [{"type": _type_of_class(item.get("id")), **item["kwargs"]}]
+    if isinstance(item.get("data"), Mapping) and "content" in item["data"]:
+        return [{"type": item["type"], **item["data"]}]
     return None
 
 

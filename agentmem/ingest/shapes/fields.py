@@ -37,7 +37,7 @@ _ROLE_TYPES: dict[str, Role] = {
 }
 _TIMES = (
     *("created_at", "createdAt", "create_time", "createTime", "created"),
-    *("timestamp", "ts", "at", "sent_at", "sentAt", "date"),
+    *("timestamp", "ts", "at", "sent_at", "sentAt", "date"),  # "date" last, see `envelopes`
 )
 # Where content stands; Vercel's messages have their text twice, so the parts come first.
 _CONTENTS = ("parts", "blocks", "content", "text")
@@ -45,7 +45,15 @@ _CONTENTS = ("parts", "blocks", "content", "text")
 _OTHERS = {
     *("role", "type", "name", "id", "status", "model", "object", "author", "recipient", "channel"),
     *("user_id", "agent_id", "session_id", "tool_call_id", "toolCallId", "stop_reason", "phase"),
-    *("refusal", "reasoning_content", "reasoning", "thinking", "finish_reason", *_TIMES),
+    *(
+        "tool_calls",
+        "refusal",
+        "reasoning_content",
+        "reasoning",
+        "thinking",
+        "finish_reason",
+        *_TIMES,
+    ),
 }
 
 
@@ -101,8 +109,8 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
         InputError: there is text only in a field that is not known.
     """
     found: list[object] = [message[key] for key in _CONTENTS if message.get(key) is not None]
-    unread = [key for key, value in message.items() if isinstance(value, str) and value.strip()]
-    unread = [key for key in unread if key not in _OTHERS]
+    texts = (key for key, value in message.items() if isinstance(value, str) and value.strip())
+    unread = [key for key in texts if key not in _OTHERS]
     if not found and unread:
         raise InputError(f"{where}: give its text as 'content', not as {unread[0]!r:.80}")
     return found

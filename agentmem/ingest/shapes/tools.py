@@ -12,7 +12,7 @@ from agentmem.ingest.shapes.plain import as_text, plain_text
 from agentmem.types import Part
 from agentmem_storage.errors import InputError
 
-# Keys of a call's id, the tool's name, the arguments and the output; the first that is there counts.
+# Keys of a call's id, the tool's name, the arguments and the output; the first one counts.
 _IDS = ("call_id", "tool_use_id", "tool_call_id", "toolCallId", "toolUseId", "id")
 _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "input", "args", "tool_kwargs", "rawInput")
@@ -69,8 +69,9 @@ def read_call(block: Mapping[str, Any], base: Part, where: str) -> Part:
 
 
 def read_hosted(block: Mapping[str, Any], kind: str, base: Part, where: str) -> Iterator[Part]:
-    """Yield the call of a tool that the provider ran itself, if it says what was asked, and the
-    result it carries.
+    """Yield the call of a tool that the provider ran itself, and the result it carries.
+
+    A call that does not say what was asked yields nothing.
     """
     if kind == "mcp_call":
         yield read_call(block, base, where)

@@ -19,6 +19,7 @@ from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
     Neighbors,
+    Said,
     Scope,
     Selection,
     Sides,
@@ -42,6 +43,17 @@ _LATENTS = (
     .join(sources, sources.c.id == chunks.c.source_id)
     .where(chunks.c.id.in_(GIVEN))
 )
+_SAID = (
+    select(
+        chunks.c.id,
+        chunks.c.text_hash,
+        *(sources.c.kind, sources.c.role, sources.c.name, sources.c.title, sources.c.created_at),
+        *(scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id),
+    )
+    .join(sources, sources.c.id == chunks.c.source_id)
+    .join(scopes, scopes.c.id == chunks.c.scope_id)
+    .where(chunks.c.id.in_(GIVEN))
+)
 _SOURCES = (
     select(sources, scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id)
     .join(scopes, scopes.c.id == sources.c.scope_id)
@@ -60,7 +72,11 @@ def _neighbors_query() -> Select[Any]:
     They are listed in the order in which they were said: by the time of their source, of those of
     one time in the order of writing, and inside a source in text order.
     """
-    near, source, reach = chunks.alias("near"), sources.alias("s"), bindparam("reach", type_=Integer)
+    near, source, reach = (
+        chunks.alias("near"),
+        sources.alias("s"),
+        bindparam("reach", type_=Integer),
+    )
     place = tuple_(sources.c.created_at, sources.c.id)
     near_place = tuple_(source.c.created_at, source.c.id)
     order = (source.c.created_at, source.c.id, near.c.ordinal)
@@ -251,6 +267,23 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
         found[id] = LatentsRecord(latents, tokens, patch, name, title)
     require(wanted, found, "memory")
     return [found[one] for one in wanted]
+
+
+def read_said(connection: Connection, ids: Iterable[int]) -> dict[int, Said]:
+    """Who said what and when, by chunk id.
+
+    Raises:
+        UnknownIdError: No chunk has one of the ids.
+    """
+    wanted = [as_id(one) for one in ids]
+    found = {
+        id: Said(text_hash, tuple(speaker), Scope(user, agent, session), from_micros(at))
+        for id, text_hash, *speaker, at, user, agent, session in connection.execute(
+            _SAID, given(wanted)
+        )
+    }
+    require(wanted, found, "memory")
+    return found
 
 
 def scope_id_of(connection: Connection, scope: Scope) -> int | None:

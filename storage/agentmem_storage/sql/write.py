@@ -121,9 +121,7 @@ def replace(
     _delete_chunks(connection, old, old_terms)
     occurrence = known.occurrences[new.key.content_hash]
     connection.execute(
-        update(sources)
-        .where(sources.c.id == source_id)
-        .values(occurrence=occurrence, **new.source)
+        update(sources).where(sources.c.id == source_id).values(occurrence=occurrence, **new.source)
     )
     first = _next_id(connection, chunks)
     written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
