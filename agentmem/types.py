@@ -14,6 +14,8 @@ from agentmem_storage.records import SourceKind
 
 Role: TypeAlias = Literal["user", "assistant", "system", "developer", "tool"]
 
+# The key of a message's own id in its metadata.
+MESSAGE_ID = "message_id"
 _PIECE_BYTES = 1 << 16
 
 

@@ -22,11 +22,8 @@ import json
 from typing import Any
 
 from agentmem.models.base import Tokenizer
-from agentmem.types import Part
+from agentmem.types import MESSAGE_ID, Part
 from agentmem_storage.records import Identity, LatentsRecord, SourceKey, SourceRecord
-
-# The key of a message's own id in its metadata.
-MESSAGE_ID = "message_id"
 
 # Tokens; longer titles are cut, so that most of the embedder's input is the chunk itself.
 _MAX_PREFACE = 32

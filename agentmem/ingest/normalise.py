@@ -29,7 +29,7 @@ from agentmem.ingest.shapes.fields import (
 )
 from agentmem.ingest.shapes.plain import plain_text
 from agentmem.ingest.shapes.tools import as_result, call_part, read_call
-from agentmem.types import Content, Document, Message, Part
+from agentmem.types import MESSAGE_ID, Content, Document, Message, Part
 from agentmem_storage.errors import InputError
 
 # Fields of a chat message with content other than its text.
@@ -205,32 +205,11 @@ def _read_document(document: Document, where: str, max_chars: int) -> Part:
 
 
 def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> Iterator[Part]:
-    role, kind, name = (item.get(key) for key in ("role", "type", "name"))
-    if role is None and isinstance(author := item.get("author"), Mapping):
-        role = author.get("role")  # in an export of ChatGPT
-    metadata = check_metadata(item.get("metadata"), where)
-    id = read_id(item, where)
-    base = Part(
-        "message",
-        "",
-        role="user",
-        created_at=read_time(item, where),
-        metadata=metadata if id is None else {"message_id": id, **metadata},
-    )
-    said = role_of_type(kind) if role is None else read_role(role, where)
-    if said is not None:
-        base = replace(base, role=said, name=check_label(name or None, "name", where))
-    elif kind not in (None, "message"):
+    base, speaks = _open_message(item, where)
+    if not speaks:
         # An item of the Responses API, or a single block.
         yield from read_block(item, base, skipped, where)
         return
-    elif name is not None:
-        base = replace(base, name=check_label(name, "name", where))
-    else:
-        raise InputError(
-            f"{where}: a dict needs a 'role' ({', '.join(ROLES)}), a 'name' or a 'type'; "
-            f"this one has the keys {list(item)!r:.80}"
-        )
     contents = read_contents(item, where)
     if base.role == "tool":
         yield from _read_result(item, contents, base, skipped, where)
@@ -253,6 +232,33 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     for key in _NOT_TEXT:
         if item.get(key):
             skipped[key] += 1
+
+
+def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
+    """The part for a message as a whole, still without text, and whether it says who speaks."""
+    role, kind, name = (item.get(key) for key in ("role", "type", "name"))
+    if role is None and isinstance(author := item.get("author"), Mapping):
+        role = author.get("role")  # in an export of ChatGPT
+    metadata = check_metadata(item.get("metadata"), where)
+    id = read_id(item, where)
+    base = Part(
+        "message",
+        "",
+        role="user",
+        created_at=read_time(item, where),
+        metadata=metadata if id is None else {MESSAGE_ID: id, **metadata},
+    )
+    said = role_of_type(kind) if role is None else read_role(role, where)
+    if said is not None:
+        return replace(base, role=said, name=check_label(name or None, "name", where)), True
+    if kind not in (None, "message"):
+        return base, False
+    if name is not None:
+        return replace(base, name=check_label(name, "name", where)), True
+    raise InputError(
+        f"{where}: a dict needs a 'role' ({', '.join(ROLES)}), a 'name' or a 'type'; "
+        f"this one has the keys {list(item)!r:.80}"
+    )
 
 
 def _read_result(
