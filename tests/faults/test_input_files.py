@@ -26,8 +26,9 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def stored(cli: Cli) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = cli.json("list")
-    return found
+    if not cli.store.exists():
+        return []
+    return [json.loads(line) for line in cli.ok("list", "--json").splitlines()]
 
 
 def lines(*values: Any) -> bytes:

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select, tuple_
+from sqlalchemy import Connection, Row, func, select
 
 from agentmem_storage.records import SourceKey
 from agentmem_storage.sql.selection import id_list
@@ -211,14 +211,20 @@ def _ends(rows: Sequence[Row[Any]]) -> list[Row[Any]]:
 def _previous(connection: Connection, scope_id: int, ids: Iterable[int]) -> dict[int, int | None]:
     """By id, the source of the scope that was said just before."""
     earlier = sources.alias("earlier")
-    order = tuple_(earlier.c.created_at, earlier.c.id)
-    before = (
-        select(earlier.c.id)
-        .where(earlier.c.scope_id == scope_id, order < tuple_(sources.c.created_at, sources.c.id))
-        .order_by(earlier.c.created_at.desc(), earlier.c.id.desc())
-        .limit(1)
-        .correlate(sources)
-        .scalar_subquery()
+    in_scope = select(earlier.c.id).where(earlier.c.scope_id == scope_id)
+    # One condition for both could not use the index, and long imports have one time.
+    same_time = in_scope.where(
+        earlier.c.created_at == sources.c.created_at, earlier.c.id < sources.c.id
+    )
+    other_time = in_scope.where(earlier.c.created_at < sources.c.created_at)
+    before = func.coalesce(
+        *(
+            one.order_by(earlier.c.created_at.desc(), earlier.c.id.desc())
+            .limit(1)
+            .correlate(sources)
+            .scalar_subquery()
+            for one in (same_time, other_time)
+        )
     )
     pairs = select(func.json_group_array(func.json_array(sources.c.id, before)))
     listed = connection.scalar(pairs.where(sources.c.id.in_(id_list(ids))))

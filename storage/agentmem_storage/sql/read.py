@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select, tuple_
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
 
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.moments import from_micros
@@ -67,37 +67,39 @@ _CHUNKS_OF_SOURCES = (
 
 
 def _neighbors_query() -> Select[Any]:
-    """For each given chunk, up to ``reach`` neighbors on each side, with their tokens.
+    """For each given chunk, its neighbors on each side, with their tokens.
 
     They are listed in the order in which they were said: by the time of their source, of those of
-    one time in the order of writing, and inside a source in text order.
+    one time in the order of writing, and inside a source in text order. Each side has two lists, of
+    up to ``reach`` chunks: those of the same time, and those of other times. One condition for both
+    could not use the index, and long imports have one time.
     """
-    near, source, reach = (
-        chunks.alias("near"),
-        sources.alias("s"),
-        bindparam("reach", type_=Integer),
-    )
-    place = tuple_(sources.c.created_at, sources.c.id)
-    near_place = tuple_(source.c.created_at, source.c.id)
+    near, reach = chunks.alias("near"), bindparam("reach", type_=Integer)
+    source = sources.alias("source")
     order = (source.c.created_at, source.c.id, near.c.ordinal)
     same_scope = (
-        select(near.c.id, near.c.tokens, *order)
+        select(near.c.id, near.c.tokens, *(one.label(None) for one in order))
         .join_from(source, near, near.c.source_id == source.c.id)
         .where(source.c.scope_id == chunks.c.scope_id)
     )
-    before = same_scope.where(
-        near_place <= place,
-        (source.c.id != sources.c.id) | (near.c.ordinal < chunks.c.ordinal),
-    ).order_by(*(one.desc() for one in order))
-    after = same_scope.where(
-        near_place >= place,
-        (source.c.id != sources.c.id) | (near.c.ordinal > chunks.c.ordinal),
-    ).order_by(*order)
+    same_time = same_scope.where(source.c.created_at == sources.c.created_at)
+    other_source = source.c.id != sources.c.id
+    backwards, forwards = [one.desc() for one in order], list(order)
+    sides = (
+        same_time.where(
+            source.c.id <= sources.c.id, other_source | (near.c.ordinal < chunks.c.ordinal)
+        ).order_by(*backwards),
+        same_scope.where(source.c.created_at < sources.c.created_at).order_by(*backwards),
+        same_time.where(
+            source.c.id >= sources.c.id, other_source | (near.c.ordinal > chunks.c.ordinal)
+        ).order_by(*forwards),
+        same_scope.where(source.c.created_at > sources.c.created_at).order_by(*forwards),
+    )
     listed = []
-    for side in (before, after):
+    for side in sides:
         found = side.limit(reach).correlate(chunks, sources).subquery().c
-        values = func.json_array(found.id, found.tokens, found[2], found[3], found.ordinal)
-        listed.append(func.json(select(func.json_group_array(values)).scalar_subquery()))
+        pairs = select(func.json_group_array(func.json_array(*found)))
+        listed.append(func.json(pairs.scalar_subquery()))
     # As one JSON text, because fetching a row for each takes far longer.
     row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
     return (
@@ -232,16 +234,15 @@ def neighbors(connection: Connection, ids: Iterable[int], reach: int) -> Neighbo
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    listed = connection.scalar(_NEIGHBORS, {**given(wanted), "reach": reach})
+    found = connection.scalar(_NEIGHBORS, {**given(wanted), "reach": reach})
     sides: dict[int, Sides] = {}
     tokens: dict[int, int] = {}
-    for id, count, earlier, later in json.loads(listed or "[]"):
+    for id, count, *listed in json.loads(found or "[]"):
         tokens[id] = count
+        earlier = sorted((*listed[0], *listed[1]), key=_place, reverse=True)[:reach]
+        later = sorted((*listed[2], *listed[3]), key=_place)[:reach]
         tokens.update((one, size) for one, size, *_ in (*earlier, *later))
-        sides[id] = (
-            tuple(one for one, *_ in sorted(earlier, key=_place, reverse=True)),
-            tuple(one for one, *_ in sorted(later, key=_place)),
-        )
+        sides[id] = (tuple(one for one, *_ in earlier), tuple(one for one, *_ in later))
     require(wanted, sides, "memory")
     return Neighbors({one: sides[one] for one in wanted}, tokens)
 
