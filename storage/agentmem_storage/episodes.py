@@ -64,8 +64,11 @@ class Episode:
 
     def accepts(self, embedding: NDArray[np.float32], time: int) -> bool:
         """Whether a chunk belongs to the episode, by the rules above."""
-        near_in_time = self.first - GAP_MICROS <= time <= self.last + GAP_MICROS
-        return near_in_time and self.size < MOST and self._matches_topic(embedding)
+        return self.near(time) and self.size < MOST and self._matches_topic(embedding)
+
+    def near(self, time: int) -> bool:
+        """Whether a time is within `GAP` of the episode."""
+        return self.first - GAP_MICROS <= time <= self.last + GAP_MICROS
 
     def _matches_topic(self, embedding: NDArray[np.float32]) -> bool:
         if self.size < SETTLED:
@@ -95,8 +98,8 @@ def assign(
 ) -> list[int]:
     """Assign chunks, in the order they are written, to episodes.
 
-    A chunk joins the last episode or begins one. A late chunk, such as one of a conversation that
-    is imported last first, joins the episode of its own time if that accepts it.
+    A chunk joins the last episode or begins one. A chunk of another time, such as one of a
+    conversation that is imported last first, joins the episode of its own time if that accepts it.
 
     Args:
         last: The scope's last episode; None if it has none.
@@ -111,7 +114,7 @@ def assign(
     placed: list[tuple[int, int]] = []
     for embedding, time in chunks:
         joined = last
-        if last is not None and time < last.first - GAP_MICROS:
+        if last is not None and not last.near(time):
             near = [(abs(one - time), number) for one, number in placed]
             if earlier is not None and (found := earlier.nearest(time)) is not None:
                 near.append(found)
