@@ -85,11 +85,11 @@ def train_reader(
         ),
     ).to(device)
     if config.start is not None:
-        load_weights(bare, config.start)
+        load_weights(bare, config.start, partial=True)
     optimiser = adamw(bare.trainable().values(), config.optimiser)
     begun = resume(accelerator, folder, bare, optimiser)
-    exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix, prompt.sink)
-    held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix, prompt.sink)
+    exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix)
+    held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix)
 
     last = config.optimiser.steps
     processes, rank = accelerator.num_processes, accelerator.process_index
