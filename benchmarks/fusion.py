@@ -120,7 +120,7 @@ def _cases(groups: Sequence[Group]) -> Iterator[Case]:
 
 
 def _signs(case: Case) -> torch.Tensor:
-    """Lexical and key, both again as the neighbours have them, length and rerank: (N, 6)."""
+    """Lexical and key, both again as the neighbors have them, length and rerank: (N, 6)."""
     own = np.zeros((case.places[-1] + 1 + 2 * len(NEIGHBOR_DECAY), 2), dtype=np.float32)
     at = case.places + len(NEIGHBOR_DECAY)
     own[at] = case.signs[:, :2]
@@ -156,7 +156,7 @@ def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
         right[row, :count] = torch.from_numpy(case.right / case.right.sum())
     # As logarithms: they stay positive. A softmax needs them some ten times as large.
     raw = torch.zeros(len(names), requires_grad=True)
-    optimiser = torch.optim.LBFGS([raw], max_iter=STEPS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([raw], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def weigh() -> dict[str, torch.Tensor]:
         return dict.fromkeys(SIGNS, torch.tensor(0.0)) | dict(
@@ -164,14 +164,14 @@ def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
         )
 
     def loss() -> torch.Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         sharp = {name: w * (1 if name == "neighbor" else 10) for name, w in weigh().items()}
         likely = _scores(signs, sharp).masked_fill(hidden, -1e9).log_softmax(-1)
         missed: torch.Tensor = -(likely * right).sum(-1).mean()
         missed.backward()  # type: ignore[no-untyped-call]
         return missed
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     found = {name: float(w) for name, w in weigh().items()}
     own = found["lexical"] + found["vector"]
     return {name: w if name == "neighbor" else w / own for name, w in found.items()}

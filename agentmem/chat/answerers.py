@@ -245,7 +245,7 @@ def _messages(question: str, shown: Sequence[Hit]) -> ChatMessages:
     # Small models copy the example; it must not be the id of a memory that they were shown.
     ids = {hit.id for hit in shown}
     example = next(id for id in count(12) if id not in ids)
-    memories = block([_labelled(hit) for hit in shown])
+    memories = block([_labeled(hit) for hit in shown])
     return [
         {"role": "system", "content": _SYSTEM.format(id=example)},
         # One message: many chat templates reject two of the same role in a row.
@@ -253,7 +253,7 @@ def _messages(question: str, shown: Sequence[Hit]) -> ChatMessages:
     ]
 
 
-def _labelled(hit: Hit) -> str:
+def _labeled(hit: Hit) -> str:
     """A hit's line, with its id; its text can neither end the block nor look like another hit."""
     told = "\n  ".join(line(hit).splitlines())
     return f"[#{hit.id}] {told.replace(CLOSING, CLOSING.replace('/', '/ '))}"

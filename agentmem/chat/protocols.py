@@ -96,7 +96,7 @@ def get(value: object, *path: str | int) -> Any:
 
 def excerpt(text: str) -> str:
     """The first words of a text, on one line."""
-    # Whole words only: what is cut off may be the rest of a key, which nobody would recognise then.
+    # Whole words only: what is cut off may be the rest of a key, which nobody would recognize then.
     return textwrap.shorten(text[: 50 * _EXCERPT], _EXCERPT, placeholder=" …").strip()
 
 

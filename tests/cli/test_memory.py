@@ -277,7 +277,7 @@ def test_update_gives_a_new_text_or_new_metadata(cli: Cli) -> None:
     assert "--text" in cli.error(ExitCode.USAGE, "update", new)
 
 
-def test_colours_only_where_they_are_wanted(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_only_where_they_are_wanted(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     _, screen = cli.terminal(monkeypatch, "list")
     assert "\x1b[" in screen
     assert "\x1b[" not in cli.ok("list")
@@ -317,24 +317,24 @@ def test_differences_are_the_texts_in_pieces(one: str, other: str) -> None:
     assert (one == other) is not any(changed for _, changed in (*left, *right))
 
 
-def shown(*, colours: bool) -> str:
+def shown(*, colors: bool) -> str:
     console = Console(
-        force_terminal=colours,
-        color_system="standard" if colours else None,
+        force_terminal=colors,
+        color_system="standard" if colors else None,
         width=80,
         record=True,
         file=open(os.devnull, "w"),
     )  # noqa: SIM115
     with console.file:
-        console.print(side_by_side("the red  fox", "the blue fox", colours=colours))
-    return console.export_text(styles=colours)
+        console.print(side_by_side("the red  fox", "the blue fox", colors=colors))
+    return console.export_text(styles=colors)
 
 
-def test_differences_are_coloured_or_bracketed() -> None:
-    assert "[-red  -]" in shown(colours=False)
-    assert "{+blue +}" in shown(colours=False)
-    assert "\x1b[" in shown(colours=True)
-    assert "[-" not in shown(colours=True)
+def test_differences_are_colored_or_bracketed() -> None:
+    assert "[-red  -]" in shown(colors=False)
+    assert "{+blue +}" in shown(colors=False)
+    assert "\x1b[" in shown(colors=True)
+    assert "[-" not in shown(colors=True)
 
 
 @given(st.text())

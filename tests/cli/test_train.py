@@ -37,7 +37,7 @@ RUN = """
 name = "tiny"
 precision = "no"
 threads = 1
-[optimiser]
+[optimizer]
 steps = 2
 [model]
 vocab_size = 512
@@ -66,7 +66,7 @@ questions_per_step = 4
 lessons_per_step = 4
 [turns]
 talk = 20
-[optimiser]
+[optimizer]
 steps = 2
 [model]
 hidden_size = 32
@@ -81,7 +81,7 @@ questions = ["asked.jsonl"]
 dev_questions = ["asked.jsonl"]
 questions_per_step = 4
 candidates = 3
-[optimiser]
+[optimizer]
 steps = 2
 [model]
 hidden_size = 16
@@ -193,7 +193,7 @@ def test_what_is_not_finished_replaces_nothing(tmp_path: Path) -> None:
         message = cli.error(ExitCode.INPUT, *assembling)
         assert f"{str(runs / 'autoencoder')!r} is not the folder of a run" in message
     # A reranker's run that has no model yet leaves the bundle as it is, too.
-    told = {"name": "x", "seed": 1, "optimiser": {"steps": 1}, "data": {"train": {}}}
+    told = {"name": "x", "seed": 1, "optimizer": {"steps": 1}, "data": {"train": {}}}
     for part in ("autoencoder", "keys"):
         (runs / part / "run.json").write_text(json.dumps(told))
     (runs / "reranker").mkdir()

@@ -94,7 +94,7 @@ NO_DATES = [
     "call 2023-05-03-17",
     "version 1.2 days ago",
     "in 20231",
-    "summarise the last 2000 words",
+    "summarize the last 2000 words",
     "the last word",
     "a week",
     "some time ago",

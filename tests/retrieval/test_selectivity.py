@@ -30,14 +30,14 @@ TENANTS, EACH = 100, 100
 
 
 def clustered(number: int, clusters: int, first: Keys | None = None) -> tuple[Keys, Keys]:
-    """Keys (n, K) around centres (clusters, K), cluster by cluster; ``first`` is a centre."""
+    """Keys (n, K) around centers (clusters, K), cluster by cluster; ``first`` is a center."""
     chance = np.random.default_rng(7)
-    centres = chance.standard_normal((clusters, EMBEDDING_DIMS))
+    centers = chance.standard_normal((clusters, EMBEDDING_DIMS))
     if first is not None:
-        centres[0] = first * np.sqrt(EMBEDDING_DIMS)
+        centers[0] = first * np.sqrt(EMBEDDING_DIMS)
     spread = 0.2 * chance.standard_normal((number, EMBEDDING_DIMS))
-    keys = np.repeat(centres, number // clusters, axis=0) + spread
-    return unit(keys), unit(centres)
+    keys = np.repeat(centers, number // clusters, axis=0) + spread
+    return unit(keys), unit(centers)
 
 
 def unit(keys: NDArray[np.float64]) -> Keys:
@@ -66,8 +66,8 @@ def exact(ids: Sequence[int], keys: Keys, query: Keys) -> list[int]:
 def crowd(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Store, list[int], Keys, Keys]]:
-    """A store of many rows, the ids and keys of these, and the clusters' centres."""
-    keys, centres = clustered(ROWS, CLUSTERS)
+    """A store of many rows, the ids and keys of these, and the clusters' centers."""
+    keys, centers = clustered(ROWS, CLUSTERS)
     kind: IndexKind = request.param
     place = tmp_path_factory.mktemp(kind)
     fields = [
@@ -79,7 +79,7 @@ def crowd(
         for number in range(ROWS)
     ]
     with Store.open(place, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=kind) as store:
-        yield store, add(store, keys, Scope("ana"), fields), keys, centres
+        yield store, add(store, keys, Scope("ana"), fields), keys, centers
 
 
 def hours(number: int) -> str:
@@ -105,9 +105,9 @@ def test_a_filter_finds_the_exact_best_at_every_k(
     crowd: tuple[Store, list[int], Keys, Keys], where: dict[str, Any], among: Sequence[int]
 ) -> None:
     """Selectivities of 1 %, of 0.1 % and less."""
-    store, ids, keys, centres = crowd
+    store, ids, keys, centers = crowd
     inside = list(among)
-    queries = (centres[0], centres[-1])
+    queries = (centers[0], centers[-1])
     own = [ids[row] for row in inside]
     best = [exact(own, keys[inside], query) if inside else [] for query in queries]
     for k in range(1, len(inside) + 2):
@@ -119,10 +119,10 @@ def test_a_filter_finds_the_exact_best_at_every_k(
 def test_a_filter_that_lets_most_through_is_exact_too(
     crowd: tuple[Store, list[int], Keys, Keys], k: int
 ) -> None:
-    store, ids, keys, centres = crowd
+    store, ids, keys, centers = crowd
     inside = [row for row in range(ROWS) if row % 100 < 60]
-    best = exact([ids[row] for row in inside], keys[inside], centres[3])
-    found = store.search_vectors(centres[3], k, Selection(where={"share": {"lt": 60}}))
+    best = exact([ids[row] for row in inside], keys[inside], centers[3])
+    found = store.search_vectors(centers[3], k, Selection(where={"share": {"lt": 60}}))
     assert list(found.ids) == best[:k]
 
 

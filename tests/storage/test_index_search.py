@@ -72,21 +72,21 @@ def test_any_selectivity_finds_what_is_there(
 @pytest.mark.parametrize("k", [1, 7, 60, 500])
 def test_tight_clusters_and_many_equal_keys(make: Callable[[int], VectorIndex], k: int) -> None:
     rng = np.random.default_rng(5)
-    centres = random_keys(8, 16, seed=6)
-    near = unit(centres[rng.integers(0, 8, 3000)] + 1e-4 * rng.standard_normal((3000, 16)))
-    keys = np.concatenate((near, np.repeat(centres, 400, axis=0)))
+    centers = random_keys(8, 16, seed=6)
+    near = unit(centers[rng.integers(0, 8, 3000)] + 1e-4 * rng.standard_normal((3000, 16)))
+    keys = np.concatenate((near, np.repeat(centers, 400, axis=0)))
     ids = rng.permutation(keys.shape[0]).astype(np.int64)
     index = make(16)
     index.add(ids, keys)
-    expected_ids, expected_scores = oracle(ids, keys, centres[2], k)
-    found = index.search(centres[2], k)
+    expected_ids, expected_scores = oracle(ids, keys, centers[2], k)
+    found = index.search(centers[2], k)
     assert found.ids.tolist() == expected_ids.tolist()
     assert np.array_equal(found.scores, expected_scores)
     # And with a filter that leaves too many for a scan.
     kept = np.sort(ids[ids % 7 != 0])
     rows = np.flatnonzero(ids % 7 != 0)
-    expected_ids, _ = oracle(ids[rows], keys[rows], centres[2], k)
-    assert index.search(centres[2], k, among=kept).ids.tolist() == expected_ids.tolist()
+    expected_ids, _ = oracle(ids[rows], keys[rows], centers[2], k)
+    assert index.search(centers[2], k, among=kept).ids.tolist() == expected_ids.tolist()
 
 
 def test_ties_go_by_ascending_id_across_the_last_place(make: Callable[[int], VectorIndex]) -> None:

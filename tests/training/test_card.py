@@ -23,13 +23,13 @@ RUNS: dict[str, Any] = {
     "autoencoder": {
         "name": "ae-run",
         "seed": 3,
-        "optimiser": {"steps": 12000},
+        "optimizer": {"steps": 12000},
         "data": {"train": {"train-documents-00.jsonl.zst": 0.5, "mine.jsonl": 0.5}},
     },
     "keys": {
         "name": "keys-run",
         "seed": 4,
-        "optimiser": {"steps": 500},
+        "optimizer": {"steps": 500},
         "questions": ["qa-train.jsonl.zst"],
         "conversations": ["train-conversations-00.jsonl.zst"],
     },
@@ -46,11 +46,11 @@ def card(made: Path, runs: dict[str, Any]) -> str:
     return (made / "README.md").read_text(encoding="utf-8")
 
 
-def test_it_names_sources_and_licences_of_what_was_trained_on(made: Path) -> None:
+def test_it_names_sources_and_licenses_of_what_was_trained_on(made: Path) -> None:
     text = card(made, RUNS)
     listed = {line for line in text.splitlines() if line.startswith("| ")}
     for source in read_sources():
-        row = f"| {source.name} | {source.origin} | {source.licence} |"
+        row = f"| {source.name} | {source.origin} | {source.license} |"
         assert (row in listed) == (source.kind != "structured"), source
     assert "not listed here for `mine.jsonl`." in text
     assert "| autoencoder | ae-run | 12,000 | 3 |" in text
@@ -88,7 +88,7 @@ class TestReranker:
     RUN: dict[str, Any] = {
         "name": "reranker-run",
         "seed": 6,
-        "optimiser": {"steps": 2000},
+        "optimizer": {"steps": 2000},
         "questions": ["qa-train.jsonl.zst"],
     }
 
@@ -114,7 +114,7 @@ def test_the_reader_is_told_with_its_language_model(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path)
     save_reader(reading_model(tiny_lm()), bundle / "reader")
     write_manifest(bundle, "reading")
-    run = {**TestReranker.RUN, "name": "reader-run", "optimiser": {"steps": 750}}
+    run = {**TestReranker.RUN, "name": "reader-run", "optimizer": {"steps": 750}}
     text = card(bundle, {**RUNS, "reader": run})
     config = load_config(bundle / "reader")
     assert f"`{config.language_model}`, which stays as it is" in text
@@ -124,15 +124,15 @@ def test_the_reader_is_told_with_its_language_model(tmp_path: Path) -> None:
     assert "| reader | reader-run | 750 | 6 |" in text
 
 
-def test_no_source_is_under_a_non_commercial_licence() -> None:
+def test_no_source_is_under_a_non_commercial_license() -> None:
     sources = read_sources()
     assert len({(source.kind, source.name) for source in sources}) == len(sources) == 75
     for source in sources:
         assert source.name
         assert source.origin
-        assert source.licence
-        assert "NC" not in source.licence
-        assert "commercial" not in source.licence
+        assert source.license
+        assert "NC" not in source.license
+        assert "commercial" not in source.license
 
 
 class TestFigures:

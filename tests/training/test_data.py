@@ -61,7 +61,7 @@ class TestPack:
         cuts = zip(packed.starts[:-1], packed.starts[1:], strict=True)
         assert [tokenizer.decode(packed.ids[start:end].tolist()) for start, end in cuts] == TEXTS
 
-    def test_tokenised_once(self, tokenizer_folder: Path, tmp_path: Path) -> None:
+    def test_tokenized_once(self, tokenizer_folder: Path, tmp_path: Path) -> None:
         file, said = write(tmp_path / "corpus.jsonl", RECORDS), list[str]()
         first, second = (
             pack(file, tokenizer_folder, tmp_path / "cache", progress=said.append) for _ in range(2)

@@ -78,7 +78,7 @@ def config_of(place: Path, **changes: Any) -> RerankerConfig:
         "eval_every": 16,
         "save_every": 9,
         "model": {"hidden_size": 16, "intermediate_size": 24},
-        "optimiser": {"steps": STEPS, "lr": 1e-2},
+        "optimizer": {"steps": STEPS, "lr": 1e-2},
         **changes,
     }
     return RerankerConfig.model_validate(given)
@@ -188,7 +188,7 @@ def test_what_is_not_there(place: Path, tmp_path: Path) -> None:
 def test_errors_name_file_and_key(key: str, line: str, named: str, tmp_path: Path) -> None:
     file = tmp_path / "reranker.toml"
     base = 'name = "x"\ntokenizer = "t"\nautoencoder = "a"\nquestions = []\ndev_questions = []\n'
-    end = "\n[optimiser]\nsteps = 3\n"
+    end = "\n[optimizer]\nsteps = 3\n"
     file.write_text(base + end)
     assert load_config(file, RerankerConfig).candidates == 20
     file.write_text(base + key + line + end)
@@ -203,7 +203,7 @@ def test_in_a_bundle_it_finds_what_answers(
     for part in ("autoencoder", "keys"):
         runs[part] = tmp_path / part
         shutil.copytree(place / "bundle" / part, runs[part] / "model")
-        told = {"name": part, "seed": 0, "optimiser": {"steps": 1}, "data": {"train": {}}}
+        told = {"name": part, "seed": 0, "optimizer": {"steps": 1}, "data": {"train": {}}}
         (runs[part] / "run.json").write_text(json.dumps(told))
     made = tmp_path / "bundle"
     parts = {
@@ -278,7 +278,7 @@ class TestChoice:
         assert len(strangers) == (count - 1 - len(own) if there else 0)
 
     @given(contexts(), st.integers(2, 8), st.integers(0, 2**32 - 1))
-    def test_neighbours_are_what_stands_beside(
+    def test_neighbors_are_what_stands_beside(
         self, others: list[Evidence], count: int, seed: int
     ) -> None:
         one = others[0]

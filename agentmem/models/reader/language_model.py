@@ -181,7 +181,7 @@ def _from_gguf(file: Path, fresh: Path) -> None:
             loaded = AutoModelForCausalLM.from_pretrained(
                 file.parent, gguf_file=file.name, dtype=torch.float32
             )
-            # What was read from a GGUF cannot be saved as it is: its configuration says quantised.
+            # What was read from a GGUF cannot be saved as it is: its configuration says quantized.
             config = loaded.config
             if hasattr(config, "quantization_config"):
                 del config.quantization_config

@@ -89,7 +89,7 @@ class ReadingModel(nn.Module):
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
     def hidden(self, batch: ReadingBatch, ratio: int) -> Tensor:
-        """States of the last layer, normalised, for each position: (B, T, H).
+        """States of the last layer, normalized, for each position: (B, T, H).
 
         Args:
             batch: What is read.
@@ -145,7 +145,7 @@ class ReadingModel(nn.Module):
         """Scores of all tokens as the language model gives them, float32 (..., V).
 
         Args:
-            hidden: States of its last layer, normalised, (..., H).
+            hidden: States of its last layer, normalized, (..., H).
         """
         scores: Tensor = self.lm.lm_head(hidden).float()
         cap = getattr(self.lm.config, "final_logit_softcapping", None)

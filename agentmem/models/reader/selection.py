@@ -2,7 +2,7 @@
 
 Names, numbers and rare words are what questions ask for, and what a language model does not see
 coming; what it predicts can be left out and is taken up by the kept tokens behind it. So the score
-of a token is its surprisal in the memory pass, plus half that of its neighbours, which keeps the
+of a token is its surprisal in the memory pass, plus half that of its neighbors, which keeps the
 pieces of a name together. The last token is always kept: it alone has seen all of its memory.
 """
 

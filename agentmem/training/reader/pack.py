@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from agentmem.corpus import read_records
 from agentmem.models.reader.prompt import ReadingPrompt
-from agentmem.training.reader.configuration import ReaderDataConfig
+from agentmem.training.reader.config import ReaderDataConfig
 from agentmem.training.reader.exercises import (
     Exercise,
     contexts,

@@ -19,11 +19,11 @@ from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_weights, save_reader
 from agentmem.training.loop.checkpoint import save_checkpoint
-from agentmem.training.loop.optimiser import adamw, set_rate
+from agentmem.training.loop.optimizer import adamw, set_rate
 from agentmem.training.loop.runs import local_model
 from agentmem.training.loop.setup import claim, finish, resume, start_processes
 from agentmem.training.reader.batches import collate, plan
-from agentmem.training.reader.configuration import ReaderRunConfig
+from agentmem.training.reader.config import ReaderRunConfig
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
 
 # Steps of a ratio over which its logged loss is averaged.
@@ -86,26 +86,26 @@ def train_reader(
     ).to(device)
     if config.start is not None:
         load_weights(bare, config.start)
-    optimiser = adamw(bare.trainable().values(), config.optimiser)
-    begun = resume(accelerator, folder, bare, optimiser)
+    optimizer = adamw(bare.trainable().values(), config.optimizer)
+    begun = resume(accelerator, folder, bare, optimizer)
     exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix, prompt.sink)
     held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix, prompt.sink)
 
-    last = config.optimiser.steps
+    last = config.optimizer.steps
     processes, rank = accelerator.num_processes, accelerator.process_index
     batches = _ahead(exercises, config, begun, last, processes, rank)
     running: dict[int, deque[torch.Tensor]] = defaultdict(lambda: deque(maxlen=_AVERAGED))
     logged, logged_at = time.monotonic(), begun
     for step, batch in batches:
         ratio = _ratio(config.seed, step, ratios)
-        set_rate(optimiser, config.optimiser, step)
+        set_rate(optimizer, config.optimizer, step)
         loss, _ = bare.loss(batch.to(device), ratio)
         torch.autograd.backward(loss)
         if processes > 1:
             _average(bare, processes)
-        torch.nn.utils.clip_grad_norm_(bare.trainable().values(), config.optimiser.clip)
-        optimiser.step()
-        optimiser.zero_grad()
+        torch.nn.utils.clip_grad_norm_(bare.trainable().values(), config.optimizer.clip)
+        optimizer.step()
+        optimizer.zero_grad()
         running[ratio].append(loss.detach())
 
         done = step + 1
@@ -139,7 +139,7 @@ def train_reader(
         if accelerator.is_main_process and (
             done % config.save_every == 0 or done == last or stopping
         ):
-            save_checkpoint(folder / "checkpoint", bare, optimiser, {"step": done})
+            save_checkpoint(folder / "checkpoint", bare, optimizer, {"step": done})
             save_reader(bare, folder / "model")
         if stopping:
             break

@@ -152,7 +152,7 @@ def test_who_sees_whom() -> None:
 
 
 @torch.no_grad()
-def test_padding_and_neighbours_in_a_batch_change_nothing(lm: Any) -> None:
+def test_padding_and_neighbors_in_a_batch_change_nothing(lm: Any) -> None:
     model = reading_model(lm)
     one, other = sequence(PROMPTS[0], memories=MEMORIES[1:]), sequence(*PROMPTS)
     both = batch_of(one, other)

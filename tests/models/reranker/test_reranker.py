@@ -62,7 +62,7 @@ def model(folder: Path) -> ModelBundle:
 
 @dataclass(frozen=True)
 class Case:
-    """A question, and candidates with their neighbours among passages; all of them token ids."""
+    """A question, and candidates with their neighbors among passages; all of them token ids."""
 
     query: list[int]
     passages: list[list[int]]

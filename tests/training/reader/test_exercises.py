@@ -19,7 +19,7 @@ from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.sequence import Branch, lay_out
 from agentmem.training.reader.batches import plan
-from agentmem.training.reader.configuration import ReaderDataConfig
+from agentmem.training.reader.config import ReaderDataConfig
 from agentmem.training.reader.exercises import (
     Exercise,
     contexts,

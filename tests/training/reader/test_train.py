@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from agentmem.errors import ConfigError, InputError, ModelError
 from agentmem.models.reader.reader import StatesReader
 from agentmem.models.reader.sequence import Branch
-from agentmem.training.reader.configuration import ReaderRunConfig
+from agentmem.training.reader.config import ReaderRunConfig
 from agentmem.training.reader.exercises import Exercise
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
 from agentmem.training.reader.train import _any, _average, evaluate, train_reader
@@ -54,7 +54,7 @@ def config_of(place: Path, name: str, **changes: Any) -> ReaderRunConfig:
         "log_every": 2,
         "eval_every": STEPS,
         "save_every": 3,
-        "optimiser": {"steps": STEPS, "lr": 3e-2, "warmup": 0.1},
+        "optimizer": {"steps": STEPS, "lr": 3e-2, "warmup": 0.1},
         **changes,
     }
     return ReaderRunConfig.model_validate(given)
@@ -107,7 +107,7 @@ def test_two_seeds_differ(place: Path, whole: Path) -> None:
 
 def test_it_learns_and_what_is_left_is_a_reader(place: Path, whole: Path) -> None:
     longer = {"steps": 40, "lr": 3e-2}
-    config = config_of(place, "long", optimiser=longer, eval_every=40, save_every=40)
+    config = config_of(place, "long", optimizer=longer, eval_every=40, save_every=40)
     folder = train(place, config, "long")
     dev = logged(folder)[-1]["dev"]
     assert dev.keys() == {"0", "1", "4"}
@@ -120,7 +120,7 @@ def test_it_learns_and_what_is_left_is_a_reader(place: Path, whole: Path) -> Non
 
 def test_from_another_reader(place: Path, whole: Path) -> None:
     config = config_of(
-        place, "next", start=str(whole / "model"), optimiser={"steps": 1, "lr": 1e-9}
+        place, "next", start=str(whole / "model"), optimizer={"steps": 1, "lr": 1e-9}
     )
     folder = train(place, config, "next")
     start = load_file(whole / "model" / "adapter.safetensors")
@@ -132,7 +132,7 @@ def test_from_another_reader(place: Path, whole: Path) -> None:
 
 
 def test_plain_text_alone_has_no_memory_adapter(place: Path) -> None:
-    config = config_of(place, "text", ratios={"0": 1}, optimiser={"steps": 1})
+    config = config_of(place, "text", ratios={"0": 1}, optimizer={"steps": 1})
     folder = train(place, config, "text")
     names = load_file(folder / "model" / "adapter.safetensors").keys()
     assert not [name for name in names if "memory" in name or "marks" in name]

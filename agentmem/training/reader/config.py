@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from agentmem.models.reader.configuration import SYSTEM_PROMPT
-from agentmem.training.config import OptimiserConfig, Section
+from agentmem.training.config import OptimizerConfig, Section
 
 
 class ReaderDataConfig(Section):
@@ -43,7 +43,7 @@ class ReaderRunConfig(Section):
     log_every: int = Field(default=50, gt=0)
     eval_every: int = Field(default=500, gt=0)
     save_every: int = Field(default=500, gt=0)
-    optimiser: OptimiserConfig
+    optimizer: OptimizerConfig
 
     @field_validator("ratios")
     @classmethod
