@@ -106,14 +106,14 @@ def _cases(groups: Sequence[Group]) -> Iterator[Case]:
                 hits = list(memory.recall(question, k=HITS, user_id=user))
                 hits.sort(key=lambda hit: order[hit.id])
                 wanted = {sources[turn] for turn in evidence}
-                told = [
+                features = [
                     [hit.explain[sign] for sign in ("lexical", "vector", "length", "rerank")]
                     for hit in hits
                 ]
                 yield Case(
                     number,
                     np.array([order[hit.id] for hit in hits]),
-                    np.array(told, dtype=np.float32),
+                    np.array(features, dtype=np.float32),
                     np.array([hit.source.id in wanted for hit in hits]),
                     len(wanted - {hit.source.id for hit in hits}),
                 )
@@ -146,11 +146,11 @@ def _scores(signs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
 
 def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
     """Weights of the named signs, none below zero, lexical and vector together one; others zero."""
-    told = [case for case in cases if case.right.any()]
-    most = max(len(case.right) for case in told)
-    signs, right = torch.zeros(len(told), most, 6), torch.zeros(len(told), most)
-    hidden = torch.ones(len(told), most, dtype=torch.bool)
-    for row, case in enumerate(told):
+    usable = [case for case in cases if case.right.any()]
+    most = max(len(case.right) for case in usable)
+    signs, right = torch.zeros(len(usable), most, 6), torch.zeros(len(usable), most)
+    hidden = torch.ones(len(usable), most, dtype=torch.bool)
+    for row, case in enumerate(usable):
         count = len(case.right)
         signs[row, :count], hidden[row, :count] = _signs(case), False
         right[row, :count] = torch.from_numpy(case.right / case.right.sum())

@@ -1,4 +1,4 @@
-"""The retention study end to end on a tiny bundle, its parts, its table and its picture."""
+"""The retention study end to end on a tiny bundle, its parts, its table and its plot."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def rows_of(result: EvalResult) -> dict[tuple[str, int], dict[str, Any]]:
     return {(row["encoder"], row["tokens"]): row for row in result.results["encoders"]}
 
 
-def test_the_tape_is_read_and_an_untrained_embedding_is_not(
+def test_latents_are_decoded_and_an_untrained_embedding_is_not(
     finished: tuple[EvalResult, list[tuple[int, int, str]]],
 ) -> None:
     rows = rows_of(finished[0])

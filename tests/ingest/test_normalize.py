@@ -1,3 +1,5 @@
+"""Normalization: every accepted input format, and what is rejected."""
+
 from __future__ import annotations
 
 import json

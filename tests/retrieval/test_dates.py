@@ -1,3 +1,5 @@
+"""Dates in questions: which expressions are parsed, and to which interval."""
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone

@@ -1,3 +1,5 @@
+"""The ``where=`` filter language, compared with an evaluation in plain Python."""
+
 from __future__ import annotations
 
 import math

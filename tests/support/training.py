@@ -1,4 +1,4 @@
-"""What the tests of training share: a corpus, a tokenizer, and runs of a second."""
+"""Support for tests of training: a corpus, a tokenizer, and runs that take a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training the autoencoder: it learns, and an interruption changes nothing but the clock."""
+"""Training the autoencoder: it learns, and resuming is exact."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class TestARun:
         assert [figures["quantization"] for figures in seen] == ["standard", "dense"] * (STEPS // 2)
         assert logged(folder)[-1]["dev"]["talks/standard"] > shares[0] + 0.1
 
-    def test_it_leaves_what_it_promises(
+    def test_it_leaves_the_documented_files(
         self, uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, precision: str
     ) -> None:
         folder, _ = uninterrupted

@@ -1,4 +1,4 @@
-"""Training the embedder: questions find their passages, and an interruption changes nothing."""
+"""Training the embedder: questions find their passages, and resuming is exact."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_it_learns(uninterrupted: tuple[Path, list[dict[str, Any]]]) -> None:
     assert 1 >= rows[-1]["dev"]["top10"] >= rows[-1]["dev"]["top1"] > 0.5
 
 
-def test_it_leaves_what_it_promises(
+def test_it_leaves_the_documented_files(
     uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path
 ) -> None:
     folder, _ = uninterrupted
@@ -191,7 +191,7 @@ def test_a_teacher_is_followed(
 
 
 @pytest.mark.parametrize("stop", [1, 20])
-def test_a_taught_run_stopped_and_resumed_is_the_same_run(
+def test_a_distillation_run_stopped_and_resumed_is_the_same_run(
     stop: int, taught: tuple[Path, list[dict[str, Any]]], place: Path, tmp_path: Path
 ) -> None:
     folder = train(place, taught_by_one(place), stop_after=stop, out=tmp_path)
@@ -308,8 +308,8 @@ def test_trained_parts_make_a_bundle(
 
     # A reader that lies in the bundle stays, with what is known of its training.
     save_reader(reading_model(tiny_lm()), tmp_path / "out" / "reader")
-    told = json.dumps({**training, "reader": {**by_hand, "name": "reader-run"}})
-    (tmp_path / "out" / "training.json").write_text(told)
+    content = json.dumps({**training, "reader": {**by_hand, "name": "reader-run"}})
+    (tmp_path / "out" / "training.json").write_text(content)
     assert assemble_bundle(tmp_path / "out", name="mine", **parts).reader
     assert "| reader | reader-run | 1 | 0 |" in (tmp_path / "out" / "README.md").read_text()
 

@@ -109,8 +109,8 @@ def _check(folder: Path, source: str) -> None:
         ModelError: it does not.
     """
     try:
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kinds = [str(kind) for kind in told.get("architectures") or []]
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kinds = [str(kind) for kind in config.get("architectures") or []]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ModelError(f"{source!r} is no model: it has no readable config.json") from error
     if not any(kind.endswith(_CAUSAL) for kind in kinds):

@@ -307,8 +307,8 @@ class StatesReader:
                 hook.remove()
         rows = torch.stack(parts).mean(0)
         held = torch.tensor([token for memory in memories for token in memory])
-        told = torch.tensor([*answer, self.prompt.end])
-        copied = rows * (told[:, None] == held[None, :])
+        answer_ids = torch.tensor([*answer, self.prompt.end])
+        copied = rows * (answer_ids[:, None] == held[None, :])
         weight = copied if float(copied.sum()) > 0 else rows
         sizes = [len(memory) for memory in memories]
         mass = [float(part.sum()) for part in torch.split(weight, sizes, dim=1)]

@@ -38,14 +38,14 @@ def load_config(folder: str | Path) -> ReaderConfig:
     if not path.is_file():
         raise ModelNotFoundError(f"no reader in {str(folder)!r}: it has no {CONFIG}")
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        version = told.get("format_version") if isinstance(told, dict) else None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.get("format_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ModelError(
                 f"{str(path)!r} has format version {version}, this agentmem reads up to "
                 f"{FORMAT_VERSION}: upgrade agentmem"
             )
-        return ReaderConfig.model_validate(told)
+        return ReaderConfig.model_validate(content)
     except ValueError as error:  # of json, of its encoding, and of pydantic
         raise ModelError(f"{str(path)!r} is no reader's configuration: {error}") from error
 

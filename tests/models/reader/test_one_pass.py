@@ -1,4 +1,4 @@
-"""One pass over memories and branches is what two passes are, or plain text, as is asked."""
+"""One pass over memories and branches, compared with two passes and with plain text."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_an_adapter_of_rank_0_is_left_out() -> None:
     assert bool(hidden.isfinite().all())
 
 
-def test_who_sees_whom() -> None:
+def test_which_positions_attend_to_which() -> None:
     laid = lay_out([9, 9], [[5, 6], [7]], [Branch([3], [4]), Branch([2])], sink=SINK_ID)
     assert laid.kinds.tolist() == [PREFIX] * 2 + [SINK, MEMORY, MEMORY, SINK, MEMORY] + [BRANCH] * 3
     assert laid.positions.tolist() == [0, 1, 1, 2, 3, 3, 4, 5, 6, 5]

@@ -1,4 +1,4 @@
-"""Made-up personal memories: questions have their answers in the memories that are named."""
+"""Synthetic personal memories: reproducible, and answers are found in their evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a reader: an interruption changes nothing, a seed does, and it learns."""
+"""Training a reader: resuming is exact, seeds matter, and it learns."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def whole(place: Path) -> Path:
     return folder
 
 
-def test_stopped_and_gone_on_with(place: Path, whole: Path) -> None:
+def test_stopped_and_resumed_is_the_same_run(place: Path, whole: Path) -> None:
     config = config_of(place, "run")
     for at in (2, 5):
         stopped = train(place, config, "stopped", stop_after=at)
@@ -105,7 +105,7 @@ def test_two_seeds_differ(place: Path, whole: Path) -> None:
     assert weights_of(other) != weights_of(whole)
 
 
-def test_it_learns_and_what_is_left_is_a_reader(place: Path, whole: Path) -> None:
+def test_it_learns_and_leaves_a_reader(place: Path, whole: Path) -> None:
     longer = {"steps": 40, "lr": 3e-2}
     config = config_of(place, "long", optimizer=longer, eval_every=40, save_every=40)
     folder = train(place, config, "long")
@@ -150,7 +150,7 @@ def test_evaluation_does_not_depend_on_its_batches(place: Path) -> None:
     assert np.isfinite(list(losses[0].values())).all()
 
 
-def test_what_is_missing_or_no_use(place: Path, tmp_path: Path) -> None:
+def test_missing_or_invalid_inputs(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no model in"):
         train(place, config_of(place, "a", language_model=str(tmp_path)), "bad")
     with pytest.raises(InputError, match="no packed exercises"):
@@ -165,7 +165,7 @@ def test_ratios_have_shares(place: Path, ratios: dict[str, float]) -> None:
         config_of(place, "c", ratios=ratios)
 
 
-def test_what_processes_tell_each_other(place: Path) -> None:
+def test_processes_agree_on_stopping_and_average_gradients(place: Path) -> None:
     """In a group of one, which takes the same ways."""
     model = reading_model(tiny_lm())
     resting, learning = list(model.trainable().values())[:2]
