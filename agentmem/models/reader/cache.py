@@ -40,8 +40,8 @@ def cache_memories(
 ) -> MemoryCache:
     """Put memories into a cache of a language model, each read by itself.
 
-    No memory sees the prefix or another memory, so that a memory's states are the same beside
-    whatever it stands; what is written afterwards sees all of them, in the order of their text.
+    A memory sees the prefix and no other memory, so that behind the same prefix its states are the
+    same whatever it stands beside; what is written afterwards sees all, in the order of their text.
 
     Args:
         lines: The memories as text; each becomes a line.
@@ -72,8 +72,8 @@ def cache_memories(
     training = model.training
     model.eval()
     try:
-        check_rotary(model, before[0])
-        states = encode_memories(model, memories, lead=before[:1])
+        check_rotary(model)
+        states = encode_memories(model, memories, prefix=before)
         tokens = torch.tensor([ids], device=model.get_input_embeddings().weight.device)
         cache = DynamicCache()
         model.model(input_ids=tokens[:, : len(before)], past_key_values=cache, use_cache=True)

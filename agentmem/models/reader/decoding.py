@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from agentmem.models.reader.attention import block_mask, masks_for, text_mask
+from agentmem.models.reader.attention import masks_for
 from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
 from agentmem.models.reader.selection import keep_surprising
 from agentmem.models.reader.sequence import BRANCH, MEMORY, PADDING, PREFIX
+from agentmem.models.reader.states import move_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +57,25 @@ def decode_batch(
     kept = kinds == MEMORY
     embedded = lm.get_input_embeddings()(batch.ids)
     memory: Tensor | None = None
-    if ratio == 0:
-        mask = text_mask(kinds, batch.segments)
-    else:
-        if ratio > 1:
-            kept = keep_surprising(model.surprisal(batch), kinds, batch.segments, ratio)
-            if adapted:
-                memory = kept[..., None].float()
-                embedded = embedded + kept[..., None] * model.mark(ratio).to(embedded.dtype)
-        mask = block_mask(kinds, batch.segments, kept)
+    if ratio > 1:
+        kept = keep_surprising(model.surprisal(batch), kinds, batch.segments, ratio)
+        if adapted:
+            memory = kept[..., None].float()
+            embedded = embedded + kept[..., None] * model.mark(ratio).to(embedded.dtype)
     gate = (kinds != PADDING)[..., None].float() if adapted else None
     # Whole in all layers: the cache that a model makes itself forgets what its windows left behind,
     # counted in places, and here several places may have one position.
     cache = DynamicCache()
-    keys = batch.positions
+    keys = batch.positions + batch.moves
     with model.gates.set(text=gate, memory=memory):
         out = lm.model(
             inputs_embeds=embedded,
-            attention_mask=masks_for(lm, mask, keys, keys),
-            position_ids=batch.positions,
             past_key_values=cache,
             use_cache=True,
+            **model.pass_inputs(batch, kept if ratio else None),
         )
+    if ratio:
+        move_keys(lm, cache, batch.moves)
     last = (kinds >= 0).sum(1) - 1
     position = batch.positions[rows, last]
     hidden = out.last_hidden_state[rows, last]

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agentmem.errors import InputError, ModelError
-from agentmem.models.reader.attention import block_mask, masks_for, text_mask
+from agentmem.models.reader.attention import MOVING_ATTENTION, block_mask, masks_for, text_mask
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.lora import TokenGates, add_adapters
+from agentmem.models.reader.rotary import rotations
 from agentmem.models.reader.selection import keep_surprising
 from agentmem.models.reader.sequence import IGNORED, MEMORY, PADDING
 
@@ -31,6 +32,7 @@ class ReadingBatch:
         kinds: int64; `PADDING` behind a sequence's end.
         segments: int64; -1 behind the end.
         positions: int64.
+        moves: int64.
         labels: int64.
         weights: float32.
     """
@@ -39,6 +41,7 @@ class ReadingBatch:
     kinds: Tensor
     segments: Tensor
     positions: Tensor
+    moves: Tensor
     labels: Tensor
     weights: Tensor
 
@@ -68,9 +71,7 @@ class ReadingModel(nn.Module):
                 f"{type(lm).__name__} is not built as Llama is: a reader can be made of models "
                 f"such as Llama, Qwen, Mistral and Gemma"
             )
-        if lm.config._attn_implementation not in ("eager", "sdpa"):
-            # The others take no mask of who sees whom.
-            lm.set_attn_implementation("sdpa")
+        lm.set_attn_implementation(MOVING_ATTENTION)
         self.config = config
         self.lm = lm.requires_grad_(False)
         self.gates = TokenGates()
@@ -102,14 +103,13 @@ class ReadingModel(nn.Module):
         text = (kinds != PADDING)[..., None].float()
         if ratio == 0:
             with self.gates.set(text=text):
-                return self._states(batch, text_mask(kinds, batch.segments))
+                return self._states(batch, None)
         kept = kinds == MEMORY
         if ratio > 1:
             kept = keep_surprising(self.surprisal(batch), kinds, batch.segments, ratio)
-        mask = block_mask(kinds, batch.segments, kept)
         memory = kept[..., None].float() if ratio > 1 else None
         with self.gates.set(text=text, memory=memory):
-            return self._states(batch, mask, kept if ratio > 1 else None, ratio)
+            return self._states(batch, kept, ratio)
 
     def loss(self, batch: ReadingBatch, ratio: int) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the labels in nats, weighted, and of each label.
@@ -157,8 +157,7 @@ class ReadingModel(nn.Module):
         memory = batch.kinds == MEMORY
         end = int(memory.any(dim=0).nonzero().max()) + 1 if bool(memory.any()) else 1
         short = ReadingBatch(*(getattr(batch, name)[:, :end] for name in batch.__slots__))
-        mask = block_mask(short.kinds, short.segments, short.kinds == MEMORY)
-        hidden = self._states(short, mask)
+        hidden = self._states(short, short.kinds == MEMORY)
         wanted = memory[:, 1:end]
         result = torch.zeros(batch.ids.shape, dtype=torch.float32, device=batch.ids.device)
         before = hidden[:, :-1][wanted]
@@ -172,17 +171,34 @@ class ReadingModel(nn.Module):
             result[:, 1:end][wanted] = torch.cat(parts)
         return result
 
-    def _states(
-        self, batch: ReadingBatch, mask: Tensor, marked: Tensor | None = None, ratio: int = 1
-    ) -> Tensor:
+    def pass_inputs(self, batch: ReadingBatch, kept: Tensor | None) -> dict[str, Any]:
+        """What the language model needs to know to run over a batch, beside its embeddings.
+
+        Args:
+            batch: What is read.
+            kept: Which memory tokens branches see, bool (B, T); None reads plain text.
+        """
+        if kept is None:
+            seen = batch.positions + batch.moves
+            mask = text_mask(batch.kinds, batch.segments)
+            return {
+                "attention_mask": masks_for(self.lm, mask, seen, seen),
+                "position_ids": seen,
+            }
+        keys = torch.cat([batch.positions, batch.positions + batch.moves], dim=1)
+        mask = block_mask(batch.kinds, batch.segments, kept)
+        return {
+            "attention_mask": masks_for(self.lm, mask, batch.positions, keys),
+            "position_ids": batch.positions,
+            "moved": rotations(self.lm, batch.moves),
+        }
+
+    def _states(self, batch: ReadingBatch, kept: Tensor | None, ratio: int = 1) -> Tensor:
         embedded = self.lm.get_input_embeddings()(batch.ids)
-        if marked is not None:
-            embedded = embedded + marked[..., None] * self.mark(ratio).to(embedded.dtype)
+        if kept is not None and ratio > 1:
+            embedded = embedded + kept[..., None] * self.mark(ratio).to(embedded.dtype)
         output = self.lm.model(
-            inputs_embeds=embedded,
-            attention_mask=masks_for(self.lm, mask, batch.positions, batch.positions),
-            position_ids=batch.positions,
-            use_cache=False,
+            inputs_embeds=embedded, use_cache=False, **self.pass_inputs(batch, kept)
         )
         states: Tensor = output.last_hidden_state
         return states

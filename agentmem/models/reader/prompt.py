@@ -22,7 +22,6 @@ class ReadingPrompt:
         prefix: Ids from the template's beginning to the memories.
         before: What the template has between memories and request.
         after: What it has behind the request, up to where the answer begins.
-        sink: Id of the token before each memory: the first of the template.
         end: Id that ends an answer.
     """
 
@@ -30,7 +29,6 @@ class ReadingPrompt:
     prefix: tuple[int, ...]
     before: str
     after: str
-    sink: int
     end: int
 
     @classmethod
@@ -56,7 +54,7 @@ class ReadingPrompt:
             raise ModelError("the tokenizer has no end-of-sequence token")
         if not prefix:
             raise ModelError("the chat template has nothing before the text of a user message")
-        return cls(tokenizer, prefix, before, after, prefix[0], tokenizer.eos_token_id)
+        return cls(tokenizer, prefix, before, after, tokenizer.eos_token_id)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text; what looks like a special token in it is none, but plain text."""

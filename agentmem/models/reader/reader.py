@@ -74,7 +74,7 @@ class StatesReader:
         """
         self.model = model.train(False)
         self.prompt = ReadingPrompt.of(tokenizer, model.config.system_prompt)
-        check_rotary(model.lm, self.prompt.sink)
+        check_rotary(model.lm)
         self._cache_bytes = cache_bytes
         self._kept: OrderedDict[str, MemoryStates] = OrderedDict()
         self._kept_bytes = 0
@@ -215,7 +215,7 @@ class StatesReader:
             made = encode_memories(
                 self.model.lm,
                 [self.prompt.memory(line) for line in missing],
-                lead=self.prompt.prefix,
+                prefix=self.prompt.prefix,
             )
         fresh = dict(zip(missing, made, strict=True))
         found = [fresh[line] if line in fresh else self._kept[line] for line in lines]

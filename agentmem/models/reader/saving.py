@@ -50,8 +50,13 @@ def load_config(folder: str | Path) -> ReaderConfig:
         raise ModelError(f"{str(path)!r} is no reader's configuration: {error}") from error
 
 
-def load_weights(model: ReadingModel, folder: str | Path) -> None:
+def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = False) -> None:
     """Load trained weights into a model, in place.
+
+    Args:
+        model: The model.
+        folder: Of a reader.
+        partial: Accept a reader without some of the model's weights, which stay as they are.
 
     Raises:
         ModelNotFoundError: the weights are missing.
@@ -65,14 +70,13 @@ def load_weights(model: ReadingModel, folder: str | Path) -> None:
     except Exception as error:  # safetensors raises a class of its own, untyped
         raise ModelError(f"{str(path)!r} is damaged: {error}") from error
     wanted = model.trainable()
-    if weights.keys() != wanted.keys() or any(
-        weights[name].shape != p.shape for name, p in wanted.items()
-    ):
+    complete = weights.keys() == wanted.keys() or (partial and weights.keys() < wanted.keys())
+    if not complete or any(w.shape != wanted[name].shape for name, w in weights.items()):
         raise ModelError(
             f"the weights in {str(folder)!r} do not belong to this reader: they were made for "
             f"another language model than {model.config.language_model!r} as it is here, or for "
             f"other ranks or ratios"
         )
     with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(weights[name])
+        for name, loaded in weights.items():
+            wanted[name].copy_(loaded)

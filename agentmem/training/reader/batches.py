@@ -58,6 +58,7 @@ def collate(sequences: Sequence[ReadingSequence], length: int) -> ReadingBatch:
         padded("kinds", PADDING, np.int64),
         padded("segments", -1, np.int64),
         padded("positions", 0, np.int64),
+        padded("moves", 0, np.int64),
         padded("labels", IGNORED, np.int64),
         padded("weights", 0.0, np.float32),
     )

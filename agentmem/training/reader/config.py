@@ -31,7 +31,9 @@ class ReaderRunConfig(Section):
     threads: int = Field(default=1, gt=0, description="torch threads on a CPU")
     language_model: str = Field(description="folder of the language model")
     published_as: str = Field(description="its Hugging Face id, kept with the reader")
-    start: str | None = Field(default=None, description="folder of a reader to start from")
+    start: str | None = Field(
+        default=None, description="folder of a reader to start from; what it lacks starts anew"
+    )
     system_prompt: str = SYSTEM_PROMPT
     ratios: dict[str, float] = Field(
         default={"1": 0.2, "2": 0.1, "4": 0.25, "8": 0.2, "16": 0.25},

@@ -46,8 +46,8 @@ class Exercise:
 
     @property
     def tokens(self) -> int:
-        """Tokens in it, sinks included."""
-        return sum(len(m) + 1 for m in self.memories) + sum(
+        """Tokens in it."""
+        return sum(map(len, self.memories)) + sum(
             len(b.prompt) + len(b.target) for b in self.branches
         )
 

@@ -85,10 +85,10 @@ class PackedExercises:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each exercise with its sinks, int64 (E,)."""
+        """Tokens of each exercise, int64 (E,)."""
         memory_ends = np.cumsum(self.counts[:, 0], dtype=np.int64)
         branch_ends = np.cumsum(self.counts[:, 1], dtype=np.int64)
-        memory = np.concatenate([[0], np.cumsum(self.memories.astype(np.int64) + 1)])
+        memory = np.concatenate([[0], np.cumsum(self.memories.astype(np.int64))])
         branch = np.concatenate([[0], np.cumsum(self.branches.astype(np.int64).sum(axis=1))])
         ends = memory[memory_ends] + branch[branch_ends]
         lengths: NDArray[np.int64] = np.diff(ends, prepend=0)
@@ -98,13 +98,12 @@ class PackedExercises:
 class ExerciseReader:
     """Random access to packed exercises as reading sequences."""
 
-    def __init__(self, packed: PackedExercises, prefix: Sequence[int], sink: int) -> None:
-        self._packed, self._prefix, self._sink = packed, list(prefix), sink
+    def __init__(self, packed: PackedExercises, prefix: Sequence[int]) -> None:
+        self._packed, self._prefix = packed, list(prefix)
         self.lengths = packed.lengths + len(self._prefix)
         self._memory = np.concatenate([[0], np.cumsum(packed.counts[:, 0], dtype=np.int64)])
         self._branch = np.concatenate([[0], np.cumsum(packed.counts[:, 1], dtype=np.int64)])
-        tokens = packed.lengths - packed.counts[:, 0]
-        self._start = np.concatenate([[0], np.cumsum(tokens)])
+        self._start = np.concatenate([[0], np.cumsum(packed.lengths)])
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -127,4 +126,4 @@ class ExerciseReader:
                 Branch(ids[at : at + prompt], ids[at + prompt : at + prompt + target], weight)
             )
             at += prompt + target
-        return lay_out(self._prefix, memories, branches, sink=self._sink)
+        return lay_out(self._prefix, memories, branches)

@@ -85,11 +85,11 @@ def train_reader(
         ),
     ).to(device)
     if config.start is not None:
-        load_weights(bare, config.start)
+        load_weights(bare, config.start, partial=True)
     optimizer = adamw(bare.trainable().values(), config.optimizer)
     begun = resume(accelerator, folder, bare, optimizer)
-    exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix, prompt.sink)
-    held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix, prompt.sink)
+    exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix)
+    held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix)
 
     last = config.optimizer.steps
     processes, rank = accelerator.num_processes, accelerator.process_index

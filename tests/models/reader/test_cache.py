@@ -56,7 +56,7 @@ def test_generate_goes_on_from_it(family: str, prefix: str | None) -> None:
             weights.zero_()
     wanted = greedy(
         plain,
-        lambda written: lay_out(before, memories, [Branch([*question, *written])], sink=before[0]),
+        lambda written: lay_out(before, memories, [Branch([*question, *written])]),
         1,
         1,
         6,

@@ -21,7 +21,7 @@ def test_the_parts_make_up_the_template() -> None:
         "<|begin|>system\nAnswer from the notes.<|end|>\n"
         "<|begin|>user\nNotes:\nAna: hello\n\nQuestion: who?<|end|>\n<|begin|>assistant\n"
     )
-    assert (prompt.sink, prompt.end) == (0, 1)
+    assert prompt.end == 1
     assert tokenizer.decode(prompt.answer("Ana")) == "Ana<|end|>"
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from agentmem.errors import InputError, ModelError, ModelNotFoundError
 from agentmem.models.reader.reader import Reading, StatesReader, _Stream
 from agentmem.models.reader.saving import save_reader
-from agentmem.models.reader.sequence import BRANCH, MEMORY, PREFIX, SINK, ReadingSequence
+from agentmem.models.reader.sequence import Branch, lay_out
 from tests.support.language_models import (
     FAMILIES,
     greedy,
@@ -30,30 +29,6 @@ def reader_of(lm: Any, **options: Any) -> StatesReader:
     return StatesReader(reading_model(lm), tiny_tokenizer(), **options)
 
 
-def behind_the_prefix(prefix: tuple[int, ...], memories: list[list[int]], rest: list[int]) -> Any:
-    """A reading sequence in which the whole prefix stands as a sink before each memory."""
-    ids, kinds, segments = list(prefix), [PREFIX] * len(prefix), [0] * len(prefix)
-    positions, start = list(range(len(prefix))), len(prefix)
-    for number, memory in enumerate(memories, start=1):
-        ids += [*prefix, *memory]
-        kinds += [SINK] * len(prefix) + [MEMORY] * len(memory)
-        segments += [number] * (len(prefix) + len(memory))
-        positions += range(start - len(prefix), start + len(memory))
-        start += len(memory)
-    ids += rest
-    kinds += [BRANCH] * len(rest)
-    segments += [len(memories) + 1] * len(rest)
-    positions += range(start, start + len(rest))
-    return ReadingSequence(
-        np.array(ids),
-        np.array(kinds, dtype=np.int8),
-        np.array(segments, dtype=np.int32),
-        np.array(positions),
-        np.full(len(ids), -100),
-        np.zeros(len(ids), dtype=np.float32),
-    )
-
-
 @pytest.mark.parametrize("mode", ["text", "states"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_writes_what_one_pass_over_everything_would(family: str, mode: Any) -> None:
@@ -63,7 +38,7 @@ def test_it_writes_what_one_pass_over_everything_would(family: str, mode: Any) -
     request = prompt.question(QUESTION)
     ids = greedy(
         reader.model,
-        lambda written: behind_the_prefix(prompt.prefix, memories, [*request, *written]),
+        lambda written: lay_out(prompt.prefix, memories, [Branch([*request, *written])]),
         0 if mode == "text" else 1,
         prompt.end,
         8,
@@ -217,8 +192,8 @@ def test_more_memories_than_positions() -> None:
 
 def test_observing_attention_has_no_side_effects() -> None:
     lm = tiny_lm()
-    usual = lm.config._attn_implementation
     reader = reader_of(lm)
+    usual = lm.config._attn_implementation
     first = reader.read(QUESTION, LINES, mode="text", max_tokens=4)
     assert lm.config._attn_implementation == usual
     assert not any(layer.self_attn._forward_hooks for layer in lm.model.layers)

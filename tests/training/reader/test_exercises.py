@@ -57,10 +57,10 @@ def prompt() -> ReadingPrompt:
 
 
 def same(packed: PackedExercises, exercises: list[Exercise]) -> None:
-    reader = ExerciseReader(packed, [7, 8], 5)
+    reader = ExerciseReader(packed, [7, 8])
     assert len(reader) == len(packed) == len(exercises)
     for index, exercise in enumerate(exercises):
-        wanted = lay_out([7, 8], exercise.memories, exercise.branches, sink=5)
+        wanted = lay_out([7, 8], exercise.memories, exercise.branches)
         got = reader[index]
         assert len(got) == len(wanted) == reader.lengths[index] == exercise.tokens + 2
         for name in wanted.__slots__:
@@ -187,12 +187,12 @@ def test_personal_exercises(prompt: ReadingPrompt) -> None:
 
 def test_a_sequence_that_is_too_long_loses_its_last_branches() -> None:
     exercise = Exercise(([1, 2, 3],), (Branch([4], [5]), Branch([6], [7])))
-    assert exercise.tokens == 8
-    assert fit(exercise, 8) == exercise
-    cut_short = fit(exercise, 7)
+    assert exercise.tokens == 7
+    assert fit(exercise, 7) == exercise
+    cut_short = fit(exercise, 6)
     assert cut_short is not None
     assert cut_short.branches == exercise.branches[:1]
-    assert fit(exercise, 5) is None
+    assert fit(exercise, 4) is None
 
 
 def test_packing_a_corpus(tmp_path: Path) -> None:

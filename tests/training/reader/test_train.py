@@ -126,6 +126,20 @@ def test_from_another_reader(place: Path, whole: Path) -> None:
     start = load_file(whole / "model" / "adapter.safetensors")
     for name, weights in load_file(folder / "model" / "adapter.safetensors").items():
         assert torch.equal(weights, start[name])
+    # One that has never compressed may begin to: what it lacks starts as in a new reader.
+    plain = train(place, config_of(place, "plain", ratios={"0": 1.0}), "start")
+    begun = train(
+        place,
+        config_of(place, "more", start=str(plain / "model"), optimiser={"steps": 1, "lr": 1e-9}),
+        "start",
+    )
+    old, new = (load_file(f / "model" / "adapter.safetensors") for f in (plain, begun))
+    assert {"marks.4"} < new.keys() - old.keys()
+    assert all(torch.equal(new[name], weights) for name, weights in old.items())
+    with pytest.raises(ModelError, match="do not belong to this reader"):
+        train(
+            place, config_of(place, "back", ratios={"0": 1.0}, start=str(begun / "model")), "start"
+        )
     other = config_of(place, "worse", start=str(whole / "model"), text_rank=5)
     with pytest.raises(ModelError, match="do not belong to this reader"):
         train(place, other, "next")
@@ -141,7 +155,7 @@ def test_plain_text_alone_has_no_memory_adapter(place: Path) -> None:
 @torch.no_grad()
 def test_evaluation_does_not_depend_on_its_batches(place: Path) -> None:
     model = reading_model(tiny_lm())
-    exercises = ExerciseReader(PackedExercises.load(place / "dev.npz"), [2, 3], 0)
+    exercises = ExerciseReader(PackedExercises.load(place / "dev.npz"), [2, 3])
     exercises.lengths[-2:] = 200  # as if some were long
     shares = {0: 1.0, 4: 1.0}
     losses = [evaluate(model, exercises, shares, tokens) for tokens in (1, 300, 10_000)]
