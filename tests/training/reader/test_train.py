@@ -130,7 +130,7 @@ def test_from_another_reader(place: Path, whole: Path) -> None:
     plain = train(place, config_of(place, "plain", ratios={"0": 1.0}), "start")
     begun = train(
         place,
-        config_of(place, "more", start=str(plain / "model"), optimiser={"steps": 1, "lr": 1e-9}),
+        config_of(place, "more", start=str(plain / "model"), optimizer={"steps": 1, "lr": 1e-9}),
         "start",
     )
     old, new = (load_file(f / "model" / "adapter.safetensors") for f in (plain, begun))
