@@ -24,7 +24,7 @@ from agentmem.ingest.checks import (
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
 from agentmem.ingest.identity import content_hash
-from agentmem.ingest.normalise import normalise
+from agentmem.ingest.normalize import normalize
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
@@ -186,14 +186,14 @@ class Memory:
             StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
         """
         scope = self._scope(user_id, agent_id, session_id)
-        normalised = normalise(
+        normalized = normalize(
             content, created_at=created_at, metadata=metadata, max_chars=self._max_chars
         )
-        hashes = [content_hash(part) for part in normalised.parts]
+        hashes = [content_hash(part) for part in normalized.parts]
         known = self._store.known(hashes, scope)
         # Repeated content is encoded once; the first occurrence counts.
         fresh: dict[bytes, Part] = {}
-        for digest, part in zip(hashes, normalised.parts, strict=True):
+        for digest, part in zip(hashes, normalized.parts, strict=True):
             fresh.setdefault(digest, part)
         sources = prepare(
             [part for digest, part in fresh.items() if digest not in known],
@@ -205,7 +205,7 @@ class Memory:
         written = self._store.add(sources, scope) if sources else []
         stored = known | {s.content_hash: w for s, w in zip(sources, written, strict=True)}
         new = [s for s, w in zip(sources, written, strict=True) if not w.duplicate]
-        return write_receipt([stored[h] for h in hashes], new, skipped=normalised.skipped)
+        return write_receipt([stored[h] for h in hashes], new, skipped=normalized.skipped)
 
     def recall(
         self,
@@ -347,7 +347,7 @@ class Memory:
             self._store.update_source(old.id, metadata=new_metadata)
             unchanged = Written(old.id, old.chunk_ids, duplicate=False)
             return write_receipt([unchanged], [])
-        (new,) = normalise(text, max_chars=self._max_chars).parts
+        (new,) = normalize(text, max_chars=self._max_chars).parts
         part = replace(
             stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
         )

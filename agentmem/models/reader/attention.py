@@ -1,4 +1,4 @@
-"""Who sees whom in a batch of reading sequences (see `agentmem.models.reader.sequence`).
+"""Attention masks for batches of reading sequences (see `agentmem.models.reader.sequence`).
 
 In a pass over memories and branches at once, keys count twice: first at the positions of their own
 pass, which memories see, and again where branches see them. One call of the usual attention over
@@ -26,7 +26,7 @@ def block_mask(kinds: Tensor, segments: Tensor, kept: Tensor) -> Tensor:
     """The attention mask of a batch whose memories do not see each other.
 
     Args:
-        kinds: Kind of each position, int (B, T); `PADDING` behind a sequence's end.
+        kinds: Kind of each position, int (B, T); `PADDING` after a sequence's end.
         segments: Segment of each position, int (B, T).
         kept: Which memory tokens a branch may see, bool (B, T).
 
@@ -58,7 +58,7 @@ def text_mask(kinds: Tensor, segments: Tensor) -> Tensor:
 
 
 def masks_for(lm: Any, allowed: Tensor, queries: Tensor, keys: Tensor) -> Any:
-    """A mask in the form that a language model takes.
+    """A mask in the format that a language model expects.
 
     Layers with a sliding window see no farther than the window, counted in positions. The model
     does not add that by itself to a mask that it is given.
@@ -115,7 +115,7 @@ def _moving_attention(
 
 
 def _finish(kinds: Tensor, allowed: Tensor) -> Tensor:
-    """Causal order, and padding that is seen by itself alone."""
+    """Make a mask causal, and let each padded position attend to itself alone."""
     length = kinds.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=kinds.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=kinds.device)

@@ -17,12 +17,12 @@ from agentmem.models.reader.states import move_keys
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What was written after each sequence.
+    """Answers that were decoded after each sequence.
 
     Attributes:
         ids: Token ids of each answer, without the end token.
-        log_probabilities: Sum of the log probabilities of an answer's tokens, its end included.
-        first: Log probabilities of the tokens asked for as the first of the answer, (B, len).
+        log_probabilities: Sum of the log probabilities of an answer's tokens, including its end.
+        first: Log probabilities of the watched tokens at the first position, (B, len(watch)).
     """
 
     ids: list[list[int]]
@@ -41,16 +41,16 @@ def decode_batch(
     watch: tuple[int, ...] = (),
     adapted: bool = True,
 ) -> Decoded:
-    """Write the answers of sequences that end with their only branch's prompt, greedily.
+    """Decode greedily the answers of sequences that end with their only branch's prompt.
 
     Args:
         model: The reader.
         batch: Sequences of one branch each, without targets.
         ratio: Tokens per kept state; 0 reads plain text.
         end: The token that ends an answer.
-        most: Tokens of an answer.
-        watch: Tokens whose probability of coming first is wanted.
-        adapted: False reads with the language model as it is, for baselines.
+        most: Maximum number of tokens of an answer.
+        watch: Token ids whose probability at the first position is returned.
+        adapted: False uses the language model without adapters, for baselines.
     """
     lm, kinds = model.lm, batch.kinds
     rows = torch.arange(len(kinds), device=kinds.device)

@@ -1,4 +1,4 @@
-"""One sequence that holds a prompt, the memories it is read with, and what is said about them.
+"""One sequence that holds a prompt, its memories, and questions with answers about them.
 
 A memory's states are made from that memory alone, behind the prompt's prefix, and a text reads them
 where the memory's text would stand. All of it fits into one sequence::
@@ -23,11 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# What a position of a sequence is.
+# Kinds of positions in a sequence.
 PREFIX, MEMORY, BRANCH = 0, 1, 2
 PADDING = -1
 IGNORED = -100
-"""The label of a token that is not to be predicted, as in `torch.nn.functional.cross_entropy`."""
+"""The label of a token without a target, as in `torch.nn.functional.cross_entropy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Branch:
     """Tokens that follow the memories: a prompt, and the continuation to be predicted from it.
 
     Attributes:
-        prompt: Token ids that are given.
-        target: Token ids to predict; empty when only states are wanted.
-        weight: How much a target token counts in the loss.
+        prompt: Token ids of the prompt.
+        target: Token ids to predict; may be empty.
+        weight: Weight of each target token in the loss.
     """
 
     prompt: Sequence[int]
@@ -47,7 +47,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class ReadingSequence:
-    """Token ids with what attention needs to know about them; all arrays have shape (T,).
+    """Token ids with the inputs for masks, positions and loss; all arrays have shape (T,).
 
     Attributes:
         ids: Token ids, int64.

@@ -21,22 +21,22 @@ from transformers import DynamicCache
 from agentmem.errors import ModelError
 from agentmem.models.reader.rotary import rotate, rotation, rotations
 
-# Kinds of rotary embeddings that turn by other angles as a context grows: a key that stands in a
-# cache cannot follow.
+# Kinds of rotary embeddings whose angles change as the context grows: keys that are in a cache
+# already cannot follow.
 _CHANGING = ("dynamic", "longrope")
-# Largest difference of keys, relative to their size, that rounding explains: in bfloat16 and 30
-# layers it is 0.04. Keys that do not turn, or turn otherwise, differ by half their size and more.
+# Largest relative difference of keys that rounding explains: with bfloat16 and 30 layers it is
+# 0.04. Keys that are not rotated, or differently, differ by half their norm and more.
 _TOLERANCE = 0.2
-# Positions by which keys are moved to see how they turn: enough for slow ones to show.
+# Positions by which keys are moved in the check: enough to see low frequencies.
 _TRIAL = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryStates:
-    """What every layer keeps of one memory of N tokens.
+    """Keys and values of one memory of N tokens, of every layer.
 
     Attributes:
-        keys: Keys of each layer, rotated for a memory whose first token stands at position 0,
+        keys: Keys of each layer, rotated for a memory whose first token is at position 0,
             float (G, N, D) with G key-value heads of D dims.
         values: Values of each layer, likewise.
     """
@@ -110,7 +110,7 @@ def encode_memories(
         ]
         for row, index in enumerate(batch):
             end = len(memories[index])
-            # Copies, or each would keep its whole batch alive.
+            # Copies: a view would keep the whole batch alive.
             found[index] = MemoryStates(
                 tuple(keys[row, :, :end].clone() for keys, _ in held),
                 tuple(values[row, :, :end].clone() for _, values in held),
@@ -122,7 +122,7 @@ def encode_memories(
 def append_memories(
     model: Any, cache: DynamicCache, memories: Sequence[MemoryStates], start: int
 ) -> int:
-    """Put memories behind what a cache holds, one after the other, at the positions of their text.
+    """Append memories to a cache, one after the other, at the positions of their text.
 
     Args:
         model: The language model that made the states.
@@ -170,7 +170,7 @@ def move_keys(model: Any, cache: DynamicCache, by: Tensor) -> None:
 
 @torch.no_grad()
 def check_rotary(model: Any) -> None:
-    """See by trial that a model's keys move by rotation, as `append_memories` moves them.
+    """Check numerically that a model's keys can be moved by rotation, as `append_memories` does.
 
     Raises:
         ModelError: they do not: the model has other position embeddings, or none.

@@ -1,4 +1,4 @@
-"""Exercises packed into one compressed file, small enough to travel to where a GPU is."""
+"""Exercises packed into one compressed file, small enough to copy to a GPU machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PackedExercises:
 
     Attributes:
         ids: All token ids: of each exercise its memories, then prompt and target of each branch;
-            uint16, or uint32 where a vocabulary is larger.
+            uint16, or uint32 for a larger vocabulary.
         memories: Length of each memory.
         branches: Length of prompt and target of each branch, (N, 2).
         weights: Weight of each branch's target tokens.
@@ -74,7 +74,7 @@ class PackedExercises:
             InputError: the file is missing, damaged, or something else.
         """
         try:
-            # Opened here: numpy leaves a file open that it cannot read.
+            # Opened here: numpy does not close a file that it cannot read.
             with path.open("rb") as raw, np.load(raw) as file:
                 return cls(**{name: file[name] for name in cls.__slots__})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:

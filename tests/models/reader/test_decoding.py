@@ -1,4 +1,4 @@
-"""Greedy decoding of a batch is what reading everything anew for each token gives."""
+"""Batched greedy decoding, compared with a full forward pass for every token."""
 
 from __future__ import annotations
 

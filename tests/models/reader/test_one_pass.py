@@ -1,4 +1,4 @@
-"""One pass over memories and branches is what two passes are, or plain text, as is asked."""
+"""One pass over memories and branches, compared with two passes and with plain text."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_an_adapter_of_rank_0_is_left_out() -> None:
     assert bool(hidden.isfinite().all())
 
 
-def test_who_sees_whom() -> None:
+def test_which_positions_attend_to_which() -> None:
     laid = lay_out([9, 9], [[5, 6], [7]], [Branch([3], [4]), Branch([2])])
     assert laid.kinds.tolist() == [PREFIX] * 2 + [MEMORY] * 3 + [BRANCH] * 3
     assert laid.positions.tolist() == [0, 1, 2, 3, 2, 5, 6, 5]
@@ -142,7 +142,7 @@ def test_who_sees_whom() -> None:
 
 
 @torch.no_grad()
-def test_padding_and_neighbours_in_a_batch_change_nothing(lm: Any) -> None:
+def test_padding_and_neighbors_in_a_batch_change_nothing(lm: Any) -> None:
     model = reading_model(lm)
     one, other = sequence(PROMPTS[0], memories=MEMORIES[1:]), sequence(*PROMPTS)
     both = batch_of(one, other)

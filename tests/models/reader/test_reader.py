@@ -1,4 +1,4 @@
-"""A reader of states: what it streams, keeps and refuses."""
+"""`StatesReader`: answers, streaming, its cache of states, and invalid arguments."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_an_unknown_mode_is_refused() -> None:
         reader_of(tiny_lm()).read(QUESTION, LINES, mode="vectors")  # type: ignore[arg-type]
 
 
-def test_a_withheld_answer_draws_on_nothing() -> None:
+def test_a_withheld_answer_has_no_citations() -> None:
     reader = reader_of(tiny_lm())
     reader.model.config = reader.model.config.model_copy(update={"abstain_above": 1e-12})
     reading = reader.read(QUESTION, LINES)
@@ -190,7 +190,7 @@ def test_more_memories_than_positions() -> None:
     assert len(reader.read(QUESTION, LINES[2:] * fitting, max_tokens=4).shares) == fitting
 
 
-def test_attention_is_looked_at_without_leaving_a_trace() -> None:
+def test_observing_attention_has_no_side_effects() -> None:
     lm = tiny_lm()
     reader = reader_of(lm)
     usual = lm.config._attn_implementation
@@ -212,7 +212,7 @@ def test_from_files(tmp_path: Path) -> None:
     near(loaded.read(QUESTION, LINES, max_tokens=5), made.read(QUESTION, LINES, max_tokens=5))
 
 
-def test_what_will_not_do(tmp_path: Path) -> None:
+def test_models_that_are_rejected(tmp_path: Path) -> None:
     lm = save_lm(tmp_path / "lm")
     with pytest.raises(ModelNotFoundError, match=r"has no reader\.json"):
         StatesReader.from_pretrained(tmp_path, lm)

@@ -1,4 +1,4 @@
-"""Which tokens of a memory are kept, against a slow count."""
+"""Which tokens of a memory keep a state, compared with a slow count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States of memories are those of a plain pass with a block mask, whatever they are made beside."""
+"""States of memories, compared with a plain pass and a block mask, in any batch."""
 
 from __future__ import annotations
 

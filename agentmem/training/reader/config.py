@@ -1,4 +1,4 @@
-"""Settings of the reader's training, read from TOML files."""
+"""Configuration of `agentmem train reader-data` and `agentmem train reader`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from agentmem.models.reader.configuration import SYSTEM_PROMPT
-from agentmem.training.config import OptimiserConfig, Section
+from agentmem.training.config import OptimizerConfig, Section
 
 
 class ReaderDataConfig(Section):
-    """What `pack_exercises` makes: how many exercises of each kind, and how long they may be."""
+    """Configuration of `agentmem train reader-data`: exercises of each kind, and their length."""
 
     questions: list[str] = Field(description="question files of the corpus folder")
     conversations: list[str] = Field(default=[], description="conversation files, for repetition")
@@ -45,7 +45,7 @@ class ReaderRunConfig(Section):
     log_every: int = Field(default=50, gt=0)
     eval_every: int = Field(default=500, gt=0)
     save_every: int = Field(default=500, gt=0)
-    optimiser: OptimiserConfig
+    optimizer: OptimizerConfig
 
     @field_validator("ratios")
     @classmethod

@@ -30,7 +30,7 @@ _NO_SEQUENCE = (bytes, bytearray, memoryview, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
-class Normalised:
+class Normalized:
     """Normalized content.
 
     Attributes:
@@ -44,13 +44,13 @@ class Normalised:
     skipped: dict[str, int]
 
 
-def normalise(
+def normalize(
     content: Content,
     *,
     created_at: datetime | str | float | None = None,
     metadata: Mapping[str, Any] | None = None,
     max_chars: int = MAX_CHARS,
-) -> Normalised:
+) -> Normalized:
     """Convert anything that can be added to parts.
 
     Accepted are a string (by the user), a `Message`, a `Document`, a message dict in the format of
@@ -80,7 +80,7 @@ def normalise(
             parts.append(replace(part, created_at=part.created_at or time, metadata=merged))
     if not count:
         raise InputError("there is nothing to add: the list of messages is empty")
-    return Normalised(tuple(parts), dict(skipped))
+    return Normalized(tuple(parts), dict(skipped))
 
 
 def _items(content: object) -> Iterator[tuple[str, object]]:
