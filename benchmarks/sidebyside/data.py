@@ -38,7 +38,7 @@ class NumberedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """What every system is given, in this order.
+    """The input of every system, in this order.
 
     Attributes:
         turns: Turns by conversation.

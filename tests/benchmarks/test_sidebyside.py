@@ -39,7 +39,7 @@ WORDS = ("apple", "bridge", "candle", "dragon", "engine")
 
 
 class Backwards:
-    """A system that finds the last turns first, and takes note of what it was told."""
+    """A system that finds the last turns first, and records its inputs."""
 
     packages: ClassVar[tuple[str, ...]] = ("numpy",)
     as_vectors: ClassVar[bool] = False

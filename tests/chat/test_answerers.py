@@ -70,7 +70,7 @@ def _day(day: int) -> datetime:
 
 
 class Model:
-    """A chat model that says what it is told to say, and keeps what it was asked."""
+    """A chat model that gives scripted replies and records its prompts."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -57,8 +57,8 @@ class TestShow:
             "keys": EmbedderModel.from_pretrained(bundle / "keys"),
             "reranker": LatentReranker.from_pretrained(bundle / "reranker"),
         }
-        densities = networks["autoencoder"].config.densities
-        assert list(output["quantizations"].values()) == sorted(densities.values())
+        quantizations = networks["autoencoder"].config.densities
+        assert list(output["quantizations"].values()) == sorted(quantizations.values())
         assert output == {
             "name": model.name,
             "fingerprint": model.fingerprint,
@@ -67,7 +67,7 @@ class TestShow:
                 part: sum(weight.numel() for weight in network.parameters())
                 for part, network in networks.items()
             },
-            "quantizations": densities,
+            "quantizations": quantizations,
             "slot_dims": 2,
             "tokens_per_vector": 16,
             "max_tokens": model.codec.max_tokens,
@@ -202,8 +202,8 @@ class TestVerify:
             return found
 
         monkeypatch.setattr(BundleCodec, "regenerate", one_wrong)
-        densities = ModelBundle(bundle).codec.quantizations
-        assert len(check_bundle(bundle).faults) == len(SAMPLES) * len(densities)
+        quantizations = ModelBundle(bundle).codec.quantizations
+        assert len(check_bundle(bundle).faults) == len(SAMPLES) * len(quantizations)
 
     def test_latents_that_are_packed_wrongly_are_found(
         self, bundle: Path, monkeypatch: pytest.MonkeyPatch

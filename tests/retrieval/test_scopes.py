@@ -147,7 +147,7 @@ def test_lexical_search_equals_brute_force(
 def by_words(query: str, texts: dict[int, str], among: Iterable[int]) -> dict[int, float]:
     """BM25 times how many of the query's words a text has; a word is as rare as it is among some.
 
-    How long texts are, is told from all of them.
+    Text lengths are normalized over all of them.
     """
     k1, b = 1.2, 0.75
     lengths = [len(text.split()) for text in texts.values()]

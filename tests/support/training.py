@@ -104,7 +104,7 @@ def make_teacher(folder: Path) -> Path:
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
-    """The figures of a run, without the clock's: each row has one of those."""
+    """The logged metrics of a run, without timings, which every row must have."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
         (clock,) = row.keys() & {"tokens_per_s", "questions_per_s"}
@@ -121,7 +121,7 @@ def weights_of(folder: Path) -> dict[str, bytes]:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """Two finished runs learned, logged and wrote the same."""
+    """Assert that two finished runs have the same weights, logs and files."""
     weights = weights_of(one)
     assert {"model/model.safetensors", "checkpoint/model.safetensors"} <= weights.keys()
     assert weights == weights_of(other)
