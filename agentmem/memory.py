@@ -23,7 +23,7 @@ from agentmem.ingest.checks import (
     check_unicode,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
-from agentmem.ingest.normalise import normalise
+from agentmem.ingest.normalize import normalize
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
@@ -187,19 +187,19 @@ class Memory:
             StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
         """
         scope = self._scope(user_id, agent_id, session_id)
-        normalised = normalise(
+        normalized = normalize(
             content, created_at=created_at, metadata=metadata, max_chars=self._max_chars
         )
         written, new = write_parts(
             self._store,
             self._model,
-            normalised.parts,
+            normalized.parts,
             scope,
             options=self._options,
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
-        return write_receipt(written, new, skipped=normalised.skipped)
+        return write_receipt(written, new, skipped=normalized.skipped)
 
     def recall(
         self,
@@ -341,7 +341,7 @@ class Memory:
             self._store.update_source(old.id, metadata=new_metadata)
             unchanged = Written(old.id, old.chunk_ids, duplicate=False)
             return write_receipt([unchanged], [])
-        (new,) = normalise(text, max_chars=self._max_chars).parts
+        (new,) = normalize(text, max_chars=self._max_chars).parts
         part = replace(
             stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
         )

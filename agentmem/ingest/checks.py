@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentmem_storage.errors import InputError
-from agentmem_storage.moments import read_moment
 from agentmem_storage.text import lone_surrogate
+from agentmem_storage.timestamps import read_timestamp
 
 MAX_CHARS = 10_000_000
 
@@ -73,7 +73,7 @@ def check_time(value: object, where: str) -> datetime | None:
 
     Args:
         value: A datetime or an ISO 8601 string (UTC if without zone), a time since 1970 in seconds
-            or a smaller unit, or None; see `agentmem_storage.moments.read_moment`.
+            or a smaller unit, or None; see `agentmem_storage.timestamps.read_timestamp`.
         where: Identifies the message in errors.
 
     Raises:
@@ -91,7 +91,7 @@ def check_moment(value: object, where: str) -> datetime | None:
     if value is None:
         return None
     try:
-        return read_moment(value)
+        return read_timestamp(value)
     except OverflowError as error:
         raise _outside(value, where) from error
     except (TypeError, ValueError) as error:

@@ -73,7 +73,7 @@ def _read(
     path: Path, scope: ScopeIds, skipped: Counter[str]
 ) -> Iterator[tuple[ScopeIds, Mapping[str, Any]]]:
     """Scope and message, validated one by one so that errors name it; blank ones are counted."""
-    from agentmem.ingest.normalise import BlankError, normalise
+    from agentmem.ingest.normalize import BlankError, normalize
     from agentmem.ingest.shapes.envelopes import open_envelope
 
     for where, value in _values(path):
@@ -88,7 +88,7 @@ def _read(
                     session_id=_scope_id(own, "session_id") or scope["session_id"],
                 )
                 try:
-                    normalise(own)
+                    normalize(own)
                 except BlankError:
                     skipped["blank"] += 1
                 else:

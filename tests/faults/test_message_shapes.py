@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from agentmem import AsyncMemory, Memory
 from agentmem.errors import InputError
-from agentmem.ingest.normalise import normalise
+from agentmem.ingest.normalize import normalize
 from agentmem.testing import tiny_model
 from agentmem.types import Part
-from agentmem_storage.moments import read_moment
+from agentmem_storage.timestamps import read_timestamp
 from tests.support.cli import Cli
 from tests.support.vendor_messages import SDKS, dumps
 
@@ -39,7 +39,7 @@ def strings(value: object) -> Iterator[str]:
 
 def check(messages: Any, expected: list[Any]) -> None:
     """Every text with "keep" is stored, none with "drop"; counted once where it stands twice."""
-    stored = "\n".join(part.text for part in normalise(messages).parts)
+    stored = "\n".join(part.text for part in normalize(messages).parts)
     for text in strings(expected):
         if "keep" in text and not text.startswith("http"):
             # The arguments of a call are written anew as JSON.
@@ -52,7 +52,7 @@ def test_every_text_of_every_vendor_is_stored(vendor: str) -> None:
     for message in DUMPS[vendor]:
         check(message, [message])
     check(DUMPS[vendor], DUMPS[vendor])
-    parts = normalise(DUMPS[vendor]).parts
+    parts = normalize(DUMPS[vendor]).parts
     told = {(part.kind, part.text, part.metadata.get("tool_call_id")) for part in parts}
     assert len(told) == len(parts)  # nothing twice
 
@@ -64,7 +64,7 @@ def test_the_objects_of_an_sdk_are_its_dumps(vendor: str) -> None:
         importlib.import_module(module)
     except ImportError:
         pytest.skip(f"{module} is not installed; its dumps are tested")
-    assert normalise(make()) == normalise(DUMPS[vendor])
+    assert normalize(make()) == normalize(DUMPS[vendor])
 
 
 class Dumped:
@@ -80,7 +80,7 @@ class Dumped:
 
 def test_objects_with_a_dump_are_messages() -> None:
     said = {"role": "assistant", "content": "hi"}
-    assert normalise([Dumped(said)]) == normalise(Dumped(said)) == normalise(said)
+    assert normalize([Dumped(said)]) == normalize(Dumped(said)) == normalize(said)
 
 
 ROLES = [
@@ -112,7 +112,7 @@ ROLES = [
 
 @pytest.mark.parametrize(("message", "role"), ROLES, ids=[str(one)[:40] for one, _ in ROLES])
 def test_who_speaks_is_known_in_every_shape(message: dict[str, Any], role: str) -> None:
-    (part,) = normalise([message]).parts
+    (part,) = normalize([message]).parts
     assert (part.text, part.role) == ("x", role)
 
 
@@ -124,7 +124,7 @@ def test_an_exported_conversation_is_read_up_to_its_current_node() -> None:
     nodes = {"root": node(None, None), "a": node("one", "root"), "b": node("two", "a")}
     nodes["other"] = node("an abandoned branch", "a")
     conversation = {"title": "t", "current_node": "b", "mapping": nodes}
-    assert [part.text for part in normalise([conversation]).parts] == ["one", "two"]
+    assert [part.text for part in normalize([conversation]).parts] == ["one", "two"]
 
 
 BLOCKS: list[tuple[dict[str, Any], str, str | None]] = [
@@ -172,7 +172,7 @@ BLOCKS: list[tuple[dict[str, Any], str, str | None]] = [
 
 @pytest.mark.parametrize(("block", "text", "kind"), BLOCKS, ids=[str(b)[:40] for b, *_ in BLOCKS])
 def test_blocks_keep_their_text(block: dict[str, Any], text: str, kind: str | None) -> None:
-    (part,) = normalise({"role": "user", "content": [block]}).parts
+    (part,) = normalize({"role": "user", "content": [block]}).parts
     assert (part.text, part.kind) == (text, kind or "message")
 
 
@@ -194,10 +194,10 @@ def test_blocks_without_text_are_counted(kind: str, memory: Memory) -> None:
 
 
 def test_failed_calls_are_marked() -> None:
-    parts = normalise(DUMPS["vercel"]).parts
+    parts = normalize(DUMPS["vercel"]).parts
     failed = {part.text for part in parts if part.metadata.get("is_error")}
     assert failed == {"keep: no such city", "keep: failed"}
-    (one,) = normalise(
+    (one,) = normalize(
         [{"type": "tool", "content": "no", "tool_call_id": "c", "status": "error"}]
     ).parts
     assert one.metadata == {"tool_call_id": "c", "is_error": True}
@@ -234,26 +234,26 @@ TIMES = ["created_at", "createdAt", "create_time", "timestamp", "ts", "sent_at",
     ],
 )
 def test_times_under_every_usual_key(key: str, value: object) -> None:
-    (part,) = normalise({"role": "user", "content": "x", key: value}).parts
+    (part,) = normalize({"role": "user", "content": "x", key: value}).parts
     assert part.created_at == MOMENT
 
 
 @given(st.integers(10**8, 10**10 - 1))
 def test_a_time_is_the_same_in_every_unit(seconds: int) -> None:
-    expected = read_moment(seconds)
+    expected = read_timestamp(seconds)
     assert 1973 <= expected.year <= 2286
-    assert read_moment(str(seconds)) == expected
+    assert read_timestamp(str(seconds)) == expected
     if seconds >= 10**9:
         for unit in (10**3, 10**6, 10**9):
-            assert read_moment(str(seconds * unit)) == expected
+            assert read_timestamp(str(seconds * unit)) == expected
     if 10**8 <= seconds:
-        assert read_moment(seconds * 1000) == expected
+        assert read_timestamp(seconds * 1000) == expected
 
 
 @given(st.integers(1, 8).flatmap(lambda n: st.integers(10 ** (n - 1), 10**n - 1)).map(str))
 def test_other_digits_are_refused(digits: str) -> None:
     with pytest.raises(ValueError, match="may be a number or a date"):
-        read_moment(digits)
+        read_timestamp(digits)
 
 
 @pytest.mark.parametrize("digits", ["17301225", "20260213", "2026", "17709756001"])
@@ -281,7 +281,7 @@ SHAPES: list[Any] = [
 
 @given(st.lists(st.tuples(st.sampled_from(SHAPES), TEXTS), min_size=1, max_size=5))
 def test_any_shape_gives_its_text_back(said: list[tuple[Any, str]]) -> None:
-    found = normalise([shape(text) for shape, text in said])
+    found = normalize([shape(text) for shape, text in said])
     assert found.parts == tuple(Part("message", text, role="user") for _, text in said)
     assert found.skipped == {}
 
@@ -305,7 +305,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["role", "type", "content", "parts", "messages"]), JSON))
 def test_any_dict_is_read_or_refused(message: dict[str, Any]) -> None:
     try:
-        found = normalise(message)
+        found = normalize(message)
     except InputError:
         return
     assert found.parts or found.skipped
@@ -320,7 +320,7 @@ def test_the_command_line_reads_every_vendor(tmp_path: Path) -> None:
         path = tmp_path / f"{vendor}.jsonl"
         path.write_text("\n".join(map(json.dumps, DUMPS[vendor])), encoding="utf-8")
         done = cli.json("add", "-f", path, "--session", vendor)
-        assert len(done["ids"]) == len(normalise(DUMPS[vendor]).parts)
+        assert len(done["ids"]) == len(normalize(DUMPS[vendor]).parts)
 
 
 def test_the_command_line_never_stores_nothing_with_success(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""The ``where=`` filter language, compared with an evaluation in plain Python."""
+
 from __future__ import annotations
 
 import math
@@ -13,10 +15,10 @@ from sqlalchemy import Connection, create_engine, delete, event, insert, select
 from sqlalchemy.pool import StaticPool
 
 from agentmem_storage.errors import FilterError
-from agentmem_storage.moments import to_micros
 from agentmem_storage.sql.filters import FIELDS, OPERATORS, TIMES, compile_filter, install
 from agentmem_storage.sql.rows import metadata_json
 from agentmem_storage.sql.tables import schema, sources
+from agentmem_storage.timestamps import to_micros
 
 Row = dict[str, Any]
 

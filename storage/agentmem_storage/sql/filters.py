@@ -37,9 +37,9 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
 
 from agentmem_storage.errors import FilterError
-from agentmem_storage.moments import read_moment, to_micros
 from agentmem_storage.sql.tables import sources
 from agentmem_storage.text import lone_surrogate
+from agentmem_storage.timestamps import read_timestamp, to_micros
 
 FIELDS = ("kind", "role", "name", "title", "uri")
 TIMES = ("created_at",)
@@ -229,7 +229,7 @@ def _micros(name: str, op: str, value: object) -> int:
     if op == "contains":
         raise FilterError(f"{name!r} is a time: it takes any operator but 'contains'")
     try:
-        return to_micros(read_moment(value), name)
+        return to_micros(read_timestamp(value), name)
     except (TypeError, ValueError, OverflowError):
         raise FilterError(
             f"{op!r} of {name!r} takes a time: a datetime, an ISO 8601 string such as "

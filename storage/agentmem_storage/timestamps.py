@@ -21,7 +21,7 @@ _UNITS = {9: 1, 10: 1, 12: 10**3, 13: 10**3, 15: 10**6, 16: 10**6, 18: 10**9, 19
 _MAX_SECONDS = 10**11
 
 
-def read_moment(value: object) -> datetime:
+def read_timestamp(value: object) -> datetime:
     """Read a datetime or an ISO 8601 string, both UTC if without zone, or a time since 1970.
 
     Numbers are seconds; from 100,000,000,000 on they are milliseconds, microseconds or nanoseconds,

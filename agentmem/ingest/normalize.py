@@ -39,7 +39,7 @@ _NO_SEQUENCE = (bytes, bytearray, memoryview, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
-class Normalised:
+class Normalized:
     """Normalized content.
 
     Attributes:
@@ -53,13 +53,13 @@ class Normalised:
     skipped: dict[str, int]
 
 
-def normalise(
+def normalize(
     content: Content,
     *,
     created_at: datetime | str | float | None = None,
     metadata: Mapping[str, Any] | None = None,
     max_chars: int = MAX_CHARS,
-) -> Normalised:
+) -> Normalized:
     """Convert anything that can be added to parts.
 
     Accepted are a string (by the user), a `Message`, a `Document`, a message in any of the shapes
@@ -100,7 +100,7 @@ def normalise(
         raise InputError("there is nothing to add: the list of messages is empty")
     if blank is not None and not parts and set(skipped) == {"blank"}:
         raise blank
-    return Normalised(tuple(parts), dict(skipped))
+    return Normalized(tuple(parts), dict(skipped))
 
 
 class BlankError(InputError):
