@@ -13,12 +13,14 @@ source's `Identity`:
   run of consecutive equal ones is a replay, and already known, if
 
   - it has at least `MIN_RUN` sources; or
-  - it starts the call and ends with the newest source of the scope, which was added less than
-    `RECENT` ago, or it covers the complete scope and the call has several sources; or
+  - it starts the call, or follows another replay, and ends with the newest source of the scope,
+    which was added less than `RECENT` ago; or it covers the complete scope and starts a call of
+    several sources; or
   - it is the complete call and was added less than `RECENT` ago. In a conversation, a single
     message is none: "No." may be the answer to two questions.
 
-  Everything else was said again.
+  A call of at least `MIN_RUN` sources is a retry, too, if all of them were added less than `RECENT`
+  ago, not in a row because some were known already then. Everything else was said again.
 """
 
 from __future__ import annotations
@@ -173,13 +175,32 @@ class _Replay:
             for row in starts:
                 run = self._run(place, row)
                 # Of equally long ones, the newest.
-                if run and len(run) >= len(best) and self._known(place, run):
+                follows = place == 0 or place - 1 in found
+                if run and len(run) >= len(best) and self._known(place, run, follows=follows):
                     best = run
             for offset, row in enumerate(best):
                 found[place + offset] = row.id
                 self._used.add(row.id)
             place += max(1, len(best))
-        return found
+        return found if len(self._symbols) < MIN_RUN else self._retry(found)
+
+    def _retry(self, found: dict[int, int]) -> dict[int, int]:
+        """All sources of the call, if each was added recently; otherwise what is given."""
+        left = {
+            one: [row for row in self._stored.get(one, ()) if row.id not in self._used]
+            for one in set(self._symbols)
+        }
+        all_found = dict(found)
+        for place, one in enumerate(self._symbols):
+            if place in found:
+                continue
+            if not left[one] or not self._recent(left[one][-1:]):
+                return found
+            all_found[place] = left[one].pop().id
+        return all_found
+
+    def _recent(self, rows: Sequence[Row[Any]]) -> bool:
+        return self._now - max(row.added_at for row in rows) < _RECENT_MICROS
 
     def _run(self, place: int, row: Row[Any]) -> list[Row[Any]]:
         """The longest run that starts with a new and a stored source; none is in two runs."""
@@ -192,14 +213,13 @@ class _Replay:
             after = self._next.get(after.id)
         return run
 
-    def _known(self, place: int, run: Sequence[Row[Any]]) -> bool:
+    def _known(self, place: int, run: Sequence[Row[Any]], *, follows: bool) -> bool:
         """Whether a run is a replay, by the rules above."""
         if len(run) >= MIN_RUN:
             return True
-        recent = self._now - max(row.added_at for row in run) < _RECENT_MICROS
-        several = len(self._symbols) > 1
-        if place == 0 and run[-1].id == self._newest:
-            return recent or (several and run[0].id in self._first)
+        recent, several = self._recent(run), len(self._symbols) > 1
+        if follows and run[-1].id == self._newest:
+            return recent or (place == 0 and several and run[0].id in self._first)
         complete = len(run) == len(self._symbols)
         return complete and recent and (several or not self._conversation)
 
