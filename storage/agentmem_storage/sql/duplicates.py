@@ -20,7 +20,8 @@ source's `Identity`:
     message is none: "No." may be the answer to two questions.
 
   A call of at least `MIN_RUN` sources is a retry, too, if all of them were added less than `RECENT`
-  ago, not in a row because some were known already then. Everything else was said again.
+  ago, not in a row because some were known already then, and nothing was added since. Everything
+  else was said again.
 """
 
 from __future__ import annotations
@@ -185,19 +186,22 @@ class _Replay:
         return found if len(self._symbols) < MIN_RUN else self._retry(found)
 
     def _retry(self, found: dict[int, int]) -> dict[int, int]:
-        """All sources of the call, if each was added recently; otherwise what is given."""
+        """All sources of the call, if each was added recently and the last of them is the newest.
+
+        Otherwise, what is given.
+        """
         left = {
             one: [row for row in self._stored.get(one, ()) if row.id not in self._used]
             for one in set(self._symbols)
         }
-        all_found = dict(found)
+        all_found, last = dict(found), None
         for place, one in enumerate(self._symbols):
             if place in found:
                 continue
             if not left[one] or not self._recent(left[one][-1:]):
                 return found
-            all_found[place] = left[one].pop().id
-        return all_found
+            last = all_found[place] = left[one].pop().id
+        return all_found if last == self._newest else found
 
     def _recent(self, rows: Sequence[Row[Any]]) -> bool:
         return self._now - max(row.added_at for row in rows) < _RECENT_MICROS
