@@ -1,7 +1,7 @@
 """Scope ids as arguments: what a call gives, what a handle is bound to, and what must be given.
 
-On reading, an id is one of three things: a string, `ANY`, or not given. None is refused there: it
-is usually a user id that is missing by mistake, and would silently select the memories of everybody.
+On reading, an id is a string, `ANY`, or not given. None is refused there: it is usually a user id
+that is missing by mistake, and would silently select the memories of everybody.
 """
 
 from __future__ import annotations

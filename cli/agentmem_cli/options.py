@@ -17,7 +17,7 @@ _STORE, _SCOPE, _FILTER, _FORM = "Store", "Scope", "Filter", "Output"
 
 
 class ScopeIds(TypedDict, total=False):
-    """The scope arguments that the methods of `Memory` take; those that are not given are absent."""
+    """The scope arguments that the methods of `Memory` take, as far as they are given."""
 
     user_id: str
     agent_id: str

@@ -115,7 +115,7 @@ TEXT_FIELDS = st.sampled_from(
 )
 
 
-def tests_of(values: st.SearchStrategy[Any], ordered: st.SearchStrategy[Any]) -> Any:
+def comparisons(values: st.SearchStrategy[Any], ordered: st.SearchStrategy[Any]) -> Any:
     several = st.lists(values, max_size=3)
     return st.one_of(
         *(st.fixed_dictionaries({op: values}) for op in ("eq", "ne")),
@@ -125,15 +125,17 @@ def tests_of(values: st.SearchStrategy[Any], ordered: st.SearchStrategy[Any]) ->
     )
 
 
-TEXT_TESTS = tests_of(TEXTS | st.none(), TEXTS) | st.fixed_dictionaries({"contains": TEXTS})
-ID_TESTS = tests_of(st.integers(-1, 30), st.integers(-1, 30))
+TEXT_TESTS = comparisons(TEXTS | st.none(), TEXTS) | st.fixed_dictionaries({"contains": TEXTS})
+ID_TESTS = comparisons(st.integers(-1, 30), st.integers(-1, 30))
 TIMES = st.integers(0, 5).map(lambda days: DAY + timedelta(days=days))
 LEAVES = st.one_of(
     st.dictionaries(TEXT_FIELDS, TEXT_TESTS | TEXTS | st.none(), min_size=1, max_size=2),
     st.dictionaries(st.sampled_from(["id", "source_id"]), ID_TESTS, min_size=1, max_size=2),
-    st.fixed_dictionaries({"created_at": tests_of(TIMES, TIMES)}),
+    st.fixed_dictionaries({"created_at": comparisons(TIMES, TIMES)}),
     st.fixed_dictionaries({"n": ID_TESTS | st.integers(0, 4)}),
-    st.fixed_dictionaries({"metadata.user_id": tests_of(TEXTS | st.just(7), TEXTS | st.just(7))}),
+    st.fixed_dictionaries(
+        {"metadata.user_id": comparisons(TEXTS | st.just(7), TEXTS | st.just(7))}
+    ),
 )
 FILTERS = st.recursive(
     LEAVES | st.just({}),
