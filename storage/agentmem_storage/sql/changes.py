@@ -19,7 +19,8 @@ from agentmem_storage.sql.tables import changes
 
 ADD = 1
 REMOVE = 0
-KEPT = 100_000
+# An index that is further behind takes about as long to replay as to rebuild.
+KEPT = 20_000
 _STAMP_BITS = 24
 
 
