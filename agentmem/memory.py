@@ -23,7 +23,7 @@ from agentmem.ingest.checks import (
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
 from agentmem.ingest.identity import content_hash
-from agentmem.ingest.normalise import normalise
+from agentmem.ingest.normalize import normalize
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
@@ -200,14 +200,14 @@ class Memory:
             StoreBusyError: another writer held the store for longer than the timeout.
             StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
         """
-        normalised = normalise(
+        normalized = normalize(
             content,
             created_at=created_at,
             metadata=metadata,
             scope=self._binding.writing(user_id, agent_id, session_id),
             max_chars=self._max_chars,
         )
-        keys = [(part.scope, content_hash(part)) for part in normalised.parts]
+        keys = [(part.scope, content_hash(part)) for part in normalized.parts]
         known: dict[tuple[Scope, bytes], Written] = {}
         for scope in dict.fromkeys(scope for scope, _ in keys):
             self._binding.check_required(scope)
@@ -215,7 +215,7 @@ class Memory:
             known |= {(scope, digest): written for digest, written in found.items()}
         # Repeated content is encoded once; the first occurrence counts.
         fresh: dict[tuple[Scope, bytes], Part] = {}
-        for key, part in zip(keys, normalised.parts, strict=True):
+        for key, part in zip(keys, normalized.parts, strict=True):
             if key not in known:
                 fresh.setdefault(key, part)
         sources = prepare(
@@ -228,7 +228,7 @@ class Memory:
         written = self._store.add(sources, [scope for scope, _ in fresh]) if sources else []
         stored = known | dict(zip(fresh, written, strict=True))
         new = [s for s, w in zip(sources, written, strict=True) if not w.duplicate]
-        return write_receipt([stored[key] for key in keys], new, skipped=normalised.skipped)
+        return write_receipt([stored[key] for key in keys], new, skipped=normalized.skipped)
 
     def recall(
         self,
@@ -370,7 +370,7 @@ class Memory:
             self._store.update_source(old.id, metadata=new_metadata)
             unchanged = Written(old.id, old.chunk_ids, duplicate=False)
             return write_receipt([unchanged], [])
-        (new,) = normalise(text, max_chars=self._max_chars).parts
+        (new,) = normalize(text, max_chars=self._max_chars).parts
         part = replace(
             stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
         )

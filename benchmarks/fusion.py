@@ -106,21 +106,21 @@ def _cases(groups: Sequence[Group]) -> Iterator[Case]:
                 hits = list(memory.recall(question, k=HITS, user_id=user))
                 hits.sort(key=lambda hit: order[hit.id])
                 wanted = {sources[turn] for turn in evidence}
-                told = [
+                features = [
                     [hit.explain[sign] for sign in ("lexical", "vector", "length", "rerank")]
                     for hit in hits
                 ]
                 yield Case(
                     number,
                     np.array([order[hit.id] for hit in hits]),
-                    np.array(told, dtype=np.float32),
+                    np.array(features, dtype=np.float32),
                     np.array([hit.source.id in wanted for hit in hits]),
                     len(wanted - {hit.source.id for hit in hits}),
                 )
 
 
 def _signs(case: Case) -> torch.Tensor:
-    """Lexical and key, both again as the neighbours have them, length and rerank: (N, 6)."""
+    """Lexical and key, both again as the neighbors have them, length and rerank: (N, 6)."""
     own = np.zeros((case.places[-1] + 1 + 2 * len(NEIGHBOR_DECAY), 2), dtype=np.float32)
     at = case.places + len(NEIGHBOR_DECAY)
     own[at] = case.signs[:, :2]
@@ -146,17 +146,17 @@ def _scores(signs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
 
 def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
     """Weights of the named signs, none below zero, lexical and vector together one; others zero."""
-    told = [case for case in cases if case.right.any()]
-    most = max(len(case.right) for case in told)
-    signs, right = torch.zeros(len(told), most, 6), torch.zeros(len(told), most)
-    hidden = torch.ones(len(told), most, dtype=torch.bool)
-    for row, case in enumerate(told):
+    usable = [case for case in cases if case.right.any()]
+    most = max(len(case.right) for case in usable)
+    signs, right = torch.zeros(len(usable), most, 6), torch.zeros(len(usable), most)
+    hidden = torch.ones(len(usable), most, dtype=torch.bool)
+    for row, case in enumerate(usable):
         count = len(case.right)
         signs[row, :count], hidden[row, :count] = _signs(case), False
         right[row, :count] = torch.from_numpy(case.right / case.right.sum())
     # As logarithms: they stay positive. A softmax needs them some ten times as large.
     raw = torch.zeros(len(names), requires_grad=True)
-    optimiser = torch.optim.LBFGS([raw], max_iter=STEPS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([raw], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def weigh() -> dict[str, torch.Tensor]:
         return dict.fromkeys(SIGNS, torch.tensor(0.0)) | dict(
@@ -164,14 +164,14 @@ def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
         )
 
     def loss() -> torch.Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         sharp = {name: w * (1 if name == "neighbor" else 10) for name, w in weigh().items()}
         likely = _scores(signs, sharp).masked_fill(hidden, -1e9).log_softmax(-1)
         missed: torch.Tensor = -(likely * right).sum(-1).mean()
         missed.backward()  # type: ignore[no-untyped-call]
         return missed
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     found = {name: float(w) for name, w in weigh().items()}
     own = found["lexical"] + found["vector"]
     return {name: w if name == "neighbor" else w / own for name, w in found.items()}

@@ -13,8 +13,8 @@ from typing import Any
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import exceeds_depth, too_deep
-from agentmem_storage.moments import read_moment
 from agentmem_storage.text import lone_surrogate
+from agentmem_storage.timestamps import read_timestamp
 
 MAX_CHARS = 10_000_000
 
@@ -91,7 +91,7 @@ def check_moment(value: object, where: str) -> datetime | None:
     if value is None:
         return None
     try:
-        return read_moment(value)
+        return read_timestamp(value)
     except OverflowError as error:
         raise _outside(value, where) from error
     except (TypeError, ValueError) as error:

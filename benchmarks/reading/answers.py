@@ -86,9 +86,7 @@ def _sequence(item: Item, prompt: ReadingPrompt, condition: Condition) -> Readin
         if room > 0:
             shorter.append(memory[:room])
         room -= len(memory)
-    return lay_out(
-        prompt.prefix, shorter, [Branch(prompt.question(item.question))], sink=prompt.sink
-    )
+    return lay_out(prompt.prefix, shorter, [Branch(prompt.question(item.question))])
 
 
 def _text(ids: Sequence[int], tokenizer: Any) -> str | None:

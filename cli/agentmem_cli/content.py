@@ -113,7 +113,7 @@ def add_lines(memory: Memory, path: Path, defaults: Defaults, out: Output) -> li
 
 def _read_lines(path: Path, scope: ScopeIds) -> Iterator[tuple[ScopeIds, dict[str, Any]]]:
     """Scope and message of each non-blank line, validated one by one so that errors name it."""
-    from agentmem.ingest.normalise import normalise
+    from agentmem.ingest.normalize import normalize
 
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -132,7 +132,7 @@ def _read_lines(path: Path, scope: ScopeIds) -> Iterator[tuple[ScopeIds, dict[st
                     agent=_scope_id(message, "agent_id"),
                     session=_scope_id(message, "session_id"),
                 )
-                normalise(message)
+                normalize(message)
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error
             yield own, message

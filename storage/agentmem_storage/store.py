@@ -16,7 +16,6 @@ from sqlalchemy import Connection, select, update
 from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.metadata import metadata_json
-from agentmem_storage.moments import now_micros, to_micros
 from agentmem_storage.records import (
     ANY_SCOPE,
     EVERYTHING,
@@ -46,6 +45,7 @@ from agentmem_storage.sql.rows import check_scope, make_rows, storable
 from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.tables import meta
 from agentmem_storage.sync import IndexSync
+from agentmem_storage.timestamps import now_micros, to_micros
 
 
 class Store:

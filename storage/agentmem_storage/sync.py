@@ -28,8 +28,8 @@ from agentmem_storage.records import Ranked
 from agentmem_storage.sql import changes, codec
 from agentmem_storage.sql.changes import Mark
 from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.faults import unwritable
 from agentmem_storage.sql.selection import id_list
+from agentmem_storage.sql.sqlite_errors import unwritable
 from agentmem_storage.sql.tables import chunks
 
 SAVE_AFTER = 2000

@@ -1,3 +1,5 @@
+"""`Memory.forget`: selectors, ids, and no trace left in any file."""
+
 from __future__ import annotations
 
 import sqlite3

@@ -1,3 +1,5 @@
+"""The ``where=`` filter language, compared with an evaluation in plain Python."""
+
 from __future__ import annotations
 
 import math
@@ -14,11 +16,11 @@ from sqlalchemy.pool import StaticPool
 
 from agentmem_storage.errors import FilterError
 from agentmem_storage.metadata import metadata_json
-from agentmem_storage.moments import to_micros
 from agentmem_storage.sql.fields import TEXTS as FIELDS
 from agentmem_storage.sql.fields import TIMES
 from agentmem_storage.sql.filters import OPERATORS, compile_filter, install
 from agentmem_storage.sql.tables import schema, sources
+from agentmem_storage.timestamps import to_micros
 
 Row = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Language models of a moment, of several families, with a tokenizer that has a chat template."""
+"""Tiny random language models of several families, with a tokenizer and chat template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server on the loopback that speaks the chat protocols of OpenAI, Anthropic and Ollama."""
+"""A local test server that speaks the chat protocols of OpenAI, Anthropic and Ollama."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fixture store: inputs from long ago, and the bytes that were stored for them then.
+"""The fixture store: fixed inputs, and digests of the bytes that were stored for them.
 
 ``python tests/support/stored.py`` compares every byte on this machine, keys included; with
 ``--write`` it makes the fixture anew, which only a deliberate change of the format calls for.

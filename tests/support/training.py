@@ -1,4 +1,4 @@
-"""What the tests of training share: a corpus, a tokenizer, and runs of a second."""
+"""Support for tests of training: a corpus, a tokenizer, and runs that take a second."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def config_of(place: Path, name: str, **changes: Any) -> RunConfig:
             "lengths": [16, 32],
             "tokens_per_step": 512,
         },
-        "optimiser": {"steps": STEPS, "lr": 1e-3, "warmup": 0.1},
+        "optimizer": {"steps": STEPS, "lr": 1e-3, "warmup": 0.1},
         **changes,
     }
     return RunConfig.model_validate(given)

@@ -26,9 +26,9 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.sql import filters
-from agentmem_storage.sql.faults import translated
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
+from agentmem_storage.sql.sqlite_errors import translated
 
 _BEGIN = "agentmem_begin"
 _MATCHER = "agentmem_matcher"

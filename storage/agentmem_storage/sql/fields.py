@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select, true
 
 from agentmem_storage.errors import FilterError, InputError
-from agentmem_storage.moments import read_moment, to_micros
 from agentmem_storage.sql.tables import chunks, scopes, sources
 from agentmem_storage.text import lone_surrogate, shown
+from agentmem_storage.timestamps import read_timestamp, to_micros
 
 SCOPE_IDS = ("user_id", "agent_id", "session_id")
 TEXTS = ("kind", "role", "name", "title", "uri")
@@ -117,7 +117,7 @@ def _id(name: str, op: str, value: object) -> int:
 
 def _micros(name: str, op: str, value: object) -> int:
     try:
-        return to_micros(read_moment(value), name)
+        return to_micros(read_timestamp(value), name)
     except (TypeError, ValueError, OverflowError, InputError):
         raise FilterError(
             f"{op!r} of {name!r} takes a time: a datetime, an ISO 8601 string such as "

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
 from agentmem_storage.episodes import Episode
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.metadata import read_metadata
-from agentmem_storage.moments import from_micros
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
@@ -30,6 +29,7 @@ from agentmem_storage.records import (
 from agentmem_storage.sql import codec
 from agentmem_storage.sql.selection import GIVEN, as_id, given, selected
 from agentmem_storage.sql.tables import chunks, scopes, sources
+from agentmem_storage.timestamps import from_micros
 
 _CHUNKS = select(chunks).where(chunks.c.id.in_(GIVEN))
 _LATENTS = (

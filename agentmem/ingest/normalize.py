@@ -32,7 +32,7 @@ _NO_SEQUENCE = (bytes, bytearray, memoryview, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
-class Normalised:
+class Normalized:
     """Normalized content.
 
     Attributes:
@@ -46,14 +46,14 @@ class Normalised:
     skipped: dict[str, int]
 
 
-def normalise(
+def normalize(
     content: Content,
     *,
     created_at: datetime | str | float | None = None,
     metadata: Mapping[str, Any] | None = None,
     scope: Scope = ANY_SCOPE,
     max_chars: int = MAX_CHARS,
-) -> Normalised:
+) -> Normalized:
     """Convert anything that can be added to parts.
 
     Accepted are a string (by the user), a `Message`, a `Document`, a message dict in the format of
@@ -86,7 +86,7 @@ def normalise(
             parts.append(replace(part, created_at=said, metadata=merged, scope=whose))
     if not count:
         raise InputError("there is nothing to add: the list of messages is empty")
-    return Normalised(tuple(parts), dict(skipped))
+    return Normalized(tuple(parts), dict(skipped))
 
 
 def _items(content: object) -> Iterator[tuple[str, object]]:
