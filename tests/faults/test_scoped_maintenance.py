@@ -4,6 +4,7 @@ for ever; replaced metadata stayed in the write-ahead log and in memory."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.sql.elements import BindParameter
 
 from agentmem import AsyncMemory, Document, Memory
 from agentmem.errors import InputError
@@ -321,6 +323,27 @@ def test_metadata_read_by_filters_do_not_stay_in_memory(tmp_path: Path) -> None:
             (matcher,) = [one for one in record.info.values() if isinstance(one, Matcher)]
             assert cached(matcher) == 0
         assert store.count(EVERYTHING) == 20
+
+
+def bound_values(secret: str) -> list[object]:
+    """Values of SQL statements in memory that contain a text."""
+    gc.collect()
+    bound = [one for one in gc.get_objects() if issubclass(type(one), BindParameter)]
+    return [one.value for one in bound if secret in repr(one.value)]
+
+
+@pytest.mark.parametrize("kind", ["folder", ":memory:"])
+def test_no_statement_keeps_what_was_forgotten(place: Path, model: ModelBundle, kind: str) -> None:
+    user, value = f"{SECRET} of {kind}", f"{SECRET} by {kind}"
+    with Memory(place if kind == "folder" else kind, model=model) as memory:
+        (id,) = memory.add("I like tea", user_id=user, metadata={"by": value}).ids
+        memory.update(id, text="I like jam", metadata={"by": f"{value}!"})
+        memory.recall("jam", user_id=user, where={"by": {"contains": value}})
+        assert bound_values(user)
+        assert bound_values(value)
+        memory.forget(user_id=user)
+        assert bound_values(user) == []
+        assert bound_values(value) == []
 
 
 def test_what_a_filter_keeps_during_a_query_is_bounded() -> None:

@@ -137,6 +137,8 @@ class Database:
         Returns:
             Whether it was done; if not, others were using the store, or the disk is full.
         """
+        # Compiled statements keep the values that they were first run with.
+        self._engine.clear_compiled_cache()
         if self.location.in_memory:
             return True
         try:
