@@ -141,9 +141,8 @@ class Memory:
         self.close()
 
     def __repr__(self) -> str:
-        return (
-            f"Memory({', '.join(filter(None, [repr(self._store.location), str(self._binding)]))})"
-        )
+        bound = f", {self._binding}" if self._binding.scope != ANY_SCOPE else ""
+        return f"Memory({self._store.location!r}{bound})"
 
     def close(self) -> None:
         """Save the index cache and close the store; closing a scoped handle does nothing."""
@@ -276,8 +275,8 @@ class Memory:
                 when a day begins. By default the current time in UTC.
 
         Raises:
-            InputError: the query is blank, ``k`` is not positive, or the mode, expansion,
-                reranking or order is unknown.
+            InputError: the query is blank, a scope id is None or empty, ``k`` is not positive, or
+                the mode, expansion, reranking or order is unknown.
             ModelError: ``latent`` is requested, and the bundle has no reranker.
             FilterError: the filter has an unknown operator or is malformed.
         """
