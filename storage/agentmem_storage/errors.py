@@ -8,6 +8,8 @@ AgentMemError
 │  ├─ NotAStoreError                  the location holds something else
 │  ├─ StoreBusyError                  another writer held the lock for longer than the timeout
 │  ├─ StoreUnwritableError            read-only folder or file, or no space left
+│  ├─ StoreMovedError                 its files were moved, deleted or replaced while it was open
+│  ├─ StoreIncompleteError            memory.db was copied without its write-ahead log
 │  ├─ SchemaVersionError              written by a newer agentmem
 │  ├─ CorruptRecordError              a row's bytes do not match their checksum
 │  └─ UnknownIdError(KeyError)        no memory has that id
@@ -51,6 +53,14 @@ class StoreBusyError(StoreError):
 
 class StoreUnwritableError(StoreError):
     """The folder or file is read-only, or its disk is full; nothing was written."""
+
+
+class StoreMovedError(StoreError):
+    """The files of an open store were moved, deleted or replaced; nothing more is stored there."""
+
+
+class StoreIncompleteError(StoreError):
+    """The database was copied without its write-ahead log, which held its newest memories."""
 
 
 class SchemaVersionError(StoreError):

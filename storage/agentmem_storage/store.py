@@ -35,6 +35,7 @@ from agentmem_storage.records import (
     Unset,
     Written,
 )
+from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
 from agentmem_storage.sql import check, read, terms, totals, write
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.identity import Identity, prepare
@@ -71,6 +72,7 @@ class Store:
         )
 
     @classmethod
+    @shielded
     def open(
         cls,
         location: str | os.PathLike[str],
@@ -106,6 +108,7 @@ class Store:
             store = cls(database, identity, index)
             # An earlier process may have died, or been blocked by others, before it purged.
             store._purge(wait=False)
+            raise_if_abandoned()
             return store
         except BaseException:
             database.close()
@@ -125,11 +128,13 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.location!r}, model={self.model!r})"
 
+    @shielded
     def close(self) -> None:
         """Save the vector index and close the files; closing twice is harmless."""
         self._index.save()
         self._database.close()
 
+    @shielded
     def add(self, new: Sequence[NewSource], scope: Scope) -> list[Written]:
         """Write sources; when this returns, they are durable and visible to every process.
 
@@ -149,6 +154,7 @@ class Store:
         with self._database.write() as connection:
             return write.add(connection, rows, scope, now_micros())
 
+    @shielded
     def known(self, hashes: Sequence[bytes], scope: Scope) -> dict[bytes, Written]:
         """Sources that already exist in exactly this scope, by content hash."""
         check_scope(scope)
@@ -156,6 +162,7 @@ class Store:
             scope_id = read.scope_id_of(connection, scope)
             return {} if scope_id is None else read.find_known(connection, scope_id, hashes)
 
+    @shielded
     def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
         """Chunks in the order of ``ids``.
 
@@ -170,6 +177,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_chunks(connection, ids, keep_damaged=keep_damaged)
 
+    @shielded
     def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
         """Sources in the order of ``ids``.
 
@@ -184,6 +192,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_sources(connection, ids, keep_damaged=keep_damaged)
 
+    @shielded
     def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
         """Ids of the selected chunks, ascending, int64 of shape (n,).
 
@@ -193,6 +202,7 @@ class Store:
         with self._database.read() as connection:
             return read.selected_ids(connection, selected(selection))
 
+    @shielded
     def count(self, selection: Selection = EVERYTHING) -> int:
         """Number of selected chunks.
 
@@ -202,6 +212,7 @@ class Store:
         with self._database.read() as connection:
             return totals.count(connection, selected(selection))
 
+    @shielded_steps
     def iterate(
         self,
         selection: Selection = EVERYTHING,
@@ -235,6 +246,7 @@ class Store:
             last = rows[-1].id
             yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
+    @shielded
     def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """The chunks written just before and after each in its own scope.
 
@@ -248,6 +260,7 @@ class Store:
         with self._database.read() as connection:
             return read.neighbors(connection, ids, reach)
 
+    @shielded
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """Latents of chunks in the order of ``ids``, several times faster than `chunks`.
 
@@ -257,6 +270,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_latents(connection, ids)
 
+    @shielded
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """For each chunk, the chunks of its episode including itself, by ascending id.
 
@@ -269,6 +283,7 @@ class Store:
         with self._database.read() as connection:
             return read.episodes(connection, ids)
 
+    @shielded
     def search_vectors(
         self, embedding: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
     ) -> Ranked:
@@ -293,6 +308,7 @@ class Store:
         self._index.save_if_due()
         return found
 
+    @shielded
     def search_terms(self, query: str, k: int, selection: Selection = EVERYTHING) -> Ranked:
         """Find the k selected chunks that match a query's words best.
 
@@ -318,6 +334,7 @@ class Store:
         with self._database.read() as connection:
             return terms.search(connection, query, k, among, within)
 
+    @shielded
     def update_source(
         self,
         source_id: int,
@@ -343,6 +360,7 @@ class Store:
             write.update_source(connection, as_id(source_id), values)
             return read.read_sources(connection, [source_id])[0]
 
+    @shielded
     def replace_source(
         self, source_id: int, new: NewSource, old_terms: Mapping[int, str]
     ) -> Written:
@@ -372,6 +390,7 @@ class Store:
         self._purge()
         return written
 
+    @shielded
     def forget(self, ids: Iterable[int], terms: Mapping[int, str]) -> Forgotten:
         """Delete chunks so that no byte of them remains in any file of the store.
 
@@ -393,10 +412,12 @@ class Store:
         return Forgotten(chunks, sources, terms_stale=stale, purged=purged)
 
     @property
+    @shielded
     def terms_stale(self) -> bool:
         """Whether the lexical index contains terms of deleted chunks and has to be rebuilt."""
         return self._flag("terms_stale") != 0
 
+    @shielded
     def rebuild_terms(self, texts: Iterable[tuple[int, str]]) -> NDArray[np.int64]:
         """Rebuild the lexical index.
 
@@ -415,10 +436,12 @@ class Store:
         self._purge()
         return np.array(left, dtype=np.int64)
 
+    @shielded
     def rebuild_index(self) -> None:
         """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()
 
+    @shielded_steps
     def check(self) -> Iterator[Problem]:
         """Look for damage: file structure, checksums, spans, missing terms; read-only.
 
@@ -426,11 +449,13 @@ class Store:
         """
         return check.check(self._database)
 
+    @shielded
     def stats(self) -> StoreStats:
         """Totals of the whole store."""
         with self._database.read() as connection:
             return totals.stats(connection, self._file_bytes(connection))
 
+    @shielded
     def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
         """Totals of the selected chunks, computed without loading them.
 
@@ -440,6 +465,7 @@ class Store:
         with self._database.read() as connection:
             return totals.sums(connection, selected(selection))
 
+    @shielded
     def scopes(self) -> list[ScopeStats]:
         """All scopes with their id_list of sources and chunks, in order of first use."""
         with self._database.read() as connection:

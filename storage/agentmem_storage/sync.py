@@ -29,6 +29,7 @@ from agentmem_storage.sql import changes, codec
 from agentmem_storage.sql.changes import Mark
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.faults import unwritable
+from agentmem_storage.sql.files import make_private_folder
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import chunks
 
@@ -98,7 +99,7 @@ class IndexSync:
             with self._database.write() as connection, self._lock:
                 index = self._caught_up(connection)
                 header = CacheHeader(self._store_id, self._model, self._mark.packed(), self._dims)
-                self._path.parent.mkdir(exist_ok=True)
+                make_private_folder(self._path.parent)
                 save_cache(self._path, index, header)
         except (OSError, StoreError) as error:
             _log.warning("the vector index was not saved: %s", error)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from agentmem_storage.errors import NotAStoreError, StoreError, StoreNotFoundError
 from agentmem_storage.sql.faults import unwritable
+from agentmem_storage.sql.files import make_private_folder
 
 MEMORY = ":memory:"
 DATABASE_NAME = "memory.db"
@@ -82,7 +83,8 @@ def _in_memory(label: str, *, create: bool) -> Location:
 
 
 def _folder(label: str, *, create: bool) -> Location:
-    folder = Path(label).expanduser()
+    # Absolute, because the working directory may change while the store is open.
+    folder = Path(label).expanduser().absolute()
     path = folder / DATABASE_NAME
     try:
         if folder.exists() and not folder.is_dir():
@@ -97,7 +99,7 @@ def _folder(label: str, *, create: bool) -> Location:
                 )
             if not create:
                 raise StoreNotFoundError(f"there is no store at {label!r}")
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
     except OSError as error:
         raise unwritable(error, label) from error
     return Location(label, str(path), {}, path, folder / "index")
@@ -122,7 +124,7 @@ def _url(label: str, *, create: bool) -> Location:
         if MEMORY in database or "mode=memory" in database:
             raise StoreError(f"{label!r} may refer to a new store each time: use ':memory:'")
         return Location(label, database, options, None, None)
-    path = Path(database)
+    path = Path(database).absolute()
     if path.is_dir():
         raise NotAStoreError(f"{label!r} is a folder: give its path without 'sqlite:///'")
     if not path.exists():

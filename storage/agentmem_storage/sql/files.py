@@ -1,0 +1,113 @@
+"""The files of an open store on disk: made private, and noticed if they are moved or deleted.
+
+SQLite keeps working on a file that has been deleted or moved: what it writes then is lost, or lands
+in a place that nobody will look at. Files are compared by device and inode, which stay the same for
+as long as a connection is open.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from agentmem_storage.errors import StoreMovedError
+
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+_LOG = "agentmem_log"
+
+Identity = tuple[int, int]
+
+
+class OpenFiles:
+    """The database file of an open store and its write-ahead log.
+
+    Args:
+        path: The database file; it exists.
+        label: The location as it was given, for error messages.
+    """
+
+    def __init__(self, path: Path, label: str) -> None:
+        self.path = path
+        self.log = log_of(path)
+        self._label = label
+        self._identity = _identity(path)
+
+    def check(self) -> None:
+        """Compare the database file with the one that was opened.
+
+        Raises:
+            StoreMovedError: It is gone, or another file is in its place.
+        """
+        self._require(self.path, self._identity)
+
+    def check_log(self, info: dict[Any, Any]) -> None:
+        """Compare the write-ahead log with the one that a connection writes to.
+
+        Args:
+            info: What is kept with the connection, which has begun a write.
+
+        Raises:
+            StoreMovedError: It is gone, or another file is in its place.
+        """
+        # The log exists from the first use of the first connection to the end of the last one.
+        self._require(self.log, info.setdefault(_LOG, _identity(self.log)))
+
+    def _require(self, path: Path, expected: Identity | None) -> None:
+        found = _identity(path)
+        if found is None or found != expected:
+            what = "was moved or deleted" if found is None else "was replaced"
+            raise StoreMovedError(
+                f"{path.name} of the store at {self._label!r} {what} while it was open: what was "
+                f"being written is not stored there; close this store, bring the file back if you "
+                f"can, and open it again"
+            )
+
+
+def log_of(path: Path) -> Path:
+    """The write-ahead log of a database file."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def has_rows(log: Path) -> bool:
+    """Whether a write-ahead log exists and is not empty."""
+    try:
+        return log.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder that only its owner can enter, whatever the umask; an existing one stays.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(_FOLDER_MODE)
+        folder.chmod(_FOLDER_MODE)  # the umask may have taken more away
+
+
+def make_private_file(path: Path) -> None:
+    """Create an empty file that only its owner can read; an existing one stays.
+
+    SQLite gives its log and the like the mode of the database file.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE)
+        os.close(descriptor)
+        path.chmod(_FILE_MODE)
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
