@@ -44,6 +44,7 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 _RETRY_S = 0.01
+_STEP_S = 0.1  # between two looks at whether anybody still waits
 
 _log = logging.getLogger(__name__)
 
@@ -139,12 +140,12 @@ class Database:
             own = _driver_connection(connection)
             changes = own.total_changes
             with self._begun(connection, "BEGIN IMMEDIATE"):
-                self._check_log(connection)
+                self._check_log()
                 yield connection
                 raise_if_abandoned()
             # Not acknowledged before this: it may have been written to a file that is gone.
             self._check_files()
-            self._check_log(connection)
+            self._check_log()
             if self._has_log and self.location.path is not None and own.total_changes > changes:
                 log_mark.keep(self.location.path, own)
 
@@ -185,6 +186,8 @@ class Database:
         """See `agentmem_storage.sql.forks`; one in memory is copied with its connection."""
         if not self.location.in_memory:
             self._engine.dispose()
+        if self._files is not None:
+            self._files.expect_new_log()
 
     def after_fork(self, *, intact: bool) -> None:
         """See `agentmem_storage.sql.forks`."""
@@ -238,9 +241,9 @@ class Database:
         if self._files is not None:
             self._files.check()
 
-    def _check_log(self, connection: Connection) -> None:
+    def _check_log(self) -> None:
         if self._has_log and self._files is not None:
-            self._files.check_log(connection.info)
+            self._files.check_log()
 
     def _find_log(self) -> None:
         """Note whether there is a write-ahead log, and repair what a crash left half done."""
@@ -257,11 +260,14 @@ class Database:
 
     @contextmanager
     def _taking_turn(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=self._timeout_s):
-            raise StoreBusyError(
-                f"another thread has locked the store at {self.location.label!r} for longer than "
-                f"{self._timeout_s!r} s"
-            )
+        deadline = time.monotonic() + self._timeout_s
+        while not self._turn.acquire(timeout=max(0.0, min(_STEP_S, deadline - time.monotonic()))):
+            raise_if_abandoned()
+            if time.monotonic() >= deadline:
+                raise StoreBusyError(
+                    f"another thread has locked the store at {self.location.label!r} for longer "
+                    f"than {self._timeout_s!r} s"
+                )
         try:
             yield
         finally:

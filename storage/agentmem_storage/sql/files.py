@@ -10,13 +10,11 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from agentmem_storage.errors import StoreMovedError
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
-_LOG = "agentmem_log"
 
 Identity = tuple[int, int]
 
@@ -34,6 +32,8 @@ class OpenFiles:
         self.log = log_of(path)
         self._label = label
         self._identity = _identity(path)
+        # The log exists from the first use of the first connection to the end of the last one.
+        self._log_identity: Identity | None = None
 
     def check(self) -> None:
         """Compare the database file with the one that was opened.
@@ -43,17 +43,19 @@ class OpenFiles:
         """
         self._require(self.path, self._identity)
 
-    def check_log(self, info: dict[Any, Any]) -> None:
-        """Compare the write-ahead log with the one that a connection writes to.
-
-        Args:
-            info: What is kept with the connection, which has begun a write.
+    def check_log(self) -> None:
+        """Compare the write-ahead log with the one that the first write found.
 
         Raises:
             StoreMovedError: It is gone, or another file is in its place.
         """
-        # The log exists from the first use of the first connection to the end of the last one.
-        self._require(self.log, info.setdefault(_LOG, _identity(self.log)))
+        if self._log_identity is None:
+            self._log_identity = _identity(self.log)
+        self._require(self.log, self._log_identity)
+
+    def expect_new_log(self) -> None:
+        """After the last connection was closed, which deletes the log."""
+        self._log_identity = None
 
     def _require(self, path: Path, expected: Identity | None) -> None:
         found = _identity(path)
