@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
-    from agentmem.results import Damage, ForgetReceipt, Receipt, Stats, Verification
+    from agentmem.results import BackupReceipt, Damage, ForgetReceipt, Receipt, Stats, Verification
     from agentmem.types import Document, Message
 
 __all__ = [
     "AgentMemError",
     "Answer",
     "AsyncMemory",
+    "BackupReceipt",
     "ChatAnswerer",
     "Chunk",
     "Context",
@@ -57,6 +58,7 @@ _HOMES = {
     "AgentMemError": "agentmem.errors",
     "Answer": "agentmem.chat.reader",
     "AsyncMemory": "agentmem.aio",
+    "BackupReceipt": "agentmem.results",
     "ChatAnswerer": "agentmem.chat.answerers",
     "Chunk": "agentmem.context.hits",
     "Context": "agentmem.context.pack",

@@ -56,7 +56,8 @@ def _opener(make: Callable[P, Memory]) -> Callable[P, Coroutine[Any, Any, AsyncM
     @wraps(make, assigned=(), updated=())
     async def open(*args: P.args, **kwargs: P.kwargs) -> AsyncMemory:
         """Open a store for longer than a block: `close` it in the end."""
-        return await AsyncMemory(*args, **kwargs).__aenter__()
+        memory: AsyncMemory = AsyncMemory(*args, **kwargs)
+        return await memory.__aenter__()
 
     return open
 
@@ -149,6 +150,7 @@ class AsyncMemory:
     update = _in_worker(Memory.update)
     forget = _in_worker(Memory.forget)
     verify = _in_worker(Memory.verify)
+    backup = _in_worker(Memory.backup)
     stats = _in_worker(Memory.stats)
     regenerated = _in_worker(Memory.regenerated)
     reindex = _in_worker(Memory.reindex)
@@ -181,7 +183,7 @@ class AsyncMemory:
         session_id: str | None = None,
     ) -> AsyncMemory:
         """See `Memory.scoped`."""
-        handle = object.__new__(AsyncMemory)
+        handle: AsyncMemory = object.__new__(AsyncMemory)
         handle._opened = self._memory.scoped(
             user_id=user_id, agent_id=agent_id, session_id=session_id
         )

@@ -28,7 +28,14 @@ from agentmem.ingest.normalise import normalise
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
-from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
+from agentmem.results import (
+    BackupReceipt,
+    ForgetReceipt,
+    Receipt,
+    Stats,
+    Verification,
+    write_receipt,
+)
 from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
 from agentmem.types import Content, Part
 from agentmem_storage.records import FIDELITY_EDGES, Scope, Selection, Written
@@ -419,6 +426,28 @@ class Memory:
             on_progress: Called with the number of chunks checked so far and the total.
         """
         return verify(self._store, self._model, on_progress)
+
+    def backup(self, path: Location, *, on_progress: Progress | None = None) -> BackupReceipt:
+        """Copy the complete store to a new folder, while others read and write it.
+
+        The copy is the store as it was at one moment, and `Memory` opens it like any other.
+
+        Args:
+            path: A new or an empty folder. If the copy fails, it is left as it was.
+            on_progress: Called with the number of pages copied so far and the total.
+
+        Raises:
+            InputError: ``path`` is not a folder or contains something, or this handle is bound to a
+                scope, of which no backup can be made.
+            StoreUnwritableError: the copy cannot be written.
+        """
+        if not self._owns_store:
+            raise InputError(
+                "backup() copies the memories of everybody, which a scoped handle cannot access: "
+                "call it on the Memory that was opened"
+            )
+        copied = self._store.backup(path, on_progress)
+        return BackupReceipt(copied.folder, copied.chunks, copied.file_bytes)
 
     def stats(self) -> Stats:
         """Totals of the complete store, regardless of the scope of this handle."""

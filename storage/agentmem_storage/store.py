@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from agentmem_storage.records import (
     EVERYTHING,
     UNSET,
     ChunkRecord,
+    Copied,
     Forgotten,
     LatentsRecord,
     Neighbors,
@@ -37,6 +38,7 @@ from agentmem_storage.records import (
 )
 from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
 from agentmem_storage.sql import check, read, terms, totals, write
+from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.identity import Identity, prepare
 from agentmem_storage.sql.location import locate_store
@@ -437,6 +439,24 @@ class Store:
         return np.array(left, dtype=np.int64)
 
     @shielded
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Copied:
+        """Copy the store, in the state it has now, while others read and write it.
+
+        Args:
+            target: A new or an empty folder. If the copy fails, it is left as it was.
+            on_progress: Called with the number of pages copied so far and the total.
+
+        Raises:
+            InputError: The target is not a folder, or something is in it.
+            StoreUnwritableError: It cannot be written.
+        """
+        return back_up(self._database, target, on_progress)
+
+    @shielded
     def rebuild_index(self) -> None:
         """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()
@@ -493,7 +513,7 @@ class Store:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
         files = [path, *(path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))]
-        if cache is not None and cache.is_dir():
+        if cache is not None and cache.is_dir() and not cache.is_symlink():
             files += sorted(cache.iterdir())
         return sum(_size(file) for file in files)
 
@@ -517,6 +537,6 @@ def _unit(embedding: NDArray[np.float32], embedding_dims: int) -> NDArray[np.flo
 
 def _size(file: Path) -> int:
     try:
-        return file.stat().st_size
+        return file.lstat().st_size
     except FileNotFoundError:
         return 0

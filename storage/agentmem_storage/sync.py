@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from agentmem_storage.disk import make_private_folder
 from agentmem_storage.errors import CorruptRecordError, StoreError
 from agentmem_storage.index import (
     CacheHeader,
@@ -29,7 +30,6 @@ from agentmem_storage.sql import changes, codec
 from agentmem_storage.sql.changes import Mark
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.faults import unwritable
-from agentmem_storage.sql.files import make_private_folder
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import chunks
 
@@ -67,6 +67,10 @@ class IndexSync:
         self._mark = Mark()
         self._unsaved = 0
         folder = database.location.cache
+        if folder is not None and folder.is_symlink():
+            # Whoever can put a link there could have files elsewhere written or deleted.
+            _log.warning("%s is a link, which is not followed: nothing is cached", folder)
+            folder = None
         self._path = None if folder is None else folder / _CACHE_NAME
 
     def search(

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from agentmem_storage.disk import make_private_file
 from agentmem_storage.errors import (
     NotAStoreError,
     StoreBusyError,
@@ -30,7 +31,7 @@ from agentmem_storage.errors import (
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import filters, forks, log_mark
 from agentmem_storage.sql.faults import translated, unwritable
-from agentmem_storage.sql.files import OpenFiles, has_rows, log_of, make_private_file
+from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
 
@@ -127,6 +128,14 @@ class Database:
         else:
             with self._connected() as connection, self._begun(connection, "BEGIN"):
                 yield connection
+
+    @contextmanager
+    def read_raw(self) -> Iterator[sqlite3.Connection]:
+        """The driver's connection in a read transaction, for what SQLAlchemy does not offer."""
+        with self.read() as connection:
+            # A transaction sees the state at its first read.
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+            yield _driver_connection(connection)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -250,6 +259,8 @@ class Database:
         if self.location.path is None:
             return
         with self.read() as connection:
+            # Only after a read does a connection know what the file says now.
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
             marked = log_mark.is_marked(_driver_connection(connection))
         self._has_log = mode == "wal"

@@ -1,4 +1,4 @@
-"""The files of an open store on disk: made private, and noticed if they are moved or deleted.
+"""The files of an open store on disk, so that it is noticed if they are moved or deleted.
 
 SQLite keeps working on a file that has been deleted or moved: what it writes then is lost, or lands
 in a place that nobody will look at. Files are compared by device and inode, which stay the same for
@@ -7,14 +7,9 @@ as long as a connection is open.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from agentmem_storage.errors import StoreMovedError
-
-_FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
 
 Identity = tuple[int, int]
 
@@ -79,32 +74,6 @@ def has_rows(log: Path) -> bool:
         return log.stat().st_size > 0
     except FileNotFoundError:
         return False
-
-
-def make_private_folder(folder: Path) -> None:
-    """Create a folder that only its owner can enter, whatever the umask; an existing one stays.
-
-    Raises:
-        OSError: It cannot be created.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        folder.mkdir(_FOLDER_MODE)
-        folder.chmod(_FOLDER_MODE)  # the umask may have taken more away
-
-
-def make_private_file(path: Path) -> None:
-    """Create an empty file that only its owner can read; an existing one stays.
-
-    SQLite gives its log and the like the mode of the database file.
-
-    Raises:
-        OSError: It cannot be created.
-    """
-    with suppress(FileExistsError):
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE)
-        os.close(descriptor)
-        path.chmod(_FILE_MODE)
 
 
 def _identity(path: Path) -> Identity | None:

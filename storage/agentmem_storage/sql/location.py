@@ -11,9 +11,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError
 
+from agentmem_storage.disk import make_private_folder
 from agentmem_storage.errors import NotAStoreError, StoreError, StoreNotFoundError
 from agentmem_storage.sql.faults import unwritable
-from agentmem_storage.sql.files import make_private_folder
 
 MEMORY = ":memory:"
 DATABASE_NAME = "memory.db"
