@@ -95,12 +95,16 @@ def _decoded(result: R) -> R:
 
 
 class _Worker:
-    """One thread. A forked child, in which it does not exist, gets another."""
+    """One thread. A forked child, in which it does not exist, gets another.
+
+    Attributes:
+        closed: Whether it accepts no more work.
+    """
 
     def __init__(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
         self._process = 0
-        self._closed = False
+        self.closed = False
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
         """Have something done after everything submitted before.
@@ -108,7 +112,7 @@ class _Worker:
         Raises:
             RuntimeError: the worker is closed.
         """
-        if self._closed:
+        if self.closed:
             raise RuntimeError("the worker is closed")
         if self._executor is None or self._process != os.getpid():
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="agentmem")
@@ -117,7 +121,7 @@ class _Worker:
 
     def close(self) -> None:
         """Accept no more; what was submitted is completed."""
-        self._closed = True
+        self.closed = True
         if self._executor is not None and self._process == os.getpid():
             self._executor.shutdown(wait=False)
 
@@ -156,6 +160,8 @@ class AsyncMemory:
     reindex = _in_worker(Memory.reindex)
 
     async def __aenter__(self) -> Self:
+        if self._worker.closed:
+            raise StoreError(f"{self!r} is closed")
         if self._opened is None:
             opening = self._submit(self._make)
             try:

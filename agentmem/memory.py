@@ -38,6 +38,7 @@ from agentmem.results import (
 )
 from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
 from agentmem.types import Content, Part
+from agentmem_storage.numbers import as_int
 from agentmem_storage.records import FIDELITY_EDGES, Scope, Selection, Written
 from agentmem_storage.store import Store
 
@@ -108,6 +109,7 @@ class Memory:
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be created there.
         """
+        max_chars = as_int(max_chars, "max_chars")
         self._model = load_model(model, embedder, reranker)
         self._options = EncodingOptions(quantization, min_fidelity, keep_text)
         self._store = Store.open(
@@ -405,7 +407,7 @@ class Memory:
                 "before=; to forget everything, delete the store's folder"
             )
         scope = self._scope(user_id, agent_id, session_id)
-        requested = None if ids is None else tuple(dict.fromkeys(ids))
+        requested = None if ids is None else tuple({as_int(one, "an id"): None for one in ids})
         selection = Selection(scope, ids=requested, where=where, until=check_time(before, "before"))
         selected = tuple(self._store.ids(selection).tolist())
         if requested is not None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
+FILE_MODE = 0o600
 
 
 def make_private_folder(folder: Path) -> bool:
@@ -39,9 +39,9 @@ def make_private_file(path: Path) -> bool:
         OSError: It cannot be created.
     """
     with suppress(FileExistsError):
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
         os.close(descriptor)
-        path.chmod(_FILE_MODE)
+        path.chmod(FILE_MODE)
         return True
     return False
 

@@ -22,9 +22,15 @@ Messages name the offending value with ``!r`` and say what to do. Wrong argument
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AgentMemError(Exception):
-    """The root of every error raised by agentmem."""
+    """The root of every error raised by agentmem; all of them can be pickled and copied."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As an exception does, but without calling the constructor, which may need keywords."""
+        return _restored, (type(self), self.args), self.__dict__
 
 
 class InputError(AgentMemError, ValueError):
@@ -92,3 +98,9 @@ class MissingExtraError(AgentMemError, ImportError):
     def __init__(self, message: str, *, extra: str) -> None:
         super().__init__(message)
         self.extra = extra
+
+
+def _restored(kind: type[AgentMemError], args: tuple[object, ...]) -> AgentMemError:
+    error = kind.__new__(kind, *args)
+    super(AgentMemError, error).__init__(*args)  # an ImportError keeps its message separately
+    return error

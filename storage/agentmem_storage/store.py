@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select, update
 from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.moments import now_micros, to_micros
+from agentmem_storage.numbers import as_int, as_timeout
 from agentmem_storage.records import (
     EVERYTHING,
     UNSET,
@@ -102,7 +103,9 @@ class Store:
             SchemaVersionError: The store was written by a newer agentmem.
             StoreUnwritableError: It cannot be created or migrated.
             MissingExtraError: The requested backend is not installed.
+            InputError: ``timeout_s`` is negative or infinite.
         """
+        timeout_s = as_timeout(timeout_s)
         found = locate_store(location, create=create)
         database = Database.open(found, create=create, timeout_s=timeout_s)
         try:
@@ -519,7 +522,7 @@ class Store:
 
 
 def _check_k(k: int) -> None:
-    if k < 1:
+    if as_int(k, "k") < 1:
         raise InputError(f"k must be 1 or more, got {k!r}")
 
 

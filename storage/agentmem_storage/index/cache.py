@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem_storage.disk import sync
+from agentmem_storage.disk import FILE_MODE, sync
 from agentmem_storage.index.base import VectorIndex
 from agentmem_storage.index.factory import IndexKind, make_index
 
@@ -93,6 +93,7 @@ def save_cache(path: str | os.PathLike[str], index: VectorIndex, header: CacheHe
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
+            Path(name).chmod(FILE_MODE)  # the umask may have taken more away
             file.write(_MAGIC + _LENGTH.pack(len(head)) + hashlib.sha256(head).digest() + head)
             for part in payload:
                 file.write(part)

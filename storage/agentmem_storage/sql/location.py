@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError
 
 from agentmem_storage.disk import make_private_folder
-from agentmem_storage.errors import NotAStoreError, StoreError, StoreNotFoundError
+from agentmem_storage.errors import InputError, NotAStoreError, StoreError, StoreNotFoundError
 from agentmem_storage.sql.faults import unwritable
 
 MEMORY = ":memory:"
@@ -67,13 +67,35 @@ def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
         StoreNotFoundError: It does not exist and ``create`` is False.
         StoreUnwritableError: The folder cannot be created.
         StoreError: The URL is malformed or not of SQLite.
+        InputError: It is empty, or looks like a URI but is none that SQLAlchemy knows.
     """
     label = os.fspath(location)
+    if not isinstance(label, str):
+        raise TypeError(f"a location is a string or a path, not {location!r:.200}")
+    if not label or "\0" in label:
+        raise InputError(f"{label!r:.200} is not a location: give a folder")
+    if isinstance(location, str) and (meant := _meant(label)) is not None:
+        raise InputError(
+            f"{label!r:.200} is not a folder and not a URL: write {meant}, or './' before it for a "
+            f"folder of that name"
+        )
     if label == MEMORY:
         return _in_memory(label, create=create)
     if "://" in label and isinstance(location, str):
         return _url(label, create=create)
     return _folder(label, create=create)
+
+
+def _meant(label: str) -> str | None:
+    """What somebody meant who wrote something like a URI; None if it is a path or a URL."""
+    head = label.partition(":")[0].lower()
+    if "://" in label or ":" not in label or label == MEMORY:
+        return None
+    if "memory" in label.lower() and head in ("", "file", "sqlite", "memory"):
+        return f"{MEMORY!r}"
+    if head in ("file", "sqlite", "sqlite3", "sqlite+pysqlite"):
+        return "'sqlite:///path/to/file.db'"
+    return None
 
 
 def _in_memory(label: str, *, create: bool) -> Location:
@@ -84,7 +106,10 @@ def _in_memory(label: str, *, create: bool) -> Location:
 
 def _folder(label: str, *, create: bool) -> Location:
     # Absolute, because the working directory may change while the store is open.
-    folder = Path(label).expanduser().absolute()
+    try:
+        folder = Path(label).expanduser().absolute()
+    except RuntimeError as error:
+        raise InputError(f"{label!r:.200} is not a location: {error}") from error
     path = folder / DATABASE_NAME
     try:
         if folder.exists() and not folder.is_dir():
