@@ -101,11 +101,11 @@ def test_integers_of_any_kind(filled: Memory, model: ModelBundle, three: Any) ->
     assert [chunk.id for chunk in filled.list(source_id=three)] == [3]
     assert filled.update(three, metadata={"a": 1}).ids == (3,)
     assert filled.forget([three], dry_run=True).ids == (3,)
-    assert hits.pack(max_tokens=three * 100, max_positions=three).hits
+    assert hits.pack(max_tokens=np.int64(300), max_positions=three).hits
     ChatAnswerer(lambda messages: "", max_tokens=three)
     with Memory(":memory:", model=model, max_chars=three) as small:
         small.add("abc")
-        with pytest.raises(InputError, match="longer"):
+        with pytest.raises(InputError, match="limit"):
             small.add("abcd")
 
 
