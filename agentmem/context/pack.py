@@ -177,7 +177,7 @@ def pack(
         raise InputError("pack() needs a budget: max_tokens=... or max_positions=...")
     max_tokens = _count("max_tokens", max_tokens, minimum=1)
     max_positions = _count("max_positions", max_positions, minimum=1)
-    texts = _count("texts", texts, minimum=0)
+    texts = _count("texts", texts, minimum=0) or 0
     if policy not in get_args(Policy):
         raise InputError(f"unknown policy {policy!r}: 'ranked' or 'auto'")
     full_scope: FullScope | None = getattr(hits, "full_scope", None)

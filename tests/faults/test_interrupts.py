@@ -22,6 +22,7 @@ import pytest
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage import shield
+from agentmem_storage.store import Store
 
 POINTS = 12  # of each call, spread over all its lines
 
@@ -193,3 +194,11 @@ def test_what_is_not_committed_when_nobody_waits_any_more_is_rolled_back(memory:
         sender.join()
     assert not memory._store.terms_stale
     memory.add("life goes on")
+
+
+def test_every_verb_of_a_store_is_shielded() -> None:
+    for name, verb in vars(Store).items():
+        if name.startswith("_") or isinstance(verb, staticmethod):
+            continue
+        function = verb.fget if isinstance(verb, property) else getattr(verb, "__func__", verb)
+        assert hasattr(function, "__wrapped__"), name

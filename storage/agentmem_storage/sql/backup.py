@@ -14,8 +14,8 @@ from agentmem_storage.records import Copied
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import log_mark
 from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.faults import unwritable
 from agentmem_storage.sql.location import DATABASE_NAME
+from agentmem_storage.sql.sqlite_errors import unwritable
 
 _PAGES = 256
 _PARTIAL = f"{DATABASE_NAME}.partial"

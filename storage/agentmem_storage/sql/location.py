@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from agentmem_storage.disk import make_private_folder
 from agentmem_storage.errors import InputError, NotAStoreError, StoreError, StoreNotFoundError
-from agentmem_storage.sql.faults import unwritable
+from agentmem_storage.sql.sqlite_errors import unwritable
 
 MEMORY = ":memory:"
 DATABASE_NAME = "memory.db"
