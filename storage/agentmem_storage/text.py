@@ -23,6 +23,13 @@ def lone_surrogate(text: str) -> int | None:
     return None
 
 
+def composed(text: str) -> str:
+    """A text in NFKC, without invisible characters; letters keep their case."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", _IGNORABLE.sub("", text))
+
+
 def normalized(text: str) -> str:
     """A text in the form in which texts are compared: equal for what a reader takes for the same.
 
@@ -33,5 +40,4 @@ def normalized(text: str) -> str:
     if text.isascii():
         return text.lower()
     # Case folding may decompose, and normalization may make letters that have a case.
-    folded = unicodedata.normalize("NFKC", _IGNORABLE.sub("", text)).casefold()
-    return unicodedata.normalize("NFKC", _IGNORABLE.sub("", folded).casefold())
+    return composed(composed(composed(text).casefold()).casefold())
