@@ -1,0 +1,338 @@
+"""Reads what several times make together: "from March to May 2024", "since last May"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from agentmem.retrieval.dates.calendar import (
+    AMBIGUOUS,
+    COUNTS,
+    MONTHS,
+    UNITS,
+    WEEKDAYS,
+    Days,
+    Time,
+    hull,
+)
+from agentmem.retrieval.dates.times import LISTED, PREPOSITIONS, RANGED, Times
+from agentmem.retrieval.dates.tokens import END, Token
+
+_LEADS = {
+    ("since",): "since",
+    ("starting",): "since",
+    ("no", "earlier", "than"): "since",
+    ("after",): "after",
+    ("later", "than"): "after",
+    ("before",): "before",
+    ("prior", "to"): "before",
+    ("earlier", "than"): "before",
+    ("until",): "until",
+    ("till",): "until",
+    ("by",): "until",
+    ("up", "to"): "until",
+    ("no", "later", "than"): "until",
+}
+# What follows these is not the past, or not one time.
+_ELSEWHERE = frozenset(
+    "next coming upcoming following every each any another this these tomorrow tonight".split()
+)
+_REJECTED = frozenset({"not", "except", "excluding", "than"})
+_HALVES = frozenset({"half", "few", "several", "quarter"})
+_STARTERS = (
+    PREPOSITIONS
+    | MONTHS.keys()
+    | WEEKDAYS.keys()
+    | UNITS.keys()
+    | COUNTS.keys()
+    | _ELSEWHERE
+    | {words[0] for words in _LEADS}
+    | frozenset(
+        "the last past previous yesterday from between earlier so less under no at up more longer "
+        "about around roughly approximately nearly almost half couple early mid late beginning "
+        "start end summer spring autumn fall winter year night weekend".split()
+    )
+)
+_NUMBERS = frozenset({"number", "ordinal", "form"})
+_MAX_TIMES = 8
+# How far before "and" the "between" may stand that it belongs to.
+_REACH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Times that belong together.
+
+    Attributes:
+        times: The times, in the order of the query.
+        lead: ``since``, ``after``, ``before`` or ``until``; "" if it is closed at both ends.
+        around: Whether the time is approximate.
+    """
+
+    times: tuple[Time, ...]
+    lead: str = ""
+    around: bool = False
+
+    @property
+    def yearless(self) -> bool:
+        return all(time.days is None for time in self.times)
+
+    def days(self, today: date, year: int | None = None) -> Days | None:
+        """From the first to the last of its times.
+
+        Args:
+            today: The current day.
+            year: The year of its times, if none has one of its own; None: the latest possible.
+        """
+        spans: list[Days | None] = [time.days for time in self.times]
+        if all(span is None for span in spans):
+            last = self.times[-1]
+            spans[-1] = last.latest(today) if year is None else last.in_year(year)
+            if spans[-1] is None:
+                return None
+        # A year belongs to all times before it, as in "May and June 2025".
+        for at in range(len(spans) - 2, -1, -1):
+            after = spans[at + 1]
+            if spans[at] is None and after is not None:
+                earlier = self.times[at].in_year(after[0].year)
+                if earlier[0] > after[0]:
+                    earlier = self.times[at].in_year(after[0].year - 1)
+                spans[at] = earlier
+        for at in range(1, len(spans)):
+            before = spans[at - 1]
+            if spans[at] is None and before is not None:
+                later = self.times[at].in_year(before[0].year)
+                if later[0] < before[0]:
+                    later = self.times[at].in_year(before[0].year + 1)
+                spans[at] = later
+        return hull([span for span in spans if span is not None])
+
+
+class NotUnderstood(Exception):
+    """The query names a time, but not one that is understood as a whole."""
+
+
+class Phrases:
+    """Reads the phrases of a query, from its beginning to its end."""
+
+    def __init__(self, tokens: Sequence[Token], times: Times) -> None:
+        self._tokens = tokens
+        self._times = times
+        self._other_year = False
+
+    def read_all(self) -> list[Phrase]:
+        """All phrases.
+
+        Raises:
+            NotUnderstood: Something belongs to a time and is not understood.
+        """
+        found: list[Phrase] = []
+        i = 0
+        while i < len(self._tokens):
+            token = self._tokens[i]
+            read = None
+            if token.kind in _NUMBERS or token.text in _STARTERS:
+                read = self._phrase(i)
+            if read is None:
+                i += 1
+                continue
+            phrase, j = read
+            if phrase is not None:
+                self._check_surroundings(i, j, phrase)
+                found.append(phrase)
+            i = max(j, i + 1)
+        if self._other_year and any(phrase.yearless for phrase in found):
+            raise NotUnderstood  # "next year in May"
+        return found
+
+    def _phrase(self, i: int) -> tuple[Phrase | None, int] | None:
+        text = self._times.at(i).text
+        if text in _ELSEWHERE and (found := self._elsewhere(i)) is not None:
+            return None, found
+        if text == "between":
+            return self._range(i, must=True)
+        if text == "from" and (range := self._range(i, must=False)) is not None:
+            return range
+        lead, j = self._lead(i)
+        if lead:
+            return self._led(lead, j, text)
+        if text == "around" and (found_time := self._times.read(i + 1, bound=True)) is not None:
+            time, j = found_time
+            if time is not None and time.unit in ("day", "month", "year"):
+                return Phrase((time,), around=True), j
+        read = self._list(i, bound=False)
+        if read is None:
+            return None
+        times, j, _ = read
+        return (Phrase(times) if times else None), j
+
+    def _elsewhere(self, i: int) -> int | None:
+        """"next May 3", "every Friday", "the coming two weeks": the position behind it."""
+        text = self._times.at(i).text
+        if text in ("tomorrow", "tonight"):
+            return i + 1
+        if text in ("this", "these") and self._times.read(i) is not None:
+            return None
+        j = i + 1
+        if self._times.at(j).text in COUNTS or self._times.at(j).kind == "number":
+            j += 1
+        unit = self._times.at(j).text
+        if unit in UNITS or unit in WEEKDAYS or unit in ("weekend", "hours", "few"):
+            self._other_year = self._other_year or unit in ("year", "years")
+            return j + 1
+        read = self._times.read(i + 1, bound=True)
+        return None if read is None else read[1]
+
+    def _lead(self, i: int) -> tuple[str, int]:
+        for words, lead in _LEADS.items():
+            if self._times.says(i, *words):
+                return lead, i + len(words)
+        return "", i
+
+    def _led(self, lead: str, j: int, text: str) -> tuple[Phrase | None, int] | None:
+        """"since May", "before the end of 2023", "since March until May"."""
+        j += self._times.at(j).text == "about"
+        read = self._list(j, bound=True, bare_month=text != "by")
+        if read is None:
+            return None
+        times, j, ranged = read
+        if not times or any(time.unit == "rolling" for time in times):
+            return None, j
+        if ranged and lead in ("since", "after"):
+            return Phrase(times), j
+        part = times[0].part
+        if lead == "since" and part == "end":
+            part = ""  # from its beginning: that is before the end
+        if part == "start" and lead == "until":
+            lead = "before"
+        elif part == "start" and lead == "after":
+            lead = "since"
+        elif part not in ("", "start", "week", "month", "year", "winter"):
+            # What is after the middle of May may be in May.
+            lead = {"after": "after" if part == "end" else "since", "before": "until"}.get(lead, lead)
+        return Phrase(times, lead), j
+
+    def _range(self, i: int, *, must: bool) -> tuple[Phrase | None, int] | None:
+        """"between 3 and 5 May", "from March to May 2024", "from 2020 on"."""
+        first = self._times.read(i + 1, bound=True)
+        if first is None:
+            return None
+        time, j = first
+        if time is None:
+            raise NotUnderstood
+        if not must and (self._times.says(j, "on") or self._times.at(j).text.startswith("onward")):
+            if self._times.says(j, "on") and self._begins(j + 1):
+                raise NotUnderstood
+            return Phrase((time,), "since"), j + 1
+        several = time.days is None and time.first != time.last
+        joins = LISTED | RANGED if must else RANGED
+        if self._times.at(j).text not in joins:
+            if must and not several:
+                raise NotUnderstood
+            return (Phrase((time,)), j) if several else None
+        second = self._times.read(j + 1, bound=True)
+        if second is None or second[0] is None:
+            raise NotUnderstood
+        if "rolling" in (time.unit, second[0].unit):
+            raise NotUnderstood
+        return Phrase((time, second[0])), second[1]
+
+    def _list(
+        self, i: int, *, bound: bool, bare_month: bool = True
+    ) -> tuple[tuple[Time, ...], int, bool] | None:
+        """One time, or several: the times, the position behind them, whether "to" joins two."""
+        first = self._times.read(i, bound=bound, bare_month=bare_month)
+        if first is None:
+            return None
+        if first[0] is None:
+            return (), first[1], False
+        times, j, ranged = [first[0]], first[1], False
+        past = self._times.at(i).text in ("last", "past")
+        while len(times) < _MAX_TIMES:
+            joint = self._times.at(j).text
+            if joint not in LISTED | RANGED:
+                break
+            k = j + 1
+            if joint == "," and self._times.at(k).text in ("and", "or"):
+                k += 1
+            read = self._times.read(k, bound=True)
+            if read is not None and not self._continues(times[-1], k, joint):
+                read = None
+            if past and self._times.at(k).text in WEEKDAYS:
+                read = self._times._past(k - 1, "") if False else None
+                raise NotUnderstood  # "last Friday and Saturday"
+            if read is None:
+                if joint != "," and self._begins(k):
+                    raise NotUnderstood
+                break
+            if read[0] is None:
+                if joint != ",":
+                    raise NotUnderstood
+                break
+            following = read[0]
+            if past and following.days is None and following.month:
+                following = replace(following, past=True)
+            times.append(following)
+            j, ranged = read[1], ranged or joint in RANGED
+        return tuple(times), j, ranged
+
+    def _continues(self, last: Time, k: int, joint: str) -> bool:
+        """Whether the time after a comma, "and" or the like belongs to the list."""
+        token = self._times.at(k)
+        if joint in ("-", "\u2013", "\u2014") or joint in RANGED:
+            return True
+        if joint == ",":
+            # "in May, June and July": only times of the same kind, without a preposition.
+            return token.text in MONTHS and token.written not in AMBIGUOUS and last.unit == "month"
+        return True
+
+    def _begins(self, i: int) -> bool:
+        """Whether something that looks like a time begins here."""
+        while self._times.at(i).text in ("the", "in", "on", "of"):
+            i += 1
+        token = self._times.at(i)
+        if token.text in MONTHS:
+            return token.written not in AMBIGUOUS
+        known = token.text in WEEKDAYS or token.text in UNITS or token.text in _ELSEWHERE
+        known = known or token.text in ("last", "past", "yesterday", "today", "now")
+        dated = token.kind in ("ordinal", "form") or (
+            token.kind == "number" and (1 <= token.value <= 31 or 1900 <= token.value <= 2099)
+        )
+        return known or dated
+
+    def _check_surroundings(self, i: int, j: int, phrase: Phrase) -> None:
+        """Refuse a phrase beside which stands what may belong to it."""
+        at = self._times.at
+        before, after = at(i - 1), at(j)
+        if before.text in _REJECTED or after.text in ("ago", "hence"):
+            raise NotUnderstood
+        if before.text in LISTED | RANGED and before.text != ",":
+            earlier = {at(n).text for n in range(max(0, i - _REACH), i - 1)}
+            if earlier & {"between", "from"}:
+                raise NotUnderstood  # "between the wedding and May 2023"
+        first = at(i)
+        if first.text in MONTHS and _is_day(at, i - 1):
+            raise NotUnderstood  # "30 February 2023"
+        if before.text in _HALVES and (first.text in UNITS or first.text in COUNTS):
+            raise NotUnderstood
+        if before.text in UNITS and (at(i - 2).text in COUNTS or at(i - 2).kind == "number"):
+            if not phrase.lead and first.text not in PREPOSITIONS:
+                raise NotUnderstood  # "two weeks last Friday"
+        if after.text in ("-", "\u2013", "/", ":") and not after.spaced and at(j + 1) is not END:
+            raise NotUnderstood
+        if phrase.times[-1].unit == "rolling" and after.text in ("before", "after", "of"):
+            raise NotUnderstood
+        if after.text in ("before", "after") and self._begins(j + 1):
+            raise NotUnderstood
+        if after.spaced and after.text in WEEKDAYS and phrase.times[-1].unit != "day":
+            raise NotUnderstood
+        if self._times.says(j, "and", "a", "half"):
+            raise NotUnderstood
+
+
+def _is_day(at: object, i: int) -> bool:
+    token: Token = at(i)  # type: ignore[operator]
+    if token.text == "." and not token.spaced:
+        token = at(i - 1)  # type: ignore[operator]
+    return token.kind in ("number", "ordinal") and token.value <= 31
