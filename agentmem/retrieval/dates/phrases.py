@@ -55,6 +55,13 @@ _STARTERS = (
     )
 )
 _NUMBERS = frozenset({"number", "ordinal", "form"})
+# Every time has one of these words, or a number.
+_CORES = MONTHS.keys() | WEEKDAYS.keys() | UNITS.keys()
+_CORES |= frozenset("yesterday today tomorrow tonight now night weekend ago hours".split())
+# How far before it, in tokens, a time may begin: "in the second half of the last two weeks".
+_MAX_LEAD = 10
+# A text that names more times does not ask about one, and reading them all would take long.
+_MAX_CORES = 500
 _MAX_TIMES = 8
 # How far before "and" the "between" may stand that it belongs to.
 _REACH = 6
@@ -128,11 +135,15 @@ class Phrases:
             NotUnderstood: Something belongs to a time and is not understood.
         """
         found: list[Phrase] = []
+        cores = [at for at, token in enumerate(self._tokens) if _is_core(token)]
+        if len(cores) > _MAX_CORES:
+            raise NotUnderstood
+        starts = {i for at in cores for i in range(max(0, at - _MAX_LEAD), at + 1)}
         i = 0
         while i < len(self._tokens):
             token = self._tokens[i]
             read = None
-            if token.kind in _NUMBERS or token.text in _STARTERS:
+            if i in starts and (token.kind in _NUMBERS or token.text in _STARTERS):
                 read = self._phrase(i)
             if read is None:
                 i += 1
@@ -157,15 +168,26 @@ class Phrases:
         lead, j = self._lead(i)
         if lead:
             return self._led(lead, j, text)
-        if text == "around" and (found_time := self._times.read(i + 1, bound=True)) is not None:
+        ago = self._times.ago(i)
+        if text == "around" and ago is None and (found_time := self._times.read(i + 1, bound=True)) is not None:
             time, j = found_time
             if time is not None and time.unit in ("day", "month", "year"):
                 return Phrase((time,), around=True), j
-        read = self._list(i, bound=False)
+        read = self._months_together(i) or self._list(i, bound=False)
         if read is None:
             return None
         times, j, _ = read
         return (Phrase(times) if times else None), j
+
+    def _months_together(self, i: int) -> tuple[tuple[Time, ...], int, bool] | None:
+        """"March-May 2022": a bare month, if another time with a year belongs to it."""
+        token = self._times.at(i)
+        if token.text not in MONTHS or token.written in AMBIGUOUS:
+            return None
+        if self._times.at(i + 1).text not in LISTED | RANGED:
+            return None
+        read = self._list(i, bound=True)
+        return read if read is not None and any(time.days for time in read[0]) else None
 
     def _elsewhere(self, i: int) -> int | None:
         """"next May 3", "every Friday", "the coming two weeks": the position behind it."""
@@ -225,7 +247,7 @@ class Phrases:
             if self._times.says(j, "on") and self._begins(j + 1):
                 raise NotUnderstood
             return Phrase((time,), "since"), j + 1
-        several = time.days is None and time.first != time.last
+        several = time.first != time.last
         joins = LISTED | RANGED if must else RANGED
         if self._times.at(j).text not in joins:
             if must and not several:
@@ -260,7 +282,6 @@ class Phrases:
             if read is not None and not self._continues(times[-1], k, joint):
                 read = None
             if past and self._times.at(k).text in WEEKDAYS:
-                read = self._times._past(k - 1, "") if False else None
                 raise NotUnderstood  # "last Friday and Saturday"
             if read is None:
                 if joint != "," and self._begins(k):
@@ -302,37 +323,54 @@ class Phrases:
         return known or dated
 
     def _check_surroundings(self, i: int, j: int, phrase: Phrase) -> None:
-        """Refuse a phrase beside which stands what may belong to it."""
+        """Refuse a phrase beside which stands what may belong to it.
+
+        Raises:
+            NotUnderstood: Something does.
+        """
         at = self._times.at
-        before, after = at(i - 1), at(j)
-        if before.text in _REJECTED or after.text in ("ago", "hence"):
+        if self._belongs_before(i, phrase) or self._belongs_behind(j, phrase):
             raise NotUnderstood
-        if before.text in LISTED | RANGED and before.text != ",":
+        if at(i - 1).text in LISTED | RANGED and at(i - 1).text != ",":
+            # "between the wedding and May 2023", "30 February or May 2023"
             earlier = {at(n).text for n in range(max(0, i - _REACH), i - 1)}
-            if earlier & {"between", "from"}:
-                raise NotUnderstood  # "between the wedding and May 2023"
-        first = at(i)
-        if first.text in MONTHS and _is_day(at, i - 1):
-            raise NotUnderstood  # "30 February 2023"
-        if before.text in _HALVES and (first.text in UNITS or first.text in COUNTS):
-            raise NotUnderstood
-        if before.text in UNITS and (at(i - 2).text in COUNTS or at(i - 2).kind == "number"):
-            if not phrase.lead and first.text not in PREPOSITIONS:
-                raise NotUnderstood  # "two weeks last Friday"
-        if after.text in ("-", "\u2013", "/", ":") and not after.spaced and at(j + 1) is not END:
-            raise NotUnderstood
-        if phrase.times[-1].unit == "rolling" and after.text in ("before", "after", "of"):
-            raise NotUnderstood
-        if after.text in ("before", "after") and self._begins(j + 1):
-            raise NotUnderstood
-        if after.spaced and after.text in WEEKDAYS and phrase.times[-1].unit != "day":
-            raise NotUnderstood
-        if self._times.says(j, "and", "a", "half"):
-            raise NotUnderstood
+            if earlier & {"between", "from"} or at(i - 2).text in MONTHS:
+                raise NotUnderstood
+
+    def _belongs_before(self, i: int, phrase: Phrase) -> bool:
+        before, first = self._times.at(i - 1), self._times.at(i)
+        counted = self._times.at(i - 2)
+        if first.text in MONTHS and self._is_day(i - 1):
+            return True  # "30 February 2023"
+        if before.text in _HALVES:
+            return first.text in UNITS or first.text in COUNTS
+        if before.text in WEEKDAYS:
+            return not phrase.lead and first.text not in PREPOSITIONS  # "Friday a week ago"
+        if before.text in UNITS and (counted.text in COUNTS or counted.kind == "number"):
+            return not phrase.lead and first.text not in PREPOSITIONS  # "a week last Friday"
+        return before.text in _REJECTED
+
+    def _belongs_behind(self, j: int, phrase: Phrase) -> bool:
+        after, last = self._times.at(j), phrase.times[-1]
+        if after.text in ("-", "\u2013", "/", ":"):
+            return not after.spaced and self._times.at(j + 1) is not END
+        if after.text in ("before", "after", "of"):
+            rolling = last.unit == "rolling"
+            return rolling or (after.text != "of" and self._begins(j + 1))
+        if after.text in WEEKDAYS:
+            return last.unit != "day"
+        if after.text in ("last", "past", "yesterday"):
+            return self._times.read(j) is not None  # "a year ago last May"
+        if self._times.at(j + (after.text == "the")).kind == "ordinal":
+            return True  # "last Friday the 13th"
+        return after.text in ("ago", "hence") or self._times.says(j, "and", "a", "half")
+
+    def _is_day(self, i: int) -> bool:
+        token = self._times.at(i)
+        if token.text == "." and not token.spaced:
+            token = self._times.at(i - 1)
+        return token.kind in ("number", "ordinal") and token.value <= 31
 
 
-def _is_day(at: object, i: int) -> bool:
-    token: Token = at(i)  # type: ignore[operator]
-    if token.text == "." and not token.spaced:
-        token = at(i - 1)  # type: ignore[operator]
-    return token.kind in ("number", "ordinal") and token.value <= 31
+def _is_core(token: Token) -> bool:
+    return token.kind in _NUMBERS or token.text in _CORES

@@ -53,6 +53,8 @@ _FUNCTION_WORDS = frozenset(
     "or to when where what who that".split()
 )
 _MAX_LISTED = 8
+# "the day before the day before ..."
+_MAX_DEPTH = 3
 
 
 class Times:
@@ -62,6 +64,9 @@ class Times:
         self.tokens = tokens
         self.now = now
         self.today = now.date()
+        self._depth = 0
+        # Every position is read as part of several phrases.
+        self._known: dict[tuple[int, bool, bool, int], Read | None] = {}
 
     def at(self, i: int) -> Token:
         return self.tokens[i] if 0 <= i < len(self.tokens) else END
@@ -78,10 +83,18 @@ class Times:
                 and "today" are times.
             bare_month: Whether a bare month is one, then.
         """
+        key = i, bound, bare_month, self._depth
+        if key not in self._known:
+            self._known[key] = self._read(i, bound, bare_month)
+        return self._known[key]
+
+    def _read(self, i: int, bound: bool, bare_month: bool) -> Read | None:
         month, year, prefix, part = bound and bare_month, bound, "", ""
         start = i
         for _ in range(6):
             text = self.at(i).text
+            if text in ("at", "over") and (found := self.ago(i)) is not None:
+                return found  # "over a year ago"
             if text in PREPOSITIONS:
                 month, year = month or text in _MONTH_AFTER, year or text in _MONTH_AFTER
                 prefix, i = text, i + 1
@@ -89,8 +102,8 @@ class Times:
                 i += 1
             elif text == "year" and len(self.at(i + 1).text) == 4:
                 year, i = True, i + 1
-            elif (found := self._part(i)) is not None:
-                name, i = found
+            elif (shared := self._part(i)) is not None:
+                name, i = shared
                 part = part or name
                 month, year = True, True
             else:
@@ -104,8 +117,8 @@ class Times:
         time, j = found_time
         if time is None:
             return None, j
-        if part and time.unit == "rolling":
-            return None  # "the end of the last two weeks"
+        if part not in ("", "part") and time.unit == "rolling":
+            return None, j  # "the end of the last two weeks"
         if part in ("week", "month", "year") and time.unit == "day":
             if time.days is None:
                 return None
@@ -149,7 +162,7 @@ class Times:
             return self._form(i, named=year)
         if token.kind in ("number", "ordinal"):
             dated = bound or prefix == "on"
-            found = self._days_of_month(i, plain=dated) or self._ago(i) or self._offset(i)
+            found = self._days_of_month(i, plain=dated) or self.ago(i) or self._offset(i)
             if found is None and year and token.kind == "number" and len(token.text) == 4:
                 if 1900 <= token.value <= 2099:
                     return Time("year", years(token.value, token.value)), i + 1
@@ -165,13 +178,12 @@ class Times:
             return self._after_yesterday(i)
         if text in ("today", "now") and bound:
             return Time("day", one_day(self.today)), i + 1
-        return self._this(i) or self._ago(i) or self._offset(i)
+        return self._this(i) or self.ago(i) or self._offset(i)
 
     # dates
 
     def _form(self, i: int, *, named: bool) -> Read | None:
         """A date in digits."""
-        text = self.at(i).written if self.at(i).written else self.at(i).text
         text = self.at(i).text
         if match := re.fullmatch(r"(\d{4})([-/])(\d\d?)\2(\d\d?)(?:t.*)?", text.lower()):
             return Time("day", one_day(date(int(match[1]), int(match[3]), int(match[4])))), i + 1
@@ -184,18 +196,20 @@ class Times:
             return Time("day", one_day(date(year, first, second))), i + 1
         if match := re.fullmatch(r"(\d\d?)-([a-z]+)-(\d{4})", text.lower()):
             if match[2] in MONTHS:
-                return Time("day", one_day(date(int(match[3]), MONTHS[match[2]], int(match[1])))), i + 1
+                day = date(int(match[3]), MONTHS[match[2]], int(match[1]))
+                return Time("day", one_day(day)), i + 1
         if match := re.fullmatch(r"(\d\d?)/(\d{4})", text):
             return (Time("month", month_of(int(match[2]), int(match[1]))), i + 1) if named else None
         if match := re.fullmatch(r"((?:19|20)\d0)s", text):
             return Time("span", years(int(match[1]), int(match[1]) + 9)), i + 1
         if not named:
-            return self._days_of_month(i, plain=False) or self._ago(i)
+            return self._days_of_month(i, plain=False) or self.ago(i)
         if match := re.fullmatch(r"((?:19|20)\d\d)[-\u2013]((?:19|20)\d\d)", text):
-            return (Time("span", years(int(match[1]), int(match[2]))), i + 1) if match[1] < match[2] else None
+            span = years(int(match[1]), int(match[2]))
+            return (Time("span", span), i + 1) if match[1] < match[2] else None
         if match := re.fullmatch(r"((?:19|20)\d\d)-(\d\d)", text):
             return Time("month", month_of(int(match[1]), int(match[2]))), i + 1
-        return self._days_of_month(i, plain=True) or self._ago(i)
+        return self._days_of_month(i, plain=True) or self.ago(i)
 
     def _month(self, i: int, *, alone: bool, plain: bool, past: bool = False) -> Read | None:
         """"May 3rd, 2023", "May 3-5", "May 2023"; "May" if it may stand alone."""
@@ -262,7 +276,7 @@ class Times:
                 j += 1
             if j == k + 1:
                 break
-        while len(days) > 1 and self.at(i - 1).text.rstrip(".") in MONTHS | {".": 0}:
+        while len(days) > 1 and self._in_month_before(i):
             # "May 3 to 5 June", "May 3 and 5 people": the last number belongs to what follows.
             after = self.at(days[-1][1])
             if after.text not in MONTHS and (
@@ -274,6 +288,10 @@ class Times:
             return None
         numbers = [day for day, _ in days]
         return min(numbers), max(numbers), nth, days[-1][1]
+
+    def _in_month_before(self, i: int) -> bool:
+        """Whether days at a position follow their month: "May 3", "Jan. 3"."""
+        return self.at(i - 1).text in MONTHS or self.at(i - 2).text in MONTHS
 
     def _ends_clause(self, i: int) -> bool:
         return self.at(i) is END or self.at(i).text in _END_OF_CLAUSE
@@ -303,7 +321,7 @@ class Times:
             elif self.says(j, "this", "year"):
                 relative = Time("year", years(self.today.year, self.today.year)), j + 2
             else:
-                relative = self._ago(j) or self._offset(j)
+                relative = self.ago(j) or self._offset(j)
             if relative is None or relative[0] is None or relative[0].unit != "year":
                 return time, i
             assert relative[0].days is not None
@@ -315,10 +333,10 @@ class Times:
 
     def _after_yesterday(self, i: int) -> Read:
         day = self.today - DAY
-        for k, words in ((1, ("and",)), (1, ("or",))):
-            if self.says(i + k, *words) and self.says(i + 2, "the", "day", "before"):
-                if self.at(i + 5).text not in {"yesterday", *MONTHS}:
-                    return Time("span", (day - DAY, day + DAY)), i + 5
+        joined = self.at(i + 1).text in ("and", "or")
+        if joined and self.says(i + 2, "the", "day", "before"):
+            if self.at(i + 5).text not in {"yesterday", *MONTHS}:
+                return Time("span", (day - DAY, day + DAY)), i + 5
         return Time("day", one_day(day)), i + 1
 
     def _past(self, i: int, prefix: str) -> Read | None:
@@ -355,7 +373,7 @@ class Times:
             if not specific and prefix not in _ROLLING_AFTER:
                 return None
             return Time("rolling", self._rolling(next, 1)), i + 2
-        if next not in ("week", "month", "year") or prefix in ("over", "within", "for"):
+        if next not in ("week", "month", "year") or self.at(i - 1).text in ("over", "within"):
             return None  # "over last year": that year, or the twelve months to now
         time = Time(next, calendar_unit(next, shifted(self.today, next, -1)))
         return self._weekday_in(time, i + 2) if next == "week" else (time, i + 2)
@@ -422,7 +440,7 @@ class Times:
             return Time("span", (days[0], self.today + DAY)), end
         return (Time("year", days, weak=True), end) if unit == "year" else (None, end)
 
-    def _ago(self, i: int) -> Read | None:
+    def ago(self, i: int) -> Read | None:
         """"two days ago", "1 or 2 weeks ago", "a year and a half ago", "less than a week ago"."""
         kind, j = self._qualifier(i)
         counted = self._counts(j)
@@ -557,7 +575,11 @@ class Times:
     ) -> Read | None:
         if named not in UNITS:
             return None
+        if self._depth == _MAX_DEPTH:
+            return None, j
+        self._depth += 1
         found = self.read(j, bound=True)
+        self._depth -= 1
         if found is None or found[0] is None:
             return found
         days = found[0].days or found[0].latest(self.today)
@@ -572,7 +594,10 @@ class Times:
                 last = shifted(days[1], unit, size)
                 beside = (last - DAY if unit == "day" else days[1]), last
             return Time(unit, beside), found[1]
-        at = shifted(days[0] if relation == "before" else days[1] - DAY, unit, -size if relation == "before" else size)
+        if relation == "before":
+            at = shifted(days[0], unit, -size)
+        else:
+            at = shifted(days[1] - DAY, unit, size)
         return Time(unit, calendar_unit(unit, at)), found[1]
 
 
