@@ -16,7 +16,7 @@ word is written like a name, it is also indexed, and searched, in a form of its 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,7 +33,7 @@ STOP_WORDS = frozenset(
 )
 # A compound of more parts is not an identifier but text without spaces.
 _MAX_PARTS = 8
-# From so many words on, a sentence without a small initial is a headline or shouted.
+# From so many words on, a sentence without a small initial is a headline.
 _MIN_HEADLINE = 4
 
 _SPACELESS = (
@@ -98,8 +98,7 @@ def phrases(query: str) -> list[str]:
         if word is None or (word.stop and word.start not in names):
             continue
         if word.start in names:
-            yield_name = before is not None and (before.capitalized or len(word.form) == 1)
-            if before is not None and yield_name and not short[before.end : word.start].strip():
+            if before is not None and _belong_together(before, word, names, short):
                 found.append(f"{before.form} {word.form}")
             found.append(_as_name(word))
         found.extend(_pairs(word))
@@ -144,6 +143,14 @@ def _as_name(word: _Word) -> str:
     return f"{word.form}_"
 
 
+def _belong_together(before: _Word, name: _Word, names: Container[int], text: str) -> bool:
+    """Whether a name has a first part: "plan A", "The Who"."""
+    if text[before.end : name.start].strip():
+        return False
+    meant = not before.stop or before.form == "the" or before.start in names
+    return meant and (before.capitalized or len(name.form) == 1)
+
+
 def _compounds(words: Sequence[_Word], text: str) -> Iterator[str]:
     """Ids, addresses, versions, times, numbers and names: AB-1234, 9:40, 1,200, O'Brien."""
     parts: list[_Word] = []
@@ -170,7 +177,8 @@ def _names(words: Sequence[_Word], text: str) -> Iterator[_Word]:
     for sentence in _sentences(words, text):
         letters = [word for word in sentence if not word.spaceless and word.written[0].isalpha()]
         small = any(not word.capitalized for word in letters)
-        if not small and len(letters) >= _MIN_HEADLINE:
+        shouted = len(letters) > 1 and all(word.written.isupper() for word in letters)
+        if shouted or (not small and len(letters) >= _MIN_HEADLINE):
             continue
         # A speaker or title stands on a line of its own, before the text.
         heads = not small and text[sentence[-1].end : sentence[-1].end + 1] == "\n"
