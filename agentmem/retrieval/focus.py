@@ -32,9 +32,7 @@ def focused(query: str, tokenizer: Tokenizer) -> str:
     return " ".join(asked) or query
 
 
-def embed_query(
-    embedder: Embedder, ids: Sequence[int], max_tokens: int
-) -> NDArray[np.float32]:
+def embed_query(embedder: Embedder, ids: Sequence[int], max_tokens: int) -> NDArray[np.float32]:
     """The embedding (K,) of a query of any length, unit norm.
 
     Args:

@@ -36,9 +36,7 @@ _MAX_PARTS = 8
 # From so many words on, a sentence without a small initial is a headline.
 _MIN_HEADLINE = 4
 
-_SPACELESS = (
-    r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-)
+_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 # Unassigned code points count as letters: most become letters in a later version of Unicode, and
 # the words of a text must not change while they are indexed.
 _LETTERS = rf"[[\p{{L}}\p{{N}}\p{{M}}\p{{Co}}\p{{Cn}}]--[{_SPACELESS}\p{{Extended_Pictographic}}]]"

@@ -169,7 +169,11 @@ class Phrases:
         if lead:
             return self._led(lead, j, text)
         ago = self._times.ago(i)
-        if text == "around" and ago is None and (found_time := self._times.read(i + 1, bound=True)) is not None:
+        if (
+            text == "around"
+            and ago is None
+            and (found_time := self._times.read(i + 1, bound=True)) is not None
+        ):
             time, j = found_time
             if time is not None and time.unit in ("day", "month", "year"):
                 return Phrase((time,), around=True), j
@@ -180,7 +184,7 @@ class Phrases:
         return (Phrase(times) if times else None), j
 
     def _months_together(self, i: int) -> tuple[tuple[Time, ...], int, bool] | None:
-        """"March-May 2022": a bare month, if another time with a year belongs to it."""
+        """ "March-May 2022": a bare month, if another time with a year belongs to it."""
         token = self._times.at(i)
         if token.text not in MONTHS or token.written in AMBIGUOUS:
             return None
@@ -190,7 +194,7 @@ class Phrases:
         return read if read is not None and any(time.days for time in read[0]) else None
 
     def _elsewhere(self, i: int) -> int | None:
-        """"next May 3", "every Friday", "the coming two weeks": the position behind it."""
+        """ "next May 3", "every Friday", "the coming two weeks": the position behind it."""
         text = self._times.at(i).text
         if text in ("tomorrow", "tonight"):
             return i + 1
@@ -213,7 +217,7 @@ class Phrases:
         return "", i
 
     def _led(self, lead: str, j: int, text: str) -> tuple[Phrase | None, int] | None:
-        """"since May", "before the end of 2023", "since March until May"."""
+        """ "since May", "before the end of 2023", "since March until May"."""
         j += self._times.at(j).text == "about"
         read = self._list(j, bound=True, bare_month=text != "by")
         if read is None:
@@ -232,11 +236,13 @@ class Phrases:
             lead = "since"
         elif part not in ("", "start", "week", "month", "year", "winter"):
             # What is after the middle of May may be in May.
-            lead = {"after": "after" if part == "end" else "since", "before": "until"}.get(lead, lead)
+            lead = {"after": "after" if part == "end" else "since", "before": "until"}.get(
+                lead, lead
+            )
         return Phrase(times, lead), j
 
     def _range(self, i: int, *, must: bool) -> tuple[Phrase | None, int] | None:
-        """"between 3 and 5 May", "from March to May 2024", "from 2020 on"."""
+        """ "between 3 and 5 May", "from March to May 2024", "from 2020 on"."""
         first = self._times.read(i + 1, bound=True)
         if first is None:
             return None
@@ -247,12 +253,13 @@ class Phrases:
             if self._times.says(j, "on") and self._begins(j + 1):
                 raise NotUnderstood
             return Phrase((time,), "since"), j + 1
-        several = time.first != time.last
-        joins = LISTED | RANGED if must else RANGED
+        if time.first != time.last:  # "between 3 and 5 May"
+            return Phrase((time,)), j
+        joins = RANGED | {"and", "&"} if must else RANGED
         if self._times.at(j).text not in joins:
-            if must and not several:
+            if must:
                 raise NotUnderstood
-            return (Phrase((time,)), j) if several else None
+            return None
         second = self._times.read(j + 1, bound=True)
         if second is None or second[0] is None:
             raise NotUnderstood
@@ -279,7 +286,7 @@ class Phrases:
             if joint == "," and self._times.at(k).text in ("and", "or"):
                 k += 1
             read = self._times.read(k, bound=True)
-            if read is not None and not self._continues(times[-1], k, joint):
+            if joint == "," and read is not None and not self._continues(times[-1], k):
                 read = None
             if past and self._times.at(k).text in WEEKDAYS:
                 raise NotUnderstood  # "last Friday and Saturday"
@@ -298,15 +305,10 @@ class Phrases:
             j, ranged = read[1], ranged or joint in RANGED
         return tuple(times), j, ranged
 
-    def _continues(self, last: Time, k: int, joint: str) -> bool:
-        """Whether the time after a comma, "and" or the like belongs to the list."""
+    def _continues(self, last: Time, k: int) -> bool:
+        """Whether the time after a comma belongs to the list: "in May, June and July"."""
         token = self._times.at(k)
-        if joint in ("-", "\u2013", "\u2014") or joint in RANGED:
-            return True
-        if joint == ",":
-            # "in May, June and July": only times of the same kind, without a preposition.
-            return token.text in MONTHS and token.written not in AMBIGUOUS and last.unit == "month"
-        return True
+        return token.text in MONTHS and token.written not in AMBIGUOUS and last.unit == "month"
 
     def _begins(self, i: int) -> bool:
         """Whether something that looks like a time begins here."""

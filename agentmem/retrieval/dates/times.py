@@ -133,7 +133,7 @@ class Times:
         return self.at(i).text in ("last", "past", "previous")
 
     def _part(self, i: int) -> tuple[str, int] | None:
-        """"the end of", "mid-", "the last week of", "summer": the name of the part."""
+        """ "the end of", "mid-", "the last week of", "summer": the name of the part."""
         text = self.at(i).text
         if text in _PARTS:
             return ("part", i + 1)
@@ -212,7 +212,7 @@ class Times:
         return self._days_of_month(i, plain=True) or self.ago(i)
 
     def _month(self, i: int, *, alone: bool, plain: bool, past: bool = False) -> Read | None:
-        """"May 3rd, 2023", "May 3-5", "May 2023"; "May" if it may stand alone."""
+        """ "May 3rd, 2023", "May 3-5", "May 2023"; "May" if it may stand alone."""
         token = self.at(i)
         number, j = MONTHS[token.text], i + 1
         if self.at(j).text == "." and not self.at(j).spaced and len(token.text) <= 4:
@@ -235,7 +235,7 @@ class Times:
         return (suffixed, end) if suffixed.days is not None else None
 
     def _days_of_month(self, i: int, *, plain: bool, past: bool = False) -> Read | None:
-        """"3 May", "the 3rd of May 2023", "3, 4 and 5 May"."""
+        """ "3 May", "the 3rd of May 2023", "3, 4 and 5 May"."""
         days = self._day_list(i)
         if days is None:
             return None
@@ -340,7 +340,7 @@ class Times:
         return Time("day", one_day(day)), i + 1
 
     def _past(self, i: int, prefix: str) -> Read | None:
-        """"last week", "the past 3 days", "last Friday", "last May"."""
+        """ "last week", "the past 3 days", "last Friday", "last May"."""
         word, next = self.at(i).text, self.at(i + 1).text
         specific = self.at(i - 1).text in ("the", "this", "these")
         counted = self._count(i + 1)
@@ -383,14 +383,14 @@ class Times:
         return shifted(self.today, *_smaller(name, -count * size)), self.today + DAY
 
     def _weekday_in(self, week: Time, i: int) -> Read:
-        """"last week on Friday"."""
+        """ "last week on Friday"."""
         j = i + (self.at(i).text == "on")
         if week.days is None or self.at(j).text not in WEEKDAYS:
             return week, i
         return Time("day", one_day(week.days[0] + WEEKDAYS[self.at(j).text] * DAY)), j + 1
 
     def _weekday_of(self, i: int) -> Read | None:
-        """"Friday of last week", "Friday, 3 May"."""
+        """ "Friday of last week", "Friday, 3 May"."""
         weekday = WEEKDAYS[self.at(i).text]
         j = i + 1
         while self.at(j).text in (",", "of", "the") and j < i + 3:
@@ -424,7 +424,7 @@ class Times:
         return None, found[1]
 
     def _this(self, i: int) -> Read | None:
-        """"earlier this week", "this year so far"; "this year" counts only with a month."""
+        """ "earlier this week", "this year so far"; "this year" counts only with a month."""
         if self.says(i, "earlier", "today"):
             return Time("day", one_day(self.today)), i + 2
         j = i + (1 if self.says(i, "earlier") else 2 if self.says(i, "so", "far") else 0)
@@ -441,7 +441,7 @@ class Times:
         return (Time("year", days, weak=True), end) if unit == "year" else (None, end)
 
     def ago(self, i: int) -> Read | None:
-        """"two days ago", "1 or 2 weeks ago", "a year and a half ago", "less than a week ago"."""
+        """ "two days ago", "1 or 2 weeks ago", "a year and a half ago", "less than a week ago"."""
         kind, j = self._qualifier(i)
         counted = self._counts(j)
         if counted is None:
@@ -542,7 +542,7 @@ class Times:
         return count, i + 1
 
     def _offset(self, i: int) -> Read | None:
-        """"the week before last", "the day after 3 May", "two days before yesterday"."""
+        """ "the week before last", "the day after 3 May", "two days before yesterday"."""
         counted = self._count(i)
         j = counted[1] if counted else i
         named, relation = self.at(j).text, self.at(j + 1).text

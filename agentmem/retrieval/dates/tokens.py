@@ -16,6 +16,7 @@ _TOKEN = regex.compile(
     r"(?P<suffix>T[0-9:.]*+(?:Z|[+-][0-9:]++)?|[%\w]++|-(?=\w)[\w-]++)?"
     r"|(?P<word>[^\W\d_][^\W_]*+(?:['\u2019-][^\W_]++)*+)|(?P<mark>\S)"
 )
+_GLUE = frozenset("-/.,:$#_+\u20ac")
 _SPLIT_OFF = frozenset({"mid", "early", "late"})
 
 
@@ -56,7 +57,7 @@ def _read(match: regex.Match[str], spaced: bool, before: Token) -> Iterator[Toke
     number, suffix, word = match["number"], match["suffix"] or "", match["word"]
     if number:
         # "model-2023", "$5", "x/3": no date begins here.
-        glued = not spaced and before.text in {"-", "/", ".", ",", ":", "$", "#", "_", "+", "\u20ac"}
+        glued = not spaced and before.text in _GLUE
         yield Token(match[0], *_kind_of_number(number, suffix, glued), spaced=spaced)
     elif word:
         yield from _read_word(word, spaced)
