@@ -20,16 +20,18 @@ from agentmem.models.base import Embedder, Tokenizer
 
 # Tokens of a query that is searched as it stands.
 SHORT = 64
-# A sentence with its question mark: Latin, full width or Arabic.
-_QUESTION = regex.compile(r"[^.!?\n\u2026\u3002\uff01\uff1f\u061f]++[?\uff1f\u061f]")
+# A sentence with the mark that ends it, if any.
+_ENDS = r".!?\n\u2026\u3002\uff01\uff1f\u061f"
+_SENTENCE = regex.compile(rf"[^{_ENDS}]++[{_ENDS}]?")
+_QUESTION_MARKS = ("?", "\uff1f", "\u061f")
 
 
 def focused(query: str, tokenizer: Tokenizer) -> str:
     """The part of a query to search for."""
     if len(query) <= SHORT or len(tokenizer.encode(query)) <= SHORT:
         return query
-    asked = [question.strip() for question in _QUESTION.findall(query)]
-    return " ".join(asked) or query
+    sentences = map(str.strip, _SENTENCE.findall(query))
+    return " ".join(one for one in sentences if one.endswith(_QUESTION_MARKS)) or query
 
 
 def embed_query(embedder: Embedder, ids: Sequence[int], max_tokens: int) -> NDArray[np.float32]:

@@ -142,7 +142,6 @@ def test_an_old_store_is_indexed_anew_when_it_is_opened(tmp_path: Path) -> None:
     """Its lexical index was made by an older version, which split words differently."""
     shutil.copy(FIXTURE / "memory.db", tmp_path)
     with Memory(tmp_path, create=False) as memory:
-        assert memory.verify().ok
         chunks = list(memory.list())
         for chunk in chunks[:5]:
             longest = max(words.phrases(chunk.text), key=len)

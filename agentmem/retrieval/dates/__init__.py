@@ -10,8 +10,9 @@ weeks begin on Monday. Supported are:
   "in May last year", "mid-May";
 - years: "in 2023", "of 2023", "the year 2023", "the 1990s";
 - "yesterday", "last night", "the day before yesterday", "last Friday", "last weekend";
-- "last week", "last month", "last year"; "the week before last"; "two days ago", "1 or 2 weeks ago",
-  "half a year ago": that day, week, month or year; "about", "less than", "more than" so long ago;
+- "last week", "last month", "last year"; "the week before last"; "two days ago", "1 or 2 weeks
+  ago", "half a year ago": that day, week, month or year; "about", "less than", "more than" so long
+  ago;
 - "over the last year", "the past 3 days": up to now;
 - "two days before 3 May", "the week after 3 May 2023";
 - several: "in May and June 2025", "from March to May", "between 3 and 5 May";

@@ -90,6 +90,7 @@ class Time:
 
 
 def one_day(day: date) -> Days:
+    """A single day."""
     return day, day + DAY
 
 
@@ -100,6 +101,7 @@ def week_of(day: date) -> Days:
 
 
 def month_of(year: int, month: int) -> Days:
+    """A month of a year."""
     first = date(year, month, 1)
     return first, first + monthrange(year, month)[1] * DAY
 

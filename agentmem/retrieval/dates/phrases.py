@@ -83,6 +83,7 @@ class Phrase:
 
     @property
     def yearless(self) -> bool:
+        """Whether none of its times has a year of its own."""
         return all(time.days is None for time in self.times)
 
     def days(self, today: date, year: int | None = None) -> Days | None:
@@ -184,7 +185,7 @@ class Phrases:
         return (Phrase(times) if times else None), j
 
     def _months_together(self, i: int) -> tuple[tuple[Time, ...], int, bool] | None:
-        """ "March-May 2022": a bare month, if another time with a year belongs to it."""
+        """Read "March-May 2022": a bare month, if another time with a year belongs to it."""
         token = self._times.at(i)
         if token.text not in MONTHS or token.written in AMBIGUOUS:
             return None
@@ -194,7 +195,7 @@ class Phrases:
         return read if read is not None and any(time.days for time in read[0]) else None
 
     def _elsewhere(self, i: int) -> int | None:
-        """ "next May 3", "every Friday", "the coming two weeks": the position behind it."""
+        """Read "next May 3", "every Friday", "the coming two weeks": the position behind it."""
         text = self._times.at(i).text
         if text in ("tomorrow", "tonight"):
             return i + 1
@@ -217,7 +218,7 @@ class Phrases:
         return "", i
 
     def _led(self, lead: str, j: int, text: str) -> tuple[Phrase | None, int] | None:
-        """ "since May", "before the end of 2023", "since March until May"."""
+        """Read "since May", "before the end of 2023", "since March until May"."""
         j += self._times.at(j).text == "about"
         read = self._list(j, bound=True, bare_month=text != "by")
         if read is None:
@@ -228,21 +229,17 @@ class Phrases:
         if ranged and lead in ("since", "after"):
             return Phrase(times), j
         part = times[0].part
-        if lead == "since" and part == "end":
-            part = ""  # from its beginning: that is before the end
-        if part == "start" and lead == "until":
-            lead = "before"
-        elif part == "start" and lead == "after":
-            lead = "since"
-        elif part not in ("", "start", "week", "month", "year", "winter"):
+        if part == "start":
+            lead = {"until": "before", "after": "since"}.get(lead, lead)
+        elif part == "end":
+            lead = "until" if lead == "before" else lead
+        elif part in ("part", "summer", "spring", "autumn", "fall"):
             # What is after the middle of May may be in May.
-            lead = {"after": "after" if part == "end" else "since", "before": "until"}.get(
-                lead, lead
-            )
+            lead = {"before": "until", "after": "since"}.get(lead, lead)
         return Phrase(times, lead), j
 
     def _range(self, i: int, *, must: bool) -> tuple[Phrase | None, int] | None:
-        """ "between 3 and 5 May", "from March to May 2024", "from 2020 on"."""
+        """Read "between 3 and 5 May", "from March to May 2024", "from 2020 on"."""
         first = self._times.read(i + 1, bound=True)
         if first is None:
             return None
@@ -280,30 +277,34 @@ class Phrases:
         past = self._times.at(i).text in ("last", "past")
         while len(times) < _MAX_TIMES:
             joint = self._times.at(j).text
-            if joint not in LISTED | RANGED:
-                break
-            k = j + 1
-            if joint == "," and self._times.at(k).text in ("and", "or"):
-                k += 1
-            read = self._times.read(k, bound=True)
-            if joint == "," and read is not None and not self._continues(times[-1], k):
-                read = None
-            if past and self._times.at(k).text in WEEKDAYS:
-                raise NotUnderstood  # "last Friday and Saturday"
+            read = self._next(times[-1], j, past)
             if read is None:
-                if joint != "," and self._begins(k):
-                    raise NotUnderstood
                 break
-            if read[0] is None:
-                if joint != ",":
-                    raise NotUnderstood
-                break
-            following = read[0]
-            if past and following.days is None and following.month:
-                following = replace(following, past=True)
-            times.append(following)
+            times.append(read[0])
             j, ranged = read[1], ranged or joint in RANGED
         return tuple(times), j, ranged
+
+    def _next(self, last: Time, j: int, past: bool) -> tuple[Time, int] | None:
+        """The next time of a list, and the position behind it.
+
+        Raises:
+            NotUnderstood: There is one that is not understood, or not in the past.
+        """
+        joint, k = self._times.at(j).text, j + 1
+        if joint not in LISTED | RANGED:
+            return None
+        k += joint == "," and self._times.at(k).text in ("and", "or")
+        if past and self._times.at(k).text in WEEKDAYS:
+            raise NotUnderstood  # "last Friday and Saturday"
+        read = self._times.read(k, bound=True)
+        if joint == "," and (read is None or not self._continues(last, k)):
+            return None
+        if read is None and not self._begins(k):
+            return None
+        time, end = read or (None, j)
+        if time is None:
+            raise NotUnderstood
+        return replace(time, past=past or time.past), end
 
     def _continues(self, last: Time, k: int) -> bool:
         """Whether the time after a comma belongs to the list: "in May, June and July"."""
@@ -312,8 +313,8 @@ class Phrases:
 
     def _begins(self, i: int) -> bool:
         """Whether something that looks like a time begins here."""
-        while self._times.at(i).text in ("the", "in", "on", "of"):
-            i += 1
+        for _ in range(3):
+            i += self._times.at(i).text in ("the", "in", "on", "of")
         token = self._times.at(i)
         if token.text in MONTHS:
             return token.written not in AMBIGUOUS

@@ -69,9 +69,11 @@ class Times:
         self._known: dict[tuple[int, bool, bool, int], Read | None] = {}
 
     def at(self, i: int) -> Token:
+        """The token at a position; beyond the query, its end."""
         return self.tokens[i] if 0 <= i < len(self.tokens) else END
 
     def says(self, i: int, *words: str) -> bool:
+        """Whether these words stand at a position."""
         return all(self.at(i + n).text == word for n, word in enumerate(words))
 
     def read(self, i: int, *, bound: bool = False, bare_month: bool = True) -> Read | None:
@@ -117,23 +119,26 @@ class Times:
         time, j = found_time
         if time is None:
             return None, j
-        if part not in ("", "part") and time.unit == "rolling":
-            return None, j  # "the end of the last two weeks"
-        if part in ("week", "month", "year") and time.unit == "day":
-            if time.days is None:
-                return None
-            time = Time(part, calendar_unit(part, time.days[0]))
-        elif part == "winter" and time.days is not None:
-            time = replace(time, days=(time.days[0], shifted(time.days[1], "month", 3)))
-        elif part and time.days is None and self.at(start).text in AMBIGUOUS:
+        if part and time.days is None and self.at(start).text in AMBIGUOUS:
             return None
-        return replace(time, part=part), j
+        return self._with_part(time, part), j
+
+    def _with_part(self, time: Time, part: str) -> Time | None:
+        """A time of which a part is meant; None if that is no time of its own."""
+        if part not in ("", "part") and time.unit == "rolling":
+            return None  # "the end of the last two weeks"
+        if part in ("week", "month", "year") and time.unit == "day":
+            days = time.days or time.latest(self.today)
+            return None if days is None else Time(part, calendar_unit(part, days[0]))
+        if part == "winter" and time.days is not None:
+            time = replace(time, days=(time.days[0], shifted(time.days[1], "month", 3)))
+        return replace(time, part=part)
 
     def _is_past(self, i: int) -> bool:
         return self.at(i).text in ("last", "past", "previous")
 
     def _part(self, i: int) -> tuple[str, int] | None:
-        """ "the end of", "mid-", "the last week of", "summer": the name of the part."""
+        """Read "the end of", "mid-", "the last week of", "summer": the name of the part."""
         text = self.at(i).text
         if text in _PARTS:
             return ("part", i + 1)
@@ -212,7 +217,7 @@ class Times:
         return self._days_of_month(i, plain=True) or self.ago(i)
 
     def _month(self, i: int, *, alone: bool, plain: bool, past: bool = False) -> Read | None:
-        """ "May 3rd, 2023", "May 3-5", "May 2023"; "May" if it may stand alone."""
+        """Read "May 3rd, 2023", "May 3-5", "May 2023"; "May" if it may stand alone."""
         token = self.at(i)
         number, j = MONTHS[token.text], i + 1
         if self.at(j).text == "." and not self.at(j).spaced and len(token.text) <= 4:
@@ -235,7 +240,7 @@ class Times:
         return (suffixed, end) if suffixed.days is not None else None
 
     def _days_of_month(self, i: int, *, plain: bool, past: bool = False) -> Read | None:
-        """ "3 May", "the 3rd of May 2023", "3, 4 and 5 May"."""
+        """Read "3 May", "the 3rd of May 2023", "3, 4 and 5 May"."""
         days = self._day_list(i)
         if days is None:
             return None
@@ -340,23 +345,14 @@ class Times:
         return Time("day", one_day(day)), i + 1
 
     def _past(self, i: int, prefix: str) -> Read | None:
-        """ "last week", "the past 3 days", "last Friday", "last May"."""
+        """Read "last week", "the past 3 days", "last Friday", "last May"."""
         word, next = self.at(i).text, self.at(i + 1).text
         specific = self.at(i - 1).text in ("the", "this", "these")
         counted = self._count(i + 1)
         if next in MONTHS and word != "previous":
             return self._month(i + 1, alone=True, plain=True, past=True)
         if counted is not None:
-            count, j = counted
-            unit = self.at(j).text
-            if self.says(j + 1, "of") or word == "previous":
-                return None
-            if unit.removesuffix("s") in _SMALL_UNITS and unit.startswith("hour"):
-                since = (self.now - timedelta(hours=count)).date()
-                return Time("rolling", (since, self.today + DAY)), j + 1
-            if unit in UNITS:
-                return Time("rolling", self._rolling(unit, count)), j + 1
-            return self._days_of_month(i + 1, plain=True, past=True)
+            return None if word == "previous" else self._past_counted(i + 1, *counted)
         if self.says(i + 2, "of"):
             return None
         if next == "night":
@@ -378,19 +374,31 @@ class Times:
         time = Time(next, calendar_unit(next, shifted(self.today, next, -1)))
         return self._weekday_in(time, i + 2) if next == "week" else (time, i + 2)
 
+    def _past_counted(self, i: int, count: float, j: int) -> Read | None:
+        """Read "(the last) 3 days", "(last) 3 May"."""
+        unit = self.at(j).text
+        if self.says(j + 1, "of"):
+            return None
+        if unit in ("hour", "hours"):
+            since = (self.now - timedelta(hours=count)).date()
+            return Time("rolling", (since, self.today + DAY)), j + 1
+        if unit in UNITS:
+            return Time("rolling", self._rolling(unit, count)), j + 1
+        return self._days_of_month(i, plain=True, past=True)
+
     def _rolling(self, unit: str, count: float) -> Days:
         name, size = UNITS[unit]
         return shifted(self.today, *_smaller(name, -count * size)), self.today + DAY
 
     def _weekday_in(self, week: Time, i: int) -> Read:
-        """ "last week on Friday"."""
+        """Read "last week on Friday"."""
         j = i + (self.at(i).text == "on")
         if week.days is None or self.at(j).text not in WEEKDAYS:
             return week, i
         return Time("day", one_day(week.days[0] + WEEKDAYS[self.at(j).text] * DAY)), j + 1
 
     def _weekday_of(self, i: int) -> Read | None:
-        """ "Friday of last week", "Friday, 3 May"."""
+        """Read "Friday of last week", "Friday, 3 May"."""
         weekday = WEEKDAYS[self.at(i).text]
         j = i + 1
         while self.at(j).text in (",", "of", "the") and j < i + 3:
@@ -424,7 +432,7 @@ class Times:
         return None, found[1]
 
     def _this(self, i: int) -> Read | None:
-        """ "earlier this week", "this year so far"; "this year" counts only with a month."""
+        """Read "earlier this week", "this year so far"; "this year" counts only with a month."""
         if self.says(i, "earlier", "today"):
             return Time("day", one_day(self.today)), i + 2
         j = i + (1 if self.says(i, "earlier") else 2 if self.says(i, "so", "far") else 0)
@@ -441,7 +449,7 @@ class Times:
         return (Time("year", days, weak=True), end) if unit == "year" else (None, end)
 
     def ago(self, i: int) -> Read | None:
-        """ "two days ago", "1 or 2 weeks ago", "a year and a half ago", "less than a week ago"."""
+        """Read "two days ago", "1 or 2 weeks ago", "half a year ago", "less than a week ago"."""
         kind, j = self._qualifier(i)
         counted = self._counts(j)
         if counted is None:
@@ -542,7 +550,7 @@ class Times:
         return count, i + 1
 
     def _offset(self, i: int) -> Read | None:
-        """ "the week before last", "the day after 3 May", "two days before yesterday"."""
+        """Read "the week before last", "the day after 3 May", "two days before yesterday"."""
         counted = self._count(i)
         j = counted[1] if counted else i
         named, relation = self.at(j).text, self.at(j + 1).text
