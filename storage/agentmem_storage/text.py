@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import unicodedata
 
 import regex
@@ -41,3 +42,11 @@ def normalized(text: str) -> str:
         return text.lower()
     # Case folding may decompose, and normalization may make letters that have a case.
     return composed(composed(composed(text).casefold()).casefold())
+
+
+def shown(value: object) -> str:
+    """A short representation of any value, however large or nested, for error messages."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"

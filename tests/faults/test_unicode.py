@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,43 @@ def test_what_is_the_same_to_a_reader(text: str, same: str) -> None:
 
 def test_what_is_not_the_same_to_a_reader() -> None:
     assert normalized("resume") != normalized("résumé")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_filters_compare_what_a_reader_sees(memory: Memory, form: str) -> None:
+    def written(text: str) -> str:
+        return unicodedata.normalize("NFD", text)
+
+    city = {"city": written("Ｚürich\u200b"), "tags": [written("café")]}
+    memory.add(Message("We met.", name=written("Zoë"), metadata=city))
+    memory.add(Message("We left.", name="Zoe", metadata={"city": "Zurich", "tags": ["cafe"]}))
+    for where in (
+        {"name": "Zoë"},
+        {"name": {"in": ["Zoë", "Ana"]}},
+        {"name": {"contains": "oë"}},
+        {"not": {"name": {"ne": "Zoë"}}},
+        {"city": "Zürich"},
+        {"city": {"contains": "ür"}},
+        {"tags": {"contains": "café"}},
+    ):
+        asked = _normalized(where, form)
+        assert [chunk.text for chunk in memory.list(where=asked)] == ["We met."], where
+    assert list(memory.list(where={"name": "zoë"})) == []  # case counts
+
+
+def _normalized(value: Any, form: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _normalized(one, form) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_normalized(one, form) for one in value]
+    return unicodedata.normalize(form, value)
+
+
+def test_scope_ids_are_exact(memory: Memory) -> None:
+    """Two users whose ids look the same must never be one."""
+    memory.add("We met.", user_id=unicodedata.normalize("NFD", "zoë"))
+    assert list(memory.list(user_id="zoë")) == []
+    assert list(memory.list(where={"user_id": "zoë"})) == []
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:
