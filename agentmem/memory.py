@@ -131,6 +131,8 @@ class Memory:
         )
         self._max_chars = max_chars
         self._owns_store = True
+        # Also after an upgrade: an index of an older version is emptied when the store is opened.
+        self._rebuild_stale_terms()
 
     def __enter__(self) -> Self:
         return self
