@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
-    from agentmem.results import Damage, ForgetReceipt, Receipt, Stats, Verification
+    from agentmem.results import BackupReceipt, Damage, ForgetReceipt, Receipt, Stats, Verification
+    from agentmem.scopes import ANY
     from agentmem.types import Document, Message
 
 __all__ = [
+    "ANY",
     "AgentMemError",
     "Answer",
     "AsyncMemory",
+    "BackupReceipt",
     "ChatAnswerer",
     "Chunk",
     "Context",
@@ -55,9 +58,11 @@ __all__ = [
 
 # Names are imported on first use, so that `import agentmem` loads neither SQL nor torch.
 _HOMES = {
+    "ANY": "agentmem.scopes",
     "AgentMemError": "agentmem.errors",
     "Answer": "agentmem.chat.reader",
     "AsyncMemory": "agentmem.aio",
+    "BackupReceipt": "agentmem.results",
     "ChatAnswerer": "agentmem.chat.answerers",
     "Chunk": "agentmem.context.hits",
     "Context": "agentmem.context.pack",

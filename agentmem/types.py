@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from agentmem_storage.errors import InputError
-from agentmem_storage.records import SourceKind
+from agentmem_storage.records import Scope, SourceKind
 
 Role: TypeAlias = Literal["user", "assistant", "system", "developer", "tool"]
 
@@ -99,6 +99,7 @@ class Part:
             tool results ``tool_call_id`` and, if given, ``is_error``, messages with an id of their
             own ``message_id``.
         repeat: How many equal parts of the same message precede it.
+        scope: Whose memory it is.
     """
 
     kind: SourceKind
@@ -110,6 +111,7 @@ class Part:
     created_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     repeat: int = 0
+    scope: Scope = Scope()
 
 
 # What `Memory.add` accepts.

@@ -11,7 +11,7 @@ from agentmem.ingest.encode import EncodingOptions, Progress, prepare
 from agentmem.ingest.identity import source_key
 from agentmem.models.base import MemoryModel
 from agentmem.types import Part
-from agentmem_storage.records import NewSource, Scope, SourceKey, Written
+from agentmem_storage.records import NewSource, SourceKey, Written
 from agentmem_storage.store import Store
 
 # Retries when another writer forgets what was known a moment ago. Each retry takes that writer a
@@ -23,7 +23,6 @@ def write_parts(
     store: Store,
     model: MemoryModel,
     parts: Sequence[Part],
-    scope: Scope,
     *,
     options: EncodingOptions,
     now: datetime,
@@ -34,8 +33,7 @@ def write_parts(
     Args:
         store: The open store.
         model: Encodes what is new.
-        parts: The parts, in order.
-        scope: The scope they belong to.
+        parts: The parts, in order, each with its scope.
         options: How chunks are encoded and stored.
         now: The time of parts that carry none.
         on_progress: Called with the number of chunks encoded so far and the total.
@@ -45,21 +43,25 @@ def write_parts(
     """
     for _ in range(_RETRIES):
         with suppress(UnknownIdError):
-            return _write(store, model, parts, scope, options, now, on_progress)
-    return _write(store, model, parts, scope, options, now, on_progress)
+            return _write(store, model, parts, options, now, on_progress)
+    return _write(store, model, parts, options, now, on_progress)
 
 
 def _write(
     store: Store,
     model: MemoryModel,
     parts: Sequence[Part],
-    scope: Scope,
     options: EncodingOptions,
     now: datetime,
     on_progress: Progress | None,
 ) -> tuple[list[Written], list[NewSource]]:
     keys = [source_key(part) for part in parts]
-    known = store.find(keys, scope)
+    known: list[Written | None] = [None] * len(parts)
+    for scope in dict.fromkeys(part.scope for part in parts):
+        places = [place for place, part in enumerate(parts) if part.scope == scope]
+        found = store.find([keys[place] for place in places], scope)
+        for place, one in zip(places, found, strict=True):
+            known[place] = one
     fresh = [part for part, one in zip(parts, known, strict=True) if one is None]
     if not fresh:
         return [one for one in known if one is not None], []
@@ -67,7 +69,7 @@ def _write(
     new: list[NewSource | SourceKey] = [
         next(sources) if one is None else key for key, one in zip(keys, known, strict=True)
     ]
-    written = store.add(new, scope)
+    written = store.add(new, [part.scope for part in parts])
     pairs = zip(new, written, strict=True)
     return written, [
         one for one, done in pairs if isinstance(one, NewSource) and not done.duplicate

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, tzinfo
 from typing import Any
 
 from agentmem.context.decode import BatchLoader
@@ -24,22 +27,28 @@ def load_chunks(store: Store, model: MemoryModel, selection: Selection) -> Itera
         yield make_lazy(Chunk, values, loader)
 
 
-def load_unscored(store: Store, model: MemoryModel, selection: Selection) -> Iterator[Hit]:
-    """Like `load_chunks`, but as hits with a score of 0."""
+def load_unscored(
+    store: Store, model: MemoryModel, selection: Selection, *, zone: tzinfo = UTC
+) -> Iterator[Hit]:
+    """Like `load_chunks`, but as hits with a score of 0, whose times are in a zone."""
     for values, loader in _load(store, model, selection):
+        values["source"] = _in_zone(values["source"], zone)
         zero = Scored(values["id"])
         scores: dict[str, Any] = {"score": zero.score, "explain": zero.explain}
         scores |= {"expanded_from": None, "occurrences": ()}
         yield make_lazy(Hit, values | scores, loader)
 
 
-def load_hits(store: Store, model: MemoryModel, ranked: Sequence[Found]) -> tuple[Hit, ...]:
+def load_hits(
+    store: Store, model: MemoryModel, ranked: Sequence[Found], *, zone: tzinfo = UTC
+) -> tuple[Hit, ...]:
     """Search results as hits, in the given order.
 
     Args:
         store: The open store.
         model: Decodes the chunks.
         ranked: What the search found, in this order.
+        zone: The zone of their times, which says on which day something was said.
 
     Raises:
         UnknownIdError: a chunk has been forgotten since the search.
@@ -50,12 +59,14 @@ def load_hits(store: Store, model: MemoryModel, ranked: Sequence[Found]) -> tupl
     return tuple(
         make_lazy(
             Hit,
-            _values(record, sources[record.source_id], model)
+            _values(record, _in_zone(sources[record.source_id], zone), model)
             | {
                 "score": found.item.score,
                 "explain": found.item.explain,
                 "expanded_from": found.expanded_from,
-                "occurrences": tuple(Occurrence(*one) for one in found.repeats),
+                "occurrences": tuple(
+                    Occurrence(id, said.astimezone(zone)) for id, said in found.repeats
+                ),
             },
             loader,
         )
@@ -90,6 +101,13 @@ def _values(record: ChunkRecord, source: SourceRecord, model: MemoryModel) -> di
         "stored_bytes": record.stored_bytes,
         "patch_bytes": len(record.patch),
     }
+
+
+def _in_zone(source: SourceRecord, zone: tzinfo) -> SourceRecord:
+    """A source with its time in a zone; the instant stays the same."""
+    with suppress(OverflowError):  # in the first or last hours of the calendar
+        return replace(source, created_at=source.created_at.astimezone(zone))
+    return source
 
 
 def _sources(store: Store, ids: set[int]) -> dict[int, SourceRecord]:

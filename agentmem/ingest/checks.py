@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.metadata import exceeds_depth, too_deep
 from agentmem_storage.text import lone_surrogate
 from agentmem_storage.timestamps import read_timestamp
 
@@ -112,7 +113,8 @@ def check_metadata(value: object, where: str) -> dict[str, Any]:
     """Return a copy of the metadata after a round trip through JSON.
 
     Raises:
-        InputError: It is not a mapping, has a key that is not a string, or is not JSON.
+        InputError: It is not a mapping, has a key that is not a string, is not JSON, or is nested
+            more than `agentmem_storage.metadata.MAX_DEPTH` deep.
     """
     if value is None:
         return {}
@@ -124,11 +126,15 @@ def check_metadata(value: object, where: str) -> dict[str, Any]:
         packed.encode("utf-8")
         _check_keys(plain)
         copy: dict[str, Any] = json.loads(packed)
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError(too_deep(f"{where}: metadata")) from None
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"{where}: metadata cannot be written as JSON ({error}); use dicts with string keys, "
             "lists, strings, finite numbers, booleans and None"
         ) from error
+    if exceeds_depth(copy):
+        raise InputError(too_deep(f"{where}: metadata"))
     return copy
 
 

@@ -17,6 +17,7 @@ from agentmem.ingest.checks import (
     describe,
     join_pieces,
 )
+from agentmem.ingest.scope import combine, message_scope
 from agentmem.ingest.shapes.blocks import call_ids, read_block, read_content, read_output
 from agentmem.ingest.shapes.envelopes import open_envelope, plain
 from agentmem.ingest.shapes.fields import (
@@ -31,6 +32,7 @@ from agentmem.ingest.shapes.plain import plain_text
 from agentmem.ingest.shapes.tools import as_result, call_part, read_call
 from agentmem.types import MESSAGE_ID, Content, Document, Message, Part
 from agentmem_storage.errors import InputError
+from agentmem_storage.records import ANY_SCOPE, Scope
 
 # Fields of a chat message with content other than its text.
 _NOT_TEXT = ("reasoning_content", "reasoning", "thinking")
@@ -58,6 +60,7 @@ def normalize(
     *,
     created_at: datetime | str | float | None = None,
     metadata: Mapping[str, Any] | None = None,
+    scope: Scope = ANY_SCOPE,
     max_chars: int = MAX_CHARS,
 ) -> Normalized:
     """Convert anything that can be added to parts.
@@ -65,7 +68,8 @@ def normalize(
     Accepted are a string (by the user), a `Message`, a `Document`, a message in any of the shapes
     of `agentmem.ingest.shapes`, as a dict or as an object of the vendor's SDK,
     ``{"name": ..., "content": ...}``, and any list or iterator of these. A dict may carry
-    "metadata", a time under "created_at", "timestamp", "date" or another usual key, and an "id".
+    "metadata", scope ids under "user_id", "agent_id" and "session_id", a time under "created_at",
+    "timestamp", "date" or another usual key, and an "id".
 
     A message without any text is refused if it is alone, and counted as blank among others.
 
@@ -74,6 +78,7 @@ def normalize(
         created_at: The time of messages without one: a datetime or an ISO 8601 string (UTC if
             without zone), or seconds since 1970.
         metadata: Added to every part; a message's own keys take precedence.
+        scope: The scope of messages without their own ids; those must not contradict it.
         max_chars: Maximum number of characters in one text.
 
     Raises:
@@ -95,7 +100,9 @@ def normalize(
             continue
         for part in found:
             merged = {**shared, **part.metadata}
-            parts.append(replace(part, created_at=part.created_at or time, metadata=merged))
+            whose = combine(scope, part.scope, where)
+            said = part.created_at or time
+            parts.append(replace(part, created_at=said, metadata=merged, scope=whose))
     if not count:
         raise InputError("there is nothing to add: the list of messages is empty")
     if blank is not None and not parts and set(skipped) == {"blank"}:
@@ -247,6 +254,7 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
         role="user",
         created_at=read_time(item, where),
         metadata=metadata if id is None else {MESSAGE_ID: id, **metadata},
+        scope=message_scope(item, where),
     )
     said = role_of_type(kind) if role is None else read_role(role, where)
     if said is not None:

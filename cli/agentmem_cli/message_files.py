@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import AgentMemError, InputError
 from agentmem_cli.content import Defaults
-from agentmem_cli.options import ScopeIds
+from agentmem_cli.options import ScopeIds, scope_ids
 from agentmem_cli.output import Output
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def _read(
         try:
             for _, message in open_envelope(value, "the message"):
                 own = dict(message)
-                found = ScopeIds(
-                    user_id=_scope_id(own, "user_id") or scope["user_id"],
-                    agent_id=_scope_id(own, "agent_id") or scope["agent_id"],
-                    session_id=_scope_id(own, "session_id") or scope["session_id"],
+                found = scope | scope_ids(
+                    user=_scope_id(own, "user_id"),
+                    agent=_scope_id(own, "agent_id"),
+                    session=_scope_id(own, "session_id"),
                 )
                 try:
                     normalize(own)
@@ -141,7 +141,7 @@ def _scope_id(message: dict[str, Any], key: str) -> str | None:
 def _by_scope(
     batch: Sequence[tuple[ScopeIds, Mapping[str, Any]]],
 ) -> Iterator[tuple[ScopeIds, list[Mapping[str, Any]]]]:
-    groups: dict[tuple[object, ...], tuple[ScopeIds, list[Mapping[str, Any]]]] = {}
+    groups: dict[frozenset[object], tuple[ScopeIds, list[Mapping[str, Any]]]] = {}
     for scope, message in batch:
-        groups.setdefault(tuple(scope.values()), (scope, []))[1].append(message)
+        groups.setdefault(frozenset(scope.items()), (scope, []))[1].append(message)
     yield from groups.values()

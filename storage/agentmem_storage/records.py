@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 
 class Unset(Enum):
-    """The type of `UNSET`, which means "leave unchanged" where None is a valid value."""
+    """The type of `UNSET`, which means "not given" where None has a meaning of its own."""
 
     UNSET = "UNSET"
 
@@ -40,6 +41,9 @@ class Scope:
     user_id: str | None = None
     agent_id: str | None = None
     session_id: str | None = None
+
+
+ANY_SCOPE: Final = Scope()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -305,7 +309,7 @@ class SelectionSums:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """Totals of a store.
+    """Totals of a store, or of a scope in it.
 
     Attributes:
         chunks: Number of chunks, the memories.
@@ -317,7 +321,7 @@ class StoreStats:
         patch_bytes: Bytes of patches, checksums included.
         embedding_bytes: Bytes of embeddings, headers included.
         text_bytes: UTF-8 bytes of the stored texts.
-        file_bytes: Size of all files of the store, the index cache included.
+        file_bytes: Size of all files of the store, the index cache included; None for a scope.
         fidelity: Number of chunks per bin, from `FIDELITY_EDGES`[i] to below the next edge.
     """
 
@@ -330,5 +334,20 @@ class StoreStats:
     patch_bytes: int
     embedding_bytes: int
     text_bytes: int
-    file_bytes: int
+    file_bytes: int | None
     fidelity: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The result of a backup.
+
+    Attributes:
+        folder: Where the copy is.
+        chunks: Number of chunks in it.
+        file_bytes: Size of its database file.
+    """
+
+    folder: Path
+    chunks: int
+    file_bytes: int

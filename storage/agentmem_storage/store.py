@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +15,14 @@ from sqlalchemy import Connection, select, update
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
+from agentmem_storage.metadata import metadata_json
+from agentmem_storage.numbers import as_int, as_timeout
 from agentmem_storage.records import (
+    ANY_SCOPE,
     EVERYTHING,
     UNSET,
     ChunkRecord,
+    Copied,
     Forgotten,
     LatentsRecord,
     Neighbors,
@@ -36,11 +40,14 @@ from agentmem_storage.records import (
     Unset,
     Written,
 )
+from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
 from agentmem_storage.sql import check, duplicates, episodes, read, terms, totals, write
+from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.filters import selects_everything
 from agentmem_storage.sql.identity import Identity, prepare
 from agentmem_storage.sql.location import locate_store
-from agentmem_storage.sql.rows import check_scope, make_rows, metadata_json, storable
+from agentmem_storage.sql.rows import check_scope, make_rows, storable
 from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.tables import meta
 from agentmem_storage.sync import IndexSync
@@ -73,6 +80,7 @@ class Store:
         )
 
     @classmethod
+    @shielded
     def open(
         cls,
         location: str | os.PathLike[str],
@@ -100,7 +108,9 @@ class Store:
             SchemaVersionError: The store was written by a newer agentmem.
             StoreUnwritableError: It cannot be created or migrated.
             MissingExtraError: The requested backend is not installed.
+            InputError: ``timeout_s`` is negative or infinite.
         """
+        timeout_s = as_timeout(timeout_s)
         found = locate_store(location, create=create)
         database = Database.open(found, create=create, timeout_s=timeout_s)
         try:
@@ -108,6 +118,7 @@ class Store:
             store = cls(database, identity, index)
             # An earlier process may have died, or been blocked by others, before it purged.
             store._purge(wait=False)
+            raise_if_abandoned()
             return store
         except BaseException:
             database.close()
@@ -127,20 +138,24 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.location!r}, model={self.model!r})"
 
+    @shielded
     def close(self) -> None:
         """Save the vector index and close the files; closing twice is harmless."""
         self._index.save()
         self._database.close()
 
-    def add(self, new: Sequence[NewSource | SourceKey], scope: Scope) -> list[Written]:
+    @shielded
+    def add(
+        self, new: Sequence[NewSource | SourceKey], scope: Scope | Sequence[Scope]
+    ) -> list[Written]:
         """Write sources; when this returns, they are durable and visible to every process.
 
-        A source that exactly this scope has already is not written again; the rules are in
+        A source that exactly its scope has already is not written again; the rules are in
         `agentmem_storage.sql.duplicates`.
 
         Args:
             new: The sources, in order. For those that `find` found, their keys are enough.
-            scope: The scope they belong to.
+            scope: The scope of all of them, or one scope for each.
 
         Returns:
             The outcome for each source, in order.
@@ -149,16 +164,24 @@ class Store:
             InputError: Something cannot be stored; nothing was written.
             UnknownIdError: A source given by its key has been forgotten; nothing was written.
         """
-        check_scope(scope)
+        scopes = [scope] * len(new) if isinstance(scope, Scope) else scope
         rows = [
             one if isinstance(one, SourceKey) else make_rows(one, self.embedding_dims)
             for one in new
         ]
-        if not rows:
-            return []
-        with self._database.write() as connection:
-            return write.add(connection, rows, scope, now_micros())
+        by_scope: dict[Scope, list[int]] = {}
+        for number, (own, _) in enumerate(zip(scopes, rows, strict=True)):
+            by_scope.setdefault(check_scope(own), []).append(number)
+        written: dict[int, Written] = {}
+        if rows:
+            with self._database.write() as connection:
+                for own, numbers in by_scope.items():
+                    part = [rows[number] for number in numbers]
+                    done = write.add(connection, part, own, now_micros())
+                    written.update(zip(numbers, done, strict=True))
+        return [written[number] for number in range(len(rows))]
 
+    @shielded
     def find(self, keys: Sequence[SourceKey], scope: Scope) -> list[Written | None]:
         """What `add` would find of new sources in exactly this scope; None for what is new."""
         check_scope(scope)
@@ -173,6 +196,7 @@ class Store:
             held = read.written_sources(connection, [id for id in known if id is not None])
             return [None if id is None else held[id] for id in known]
 
+    @shielded
     def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
         """Chunks in the order of ``ids``.
 
@@ -187,6 +211,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_chunks(connection, ids, keep_damaged=keep_damaged)
 
+    @shielded
     def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
         """Sources in the order of ``ids``.
 
@@ -201,6 +226,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_sources(connection, ids, keep_damaged=keep_damaged)
 
+    @shielded
     def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
         """Ids of the selected chunks, ascending, int64 of shape (n,).
 
@@ -210,6 +236,16 @@ class Store:
         with self._database.read() as connection:
             return read.selected_ids(connection, selected(selection))
 
+    @staticmethod
+    def selects_everything(where: Mapping[str, Any]) -> bool:
+        """Whether a filter has no condition that a chunk could fail, such as ``{"and": []}``.
+
+        Raises:
+            FilterError: The filter is malformed.
+        """
+        return selects_everything(where)
+
+    @shielded
     def count(self, selection: Selection = EVERYTHING) -> int:
         """Number of selected chunks.
 
@@ -219,6 +255,7 @@ class Store:
         with self._database.read() as connection:
             return totals.count(connection, selected(selection))
 
+    @shielded_steps
     def iterate(
         self,
         selection: Selection = EVERYTHING,
@@ -252,6 +289,7 @@ class Store:
             last = rows[-1].id
             yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
+    @shielded
     def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """The chunks said just before and after each in its own scope.
 
@@ -268,6 +306,7 @@ class Store:
         with self._database.read() as connection:
             return read.neighbors(connection, ids, reach)
 
+    @shielded
     def said(self, ids: Iterable[int]) -> dict[int, Said]:
         """Who said what and when, by chunk id.
 
@@ -277,6 +316,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_said(connection, ids)
 
+    @shielded
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """Latents of chunks in the order of ``ids``, several times faster than `chunks`.
 
@@ -286,6 +326,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_latents(connection, ids)
 
+    @shielded
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """For each chunk, the chunks of its episode including itself, in the order of `neighbors`.
 
@@ -298,6 +339,7 @@ class Store:
         with self._database.read() as connection:
             return episodes.episodes(connection, ids)
 
+    @shielded
     def search_vectors(
         self, embedding: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
     ) -> Ranked:
@@ -322,6 +364,7 @@ class Store:
         self._index.save_if_due()
         return found
 
+    @shielded
     def search_terms(self, query: str, k: int, selection: Selection = EVERYTHING) -> Ranked:
         """Find the k selected chunks that match a query's words best.
 
@@ -347,6 +390,7 @@ class Store:
         with self._database.read() as connection:
             return terms.search(connection, query, k, among, within)
 
+    @shielded
     def update_source(
         self,
         source_id: int,
@@ -356,6 +400,8 @@ class Store:
         title: str | None | Unset = UNSET,
     ) -> SourceRecord:
         """Change the given fields of a source.
+
+        Nothing of the old values remains in the files, as after `forget`.
 
         Raises:
             UnknownIdError: No source has that id.
@@ -370,8 +416,11 @@ class Store:
             values["title"] = storable(title, "title")
         with self._database.write() as connection:
             write.update_source(connection, as_id(source_id), values)
-            return read.read_sources(connection, [source_id])[0]
+            updated = read.read_sources(connection, [source_id])[0]
+        self._purge()
+        return updated
 
+    @shielded
     def replace_source(
         self, source_id: int, new: NewSource, old_terms: Mapping[int, str]
     ) -> Written:
@@ -402,6 +451,7 @@ class Store:
         self._purge()
         return written
 
+    @shielded
     def forget(self, ids: Iterable[int], terms: Mapping[int, str]) -> Forgotten:
         """Delete chunks so that no byte of them remains in any file of the store.
 
@@ -423,10 +473,12 @@ class Store:
         return Forgotten(chunks, sources, terms_stale=stale, purged=purged)
 
     @property
+    @shielded
     def terms_stale(self) -> bool:
         """Whether the lexical index contains terms of deleted chunks and has to be rebuilt."""
         return self._flag("terms_stale") != 0
 
+    @shielded
     def rebuild_terms(self, texts: Iterable[tuple[int, str]]) -> NDArray[np.int64]:
         """Rebuild the lexical index.
 
@@ -445,22 +497,49 @@ class Store:
         self._purge()
         return np.array(left, dtype=np.int64)
 
+    @shielded
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Copied:
+        """Copy the store, in the state it has now, while others read and write it.
+
+        Args:
+            target: A new or an empty folder. If the copy fails, it is left as it was.
+            on_progress: Called with the number of pages copied so far and the total.
+
+        Raises:
+            InputError: The target is not a folder, or something is in it.
+            StoreUnwritableError: It cannot be written.
+        """
+        return back_up(self._database, target, on_progress)
+
+    @shielded
     def rebuild_index(self) -> None:
         """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()
 
-    def check(self) -> Iterator[Problem]:
+    @shielded_steps
+    def check(self, scope: Scope = ANY_SCOPE) -> Iterator[Problem]:
         """Look for damage: file structure, checksums, spans, missing terms; read-only.
 
         No transaction stays open between two problems.
+
+        Args:
+            scope: With an id, only rows of that scope are checked, and neither the structure of
+                the file nor that of the lexical index.
         """
-        return check.check(self._database)
+        return check.check(self._database, check_scope(scope))
 
-    def stats(self) -> StoreStats:
-        """Totals of the whole store."""
+    @shielded
+    def stats(self, scope: Scope = ANY_SCOPE) -> StoreStats:
+        """Totals of a scope, by default of the whole store."""
         with self._database.read() as connection:
-            return totals.stats(connection, self._file_bytes(connection))
+            file_bytes = self._file_bytes(connection) if scope == ANY_SCOPE else None
+            return totals.stats(connection, scope, file_bytes)
 
+    @shielded
     def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
         """Totals of the selected chunks, computed without loading them.
 
@@ -470,6 +549,7 @@ class Store:
         with self._database.read() as connection:
             return totals.sums(connection, selected(selection))
 
+    @shielded
     def scopes(self) -> list[ScopeStats]:
         """All scopes with their id_list of sources and chunks, in order of first use."""
         with self._database.read() as connection:
@@ -497,13 +577,13 @@ class Store:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
         files = [path, *(path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))]
-        if cache is not None and cache.is_dir():
+        if cache is not None and cache.is_dir() and not cache.is_symlink():
             files += sorted(cache.iterdir())
         return sum(_size(file) for file in files)
 
 
 def _check_k(k: int) -> None:
-    if k < 1:
+    if as_int(k, "k") < 1:
         raise InputError(f"k must be 1 or more, got {k!r}")
 
 
@@ -521,6 +601,6 @@ def _unit(embedding: NDArray[np.float32], embedding_dims: int) -> NDArray[np.flo
 
 def _size(file: Path) -> int:
     try:
-        return file.stat().st_size
+        return file.lstat().st_size
     except FileNotFoundError:
         return 0

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from agentmem_storage.disk import make_private_folder
 from agentmem_storage.errors import CorruptRecordError, StoreError
 from agentmem_storage.index import (
     CacheHeader,
@@ -66,6 +67,10 @@ class IndexSync:
         self._mark = Mark()
         self._unsaved = 0
         folder = database.location.cache
+        if folder is not None and folder.is_symlink():
+            # Whoever can put a link there could have files elsewhere written or deleted.
+            _log.warning("%s is a link, which is not followed: nothing is cached", folder)
+            folder = None
         self._path = None if folder is None else folder / _CACHE_NAME
 
     def search(
@@ -98,7 +103,7 @@ class IndexSync:
             with self._database.write() as connection, self._lock:
                 index = self._caught_up(connection)
                 header = CacheHeader(self._store_id, self._model, self._mark.packed(), self._dims)
-                self._path.parent.mkdir(exist_ok=True)
+                make_private_folder(self._path.parent)
                 save_cache(self._path, index, header)
         except (OSError, StoreError) as error:
             _log.warning("the vector index was not saved: %s", error)
@@ -125,7 +130,10 @@ class IndexSync:
             self._load(connection)
         newest = changes.newest(connection)
         if newest.seq > self._mark.seq:
-            self._replay(connection, newest)
+            if changes.reaches(connection, self._mark):
+                self._replay(connection, newest)
+            else:
+                self._rebuild(connection, "the changes since are no longer logged")
         assert self._index is not None
         return self._index
 
@@ -144,10 +152,10 @@ class IndexSync:
             self._rebuild(connection, "its file cannot be used")
             return
         mark = Mark.unpack(loaded[1])
-        if changes.is_past(connection, mark):
+        if changes.reaches(connection, mark):
             self._index, self._mark = loaded[0], mark
         else:
-            self._rebuild(connection, "its file belongs to another history")
+            self._rebuild(connection, "its file is too old, or of another history")
 
     def _rebuild(self, connection: Connection, reason: str) -> None:
         index = make_index(self._dims, self._kind)

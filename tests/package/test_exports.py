@@ -11,7 +11,8 @@ import pytest
 
 import agentmem
 
-NAMES = [name for name in agentmem.__all__ if name != "__version__"]
+# What has a docstring of its own: not the two values.
+NAMES = [name for name in agentmem.__all__ if name not in ("__version__", "ANY")]
 
 
 def test_exports_are_sorted_and_complete() -> None:

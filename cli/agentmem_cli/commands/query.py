@@ -28,6 +28,7 @@ from agentmem_cli.options import (
     UntilOption,
     UserOption,
     WhereOption,
+    local_now,
     scope_ids,
 )
 from agentmem_cli.output import Output, safe
@@ -91,7 +92,7 @@ def recall(
             mode=mode,
             expand=expand,
             order=order,
-            now=now,
+            now=now or local_now(),
         )
         if budget is None:
             out.emit(

@@ -1,8 +1,10 @@
-"""The commands stats, verify, doctor and reindex, which concern a complete store."""
+"""The commands stats and verify, of a store or a scope; doctor, reindex and backup, of a store."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -14,11 +16,15 @@ from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
     DEFAULT_EMBEDDER,
     DEFAULT_STORE,
+    AgentOption,
     EmbedderOption,
     JsonOption,
     ModelOption,
     QuietOption,
+    SessionOption,
     StoreOption,
+    UserOption,
+    scope_ids,
 )
 from agentmem_cli.output import Output, safe
 
@@ -29,16 +35,19 @@ def stats(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the contents and size of the store, and the fidelity of its vectors.
+    """Show the contents and size of the store or of a scope, and the fidelity of its vectors.
 
     --quiet prints the number of memories.
     """
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, embedder=embedder) as memory:
-        found = memory.stats()
+        found = memory.stats(**scope_ids(user, agent, session))
     out.emit(
         json=found.to_dict,
         human=lambda: views.stats(found),
@@ -50,16 +59,21 @@ def verify(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Decode every text and compare it with its hash; list damage by id.
 
+    With a scope, only its memories are checked, and not the file as a whole.
+
     Exits with 7 if anything is damaged. --quiet prints the ids of damaged memories.
     """
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, embedder=embedder) as memory, out.progress("verifying") as bar:
-        found = memory.verify(on_progress=bar)
+        found = memory.verify(**scope_ids(user, agent, session), on_progress=bar)
 
     def human() -> Text:
         checked = views.number(found.checked, "memory", "memories")
@@ -136,4 +150,29 @@ def reindex(
         json=lambda: {"memories": count},
         human=lambda: Text(f"reindexed {views.number(count, 'memory', 'memories')}"),
         quiet=lambda: [str(count)],
+    )
+
+
+def backup(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A new or empty folder for the copy.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Copy the store to a new folder, consistently, while others use it.
+
+    The copy is a store that every command opens with --store. --quiet prints its folder.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model, embedder=embedder) as memory, out.progress("copying") as bar:
+        made = memory.backup(path, on_progress=bar)
+    count = views.number(made.memories, "memory", "memories")
+    out.emit(
+        json=made.to_dict,
+        human=lambda: Text(safe(f"{count} copied to {made.path} ({views.size(made.file_bytes)})")),
+        quiet=lambda: [str(made.path)],
     )

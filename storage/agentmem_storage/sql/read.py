@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
 
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
+from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
@@ -322,7 +323,7 @@ def _source_record(
     metadata: Mapping[str, Any] = {}
     damage = None
     try:
-        metadata = json.loads(row.metadata or b"{}")
+        metadata = read_metadata(row.metadata)
     except ValueError as error:
         damage = f"the metadata of source {row.id} cannot be read: the row is damaged"
         if not keep_damaged:
