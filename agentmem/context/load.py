@@ -9,10 +9,11 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from agentmem.context.decode import BatchLoader
-from agentmem.context.hits import Chunk, Hit, make_lazy
+from agentmem.context.hits import Chunk, Hit, Occurrence, make_lazy
 from agentmem.errors import UnknownIdError
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.fusion import Scored
+from agentmem.retrieval.search import Found
 from agentmem_storage.records import ChunkRecord, Selection, SourceRecord
 from agentmem_storage.store import Store
 
@@ -33,39 +34,43 @@ def load_unscored(
     for values, loader in _load(store, model, selection):
         values["source"] = _in_zone(values["source"], zone)
         zero = Scored(values["id"])
-        scores = {"score": zero.score, "explain": zero.explain, "expanded_from": None}
+        scores: dict[str, Any] = {"score": zero.score, "explain": zero.explain}
+        scores |= {"expanded_from": None, "occurrences": ()}
         yield make_lazy(Hit, values | scores, loader)
 
 
 def load_hits(
-    store: Store,
-    model: MemoryModel,
-    ranked: Sequence[tuple[Scored, int | None]],
-    *,
-    zone: tzinfo = UTC,
+    store: Store, model: MemoryModel, ranked: Sequence[Found], *, zone: tzinfo = UTC
 ) -> tuple[Hit, ...]:
     """Search results as hits, in the given order.
 
     Args:
         store: The open store.
         model: Decodes the chunks.
-        ranked: Scored ids, each with the id of the hit that added it through ``expand=``, or None.
+        ranked: What the search found, in this order.
         zone: The zone of their times, which says on which day something was said.
 
     Raises:
         UnknownIdError: a chunk has been forgotten since the search.
     """
-    records = store.chunks([item.id for item, _ in ranked], keep_damaged=True)
+    records = store.chunks([found.item.id for found in ranked], keep_damaged=True)
     sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
     loader = BatchLoader(model, records)
     return tuple(
         make_lazy(
             Hit,
             _values(record, _in_zone(sources[record.source_id], zone), model)
-            | {"score": item.score, "explain": item.explain, "expanded_from": expanded_from},
+            | {
+                "score": found.item.score,
+                "explain": found.item.explain,
+                "expanded_from": found.expanded_from,
+                "occurrences": tuple(
+                    Occurrence(id, said.astimezone(zone)) for id, said in found.repeats
+                ),
+            },
             loader,
         )
-        for record, (item, expanded_from) in zip(records, ranked, strict=True)
+        for record, found in zip(records, ranked, strict=True)
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,7 @@ from agentmem.retrieval.fusion import (
     normalize_cosines,
 )
 from agentmem.retrieval.query import RecallQuery
+from agentmem.retrieval.repeats import group_repeats, search_distinct
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
@@ -34,16 +38,30 @@ _WEIGHTS = {
 _MIN_CANDIDATES = 64
 
 
+class Found(NamedTuple):
+    """A ranked chunk, before its row is loaded.
+
+    Attributes:
+        item: Its id and score.
+        expanded_from: The id of the chunk that added it; None if the search found it.
+        repeats: Ids and times of the candidates that repeat it.
+    """
+
+    item: Scored
+    expanded_from: int | None = None
+    repeats: tuple[tuple[int, datetime], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """Ranked ids, before any row is loaded.
 
     Attributes:
-        ranked: The best ``k``, each followed by the chunks it adds; those carry its id.
+        ranked: The best ``k``, each followed by the chunks it adds.
         candidates: How many chunks matched the scope, filters and times.
     """
 
-    ranked: list[tuple[Scored, int | None]]
+    ranked: list[Found]
     candidates: int
 
 
@@ -120,7 +138,11 @@ def _search_lexical(
     store: Store, text: str, limit: int, selections: Sequence[Selection]
 ) -> dict[int, float]:
     """The best lexical matches of each selection, normalized together."""
-    return normalize_bm25(_union([store.search_terms(text, limit, one) for one in selections]))
+    found = [
+        search_distinct(store, partial(store.search_terms, text, selection=one), limit)
+        for one in selections
+    ]
+    return normalize_bm25(_union(found))
 
 
 def _search_vectors(
@@ -136,7 +158,11 @@ def _search_vectors(
     With one selection, every chunk that is not among its nearest is below the lowest. With two, a
     lexical match may lie between their lowest scores, so its cosine is computed.
     """
-    nearest = _union([store.search_vectors(embedding, limit, one) for one in selections])
+    found = [
+        search_distinct(store, partial(store.search_vectors, embedding, selection=one), limit)
+        for one in selections
+    ]
+    nearest = _union(found)
     scores = normalize_cosines(nearest)
     others = tuple(sorted(known - scores.keys()))
     if len(selections) == 1 or not others or not scores:
@@ -163,16 +189,14 @@ def _during(selection: Selection, interval: Interval) -> Selection:
     return replace(selection, since=max(since, default=None), until=min(until, default=None))
 
 
-def _expanded(
-    store: Store, scored: list[Scored], query: RecallQuery
-) -> Iterator[tuple[Scored, int | None]]:
-    """The best ``k``, each followed by the chunks it adds, with the id of the hit that did."""
-    best = scored[: query.k]
+def _expanded(store: Store, scored: list[Scored], query: RecallQuery) -> Iterator[Found]:
+    """The best ``k``, each followed by the chunks it adds."""
+    best = group_repeats(store, scored)[: query.k]
     added = {}
     if query.expand is not None:
-        added = expand(store, [item.id for item in best], query.expand, query.selection)
+        added = expand(store, [group.item.id for group in best], query.expand, query.selection)
     known = {item.id: item for item in scored}
-    for item in best:
-        yield item, None
+    for item, repeats in best:
+        yield Found(item, repeats=repeats)
         for id in added.get(item.id, ()):
-            yield known.get(id) or Scored(id), item.id
+            yield Found(known.get(id) or Scored(id), expanded_from=item.id)
