@@ -204,7 +204,8 @@ class _Replay:
         return all_found if last == self._newest else found
 
     def _recent(self, rows: Sequence[Row[Any]]) -> bool:
-        return bool(self._now - max(row.added_at for row in rows) < _RECENT_MICROS)
+        newest: int = max(row.added_at for row in rows)
+        return self._now - newest < _RECENT_MICROS
 
     def _run(self, place: int, row: Row[Any]) -> list[Row[Any]]:
         """The longest run that starts with a new and a stored source; none is in two runs."""
