@@ -55,6 +55,8 @@ def test_the_same_input_gives_the_same_rows(new: Path) -> None:
     # A release may add steps to the schema, and changes none.
     steps = then.pop("migrations")
     assert found.pop("migrations")[: len(steps)] == steps
+    # How words are split may change: the lexical index of an older store is made anew.
+    del found["terms"], then["terms"]
     assert found == then
 
 
