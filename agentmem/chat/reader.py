@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
 from agentmem.models.bundle.manifest import READER, bundled_part, shipped_bundle
@@ -117,7 +118,7 @@ class MemoryReader:
         read: list[tuple[Hit, str]] = []
         room = self._states.room(question, max_tokens=max_tokens)
         for hit in hits:
-            line = _line(hit)
+            line = reader_line(hit)
             tokens = self._states.count_tokens(line)
             if tokens <= room:
                 room -= tokens
@@ -143,14 +144,7 @@ class MemoryReader:
 
 def memory_lines(hits: Sequence[Hit]) -> tuple[str, ...]:
     """Hits as a reader sees them, in the order of time."""
-    return tuple(_line(hit) for hit in sorted(hits, key=_when))
-
-
-def _line(hit: Hit) -> str:
-    from agentmem.models.reader.prompt import memory_line
-
-    who = hit.name or hit.source.title or (hit.role or "").capitalize()
-    return memory_line(hit.text, who=who, day=hit.created_at.date())
+    return tuple(reader_line(hit) for hit in sorted(hits, key=_when))
 
 
 def _when(hit: Hit) -> tuple[datetime, int]:

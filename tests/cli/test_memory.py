@@ -21,6 +21,7 @@ from agentmem_cli.exits import ExitCode
 from agentmem_cli.output import safe
 from agentmem_cli.views import percent, ranges
 from tests.support.cli import Cli, bundle
+from tests.support.prompts import without_nonce
 
 TEXTS = ("I like green tea", "The train to Lyon leaves at 9:40", "My sister lives in Porto")
 
@@ -102,7 +103,7 @@ def test_a_time_in_the_question_is_counted_from_now(cli: Cli) -> None:
 
 def test_a_budget_prints_the_packed_context(cli: Cli) -> None:
     shown = cli.run("recall", "green tea", "--budget", 60)
-    assert shown.stdout == "<memories>\n[2026-01-05] user: I like green tea\n</memories>\n"
+    assert without_nonce(shown.stdout) == "<memories>\n[2026-01-05] user: I like green tea\n</memories>\n"
     assert "did not fit 60 tokens" in shown.stderr
     packed = cli.json("recall", "green tea", "--budget", 60)
     assert packed["text"] == shown.stdout.rstrip("\n")

@@ -19,6 +19,7 @@ from agentmem.errors import CorruptRecordError, InputError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage.records import Scope, SourceRecord
 from agentmem_storage.store import Store
+from tests.support.prompts import without_nonce
 
 TEXT = "Booked the 9:40 to Lyon."
 AT = datetime(2026, 2, 13, 9, 40, tzinfo=UTC)
@@ -197,7 +198,7 @@ def test_a_hit_of_your_own_can_be_packed() -> None:
         explain={},
     )
     context = pack([hit], max_tokens=100)
-    assert context.to_text() == f"<memories>\n[2026-02-13] Ana: {TEXT}\n</memories>"
+    assert without_nonce(context.to_text()) == f"<memories>\n[2026-02-13] Ana: {TEXT}\n</memories>"
 
 
 class TestPackOfASequence:
