@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agentmem.context.decode import BatchLoader
@@ -24,15 +24,18 @@ def load_chunks(store: Store, model: MemoryModel, selection: Selection) -> Itera
 
 
 def load_unscored(store: Store, model: MemoryModel, selection: Selection) -> Iterator[Hit]:
-    """Like `load_chunks`, but as hits with a score of 0."""
+    """Like `load_chunks`, but as hits with a score and a relevance of 0."""
     for values, loader in _load(store, model, selection):
         zero = Scored(values["id"])
-        scores = {"score": zero.score, "explain": zero.explain, "expanded_from": None}
-        yield make_lazy(Hit, values | scores, loader)
+        scores = {"score": zero.score, "relevance": 0.0, "explain": zero.explain}
+        yield make_lazy(Hit, values | scores | {"expanded_from": None}, loader)
 
 
 def load_hits(
-    store: Store, model: MemoryModel, ranked: Sequence[tuple[Scored, int | None]]
+    store: Store,
+    model: MemoryModel,
+    ranked: Sequence[tuple[Scored, int | None]],
+    relevance: Mapping[int, float],
 ) -> tuple[Hit, ...]:
     """Search results as hits, in the given order.
 
@@ -40,6 +43,7 @@ def load_hits(
         store: The open store.
         model: Decodes the chunks.
         ranked: Scored ids, each with the id of the hit that added it through ``expand=``, or None.
+        relevance: Of each of them, by id.
 
     Raises:
         UnknownIdError: a chunk has been forgotten since the search.
@@ -51,7 +55,12 @@ def load_hits(
         make_lazy(
             Hit,
             _values(record, sources[record.source_id], model)
-            | {"score": item.score, "explain": item.explain, "expanded_from": expanded_from},
+            | {
+                "score": item.score,
+                "relevance": relevance[item.id],
+                "explain": item.explain,
+                "expanded_from": expanded_from,
+            },
             loader,
         )
         for record, (item, expanded_from) in zip(records, ranked, strict=True)

@@ -20,6 +20,7 @@ from agentmem.retrieval.fusion import (
     normalize_cosines,
 )
 from agentmem.retrieval.query import RecallQuery
+from agentmem.retrieval.relevance import COMPARED, Relevance
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
@@ -40,10 +41,14 @@ class SearchResult:
     Attributes:
         ranked: The best ``k``, each followed by the chunks it adds; those carry its id.
         candidates: How many chunks matched the scope, filters and times.
+        relevance: Of each of the ranked, 0 to 1, by id; see `agentmem.retrieval.relevance`.
+        recall_relevance: How likely any of the candidates answers the query, 0 to 1.
     """
 
     ranked: list[tuple[Scored, int | None]]
     candidates: int
+    relevance: dict[int, float]
+    recall_relevance: float
 
 
 def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult:
@@ -101,7 +106,17 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
             weight,
             time_share,
         )
-    return SearchResult(list(_expanded(store, scored, query)), allowed)
+    best, compared = scored[: query.k], scored[: max(query.k, COMPARED)]
+    relevance = Relevance(
+        store, model, query.text, query.selection.scope, [item.id for item in compared]
+    )
+    if query.min_relevance is not None:
+        known_relevance = relevance.of_hits([item.id for item in best])
+        best = [item for item in best if known_relevance[item.id] >= query.min_relevance]
+    ranked = list(_expanded(store, best, scored, query))
+    return SearchResult(
+        ranked, allowed, relevance.of_hits([item.id for item, _ in ranked]), relevance.of_recall
+    )
 
 
 def _reranks(query: RecallQuery) -> bool:
@@ -159,10 +174,9 @@ def _during(selection: Selection, interval: Interval) -> Selection:
 
 
 def _expanded(
-    store: Store, scored: list[Scored], query: RecallQuery
+    store: Store, best: Sequence[Scored], scored: Sequence[Scored], query: RecallQuery
 ) -> Iterator[tuple[Scored, int | None]]:
-    """The best ``k``, each followed by the chunks it adds, with the id of the hit that did."""
-    best = scored[: query.k]
+    """The best, each followed by the chunks it adds, with the id of the hit that did."""
     added = {}
     if query.expand is not None:
         added = expand(store, [item.id for item in best], query.expand, query.selection)

@@ -33,9 +33,10 @@ from agentmem_storage.records import (
     SourceRecord,
     StoreStats,
     Unset,
+    WordMatches,
     Written,
 )
-from agentmem_storage.sql import check, read, terms, totals, write
+from agentmem_storage.sql import check, matches, read, terms, totals, write
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.identity import Identity, prepare
 from agentmem_storage.sql.location import locate_store
@@ -317,6 +318,18 @@ class Store:
         among = within if selection == scope else selected(selection)
         with self._database.read() as connection:
             return terms.search(connection, query, k, among, within)
+
+    def word_matches(self, query: str, ids: Iterable[int], scope: Scope) -> WordMatches:
+        """How much of a query's words the given chunks contain; see `WordMatches`.
+
+        Args:
+            query: Any string.
+            ids: The chunks; one that does not exist contains no word.
+            scope: The chunks over which document frequencies are counted.
+        """
+        within = selected(Selection(scope=scope))
+        with self._database.read() as connection:
+            return matches.word_matches(connection, query, list(ids), within)
 
     def update_source(
         self,

@@ -1,0 +1,102 @@
+"""Relevance: how likely a hit answers the query, comparable across queries and stores.
+
+The score of a hit only orders the hits of one recall. Its relevance is a probability, from what the
+query and the memory have in common, whatever the mode of the recall and with or without reranker:
+
+- cosine: of the embeddings of query and memory;
+- share: of the weight of the query's words, those that the memory contains. Rare words of a scope
+  weigh most, and stop words nothing, so a query of nothing but stop words is relevant to nothing;
+- information: the weight of the words that it contains, in units of the rarest: one rare word that
+  is all of a query tells less than five of them;
+- memories: the logarithm of the number of memories in the scope: among many, one of them resembles
+  any query.
+
+A logistic regression makes evidence of them, in log-odds::
+
+    evidence = weights · (cosine, share, information, memories) + bias
+    hit      = sigmoid(scale * evidence + lag * (evidence - that of the best) + bias)
+    recall   = sigmoid(scale * evidence of the best + bias)
+
+The second is how likely the hit is the one that holds what the query asks for; a hit with less
+evidence than another is less likely to be it. The third is how likely any memory of the scope holds
+it. The numbers are fitted on questions with and without evidence, in stores of several kinds and
+sizes, by ``python -m benchmarks.relevance``.
+
+Cosines differ from model to model. Where the embeddings are not those of the bundle that the
+numbers were fitted with, the words alone make the evidence, with numbers of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from agentmem.models.base import MemoryModel
+from agentmem.retrieval.calibration import Signals, calibration, knows_cosines
+from agentmem_storage.records import Scope, Selection
+from agentmem_storage.store import Store
+
+# Hits are compared with the best of at least so many, so that relevance hardly depends on k.
+COMPARED = 8
+# A recall is confident from this relevance on: when it is more likely than not.
+CONFIDENT = 0.5
+
+
+class Relevance:
+    """Relevance of the hits of one query.
+
+    Attributes:
+        of_recall: How likely any memory of the scope holds what the query asks for, 0 to 1; 0 if
+            nothing was found.
+    """
+
+    def __init__(
+        self, store: Store, model: MemoryModel, query: str, scope: Scope, best: Sequence[int]
+    ) -> None:
+        """Compare the query with the best chunks that a search found.
+
+        Args:
+            store: The open store.
+            model: Embeds the query, where its cosines are known.
+            query: The text of the query.
+            scope: The chunks among which words are rare or not.
+            best: Ids of the best chunks, at least `COMPARED` if there are so many.
+        """
+        self._compare = (store, model, query, scope)
+        self._calibration = calibration(cosines=knows_cosines(model.fingerprint))
+        self._evidence = self._evidence_of(best)
+        self._best = max(self._evidence.values(), default=-math.inf)
+        self.of_recall = self._calibration.of_recall(self._best) if best else 0.0
+
+    def of_hits(self, ids: Sequence[int]) -> dict[int, float]:
+        """Relevance of each of these chunks by id, whether they were among the best or not."""
+        self._evidence |= self._evidence_of([id for id in ids if id not in self._evidence])
+        return {id: self._calibration.of_hit(self._evidence[id], self._best) for id in ids}
+
+    def _evidence_of(self, ids: Sequence[int]) -> dict[int, float]:
+        found = signals(*self._compare, ids) if ids else {}
+        return {id: self._calibration.evidence(one) for id, one in found.items()}
+
+
+def signals(
+    store: Store, model: MemoryModel, query: str, scope: Scope, ids: Sequence[int]
+) -> dict[int, Signals]:
+    """What a query and each of these chunks have in common, by id.
+
+    The cosine is 0 where it does not count: for another embedder, and for a damaged embedding.
+    """
+    words = store.word_matches(query, ids, scope)
+    cosines: dict[int, float] = {}
+    if knows_cosines(model.fingerprint):
+        embedding = model.embedder.embed_query(model.tokenizer.encode(query))
+        ranked = store.search_vectors(embedding, len(ids), Selection(ids=tuple(sorted(ids))))
+        cosines = dict(zip(ranked.ids.tolist(), ranked.scores.tolist(), strict=True))
+    return {
+        id: Signals(
+            cosines.get(id, 0.0),
+            weight / words.total if words.total else 0.0,
+            weight / words.greatest,
+            math.log1p(words.chunks),
+        )
+        for id, weight in words.found.items()
+    }
