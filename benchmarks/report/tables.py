@@ -181,6 +181,40 @@ def _recall(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _relevance(results: Mapping[str, Any]) -> list[str]:
+    heads = ("Questions", "number", "with evidence", "AUROC", "ECE", "by words alone: AUROC", "ECE")
+    cosine, words = results["signals"]["cosine"], results["signals"]["words"]
+    rows = [
+        (
+            name,
+            f"{scores['questions']:,}",
+            f"{scores['with_evidence']:,}",
+            *(
+                f"{of[name][score]:.3f} ({low:.3f} to {high:.3f})"
+                for of in (cosine, words)
+                for score in ("auroc", "ece")
+                for low, high in (of[name][f"{score}_interval"],)
+            ),
+        )
+        for name, scores in cosine.items()
+        if "auroc_interval" in scores
+    ]
+    bins = [
+        (f"{mean:.2f}", f"{share:.2f}", f"{count:,}")
+        for mean, share, count in cosine["reliability"]
+    ]
+    medians = ", ".join(f"{how} {median:.2f}" for how, median in cosine["median"].items())
+    return [
+        *table(heads, rows),
+        "",
+        "In brackets: intervals of 95 %, by a bootstrap over documents. Median relevance of the "
+        f"recall: {medians}. Of single hits, relevance has an AUROC of "
+        f"{cosine['hits']['auroc']:.3f} and an ECE of {cosine['hits']['ece']:.3f}.",
+        "",
+        *table(("Mean relevance", "share with evidence", "number"), bins),
+    ]
+
+
 def _speed(results: Mapping[str, Any]) -> list[str]:
     rows = [
         (
@@ -293,6 +327,7 @@ _TABLES = {
     "robustness": _robustness,
     "reading": _reading,
     "recall": _recall,
+    "relevance": _relevance,
     "retention": _retention,
     "sidebyside": sidebyside_tables,
     "speed": _speed,

@@ -100,7 +100,7 @@ def hits(found: Recall) -> Text:
         head = Text.assemble(
             (f"{rank:>2} ", "bold"),
             (f"{hit.score:.3f}  ", "green"),
-            (f"#{hit.id}  {origin}", "dim"),
+            (f"#{hit.id}  {origin}  relevance {hit.relevance:.2f}", "dim"),
         )
         blocks.append(Text("\n").join([head, Text(f"   {text}")]))
     return Text("\n\n").join(blocks) if blocks else Text("nothing found", style="dim")

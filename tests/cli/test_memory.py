@@ -48,7 +48,9 @@ def ids(cli: Cli, *args: object) -> list[int]:
 def test_recall_finds_and_prints_the_exact_text(cli: Cli) -> None:
     # By words: the tiny model's keys mean nothing.
     shown = cli.ok("recall", "train to Lyon", "-k", 1, "--mode", "lexical")
-    assert re.match(r" 1 \d\.\d{3}  #2  2026-01-05 00:00  user\n   The train to Lyon", shown)
+    assert re.match(
+        r" 1 \d\.\d{3}  #2  2026-01-05 00:00  user  relevance \d\.\d\d\n   The train to Lyon", shown
+    )
     found = cli.json("recall", "train to Lyon", "--user", "ana", "--mode", "lexical")
     assert found["hits"][0]["text"] == TEXTS[1]
     assert found["candidates"] == 2
