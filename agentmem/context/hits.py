@@ -232,7 +232,7 @@ class Hit(Chunk):
     """
 
     score: float
-    relevance: float
+    relevance: float = 0.0
     explain: Mapping[str, float]
     expanded_from: int | None = None
 

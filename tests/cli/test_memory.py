@@ -104,13 +104,13 @@ def test_a_time_in_the_question_is_counted_from_now(cli: Cli) -> None:
 
 
 def test_a_budget_prints_the_packed_context(cli: Cli) -> None:
-    shown = cli.run("recall", "green tea", "--budget", 60)
+    shown = cli.run("recall", "green tea", "--budget", 70)
     assert (
         without_nonce(shown.stdout)
         == "<memories>\n[2026-01-05] user: I like green tea\n</memories>\n"
     )
-    assert "did not fit 60 tokens" in shown.stderr
-    packed = cli.json("recall", "green tea", "--budget", 60)
+    assert "did not fit 70 tokens" in shown.stderr
+    packed = cli.json("recall", "green tea", "--budget", 70)
     assert packed["text"] == shown.stdout.rstrip("\n")
     assert packed["ids"] == [1]
 

@@ -117,12 +117,13 @@ def test_asdict_gives_text_latents_and_plain_fields(found: Recall) -> None:
 
 def test_the_repr_shows_who_when_and_the_first_words(found: Recall) -> None:
     hit = next(hit for hit in found if hit.name == "Ana")
-    start = f"Hit(score={hit.score:.3f}, id={hit.id}, 'Ana', 2026-02-13 09:40, "
+    scores = f"score={hit.score:.3f}, relevance={hit.relevance:.2f}"
+    start = f"Hit({scores}, id={hit.id}, 'Ana', 2026-02-13 09:40, "
     assert repr(hit) == f"{start}'{TEXT}')"
     long = dataclasses.replace(hit, text="one two\n" * 1000)
     assert repr(long).startswith(f"{start}'one two one two")
     assert repr(long).endswith("…')")
-    assert len(repr(long)) < 150
+    assert len(repr(long)) < 170
 
 
 def test_a_printed_recall_has_a_line_for_each_hit(found: Recall, memory: Memory) -> None:
