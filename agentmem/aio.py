@@ -29,6 +29,8 @@ from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
 from agentmem.errors import CorruptRecordError, StoreError
 from agentmem.memory import Memory
+from agentmem.scopes import ReadId
+from agentmem_storage.records import UNSET
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -121,9 +123,9 @@ class AsyncMemory:
     def scoped(
         self,
         *,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
     ) -> AsyncMemory:
         """See `Memory.scoped`."""
         handle = object.__new__(AsyncMemory)

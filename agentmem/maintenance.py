@@ -14,17 +14,20 @@ from agentmem.ingest.identity import content_hash, terms
 from agentmem.models.base import MemoryModel
 from agentmem.results import Damage, Verification
 from agentmem.types import Part, Role
-from agentmem_storage.records import EVERYTHING, ChunkRecord, Selection, SourceRecord
+from agentmem_storage.records import EVERYTHING, ChunkRecord, Scope, Selection, SourceRecord
 from agentmem_storage.store import Store
 
 
-def verify(store: Store, model: MemoryModel, on_progress: Progress | None) -> Verification:
-    """Check rows and checksums, then decode every text and compare it with its hash."""
-    damage = [Damage(problem.chunk_id, problem.what) for problem in store.check()]
+def verify(
+    store: Store, model: MemoryModel, scope: Scope, on_progress: Progress | None
+) -> Verification:
+    """Check rows and checksums of a scope, then decode every text and compare it with its hash."""
+    damage = [Damage(problem.chunk_id, problem.what) for problem in store.check(scope)]
     broken = {item.id for item in damage}
-    total = store.count()
+    selection = Selection(scope)
+    total = store.count(selection)
     seen = checked = 0
-    for records in store.iterate(keep_damaged=True):
+    for records in store.iterate(selection, keep_damaged=True):
         sound = [record for record in records if record.id not in broken]
         for record, text in zip(sound, exact_texts(model, sound), strict=True):
             if isinstance(text, CorruptRecordError):

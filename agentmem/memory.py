@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,25 +14,33 @@ from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
-from agentmem.errors import InputError, UnknownIdError
+from agentmem.errors import FilterError, InputError, UnknownIdError
 from agentmem.ingest.checks import (
     MAX_CHARS,
     check_metadata,
     check_moment,
     check_time,
-    check_unicode,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
 from agentmem.ingest.identity import content_hash
-from agentmem.ingest.normalise import normalise
+from agentmem.ingest.normalize import normalize
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
-from agentmem.results import ForgetReceipt, Receipt, Stats, Verification, write_receipt
+from agentmem.results import (
+    ForgetReceipt,
+    Receipt,
+    Stats,
+    Verification,
+    make_stats,
+    write_receipt,
+)
 from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
+from agentmem.scopes import ANY, Binding, ReadId, WriteId, check_require
 from agentmem.types import Content, Part
-from agentmem_storage.records import FIDELITY_EDGES, Scope, Selection, Written
+from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Written
 from agentmem_storage.store import Store
+from agentmem_storage.text import shown
 
 Location = str | os.PathLike[str]
 Where = Mapping[str, Any]
@@ -49,7 +57,10 @@ class Memory:
         mem.add("Booked the 9:40 to Lyon", user_id="ana")
         mem.recall("when is my train?", user_id="ana")[0].text
 
-    On writing, an omitted scope id is stored as unspecified; on reading, it matches anything.
+    On writing, an omitted scope id is stored as unspecified. On reading, it matches anything, as
+    ``ANY`` does explicitly; None is refused, because a user id that is missing by mistake must not
+    select the memories of everybody. In a service with many users, hand out scoped handles, or
+    open the store with ``require=("user_id",)``.
     Safe to use from several threads, and several processes may open the same store.
     """
 
@@ -66,6 +77,7 @@ class Memory:
         create: bool = True,
         timeout_s: float = 30.0,
         max_chars: int = MAX_CHARS,
+        require: Sequence[str] = (),
     ) -> None:
         """Open a store, creating it if necessary.
 
@@ -90,17 +102,21 @@ class Memory:
             create: Whether to create the store if it does not exist.
             timeout_s: How long to wait for other writers, in seconds.
             max_chars: The longest text that `add` accepts, in code points.
+            require: Names of scope ids without which every call raises InputError, such as
+                ``("user_id",)``. A scoped handle gives those it is bound to; on reading,
+                ``agentmem.ANY`` counts as given.
 
         Raises:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
             NotAStoreError: ``location`` holds something else.
-            InputError: the embedder or the quantization is unknown, or ``min_fidelity`` is not
-                between 0 and 1.
+            InputError: the embedder, the quantization or a required id is unknown, or
+                ``min_fidelity`` is not between 0 and 1.
             IncompatibleModelError: the store was created with another model bundle or embedder.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be created there.
         """
+        self._binding = Binding(required=check_require(require))
         self._model = load_model(model, embedder, reranker)
         self._options = EncodingOptions(quantization, min_fidelity, keep_text)
         self._store = Store.open(
@@ -111,7 +127,6 @@ class Memory:
             timeout_s=timeout_s,
         )
         self._max_chars = max_chars
-        self._bound = Scope()
         self._owns_store = True
 
     def __enter__(self) -> Self:
@@ -126,9 +141,9 @@ class Memory:
         self.close()
 
     def __repr__(self) -> str:
-        bound = {name: id for name, id in _scope_ids(self._bound).items() if id is not None}
-        scope = "".join(f", {name}={id!r}" for name, id in bound.items())
-        return f"Memory({self._store.location!r}{scope})"
+        return (
+            f"Memory({', '.join(filter(None, [repr(self._store.location), str(self._binding)]))})"
+        )
 
     def close(self) -> None:
         """Save the index cache and close the store; closing a scoped handle does nothing."""
@@ -138,21 +153,20 @@ class Memory:
     def scoped(
         self,
         *,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
     ) -> Memory:
         """A handle on the same open store that is bound to a scope and cannot leave it.
 
         Raises:
-            InputError: no scope id is given, or one that contradicts this handle's own.
+            InputError: no scope id is given, or one that is None, `ANY`, or contradicts this
+                handle's own.
         """
-        scope = self._scope(user_id, agent_id, session_id)
-        if scope == self._bound:
-            raise InputError("scoped() needs a scope id that is not bound yet")
+        binding = self._binding.narrowed(user_id, agent_id, session_id)
         handle = object.__new__(Memory)
         handle.__dict__.update(self.__dict__)
-        handle._bound = scope
+        handle._binding = binding
         handle._owns_store = False
         return handle
 
@@ -160,9 +174,9 @@ class Memory:
         self,
         content: Content,
         *,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: WriteId = None,
+        agent_id: WriteId = None,
+        session_id: WriteId = None,
         created_at: Time | None = None,
         metadata: Mapping[str, Any] | None = None,
         on_progress: Progress | None = None,
@@ -172,7 +186,8 @@ class Memory:
         Args:
             content: A string, a message dict (OpenAI or Anthropic style), a `Message`, a
                 `Document`, or an iterable of these.
-            user_id: Whose memory it is.
+            user_id: Whose memory it is, for messages that do not say so themselves: a dict may
+                carry ``user_id``, ``agent_id`` and ``session_id``, but must not contradict these.
             agent_id: Which agent's.
             session_id: Which conversation's.
             created_at: When it was said, for messages that carry no time of their own.
@@ -185,36 +200,44 @@ class Memory:
             StoreBusyError: another writer held the store for longer than the timeout.
             StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
         """
-        scope = self._scope(user_id, agent_id, session_id)
-        normalised = normalise(
-            content, created_at=created_at, metadata=metadata, max_chars=self._max_chars
+        normalized = normalize(
+            content,
+            created_at=created_at,
+            metadata=metadata,
+            scope=self._binding.writing(user_id, agent_id, session_id),
+            max_chars=self._max_chars,
         )
-        hashes = [content_hash(part) for part in normalised.parts]
-        known = self._store.known(hashes, scope)
+        keys = [(part.scope, content_hash(part)) for part in normalized.parts]
+        known: dict[tuple[Scope, bytes], Written] = {}
+        for scope in dict.fromkeys(scope for scope, _ in keys):
+            self._binding.check_required(scope)
+            found = self._store.known([digest for own, digest in keys if own == scope], scope)
+            known |= {(scope, digest): written for digest, written in found.items()}
         # Repeated content is encoded once; the first occurrence counts.
-        fresh: dict[bytes, Part] = {}
-        for digest, part in zip(hashes, normalised.parts, strict=True):
-            fresh.setdefault(digest, part)
+        fresh: dict[tuple[Scope, bytes], Part] = {}
+        for key, part in zip(keys, normalized.parts, strict=True):
+            if key not in known:
+                fresh.setdefault(key, part)
         sources = prepare(
-            [part for digest, part in fresh.items() if digest not in known],
+            list(fresh.values()),
             self._model,
             options=self._options,
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
-        written = self._store.add(sources, scope) if sources else []
-        stored = known | {s.content_hash: w for s, w in zip(sources, written, strict=True)}
+        written = self._store.add(sources, [scope for scope, _ in fresh]) if sources else []
+        stored = known | dict(zip(fresh, written, strict=True))
         new = [s for s, w in zip(sources, written, strict=True) if not w.duplicate]
-        return write_receipt([stored[h] for h in hashes], new, skipped=normalised.skipped)
+        return write_receipt([stored[key] for key in keys], new, skipped=normalized.skipped)
 
     def recall(
         self,
         query: str,
         *,
         k: int = 8,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
         where: Where | None = None,
         since: Time | None = None,
         until: Time | None = None,
@@ -261,7 +284,7 @@ class Memory:
             ModelError: ``latent`` is requested, and the bundle has no reranker.
             FilterError: the filter has an unknown operator or is malformed.
         """
-        scope = self._scope(user_id, agent_id, session_id)
+        scope = self._binding.reading(user_id, agent_id, session_id)
         selection = Selection(
             scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
         )
@@ -275,23 +298,23 @@ class Memory:
         self,
         id: int,
         *,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
     ) -> Chunk:
         """Return one chunk by its id.
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
         """
-        return self._one(id, self._scope(user_id, agent_id, session_id))
+        return self._one(id, self._binding.reading(user_id, agent_id, session_id))
 
     def list(
         self,
         *,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
         source_id: int | None = None,
         where: Where | None = None,
         since: Time | None = None,
@@ -305,7 +328,7 @@ class Memory:
             FilterError: the filter has an unknown operator or is malformed.
         """
         selection = Selection(
-            self._scope(user_id, agent_id, session_id),
+            self._binding.reading(user_id, agent_id, session_id),
             source_ids=None if source_id is None else (source_id,),
             where=where,
             since=check_time(since, "since"),
@@ -319,9 +342,9 @@ class Memory:
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
     ) -> Receipt:
         """Replace the text or metadata of the message or document that a chunk belongs to.
 
@@ -345,14 +368,14 @@ class Memory:
             raise InputError("update() needs text= or metadata=")
         if text is not None and not isinstance(text, str):
             raise TypeError(f"text must be a string, not {type(text).__name__}")
-        chunk = self._one(id, self._scope(user_id, agent_id, session_id))
+        chunk = self._one(id, self._binding.reading(user_id, agent_id, session_id))
         old = chunk.source
         new_metadata = chunk.metadata if metadata is None else check_metadata(metadata, "metadata")
         if text is None:
             self._store.update_source(old.id, metadata=new_metadata)
             unchanged = Written(old.id, old.chunk_ids, duplicate=False)
             return write_receipt([unchanged], [])
-        (new,) = normalise(text, max_chars=self._max_chars).parts
+        (new,) = normalize(text, max_chars=self._max_chars).parts
         part = replace(
             stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
         )
@@ -370,9 +393,9 @@ class Memory:
         self,
         ids: Iterable[int] | None = None,
         *,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
         where: Where | None = None,
         before: Time | None = None,
         dry_run: bool = False,
@@ -387,22 +410,27 @@ class Memory:
             user_id: Only this user's.
             agent_id: Only this agent's.
             session_id: Only this conversation's.
-            where: A filter, as in `recall`.
+            where: A filter, as in `recall`; one that matches everything is refused.
             before: Only memories from before this time.
             dry_run: Only report what would be deleted.
 
         Raises:
             InputError: there is no condition, so that everything would be deleted.
+            FilterError: the filter is malformed, or has no condition, such as ``{"and": []}``.
             UnknownIdError: an id is not in this scope; nothing was deleted.
         """
-        # An empty filter matches everything, so it is not a condition.
-        given = (ids, user_id, agent_id, session_id, where or None, before)
-        if all(selector is None for selector in given):
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        if where is not None and self._store.selects_everything(where):
+            raise FilterError(
+                f"the filter {shown(where)} has no condition, so it matches everything: leave "
+                f"where= out if the other conditions are enough"
+            )
+        given = {user_id, agent_id, session_id}.difference({UNSET, ANY})
+        if not given and all(selector is None for selector in (ids, where, before)):
             raise InputError(
                 "forget() needs a condition: ids=, user_id=, agent_id=, session_id=, where= or "
                 "before=; to forget everything, delete the store's folder"
             )
-        scope = self._scope(user_id, agent_id, session_id)
         requested = None if ids is None else tuple(dict.fromkeys(ids))
         selection = Selection(scope, ids=requested, where=where, until=check_time(before, "before"))
         selected = tuple(self._store.ids(selection).tolist())
@@ -417,40 +445,52 @@ class Memory:
         self._rebuild_stale_terms()
         return ForgetReceipt(selected, done.sources, dry_run=False, purged=done.purged)
 
-    def verify(self, *, on_progress: Progress | None = None) -> Verification:
-        """Check the complete store: rows, checksums, and that every text decodes exactly.
+    def verify(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        on_progress: Progress | None = None,
+    ) -> Verification:
+        """Check rows and checksums, and that every text of a scope decodes exactly.
+
+        Without a scope, the complete store is checked, including its file and its lexical index
+        as wholes; with one, only the rows of that scope.
 
         Args:
+            user_id: Only this user's memories.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
             on_progress: Called with the number of chunks checked so far and the total.
         """
-        return verify(self._store, self._model, on_progress)
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return verify(self._store, self._model, scope, on_progress)
 
-    def stats(self) -> Stats:
-        """Totals of the complete store, regardless of the scope of this handle."""
-        found = self._store.stats()
-        return Stats(
-            memories=found.chunks,
-            sources=found.sources,
-            scopes=found.scopes,
-            tokens=found.tokens,
-            positions=found.positions,
-            latent_bytes=found.latent_bytes,
-            patch_bytes=found.patch_bytes,
-            embedding_bytes=found.embedding_bytes,
-            text_bytes=found.text_bytes,
-            file_bytes=found.file_bytes,
-            fidelity=tuple(zip(FIDELITY_EDGES, found.fidelity, strict=True)),
-            model=self._model.name,
-            fingerprint=self._model.fingerprint,
-        )
+    def stats(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Stats:
+        """Totals of a scope, without one of the complete store.
+
+        Args:
+            user_id: Only this user's memories.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return make_stats(self._store.stats(scope), self._model.name, self._model.fingerprint)
 
     def regenerated(
         self,
         id: int,
         *,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        session_id: str | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
     ) -> str:
         """The text that a chunk's latents regenerate without the patch; compare it with its text.
 
@@ -458,28 +498,22 @@ class Memory:
             UnknownIdError: no memory of this scope has that id.
             CorruptRecordError: its row is damaged.
         """
-        chunk = self._one(id, self._scope(user_id, agent_id, session_id))
+        chunk = self._one(id, self._binding.reading(user_id, agent_id, session_id))
         return regenerated_texts(self._model, self._store.chunks([chunk.id]), patched=False)[0]
 
     def reindex(self) -> None:
-        """Rebuild the vector index and the lexical index from the rows."""
+        """Rebuild the vector index and the lexical index of the store from the rows.
+
+        Raises:
+            InputError: this is a scoped handle, and the indexes are of the complete store.
+        """
+        if self._binding.scope != ANY_SCOPE:
+            raise InputError(
+                f"reindex() is for the complete store: call it on the Memory that was opened, not "
+                f"on {self!r}"
+            )
         self._store.rebuild_index()
         rebuild_terms(self._store, self._model)
-
-    def _scope(self, user_id: str | None, agent_id: str | None, session_id: str | None) -> Scope:
-        """The given scope ids combined with the bound ones, which cannot be changed."""
-        scope_ids = {"user_id": user_id, "agent_id": agent_id, "session_id": session_id}
-        for name, bound in _scope_ids(self._bound).items():
-            given = scope_ids[name]
-            if given is not None and not isinstance(given, str):
-                raise TypeError(f"{name} must be a string, not {given!r}")
-            if given == "":
-                raise InputError(f"{name} must not be empty: omit it to leave it unspecified")
-            check_unicode(given or "", name)
-            if bound is not None and given not in (None, bound):
-                raise InputError(f"this handle is bound to {name}={bound!r}, not {given!r}")
-            scope_ids[name] = bound or given
-        return Scope(**scope_ids)
 
     def _one(self, id: int, scope: Scope) -> Chunk:
         selection = Selection(scope, ids=(id,))
@@ -494,11 +528,3 @@ class Memory:
     def _rebuild_stale_terms(self) -> None:
         if self._store.terms_stale:
             rebuild_terms(self._store, self._model)
-
-
-def _scope_ids(scope: Scope) -> dict[str, str | None]:
-    return {
-        "user_id": scope.user_id,
-        "agent_id": scope.agent_id,
-        "session_id": scope.session_id,
-    }

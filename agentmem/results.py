@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentmem_storage.records import NewSource, Written
+from agentmem_storage.records import FIDELITY_EDGES, NewSource, StoreStats, Written
 from agentmem_storage.sizes import stored_sizes
 
 
@@ -139,7 +139,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Totals of a store.
+    """Totals of a store, or of a scope in it.
 
     Attributes:
         memories: Number of chunks.
@@ -151,7 +151,8 @@ class Stats:
         patch_bytes: Bytes of patches.
         embedding_bytes: Bytes of embeddings.
         text_bytes: UTF-8 bytes of stored texts.
-        file_bytes: Size of all files of the store, including the lexical index and the index cache.
+        file_bytes: Size of all files of the store, including the lexical index and the index cache;
+            None for a scope.
         fidelity: Number of chunks by fidelity, as ``(lower edge of the bin, chunks)``.
         model: Name of the model bundle.
         fingerprint: The bundle's fingerprint, to which the store is bound.
@@ -166,7 +167,7 @@ class Stats:
     patch_bytes: int
     embedding_bytes: int
     text_bytes: int
-    file_bytes: int
+    file_bytes: int | None
     fidelity: tuple[tuple[float, int], ...]
     model: str
     fingerprint: str
@@ -179,3 +180,22 @@ class Stats:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**asdict(self), "bytes_per_token": self.bytes_per_token}
+
+
+def make_stats(found: StoreStats, model: str, fingerprint: str) -> Stats:
+    """The store's totals as the SDK shows them, with the name and fingerprint of the bundle."""
+    return Stats(
+        memories=found.chunks,
+        sources=found.sources,
+        scopes=found.scopes,
+        tokens=found.tokens,
+        positions=found.positions,
+        latent_bytes=found.latent_bytes,
+        patch_bytes=found.patch_bytes,
+        embedding_bytes=found.embedding_bytes,
+        text_bytes=found.text_bytes,
+        file_bytes=found.file_bytes,
+        fidelity=tuple(zip(FIDELITY_EDGES, found.fidelity, strict=True)),
+        model=model,
+        fingerprint=fingerprint,
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from agentmem_storage.errors import InputError
-from agentmem_storage.records import SourceKind
+from agentmem_storage.records import Scope, SourceKind
 
 Role: TypeAlias = Literal["user", "assistant", "system", "developer", "tool"]
 
@@ -95,6 +95,7 @@ class Part:
         created_at: When it was said or written, in UTC; None if not known.
         metadata: JSON values under string keys. Tool calls carry ``tool`` and ``tool_call_id``,
             tool results ``tool_call_id`` and, if given, ``is_error``.
+        scope: Whose memory it is.
     """
 
     kind: SourceKind
@@ -105,6 +106,7 @@ class Part:
     uri: str | None = None
     created_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    scope: Scope = Scope()
 
 
 # What `Memory.add` accepts.

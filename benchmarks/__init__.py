@@ -1,1 +1,1 @@
-"""Every figure that the documentation shows; not part of the wheel."""
+"""Benchmarks behind every figure in the documentation; not part of the wheel."""

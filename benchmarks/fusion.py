@@ -1,13 +1,13 @@
-"""The fusion weights, fitted on dialogues that no weights were trained on.
+"""Fits the fusion weights on dialogues that no network was trained on.
 
-Dialogues of one source are put together by the dozen, so that a question has a few hundred turns
-to choose from; the turns that hold its answer are its evidence. `Memory.recall` says what each sign
-has of each turn; the weights are those that make the evidence likeliest among the candidates
-(the cross-entropy of a softmax). Figures are those of groups that
-the weights were not fitted on, five times a fifth. No evaluation set has a part in it.
+Dialogues of one source are grouped by the dozen, so that a question has a few hundred candidate
+turns; the turns that contain its answer are its evidence. `Memory.recall` explains each hit by its
+features; the weights minimize the cross-entropy of the evidence in a softmax over the candidates.
+Results are from five-fold cross-validation over groups. No evaluation set is used.
 
-They are the dialogues of the one source that training leaves out (`leave_out` in
-examples/training/): where keys and reranker know a source, they are worth more than elsewhere.
+The dialogues are from the one source that training leaves out (`leave_out` in
+examples/training/): on a source that embedder and reranker have seen, they would get too much
+weight.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from agentmem.evaluation.result import build_result, write_result
 from agentmem.retrieval.fusion import NEIGHBOR_DECAY, Weights
 from benchmarks.command import run
 
-# The signs that are fitted; that of time is not, for these questions name none.
-SIGNS = ("lexical", "vector", "neighbor", "length", "rerank")
+# The features that are fitted; the temporal prior is not: these questions name no time.
+FEATURES = ("lexical", "vector", "neighbor", "length", "rerank")
 AT = (1, 5, 10, 50)
 DIALOGUES, MOST_EVIDENCE, HITS, FOLDS = 12, 3, 1_000, 5
 LEFT_OUT = "friendsqa"
@@ -46,15 +46,22 @@ Group = tuple[list[dict[str, str]], list[Question]]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question: its group, signs (N, 4) of the N candidates, and which are its evidence (N,).
+    """A question with the features (N, 4) of its N candidates, and which are its evidence (N,).
 
-    The signs are lexical, key, length and rerank; candidates stand in the order of the talk.
+    The features are lexical, vector, length and rerank; candidates are in conversation order.
+
+    Attributes:
+        group: Number of its group of dialogues.
+        positions: Position of each candidate in the conversation, (N,).
+        features: Features of each candidate, (N, 4).
+        relevant: Which candidates are evidence, (N,).
+        missed: Number of evidence turns that are not among the candidates.
     """
 
     group: int
-    places: NDArray[np.int64]
-    signs: NDArray[np.float32]
-    right: NDArray[np.bool_]
+    positions: NDArray[np.int64]
+    features: NDArray[np.float32]
+    relevant: NDArray[np.bool_]
     missed: int
 
 
@@ -68,16 +75,16 @@ def main(
     began = time.perf_counter()
     cases = list(_cases(list(_groups(data))))
     shipped = Weights()
-    without = {"nothing": SIGNS} | {
-        left: tuple(sign for sign in SIGNS if sign != left) for left in SIGNS[1:]
+    without = {"nothing": FEATURES} | {
+        left: tuple(name for name in FEATURES if name != left) for left in FEATURES[1:]
     }
     results: dict[str, Any] = {
         "questions": len(cases),
-        "fitted": {name: round(w, 4) for name, w in _fit(cases, SIGNS).items()},
+        "fitted": {name: round(w, 4) for name, w in _fit(cases, FEATURES).items()},
         "weights": asdict(shipped),
-        "shipped": _figures(cases, [asdict(shipped)] * len(cases)),
+        "shipped": _recall(cases, [asdict(shipped)] * len(cases)),
         "held_out_without": {
-            left: _held_out(cases, signs) for left, signs in track(without.items(), "fitting")
+            left: _held_out(cases, names) for left, names in track(without.items(), "fitting")
         },
     }
     result = build_result(
@@ -90,13 +97,13 @@ def main(
     )
     write_result(json, result)
     typer.echo(str(results["fitted"]))
-    for name, figures in [("shipped", results["shipped"]), *results["held_out_without"].items()]:
-        shown = {at: round(value, 4) for at, value in figures.items()}
+    for name, recalls in [("shipped", results["shipped"]), *results["held_out_without"].items()]:
+        shown = {at: round(value, 4) for at, value in recalls.items()}
         typer.echo(f"{name} {shown}")
 
 
 def _cases(groups: Sequence[Group]) -> Iterator[Case]:
-    """Ask every question, and keep what `Memory.recall` explains."""
+    """Recall for every question, and collect the features from ``explain``."""
     with tempfile.TemporaryDirectory() as folder, Memory(folder) as memory:
         for number, (messages, questions) in enumerate(track(groups, "asking")):
             user = str(number)
@@ -106,37 +113,37 @@ def _cases(groups: Sequence[Group]) -> Iterator[Case]:
                 hits = list(memory.recall(question, k=HITS, user_id=user))
                 hits.sort(key=lambda hit: order[hit.id])
                 wanted = {sources[turn] for turn in evidence}
-                told = [
-                    [hit.explain[sign] for sign in ("lexical", "vector", "length", "rerank")]
+                features = [
+                    [hit.explain[name] for name in ("lexical", "vector", "length", "rerank")]
                     for hit in hits
                 ]
                 yield Case(
                     number,
                     np.array([order[hit.id] for hit in hits]),
-                    np.array(told, dtype=np.float32),
+                    np.array(features, dtype=np.float32),
                     np.array([hit.source.id in wanted for hit in hits]),
                     len(wanted - {hit.source.id for hit in hits}),
                 )
 
 
-def _signs(case: Case) -> torch.Tensor:
-    """Lexical and key, both again as the neighbours have them, length and rerank: (N, 6)."""
-    own = np.zeros((case.places[-1] + 1 + 2 * len(NEIGHBOR_DECAY), 2), dtype=np.float32)
-    at = case.places + len(NEIGHBOR_DECAY)
-    own[at] = case.signs[:, :2]
+def _inputs(case: Case) -> torch.Tensor:
+    """Lexical and vector, the same of the neighbors, length and rerank: (N, 6)."""
+    own = np.zeros((case.positions[-1] + 1 + 2 * len(NEIGHBOR_DECAY), 2), dtype=np.float32)
+    at = case.positions + len(NEIGHBOR_DECAY)
+    own[at] = case.features[:, :2]
     around = sum(
         share * (own[at - far] + own[at + far]) for far, share in enumerate(NEIGHBOR_DECAY, start=1)
     )
-    return torch.from_numpy(np.concatenate([case.signs[:, :2], around, case.signs[:, 2:]], 1))
+    return torch.from_numpy(np.concatenate([case.features[:, :2], around, case.features[:, 2:]], 1))
 
 
-def _scores(signs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
-    """The sum that `agentmem.retrieval.fusion` and `agentmem.retrieval.rerank` make, undivided."""
-    lexical, key, lexical_around, key_around, length, rerank = signs.unbind(-1)
-    around = weights["lexical"] * lexical_around + weights["vector"] * key_around
+def _scores(inputs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
+    """The score of `agentmem.retrieval.fusion` and `agentmem.retrieval.rerank`, not normalized."""
+    lexical, vector, lexical_around, vector_around, length, rerank = inputs.unbind(-1)
+    around = weights["lexical"] * lexical_around + weights["vector"] * vector_around
     score: torch.Tensor = (
         weights["lexical"] * lexical
-        + weights["vector"] * key
+        + weights["vector"] * vector
         + weights["neighbor"] * around
         + weights["length"] * length
         + weights["rerank"] * rerank
@@ -145,60 +152,62 @@ def _scores(signs: torch.Tensor, weights: dict[str, Any]) -> torch.Tensor:
 
 
 def _fit(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
-    """Weights of the named signs, none below zero, lexical and vector together one; others zero."""
-    told = [case for case in cases if case.right.any()]
-    most = max(len(case.right) for case in told)
-    signs, right = torch.zeros(len(told), most, 6), torch.zeros(len(told), most)
-    hidden = torch.ones(len(told), most, dtype=torch.bool)
-    for row, case in enumerate(told):
-        count = len(case.right)
-        signs[row, :count], hidden[row, :count] = _signs(case), False
-        right[row, :count] = torch.from_numpy(case.right / case.right.sum())
-    # As logarithms: they stay positive. A softmax needs them some ten times as large.
+    """Nonnegative weights of the named features; lexical and vector sum to 1, others are 0."""
+    usable = [case for case in cases if case.relevant.any()]
+    most = max(len(case.relevant) for case in usable)
+    inputs, target = torch.zeros(len(usable), most, 6), torch.zeros(len(usable), most)
+    hidden = torch.ones(len(usable), most, dtype=torch.bool)
+    for row, case in enumerate(usable):
+        count = len(case.relevant)
+        inputs[row, :count], hidden[row, :count] = _inputs(case), False
+        target[row, :count] = torch.from_numpy(case.relevant / case.relevant.sum())
+    # As logarithms, so that they stay positive. The softmax needs them about ten times as large.
     raw = torch.zeros(len(names), requires_grad=True)
-    optimiser = torch.optim.LBFGS([raw], max_iter=STEPS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([raw], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def weigh() -> dict[str, torch.Tensor]:
-        return dict.fromkeys(SIGNS, torch.tensor(0.0)) | dict(
+        return dict.fromkeys(FEATURES, torch.tensor(0.0)) | dict(
             zip(names, raw.exp().unbind(), strict=True)
         )
 
     def loss() -> torch.Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         sharp = {name: w * (1 if name == "neighbor" else 10) for name, w in weigh().items()}
-        likely = _scores(signs, sharp).masked_fill(hidden, -1e9).log_softmax(-1)
-        missed: torch.Tensor = -(likely * right).sum(-1).mean()
-        missed.backward()  # type: ignore[no-untyped-call]
-        return missed
+        log_probabilities = _scores(inputs, sharp).masked_fill(hidden, -1e9).log_softmax(-1)
+        value: torch.Tensor = -(log_probabilities * target).sum(-1).mean()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     found = {name: float(w) for name, w in weigh().items()}
     own = found["lexical"] + found["vector"]
     return {name: w if name == "neighbor" else w / own for name, w in found.items()}
 
 
 def _held_out(cases: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
-    """Figures of each fold with the weights that the others give."""
+    """Recall on each fold with weights fitted on the other folds."""
     fitted = [
         _fit([case for case in cases if case.group % FOLDS != fold], names) for fold in range(FOLDS)
     ]
-    return _figures(cases, [fitted[case.group % FOLDS] for case in cases])
+    return _recall(cases, [fitted[case.group % FOLDS] for case in cases])
 
 
-def _figures(cases: Sequence[Case], weights: Sequence[dict[str, float]]) -> dict[str, float]:
+def _recall(cases: Sequence[Case], weights: Sequence[dict[str, float]]) -> dict[str, float]:
     """Recall at several depths, and their mean."""
     rows = []
     for case, chosen in zip(cases, weights, strict=True):
-        best = torch.argsort(_scores(_signs(case), chosen), descending=True, stable=True).tolist()
-        right = set(np.flatnonzero(case.right).tolist()) | {-n - 1 for n in range(case.missed)}
-        rows.append([recall_at_k(best, right, k) for k in AT])
+        best = torch.argsort(_scores(_inputs(case), chosen), descending=True, stable=True).tolist()
+        relevant = set(np.flatnonzero(case.relevant).tolist()) | {
+            -n - 1 for n in range(case.missed)
+        }
+        rows.append([recall_at_k(best, relevant, k) for k in AT])
     means = np.mean(rows, axis=0)
     named = {f"recall@{k}": float(mean) for k, mean in zip(AT, means, strict=True)}
     return {**named, "mean": float(means.mean())}
 
 
 def _groups(data: Sequence[Path]) -> Iterator[Group]:
-    """Dialogues by the dozen: turns, questions and evidence."""
+    """Groups of a dozen dialogues: turns, questions and evidence."""
     dialogues: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for file in data:
         for record in read_records(file):

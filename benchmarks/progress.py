@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears how much of all work is done, counted as the task says, and what is being done."""
+    """Called with the units of work done and in total, and a note on the current step."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show it."""
+        """Show the progress."""

@@ -55,7 +55,7 @@ def forgetful_model(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
 
 @pytest.fixture
 def threads_as_before() -> Iterator[None]:
-    """Training says how many threads torch has, for the whole process."""
+    """Restore torch's number of threads, which training sets for the whole process."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -63,7 +63,7 @@ def threads_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Where the fixture `memory` keeps its store."""
+    """The folder of the `memory` fixture's store."""
     return tmp_path / "store"
 
 
@@ -75,7 +75,7 @@ def memory(place: Path, model: ModelBundle) -> Iterator[Memory]:
 
 @pytest.fixture(scope="session")
 def texts() -> Callable[[Memory, Receipt], list[str]]:
-    """Exact texts of what a receipt speaks of, one for each message part or document."""
+    """Exact texts of a receipt's sources, one per message part or document."""
 
     def read(memory: Memory, receipt: Receipt) -> list[str]:
         return ["".join(c.text for c in memory.list(source_id=id)) for id in receipt.sources]
@@ -85,7 +85,7 @@ def texts() -> Callable[[Memory, Receipt], list[str]]:
 
 @pytest.fixture(scope="session")
 def unchanged() -> Callable[[Memory], AbstractContextManager[None]]:
-    """A block after which a store holds what it held before, readable all of it."""
+    """Check that a store is unchanged and fully readable after a block."""
 
     def holds(memory: Memory) -> list[Any]:
         rows = [chunk.to_dict() | {"title": chunk.source.title} for chunk in memory.list()]

@@ -1,4 +1,4 @@
-"""Answers to questions, in words, from the memories that a recall found.
+"""Answerers: chat models that answer questions from the memories that a recall found.
 
 ::
 
@@ -47,14 +47,13 @@ _SYSTEM = (
     "Otherwise end with the ids of the memories you used, in this form: [#{id}]"
 )
 
-# "[#12]", "[#12, #14]", "[#12 14]"; several in a row go as one. A number of more than 19 digits is
-# no id of a store.
+# "[#12]", "[#12, #14]", "[#12 14]"; several in a row count as one. Ids have at most 19 digits.
 _CITATION = r"\[[ \t]*#[0-9]{1,19}(?:[ \t,;]+#?[0-9]{1,19})*[ \t]*\]"
 _CITATIONS = rf"{_CITATION}(?:[ \t,;]*(?:and[ \t]*)?{_CITATION})*"
 _CITED = re.compile(rf"^[ \t]*{_CITATIONS}[ \t]*|(?<![ \t])[ \t]*{_CITATIONS}", re.MULTILINE)
 _ID = re.compile(r"[0-9]+")
 
-# Servers that do not know a model's way of thinking aloud leave its thoughts in the text.
+# Servers that do not know a model's reasoning format leave its reasoning in the text.
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _END_OF_CLAUSE = re.compile(r"[.!:;\n–—]")
 
@@ -73,7 +72,7 @@ class Answerer(Protocol):
 
         Args:
             question: In plain words.
-            hits: What a recall found for it.
+            hits: Results of a recall for the question.
             on_text: Gets the pieces of the answer's text as they come; never called if the
                 answer is not in memory.
         """
@@ -82,9 +81,9 @@ class Answerer(Protocol):
 class ChatAnswerer:
     """Answers with a chat model, given as a function from messages to the model's reply.
 
-    The model gets a system message that says how to answer, and one user message with the memories
-    and the question. Recalled text is never part of the system message: whoever could write to the
-    memory could give orders there.
+    The model gets a system message with instructions, and one user message with the memories and
+    the question. Recalled text is never part of the system message: anyone who can write to the
+    memory could give instructions there.
     """
 
     def __init__(self, generate: Callable[[ChatMessages], str], *, max_tokens: int = 1500) -> None:
@@ -92,8 +91,8 @@ class ChatAnswerer:
 
         Args:
             generate: Gets OpenAI-style messages, a system and a user one, and returns the reply.
-            max_tokens: Budget for the memories in the prompt, in tokens as `pack` counts them. Ids
-                come on top.
+            max_tokens: Budget for the memories in the prompt, in tokens as `pack` counts them. The
+                ids are not counted.
 
         Raises:
             InputError: the budget is not positive.
@@ -114,10 +113,10 @@ class ChatAnswerer:
     ) -> Answer:
         """Answer a question; see `Answerer.answer`.
 
-        Without hits that fit the budget the answer is not in memory, and the model is not asked.
-        Citations of what the model was not shown are dropped. A chat model says which memories it
-        used but not how much: they get equal shares. Replies are not streamed: ``on_text`` is
-        called once, with the whole text.
+        If no hit fits the budget, the answer is not in memory and the model is not called.
+        Citations of memories that the model was not shown are dropped. A chat model reports which
+        memories it used but not how much of each: they get equal shares. Replies are not streamed:
+        ``on_text`` is called once, with the whole text.
 
         Raises:
             InputError: the question is blank.
@@ -142,7 +141,7 @@ class ChatAnswerer:
 def connect(
     spec: str, *, api_key: str | None = None, timeout_s: float = 60, max_tokens: int = 1500
 ) -> ChatAnswerer:
-    """An answerer over a model on a server, with no package beyond the standard library.
+    """An answerer for a model on a server; needs only the standard library.
 
     | spec | default address | address from | key from |
     | --- | --- | --- | --- |
@@ -173,7 +172,7 @@ def connect(
 def from_client(client: Any, model: str, *, max_tokens: int = 1500) -> ChatAnswerer:
     """An answerer over a client object such as ``openai.OpenAI()`` or ``anthropic.Anthropic()``.
 
-    Time-outs, retries and errors are the client's own; its exceptions pass through.
+    Timeouts, retries and errors are the client's own; its exceptions pass through.
 
     Args:
         client: Anything that has ``chat.completions.create`` or ``messages.create``.
@@ -203,15 +202,15 @@ def from_client(client: Any, model: str, *, max_tokens: int = 1500) -> ChatAnswe
 
 
 def parse_reply(reply: str, ids: Collection[int]) -> tuple[str | None, list[int]]:
-    """Take a chat model's reply apart.
+    """Parse a chat model's reply.
 
     Args:
-        reply: What it said.
-        ids: The memories it was shown.
+        reply: The model's reply.
+        ids: Ids of the memories it was shown.
 
     Returns:
-        Its text without citations, None if it says that the answer is not in memory; and the ids
-        that it cites, in the order of first mention, without those that it was not shown.
+        The text without citations, None if it states that the answer is not in memory; and the
+        cited ids in order of first mention, without those that the model was not shown.
 
     Raises:
         AnswererError: there is no text in it.
@@ -220,13 +219,13 @@ def parse_reply(reply: str, ids: Collection[int]) -> tuple[str | None, list[int]
     text = _CITED.sub("", reply).strip()
     if not text:
         raise AnswererError(f"the language model's reply {reply[:80]!r} has no text: ask again")
-    if _says_not_in_memory(text):
+    if _states_not_in_memory(text):
         return None, []
     cited = [int(id) for part in _CITED.findall(reply) for id in _ID.findall(part)]
     return text, list(dict.fromkeys(id for id in cited if id in ids))
 
 
-def _says_not_in_memory(text: str) -> bool:
+def _states_not_in_memory(text: str) -> bool:
     # Some models explain themselves afterwards.
     return _words(_END_OF_CLAUSE.split(text, maxsplit=1)[0]) == _words(NOT_IN_MEMORY)
 

@@ -1,4 +1,4 @@
-"""The two chat protocols, OpenAI's and Anthropic's: what is sent, and where the text stands.
+"""The chat protocols of OpenAI and Anthropic: request fields, and the text of a reply.
 
 A reply may be parsed JSON or an object of a client library; both have the same fields.
 """
@@ -14,7 +14,7 @@ from agentmem.errors import AnswererError
 # Each {"role": "system" | "user" | "assistant", "content": text}.
 ChatMessages = list[dict[str, str]]
 
-# Anthropic requires a limit. Answers take a few words, but models that think spend tokens first.
+# Anthropic requires a limit. Answers are short, but reasoning models spend tokens before them.
 ANTHROPIC_MAX_TOKENS = 2048
 
 _EXCERPT = 200
@@ -47,7 +47,7 @@ def openai_text(reply: object, source: str) -> str:
         source: What replied, for error messages.
 
     Raises:
-        AnswererError: there is no text in it.
+        AnswererError: the reply contains no text.
     """
     message = get(reply, "choices", 0, "message")
     refusal = get(message, "refusal")
@@ -70,7 +70,7 @@ def anthropic_text(reply: object, source: str) -> str:
         source: What replied, for error messages.
 
     Raises:
-        AnswererError: there is no text in it.
+        AnswererError: the reply contains no text.
     """
     return _text(
         get(reply, "content"),
@@ -82,7 +82,7 @@ def anthropic_text(reply: object, source: str) -> str:
 
 
 def get(value: object, *path: str | int) -> Any:
-    """What stands at a path of keys, attributes and indices; None if anything is missing."""
+    """The value at a path of keys, attributes and indices; None if any part is missing."""
     for step in path:
         if isinstance(step, int):
             is_list = isinstance(value, Sequence) and not isinstance(value, str)
@@ -96,12 +96,12 @@ def get(value: object, *path: str | int) -> Any:
 
 def excerpt(text: str) -> str:
     """The first words of a text, on one line."""
-    # Whole words only: what is cut off may be the rest of a key, which nobody would recognise then.
+    # Whole words only: half of a truncated API key would no longer be found and masked.
     return textwrap.shorten(text[: 50 * _EXCERPT], _EXCERPT, placeholder=" …").strip()
 
 
 def _text(content: object, *, field: str, reason: object, reply: object, source: str) -> str:
-    # Content is a string or a list of typed parts, of which the model's thoughts are no answer.
+    # Content is a string or a list of typed parts; parts with the model's reasoning are skipped.
     text = content
     if isinstance(content, Sequence) and not isinstance(content, str):
         parts = [get(part, "text") for part in content if get(part, "type") == "text"]

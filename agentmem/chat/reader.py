@@ -1,4 +1,4 @@
-"""A reader for hits: a language model on this machine that answers from memories."""
+"""`MemoryReader`: a language model on this machine that answers questions from hits."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was answered from memories.
+    """An answer from memories, or the finding that they contain none.
 
     Attributes:
-        text: The answer; None if the memories do not hold one.
-        confidence: How sure the model was, 0 to 1: of an answer, that the memories hold one; where
-            the text is None, that they do not, which is low where an answer was withheld. None if
-            the model does not tell.
-        citations: The memories it drew on, most first.
+        text: The answer; None if the memories do not contain one.
+        confidence: Probability, 0 to 1, that the memories contain an answer; if ``text`` is None,
+            that they do not, which is low for an answer that was withheld. None if the model
+            gives no probabilities.
+        citations: The memories it drew on, by descending share.
         left_out: How many hits did not fit.
     """
 
@@ -68,7 +68,7 @@ class MemoryReader:
         """Load a reader.
 
         Args:
-            folder: Its adapter; None means the one that comes with the package.
+            folder: Folder of the adapter; None means the one in the package.
             language_model: Folder of the language model; None looks for the one that the adapter
                 was trained with.
 
@@ -81,10 +81,10 @@ class MemoryReader:
         from agentmem.models.reader.reader import StatesReader
         from agentmem.models.reader.saving import load_config
 
-        place = bundled_part(shipped_bundle(), READER) if folder is None else Path(folder)
+        adapter = bundled_part(shipped_bundle(), READER) if folder is None else Path(folder)
         if language_model is None:
-            language_model = find_language_model(load_config(place).language_model)
-        return cls(StatesReader.from_pretrained(place, language_model))
+            language_model = find_language_model(load_config(adapter).language_model)
+        return cls(StatesReader.from_pretrained(adapter, language_model))
 
     def answer(
         self,
@@ -95,19 +95,19 @@ class MemoryReader:
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
-        """Answer a question from hits, which are read in the order of time.
+        """Answer a question from hits, which are read in chronological order.
 
         Args:
             question: In plain words.
-            hits: What a recall found, best first. Those that do not fit into the language model's
-                context beside better ones are left out.
-            mode: ``"text"`` reads the memories' text again for each question, which answers best;
-                ``"states"`` reads the states that the model made of each memory by itself and
-                keeps between questions, which saves that pass and answers less well. In either, a
-                memory takes one position for each token of the language model.
-            max_tokens: The longest answer, in tokens of the language model.
-            on_text: Called with each piece of the answer as it is written; never where there is
-                none.
+            hits: Results of a recall, best first. Those that do not fit into the language model's
+                context after better ones are left out.
+            mode: ``"text"`` reads the memories' text again for each question, and is the more
+                accurate; ``"states"`` reads keys and values that were computed for each memory by
+                itself and are cached between questions, which saves that pass. In either mode a
+                memory takes one position per token of the language model.
+            max_tokens: Maximum length of the answer, in tokens of the language model.
+            on_text: Called with each piece of the answer as it is generated; never called if
+                there is no answer.
 
         Raises:
             InputError: the question is empty, or the mode is unknown.
@@ -115,27 +115,27 @@ class MemoryReader:
         """
         if not question.strip():
             raise InputError("an empty question: ask something")
-        read: list[tuple[Hit, str]] = []
+        included: list[tuple[Hit, str]] = []
         room = self._states.room(question, max_tokens=max_tokens)
         for hit in hits:
             line = reader_line(hit)
             tokens = self._states.count_tokens(line)
             if tokens <= room:
                 room -= tokens
-                read.append((hit, line))
-        left_out = len(hits) - len(read)
-        if not read:
+                included.append((hit, line))
+        left_out = len(hits) - len(included)
+        if not included:
             return Answer(None, None, (), left_out)
-        read.sort(key=lambda pair: _when(pair[0]))
+        included.sort(key=lambda pair: _when(pair[0]))
         reading = self._states.read(
             question,
-            [line for _, line in read],
+            [line for _, line in included],
             mode=mode,
             max_tokens=max_tokens,
             on_text=on_text,
         )
         shares = {
-            hit.id: share for (hit, _), share in zip(read, reading.shares, strict=True) if share
+            hit.id: share for (hit, _), share in zip(included, reading.shares, strict=True) if share
         }
         ranked = sorted(shares.items(), key=lambda item: -item[1])
         citations = tuple(Citation(id, share) for id, share in ranked) if reading.text else ()
@@ -143,7 +143,7 @@ class MemoryReader:
 
 
 def memory_lines(hits: Sequence[Hit]) -> tuple[str, ...]:
-    """Hits as a reader sees them, in the order of time."""
+    """Hits as a reader sees them, in chronological order."""
     return tuple(reader_line(hit) for hit in sorted(hits, key=_when))
 
 

@@ -1,6 +1,6 @@
-"""A language model behind HTTP, by the standard library.
+"""A language model behind an HTTP API, called with the standard library.
 
-One POST per answer. Nothing is retried, no redirect is followed (it would carry the key to another
+One POST per answer. Nothing is retried, no redirect is followed (it would send the key to another
 host), and replies are not streamed. Keys appear in no message and no ``repr``.
 """
 
@@ -30,7 +30,7 @@ from agentmem.errors import AnswererError
 
 _ANTHROPIC_VERSION = "2023-06-01"
 _MAX_REPLY_BYTES = 16 << 20
-# Servers without keys are given words such as "ollama" or "EMPTY", which are no secrets.
+# Servers without keys get placeholders such as "ollama" or "EMPTY", which are not secrets.
 _SHORTEST_SECRET = 8
 
 
@@ -39,14 +39,14 @@ class Server:
     """A model on a server; call it with messages to get the model's reply.
 
     Attributes:
-        spec: How the user named it.
-        base: Its address, up to and including the version ("https://api.openai.com/v1").
-        model: The model; None: the only one that the server has.
-        protocol: Which it speaks.
-        key: The API key; None: the server needs none.
-        key_from: Where the key is to be given.
-        timeout_s: Seconds until a request must be answered in full.
-        start: How to get the server running.
+        spec: The spec as the user gave it.
+        base: Its base URL, up to and including the version ("https://api.openai.com/v1").
+        model: The model; None means the only one that the server has.
+        protocol: The protocol that it speaks.
+        key: The API key; None if the server needs none.
+        key_from: Where a key can be set, for error messages.
+        timeout_s: Seconds within which the whole reply must arrive.
+        start: How to start the server, for error messages.
     """
 
     spec: str
@@ -62,16 +62,16 @@ class Server:
         """The model's reply.
 
         Raises:
-            AnswererError: there is none, for whatever reason.
+            AnswererError: there is no reply, for whatever reason.
         """
         try:
             return self._reply(messages)
         except AnswererError as error:
             # Servers may quote the key, for instance in "Incorrect API key provided: ...".
-            said = str(error)
+            message = str(error)
             if self.key and len(self.key) >= _SHORTEST_SECRET:
-                said = said.replace(self.key, "***")
-            raise AnswererError(said, status=error.status) from None
+                message = message.replace(self.key, "***")
+            raise AnswererError(message, status=error.status) from None
 
     def _reply(self, messages: ChatMessages) -> str:
         model = self.model or self._only_model()
@@ -90,7 +90,7 @@ class Server:
         raise AnswererError(f"{self.spec} names no model, and the server {has}: give URL#MODEL")
 
     def _fetch(self, path: str, body: dict[str, Any] | None) -> Any:
-        """POST JSON, or GET if there is no body; the parsed reply."""
+        """POST ``body`` as JSON, or GET if it is None; returns the parsed reply."""
         url = self.base + path
         data = None if body is None else json.dumps(body).encode()
         try:
@@ -98,7 +98,7 @@ class Server:
         except HTTPError as error:
             with error:
                 raise self._http_error(error, url) from None
-        # UnicodeError: a host name that cannot be encoded for a look-up.
+        # UnicodeError: a host name that cannot be encoded for DNS.
         except (OSError, HTTPException, UnicodeError) as error:
             raise self._no_reply(error, url) from None
         reply = _parsed(raw)
@@ -115,7 +115,7 @@ class Server:
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/json",
-            # Some gateways block the default of urllib.
+            # Some gateways block urllib's default user agent.
             "User-Agent": f"agentmem/{__version__}",
         }
         if self.protocol == "anthropic":
@@ -133,17 +133,17 @@ class Server:
             text = ""
         reply = _parsed(text)
         if isinstance(reply, dict):
-            said = _error_text(reply.get("error") or reply)
+            message = _error_text(reply.get("error") or reply)
         else:
             is_page = text.lstrip().startswith("<")
-            said = "" if is_page else excerpt(text)
-        said = said or excerpt(str(error.reason)) or "no reason given"
+            message = "" if is_page else excerpt(text)
+        message = message or excerpt(str(error.reason)) or "no reason given"
         return AnswererError(
-            f"{self.spec}: HTTP {error.code} from {url}: {said}{self._way_out(error)}",
+            f"{self.spec}: HTTP {error.code} from {url}: {message}{self._hint(error)}",
             status=error.code,
         )
 
-    def _way_out(self, error: HTTPError) -> str:
+    def _hint(self, error: HTTPError) -> str:
         if error.code in (401, 403):
             return f" ({'check' if self.key else 'give'} the key: {self.key_from})"
         if error.code == 404:
@@ -176,7 +176,7 @@ class Server:
 
 
 def _parsed(raw: bytes | str) -> Any:
-    """Parsed JSON; None if it is none."""
+    """Parsed JSON; None if it is invalid."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
@@ -184,9 +184,9 @@ def _parsed(raw: bytes | str) -> Any:
 
 
 def _error_text(error: object) -> str:
-    """The message in an error: a string, or a field of an object, which differs by server."""
-    said = get(error, "message") or get(error, "detail") or error
-    return excerpt(said if isinstance(said, str) else json.dumps(said))
+    """The message of an error object, whose format differs by server."""
+    message = get(error, "message") or get(error, "detail") or error
+    return excerpt(message if isinstance(message, str) else json.dumps(message))
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -203,9 +203,9 @@ def _read(request: Request, timeout_s: float) -> bytes:
 
 
 def _body(response: Any, deadline: float) -> bytes:
-    """The whole body; `TimeoutError` if it is not there by the deadline.
+    """The whole body; raises `TimeoutError` if it is incomplete at the deadline.
 
-    A socket's own time-out begins anew with every piece that arrives.
+    A socket's own timeout starts again with every piece that arrives.
     """
     pieces, size = [], 0
     while piece := response.read1(1 << 16):

@@ -1,4 +1,4 @@
-"""Which server and model a spec such as "openai:MODEL" names, by address and key."""
+"""Resolves a spec such as "openai:MODEL" to a server: its URL, model and API key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_TIMEOUT_S = 24 * 3600
 
 
 def find_server(spec: str, *, api_key: str | None, timeout_s: float) -> Server:
-    """The server and model that a spec names; see `agentmem.chat.answerers.connect`."""
+    """Resolve a spec to a server and model; see `agentmem.chat.answerers.connect`."""
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
         raise TypeError(f"timeout_s must be a number, not {timeout_s!r}")
     if not 0 < timeout_s <= _MAX_TIMEOUT_S:
@@ -36,7 +36,7 @@ def _at_url(spec: str, api_key: str | None, timeout_s: float) -> Server:
         base=_bare_or_versioned(_checked_url(url, "the URL", InputError)),
         model=model.strip() or None,
         protocol="openai",
-        # OPENAI_API_KEY is not for any server that happens to speak the protocol.
+        # OPENAI_API_KEY must not go to any server that happens to speak the protocol.
         key=_checked_key(api_key, "api_key", InputError) if api_key else None,
         key_from="api_key=..., or 'openai:MODEL' with OPENAI_BASE_URL and OPENAI_API_KEY",
         timeout_s=timeout_s,
@@ -123,7 +123,7 @@ def _checked_url(url: str, source: str, kind: type[AgentMemError]) -> str:
     except ValueError:
         ok = False
     if "@" in url or "?" in url:
-        # Not shown: these are the parts of a URL in which secrets are kept.
+        # The URL is not shown: these parts may contain secrets.
         raise kind(f"{source} has a user name, a password or a query: leave them out")
     if not ok or not (url.isascii() and url.isprintable()) or " " in url:
         raise kind(f"{source} is {url!r}, which is not an http(s) address")
@@ -135,7 +135,7 @@ def _versioned(base: str) -> str:
 
 
 def _bare_or_versioned(base: str) -> str:
-    # A path, such as "/api/v1" or "/v1beta/openai", is taken as it is, like the OpenAI clients do.
+    # A path such as "/api/v1" or "/v1beta/openai" is kept as it is, as the OpenAI clients do.
     return base if urlsplit(base).path else base + "/v1"
 
 
@@ -148,6 +148,6 @@ def _ollama_url(host: str) -> str:
     name, colon, port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
         name, port = authority, "" if has_scheme else "11434"
-    # What a server listens on when it listens everywhere is no address to connect to.
+    # A wildcard address to listen on is not an address to connect to.
     name = "127.0.0.1" if name in ("", "0.0.0.0", "[::]") else name
     return f"{scheme}://{name}{':' + port if port else ''}{slash}{path}"

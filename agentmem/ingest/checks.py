@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentmem_storage.errors import InputError
-from agentmem_storage.moments import read_moment
+from agentmem_storage.metadata import exceeds_depth, too_deep
 from agentmem_storage.text import lone_surrogate
+from agentmem_storage.timestamps import read_timestamp
 
 MAX_CHARS = 10_000_000
 
@@ -90,7 +91,7 @@ def check_moment(value: object, where: str) -> datetime | None:
     if value is None:
         return None
     try:
-        return read_moment(value)
+        return read_timestamp(value)
     except OverflowError as error:
         raise _outside(value, where) from error
     except (TypeError, ValueError) as error:
@@ -111,7 +112,8 @@ def check_metadata(value: object, where: str) -> dict[str, Any]:
     """Return a copy of the metadata after a round trip through JSON.
 
     Raises:
-        InputError: It is not a mapping, has a key that is not a string, or is not JSON.
+        InputError: It is not a mapping, has a key that is not a string, is not JSON, or is nested
+            more than `agentmem_storage.metadata.MAX_DEPTH` deep.
     """
     if value is None:
         return {}
@@ -123,11 +125,15 @@ def check_metadata(value: object, where: str) -> dict[str, Any]:
         packed.encode("utf-8")
         _check_keys(plain)
         copy: dict[str, Any] = json.loads(packed)
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError(too_deep(f"{where}: metadata")) from None
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"{where}: metadata cannot be written as JSON ({error}); use dicts with string keys, "
             "lists, strings, finite numbers, booleans and None"
         ) from error
+    if exceeds_depth(copy):
+        raise InputError(too_deep(f"{where}: metadata"))
     return copy
 
 

@@ -22,7 +22,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class OptimiserConfig(Section):
+class OptimizerConfig(Section):
     """AdamW with warm-up, a constant phase and a linear decay to zero."""
 
     steps: int = Field(gt=0)
@@ -45,7 +45,7 @@ class LoopConfig(Section):
     threads: int = Field(default=2, gt=0, description="torch threads on a CPU")
     eval_every: int = Field(default=250, gt=0, description="steps between evaluations")
     save_every: int = Field(default=250, gt=0, description="steps between checkpoints")
-    optimiser: OptimiserConfig
+    optimizer: OptimizerConfig
 
 
 def model_arguments(

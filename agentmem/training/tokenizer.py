@@ -39,7 +39,7 @@ def train_tokenizer(
 ) -> Path:
     """Train a byte-level BPE on every ``every``-th record and save it as a tokenizer folder.
 
-    All 256 bytes are in the vocabulary and nothing is normalised, so every Unicode string
+    All 256 bytes are in the vocabulary and nothing is normalized, so every Unicode string
     round-trips exactly. The same files and settings give the same tokenizer.
 
     Args:
@@ -72,7 +72,7 @@ def train_tokenizer_on(texts: Iterable[str], out: str | Path, *, vocab_size: int
         vocab_size=vocab_size,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        # Longer tokens would be whole lines of boilerplate, learned from repeated licences.
+        # Longer tokens would be whole lines of boilerplate, learned from repeated licenses.
         max_token_length=24,
         show_progress=False,
     )

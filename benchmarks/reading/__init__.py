@@ -1,1 +1,1 @@
-"""How well questions are answered from memories: as states, as text, and from neither."""
+"""Reading benchmark: answers from memories as states, as text, and without memories."""

@@ -1,4 +1,4 @@
-"""Answers under a condition: memories as states, as text, cut, or not at all."""
+"""Answers under a condition: memories as states, as text, as shortened text, or not at all."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ class Condition:
     """How memories reach the model.
 
     Attributes:
-        name: As the tables call it.
+        name: Name in the tables.
         ratio: Tokens per kept state; 0 reads text.
-        cut: Text is cut to one of so many tokens; 0 reads no memory.
+        cut: Text is shortened to one token in this many; 0 reads no memory.
         adapted: Whether the reader's adapter is on.
-        withheld: Whether answers that the model is not sure of are withheld, as the reader's
-            configuration says.
+        withheld: Whether answers of low confidence are withheld, as in the reader's configuration.
     """
 
     name: str
@@ -50,7 +49,7 @@ def answer(
     tokens: int,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[str | None]:
-    """The answers to items, in their order; None where the model says that it does not know."""
+    """The answers to items, in their order; None if the model states that it does not know."""
     device = model.lm.get_input_embeddings().weight.device
     laid = [(index, _sequence(item, prompt, condition)) for index, item in enumerate(items)]
     laid.sort(key=lambda pair: len(pair[1]))
@@ -86,9 +85,7 @@ def _sequence(item: Item, prompt: ReadingPrompt, condition: Condition) -> Readin
         if room > 0:
             shorter.append(memory[:room])
         room -= len(memory)
-    return lay_out(
-        prompt.prefix, shorter, [Branch(prompt.question(item.question))], sink=prompt.sink
-    )
+    return lay_out(prompt.prefix, shorter, [Branch(prompt.question(item.question))])
 
 
 def _text(ids: Sequence[int], tokenizer: Any) -> str | None:

@@ -1,7 +1,7 @@
-"""What is asked: questions over contexts, plain personal facts, and long conversations.
+"""The items of the reading benchmark: questions on contexts, personal facts and conversations.
 
-Each item names the memories that are read, as lines of text. Those of the personal facts and of
-LoCoMo are what `Memory.recall` finds.
+Each item contains the memories to read, as lines of text. Those of the personal facts and of
+LoCoMo are results of `Memory.recall`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _MEMORY_TOKENS = 128
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A question with the memories it is asked of.
+    """A question with the memories to answer it from.
 
     Attributes:
         task: The set that it belongs to.
-        source: Where in the set it is from.
+        source: Its source within the set.
         memories: Lines of text.
-        question: As it is asked.
-        expected: Right answers; empty if the memories do not hold one.
+        question: Its text.
+        expected: Correct answers; empty if the memories do not contain one.
         wrong: Phrases that make an answer wrong.
-        answerable: Whether the set says that there is an answer.
+        answerable: Whether the set has an answer.
     """
 
     task: str
@@ -52,7 +52,7 @@ class Item:
 
 
 def context_items(path: Path, prompt: ReadingPrompt, *, per_source: int, seed: int) -> list[Item]:
-    """Questions of a question file, so many of each source, answerable or not."""
+    """Questions of a question file: so many answerable and unanswerable ones of each source."""
     groups: dict[tuple[str, bool], list[dict[str, Any]]] = {}
     for record in read_records(path):
         answers = [a for a in record["answers"] if a.strip()]
@@ -89,7 +89,7 @@ def _cut_items(
 
 
 def personal_items(ks: Sequence[int]) -> Iterator[Item]:
-    """The personal facts, recalled at several k from a store that holds them all."""
+    """Questions on the personal facts, recalled at several k from a store of all of them."""
     data = json.loads(FACTS.read_text(encoding="utf-8"))
     with Memory(":memory:") as memory:
         for fact in data["facts"]:

@@ -30,7 +30,7 @@ def words(text: str) -> list[str]:
 
 
 def f1(answer: str, expected: Sequence[str]) -> float:
-    """Word F1 (SQuAD, Rajpurkar et al. 2016) with the expected answer that fits best."""
+    """Word F1 (SQuAD, Rajpurkar et al. 2016), the best over the expected answers."""
     given = words(answer)
     best = 0.0
     for one in expected:
@@ -44,7 +44,7 @@ def f1(answer: str, expected: Sequence[str]) -> float:
 
 
 def exact(answer: str, expected: Sequence[str]) -> bool:
-    """Whether an answer is one of the expected, word for word."""
+    """Whether an answer equals an expected one, word for word."""
     return any(words(answer) == words(one) for one in expected)
 
 
@@ -54,8 +54,8 @@ def judge(
     """Judge an answer as a person would.
 
     Args:
-        answer: None if the system said that its memories do not hold one.
-        answerable: Whether they do.
+        answer: None if the system abstained.
+        answerable: Whether the memories contain an answer.
         expected: Phrases of which one must occur.
         wrong: Phrases that must not occur, unless inside an expected one: values of near misses.
 

@@ -1,4 +1,4 @@
-"""The study: every item answered under every condition, and the scores of each set."""
+"""Runs the reading study: every item under every condition, and the scores of each set."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from benchmarks.reading.scores import exact, f1, interval, judge
 
 
 class StudyConfig(BaseModel):
-    """What is asked, and how memories are read.
+    """Configuration of the reading study.
 
     Attributes:
-        seed: Says which questions are drawn.
+        seed: Determines which questions are sampled.
         per_source: Questions of each source of qa-dev, answerable and not.
         personal_k: How many memories are recalled for a personal question.
         locomo_k: Likewise for LoCoMo.
@@ -50,7 +50,7 @@ def load_study(path: Path) -> StudyConfig:
     """Read a study's TOML file.
 
     Raises:
-        ConfigError: it is no TOML, or a key is missing, unknown or of the wrong kind.
+        ConfigError: it is not TOML, or a key is missing, unknown or of the wrong type.
     """
     try:
         return StudyConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -67,7 +67,7 @@ def run_study(
     locomo: Path | None,
     report: Callable[[str, int, int], None] = lambda condition, done, of: None,
 ) -> EvalResult:
-    """Ask everything under every condition.
+    """Answer every item under every condition.
 
     Args:
         config: The study.
@@ -124,7 +124,7 @@ def run_study(
 def score(
     items: Sequence[Item], answers: Sequence[str | None], *, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Scores of each set: F1 and exact match of what can be answered, abstention of what cannot."""
+    """Scores of each set: F1 and exact match on answerable questions, abstention on the others."""
     sets: dict[str, list[tuple[Item, str | None]]] = {}
     for item, text in zip(items, answers, strict=True):
         sets.setdefault(item.task, []).append((item, text))

@@ -152,7 +152,7 @@ def plot_sidebyside(results: Mapping[str, Any], path: str | os.PathLike[str]) ->
     systems = [system for system in results["systems"] if system["error"] is None]
     budgets: list[int] = []
     for place, system in enumerate(systems):
-        # One colour to a system; ours, which can be shown as vectors, are the thick lines.
+        # One color to a system; ours, which can be shown as vectors, are the thick lines.
         shown = system["evidence_within_positions"]
         width = 2.5 if "vectors" in shown else 1.0
         style: dict[str, Any] = {"color": f"C{place % 10}", "linewidth": width}

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
-from agentmem.training.config import OptimiserConfig
+from agentmem.training.config import OptimizerConfig
 from benchmarks.retention.fit import fit
 
 
@@ -45,7 +45,7 @@ def fresh_causal(like: AutoencoderConfig, *, seed: int) -> LlamaForCausalLM:
 def train_causal(
     model: LlamaForCausalLM,
     batch: Callable[[int], Tensor],
-    config: OptimiserConfig,
+    config: OptimizerConfig,
     *,
     precision: Literal["no", "bf16"],
     report: Callable[[int, float], None],

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from agentmem.training.config import Count, OptimiserConfig, Positive, Section
+from agentmem.training.config import Count, OptimizerConfig, Positive, Section
 
 EncoderName = Literal["untrained", "causal-last", "causal-mean", "keys", "minilm", "autoencoder"]
 
@@ -32,7 +32,7 @@ class ProbeConfig(Section):
     """The fresh decoders; their width and heads are those of the bundle's autoencoder."""
 
     layers: Count = 2
-    optimiser: OptimiserConfig
+    optimizer: OptimizerConfig
 
 
 class RetentionConfig(Section):
@@ -43,7 +43,7 @@ class RetentionConfig(Section):
     threads: int = Field(default=2, gt=0, description="torch threads on a CPU")
     subjects: list[SubjectConfig] = Field(min_length=1)
     data: StudyDataConfig
-    causal: OptimiserConfig = Field(description="training of the causal language model")
+    causal: OptimizerConfig = Field(description="training of the causal language model")
     probe: ProbeConfig
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ class StudyChunks:
     def __init__(
         self, config: StudyDataConfig, *, corpus: Path, tokenizer: Path, cache: Path, seed: int
     ) -> None:
-        """Tokenise what is not in the cache yet.
+        """Tokenize what is not in the cache yet.
 
         Raises:
             ConfigError: a file is not in the corpus folder.

@@ -8,14 +8,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from agentmem.training.config import OptimiserConfig
-from agentmem.training.loop.optimiser import adamw, set_rate
+from agentmem.training.config import OptimizerConfig
+from agentmem.training.loop.optimizer import adamw, set_rate
 
 
 def fit(
     network: nn.Module,
     loss_at: Callable[[int], Tensor],
-    config: OptimiserConfig,
+    config: OptimizerConfig,
     *,
     precision: Literal["no", "bf16"],
     report: Callable[[int, float], None],
@@ -29,15 +29,15 @@ def fit(
         precision: ``bf16`` for mixed precision.
         report: Called with the number of steps done and the last loss, nats.
     """
-    optimiser = adamw(network.parameters(), config)
+    optimizer = adamw(network.parameters(), config)
     network.train()
     for step in range(config.steps):
-        set_rate(optimiser, config, step)
+        set_rate(optimizer, config, step)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             loss = loss_at(step)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         report(step + 1, loss.item())
     network.train(False)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import LlamaConfig
 
-from agentmem.training.config import OptimiserConfig
+from agentmem.training.config import OptimizerConfig
 from benchmarks.retention.data import StudyChunks
 from benchmarks.retention.encoders import FrozenEncoder
 from benchmarks.retention.fit import fit
@@ -27,7 +27,7 @@ class Measuring:
         self,
         chunks: StudyChunks,
         sizes: LlamaConfig,
-        optimiser: OptimiserConfig,
+        optimizer: OptimizerConfig,
         *,
         seed: int,
         precision: Literal["no", "bf16"],
@@ -38,12 +38,12 @@ class Measuring:
         Args:
             chunks: What is embedded.
             sizes: Width, heads and layers.
-            optimiser: Their training.
+            optimizer: Their training.
             seed: Of their first weights.
             precision: As for `fit`; scores are always taken in full precision.
             report: Called with the name of the probe after every step.
         """
-        self._chunks, self._sizes, self._optimiser = chunks, sizes, optimiser
+        self._chunks, self._sizes, self._optimizer = chunks, sizes, optimizer
         self._seed, self._precision, self._report = seed, precision, report
 
     def retention(self, name: str, tokens: int, encoder: FrozenEncoder) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Measuring:
         fit(
             probe,
             loss_at,
-            self._optimiser,
+            self._optimizer,
             precision=self._precision,
             report=lambda step, loss: self._report(f"{name}, {tokens} tokens, loss {loss:.2f}"),
         )

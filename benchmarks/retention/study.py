@@ -106,7 +106,7 @@ def _run(
     measuring = Measuring(
         chunks,
         llama_sizes(sizes, layers=config.probe.layers),
-        config.probe.optimiser,
+        config.probe.optimizer,
         seed=config.seed,
         precision=config.precision,
         report=report,
@@ -158,7 +158,7 @@ def _causal_lengths(config: RetentionConfig) -> list[int]:
 def _reporter(config: RetentionConfig, on_progress: Progress | None) -> Callable[[str], None]:
     """Counts the steps of everything that is trained."""
     probes = 1 + len(config.subjects) + sum(subject.trap for subject in config.subjects)
-    total = probes * config.probe.optimiser.steps
+    total = probes * config.probe.optimizer.steps
     total += config.causal.steps if _causal_lengths(config) else 0
     steps = count(1)
 

@@ -10,7 +10,7 @@ from agentmem.evaluation.result import write_result
 from agentmem_cli.commands.evaluate import ResultOption, SeedOption
 from agentmem_cli.options import ModelOption, QuietOption
 from agentmem_cli.output import Output
-from agentmem_cli.tables import densities
+from agentmem_cli.tables import quantization_table
 from benchmarks.command import run
 from benchmarks.robustness.study import evaluate_robustness
 
@@ -33,7 +33,7 @@ def robustness(
         result = evaluate_robustness(model=model, chunks=chunks, seed=seed, on_progress=bar)
     if json is not None:
         write_result(json, result)
-    out.emit(json=dict, human=lambda: densities(result.results["kinds"]), quiet=lambda: ())
+    out.emit(json=dict, human=lambda: quantization_table(result.results["kinds"]), quiet=lambda: ())
 
 
 if __name__ == "__main__":

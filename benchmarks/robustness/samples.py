@@ -21,7 +21,7 @@ from agentmem.models.base import Tokenizer
 from benchmarks.robustness import sentences
 
 _WORDS = (
-    "account archive batch border bridge budget cache camera carbon channel client cloud colour "
+    "account archive batch border bridge budget cache camera carbon channel client cloud color "
     "counter course device draft engine error event filter folder garden header image index input "
     "invoice journal kernel label ledger market memory message metric module number object order "
     "output packet parser path payment planet queue record region report result river sample "

@@ -39,7 +39,7 @@ def main(
     ] = None,
 ) -> None:
     """Measure, write the result file, and show its tables."""
-    told = load_config(config, SideBySideConfig)
+    settings = load_config(config, SideBySideConfig)
     with _bar() as bar:
         shown = bar.add_task("", total=None)
 
@@ -47,7 +47,7 @@ def main(
             bar.update(shown, completed=done, total=total, description=note)
 
         result = evaluate_side_by_side(
-            told, data, path=[Path(__file__).parents[2]], runs=runs, on_progress=on_progress
+            settings, data, path=[Path(__file__).parents[2]], runs=runs, on_progress=on_progress
         )
     write_result(json, result)
     Console().print(Markdown("\n".join(sidebyside_tables(result.results))))

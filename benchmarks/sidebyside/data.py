@@ -38,7 +38,7 @@ class NumberedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """What every system is given, in this order.
+    """The input of every system, in this order.
 
     Attributes:
         turns: Turns by conversation.
@@ -60,7 +60,7 @@ def numbered(
         found: What a file holds.
         conversations: At most so many, the first ones; None means all.
         questions: At most so many of each conversation, evenly spread over them, since
-            neighbours in a file are often of one kind; None means all.
+            neighbors in a file are often of one kind; None means all.
     """
     turns: dict[str, tuple[NumberedTurn, ...]] = {}
     selected: list[NumberedQuestion] = []

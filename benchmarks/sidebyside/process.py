@@ -32,7 +32,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON
 
 
 class SystemFailedError(AgentMemError):
-    """A system's process ended without a measurement; says what it said last."""
+    """A system's process ended without a measurement; the message is its last line of output."""
 
 
 def measured_by(
@@ -43,18 +43,18 @@ def measured_by(
     runs: Path | None,
     on_step: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Measure a system in a process of its own, or take what an equal run has left.
+    """Measure a system in a process of its own, or reuse the cached result of an identical run.
 
     Args:
         job: As `benchmarks.sidebyside.worker.measure` takes it, without ``folder``.
-        threads: How many threads its libraries may use.
-        path: Folders that its modules are found in, before all others.
-        runs: Where measurements are kept; None keeps nothing. An equal run has the same job,
+        threads: Number of threads that its libraries may use.
+        path: Folders that are searched for its modules before all others.
+        runs: Folder of cached measurements; None caches nothing. An identical run has the same job,
             threads and Python, and the same bytes of the data and of the system's package.
-        on_step: Called with the steps done and all.
+        on_step: Called with the numbers of steps done and in total.
 
     Returns:
-        What `measure` returns.
+        The result of `measure`.
 
     Raises:
         SystemFailedError: The process failed.
@@ -92,15 +92,15 @@ def _start(
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                # Libraries print, too.
+                # Libraries may print to standard output as well.
                 if step := _STEP.fullmatch(line):
                     on_step(int(step[1]), int(step[2]))
         except BaseException:
-            process.kill()  # Nobody would hear it out.
+            process.kill()  # Nothing reads its output anymore.
             raise
     if process.returncode != 0 or not measured.exists():
-        said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise SystemFailedError(said[-1] if said else f"exit status {process.returncode}")
+        output = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise SystemFailedError(output[-1] if output else f"exit status {process.returncode}")
     found: dict[str, Any] = json.loads(measured.read_text(encoding="utf-8"))
     return found
 
@@ -128,7 +128,7 @@ def _digest(job: Mapping[str, Any], threads: int, path: Sequence[Path]) -> str:
 
 
 def _code(module: str, path: Sequence[Path]) -> Iterator[Path]:
-    """All files of a system's package, found without importing it; ours is made of more."""
+    """All files of a system's packages, found without importing them."""
     package = module.rpartition(".")[0] or module
     packages = (package, "agentmem", "agentmem_storage") if package == _OURS else (package,)
     for name in packages:
@@ -138,9 +138,9 @@ def _code(module: str, path: Sequence[Path]) -> Iterator[Path]:
                     yield file
 
 
-def _folders(package: str, places: Sequence[str]) -> Sequence[str]:
-    """Where a package is."""
+def _folders(package: str, path: Sequence[str]) -> Sequence[str]:
+    """The folders of a package."""
     for name in package.split("."):
-        spec = PathFinder.find_spec(name, places)
-        places = (spec and spec.submodule_search_locations) or ()
-    return places
+        spec = PathFinder.find_spec(name, path)
+        path = (spec and spec.submodule_search_locations) or ()
+    return path

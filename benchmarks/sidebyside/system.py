@@ -26,13 +26,13 @@ class System(Protocol):
     as_vectors: ClassVar[bool]
 
     def add(self, conversation: str, turns: Sequence[NumberedTurn]) -> None:
-        """Take all turns of a conversation; when this returns, they can be found."""
+        """Add all turns of a conversation; they are searchable when this returns."""
 
     def search(self, question: str, k: int, *, conversation: str | None) -> list[int]:
         """Numbers of at most k turns, best first; None searches all conversations."""
 
     def close(self) -> None:
-        """Write what is not yet written, and let go of the folder."""
+        """Flush pending writes, and release the folder."""
 
 
 def load_system(name: str) -> Callable[..., System]:

@@ -25,7 +25,7 @@ from agentmem.evaluation.metrics import RECALL_AT
 from benchmarks.sidebyside.data import Numbered, numbered
 from benchmarks.sidebyside.system import System, load_system
 
-# As many as are scored.
+# The depth that is scored.
 _K = max(RECALL_AT)
 # Searches before the clock starts: the first ones load indexes and warm caches.
 _WARM_UP = 3
@@ -63,7 +63,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held at once (resident set)."""
+    """Peak resident set size of this process."""
     try:
         # A process inherits ru_maxrss from the one that started it; VmHWM is its own.
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
@@ -87,7 +87,7 @@ def _add(system: System, data: Numbered) -> float:
 
 def _ask(system: System, data: Numbered) -> dict[str, Any]:
     for question in data.questions[:_WARM_UP]:
-        # Other words, so that a kept encoding is of no use to the timed searches.
+        # Different text, so that a cached query encoding does not help the timed searches.
         system.search(question.question + "?", _K, conversation=question.conversation)
     seconds, inside, whole, pooled = [], [], [], []
     for done, question in enumerate(data.questions, start=len(data.turns)):
@@ -107,7 +107,7 @@ def _tell(done: int, total: int) -> None:
 
 
 def main(job: str, measured: str) -> None:
-    """Read the job, and write what was measured."""
+    """Read the job, and write the measurements."""
     request = json.loads(Path(job).read_text(encoding="utf-8"))
     Path(measured).write_text(json.dumps(measure(request)), encoding="utf-8")
 

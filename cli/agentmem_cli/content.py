@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import AgentMemError, InputError
-from agentmem_cli.options import ScopeIds
+from agentmem_cli.options import ScopeIds, scope_ids
 from agentmem_cli.output import Output
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def add_lines(memory: Memory, path: Path, defaults: Defaults, out: Output) -> li
 
 def _read_lines(path: Path, scope: ScopeIds) -> Iterator[tuple[ScopeIds, dict[str, Any]]]:
     """Scope and message of each non-blank line, validated one by one so that errors name it."""
-    from agentmem.ingest.normalise import normalise
+    from agentmem.ingest.normalize import normalize
 
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -127,12 +127,12 @@ def _read_lines(path: Path, scope: ScopeIds) -> Iterator[tuple[ScopeIds, dict[st
             if not isinstance(message, dict):
                 raise InputError(f"{where} is not a JSON object: {message!r:.80}")
             try:
-                own = ScopeIds(
-                    user_id=_scope_id(message, "user_id") or scope["user_id"],
-                    agent_id=_scope_id(message, "agent_id") or scope["agent_id"],
-                    session_id=_scope_id(message, "session_id") or scope["session_id"],
+                own = scope | scope_ids(
+                    user=_scope_id(message, "user_id"),
+                    agent=_scope_id(message, "agent_id"),
+                    session=_scope_id(message, "session_id"),
                 )
-                normalise(message)
+                normalize(message)
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error
             yield own, message
@@ -148,9 +148,9 @@ def _scope_id(message: dict[str, Any], key: str) -> str | None:
 def _by_scope(
     batch: Sequence[tuple[ScopeIds, dict[str, Any]]],
 ) -> Iterator[tuple[ScopeIds, list[dict[str, Any]]]]:
-    groups: dict[tuple[object, ...], tuple[ScopeIds, list[dict[str, Any]]]] = {}
+    groups: dict[frozenset[object], tuple[ScopeIds, list[dict[str, Any]]]] = {}
     for scope, message in batch:
-        groups.setdefault(tuple(scope.values()), (scope, []))[1].append(message)
+        groups.setdefault(frozenset(scope.items()), (scope, []))[1].append(message)
     yield from groups.values()
 
 

@@ -35,23 +35,23 @@ def _append(spans: Spans, pieces: Sequence[str], changed: bool) -> None:
         spans.append(("".join(pieces), changed))
 
 
-def side_by_side(regenerated: str, exact: str, *, colours: bool) -> Table:
-    """Two columns; differences are coloured, or in brackets without colour support."""
+def side_by_side(regenerated: str, exact: str, *, colors: bool) -> Table:
+    """Two columns; differences are colored, or in brackets without color support."""
     left, right = differences(regenerated, exact)
     table = Table(expand=False, show_lines=False)
     table.add_column("from the vectors alone", ratio=1, overflow="fold")
     table.add_column("exact text", ratio=1, overflow="fold")
     table.add_row(
-        _marked(left, _WRONG, ("[-", "-]"), colours=colours),
-        _marked(right, _RIGHT, ("{+", "+}"), colours=colours),
+        _marked(left, _WRONG, ("[-", "-]"), colors=colors),
+        _marked(right, _RIGHT, ("{+", "+}"), colors=colors),
     )
     return table
 
 
-def _marked(spans: Spans, style: str, brackets: tuple[str, str], *, colours: bool) -> Text:
+def _marked(spans: Spans, style: str, brackets: tuple[str, str], *, colors: bool) -> Text:
     shown = Text()
     for text, changed in spans:
-        if changed and not colours:
+        if changed and not colors:
             text = f"{brackets[0]}{text}{brackets[1]}"
-        shown.append(safe(text), style=style if changed and colours else None)
+        shown.append(safe(text), style=style if changed and colors else None)
     return shown

@@ -102,7 +102,7 @@ def _store(store: str, model: Path | None, embedder: str) -> Check:
     except (AgentMemError, OSError) as error:
         return Check("store", "fail", str(error))
     count = views.number(found.memories, "memory", "memories")
-    return Check("store", "ok", f"{store!r}: {count}, {views.size(found.file_bytes)}")
+    return Check("store", "ok", f"{store!r}: {count}, {views.size(found.file_bytes or 0)}")
 
 
 def _index(folder: Path) -> Check:

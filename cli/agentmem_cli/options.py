@@ -16,17 +16,24 @@ DEFAULT_EMBEDDER = "builtin"
 _STORE, _SCOPE, _FILTER, _FORM = "Store", "Scope", "Filter", "Output"
 
 
-class ScopeIds(TypedDict):
-    """The scope arguments that every method of `Memory` takes."""
+class ScopeIds(TypedDict, total=False):
+    """The scope arguments that the methods of `Memory` take, as far as they are given."""
 
-    user_id: str | None
-    agent_id: str | None
-    session_id: str | None
+    user_id: str
+    agent_id: str
+    session_id: str
 
 
 def scope_ids(user: str | None, agent: str | None, session: str | None) -> ScopeIds:
-    """The scope options as keyword arguments."""
-    return ScopeIds(user_id=user, agent_id=agent, session_id=session)
+    """The scope options as keyword arguments, without those that are not given."""
+    found = ScopeIds()
+    if user is not None:
+        found["user_id"] = user
+    if agent is not None:
+        found["agent_id"] = agent
+    if session is not None:
+        found["session_id"] = session
+    return found
 
 
 def _moment(text: str) -> datetime:
@@ -42,10 +49,12 @@ def _moment(text: str) -> datetime:
 def _filter(text: str) -> dict[str, Any]:
     try:
         where = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{text!r:.200} is not JSON: {error}") from None
     if not isinstance(where, dict):
-        raise typer.BadParameter(f'{text!r} is not a JSON object such as \'{{"channel": "web"}}\'')
+        raise typer.BadParameter(
+            f'{text!r:.200} is not a JSON object such as \'{{"channel": "web"}}\''
+        )
     return where
 
 
@@ -58,11 +67,50 @@ def read_metadata(pairs: Sequence[str] | None) -> dict[str, Any] | None:
             raise typer.BadParameter(f"{pair!r} is not key=value", param_hint="--meta")
         if key in metadata:
             raise typer.BadParameter(f"{key!r} is given twice", param_hint="--meta")
-        try:
-            metadata[key] = json.loads(value, parse_constant=_no_number)
-        except ValueError:
-            metadata[key] = value
+        metadata[key] = _converted(value)
     return metadata or None
+
+
+def _converted(value: str) -> Any:
+    """A value of --meta as JSON if nothing of it is lost that way, otherwise the string itself.
+
+    So 1.10, 007 and 1e3 remain strings: as numbers they would be printed differently.
+    """
+    try:
+        converted = json.loads(
+            value,
+            parse_float=_same_float,
+            parse_int=_same_int,
+            parse_constant=_no_number,
+            object_pairs_hook=_distinct,
+        )
+    except ValueError:
+        return value
+    except RecursionError:
+        raise typer.BadParameter("a value is nested too deep", param_hint="--meta") from None
+    is_text = isinstance(converted, str | list | dict)
+    return converted if is_text or json.dumps(converted) == value else value
+
+
+def _same_float(text: str) -> float:
+    number = float(text)
+    if json.dumps(number) != text:
+        raise ValueError(text)
+    return number
+
+
+def _same_int(text: str) -> int:
+    number = int(text)
+    if str(number) != text:
+        raise ValueError(text)
+    return number
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
 
 
 def _no_number(name: str) -> None:
@@ -186,8 +234,8 @@ MetaOption = Annotated[
     typer.Option(
         "--meta",
         metavar="KEY=VALUE",
-        help="Metadata to filter by; repeatable. A value is parsed as JSON (year=2001) if possible,"
-        " otherwise it is a string.",
+        help="Metadata to filter by; repeatable. A value is parsed as JSON (year=2001) if that"
+        " changes nothing; other values, such as version=1.10, are strings.",
     ),
 ]
 JsonOption = Annotated[

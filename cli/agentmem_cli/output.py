@@ -47,8 +47,8 @@ class Output:
         self._err = _console(stderr=True)
 
     @property
-    def colours(self) -> bool:
-        """Whether differences can be shown in colour."""
+    def colors(self) -> bool:
+        """Whether differences can be shown in color."""
         return self._out.color_system is not None and not self._out.no_color
 
     def emit(

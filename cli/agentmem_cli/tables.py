@@ -16,10 +16,10 @@ _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@
 
 def fidelity(results: Mapping[str, Any]) -> RenderableType:
     """One row per file and quantization, and rows for random tokens."""
-    return densities({**results["files"], "random tokens": results["random_tokens"]})
+    return quantization_table({**results["files"], "random tokens": results["random_tokens"]})
 
 
-def densities(texts: Mapping[str, Any]) -> RenderableType:
+def quantization_table(texts: Mapping[str, Any]) -> RenderableType:
     """One row per text and quantization."""
     table = figure_table(
         ("text", "quantization", "tokens", "chunks", "latents", "patch", "UTF-8", "exact"),
@@ -27,11 +27,11 @@ def densities(texts: Mapping[str, Any]) -> RenderableType:
         "patch; other columns: bytes per token",
     )
     for name, text in texts.items():
-        for row, (density, found) in enumerate(text["quantizations"].items()):
+        for row, (quantization, found) in enumerate(text["quantizations"].items()):
             weights = (found["latent_bytes_per_token"], found["patch_bytes_per_token"])
             table.add_row(
                 Text("" if row else name),
-                density,
+                quantization,
                 percent(found["token_accuracy"]),
                 percent(found["exact_chunks"]),
                 *(f"{weight:.3f}" for weight in (*weights, text["utf8_bytes_per_token"])),

@@ -144,9 +144,10 @@ def forgotten(done: ForgetReceipt) -> Text:
 
 
 def stats(found: Stats) -> Text:
-    """Totals of a store, and a histogram of fidelity."""
+    """Totals of a store or a scope, and a histogram of fidelity."""
     latents, tokens = found.latent_bytes + found.patch_bytes, found.tokens
     each = f" ({tokens / found.positions:.1f} tokens each)" if found.positions else ""
+    files = [] if found.file_bytes is None else [("all files", size(found.file_bytes))]
     table = facts(
         [
             ("memories", f"{found.memories:,}"),
@@ -158,7 +159,7 @@ def stats(found: Stats) -> Text:
             ("patches", size(found.patch_bytes)),
             ("embeddings", size(found.embedding_bytes)),
             ("stored text", size(found.text_bytes)),
-            ("all files", size(found.file_bytes)),
+            *files,
             ("per token", f"{found.bytes_per_token:.2f} bytes of latents and patches"),
             ("model", f"{found.model} ({found.fingerprint})"),
         ]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 
 class Unset(Enum):
-    """The type of `UNSET`, which means "leave unchanged" where None is a valid value."""
+    """The type of `UNSET`, which means "not given" where None has a meaning of its own."""
 
     UNSET = "UNSET"
 
@@ -36,6 +36,9 @@ class Scope:
     user_id: str | None = None
     agent_id: str | None = None
     session_id: str | None = None
+
+
+ANY_SCOPE: Final = Scope()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,7 +293,7 @@ class SelectionSums:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """Totals of a store.
+    """Totals of a store, or of a scope in it.
 
     Attributes:
         chunks: Number of chunks, the memories.
@@ -302,7 +305,7 @@ class StoreStats:
         patch_bytes: Bytes of patches, checksums included.
         embedding_bytes: Bytes of embeddings, headers included.
         text_bytes: UTF-8 bytes of the stored texts.
-        file_bytes: Size of all files of the store, the index cache included.
+        file_bytes: Size of all files of the store, the index cache included; None for a scope.
         fidelity: Number of chunks per bin, from `FIDELITY_EDGES`[i] to below the next edge.
     """
 
@@ -315,5 +318,5 @@ class StoreStats:
     patch_bytes: int
     embedding_bytes: int
     text_bytes: int
-    file_bytes: int
+    file_bytes: int | None
     fidelity: tuple[int, ...]

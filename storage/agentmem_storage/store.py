@@ -15,8 +15,9 @@ from sqlalchemy import Connection, select, update
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
-from agentmem_storage.moments import now_micros, to_micros
+from agentmem_storage.metadata import metadata_json
 from agentmem_storage.records import (
+    ANY_SCOPE,
     EVERYTHING,
     UNSET,
     ChunkRecord,
@@ -38,12 +39,14 @@ from agentmem_storage.records import (
 )
 from agentmem_storage.sql import check, matches, read, terms, totals, write
 from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.filters import selects_everything
 from agentmem_storage.sql.identity import Identity, prepare
 from agentmem_storage.sql.location import locate_store
-from agentmem_storage.sql.rows import check_scope, make_rows, metadata_json, storable
+from agentmem_storage.sql.rows import check_scope, make_rows, storable
 from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.tables import meta
 from agentmem_storage.sync import IndexSync
+from agentmem_storage.timestamps import now_micros, to_micros
 
 
 class Store:
@@ -131,11 +134,15 @@ class Store:
         self._index.save()
         self._database.close()
 
-    def add(self, new: Sequence[NewSource], scope: Scope) -> list[Written]:
+    def add(self, new: Sequence[NewSource], scope: Scope | Sequence[Scope]) -> list[Written]:
         """Write sources; when this returns, they are durable and visible to every process.
 
-        A source whose ``content_hash`` already exists in exactly this scope, or earlier in the same
+        A source whose ``content_hash`` already exists in exactly its scope, or earlier in the same
         call, is not written again.
+
+        Args:
+            new: The sources, in order.
+            scope: The scope of all of them, or one scope for each.
 
         Returns:
             The outcome for each source, in order.
@@ -143,12 +150,19 @@ class Store:
         Raises:
             InputError: Something cannot be stored; nothing was written.
         """
-        check_scope(scope)
+        scopes = [scope] * len(new) if isinstance(scope, Scope) else scope
         rows = [make_rows(one, self.embedding_dims) for one in new]
-        if not rows:
-            return []
-        with self._database.write() as connection:
-            return write.add(connection, rows, scope, now_micros())
+        by_scope: dict[Scope, list[int]] = {}
+        for number, (own, _) in enumerate(zip(scopes, rows, strict=True)):
+            by_scope.setdefault(check_scope(own), []).append(number)
+        written: dict[int, Written] = {}
+        if rows:
+            with self._database.write() as connection:
+                for own, numbers in by_scope.items():
+                    part = [rows[number] for number in numbers]
+                    done = write.add(connection, part, own, now_micros())
+                    written.update(zip(numbers, done, strict=True))
+        return [written[number] for number in range(len(rows))]
 
     def known(self, hashes: Sequence[bytes], scope: Scope) -> dict[bytes, Written]:
         """Sources that already exist in exactly this scope, by content hash."""
@@ -193,6 +207,15 @@ class Store:
         """
         with self._database.read() as connection:
             return read.selected_ids(connection, selected(selection))
+
+    @staticmethod
+    def selects_everything(where: Mapping[str, Any]) -> bool:
+        """Whether a filter has no condition that a chunk could fail, such as ``{"and": []}``.
+
+        Raises:
+            FilterError: The filter is malformed.
+        """
+        return selects_everything(where)
 
     def count(self, selection: Selection = EVERYTHING) -> int:
         """Number of selected chunks.
@@ -341,6 +364,8 @@ class Store:
     ) -> SourceRecord:
         """Change the given fields of a source.
 
+        Nothing of the old values remains in the files, as after `forget`.
+
         Raises:
             UnknownIdError: No source has that id.
             InputError: Something cannot be stored; nothing was written.
@@ -354,7 +379,9 @@ class Store:
             values["title"] = storable(title, "title")
         with self._database.write() as connection:
             write.update_source(connection, as_id(source_id), values)
-            return read.read_sources(connection, [source_id])[0]
+            updated = read.read_sources(connection, [source_id])[0]
+        self._purge()
+        return updated
 
     def replace_source(
         self, source_id: int, new: NewSource, old_terms: Mapping[int, str]
@@ -432,17 +459,22 @@ class Store:
         """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()
 
-    def check(self) -> Iterator[Problem]:
+    def check(self, scope: Scope = ANY_SCOPE) -> Iterator[Problem]:
         """Look for damage: file structure, checksums, spans, missing terms; read-only.
 
         No transaction stays open between two problems.
-        """
-        return check.check(self._database)
 
-    def stats(self) -> StoreStats:
-        """Totals of the whole store."""
+        Args:
+            scope: With an id, only rows of that scope are checked, and neither the structure of
+                the file nor that of the lexical index.
+        """
+        return check.check(self._database, check_scope(scope))
+
+    def stats(self, scope: Scope = ANY_SCOPE) -> StoreStats:
+        """Totals of a scope, by default of the whole store."""
         with self._database.read() as connection:
-            return totals.stats(connection, self._file_bytes(connection))
+            file_bytes = self._file_bytes(connection) if scope == ANY_SCOPE else None
+            return totals.stats(connection, scope, file_bytes)
 
     def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
         """Totals of the selected chunks, computed without loading them.

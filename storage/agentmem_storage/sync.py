@@ -28,8 +28,8 @@ from agentmem_storage.records import Ranked
 from agentmem_storage.sql import changes, codec
 from agentmem_storage.sql.changes import Mark
 from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.faults import unwritable
 from agentmem_storage.sql.selection import id_list
+from agentmem_storage.sql.sqlite_errors import unwritable
 from agentmem_storage.sql.tables import chunks
 
 SAVE_AFTER = 2000
@@ -125,7 +125,10 @@ class IndexSync:
             self._load(connection)
         newest = changes.newest(connection)
         if newest.seq > self._mark.seq:
-            self._replay(connection, newest)
+            if changes.reaches(connection, self._mark):
+                self._replay(connection, newest)
+            else:
+                self._rebuild(connection, "the changes since are no longer logged")
         assert self._index is not None
         return self._index
 
@@ -144,10 +147,10 @@ class IndexSync:
             self._rebuild(connection, "its file cannot be used")
             return
         mark = Mark.unpack(loaded[1])
-        if changes.is_past(connection, mark):
+        if changes.reaches(connection, mark):
             self._index, self._mark = loaded[0], mark
         else:
-            self._rebuild(connection, "its file belongs to another history")
+            self._rebuild(connection, "its file is too old, or of another history")
 
     def _rebuild(self, connection: Connection, reason: str) -> None:
         index = make_index(self._dims, self._kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 
 def lone_surrogate(text: str) -> int | None:
     """Index of the first lone surrogate of a string, which UTF-8 cannot encode; None without one.
@@ -14,3 +16,11 @@ def lone_surrogate(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
+
+
+def shown(value: object) -> str:
+    """A short representation of any value, however large or nested, for error messages."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"

@@ -1,4 +1,4 @@
-"""The reading benchmark: its scores, its personal facts, and a small study from end to end."""
+"""The reading benchmark: its scores, its personal facts, and a small study end to end."""
 
 from __future__ import annotations
 

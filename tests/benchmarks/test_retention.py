@@ -1,4 +1,4 @@
-"""The retention study end to end on a tiny bundle, its parts, its table and its picture."""
+"""The retention study end to end on a tiny bundle, its parts, its table and its plot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from benchmarks.retention.study import evaluate_retention
 
 TOKENS = 16
 STEPS = 40
-OPTIMISER = {"steps": STEPS, "lr": 1e-2, "warmup": 0.1}
+OPTIMIZER = {"steps": STEPS, "lr": 1e-2, "warmup": 0.1}
 WORDS = ["train", "platform", "Lyon", "jumps", "tomorrow", "quick", "said", "dog", "year", "def"]
 EXAMPLE = Path(__file__).parents[2] / "benchmarks" / "retention" / "retention.toml"
 
@@ -53,8 +53,8 @@ def given(**changes: Any) -> dict[str, Any]:
             "dev_chunks": 12,
             "tokens_per_step": 256,
         },
-        "causal": {**OPTIMISER, "steps": 20},
-        "probe": {"layers": 1, "optimiser": OPTIMISER},
+        "causal": {**OPTIMIZER, "steps": 20},
+        "probe": {"layers": 1, "optimizer": OPTIMIZER},
         **changes,
     }
 
@@ -103,7 +103,7 @@ def rows_of(result: EvalResult) -> dict[tuple[str, int], dict[str, Any]]:
     return {(row["encoder"], row["tokens"]): row for row in result.results["encoders"]}
 
 
-def test_the_tape_is_read_and_an_untrained_embedding_is_not(
+def test_latents_are_decoded_and_an_untrained_embedding_is_not(
     finished: tuple[EvalResult, list[tuple[int, int, str]]],
 ) -> None:
     rows = rows_of(finished[0])
@@ -149,8 +149,8 @@ def test_progress_counts_every_step(
 def test_the_same_study_gives_the_same_figures(place: Path) -> None:
     small = config_of(
         subjects=[{"encoder": "causal-last", "tokens": 8, "trap": True}],
-        causal={**OPTIMISER, "steps": 3},
-        probe={"layers": 1, "optimiser": {**OPTIMISER, "steps": 4}},
+        causal={**OPTIMIZER, "steps": 3},
+        probe={"layers": 1, "optimizer": {**OPTIMIZER, "steps": 4}},
         precision="bf16",
     )
     threads = torch.get_num_threads()
@@ -184,7 +184,7 @@ def test_what_cannot_be_measured_is_refused_before_training(place: Path) -> None
         ({"subjects": [{"encoder": "gpt"}]}, "gpt"),
         ({"subjects": [{"encoder": "keys"}, {"encoder": "keys"}]}, "there twice"),
         ({"subjects": [{"encoder": "keys", "tokens": 1}]}, "tokens"),
-        ({"probe": {"layers": 0, "optimiser": OPTIMISER}}, "layers"),
+        ({"probe": {"layers": 0, "optimizer": OPTIMIZER}}, "layers"),
         ({"spare": 1}, "spare"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Unusual text: made from a seed, of the kind it says, and measured with every quantization."""
+"""The robustness samples: reproducible, of the kind they claim, measured at every quantization."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_an_unknown_kind_is_refused(model: ModelBundle) -> None:
         sample_chunks("poems", model.tokenizer, count=1, seed=0)
 
 
-def test_every_kind_is_measured_at_every_density(tmp_path: Path) -> None:
+def test_every_kind_is_measured_at_every_quantization(tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
     folder = tiny_bundle(tmp_path)
     result = evaluate_robustness(

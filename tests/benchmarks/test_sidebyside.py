@@ -1,4 +1,4 @@
-"""Systems side by side: what they are given, how they are scored, and what a failure leaves."""
+"""The side-by-side benchmark: inputs of the systems, scoring, caching, and failed systems."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WORDS = ("apple", "bridge", "candle", "dragon", "engine")
 
 
 class Backwards:
-    """A system that finds the last turns first, and takes note of what it was told."""
+    """A system that finds the last turns first, and records its inputs."""
 
     packages: ClassVar[tuple[str, ...]] = ("numpy",)
     as_vectors: ClassVar[bool] = False
@@ -235,7 +235,7 @@ def test_both_find_what_shares_a_word(result: EvalResult) -> None:
     assert result.results["turns"] == 10
 
 
-def test_text_fits_a_budget_that_vectors_do_not_need(result: EvalResult) -> None:
+def test_text_needs_a_budget_that_vectors_do_not(result: EvalResult) -> None:
     lexical, bm25, _ = result.results["systems"]
     assert list(bm25["evidence_within_positions"]) == ["text"]
     within = lexical["evidence_within_positions"]
@@ -254,7 +254,7 @@ def test_text_fits_a_budget_that_vectors_do_not_need(result: EvalResult) -> None
         ("mem0", "benchmarks.sidebyside.baselines.mem0_store:Mem0", {"vectors": "qdrant"}),
     ],
 )
-def test_a_rival_with_packages_of_its_own(
+def test_a_baseline_with_packages_of_its_own(
     package: str, system: str, options: dict[str, Any], talks: Path, bundle: Path
 ) -> None:
     # Not imported here: some of them phone home when they are.
@@ -269,7 +269,7 @@ def test_a_rival_with_packages_of_its_own(
     assert measured["pooled"]["by_category"]["thing"]["recall@5"] == 1
 
 
-def test_a_system_that_fails_stands_there_with_its_error(result: EvalResult) -> None:
+def test_a_failed_system_is_reported_with_its_error(result: EvalResult) -> None:
     assert result.results["systems"][2] == {
         "name": "broken",
         "error": "TypeError: Bm25.__init__() got an unexpected keyword argument 'sharpness'",
@@ -299,7 +299,7 @@ class OnePlace:
 """
 
 
-def test_a_kept_run_is_taken_while_nothing_changed(
+def test_a_cached_run_is_reused_while_nothing_changed(
     talks: Path, bundle: Path, tmp_path: Path
 ) -> None:
     code, runs = tmp_path / "places", tmp_path / "runs"
@@ -335,8 +335,8 @@ def test_a_file_without_questions_is_refused(bundle: Path, tmp_path: Path) -> No
 
 
 def test_the_configuration_is_checked() -> None:
-    told = load_config(ROOT / "benchmarks" / "sidebyside" / "sidebyside.toml", SideBySideConfig)
-    assert told.positions == [64, 128, 256, 512, 1024]
+    config = load_config(ROOT / "benchmarks" / "sidebyside" / "sidebyside.toml", SideBySideConfig)
+    assert config.positions == [64, 128, 256, 512, 1024]
     twice = {"name": "a", "system": "m:A"}
     with pytest.raises(ValueError, match="system 'a' is there twice"):
         SideBySideConfig.model_validate({"positions": [1], "systems": [twice, twice]})

@@ -1,4 +1,4 @@
-"""Answers from any chat model: what it is shown, what its reply means, and what goes wrong."""
+"""Answerers over any chat model: the prompt, the parsing of replies, servers, and errors."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _day(day: int) -> datetime:
 
 
 class Model:
-    """A chat model that says what it is told to say, and keeps what it was asked."""
+    """A chat model that gives scripted replies and records its prompts."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -233,10 +233,10 @@ def test_shares_add_up_to_one(hits: Recall) -> None:
 
 
 def test_text_is_passed_on_once_and_only_if_there_is_an_answer(hits: Recall) -> None:
-    told: list[str] = []
-    ChatAnswerer(Model("At 9:40 [#1].")).answer(QUESTION, hits, on_text=told.append)
-    ChatAnswerer(Model("Not in memory.")).answer(QUESTION, hits, on_text=told.append)
-    assert told == ["At 9:40."]
+    streamed: list[str] = []
+    ChatAnswerer(Model("At 9:40 [#1].")).answer(QUESTION, hits, on_text=streamed.append)
+    ChatAnswerer(Model("Not in memory.")).answer(QUESTION, hits, on_text=streamed.append)
+    assert streamed == ["At 9:40."]
 
 
 @pytest.mark.parametrize("question", ["", " \n"])

@@ -1,4 +1,4 @@
-"""Which lines ask, and how those that only ask are kept from answering."""
+"""Which messages are questions, and how bare questions are kept out of answers."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
         ("Is that so", False, False),
     ],
 )
-def test_what_asks(line: str, asking: bool, only: bool) -> None:
+def test_what_is_a_question(line: str, asking: bool, only: bool) -> None:
     assert (is_question(line), is_only_question(line)) == (asking, only)
 
 
 @given(st.text())
-def test_what_only_asks_asks(line: str) -> None:
+def test_what_is_only_a_question_is_a_question(line: str) -> None:
     assert is_question(line) or not is_only_question(line)
 
 
-def test_what_only_asked_does_not_answer(memory: Memory) -> None:
+def test_a_bare_question_is_kept_out_of_answers(memory: Memory) -> None:
     memory.add("Where does Marta live?", metadata={QUESTION_KEY: True})
     memory.add("Marta lives in Porto.", metadata={"channel": "web"})
     memory.add("Marta likes tea.")

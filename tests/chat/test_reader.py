@@ -1,4 +1,4 @@
-"""Answers from real hits by a reader of a moment: what it reads, cites and leaves out."""
+"""`MemoryReader` on real hits with a tiny random model: what it reads, cites and leaves out."""
 
 from __future__ import annotations
 

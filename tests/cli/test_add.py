@@ -28,7 +28,7 @@ def write_lines(path: Path, *messages: Any) -> Path:
     return path
 
 
-def test_texts_are_messages_with_what_the_options_say(cli: Cli) -> None:
+def test_texts_are_messages_with_the_fields_of_the_options(cli: Cli) -> None:
     shown = cli.ok(
         *("add", "I like tea", "Grüße 🍵", "--name", "Ana", "--role", "assistant"),
         *("--user", "ana", "--agent", "guide", "--session", "s1", "--at", "2026-02-13T09:40+01:00"),
@@ -73,7 +73,7 @@ def test_a_pipe_is_a_document(cli: Cli, args: list[str]) -> None:
     assert memories(cli)[0]["kind"] == "document"
 
 
-def test_a_pipe_is_a_message_if_it_is_said_who_speaks(cli: Cli) -> None:
+def test_a_pipe_with_a_speaker_is_a_message(cli: Cli) -> None:
     cli.ok("add", "-", "--name", "Ana", input="I like tea")
     (only,) = memories(cli)
     assert (only["kind"], only["role"], only["name"]) == ("message", "user", "Ana")
@@ -128,7 +128,7 @@ def test_wrong_usage_is_refused_before_anything_is_made(cli: Cli, args: list[str
     assert not cli.store.exists()
 
 
-def test_a_speaker_is_refused_where_nobody_speaks(cli: Cli, tmp_path: Path) -> None:
+def test_a_speaker_is_rejected_for_documents(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text", encoding="utf-8")
     assert "--name" in cli.error(ExitCode.USAGE, "add", "-f", tmp_path / "a.txt", "--name", "Ana")
 

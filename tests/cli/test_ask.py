@@ -1,4 +1,4 @@
-"""The command ask: an answer from memory, or the memories that may answer."""
+"""The command ask: an answer from memory, or the memories that may contain it."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_a_long_memory_is_shown_in_full(cli: Cli) -> None:
 
 
 def test_json_has_the_memories_and_no_answer(cli: Cli) -> None:
-    told = cli.json("ask", QUESTION, "-k", 1)
-    assert (told["question"], told["answer"]) == (QUESTION, None)
-    (memory,) = told["memories"]
+    output = cli.json("ask", QUESTION, "-k", 1)
+    assert (output["question"], output["answer"]) == (QUESTION, None)
+    (memory,) = output["memories"]
     assert (memory["id"], memory["text"]) == (1, TEXTS[0])
 
 
@@ -72,8 +72,8 @@ def test_scope_and_filters_hold(cli: Cli) -> None:
         (("--until", "2026-02-01"), [1]),
         (("--where", '{"name": "Ana"}'), [1]),
     ):
-        told = cli.json("ask", QUESTION, *args)
-        assert [memory["id"] for memory in told["memories"]] == ids
+        output = cli.json("ask", QUESTION, *args)
+        assert [memory["id"] for memory in output["memories"]] == ids
 
 
 def test_without_memories_nothing_is_made_up(cli: Cli) -> None:
@@ -113,15 +113,15 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_reader_answers_from_the_memories_found(cli: Cli, reader: Path) -> None:
     cli.environment["AGENTMEM_MODELS"] = str(reader / "models")
     args = ("ask", QUESTION, "--reader", reader / "reader")
-    told = cli.json(*args)
-    assert 0 <= told["confidence"] <= 1
-    ids = {memory["id"] for memory in told["memories"]}
+    output = cli.json(*args)
+    assert 0 <= output["confidence"] <= 1
+    ids = {memory["id"] for memory in output["memories"]}
     assert ids == {1, 2}
-    assert {citation["id"] for citation in told["citations"]} <= ids
-    if told["answer"] is None:
+    assert {citation["id"] for citation in output["citations"]} <= ids
+    if output["answer"] is None:
         assert cli.ok(*args, "--quiet") == ""
     else:
-        assert cli.ok(*args, "--quiet").strip() == told["answer"].strip()
+        assert cli.ok(*args, "--quiet").strip() == output["answer"].strip()
 
 
 def test_a_folder_without_a_reader_is_an_error(cli: Cli, tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_another_language_model_answers_and_cites(cli: Cli) -> None:
         server.text = "In Porto [#1]."
         server.keyless = True
         args = ("ask", QUESTION, "--llm", f"{server.url}#tiny")
-        told = cli.json(*args)
-        assert told["answer"].startswith("In Porto")
-        assert [citation["id"] for citation in told["citations"]] == [1]
+        output = cli.json(*args)
+        assert output["answer"].startswith("In Porto")
+        assert [citation["id"] for citation in output["citations"]] == [1]
         shown = cli.ok(*args)
     assert shown.splitlines()[0].startswith("In Porto")
     assert f"#1  2026-01-05  Ana: {TEXTS[0]}" in shown

@@ -1,4 +1,4 @@
-"""The command chat: what is told is kept, and what is asked is looked up."""
+"""The command chat: statements are stored, and questions are answered from memory."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_new_session_in_a_real_terminal_draws_on_the_last_one(tmp_path: Path) 
     assert (code, last.strip()) == (ExitCode.OK, "")
 
 
-def test_what_is_told_is_noted_and_what_is_asked_is_looked_up(chat: Chat) -> None:
+def test_statements_are_stored_and_questions_are_answered(chat: Chat) -> None:
     shown = chat(FACT, "", "I like green tea", QUESTION, QUESTION)
     noted, _, found = shown.partition("stored as #2\n")
     assert noted == "stored as #1\n"
@@ -146,11 +146,11 @@ def test_what_is_told_is_noted_and_what_is_asked_is_looked_up(chat: Chat) -> Non
     assert lines == [*memories, *memories]
 
 
-def test_the_same_told_again_is_known(chat: Chat) -> None:
+def test_a_repeated_statement_is_recognized(chat: Chat) -> None:
     assert chat(FACT, FACT) == "stored as #1\nalready known as #1\n"
 
 
-def test_before_anything_is_told_there_is_nothing_to_show(chat: Chat) -> None:
+def test_an_empty_memory_has_nothing_to_show(chat: Chat) -> None:
     assert chat(QUESTION) == "no memory of that yet\n"
 
 
@@ -160,8 +160,8 @@ def test_a_bare_question_is_stored_but_not_read(chat: Chat) -> None:
     assert "#1" in shown
     assert "#2" not in shown
     assert f"#2  {QUESTION}" in re.sub(r"\d{4}-.*?: ", "", chat("/memories"))
-    told = chat.cli.json("ask", QUESTION)
-    assert [memory["id"] for memory in told["memories"]] == [1]
+    output = chat.cli.json("ask", QUESTION)
+    assert [memory["id"] for memory in output["memories"]] == [1]
     # Whoever looks for it finds it all the same.
     assert [hit["id"] for hit in chat.cli.json("recall", QUESTION)["hits"]] == [2, 1]
 
@@ -177,8 +177,8 @@ def test_what_is_shown_is_not_stored(chat: Chat) -> None:
 
 
 def test_many_memories_are_named_and_few_are_shown(chat: Chat) -> None:
-    told = (f"Memory of tea, number {n}" for n in range(1, 7))
-    shown = chat(*told, "How many teas?", args=("-k", "6"))
+    statements = (f"Memory of tea, number {n}" for n in range(1, 7))
+    shown = chat(*statements, "How many teas?", args=("-k", "6"))
     ids = re.findall(r"#(\d+)", shown.split("stored as #6\n")[1])
     assert sorted(ids) == list("123456")
     assert shown.count("Memory of tea") == 3
@@ -220,7 +220,7 @@ def test_a_long_memory_is_shown_by_its_beginning(chat: Chat) -> None:
         ("\udcff\udcfe", "could not be decoded"),
     ],
 )
-def test_a_mistake_is_told_and_ends_nothing(chat: Chat, line: str, said: str) -> None:
+def test_an_error_is_reported_and_the_chat_goes_on(chat: Chat, line: str, said: str) -> None:
     typed = f"{line}\n{FACT}\n".encode("utf-8", "surrogateescape")
     result = chat.cli.run("chat", input=typed)
     assert result.exit_code == ExitCode.OK

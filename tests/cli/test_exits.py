@@ -1,4 +1,4 @@
-"""One boundary: every error becomes one line and its exit code."""
+"""Exit codes: every error becomes one line and its code, in one place."""
 
 from __future__ import annotations
 

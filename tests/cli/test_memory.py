@@ -1,4 +1,4 @@
-"""Commands on memories that are there: recall, show, list, forget, update."""
+"""Commands on stored memories: recall, show, list, forget, update."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_recall_that_finds_nothing_says_so(cli: Cli) -> None:
     assert cli.json("recall", "tea", "--user", "nobody")["hits"] == []
 
 
-def test_expand_shows_what_a_hit_brings(cli: Cli) -> None:
+def test_expand_shows_the_context_of_a_hit(cli: Cli) -> None:
     args = ("recall", "train", "--mode", "lexical", "--expand", "neighbors")
     shown = cli.ok(*args)
     assert re.match(r" 1 1\.000  #2  .*\n   The train .*\n\n \+ 0\.000  #1  .*\n   I like", shown)
@@ -144,7 +144,7 @@ def test_bad_questions(cli: Cli, args: list[str], code: ExitCode, said: str) -> 
     assert said in cli.error(code, "recall", *args)
 
 
-def test_show_tells_everything(cli: Cli) -> None:
+def test_show_prints_everything(cli: Cli) -> None:
     shown = cli.ok("show", 3)
     for word in ("user bob", "2026-03-05", "year=2010", "0-24 of 24", "100 %", TEXTS[2]):
         assert word in shown
@@ -177,11 +177,11 @@ def test_show_decode_marks_what_the_vectors_alone_get_wrong(
     cli.environment["AGENTMEM_MODEL"] = str(folder)
     text = " ".join(TEXTS * 4)
     cli.ok("add", text)
-    told = cli.json("show", 1, "--decode")
-    assert told["text"] == text
-    assert told["regenerated"] == cli.ok("show", 1, "--decode", "--quiet") != text
-    assert told["patch_bytes"] > 0
-    assert told["fidelity"] < 1
+    output = cli.json("show", 1, "--decode")
+    assert output["text"] == text
+    assert output["regenerated"] == cli.ok("show", 1, "--decode", "--quiet") != text
+    assert output["patch_bytes"] > 0
+    assert output["fidelity"] < 1
     assert "[-" in cli.ok("show", 1, "--decode")
     _, screen = cli.terminal(monkeypatch, "show", 1, "--decode")
     assert "\x1b[37;41m" in screen
@@ -221,18 +221,18 @@ def test_list_of_one_source(cli: Cli) -> None:
     assert ids(cli, "list", "--source", source) == [3]
 
 
-def test_forget_one_memory_asks_nothing(cli: Cli) -> None:
+def test_forgetting_one_memory_needs_no_confirmation(cli: Cli) -> None:
     assert cli.ok("forget", 1) == "forgot 1 memory: 1\n"
     assert ids(cli, "list") == [2, 3]
 
 
-def test_a_dry_run_only_tells(cli: Cli) -> None:
+def test_a_dry_run_only_reports(cli: Cli) -> None:
     assert cli.ok("forget", "--user", "ana", "--dry-run") == "would forget 2 memories: 1-2\n"
     assert cli.json("forget", "--before", "2026-02-01", "--dry-run")["ids"] == [1, 2]
     assert ids(cli, "list") == [1, 2, 3]
 
 
-def test_many_go_only_with_yes_where_nobody_can_be_asked(cli: Cli) -> None:
+def test_deleting_many_without_a_terminal_needs_yes(cli: Cli) -> None:
     assert "--yes" in cli.error(ExitCode.USAGE, "forget", "--user", "ana", input="y\n")
     assert ids(cli, "list") == [1, 2, 3]
     assert cli.json("forget", "--user", "ana", "--yes")["ids"] == [1, 2]
@@ -242,7 +242,7 @@ def test_many_go_only_with_yes_where_nobody_can_be_asked(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("answer", "left"), [(b"n\n", [1, 2, 3]), (b"\n", [1, 2, 3]), (b"y\n", [3])]
 )
-def test_a_terminal_is_asked(
+def test_a_terminal_is_prompted(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, answer: bytes, left: list[int]
 ) -> None:
     code, screen = cli.terminal(monkeypatch, "forget", "--user", "ana", typed=answer)
@@ -261,12 +261,14 @@ def test_a_terminal_is_asked(
     ],
     ids=["all must hold", "where", "nothing fits"],
 )
-def test_what_goes_fits_everything_given(cli: Cli, args: list[object], left: list[int]) -> None:
+def test_forget_deletes_what_matches_every_condition(
+    cli: Cli, args: list[object], left: list[int]
+) -> None:
     cli.ok("forget", *args, "--yes")
     assert ids(cli, "list") == left
 
 
-def test_forget_needs_to_know_what(cli: Cli) -> None:
+def test_forget_needs_a_selector(cli: Cli) -> None:
     assert "give a condition" in cli.error(ExitCode.USAGE, "forget", "--yes")
     assert "99" in cli.error(ExitCode.NOT_FOUND, "forget", 1, 99, "--yes")
     assert ids(cli, "list") == [1, 2, 3]
@@ -283,7 +285,7 @@ def test_update_gives_a_new_text_or_new_metadata(cli: Cli) -> None:
     assert "--text" in cli.error(ExitCode.USAGE, "update", new)
 
 
-def test_colours_only_where_they_are_wanted(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_only_where_they_are_wanted(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     _, screen = cli.terminal(monkeypatch, "list")
     assert "\x1b[" in screen
     assert "\x1b[" not in cli.ok("list")
@@ -323,24 +325,24 @@ def test_differences_are_the_texts_in_pieces(one: str, other: str) -> None:
     assert (one == other) is not any(changed for _, changed in (*left, *right))
 
 
-def shown(*, colours: bool) -> str:
+def shown(*, colors: bool) -> str:
     console = Console(
-        force_terminal=colours,
-        color_system="standard" if colours else None,
+        force_terminal=colors,
+        color_system="standard" if colors else None,
         width=80,
         record=True,
         file=open(os.devnull, "w"),
     )  # noqa: SIM115
     with console.file:
-        console.print(side_by_side("the red  fox", "the blue fox", colours=colours))
-    return console.export_text(styles=colours)
+        console.print(side_by_side("the red  fox", "the blue fox", colors=colors))
+    return console.export_text(styles=colors)
 
 
-def test_differences_are_coloured_or_bracketed() -> None:
-    assert "[-red  -]" in shown(colours=False)
-    assert "{+blue +}" in shown(colours=False)
-    assert "\x1b[" in shown(colours=True)
-    assert "[-" not in shown(colours=True)
+def test_differences_are_colored_or_bracketed() -> None:
+    assert "[-red  -]" in shown(colors=False)
+    assert "{+blue +}" in shown(colors=False)
+    assert "\x1b[" in shown(colors=True)
+    assert "[-" not in shown(colors=True)
 
 
 @given(st.text())

@@ -43,9 +43,9 @@ class TestShow:
     def test_the_facts_are_those_of_the_loaded_parts(self, cli: Cli, bundle: Path) -> None:
         (bundle / "training.json").write_text('{"keys": {"name": "keys-cpu", "seed": 1}}')
         (bundle / "evaluation.json").write_text('{"speed": {"adds_per_second": 812.5}}')
-        told = cli.json("model", "show", "--model", bundle)
+        output = cli.json("model", "show", "--model", bundle)
         model = ModelBundle(bundle)
-        files = {file["path"]: file for file in told.pop("files")}
+        files = {file["path"]: file for file in output.pop("files")}
         for path, file in files.items():
             data = (bundle / path).read_bytes()
             assert file["bytes"] == len(data)
@@ -57,9 +57,9 @@ class TestShow:
             "keys": EmbedderModel.from_pretrained(bundle / "keys"),
             "reranker": LatentReranker.from_pretrained(bundle / "reranker"),
         }
-        densities = networks["autoencoder"].config.densities
-        assert list(told["quantizations"].values()) == sorted(densities.values())
-        assert told == {
+        quantizations = networks["autoencoder"].config.densities
+        assert list(output["quantizations"].values()) == sorted(quantizations.values())
+        assert output == {
             "name": model.name,
             "fingerprint": model.fingerprint,
             "format": 1,
@@ -67,7 +67,7 @@ class TestShow:
                 part: sum(weight.numel() for weight in network.parameters())
                 for part, network in networks.items()
             },
-            "quantizations": densities,
+            "quantizations": quantizations,
             "slot_dims": 2,
             "tokens_per_vector": 16,
             "max_tokens": model.codec.max_tokens,
@@ -149,18 +149,18 @@ class TestReranker:
         shutil.rmtree(bundle / "reranker")
         write_manifest(bundle, "plain")
         assert "no problems" in cli.ok("model", "verify", "--model", bundle)
-        told = cli.json("model", "show", "--model", bundle)
-        assert "reranker" not in told["parameters"]
-        assert not any("reranker" in file["path"] for file in told["files"])
+        output = cli.json("model", "show", "--model", bundle)
+        assert "reranker" not in output["parameters"]
+        assert not any("reranker" in file["path"] for file in output["files"])
         cli.ok("add", "The train leaves at 9:40.", "--model", bundle)
         assert "9:40" in cli.ok("recall", "when does the train leave?", "--model", bundle)
 
 
 class TestVerify:
     def test_a_whole_bundle(self, cli: Cli, bundle: Path) -> None:
-        told = cli.json("model", "verify", "--model", bundle)
-        assert (told["ok"], told["faults"], told["samples"]) == (True, [], len(SAMPLES))
-        assert told["fingerprint"] in cli.ok("model", "verify", "--model", bundle)
+        output = cli.json("model", "verify", "--model", bundle)
+        assert (output["ok"], output["faults"], output["samples"]) == (True, [], len(SAMPLES))
+        assert output["fingerprint"] in cli.ok("model", "verify", "--model", bundle)
         assert cli.ok("model", "verify", "--model", bundle, "--quiet") == ""
 
     def test_every_damaged_and_missing_file_is_named(self, cli: Cli, bundle: Path) -> None:
@@ -202,8 +202,8 @@ class TestVerify:
             return found
 
         monkeypatch.setattr(BundleCodec, "regenerate", one_wrong)
-        densities = ModelBundle(bundle).codec.quantizations
-        assert len(check_bundle(bundle).faults) == len(SAMPLES) * len(densities)
+        quantizations = ModelBundle(bundle).codec.quantizations
+        assert len(check_bundle(bundle).faults) == len(SAMPLES) * len(quantizations)
 
     def test_latents_that_are_packed_wrongly_are_found(
         self, bundle: Path, monkeypatch: pytest.MonkeyPatch

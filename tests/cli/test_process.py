@@ -10,7 +10,7 @@ from agentmem_cli.exits import ExitCode
 from tests.support.cli import Cli
 
 
-def test_a_pipe_goes_in_byte_for_byte_and_nothing_else_is_said(tmp_path: Path) -> None:
+def test_a_pipe_is_stored_byte_for_byte_and_nothing_else_is_printed(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     text = "Grüße\r\n\x00 \x1b[31m 🍵\n".encode()
     added = cli.process("add", "--json", input=text)
@@ -34,7 +34,7 @@ def test_errors_are_one_line_on_standard_error(tmp_path: Path) -> None:
         assert result.stderr.count(b"\n") == 1
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_failure(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "wb") as nobody:

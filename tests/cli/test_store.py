@@ -1,4 +1,4 @@
-"""Commands on a whole store: stats, verify, doctor, reindex; and stores that are not as hoped."""
+"""Commands on a whole store: stats, verify, doctor, reindex; and stores that cannot be used."""
 
 from __future__ import annotations
 
@@ -81,18 +81,18 @@ def test_verify_names_what_is_damaged(cli: Cli) -> None:
     shown = cli.run("verify")
     assert shown.exit_code == ExitCode.DAMAGE
     assert shown.stdout.startswith("#2: ")
-    told = cli.run("verify", "--json")
-    assert told.exit_code == ExitCode.DAMAGE
-    assert [item["id"] for item in json.loads(told.stdout)["damage"]] == [2]
+    output = cli.run("verify", "--json")
+    assert output.exit_code == ExitCode.DAMAGE
+    assert [item["id"] for item in json.loads(output.stdout)["damage"]] == [2]
     assert cli.run("verify", "--quiet").stdout == "2\n"
     assert "memory 2" in cli.error(ExitCode.DAMAGE, "show", 2)
     assert cli.ok("show", 1, "--quiet") == "I like tea"
 
 
 def test_doctor_finds_all_well(cli: Cli) -> None:
-    told = cli.json("doctor")
-    assert told["ok"] is True
-    checks = {check["name"]: check for check in told["checks"]}
+    output = cli.json("doctor")
+    assert output["ok"] is True
+    checks = {check["name"]: check for check in output["checks"]}
     assert {check["status"] for check in checks.values()} <= {"ok", "warn"}
     assert "torch" in checks["versions"]["detail"]
     assert "3 memories" in checks["store"]["detail"]

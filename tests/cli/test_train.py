@@ -1,4 +1,4 @@
-"""From corpus files to a bundle that a store takes, by commands alone."""
+"""The training commands, from corpus files to a bundle that a store accepts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RUN = """
 name = "tiny"
 precision = "no"
 threads = 1
-[optimiser]
+[optimizer]
 steps = 2
 [model]
 vocab_size = 512
@@ -66,7 +66,7 @@ questions_per_step = 4
 lessons_per_step = 4
 [turns]
 talk = 20
-[optimiser]
+[optimizer]
 steps = 2
 [model]
 hidden_size = 32
@@ -81,7 +81,7 @@ questions = ["asked.jsonl"]
 dev_questions = ["asked.jsonl"]
 questions_per_step = 4
 candidates = 3
-[optimiser]
+[optimizer]
 steps = 2
 [model]
 hidden_size = 16
@@ -108,11 +108,11 @@ def write(path: Path, text: str, **places: Path) -> Path:
 def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -> None:
     cli, runs = Cli(tmp_path), tmp_path / "runs"
     tokenizer = tmp_path / "tokenizer"
-    told = cli.json(
+    output = cli.json(
         *("train", "tokenizer", "--corpus", corpus, "--out", tokenizer, "--vocab-size", 512),
         *("pages.jsonl", "talk.jsonl"),
     )
-    assert told == {"tokenizer": str(tokenizer)}
+    assert output == {"tokenizer": str(tokenizer)}
     config = write(tmp_path / "run.toml", RUN, TOKENIZER=tokenizer)
     args = ("train", "autoencoder", "--config", config, "--corpus", corpus, "--out", runs)
     assert cli.ok(*args, "--quiet") == f"{runs / 'tiny'}\n"
@@ -125,11 +125,11 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
         *("train", "bundle", "--name", "mine", "--tokenizer", tokenizer, "--out", made),
         *("--autoencoder", runs / "tiny", "--embedder", runs / "tiny-keys"),
     )
-    told = cli.json(*assembling)
-    assert (told["bundle"], told["name"]) == (str(made), "mine")
+    output = cli.json(*assembling)
+    assert (output["bundle"], output["name"]) == (str(made), "mine")
     cli.ok("add", TEXTS[3], "--model", made)
     assert cli.ok("show", 1, "--quiet", "--model", made) == TEXTS[3]
-    assert told["fingerprint"] in cli.ok("stats", "--model", made)
+    assert output["fingerprint"] in cli.ok("stats", "--model", made)
 
     # A reranker changes nothing that is stored.
     places = {"TOKENIZER": tokenizer, "AUTOENCODER": runs / "tiny" / "model"}
@@ -140,7 +140,7 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     assert cli.ok(*args, "--quiet") == f"{run}\n"
     before = assembling
     assembling += ("--reranker", run)
-    assert cli.json(*assembling) == told
+    assert cli.json(*assembling) == output
     assert cli.ok("show", 1, "--quiet", "--model", made) == TEXTS[3]
     assert cli.json("model", "show", "--model", made)["runs"]["reranker"] == "tiny-reranker"
     assert "no problems" in cli.ok("model", "verify", "--model", made)
@@ -148,7 +148,7 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     assert "has a reranker, and none is given: name its run with --reranker, or remove" in message
 
     card = (made / "README.md").read_text()
-    assert told["fingerprint"] in card
+    assert output["fingerprint"] in card
     assert "- autoencoder: `pages.jsonl`\n- keys: `asked.jsonl`, `talk.jsonl`\n" in card
     assert "- reranker: `asked.jsonl`\n" in card
     assert "| reranker | tiny-reranker | 2 | 0 |" in card
@@ -157,10 +157,10 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     results = tmp_path / "results"
     results.mkdir()
     measured = {"overall": {"recall@5": 0.625}, "by_category": {}}
-    result = {"task": "recall", "config": {"weights": told["fingerprint"]}, "results": measured}
+    result = {"task": "recall", "config": {"weights": output["fingerprint"]}, "results": measured}
     (results / "recall-mine.json").write_text(json.dumps(result))
     again = cli.json(*assembling, "--results", results)
-    assert again == told
+    assert again == output
     assert "| recall@5 | 0.625 |" in (made / "README.md").read_text()
     figures = {"recall-mine": {"recall@5": 0.625}}
     assert cli.json("model", "show", "--model", made)["evaluation"] == figures
@@ -193,9 +193,9 @@ def test_what_is_not_finished_replaces_nothing(tmp_path: Path) -> None:
         message = cli.error(ExitCode.INPUT, *assembling)
         assert f"{str(runs / 'autoencoder')!r} is not the folder of a run" in message
     # A reranker's run that has no model yet leaves the bundle as it is, too.
-    told = {"name": "x", "seed": 1, "optimiser": {"steps": 1}, "data": {"train": {}}}
+    content = {"name": "x", "seed": 1, "optimizer": {"steps": 1}, "data": {"train": {}}}
     for part in ("autoencoder", "keys"):
-        (runs / part / "run.json").write_text(json.dumps(told))
+        (runs / part / "run.json").write_text(json.dumps(content))
     (runs / "reranker").mkdir()
     message = cli.error(ExitCode.INPUT, *assembling, "--reranker", runs / "reranker")
     assert f"no reranker in {str(runs / 'reranker' / 'model')!r}: `agentmem train rera" in message

@@ -1,4 +1,4 @@
-"""The whole tree of commands: help texts, and nothing heavy on the way to them."""
+"""The whole command tree: help texts, and no heavy imports for --help."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_command_and_option_has_help(path: tuple[str, ...], command: Any) 
     assert "Usage:" in shown.stdout
 
 
-def test_the_root_help_tells_the_exit_codes() -> None:
+def test_the_root_help_lists_the_exit_codes() -> None:
     shown = CliRunner().invoke(app, ["--help"]).stdout
     assert set(MEANINGS) == set(ExitCode)
     for code in ExitCode:

@@ -1,3 +1,5 @@
+"""Hits and recalls as plain values: pickled, copied, printed, and independent of their memory."""
+
 from __future__ import annotations
 
 import copy
@@ -84,7 +86,7 @@ def test_a_copy_refers_to_no_model_and_no_store(
     assert again.full_scope is None
 
 
-def test_a_read_hit_has_let_go_of_the_model(found: Recall) -> None:
+def test_a_decoded_hit_releases_the_model(found: Recall) -> None:
     hit = found[0]
     assert ModelBundle in {type(one) for one in referred_to(hit)}
     _ = hit.text, hit.latents
@@ -165,7 +167,7 @@ def test_an_unknown_attribute_is_an_error(found: Recall) -> None:
         _ = found[0].record  # type: ignore[attr-defined]
 
 
-def test_a_hit_of_your_own_can_be_packed() -> None:
+def test_a_custom_hit_can_be_packed() -> None:
     source = SourceRecord(
         id=1,
         scope=Scope("ana"),

@@ -1,3 +1,5 @@
+"""Packing hits into a budget: order, vectors or text, and the invalid arguments."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -134,7 +136,7 @@ def test_a_hit_whose_vectors_say_too_little_goes_in_as_text(
     assert all(hit.text in context.to_text() for hit in found)
 
 
-def test_a_model_that_forgets_much_is_read_as_text(forgetful_model: ModelBundle) -> None:
+def test_hits_of_a_lossy_model_are_packed_as_text(forgetful_model: ModelBundle) -> None:
     with Memory(":memory:", model=forgetful_model) as memory:
         memory.add("The train to Lyon leaves at 9:40")
         (hit,) = found = memory.recall("train")
@@ -252,7 +254,7 @@ def test_a_cache_holds_each_line_behind_a_prefix(found: Recall) -> None:
     lm, tokenizer = tiny_lm(), tiny_tokenizer()
     context = found.pack(max_tokens=10_000)
     cache = context.to_cache(lm, tokenizer=tokenizer, prefix="Notes:\n")
-    lines = "".join(f"{told}\n" for told in context.to_text().splitlines()[1:-1])
+    lines = "".join(f"{text_line}\n" for text_line in context.to_text().splitlines()[1:-1])
     assert tokenizer.decode(cache.input_ids[0]) == f"Notes:\n{lines}"
     positions = cache.input_ids.shape[1]
     layer = cache.past_key_values.layers[0]

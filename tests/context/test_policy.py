@@ -1,4 +1,4 @@
-"""Which memories go into a pack: no repeats, near repeats last, or everything there is."""
+"""Packing policies: no repeats, near duplicates last, or the whole scope."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def altered(
     """
     count = len(found)
     groups = range(count) if alike is None else alike
-    keys: NDArray[np.float32] = np.eye(64, dtype=np.float32)
+    embeddings: NDArray[np.float32] = np.eye(64, dtype=np.float32)
     hits = tuple(
         replace(
             hit,
             score=hit.score if scores is None else scores[n],
-            embedding=keys[groups[n]],
+            embedding=embeddings[groups[n]],
             fidelity=hit.fidelity if fidelities is None else fidelities[n],
         )
         for n, hit in enumerate(found)
@@ -89,7 +89,7 @@ def altered(
     return with_hits(found, hits)
 
 
-def key_of(hit: Hit) -> bytes:
+def embedding_bytes(hit: Hit) -> bytes:
     assert hit.embedding is not None
     return hit.embedding.tobytes()
 
@@ -104,7 +104,7 @@ def once(hits: Sequence[Hit]) -> list[Hit]:
 
 
 @pytest.mark.parametrize("best", [1, 5])
-def test_the_same_words_of_one_speaker_take_one_place(talk: Memory, best: int) -> None:
+def test_repeats_by_one_speaker_are_packed_once(talk: Memory, best: int) -> None:
     found = talk.recall("yes", k=8, mode="lexical", user_id="ana")
     said_on = [hit.metadata["day"] for hit in found]
     assert sorted(said_on) == [1, 2, 5]
@@ -116,14 +116,14 @@ def test_the_same_words_of_one_speaker_take_one_place(talk: Memory, best: int) -
     assert f"[2026-05-{best + 1:02d}] Bob: Yes." in context.to_text()
 
 
-def test_a_repeat_takes_nothing_of_the_budget(talk: Memory) -> None:
+def test_a_repeat_costs_no_budget(talk: Memory) -> None:
     found = altered(talk.recall("yes", k=8, mode="lexical", user_id="ana"))
     context = found.pack(max_positions=2)
     assert {hit.name for hit in context.hits} == {"Ana", "Bob"}
     assert (context.positions, context.left_out, context.repeats) == (2, 0, 1)
 
 
-def test_what_was_found_and_brought_is_there_once(talk: Memory) -> None:
+def test_a_hit_that_is_also_an_expansion_is_packed_once(talk: Memory) -> None:
     found = talk.recall("milk", k=3, expand="neighbors", user_id="ana")
     assert any(hit.expanded_from is not None for hit in found)
     context = found.pack(max_positions=1000)
@@ -145,7 +145,7 @@ def ids(hits: Sequence[Hit]) -> set[int]:
     return {hit.id for hit in hits}
 
 
-def test_what_says_nearly_the_same_waits(recalls: list[Recall]) -> None:
+def test_near_duplicates_are_packed_last(recalls: list[Recall]) -> None:
     some, (first, near, other), room = three(recalls)
     scores = (0.9, 0.8, 0.1)
     plain = altered(some, scores=scores).pack(max_positions=room)
@@ -161,7 +161,9 @@ def test_what_says_nearly_the_same_waits(recalls: list[Recall]) -> None:
 
 
 @pytest.mark.parametrize(("above", "taken"), [(0.01, 2), (-0.01, 1)])
-def test_keys_are_alike_from_a_cosine_on(recalls: list[Recall], above: float, taken: int) -> None:
+def test_embeddings_are_near_duplicates_from_a_cosine_on(
+    recalls: list[Recall], above: float, taken: int
+) -> None:
     some, three_hits, room = three(recalls)
     first, near, other = altered(some, scores=(0.9, 0.8, 0.1))
     cosine = NEAR_DUPLICATE + above
@@ -172,7 +174,9 @@ def test_keys_are_alike_from_a_cosine_on(recalls: list[Recall], above: float, ta
     assert ids(context.hits) == {first.id, three_hits[taken].id}
 
 
-def test_a_memory_whose_key_is_damaged_goes_in_all_the_same(place: Path, talk: Memory) -> None:
+def test_a_memory_with_a_damaged_embedding_is_packed_all_the_same(
+    place: Path, talk: Memory
+) -> None:
     broken = {chunk.id for chunk in talk.list() if "water" in chunk.text or "ready" in chunk.text}
     assert len(broken) == 2
     with closing(sqlite3.connect(place / "memory.db")) as connection:
@@ -238,7 +242,7 @@ def test_everything_is_what_the_filters_let_through(
     assert days(handle.recall("tea", **selection).pack(max_tokens=1000, policy="auto")) == expected
 
 
-def test_what_fits_as_vectors_goes_in_even_if_text_was_wished_for(recalls: list[Recall]) -> None:
+def test_everything_goes_in_as_vectors_even_if_text_was_requested(recalls: list[Recall]) -> None:
     found = recalls[1]
     room = found.pack(max_positions=1000, policy="auto").positions
     tight = found.pack(max_positions=room, policy="auto", texts=2)
@@ -388,7 +392,7 @@ def test_auto_is_everything_exactly_if_it_fits(
     alike=st.one_of(st.none(), many_groups),
     max_positions=st.integers(1, 30),
 )
-def test_the_best_are_the_first_to_get_a_place(
+def test_the_best_are_packed_first(
     recalls: list[Recall],
     k: int,
     scores: list[float],
@@ -407,5 +411,7 @@ def test_the_best_are_the_first_to_get_a_place(
         if hit not in taken:
             before = sum(one.positions for one in hits[:rank] if one in taken)
             others = sum(one.positions for one in hits[rank:] if one in taken)
-            waited = any(one in taken and key_of(one) == key_of(hit) for one in hits[:rank])
+            waited = any(
+                one in taken and embedding_bytes(one) == embedding_bytes(hit) for one in hits[:rank]
+            )
             assert hit.positions + before + (others if waited else 0) > max_positions

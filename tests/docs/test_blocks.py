@@ -1,4 +1,4 @@
-"""Every code block of README and docs runs as it stands, or says why it does not.
+"""Every code block of README and docs runs as it is, or states why it does not.
 
 The blocks of a page run in order: Python in one namespace, shell blocks in this process, all in a
 folder of their own that holds copies of `tests/docs/files`. A shell block is made of `agentmem`

@@ -1,4 +1,4 @@
-"""How pages are read: what a comment before a block says, and of which block it says it."""
+"""The Markdown reader of these tests: directives in comments apply to the block that follows."""
 
 from __future__ import annotations
 

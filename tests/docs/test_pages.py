@@ -1,4 +1,4 @@
-"""README and docs as a whole: short where they should be, complete, with today's figures."""
+"""README and docs as a whole: short where they should be, complete, with current figures."""
 
 from __future__ import annotations
 

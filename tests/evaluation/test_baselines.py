@@ -1,4 +1,4 @@
-"""The baselines: counted right, lossless, and with favorable settings."""
+"""Baselines of storage size: correct, lossless, and with favorable settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversations with questions, from LoCoMo's form and from the plain one."""
+"""Conversations with questions, in LoCoMo's format and in the plain one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def locomo(tmp_path: Path, *questions: dict[str, Any], **other: Any) -> Conversa
     return read_conversations(path)
 
 
-def test_locomo_turns_stand_in_order_with_their_sessions_time(tmp_path: Path) -> None:
+def test_locomo_turns_are_in_order_with_the_time_of_their_session(tmp_path: Path) -> None:
     (conversation,) = locomo(tmp_path, asked("?", "D2:1")).conversations
     may, january = datetime(2023, 5, 8, 13, 56, tzinfo=UTC), datetime(2024, 1, 1, 0, 5, tzinfo=UTC)
     assert conversation.id == "conv-1"
@@ -108,7 +108,7 @@ def test_another_list_is_refused_by_sample(
         locomo(tmp_path, **other)
 
 
-def test_a_torn_list_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_list_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "locomo.json"
     path.write_text(json.dumps([LOCOMO])[:-5])
     with pytest.raises(InputError, match=r"locomo\.json is not JSON"):
@@ -116,7 +116,7 @@ def test_a_torn_list_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not LOCOMO_FILE.exists(), reason="LoCoMo's file is not on this machine")
-def test_the_real_locomo_file() -> None:
+def test_the_original_locomo_file() -> None:
     found = read_conversations(LOCOMO_FILE)
     assert len(found.conversations) == 10
     assert sum(len(conversation.turns) for conversation in found.conversations) == 5882

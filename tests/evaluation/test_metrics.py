@@ -1,4 +1,4 @@
-"""Scores of rankings: numbers worked by hand, and a slow count of the same thing."""
+"""Ranking metrics: values computed by hand, and a slow reference implementation."""
 
 from __future__ import annotations
 

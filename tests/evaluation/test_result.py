@@ -1,4 +1,4 @@
-"""The result file: complete, in order, whole or not there, and silent about the machine's names."""
+"""The result file: complete, ordered, written atomically, and free of host names and paths."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_it_names_versions_and_hardware() -> None:
     assert read["hardware"]["memory_gib"] > 0
 
 
-def test_it_tells_neither_paths_nor_host() -> None:
+def test_it_contains_neither_paths_nor_host_names() -> None:
     text = result().to_json()
     assert json.loads(text)["config"] == {"data": ["dev.jsonl.zst"], "k": 3}
     assert "/home" not in text
@@ -68,7 +68,7 @@ def test_keys_keep_their_order() -> None:
 @pytest.mark.parametrize(
     ("value", "error"), [(float("nan"), ValueError), (float("inf"), ValueError), ({1}, TypeError)]
 )
-def test_what_json_cannot_say_leaves_the_old_file(
+def test_values_that_are_not_json_leave_the_old_file(
     tmp_path: Path, value: object, error: type[Exception]
 ) -> None:
     path = tmp_path / "r.json"

@@ -1,3 +1,5 @@
+"""Chunking: chunks tile the text exactly, however it is split, and prefer natural breaks."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""`Memory.add`: exact round trips, receipts, and deduplication."""
+
 from __future__ import annotations
 
 import random
@@ -232,7 +234,7 @@ def test_receipts_add_up_to_the_stats(
 class TestDuplicates:
     """The rule stands in `agentmem.ingest.encode`."""
 
-    def test_said_three_times_is_one_memory(self, memory: Memory) -> None:
+    def test_the_same_message_three_times_is_one_memory(self, memory: Memory) -> None:
         first, *others = [memory.add("I am vegan", user_id="ana") for _ in range(3)]
         assert first.duplicates == ()
         assert [r.ids for r in others] == [first.ids, first.ids]
@@ -240,7 +242,7 @@ class TestDuplicates:
         assert [(r.tokens, r.stored_bytes, r.fidelity) for r in others] == [(0, 0, 1.0)] * 2
         assert [chunk.text for chunk in memory.list()] == ["I am vegan"]
 
-    def test_at_two_times_it_is_two(self, memory: Memory) -> None:
+    def test_the_same_message_at_two_times_is_two_memories(self, memory: Memory) -> None:
         at = [datetime(2026, 5, day, tzinfo=UTC) for day in (1, 2, 1)]
         a, b, again = [memory.add("I am vegan", created_at=moment).ids for moment in at]
         assert len({*a, *b}) == 2
@@ -309,7 +311,7 @@ def test_a_message_of_only_an_image_gives_an_empty_receipt_that_says_so(memory: 
     assert memory.stats().memories == 0
 
 
-def test_what_is_known_of_a_message_is_kept(memory: Memory) -> None:
+def test_all_fields_of_a_message_are_stored(memory: Memory) -> None:
     at = datetime(2026, 2, 13, 9, 40, 1, 234567, tzinfo=timezone(timedelta(hours=1)))
     receipt = memory.add(
         [
@@ -333,7 +335,7 @@ def test_what_is_known_of_a_message_is_kept(memory: Memory) -> None:
     assert (scope.user_id, scope.agent_id, scope.session_id) == ("ana@example.org", "🤖", "a b")
 
 
-def test_progress_is_told_up_to_the_last_chunk(memory: Memory) -> None:
+def test_progress_is_reported_up_to_the_last_chunk(memory: Memory) -> None:
     calls: list[tuple[int, int]] = []
     memory.add([f"note {n}" for n in range(300)], on_progress=lambda *done: calls.append(done))
     assert calls[-1] == (300, 300)

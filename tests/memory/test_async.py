@@ -1,3 +1,5 @@
+"""`AsyncMemory`: the methods and errors of `Memory`, order of calls, and cancellation."""
+
 from __future__ import annotations
 
 import asyncio

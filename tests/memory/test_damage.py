@@ -1,3 +1,5 @@
+"""Damaged rows and indexes: found by `verify`, reported by id, and never hiding other memories."""
+
 from __future__ import annotations
 
 import shutil
@@ -90,7 +92,7 @@ class TestDamagedRow:
             with pytest.raises(CorruptRecordError, match=f"memory {BROKEN}"):
                 found.pack(**budget)
 
-    def test_a_new_text_heals_it(self, damaged: Memory) -> None:
+    def test_a_new_text_repairs_it(self, damaged: Memory) -> None:
         (new,) = damaged.update(BROKEN, text="as good as new").ids
         assert damaged.get(new).text == "as good as new"
         assert damaged.verify().ok
@@ -122,7 +124,7 @@ def test_a_flipped_bit_of_a_kept_text_is_found(place: Path, model: ModelBundle, 
 
 
 @pytest.mark.parametrize("at", [0.0, 0.3, 1.0])
-def test_a_flipped_bit_of_a_key_hides_nothing_from_the_words(
+def test_a_damaged_embedding_does_not_affect_lexical_search(
     place: Path, patched: Memory, at: float
 ) -> None:
     flip(place, "key", at)
@@ -167,7 +169,7 @@ def test_metadata_that_cannot_be_read_are_found(place: Path, memory: Memory) -> 
     assert memory.verify().ok
 
 
-def test_progress_of_verify_is_told(memory: Memory) -> None:
+def test_progress_of_verify_is_reported(memory: Memory) -> None:
     memory.add([f"note {n}" for n in range(600)])
     calls: list[tuple[int, int]] = []
     assert memory.verify(on_progress=lambda *done: calls.append(done)).checked == 600
@@ -196,7 +198,7 @@ CACHE_FAULTS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("fault", CACHE_FAULTS.values(), ids=CACHE_FAULTS.keys())
-def test_no_fault_of_the_index_cache_changes_a_result(
+def test_no_damage_to_the_index_cache_changes_a_result(
     place: Path, model: ModelBundle, fault: Callable[[Path], object]
 ) -> None:
     with Memory(place, model=model) as memory:

@@ -1,4 +1,4 @@
-"""What cannot be stored is refused before anything is written, or handled exactly."""
+"""Invalid input is rejected before anything is written; unusual input is stored exactly."""
 
 from __future__ import annotations
 

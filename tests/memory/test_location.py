@@ -1,4 +1,4 @@
-"""Places where a store cannot be, cannot be written, or is no longer."""
+"""Locations that hold no store, cannot hold one, or cannot be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes, and processes that die, on one store."""
+"""Several processes, and killed processes, on one store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantization: fixed for a store or chosen chunk by chunk, and never at the cost of the text."""
+"""Quantization: fixed per store or chosen per chunk, and always with exact text."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Scopes: isolation of ids and writes, scoped handles, and valid scope ids."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -87,7 +89,7 @@ class TestHandle:
         ):
             getattr(handle, verb)(*arguments, user_id="bob", **more)
 
-    def test_its_own_words_may_be_said_again(self, handle: Memory) -> None:
+    def test_its_own_scope_ids_may_be_repeated(self, handle: Memory) -> None:
         assert handle.recall("mine", user_id="ana")[0].text == "mine"
 
     def test_narrows_further_but_not_back(self, handle: Memory) -> None:
@@ -115,7 +117,7 @@ class TestHandle:
 
 @pytest.mark.parametrize("name", ["user_id", "agent_id", "session_id"])
 @pytest.mark.parametrize("verb", ["add", "recall", "get", "list", "update", "forget", "scoped"])
-def test_an_empty_word_is_refused(
+def test_an_empty_scope_id_is_rejected(
     memory: Memory, verb: str, name: str, unchanged: Unchanged
 ) -> None:
     memory.add("there is something")
@@ -127,7 +129,7 @@ def test_an_empty_word_is_refused(
 
 
 @given(word=st.text(min_size=1, max_size=40))
-def test_any_word_that_is_not_empty_is_legal(shared: Memory, word: str) -> None:
+def test_any_nonempty_scope_id_is_valid(shared: Memory, word: str) -> None:
     scope: dict[str, Any] = {"session_id": word}
     shared.add("hello there", **scope)
     assert [chunk.text for chunk in shared.list(**scope)] == ["hello there"]
@@ -147,14 +149,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory, model: ModelBundle) -> Iter
 @pytest.mark.parametrize(
     "word", ["ana@example.org", "urn:x:1", "a b", " ", "🧑‍🚀", "Ä", "a'b\"c;--", "\x00", "%_*"]
 )
-def test_unusual_words_name_one_scope_each(memory: Memory, word: str) -> None:
+def test_unusual_scope_ids_name_one_scope_each(memory: Memory, word: str) -> None:
     memory.add("theirs", user_id=word + "x")
     memory.add("mine", user_id=word)
     assert [chunk.text for chunk in memory.list(user_id=word)] == ["mine"]
 
 
 @pytest.mark.parametrize("word", [5, b"ana", ["ana"], True])
-def test_a_word_that_is_no_string_is_refused(memory: Memory, word: Any) -> None:
+def test_a_scope_id_that_is_not_a_string_is_rejected(memory: Memory, word: Any) -> None:
     with pytest.raises(TypeError, match="user_id must be a string"):
         memory.add("x", user_id=word)
     assert memory.stats().memories == 0

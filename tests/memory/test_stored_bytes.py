@@ -34,12 +34,12 @@ def old(tmp_path: Path) -> Path:
     return folder
 
 
-def without_keys(found: dict[str, Any]) -> dict[str, Any]:
+def without_embeddings(found: dict[str, Any]) -> dict[str, Any]:
     chunks = [{name: v for name, v in row.items() if name != "key"} for row in found["chunks"]]
     return {**found, "chunks": chunks}
 
 
-def keys(database: Path) -> list[Any]:
+def embeddings(database: Path) -> list[Any]:
     with closing(sqlite3.connect(database)) as connection:
         return [
             decode_embedding(blob, id)
@@ -48,11 +48,11 @@ def keys(database: Path) -> list[Any]:
 
 
 def test_the_same_input_gives_the_same_rows(new: Path) -> None:
-    assert without_keys(stored(new / "memory.db")) == without_keys(expected()["stored"])
+    assert without_embeddings(stored(new / "memory.db")) == without_embeddings(expected()["stored"])
 
 
-def test_the_same_input_gives_the_same_keys(new: Path) -> None:
-    pairs = zip(keys(new / "memory.db"), keys(FIXTURE / "memory.db"), strict=True)
+def test_the_same_input_gives_the_same_embeddings(new: Path) -> None:
+    pairs = zip(embeddings(new / "memory.db"), embeddings(FIXTURE / "memory.db"), strict=True)
     for now, then in pairs:
         assert np.abs(now - then).max() < KEY_STEP
 
@@ -67,10 +67,10 @@ def test_every_text_of_an_old_store_comes_back(old: Path) -> None:
         for chunk in memory.list():
             texts[chunk.source.id] = texts.get(chunk.source.id, "") + chunk.text
         assert memory.verify().ok
-    told = inputs()["adds"]
-    plain = [add["content"] for add in told if isinstance(add.get("content"), str)]
-    said = [add["content"]["content"] for add in told if isinstance(add.get("content"), dict)]
-    documents = [add["document"]["text"] for add in told if "document" in add]
+    adds = inputs()["adds"]
+    plain = [add["content"] for add in adds if isinstance(add.get("content"), str)]
+    said = [add["content"]["content"] for add in adds if isinstance(add.get("content"), dict)]
+    documents = [add["document"]["text"] for add in adds if "document" in add]
     assert {*plain, *said, *documents} <= set(texts.values())
 
 

@@ -1,3 +1,5 @@
+"""One memory used by several threads at once."""
+
 from __future__ import annotations
 
 import threading

@@ -1,3 +1,5 @@
+"""`Memory.update`: a new text or new metadata for a stored source."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Embedders and rerankers of users' own, registered by name."""
+"""Custom embedders and rerankers, registered by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small models that ship for tests: always the same, and without side effects."""
+"""The tiny models of `agentmem.testing`: reproducible and without side effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The byte-level tokenizer: every string comes back, and transformers agrees with ours."""
+"""The byte-level tokenizer: round trips of any string, and agreement with transformers."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""What `import agentmem` loads, and what it does not."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""The wheel as a stranger gets it: built from the sdist, in an empty environment, offline.
+"""Checks the wheel as users get it: built from the sdist, in an empty environment, offline.
 
 Run by `make test` after the tests: ``python tests/package/wheel_check.py``.
 """

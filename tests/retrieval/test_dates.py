@@ -1,3 +1,5 @@
+"""Dates in questions: which expressions are parsed, and to which interval."""
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -94,7 +96,7 @@ NO_DATES = [
     "call 2023-05-03-17",
     "version 1.2 days ago",
     "in 20231",
-    "summarise the last 2000 words",
+    "summarize the last 2000 words",
     "the last word",
     "a week",
     "some time ago",

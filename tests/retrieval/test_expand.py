@@ -1,3 +1,5 @@
+"""``expand=``: neighbors and episodes around hits, inside scopes and filters."""
+
 from __future__ import annotations
 
 import asyncio
@@ -63,7 +65,7 @@ def brought(found: Recall) -> dict[int, list[int]]:
     return pairs
 
 
-def test_nothing_is_brought_unless_asked_for(talk: Memory) -> None:
+def test_no_expansion_by_default(talk: Memory) -> None:
     found = talk.recall("cedar", k=3, user_id="ana")
     assert len(found) == 3
     assert {hit.expanded_from for hit in found} == {None}
@@ -96,7 +98,7 @@ def test_neighbors_are_the_ones_before_and_after(
         ("jasmin", [9]),
     ],
 )
-def test_an_episode_is_what_was_said_in_one_go(
+def test_an_episode_is_one_uninterrupted_conversation(
     talk: Memory, word: str, expected: list[int]
 ) -> None:
     found = talk.recall(word, k=1, mode="lexical", expand="episode", user_id="ana")
@@ -104,7 +106,7 @@ def test_an_episode_is_what_was_said_in_one_go(
     assert brought(found) == {expected[0]: expected[1:]}
 
 
-def test_k_counts_what_was_found(talk: Memory) -> None:
+def test_k_counts_hits_without_expansions(talk: Memory) -> None:
     for k in range(1, 11):
         plain = talk.recall("cedar grape", k=k, user_id="ana")
         for expand in ("neighbors", "episode"):
@@ -114,7 +116,7 @@ def test_k_counts_what_was_found(talk: Memory) -> None:
             assert len({hit.id for hit in found}) == len(found)
 
 
-def test_the_better_hit_brings_what_two_could_bring(talk: Memory) -> None:
+def test_a_shared_neighbor_belongs_to_the_better_hit(talk: Memory) -> None:
     found = talk.recall("cedar elder", k=2, mode="lexical", expand="neighbors", user_id="ana")
     first, second = (hit.metadata["turn"] for hit in found if hit.expanded_from is None)
     assert {first, second} == {2, 4}
@@ -122,7 +124,7 @@ def test_the_better_hit_brings_what_two_could_bring(talk: Memory) -> None:
     assert brought(found)[second] == [(second - 1, second + 1)[first < second]]
 
 
-def test_what_is_brought_has_the_score_that_the_search_gave_it(talk: Memory) -> None:
+def test_expansions_keep_their_search_score(talk: Memory) -> None:
     everything = {hit.id: hit for hit in talk.recall("cedar", k=10, user_id="ana")}
     for hit in talk.recall("cedar", k=2, expand="episode", user_id="ana"):
         assert (hit.score, hit.explain) == (everything[hit.id].score, everything[hit.id].explain)
@@ -143,7 +145,7 @@ def test_what_is_brought_has_the_score_that_the_search_gave_it(talk: Memory) -> 
     ],
     ids=str,
 )
-def test_nothing_outside_the_selection_is_brought(
+def test_expansions_stay_inside_the_selection(
     talk: Memory, expand: Any, selection: dict[str, Any], allowed: Any
 ) -> None:
     for word in WORDS:
@@ -160,7 +162,7 @@ def test_a_filter_leaves_the_rest_of_the_episode(talk: Memory) -> None:
 
 
 @pytest.mark.parametrize("expand", ["neighbors", "episode"])
-def test_a_reader_of_all_scopes_gets_what_is_of_the_hits_scope(talk: Memory, expand: Any) -> None:
+def test_across_scopes_expansions_come_from_the_scope_of_the_hit(talk: Memory, expand: Any) -> None:
     for hit in talk.recall("tree", k=1, mode="lexical", expand=expand):
         assert hit.scope.user_id == "ana"
     handle = talk.scoped(user_id="bob")
@@ -169,7 +171,7 @@ def test_a_reader_of_all_scopes_gets_what_is_of_the_hits_scope(talk: Memory, exp
     assert {hit.scope.user_id for hit in found} == {"bob"}
 
 
-def test_an_episode_brings_the_nearest_only(memory: Memory) -> None:
+def test_an_episode_expands_to_the_nearest_only(memory: Memory) -> None:
     def places() -> list[int]:
         first, *others = memory.recall("walrus", k=1, mode="lexical", expand="episode")
         return [other.id - first.id for other in others]
@@ -182,7 +184,7 @@ def test_an_episode_brings_the_nearest_only(memory: Memory) -> None:
     assert places() == [*range(-half, 0), *range(3, half + 3)]
 
 
-def test_order_of_time_mixes_what_was_found_and_brought(talk: Memory) -> None:
+def test_order_by_time_interleaves_hits_and_expansions(talk: Memory) -> None:
     found = talk.recall("grape cedar", k=2, expand="episode", order="time", user_id="ana")
     assert turns(found) == sorted(turns(found))
     assert sum(hit.expanded_from is None for hit in found) == 2
@@ -213,7 +215,7 @@ def test_scoped_and_async_memories_expand_too(place: Path, model: ModelBundle) -
     assert asyncio.run(run()) == ["The apple tree", "A birch", "A cedar"]
 
 
-def test_nothing_found_brings_nothing(memory: Memory) -> None:
+def test_an_empty_recall_has_no_expansions(memory: Memory) -> None:
     for expand in ("neighbors", "episode"):
         assert len(memory.recall("anything", expand=expand)) == 0  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Reranking within a recall: the best candidates in another order, and nothing else."""
+"""Reranking within a recall: reorders the best candidates, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def assert_explained(found: Recall, weights: Weights | None = None) -> None:
     """Scores are those of the formula, and the order is that of the scores."""
     weights = weights or Weights()
     for hit in found:
-        told = hit.explain
-        own = weights.lexical * told["lexical"] + weights.vector * told["vector"]
-        searched = own + weights.neighbor * told["neighbors"] + weights.length * told["length"]
-        score = (searched + weights.rerank * told["rerank"]) / (weights.top + weights.rerank)
+        scores = hit.explain
+        own = weights.lexical * scores["lexical"] + weights.vector * scores["vector"]
+        searched = own + weights.neighbor * scores["neighbors"] + weights.length * scores["length"]
+        score = (searched + weights.rerank * scores["rerank"]) / (weights.top + weights.rerank)
         assert hit.score == pytest.approx(score)
     assert ids(found) == [hit.id for hit in sorted(found, key=lambda hit: (-hit.score, hit.id))]
 
@@ -125,7 +125,7 @@ def test_fewer_hits_are_the_first_of_more(talk: Memory) -> None:
 
 
 class TestWhen:
-    def test_by_default_where_all_signs_count(self, talk: Memory) -> None:
+    def test_by_default_in_hybrid_mode_only(self, talk: Memory) -> None:
         found, asked_for = talk.recall(ASKED, k=8), talk.recall(ASKED, k=8, rerank="latent")
         assert [(hit.id, hit.score) for hit in found] == [(hit.id, hit.score) for hit in asked_for]
         for mode in ("vector", "lexical"):
@@ -137,7 +137,7 @@ class TestWhen:
             assert [hit.score for hit in alone] == [hit.score for hit in without]
 
     @pytest.mark.parametrize("mode", ["vector", "lexical"])
-    def test_of_one_sign_if_asked_for(self, talk: Memory, mode: Any) -> None:
+    def test_in_a_single_mode_if_requested(self, talk: Memory, mode: Any) -> None:
         found = talk.recall(ASKED, k=8, mode=mode, rerank="latent")
         part = mode
         weight = Weights().rerank
@@ -212,7 +212,7 @@ class TestNeighbors:
     """What stands beside a candidate is seen, if the recall may see it at all."""
 
     @staticmethod
-    def told(model: ModelBundle, between: Message, **selection: Any) -> list[float]:
+    def scores(model: ModelBundle, between: Message, **selection: Any) -> list[float]:
         """What the reranker says of two turns, with a third between them."""
         with Memory(":memory:", model=model) as memory:
             for turn in (Message(TALK[0]), between, Message(TALK[1]), Message(TALK[5])):
@@ -223,13 +223,13 @@ class TestNeighbors:
 
     def test_they_are_seen(self, model: ModelBundle) -> None:
         one, other = (
-            self.told(model, Message(text)) for text in ("A train? To Lyon?", "Who knows.")
+            self.scores(model, Message(text)) for text in ("A train? To Lyon?", "Who knows.")
         )
         assert not np.allclose(one, other, atol=1e-3)
 
     def test_those_that_a_filter_keeps_out_are_not(self, model: ModelBundle) -> None:
         one, other = (
-            self.told(model, Message(text, name="phone"), where={"channel": "web"})
+            self.scores(model, Message(text, name="phone"), where={"channel": "web"})
             for text in ("A train? To Lyon?", "Who knows.")
         )
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -246,7 +246,7 @@ class TestNeighbors:
         assert len(said[0]) == 3
         assert said[0] == pytest.approx(said[1], abs=1e-5)
 
-    def test_who_speaks_is_seen(self, model: ModelBundle) -> None:
+    def test_the_speaker_is_seen(self, model: ModelBundle) -> None:
         said = []
         for name in ("Lyon", "Bob"):
             with Memory(":memory:", model=model) as memory:

@@ -1,3 +1,5 @@
+"""Recall and list inside scopes, compared with brute force."""
+
 from __future__ import annotations
 
 import math
@@ -67,7 +69,7 @@ def members(crowd: Memory) -> dict[int, tuple[Scope, str]]:
 
 
 @pytest.fixture(scope="module")
-def keys(crowd: Memory, crowd_place: Path) -> dict[int, NDArray[np.float32]]:
+def vectors(crowd: Memory, crowd_place: Path) -> dict[int, NDArray[np.float32]]:
     with closing(sqlite3.connect(crowd_place / "memory.db")) as connection:
         rows = connection.execute("SELECT id, key FROM chunks").fetchall()
     ids = [id for id, _ in rows]
@@ -112,17 +114,17 @@ def test_recall_never_leaves_its_scope(
 
 @pytest.mark.parametrize("k", [1, 8, 40])
 @pytest.mark.parametrize("words", READS, ids=read_ids)
-def test_search_by_key_equals_brute_force(
+def test_vector_search_equals_brute_force(
     crowd: Memory,
     members: dict[int, tuple[Scope, str]],
-    keys: dict[int, NDArray[np.float32]],
+    vectors: dict[int, NDArray[np.float32]],
     model: ModelBundle,
     words: Scope,
     k: int,
 ) -> None:
     query = "w11 w12 w13"
-    key = model.embedder.embed_query(model.tokenizer.encode(query))
-    cosines = {id: float(keys[id] @ key) for id in inside(members, words)}
+    vector = model.embedder.embed_query(model.tokenizer.encode(query))
+    cosines = {id: float(vectors[id] @ vector) for id in inside(members, words)}
     found = crowd.recall(query, k=k, mode="vector", **words)
     best = sorted(cosines.values(), reverse=True)[:k]
     assert [cosines[hit.id] for hit in found] == pytest.approx(best, abs=1e-6)
@@ -130,7 +132,7 @@ def test_search_by_key_equals_brute_force(
 
 @pytest.mark.parametrize("query", ["w1 w2", "w30", "what is w4 to w5?", "w1 w1 w59 nothing"])
 @pytest.mark.parametrize("words", READS, ids=read_ids)
-def test_search_by_word_equals_brute_force(
+def test_lexical_search_equals_brute_force(
     crowd: Memory, members: dict[int, tuple[Scope, str]], words: Scope, query: str
 ) -> None:
     expected = by_words(
@@ -145,7 +147,7 @@ def test_search_by_word_equals_brute_force(
 def by_words(query: str, texts: dict[int, str], among: Iterable[int]) -> dict[int, float]:
     """BM25 times how many of the query's words a text has; a word is as rare as it is among some.
 
-    How long texts are, is told from all of them.
+    Text lengths are normalized over all of them.
     """
     k1, b = 1.2, 0.75
     lengths = [len(text.split()) for text in texts.values()]
@@ -163,7 +165,7 @@ def by_words(query: str, texts: dict[int, str], among: Iterable[int]) -> dict[in
     return {id: sum(counts[id][word] > 0 for word in asked) * s for id, s in scores.items()}
 
 
-def test_what_others_wrote_changes_no_ranking_by_words(tmp_path: Path) -> None:
+def test_other_scopes_change_no_lexical_ranking(tmp_path: Path) -> None:
     mine = [
         "Ana said that the train is late",
         "Ana said that Ana saw a fox",

@@ -1,3 +1,5 @@
+"""`Memory.recall`: scores, modes, filters, and invalid arguments."""
+
 from __future__ import annotations
 
 import random
@@ -82,7 +84,7 @@ def test_fewer_hits_are_the_first_of_more(talk: Memory) -> None:
             assert [hit.id for hit in talk.recall("train to Lyon", k=k, mode=mode)] == all_ids[:k]
 
 
-def test_modes_look_at_what_they_say(talk: Memory) -> None:
+def test_each_mode_uses_its_own_scores(talk: Memory) -> None:
     lexical = talk.recall("bakery", mode="lexical")
     assert [hit.text for hit in lexical] == [TALK[3]]
     assert lexical[0].explain == dict.fromkeys(lexical[0].explain, 0.0) | {"lexical": 1.0}
@@ -106,7 +108,7 @@ def test_names_and_titles_can_be_searched_for(talk: Memory) -> None:
     assert {hit.name for hit in talk.recall("Bob", mode="lexical")} == {"Bob"}
 
 
-def test_the_farther_off_the_less_a_match_lifts() -> None:
+def test_a_match_boosts_distant_neighbors_less() -> None:
     sides = {1: ((), (2, 3, 4)), 4: ((3, 2, None), ())}
     found = {one.id: one.explain for one in fuse({1: 1.0}, {4: 0.0}, sides, Weights(), lengths={})}
     lifts = [found[id]["neighbors"] for id in (1, 2, 3, 4)]
@@ -114,7 +116,7 @@ def test_the_farther_off_the_less_a_match_lifts() -> None:
     assert list(NEIGHBOR_DECAY) == sorted(NEIGHBOR_DECAY, reverse=True)
 
 
-def test_of_two_that_fit_alike_the_longer_is_better() -> None:
+def test_of_equal_matches_the_longer_is_ranked_first() -> None:
     alike = {1: 0.5, 2: 0.5, 3: 0.5}
     found = fuse(alike, alike, {}, Weights(), lengths={1: 3, 2: 30, 3: FULL_LENGTH})
     assert [one.id for one in found] == [3, 2, 1]
@@ -122,7 +124,7 @@ def test_of_two_that_fit_alike_the_longer_is_better() -> None:
     assert length(0) == 0.0
 
 
-def test_neighbors_of_a_match_are_lifted(talk: Memory) -> None:
+def test_neighbors_of_a_match_are_boosted(talk: Memory) -> None:
     explain = {hit.text: hit.explain for hit in talk.recall("bakery", k=8)}
     beside = [explain[TALK[2]]["neighbors"], explain[TALK[4]]["neighbors"]]
     others = [explain[text]["neighbors"] for text in TALK if text not in TALK[2:5]]
@@ -159,7 +161,7 @@ def test_no_hit_is_outside_the_filter(
     assert [chunk.metadata["turn"] for chunk in talk.list(**selection)] == list(turns)
 
 
-def test_what_is_outside_the_filter_lifts_nothing(talk: Memory) -> None:
+def test_matches_outside_the_filter_boost_nothing(talk: Memory) -> None:
     """Turn 3 speaks of the bakery; its neighbor 4 is asked for, 3 is not."""
     found = talk.recall("bakery", where={"channel": "phone"})
     assert all(hit.explain["lexical"] == 0.0 for hit in found)
@@ -265,7 +267,7 @@ def test_latents_are_the_memory_vectors(memory: Memory, model: ModelBundle) -> N
     assert not hit.latents.reshape(-1)[tokens * 2 :].any()
 
 
-def test_a_hit_tells_all_of_itself(talk: Memory) -> None:
+def test_a_hit_has_all_fields(talk: Memory) -> None:
     import json
 
     hit = talk.recall("croissants", mode="lexical")[0]

@@ -1,6 +1,6 @@
-"""Search by key inside a part of a store gives exactly the best of that part, however small it is.
+"""Vector search inside part of a store is exact, however small the part is.
 
-Keys lie in clusters, and the query in one of them: an index that searched first and filtered
+Vectors lie in clusters, and the query in one of them: an index that searched first and filtered
 afterwards would find nothing of the others.
 """
 
@@ -23,39 +23,43 @@ from agentmem_storage.sql.codec import decode_embedding, encode_embedding
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, NOON, make_source
 
-Keys = NDArray[np.float32]
+Vectors = NDArray[np.float32]
 
 ROWS, CLUSTERS = 5_000, 50
 TENANTS, EACH = 100, 100
 
 
-def clustered(number: int, clusters: int, first: Keys | None = None) -> tuple[Keys, Keys]:
-    """Keys (n, K) around centres (clusters, K), cluster by cluster; ``first`` is a centre."""
+def clustered(number: int, clusters: int, first: Vectors | None = None) -> tuple[Vectors, Vectors]:
+    """Vectors (n, K) around centers (clusters, K), cluster by cluster; ``first`` is a center."""
     chance = np.random.default_rng(7)
-    centres = chance.standard_normal((clusters, EMBEDDING_DIMS))
+    centers = chance.standard_normal((clusters, EMBEDDING_DIMS))
     if first is not None:
-        centres[0] = first * np.sqrt(EMBEDDING_DIMS)
+        centers[0] = first * np.sqrt(EMBEDDING_DIMS)
     spread = 0.2 * chance.standard_normal((number, EMBEDDING_DIMS))
-    keys = np.repeat(centres, number // clusters, axis=0) + spread
-    return unit(keys), unit(centres)
+    vectors = np.repeat(centers, number // clusters, axis=0) + spread
+    return unit(vectors), unit(centers)
 
 
-def unit(keys: NDArray[np.float64]) -> Keys:
-    return cast("Keys", (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float32))
+def unit(vectors: NDArray[np.float64]) -> Vectors:
+    return cast(
+        "Vectors", (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    )
 
 
-def add(store: Store, keys: Keys, scope: Scope, fields: Sequence[dict[str, Any]]) -> list[int]:
+def add(
+    store: Store, vectors: Vectors, scope: Scope, fields: Sequence[dict[str, Any]]
+) -> list[int]:
     """Write one memory of one chunk for each key; return their ids."""
     sources = []
-    for number, (key, own) in enumerate(zip(keys, fields, strict=True)):
+    for number, (vector, own) in enumerate(zip(vectors, fields, strict=True)):
         source = make_source(f"memory {number}", **own)
-        sources.append(replace(source, chunks=(replace(source.chunks[0], embedding=key),)))
+        sources.append(replace(source, chunks=(replace(source.chunks[0], embedding=vector),)))
     return [written.chunk_ids[0] for written in store.add(sources, scope)]
 
 
-def exact(ids: Sequence[int], keys: Keys, query: Keys) -> list[int]:
+def exact(ids: Sequence[int], vectors: Vectors, query: Vectors) -> list[int]:
     """Ids by falling cosine with the keys as they are stored, ties by id: every k at once."""
-    stored = np.stack([decode_embedding(encode_embedding(key), 0) for key in keys]).astype(
+    stored = np.stack([decode_embedding(encode_embedding(vector), 0) for vector in vectors]).astype(
         np.float64
     )
     scores = (stored * query.astype(np.float64)).sum(axis=1).astype(np.float32)
@@ -65,9 +69,9 @@ def exact(ids: Sequence[int], keys: Keys, query: Keys) -> list[int]:
 @pytest.fixture(scope="module", params=["exact", "faiss"])
 def crowd(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Store, list[int], Keys, Keys]]:
-    """A store of many rows, the ids and keys of these, and the clusters' centres."""
-    keys, centres = clustered(ROWS, CLUSTERS)
+) -> Iterator[tuple[Store, list[int], Vectors, Vectors]]:
+    """A store of many rows, the ids and keys of these, and the clusters' centers."""
+    vectors, centers = clustered(ROWS, CLUSTERS)
     kind: IndexKind = request.param
     place = tmp_path_factory.mktemp(kind)
     fields = [
@@ -79,7 +83,7 @@ def crowd(
         for number in range(ROWS)
     ]
     with Store.open(place, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=kind) as store:
-        yield store, add(store, keys, Scope("ana"), fields), keys, centres
+        yield store, add(store, vectors, Scope("ana"), fields), vectors, centers
 
 
 def hours(number: int) -> str:
@@ -102,14 +106,14 @@ def hours(number: int) -> str:
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_a_filter_finds_the_exact_best_at_every_k(
-    crowd: tuple[Store, list[int], Keys, Keys], where: dict[str, Any], among: Sequence[int]
+    crowd: tuple[Store, list[int], Vectors, Vectors], where: dict[str, Any], among: Sequence[int]
 ) -> None:
     """Selectivities of 1 %, of 0.1 % and less."""
-    store, ids, keys, centres = crowd
+    store, ids, vectors, centers = crowd
     inside = list(among)
-    queries = (centres[0], centres[-1])
+    queries = (centers[0], centers[-1])
     own = [ids[row] for row in inside]
-    best = [exact(own, keys[inside], query) if inside else [] for query in queries]
+    best = [exact(own, vectors[inside], query) if inside else [] for query in queries]
     for k in range(1, len(inside) + 2):
         found = store.search_vectors(queries[k % 2], k, Selection(where=where))
         assert list(found.ids) == best[k % 2][:k]
@@ -117,12 +121,12 @@ def test_a_filter_finds_the_exact_best_at_every_k(
 
 @pytest.mark.parametrize("k", [1, 10, 500, ROWS])
 def test_a_filter_that_lets_most_through_is_exact_too(
-    crowd: tuple[Store, list[int], Keys, Keys], k: int
+    crowd: tuple[Store, list[int], Vectors, Vectors], k: int
 ) -> None:
-    store, ids, keys, centres = crowd
+    store, ids, vectors, centers = crowd
     inside = [row for row in range(ROWS) if row % 100 < 60]
-    best = exact([ids[row] for row in inside], keys[inside], centres[3])
-    found = store.search_vectors(centres[3], k, Selection(where={"share": {"lt": 60}}))
+    best = exact([ids[row] for row in inside], vectors[inside], centers[3])
+    found = store.search_vectors(centers[3], k, Selection(where={"share": {"lt": 60}}))
     assert list(found.ids) == best[:k]
 
 
@@ -135,12 +139,12 @@ def tenants(
 ) -> Iterator[tuple[Memory, list[list[int]]]]:
     """100 scopes of 100 memories, a cluster of keys each, and the exact best of each scope."""
     query = model.embedder.embed_query(model.tokenizer.encode(QUERY))
-    keys, _ = clustered(TENANTS * EACH, TENANTS, first=query)
+    vectors, _ = clustered(TENANTS * EACH, TENANTS, first=query)
     place = tmp_path_factory.mktemp("tenants")
     best = []
     with Store.open(place, model=model.fingerprint, embedding_dims=model.embedder.dims) as store:
         for tenant in range(TENANTS):
-            own = keys[tenant * EACH : (tenant + 1) * EACH]
+            own = vectors[tenant * EACH : (tenant + 1) * EACH]
             ids = add(store, own, Scope(f"tenant{tenant}"), [{}] * EACH)
             best.append(exact(ids, own, query))
     with Memory(place, model=model) as memory:

@@ -1,3 +1,5 @@
+"""Times in recall: the temporal prior, ``now=``, and ``order="time"``."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -58,7 +60,7 @@ def then(hits: Any) -> list[Hit]:
         ("tea in 2019", []),
     ],
 )
-def test_what_was_said_then_is_lifted(diary: Memory, query: str, inside: Any) -> None:
+def test_memories_of_that_time_score_higher(diary: Memory, query: str, inside: Any) -> None:
     found = diary.recall(query, k=20, now=NOW, rerank=None)
     assert set(days(then(found))) == set(inside)
     assert {hit.explain["time"] for hit in found} <= {0.0, 1.0}
@@ -90,7 +92,7 @@ def test_a_query_that_names_no_time_has_no_prior(diary: Memory) -> None:
     assert [(hit.id, hit.score) for hit in again] == [(hit.id, hit.score) for hit in found]
 
 
-def test_the_prior_lifts_and_does_not_shut_out() -> None:
+def test_the_prior_boosts_and_excludes_nothing() -> None:
     """The best match stays above what merely was said then."""
     scored = fuse({1: 1.0, 2: 0.1}, {1: 1.0, 2: 0.1}, {}, Weights(), lengths={}, in_interval={2, 3})
     assert [item.id for item in scored] == [1, 2]
@@ -102,12 +104,14 @@ def test_the_prior_lifts_and_does_not_shut_out() -> None:
 
 
 @pytest.mark.parametrize("mode", ["vector", "lexical"])
-def test_halves_of_the_search_know_no_time(diary: Memory, mode: Any) -> None:
+def test_single_modes_have_no_prior(diary: Memory, mode: Any) -> None:
     found = diary.recall("tea yesterday", k=20, now=NOW, mode=mode)
     assert {hit.explain["time"] for hit in found} == {0.0}
 
 
-def test_what_was_said_then_is_found_behind_any_number_of_better_matches(memory: Memory) -> None:
+def test_memories_of_that_time_are_found_behind_any_number_of_better_matches(
+    memory: Memory,
+) -> None:
     """It need not be among the best of all by words or by meaning."""
     memory.add([f"What was it on {a}{b}?" for a in CUPS for b in CUPS[:10]], created_at=NOON)
     (one,) = memory.add("Then we swam.", created_at=NOON + 15 * DAY).ids
@@ -171,7 +175,7 @@ def test_packing_takes_the_best_whatever_the_order(diary: Memory) -> None:
     assert days(by_time.hits) == days(best.hits)
 
 
-def test_said_at_one_time_means_ordered_by_id(memory: Memory) -> None:
+def test_equal_times_are_ordered_by_id(memory: Memory) -> None:
     memory.add([f"tea {number}" for number in range(9)], created_at=NOON)
     ids = [hit.id for hit in memory.recall("tea 5", order="time")]
     assert ids == sorted(ids)

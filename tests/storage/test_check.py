@@ -1,3 +1,5 @@
+"""The integrity check of a store: every kind of damage is reported by id."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -172,7 +174,7 @@ def test_a_broken_lexical_index_is_reported(store: Store) -> None:
     assert list(store.search_terms("word", 3).ids) == [4]
 
 
-def test_a_torn_page_is_reported(tmp_path: Path, store: Store) -> None:
+def test_a_damaged_page_is_reported(tmp_path: Path, store: Store) -> None:
     store.add([make_source(f"memory {n} " * 30) for n in range(100)], Scope("b"))
     store.close()
     database = tmp_path / "s" / "memory.db"

@@ -1,3 +1,5 @@
+"""BLOB codecs: round trips, and detection of every flipped bit and truncation."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -12,14 +14,14 @@ from agentmem_storage.sql import codec
 
 
 @st.composite
-def keys(draw: st.DrawFn) -> NDArray[np.float32]:
+def embeddings(draw: st.DrawFn) -> NDArray[np.float32]:
     values = draw(
         arrays(np.float32, st.integers(1, 300), elements=st.floats(-1, 1, width=32)).filter(
             lambda array: float(np.linalg.norm(array)) > 1e-3
         )
     )
-    key: NDArray[np.float32] = (values / np.linalg.norm(values)).astype(np.float32)
-    return key
+    embedding: NDArray[np.float32] = (values / np.linalg.norm(values)).astype(np.float32)
+    return embedding
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(1, 65_535))
@@ -34,31 +36,31 @@ def test_the_header_is_small() -> None:
     assert codec.HEADER_BYTES <= 16
 
 
-@given(keys())
-def test_keys_come_back_close_and_of_unit_norm(key: NDArray[np.float32]) -> None:
-    blob = codec.encode_embedding(key)
-    assert len(blob) == codec.HEADER_BYTES + key.size
+@given(embeddings())
+def test_embeddings_come_back_close_and_of_unit_norm(embedding: NDArray[np.float32]) -> None:
+    blob = codec.encode_embedding(embedding)
+    assert len(blob) == codec.HEADER_BYTES + embedding.size
     restored = codec.decode_embedding(blob, 1)
     assert restored.dtype == np.float32
-    assert restored.shape == key.shape
+    assert restored.shape == embedding.shape
     assert abs(float(np.linalg.norm(restored.astype(np.float64))) - 1.0) < 1e-6
     # A level is 1/127 of the largest component, and rounding moves each by half of one at most.
-    error = 0.5 / 127 * float(np.abs(key).max()) * np.sqrt(key.size)
-    assert float(np.linalg.norm(restored - key)) <= 2 * error + 1e-6
+    error = 0.5 / 127 * float(np.abs(embedding).max()) * np.sqrt(embedding.size)
+    assert float(np.linalg.norm(restored - embedding)) <= 2 * error + 1e-6
 
 
-@given(keys())
-def test_a_decoded_key_encodes_to_the_same_bytes(key: NDArray[np.float32]) -> None:
-    blob = codec.encode_embedding(key)
+@given(embeddings())
+def test_a_decoded_embedding_encodes_to_the_same_bytes(embedding: NDArray[np.float32]) -> None:
+    blob = codec.encode_embedding(embedding)
     assert codec.encode_embedding(codec.decode_embedding(blob, 1)) == blob
 
 
 @given(st.integers(1, 8), st.integers(1, 40))
-def test_many_keys_decode_as_each_alone(count: int, dims: int) -> None:
+def test_many_embeddings_decode_as_each_alone(count: int, dims: int) -> None:
     rng = np.random.default_rng(count * 1000 + dims)
     some = rng.standard_normal((count, dims)).astype(np.float32)
     some /= np.linalg.norm(some, axis=1, keepdims=True)
-    blobs = [codec.encode_embedding(key) for key in some]
+    blobs = [codec.encode_embedding(embedding) for embedding in some]
     together = codec.decode_embeddings(blobs, range(count))
     for number, blob in enumerate(blobs):
         np.testing.assert_array_equal(together[number], codec.decode_embedding(blob, number))
@@ -72,11 +74,11 @@ def test_patches_come_back(patch: bytes) -> None:
 
 
 LATENTS = codec.encode_latents(bytes(range(64)), 2)
-KEY = codec.encode_embedding(np.full(25, 0.2, dtype=np.float32))
+EMBEDDING = codec.encode_embedding(np.full(25, 0.2, dtype=np.float32))
 PATCH = codec.encode_patch(b"a patch") or b""
 DECODERS = {
     "latents": (LATENTS, codec.decode_latents),
-    "embedding": (KEY, codec.decode_embedding),
+    "embedding": (EMBEDDING, codec.decode_embedding),
     "patch": (PATCH, codec.decode_patch),
 }
 
@@ -104,14 +106,14 @@ def test_every_cut_and_every_tail_is_noticed(what: str) -> None:
 
 def test_one_kind_is_not_taken_for_the_other() -> None:
     with pytest.raises(CorruptRecordError):
-        codec.decode_latents(KEY, 1)
+        codec.decode_latents(EMBEDDING, 1)
     with pytest.raises(CorruptRecordError):
         codec.decode_embedding(LATENTS, 1)
 
 
-def test_a_damaged_key_among_many_is_named() -> None:
+def test_a_damaged_embedding_among_many_is_named() -> None:
     with pytest.raises(CorruptRecordError) as caught:
-        codec.decode_embeddings([KEY, KEY[:-1], KEY], [5, 6, 7])
+        codec.decode_embeddings([EMBEDDING, EMBEDDING[:-1], EMBEDDING], [5, 6, 7])
     assert caught.value.id == 6
 
 
@@ -129,7 +131,7 @@ def test_bad_latents_are_refused(latents: bytes, positions: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "key",
+    "embedding",
     [
         pytest.param(np.zeros(4, dtype=np.float32), id="zero"),
         pytest.param(np.array([np.nan, 1], dtype=np.float32), id="nan"),
@@ -140,6 +142,6 @@ def test_bad_latents_are_refused(latents: bytes, positions: int) -> None:
         pytest.param(np.empty(0, dtype=np.float32), id="empty"),
     ],
 )
-def test_bad_keys_are_refused(key: NDArray[np.float32]) -> None:
+def test_bad_embeddings_are_rejected(embedding: NDArray[np.float32]) -> None:
     with pytest.raises(InputError):
-        codec.encode_embedding(key)
+        codec.encode_embedding(embedding)

@@ -1,3 +1,5 @@
+"""The conformance suite, run on every kind of location and index."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Durability: kills, several processes, full disks, locks, and rollback."""
+
 from __future__ import annotations
 
 import os
@@ -287,7 +289,7 @@ def test_a_locked_store_is_busy_and_not_harmed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("location", ["folder", ":memory:"])
-def test_a_thread_that_waits_too_long_is_told(tmp_path: Path, location: str) -> None:
+def test_a_thread_that_waits_too_long_gets_an_error(tmp_path: Path, location: str) -> None:
     place = tmp_path if location == "folder" else location
     with open_store(place, timeout_s=0.1) as store, store._database.write():
         with pytest.raises(StoreBusyError, match="another thread"):

@@ -1,3 +1,5 @@
+"""Episodes: where one ends and the next begins."""
+
 from __future__ import annotations
 
 import sqlite3
@@ -21,7 +23,7 @@ from agentmem_storage.records import NewSource, Scope
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, NOON, make_source, terms_of
 
-Key = NDArray[np.float32]
+Embedding = NDArray[np.float32]
 
 MINUTE = 60_000_000  # in microseconds
 HALF_AN_HOUR = GAP // timedelta(microseconds=1)
@@ -29,17 +31,17 @@ ANA = Scope("ana")
 MINUTES = timedelta(minutes=1)
 
 
-def near(topic: int, number: int = 0, spread: float = 0.1) -> Key:
+def near(topic: int, number: int = 0, spread: float = 0.1) -> Embedding:
     """The key of a chunk about a topic; those of one topic lie close together."""
-    key = np.eye(EMBEDDING_DIMS)[topic]
-    key = key + spread * np.random.default_rng(number).standard_normal(EMBEDDING_DIMS)
-    return cast("Key", (key / np.linalg.norm(key)).astype(np.float32))
+    embedding = np.eye(EMBEDDING_DIMS)[topic]
+    embedding = embedding + spread * np.random.default_rng(number).standard_normal(EMBEDDING_DIMS)
+    return cast("Embedding", (embedding / np.linalg.norm(embedding)).astype(np.float32))
 
 
-def keyed(text: str, key: Key, minute: float = 0.0) -> NewSource:
+def embedded(text: str, embedding: Embedding, minute: float = 0.0) -> NewSource:
     """A message of one chunk with a key of its own, said so many minutes after noon."""
     source = make_source(text, created_at=NOON + minute * MINUTES)
-    return replace(source, chunks=(replace(source.chunks[0], embedding=key),))
+    return replace(source, chunks=(replace(source.chunks[0], embedding=embedding),))
 
 
 def add(store: Store, sources: Sequence[NewSource], scope: Scope = ANA) -> list[int]:
@@ -56,7 +58,7 @@ def groups(store: Store, ids: Sequence[int]) -> list[list[int]]:
 # ------------------------------------------------------------------ the rules
 
 
-def test_one_topic_said_in_one_go_is_one_episode() -> None:
+def test_one_topic_without_a_pause_is_one_episode() -> None:
     chunks = [(near(0, n), n * MINUTE) for n in range(10)]
     assert assign(None, chunks) == [1] * 10
 
@@ -88,8 +90,8 @@ def test_how_near_a_chunk_must_be_depends_on_the_episode() -> None:
     alike = [near(0, spread=0.0)] * 5
     far = (0.5 * axes[0] + np.sqrt(0.75) * axes[1]).astype(np.float32)
     assert float(alike[0] @ far) == pytest.approx(float(unlike[0] @ unlike[1])) == 0.5
-    assert assign(None, [(key, 0) for key in [*alike, far]]) == [1] * 5 + [2]
-    assert assign(None, [(key, 0) for key in unlike]) == [1] * 6
+    assert assign(None, [(embedding, 0) for embedding in [*alike, far]]) == [1] * 5 + [2]
+    assert assign(None, [(embedding, 0) for embedding in unlike]) == [1] * 6
 
 
 def test_an_episode_holds_so_many_and_no_more() -> None:
@@ -103,12 +105,14 @@ def test_numbers_go_on_from_the_last() -> None:
     assert assign(last, []) == []
 
 
-KEYS = st.tuples(st.integers(0, 3), st.integers(0, 50)).map(lambda pair: near(*pair, spread=0.4))
-STREAM = st.lists(st.tuples(KEYS, st.integers(0, 4 * HALF_AN_HOUR)), min_size=1, max_size=60)
+EMBEDDINGS = st.tuples(st.integers(0, 3), st.integers(0, 50)).map(
+    lambda pair: near(*pair, spread=0.4)
+)
+STREAM = st.lists(st.tuples(EMBEDDINGS, st.integers(0, 4 * HALF_AN_HOUR)), min_size=1, max_size=60)
 
 
 @given(stream=STREAM)
-def test_numbers_ascend_by_one_and_times_hold_together(stream: list[tuple[Key, int]]) -> None:
+def test_numbers_ascend_by_one_and_times_hold_together(stream: list[tuple[Embedding, int]]) -> None:
     numbers = assign(None, stream)
     assert numbers[0] == 1
     assert all(after - before in (0, 1) for before, after in pairwise(numbers))
@@ -123,28 +127,30 @@ def test_numbers_ascend_by_one_and_times_hold_together(stream: list[tuple[Key, i
 
 def test_episodes_are_of_one_scope_and_outlive_the_store(tmp_path: Path) -> None:
     with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
-        one = add(store, [keyed(f"a {n}", near(0, n), n) for n in range(4)])
-        other = add(store, [keyed(f"b {n}", near(0, n), n) for n in range(2)], Scope("bob"))
-        one += add(store, [keyed("a later", near(0, 9), 4)])
-        one += add(store, [keyed("a much later", near(0, 8), 400)])
+        one = add(store, [embedded(f"a {n}", near(0, n), n) for n in range(4)])
+        other = add(store, [embedded(f"b {n}", near(0, n), n) for n in range(2)], Scope("bob"))
+        one += add(store, [embedded("a later", near(0, 9), 4)])
+        one += add(store, [embedded("a much later", near(0, 8), 400)])
     with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         assert groups(store, one) == [[0, 1, 2, 3, 4], [5]]
         assert store.episodes(other) == dict.fromkeys(other, tuple(other))
         assert store.episodes([]) == {}
         with pytest.raises(UnknownIdError):
             store.episodes([999])
-        one += add(store, [keyed("a much later still", near(0, 7), 401)])
+        one += add(store, [embedded("a much later still", near(0, 7), 401)])
         assert groups(store, one) == [[0, 1, 2, 3, 4], [5, 6]]
 
 
 @given(
-    stream=st.lists(st.tuples(KEYS, st.integers(0, 90)), min_size=1, max_size=20),
+    stream=st.lists(st.tuples(EMBEDDINGS, st.integers(0, 90)), min_size=1, max_size=20),
     data=st.data(),
 )
 def test_one_write_or_many_make_the_same_episodes(
-    stream: list[tuple[Key, int]], data: st.DataObject
+    stream: list[tuple[Embedding, int]], data: st.DataObject
 ) -> None:
-    sources = [keyed(f"said {n}", key, minute) for n, (key, minute) in enumerate(stream)]
+    sources = [
+        embedded(f"said {n}", embedding, minute) for n, (embedding, minute) in enumerate(stream)
+    ]
     cuts = sorted(data.draw(st.sets(st.integers(0, len(sources)), max_size=4)))
     with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         whole = groups(store, add(store, sources))
@@ -156,29 +162,29 @@ def test_one_write_or_many_make_the_same_episodes(
 
 
 def test_duplicates_change_nothing(tmp_path: Path) -> None:
-    sources = [keyed(f"a {n}", near(0, n), n) for n in range(3)]
+    sources = [embedded(f"a {n}", near(0, n), n) for n in range(3)]
     with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         ids = add(store, sources)
-        assert add(store, [*sources, keyed("new", near(0, 5), 3)])[:3] == ids
+        assert add(store, [*sources, embedded("new", near(0, 5), 3)])[:3] == ids
         assert groups(store, [int(one) for one in store.ids()]) == [[0, 1, 2, 3]]
 
 
 def test_what_is_forgotten_is_in_no_episode(tmp_path: Path) -> None:
-    sources = [keyed(f"a {n}", near(0, n), n) for n in range(4)]
+    sources = [embedded(f"a {n}", near(0, n), n) for n in range(4)]
     with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         written = store.add(sources, ANA)
         ids = [one.chunk_ids[0] for one in written]
         store.forget([ids[1]], terms_of(written[1], sources[1]))
         assert store.episodes([ids[0]]) == {ids[0]: (ids[0], ids[2], ids[3])}
         # When all of the last one is forgotten, the one before it goes on if time lets it.
-        (later,) = store.add([keyed("later", near(0, 9), 400)], ANA)
+        (later,) = store.add([embedded("later", near(0, 9), 400)], ANA)
         store.forget(later.chunk_ids, {later.chunk_ids[0]: "later"})
-        (new,) = add(store, [keyed("soon", near(0, 8), 5)])
+        (new,) = add(store, [embedded("soon", near(0, 8), 5)])
         assert store.episodes([new]) == {new: (ids[0], ids[2], ids[3], new)}
 
 
 def test_another_content_stays_in_the_episode(tmp_path: Path) -> None:
-    sources = [keyed(f"a {n}", near(0, n), 400 * (n // 2)) for n in range(4)]
+    sources = [embedded(f"a {n}", near(0, n), 400 * (n // 2)) for n in range(4)]
     with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         written = store.add(sources, ANA)
         ids = [one.chunk_ids[0] for one in written]
@@ -187,16 +193,16 @@ def test_another_content_stays_in_the_episode(tmp_path: Path) -> None:
         assert len(changed.chunk_ids) == 2
         assert store.episodes([ids[1]])[ids[1]] == (ids[1], *changed.chunk_ids)
         # The newest episode is still the one that was begun last.
-        (next_one,) = add(store, [keyed("next", near(0, 9), 401)])
+        (next_one,) = add(store, [embedded("next", near(0, 9), 401)])
         assert store.episodes([next_one])[next_one] == (ids[2], ids[3], next_one)
 
 
-def test_a_damaged_key_does_not_stop_a_write(tmp_path: Path) -> None:
+def test_a_damaged_embedding_does_not_stop_a_write(tmp_path: Path) -> None:
     with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
-        ids = add(store, [keyed(f"a {n}", near(0, n)) for n in range(5)])
+        ids = add(store, [embedded(f"a {n}", near(0, n)) for n in range(5)])
     with closing(sqlite3.connect(tmp_path / "memory.db")) as connection, connection:
         connection.execute("UPDATE chunks SET key = zeroblob(20) WHERE id <> ?", (ids[1],))
         connection.execute("UPDATE chunks SET key = zeroblob(3) WHERE id = ?", (ids[0],))
     with Store.open(tmp_path, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
-        (new,) = add(store, [keyed("b", near(1))])
+        (new,) = add(store, [embedded("b", near(1))])
         assert store.episodes([new])[new] == (*ids, new)

@@ -1,3 +1,5 @@
+"""The ``where=`` filter language, compared with an evaluation in plain Python."""
+
 from __future__ import annotations
 
 import math
@@ -13,10 +15,12 @@ from sqlalchemy import Connection, create_engine, delete, event, insert, select
 from sqlalchemy.pool import StaticPool
 
 from agentmem_storage.errors import FilterError
-from agentmem_storage.moments import to_micros
-from agentmem_storage.sql.filters import FIELDS, OPERATORS, TIMES, compile_filter, install
-from agentmem_storage.sql.rows import metadata_json
+from agentmem_storage.metadata import metadata_json
+from agentmem_storage.sql.fields import TEXTS as FIELDS
+from agentmem_storage.sql.fields import TIMES
+from agentmem_storage.sql.filters import OPERATORS, compile_filter, install
 from agentmem_storage.sql.tables import schema, sources
+from agentmem_storage.timestamps import to_micros
 
 Row = dict[str, Any]
 
@@ -277,7 +281,13 @@ def test_rules_of_times(connection: Connection, where: Row, selected: bool) -> N
         ({"not": [1]}, "a filter is a mapping"),
         ("a = 1", "a filter is a mapping"),
         ({"role": 1}, "'metadata.role'"),
-        ({"role": None}, "'exists': False"),
+        ({"role": {"gt": None}}, "'role': None"),
+        ({"user_id": 5}, "'metadata.user_id'"),
+        ({"id": "5"}, "whole number.*'metadata.id'"),
+        ({"id": True}, "whole number"),
+        ({"source_id": {"in": [1, 2.0]}}, "whole number"),
+        ({"id": {"contains": 1}}, "any operator but 'contains'"),
+        ({"id": 2**70}, "63 bits"),
         ({"created_at": "long ago"}, "'eq' of 'created_at' takes a time.*'long ago'"),
         ({"created_at": None}, "takes a time"),
         ({"created_at": True}, "takes a time"),
@@ -289,6 +299,7 @@ def test_rules_of_times(connection: Connection, where: Row, selected: bool) -> N
         ({"created_at": {"after": "2024"}}, "unknown operator 'after'"),
         ({"a": {"in": list(range(6000))}}, "5000 values"),
         ({"or": [{"a": 1}] * 300}, "200 conditions"),
+        ({"or": [{"not": {}}] * 1000}, "combine 400 filters"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

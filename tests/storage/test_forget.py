@@ -1,3 +1,5 @@
+"""Deletion from disk: no byte of a forgotten source remains in the store's files."""
+
 from __future__ import annotations
 
 import random
@@ -167,7 +169,9 @@ def test_a_replaced_content_is_gone(filled: tuple[Path, list[Pair]]) -> None:
     assert not left
 
 
-def test_terms_that_were_not_told_go_with_a_rebuild(filled: tuple[Path, list[Pair]]) -> None:
+def test_terms_that_were_not_given_are_removed_by_a_rebuild(
+    filled: tuple[Path, list[Pair]],
+) -> None:
     folder, pairs = filled
     gone, kept = pairs[:10], pairs[10:]
     with open_store(folder) as store:

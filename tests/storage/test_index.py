@@ -1,3 +1,5 @@
+"""The index inside a store: its cache file, catching up with other processes, and small scopes."""
+
 from __future__ import annotations
 
 import logging
@@ -176,7 +178,7 @@ def test_two_stores_on_one_folder_follow_each_other(tmp_path: Path, kind: IndexK
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_key_hides_no_other(
+def test_a_damaged_embedding_hides_no_other(
     tmp_path: Path, kind: IndexKind, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_store(tmp_path, kind) as store:

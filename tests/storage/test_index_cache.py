@@ -1,4 +1,4 @@
-"""The cache file: what was written comes back, and nothing else does."""
+"""The cache file of an index: round trips, and anything else is rejected."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ HEADER = CacheHeader(store_id="store-1", model="model-1", change=41, dims=3)
 
 def filled(kind: IndexKind, n: int = 5) -> VectorIndex:
     index = make_index(3, kind)
-    keys = np.random.default_rng(2).standard_normal((n, 3))
-    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
-    index.add(np.arange(n, dtype=np.int64)[::-1] * 3, keys.astype(np.float32))
+    vectors = np.random.default_rng(2).standard_normal((n, 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index.add(np.arange(n, dtype=np.int64)[::-1] * 3, vectors.astype(np.float32))
     return index
 
 

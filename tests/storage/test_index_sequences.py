@@ -1,4 +1,4 @@
-"""Any sequence of changes leaves both backends saying the same, and what a dict would say."""
+"""Random sequences of changes: both backends agree with each other and with a dict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POOL = (POOL / np.linalg.norm(POOL, axis=1, keepdims=True)).astype(np.float32)
 
 IDS = st.one_of(st.integers(0, 60), st.just(2**62))
 ID_LISTS = st.lists(IDS, max_size=12)
-KEY = st.integers(0, len(POOL) - 1)
+VECTOR = st.integers(0, len(POOL) - 1)
 
 
 def array(ids: list[int]) -> np.ndarray:
@@ -31,17 +31,17 @@ class TwoIndexes(RuleBasedStateMachine):
         self.exact, self.faiss = ExactIndex(5), FaissIndex(5)
         self.model: dict[int, int] = {}
 
-    @rule(pairs=st.lists(st.tuples(IDS, KEY), max_size=12))
+    @rule(pairs=st.lists(st.tuples(IDS, VECTOR), max_size=12))
     def add(self, pairs: list[tuple[int, int]]) -> None:
         ids, rows = array([id for id, _ in pairs]), [row for _, row in pairs]
         self.exact.add(ids, POOL[rows])
         self.faiss.add(ids, POOL[rows])
         self.model.update(pairs)
 
-    @rule(count=st.integers(1, 12), key=KEY)
-    def append(self, count: int, key: int) -> None:
+    @rule(count=st.integers(1, 12), vector=VECTOR)
+    def append(self, count: int, vector: int) -> None:
         first = max(self.model, default=0) + 1
-        self.add([(first + i, (key + i) % len(POOL)) for i in range(count)])
+        self.add([(first + i, (vector + i) % len(POOL)) for i in range(count)])
 
     @rule(ids=ID_LISTS)
     def remove(self, ids: list[int]) -> None:
@@ -50,7 +50,7 @@ class TwoIndexes(RuleBasedStateMachine):
         for id in ids:
             self.model.pop(id, None)
 
-    @rule(query=KEY, k=st.integers(1, 20), among=st.none() | ID_LISTS)
+    @rule(query=VECTOR, k=st.integers(1, 20), among=st.none() | ID_LISTS)
     def search(self, query: int, k: int, among: list[int] | None) -> None:
         chosen = None if among is None else np.unique(array(among))
         exact = self.exact.search(POOL[query], k, among=chosen)

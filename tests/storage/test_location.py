@@ -1,3 +1,5 @@
+"""Locations of stores: folders, URLs and memory, and what is not a store."""
+
 from __future__ import annotations
 
 import shutil

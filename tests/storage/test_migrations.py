@@ -1,3 +1,5 @@
+"""Schema migrations: run once each, atomic, and readable old stores."""
+
 from __future__ import annotations
 
 import sqlite3

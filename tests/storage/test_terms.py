@@ -1,3 +1,5 @@
+"""Lexical search: any string is a query, phrases, ranking, and stale terms."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a runner, a tiny bundle, and a terminal."""
+"""Support for tests of the command line: a runner, a tiny bundle, and a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Language models of a moment, of several families, with a tokenizer that has a chat template."""
+"""Tiny random language models of several families, with a tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def save_lm(folder: Path, family: str = "llama", **changes: Any) -> Path:
 
 
 def reading_model(lm: Any, *, seed: int = 1, **changes: Any) -> ReadingModel:
-    """A reader whose adapters and marks do something."""
+    """A reader whose adapters and marks are not zero."""
     given: dict[str, Any] = {
         "language_model": "test/tiny",
         "ratios": (1, 4),
@@ -141,7 +141,7 @@ def batch_of(*sequences: ReadingSequence) -> ReadingBatch:
 
 
 def tokens(seed: int, *lengths: int) -> list[list[int]]:
-    """Token ids that are no special ones."""
+    """Random token ids without special tokens."""
     random = torch.Generator().manual_seed(seed)
     return [torch.randint(2, 400, (n,), generator=random).tolist() for n in lengths]
 
@@ -151,7 +151,7 @@ def close(one: Tensor, other: Tensor) -> None:
 
 
 def greedy(model: ReadingModel, make: Any, ratio: int, end: int, most: int) -> list[int]:
-    """Tokens written by reading everything anew for each.
+    """Greedy tokens, with a full forward pass for each.
 
     Args:
         model: The reader.

@@ -1,4 +1,4 @@
-"""A server on the loopback that speaks the chat protocols of OpenAI, Anthropic and Ollama."""
+"""A local test server that speaks the chat protocols of OpenAI, Anthropic and Ollama."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Seen:
 
 @dataclass
 class Scripted:
-    """A reply to give whatever is asked."""
+    """A fixed reply, whatever the request."""
 
     status: int
     body: bytes
@@ -35,7 +35,7 @@ class Scripted:
 
 
 class FakeLLM(ThreadingHTTPServer):
-    """Checks requests as the real servers do, and says what it was told to say.
+    """Checks requests as the real servers do, and replies with what was scripted.
 
     Attributes:
         text: What the model says.
@@ -183,7 +183,7 @@ def _json(status: int, reply: object) -> Scripted:
 
 @contextmanager
 def fake_llm() -> Iterator[FakeLLM]:
-    """A running server; it is gone afterwards."""
+    """A running server, which is stopped afterwards."""
     with FakeLLM() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""Markdown pages as tests see them: code blocks with what is said about each, links, headings."""
+"""Parses Markdown pages for tests: code blocks with their directives, links, headings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of saved models share: their notes changed, and scripts that must be silent."""
+"""Support for tests of saved models: edited configurations, and scripts that must print nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 def rewrite(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change what a JSON file says."""
-    told = json.loads(file.read_text())
-    change(told)
-    file.write_text(json.dumps(told))
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
 
 
 def assert_silent(script: str, *arguments: Path) -> None:

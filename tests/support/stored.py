@@ -1,4 +1,4 @@
-"""The fixture store: inputs from long ago, and the bytes that were stored for them then.
+"""The fixture store: fixed inputs, and digests of the bytes that were stored for them.
 
 ``python tests/support/stored.py`` compares every byte on this machine, keys included; with
 ``--write`` it makes the fixture anew, which only a deliberate change of the format calls for.
@@ -21,13 +21,13 @@ FIXTURE = Path(__file__).parents[1] / "data" / "fixture-store"
 
 
 def inputs() -> dict[str, Any]:
-    """What is added, and what is asked."""
+    """The inputs: contents to add, and queries."""
     read: dict[str, Any] = json.loads((FIXTURE / "inputs.json").read_text(encoding="utf-8"))
     return read
 
 
 def expected() -> dict[str, Any]:
-    """What was stored and found when the fixture was made."""
+    """The stored rows and recall results from when the fixture was made."""
     read: dict[str, Any] = json.loads((FIXTURE / "expected.json").read_text(encoding="utf-8"))
     return read
 
@@ -98,7 +98,7 @@ def _words(connection: sqlite3.Connection) -> list[tuple[int, list[str]]]:
 
 
 def digest(value: bytes) -> str:
-    """Twenty hex digits of SHA-256, behind the number of bytes."""
+    """The number of bytes, and twenty hex digits of their SHA-256."""
     return f"{len(value)}:{hashlib.sha256(value).hexdigest()[:20]}"
 
 

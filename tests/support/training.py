@@ -1,4 +1,4 @@
-"""What the tests of training share: a corpus, a tokenizer, and runs of a second."""
+"""Support for tests of training: a corpus, a tokenizer, and runs that take a second."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def config_of(place: Path, name: str, **changes: Any) -> RunConfig:
             "lengths": [16, 32],
             "tokens_per_step": 512,
         },
-        "optimiser": {"steps": STEPS, "lr": 1e-3, "warmup": 0.1},
+        "optimizer": {"steps": STEPS, "lr": 1e-3, "warmup": 0.1},
         **changes,
     }
     return RunConfig.model_validate(given)
@@ -104,7 +104,7 @@ def make_teacher(folder: Path) -> Path:
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
-    """The figures of a run, without the clock's: each row has one of those."""
+    """The logged metrics of a run, without timings, which every row must have."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
         (clock,) = row.keys() & {"tokens_per_s", "questions_per_s"}
@@ -121,7 +121,7 @@ def weights_of(folder: Path) -> dict[str, bytes]:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """Two finished runs learned, logged and wrote the same."""
+    """Assert that two finished runs have the same weights, logs and files."""
     weights = weights_of(one)
     assert {"model/model.safetensors", "checkpoint/model.safetensors"} <= weights.keys()
     assert weights == weights_of(other)

@@ -1,4 +1,4 @@
-"""Training the autoencoder: it learns, and an interruption changes nothing but the clock."""
+"""Training the autoencoder: it learns, and resuming is exact."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.codec import LatentCodec
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.training.autoencoder.config import RunConfig
-from agentmem.training.config import OptimiserConfig, load_config
+from agentmem.training.config import OptimizerConfig, load_config
 from agentmem.training.data.packed import Windows, pack
 from agentmem.training.loop.checkpoint import load_checkpoint, save_checkpoint
-from agentmem.training.loop.optimiser import schedule
+from agentmem.training.loop.optimizer import schedule
 from agentmem.training.loop.runs import claim_run, rewind
 from tests.support.training import (
     STEPS,
@@ -67,7 +67,7 @@ class TestARun:
         assert [figures["quantization"] for figures in seen] == ["standard", "dense"] * (STEPS // 2)
         assert logged(folder)[-1]["dev"]["talks/standard"] > shares[0] + 0.1
 
-    def test_it_leaves_what_it_promises(
+    def test_it_leaves_the_documented_files(
         self, uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, precision: str
     ) -> None:
         folder, _ = uninterrupted
@@ -195,18 +195,18 @@ class TestCheckpoint:
     @staticmethod
     def made(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         layer = torch.nn.Linear(2, 2)
-        optimiser = torch.optim.AdamW(layer.parameters(), lr=value)
+        optimizer = torch.optim.AdamW(layer.parameters(), lr=value)
         torch.nn.init.constant_(layer.weight, value)
         layer(torch.ones(1, 2)).sum().backward()
-        optimiser.step()
-        return layer, optimiser
+        optimizer.step()
+        return layer, optimizer
 
     def assert_loads(self, folder: Path, value: float) -> None:
-        layer, optimiser = self.made(0.5)
-        assert load_checkpoint(folder, layer, optimiser) == {"step": int(value)}
-        expected, expected_optimiser = self.made(value)
+        layer, optimizer = self.made(0.5)
+        assert load_checkpoint(folder, layer, optimizer) == {"step": int(value)}
+        expected, expected_optimizer = self.made(value)
         assert torch.equal(next(layer.parameters()), next(expected.parameters()))
-        found, wanted = optimiser.state_dict(), expected_optimiser.state_dict()
+        found, wanted = optimizer.state_dict(), expected_optimizer.state_dict()
         assert found["param_groups"] == wanted["param_groups"]
         assert torch.equal(found["state"][0]["exp_avg"], wanted["state"][0]["exp_avg"])
 
@@ -256,7 +256,7 @@ class TestConfiguration:
         tokenizer = "t"
         dev = []
         train = {"a.jsonl" = 1}
-        [optimiser]
+        [optimizer]
         steps = 3
     """
 
@@ -266,19 +266,19 @@ class TestConfiguration:
 
     def test_a_small_one_is_enough(self, tmp_path: Path) -> None:
         config = self.load(tmp_path, self.GOOD)
-        assert (config.data.tokens_per_step, config.optimiser.betas) == (4096, (0.9, 0.98))
+        assert (config.data.tokens_per_step, config.optimizer.betas) == (4096, (0.9, 0.98))
 
     @pytest.mark.parametrize(
         ("old", "new", "named"),
         [
             ('name = "x"', 'name = "x"\nspeed = 3', "speed = 3: Extra inputs"),
             ('tokenizer = "t"', 'tokenizer = "t"\nshuffle = true', "data.shuffle = True"),
-            ("steps = 3", "steps = 3\nmomentum = 1", "optimiser.momentum = 1"),
-            ("steps = 3", "steps = 0", "optimiser.steps = 0"),
-            ("steps = 3", 'steps = "many"', "optimiser.steps = 'many'"),
-            ("steps = 3", "", "optimiser.steps = .*Field required"),
-            ("steps = 3", "steps = 3\nlr = -1e-3", "optimiser.lr = -0.001"),
-            ("steps = 3", "steps = 3\nwarmup = 1.5", "optimiser.warmup = 1.5"),
+            ("steps = 3", "steps = 3\nmomentum = 1", "optimizer.momentum = 1"),
+            ("steps = 3", "steps = 0", "optimizer.steps = 0"),
+            ("steps = 3", 'steps = "many"', "optimizer.steps = 'many'"),
+            ("steps = 3", "", "optimizer.steps = .*Field required"),
+            ("steps = 3", "steps = 3\nlr = -1e-3", "optimizer.lr = -0.001"),
+            ("steps = 3", "steps = 3\nwarmup = 1.5", "optimizer.warmup = 1.5"),
             ('name = "x"', 'name = "x"\nprecision = "fp8"', "precision = 'fp8'"),
             ('name = "x"', 'name = "x"\nturns = []', r"turns = \[\]"),
             ("[data]", "[model.densities]\nfine = 0.5\n[data]", r"densities\['fine'\]=0.5 must be"),
@@ -325,8 +325,8 @@ class TestConfiguration:
 def test_a_start_from_another_model_keeps_what_fits(place: Path, tmp_path: Path) -> None:
     start = place / "bundle" / "autoencoder"
     model = {**config_of(place, "x").model, "hidden_size": 64, "encoder_layers": 2}
-    optimiser = {"steps": 2, "lr": 1e-9, "weight_decay": 0}
-    config = config_of(place, "warm", model=model, start=str(start), optimiser=optimiser)
+    optimizer = {"steps": 2, "lr": 1e-9, "weight_decay": 0}
+    config = config_of(place, "warm", model=model, start=str(start), optimizer=optimizer)
     folder = train(place, config, out=tmp_path, stop_after=1)
     found = load_file(folder / "checkpoint" / "model.safetensors")
     old = load_file(start / "model.safetensors")
@@ -338,10 +338,10 @@ def test_a_start_from_another_model_keeps_what_fits(place: Path, tmp_path: Path)
 
 
 def test_the_schedule_rises_stays_and_falls() -> None:
-    config = OptimiserConfig(steps=10, warmup=0.2, decay=0.5)
+    config = OptimizerConfig(steps=10, warmup=0.2, decay=0.5)
     values = [schedule(done, config) for done in np.linspace(0, 1, 11)]
     assert values == pytest.approx([0, 0.5, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0])
-    flat = OptimiserConfig(steps=10, warmup=0, decay=0)
+    flat = OptimizerConfig(steps=10, warmup=0, decay=0)
     assert {schedule(done, flat) for done in (0.0, 0.5, 0.999)} == {1.0}
 
 

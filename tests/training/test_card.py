@@ -1,4 +1,4 @@
-"""The model card: what it says is what the bundle and its runs say."""
+"""The model card agrees with the bundle and its training runs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ RUNS: dict[str, Any] = {
     "autoencoder": {
         "name": "ae-run",
         "seed": 3,
-        "optimiser": {"steps": 12000},
+        "optimizer": {"steps": 12000},
         "data": {"train": {"train-documents-00.jsonl.zst": 0.5, "mine.jsonl": 0.5}},
     },
     "keys": {
         "name": "keys-run",
         "seed": 4,
-        "optimiser": {"steps": 500},
+        "optimizer": {"steps": 500},
         "questions": ["qa-train.jsonl.zst"],
         "conversations": ["train-conversations-00.jsonl.zst"],
     },
@@ -46,11 +46,11 @@ def card(made: Path, runs: dict[str, Any]) -> str:
     return (made / "README.md").read_text(encoding="utf-8")
 
 
-def test_it_names_sources_and_licences_of_what_was_trained_on(made: Path) -> None:
+def test_it_names_sources_and_licenses_of_what_was_trained_on(made: Path) -> None:
     text = card(made, RUNS)
     listed = {line for line in text.splitlines() if line.startswith("| ")}
     for source in read_sources():
-        row = f"| {source.name} | {source.origin} | {source.licence} |"
+        row = f"| {source.name} | {source.origin} | {source.license} |"
         assert (row in listed) == (source.kind != "structured"), source
     assert "not listed here for `mine.jsonl`." in text
     assert "| autoencoder | ae-run | 12,000 | 3 |" in text
@@ -88,11 +88,11 @@ class TestReranker:
     RUN: dict[str, Any] = {
         "name": "reranker-run",
         "seed": 6,
-        "optimiser": {"steps": 2000},
+        "optimizer": {"steps": 2000},
         "questions": ["qa-train.jsonl.zst"],
     }
 
-    def test_its_sizes_and_data_are_told(self, made: Path) -> None:
+    def test_its_sizes_and_data_are_listed(self, made: Path) -> None:
         text = card(made, {**RUNS, "reranker": self.RUN})
         row = next(line for line in text.splitlines() if line.startswith("| `reranker/` |"))
         network = LatentReranker.from_pretrained(made / "reranker")
@@ -110,11 +110,11 @@ class TestReranker:
         assert "a store is pinned to their fingerprint;" in text
 
 
-def test_the_reader_is_told_with_its_language_model(tmp_path: Path) -> None:
+def test_the_card_names_the_reader_and_its_language_model(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path)
     save_reader(reading_model(tiny_lm()), bundle / "reader")
     write_manifest(bundle, "reading")
-    run = {**TestReranker.RUN, "name": "reader-run", "optimiser": {"steps": 750}}
+    run = {**TestReranker.RUN, "name": "reader-run", "optimizer": {"steps": 750}}
     text = card(bundle, {**RUNS, "reader": run})
     config = load_config(bundle / "reader")
     assert f"`{config.language_model}`, which stays as it is" in text
@@ -124,15 +124,15 @@ def test_the_reader_is_told_with_its_language_model(tmp_path: Path) -> None:
     assert "| reader | reader-run | 750 | 6 |" in text
 
 
-def test_no_source_is_under_a_non_commercial_licence() -> None:
+def test_no_source_is_under_a_non_commercial_license() -> None:
     sources = read_sources()
     assert len({(source.kind, source.name) for source in sources}) == len(sources) == 75
     for source in sources:
         assert source.name
         assert source.origin
-        assert source.licence
-        assert "NC" not in source.licence
-        assert "commercial" not in source.licence
+        assert source.license
+        assert "NC" not in source.license
+        assert "commercial" not in source.license
 
 
 class TestFigures:
@@ -155,7 +155,7 @@ class TestFigures:
         result = {"task": task, "config": {"weights": weights}, "results": results}
         (folder / f"{task}-mine.json").write_text(json.dumps(result))
 
-    def test_those_of_each_task(self, tmp_path: Path) -> None:
+    def test_headline_figures_of_each_task(self, tmp_path: Path) -> None:
         texts = {"quantizations": {"dense": self.FIDELITY}}
         self.write(tmp_path, "fidelity", {"files": {"dev": texts}, "random_tokens": texts})
         self.write(tmp_path, "robustness", {"kinds": {"hex": texts}})
@@ -189,22 +189,22 @@ class TestFigures:
         }
 
     @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"task": "recall", "config": {}}'])
-    def test_a_file_that_is_none(self, tmp_path: Path, text: str) -> None:
+    def test_a_file_that_is_not_a_result(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(ConfigError, match=r"'x.json' is not a result file"):
             choose_figures(tmp_path, self.BUNDLE)
 
     @pytest.mark.parametrize("part", ["autoencoder", "keys"])
-    def test_of_other_weights(self, tmp_path: Path, part: str) -> None:
+    def test_result_files_of_other_weights(self, tmp_path: Path, part: str) -> None:
         self.write(tmp_path, "recall", {"overall": {}})
         other = Manifest(
             name="mine", format=1, files=self.BUNDLE.files | {f"{part}/config.json": "3"}
         )
-        told = f"weights '.*', the bundle's are '{other.fingerprint}': measure again"
-        with pytest.raises(ConfigError, match=told):
+        message = f"weights '.*', the bundle's are '{other.fingerprint}': measure again"
+        with pytest.raises(ConfigError, match=message):
             choose_figures(tmp_path, other)
 
-    def test_of_other_keys(self, tmp_path: Path) -> None:
+    def test_result_files_with_another_embedder(self, tmp_path: Path) -> None:
         """What never asked for a key is true of a bundle with any."""
         self.write(tmp_path, "robustness", {"kinds": {}})
         other = Manifest(name="mine", format=1, files=self.BUNDLE.files | {"keys/config.json": "3"})

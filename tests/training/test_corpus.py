@@ -1,4 +1,4 @@
-"""Corpus records: read in order, and never silently fewer than there are."""
+"""Corpus files: records in order, and never silently fewer than there are."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_window_of_128_mib_is_accepted(tmp_path: Path) -> None:
     assert list(read_records(path)) == RECORDS
 
 
-def test_a_torn_packed_file_is_refused_at_every_length(tmp_path: Path) -> None:
+def test_a_truncated_compressed_file_is_rejected_at_every_length(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl.zst"
     whole = zstandard.compress(DATA)
     for length in range(len(whole)):
@@ -55,7 +55,7 @@ def test_a_torn_packed_file_is_refused_at_every_length(tmp_path: Path) -> None:
             list(read_records(path))
 
 
-def test_a_packed_file_that_is_not_packed_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_compressed_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl.zst"
     path.write_bytes(DATA)
     with pytest.raises(InputError, match=r"r\.jsonl\.zst is damaged"):

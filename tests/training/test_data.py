@@ -1,4 +1,4 @@
-"""Token ids on disk and the batches cut from them: a pure function of seed and step."""
+"""Packed token ids and batches of windows: a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestPack:
         cuts = zip(packed.starts[:-1], packed.starts[1:], strict=True)
         assert [tokenizer.decode(packed.ids[start:end].tolist()) for start, end in cuts] == TEXTS
 
-    def test_tokenised_once(self, tokenizer_folder: Path, tmp_path: Path) -> None:
+    def test_tokenized_once(self, tokenizer_folder: Path, tmp_path: Path) -> None:
         file, said = write(tmp_path / "corpus.jsonl", RECORDS), list[str]()
         first, second = (
             pack(file, tokenizer_folder, tmp_path / "cache", progress=said.append) for _ in range(2)
@@ -82,7 +82,7 @@ class TestPack:
         assert len(pack(file, tokenizer_folder, cache, progress=said.append).starts) == 4
         assert len(said) == 3
 
-    def test_a_torn_entry_is_made_again(self, tokenizer_folder: Path, tmp_path: Path) -> None:
+    def test_a_truncated_entry_is_rebuilt(self, tokenizer_folder: Path, tmp_path: Path) -> None:
         file, cache = write(tmp_path / "corpus.jsonl", RECORDS), tmp_path / "cache"
         whole = np.array(pack(file, tokenizer_folder, cache).ids)
         (entry,) = cache.iterdir()

@@ -1,4 +1,4 @@
-"""Which texts a sentence encoder teaches: as many of each kind as was asked for, none twice."""
+"""The texts to distill: as many of each kind as requested, without duplicates."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_some_turns_say_who_speaks_and_some_do_not(talks: Path) -> None:
     assert {text.removeprefix("Ana: ") for text in texts} == set(LINES)
 
 
-def test_some_questions_come_with_a_wrong_piece(talks: Path) -> None:
+def test_some_questions_come_with_a_wrong_passage(talks: Path) -> None:
     texts = choose_texts([talks], {}, {"quiz": asked("quiz", 100)}, 100, 0)
     wrong = sum(text.startswith("quiz wrong") for text in texts)
     assert len(texts) == 200 + wrong

@@ -1,4 +1,4 @@
-"""Training the embedder: questions find their passages, and an interruption changes nothing."""
+"""Training the embedder: questions find their passages, and resuming is exact."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.usefixtures("threads_as_before")
 
 STEPS = 30
 THINGS = [
-    f"{colour} {thing}"
-    for colour in ("red", "blue", "green", "old")
+    f"{color} {thing}"
+    for color in ("red", "blue", "green", "old")
     for thing in ("train", "boat", "house", "coat", "lamp", "book", "dog", "car")
 ]
 
@@ -83,7 +83,7 @@ def config_of(place: Path, **changes: Any) -> EmbedderRunConfig:
         "eval_every": 12,
         "save_every": 9,
         "model": {"hidden_size": 32, "num_hidden_layers": 1, "key_dims": 20},
-        "optimiser": {"steps": STEPS, "lr": 1e-2},
+        "optimizer": {"steps": STEPS, "lr": 1e-2},
         **changes,
     }
     return EmbedderRunConfig.model_validate(given)
@@ -133,7 +133,7 @@ def test_it_learns(uninterrupted: tuple[Path, list[dict[str, Any]]]) -> None:
     assert 1 >= rows[-1]["dev"]["top10"] >= rows[-1]["dev"]["top1"] > 0.5
 
 
-def test_it_leaves_what_it_promises(
+def test_it_leaves_the_documented_files(
     uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path
 ) -> None:
     folder, _ = uninterrupted
@@ -146,8 +146,8 @@ def test_it_leaves_what_it_promises(
     assert EmbedderRunConfig.model_validate_json((folder / "run.json").read_text()) == config_of(
         place
     )
-    state = torch.load(folder / "checkpoint" / "optimiser.pt", weights_only=True)
-    assert [group["eps"] for group in state["param_groups"]] == [config_of(place).optimiser.eps]
+    state = torch.load(folder / "checkpoint" / "optimizer.pt", weights_only=True)
+    assert [group["eps"] for group in state["param_groups"]] == [config_of(place).optimizer.eps]
     model = AutoModel.from_pretrained(folder / "model")
     assert isinstance(model, EmbedderModel)
     assert (model.config.vocab_size, model.config.key_dims) == (384, 20)
@@ -191,7 +191,7 @@ def test_a_teacher_is_followed(
 
 
 @pytest.mark.parametrize("stop", [1, 20])
-def test_a_taught_run_stopped_and_resumed_is_the_same_run(
+def test_a_distillation_run_stopped_and_resumed_is_the_same_run(
     stop: int, taught: tuple[Path, list[dict[str, Any]]], place: Path, tmp_path: Path
 ) -> None:
     folder = train(place, taught_by_one(place), stop_after=stop, out=tmp_path)
@@ -256,7 +256,7 @@ def test_questions_that_cannot_be_answered(place: Path, tmp_path: Path) -> None:
 def test_errors_name_file_and_key(key: str, line: str, named: str, tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
     base = 'name = "x"\ntokenizer = "t"\nquestions = []\ndev_questions = []\n'
-    end = "\n[optimiser]\nsteps = 3\n"
+    end = "\n[optimizer]\nsteps = 3\n"
     file.write_text(base + end)
     assert load_config(file, EmbedderRunConfig).questions_per_step == 128
     file.write_text(base + key + line + end)
@@ -275,7 +275,7 @@ def test_trained_parts_make_a_bundle(
         "name": "made by hand",
         "seed": 0,
         "data": {"train": {"mine.jsonl": 1.0}},
-        "optimiser": {"steps": 1},
+        "optimizer": {"steps": 1},
     }
     (run / "run.json").write_text(json.dumps(by_hand))
     parts = {"tokenizer": place / "bundle" / "tokenizer", "autoencoder": run, "embedder": folder}
@@ -289,7 +289,7 @@ def test_trained_parts_make_a_bundle(
     assert (bundle.name, bundle.fingerprint) == ("mine", manifest.fingerprint)
     training = json.loads((tmp_path / "out" / "training.json").read_text())
     assert training["autoencoder"] == by_hand
-    assert training["keys"]["optimiser"]["steps"] == STEPS
+    assert training["keys"]["optimizer"]["steps"] == STEPS
     # What it learned is there: a question's own passage beats the mean of the others.
     passages = [f"I saw the {thing} again. It is at number 5." for thing in THINGS]
     keys = np.stack(
@@ -308,8 +308,8 @@ def test_trained_parts_make_a_bundle(
 
     # A reader that lies in the bundle stays, with what is known of its training.
     save_reader(reading_model(tiny_lm()), tmp_path / "out" / "reader")
-    told = json.dumps({**training, "reader": {**by_hand, "name": "reader-run"}})
-    (tmp_path / "out" / "training.json").write_text(told)
+    content = json.dumps({**training, "reader": {**by_hand, "name": "reader-run"}})
+    (tmp_path / "out" / "training.json").write_text(content)
     assert assemble_bundle(tmp_path / "out", name="mine", **parts).reader
     assert "| reader | reader-run | 1 | 0 |" in (tmp_path / "out" / "README.md").read_text()
 
@@ -332,7 +332,7 @@ def test_precisions_may_follow_each_other(place: Path, tmp_path: Path) -> None:
                     "tokens_per_step": 64,
                     "lengths": [8],
                 },
-                "optimiser": {"steps": 2},
+                "optimizer": {"steps": 2},
             }
         )
         train_autoencoder(config, corpus=place / "corpus", out=tmp_path, stop_after=1)

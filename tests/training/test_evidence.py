@@ -1,4 +1,4 @@
-"""What the keys and the reranker learn from: pieces of contexts, and those that hold the answer."""
+"""Retrieval examples: passages of contexts, and which of them contain the answer."""
 
 from __future__ import annotations
 
@@ -74,17 +74,17 @@ class TestPieces:
 
 
 class TestReading:
-    def test_right_are_the_pieces_that_hold_an_answer(self, tmp_path: Path) -> None:
+    def test_passages_that_contain_an_answer_are_positive(self, tmp_path: Path) -> None:
         (found,) = read(tmp_path, record(answers=["nobody", "Dagny"]))
         pieces = tuple(cut_passages(PAGE, dialogue=False))
         assert found == Evidence("quiz", "Who was the keeper?", pieces, (0,), (1,))
 
-    def test_of_a_dialogue_turns_are_pieces(self, tmp_path: Path) -> None:
+    def test_turns_of_a_dialogue_are_passages(self, tmp_path: Path) -> None:
         talk = record(kind="dialogue-span", context=TRIP, answers=["Ana"])
         (found,) = read(tmp_path, talk)
         assert (len(found.passages), found.positives, found.negatives) == (3, (0, 2), (1,))
 
-    def test_a_passage_is_right_as_a_whole(self, tmp_path: Path) -> None:
+    def test_a_gold_passage_is_positive_as_a_whole(self, tmp_path: Path) -> None:
         (found,) = read(tmp_path, record(kind="passage", answers=[]))
         assert (found.positives, found.negatives) == ((0,), (1,))
 
@@ -104,7 +104,7 @@ class TestReading:
         ],
         ids=str,
     )
-    def test_without_a_right_piece_it_is_left_out(
+    def test_an_example_without_a_positive_passage_is_left_out(
         self, tmp_path: Path, changes: dict[str, Any]
     ) -> None:
         (found,) = read(tmp_path, record(**changes), record(question="And this?"))
@@ -116,8 +116,8 @@ class TestReading:
 
     def test_sources_can_be_left_out(self, tmp_path: Path) -> None:
         records = [record(source=name) for name in ("kept", "chosen by", "kept", "other")]
-        told = [one.source for one in read(tmp_path, *records, leave_out=["chosen by"])]
-        assert told == ["kept", "kept", "other"]
+        sources = [one.source for one in read(tmp_path, *records, leave_out=["chosen by"])]
+        assert sources == ["kept", "kept", "other"]
 
     def test_files_follow_each_other(self, tmp_path: Path) -> None:
         files = []
@@ -141,7 +141,7 @@ class TestDrawing:
         # Within a source, all of them.
         assert len({one.question for one in drawn if one.source == "small"}) == 100
 
-    def test_the_same_chance_draws_the_same(self) -> None:
+    def test_the_same_seed_draws_the_same(self) -> None:
         asked = EvidenceSet([*self.questions("one", 20), *self.questions("two", 9)])
         first, second, other = (asked.draw(30, np.random.default_rng(s)) for s in (1, 1, 2))
         assert first == second != other

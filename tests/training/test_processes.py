@@ -1,4 +1,4 @@
-"""Two processes on one machine learn what one learns, however they are started."""
+"""Data-parallel training with two processes learns the same as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training the reranker: what answers comes first, and an interruption changes nothing."""
+"""Training the reranker: the answering passage comes first, and resuming is exact."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def config_of(place: Path, **changes: Any) -> RerankerConfig:
         "eval_every": 16,
         "save_every": 9,
         "model": {"hidden_size": 16, "intermediate_size": 24},
-        "optimiser": {"steps": STEPS, "lr": 1e-2},
+        "optimizer": {"steps": STEPS, "lr": 1e-2},
         **changes,
     }
     return RerankerConfig.model_validate(given)
@@ -110,7 +110,7 @@ def test_it_learns(uninterrupted: tuple[Path, list[dict[str, Any]]]) -> None:
     assert 1 >= rows[-1]["dev"]["top3"] >= rows[-1]["dev"]["top1"] > 0.8
 
 
-def test_it_leaves_what_it_promises(
+def test_it_leaves_the_documented_files(
     uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, tmp_path: Path
 ) -> None:
     folder, _ = uninterrupted
@@ -120,8 +120,8 @@ def test_it_leaves_what_it_promises(
         "run.json",
         "checkpoint",
     }
-    told = (folder / "run.json").read_text()
-    assert RerankerConfig.model_validate_json(told) == config_of(place)
+    content = (folder / "run.json").read_text()
+    assert RerankerConfig.model_validate_json(content) == config_of(place)
     model = AutoModel.from_pretrained(folder / "model")
     assert isinstance(model, LatentReranker)
     assert (model.config.vocab_size, model.config.cells) == (384, 255**2)
@@ -188,7 +188,7 @@ def test_what_is_not_there(place: Path, tmp_path: Path) -> None:
 def test_errors_name_file_and_key(key: str, line: str, named: str, tmp_path: Path) -> None:
     file = tmp_path / "reranker.toml"
     base = 'name = "x"\ntokenizer = "t"\nautoencoder = "a"\nquestions = []\ndev_questions = []\n'
-    end = "\n[optimiser]\nsteps = 3\n"
+    end = "\n[optimizer]\nsteps = 3\n"
     file.write_text(base + end)
     assert load_config(file, RerankerConfig).candidates == 20
     file.write_text(base + key + line + end)
@@ -203,8 +203,8 @@ def test_in_a_bundle_it_finds_what_answers(
     for part in ("autoencoder", "keys"):
         runs[part] = tmp_path / part
         shutil.copytree(place / "bundle" / part, runs[part] / "model")
-        told = {"name": part, "seed": 0, "optimiser": {"steps": 1}, "data": {"train": {}}}
-        (runs[part] / "run.json").write_text(json.dumps(told))
+        content = {"name": part, "seed": 0, "optimizer": {"steps": 1}, "data": {"train": {}}}
+        (runs[part] / "run.json").write_text(json.dumps(content))
     made = tmp_path / "bundle"
     parts = {
         "tokenizer": place / "bundle" / "tokenizer",
@@ -254,7 +254,7 @@ class TestChoice:
         return [(name, int(place)) for name, place in said]
 
     @given(contexts(), st.integers(2, 8), st.integers(0, 2**32 - 1))
-    def test_one_right_piece_first_and_none_behind(
+    def test_one_positive_first_and_no_other_after_it(
         self, others: list[Evidence], count: int, seed: int
     ) -> None:
         one = others[0]
@@ -278,7 +278,7 @@ class TestChoice:
         assert len(strangers) == (count - 1 - len(own) if there else 0)
 
     @given(contexts(), st.integers(2, 8), st.integers(0, 2**32 - 1))
-    def test_neighbours_are_what_stands_beside(
+    def test_neighbors_are_the_adjacent_passages(
         self, others: list[Evidence], count: int, seed: int
     ) -> None:
         one = others[0]
@@ -293,7 +293,7 @@ class TestChoice:
                 there = text in shown if context == name else 0 <= at < lengths[context]
                 assert (made.passages[view] if view >= 0 else None) == (text if there else None)
 
-    def test_every_right_piece_and_every_stretch_is_chosen(self) -> None:
+    def test_every_positive_and_every_window_is_chosen(self) -> None:
         one = evidence("a", 9, [2, 6])
         rng = np.random.default_rng(0)
         made = [ranking_task(one, [], 4, rng) for _ in range(200)]
@@ -301,7 +301,7 @@ class TestChoice:
         assert {each.passages[0] for each in made} == {f"a {first}" for first in range(6)}
         assert all(len(each.passages) == 4 for each in made)
 
-    def test_the_same_chance_chooses_the_same(self) -> None:
+    def test_the_same_seed_chooses_the_same(self) -> None:
         others = [evidence(name, 7, [3]) for name in "abc"]
         first, second, other = (
             ranking_task(others[0], others, 9, np.random.default_rng(seed)) for seed in (1, 1, 2)

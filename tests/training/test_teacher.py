@@ -1,4 +1,4 @@
-"""What a sentence encoder says of texts: as it would by itself, computed once."""
+"""Teacher embeddings: independent of the batch, and computed once."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_they_are_computed_once(teacher: Path, tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir() if path.suffix != ".part"] == [".npy"]
 
 
-def test_what_was_torn_is_made_again(teacher: Path, tmp_path: Path) -> None:
+def test_a_truncated_cache_is_rebuilt(teacher: Path, tmp_path: Path) -> None:
     whole = teacher_embeddings(TEXTS[:3], teacher, tmp_path)
     (kept,) = tmp_path.iterdir()
     kept.with_suffix(".part").write_bytes(kept.read_bytes()[:50])

@@ -28,7 +28,7 @@ from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 _REACH = 0.98
 # Norm of the part of an embedding that does not encode its code.
 _OTHER_NORM = 1.0
-# Largest logit at the start: sharp enough that neighbouring codes differ by several nats.
+# Largest logit at the start: sharp enough that neighboring codes differ by several nats.
 _TOP_LOGIT = 60.0
 
 

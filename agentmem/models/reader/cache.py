@@ -1,4 +1,4 @@
-"""Memories as the beginning of a cache from which any rotary language model goes on writing."""
+"""Memories as a key-value cache that any rotary language model can continue from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentmem.models.reader.states import append_memories, check_rotary, encode_
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryCache:
-    """Keys and values of a prefix and of memories behind it, ready for ``generate``.
+    """Keys and values of a prefix and the memories after it, ready for ``generate``.
 
     ::
 
@@ -27,7 +27,7 @@ class MemoryCache:
 
     Attributes:
         past_key_values: The cache; N positions of one sequence.
-        input_ids: The tokens that it stands for, int64 (1, N), on the model's device.
+        input_ids: The tokens that it represents, int64 (1, N), on the model's device.
     """
 
     past_key_values: DynamicCache
@@ -40,8 +40,8 @@ def cache_memories(
 ) -> MemoryCache:
     """Put memories into a cache of a language model, each read by itself.
 
-    No memory sees the prefix or another memory, so that a memory's states are the same beside
-    whatever it stands; what is written afterwards sees all of them, in the order of their text.
+    A memory sees the prefix and no other memory, so that behind the same prefix its states are the
+    same whatever it stands beside; what is written afterwards sees all, in the order of their text.
 
     Args:
         lines: The memories as text; each becomes a line.
@@ -72,8 +72,8 @@ def cache_memories(
     training = model.training
     model.eval()
     try:
-        check_rotary(model, before[0])
-        states = encode_memories(model, memories, lead=before[:1])
+        check_rotary(model)
+        states = encode_memories(model, memories, prefix=before)
         tokens = torch.tensor([ids], device=model.get_input_embeddings().weight.device)
         cache = DynamicCache()
         model.model(input_ids=tokens[:, : len(before)], past_key_values=cache, use_cache=True)
@@ -87,7 +87,7 @@ def _prefix_ids(tokenizer: Any, prefix: str) -> list[int]:
     """Token ids of a prefix, the token before every text included; never none.
 
     Raises:
-        ModelError: there is nothing to begin with.
+        ModelError: the tokenizer has no such token, and the prefix is empty.
     """
     ids: list[int] = tokenizer(prefix, add_special_tokens=False).input_ids
     first = tokenizer.bos_token_id

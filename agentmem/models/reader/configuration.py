@@ -1,4 +1,4 @@
-"""What a reader is made of: read from and written to ``reader.json``."""
+"""Configuration of a reader, as its ``reader.json`` stores it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 FORMAT_VERSION = 1
 NOT_IN_MEMORY = "Not in memory."
-"""What a reader is taught to say when no memory holds the answer."""
+"""What a reader is trained to answer when no memory contains the answer."""
 
 SYSTEM_PROMPT = (
     "You answer questions from the notes you are given, in a few words. "
@@ -17,17 +17,18 @@ SYSTEM_PROMPT = (
 
 
 class ReaderConfig(BaseModel):
-    """Settings of a reader; frozen, validated when made.
+    """Settings of a reader; frozen and validated.
 
     Attributes:
         format_version: Version of this file's format.
-        language_model: Where the language model comes from, as a Hugging Face id.
-        ratios: Tokens per kept state that it was trained for, ascending; 1 keeps all.
-        text_rank: Rank of the LoRA of the text pass.
-        memory_rank: Rank of the LoRA that kept tokens take in the memory pass, at ratios above 1.
-        system_prompt: Goes into the language model's own chat template.
-        abstain_above: An answer is withheld where the model gives the first token of "not in
-            memory" this probability or more; chosen on dev questions, 1 leaves it to the model.
+        language_model: Hugging Face id of the language model.
+        ratios: Compression ratios that it was trained for, in tokens per kept state, ascending; 1
+            keeps all.
+        text_rank: Rank of the LoRA adapter for text.
+        memory_rank: Rank of the LoRA adapter for kept memory tokens, used at ratios above 1.
+        system_prompt: System message in the language model's own chat template.
+        abstain_above: An answer is withheld if the model gives the first token of "not in memory"
+            at least this probability; chosen on dev questions, 1 leaves it to the model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -8,20 +8,21 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from agentmem.models.reader.attention import block_mask, masks_for, text_mask
+from agentmem.models.reader.attention import masks_for
 from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
 from agentmem.models.reader.selection import keep_surprising
 from agentmem.models.reader.sequence import BRANCH, MEMORY, PADDING, PREFIX
+from agentmem.models.reader.states import move_keys
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What was written after each sequence.
+    """Answers that were decoded after each sequence.
 
     Attributes:
         ids: Token ids of each answer, without the end token.
-        log_probabilities: Sum of the log probabilities of an answer's tokens, its end included.
-        first: Log probabilities of the tokens asked for as the first of the answer, (B, len).
+        log_probabilities: Sum of the log probabilities of an answer's tokens, including its end.
+        first: Log probabilities of the watched tokens at the first position, (B, len(watch)).
     """
 
     ids: list[list[int]]
@@ -40,44 +41,41 @@ def decode_batch(
     watch: tuple[int, ...] = (),
     adapted: bool = True,
 ) -> Decoded:
-    """Write the answers of sequences that end with their only branch's prompt, greedily.
+    """Decode greedily the answers of sequences that end with their only branch's prompt.
 
     Args:
         model: The reader.
         batch: Sequences of one branch each, without targets.
         ratio: Tokens per kept state; 0 reads plain text.
         end: The token that ends an answer.
-        most: Tokens of an answer.
-        watch: Tokens whose probability of coming first is wanted.
-        adapted: False reads with the language model as it is, for baselines.
+        most: Maximum number of tokens of an answer.
+        watch: Token ids whose probability at the first position is returned.
+        adapted: False uses the language model without adapters, for baselines.
     """
     lm, kinds = model.lm, batch.kinds
     rows = torch.arange(len(kinds), device=kinds.device)
     kept = kinds == MEMORY
     embedded = lm.get_input_embeddings()(batch.ids)
     memory: Tensor | None = None
-    if ratio == 0:
-        mask = text_mask(kinds, batch.segments)
-    else:
-        if ratio > 1:
-            kept = keep_surprising(model.surprisal(batch), kinds, batch.segments, ratio)
-            if adapted:
-                memory = kept[..., None].float()
-                embedded = embedded + kept[..., None] * model.mark(ratio).to(embedded.dtype)
-        mask = block_mask(kinds, batch.segments, kept)
+    if ratio > 1:
+        kept = keep_surprising(model.surprisal(batch), kinds, batch.segments, ratio)
+        if adapted:
+            memory = kept[..., None].float()
+            embedded = embedded + kept[..., None] * model.mark(ratio).to(embedded.dtype)
     gate = (kinds != PADDING)[..., None].float() if adapted else None
     # Whole in all layers: the cache that a model makes itself forgets what its windows left behind,
     # counted in places, and here several places may have one position.
     cache = DynamicCache()
-    keys = batch.positions
+    keys = batch.positions + batch.moves
     with model.gates.set(text=gate, memory=memory):
         out = lm.model(
             inputs_embeds=embedded,
-            attention_mask=masks_for(lm, mask, keys, keys),
-            position_ids=batch.positions,
             past_key_values=cache,
             use_cache=True,
+            **model.pass_inputs(batch, kept if ratio else None),
         )
+    if ratio:
+        move_keys(lm, cache, batch.moves)
     last = (kinds >= 0).sum(1) - 1
     position = batch.positions[rows, last]
     hidden = out.last_hidden_state[rows, last]

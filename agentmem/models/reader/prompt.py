@@ -1,4 +1,4 @@
-"""How a reader speaks: the language model's own chat template, with room for memories in it."""
+"""The prompt of a reader: the language model's own chat template, with slots for memories."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 from agentmem.errors import ModelError
 
 NOTES, QUESTION = "Notes:\n", "\nQuestion: "
-# Stand in for what is filled in; no template changes them.
+# Placeholders for memories and request; no template changes them.
 _MEMORIES, _WORDS = "\x00memories\x00", "\x00words\x00"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingPrompt:
-    """The token ids around memories and a request, by one tokenizer and its chat template.
+    """The parts of a chat template around the memories and the request, for one tokenizer.
 
     Attributes:
         tokenizer: Of the language model.
         prefix: Ids from the template's beginning to the memories.
-        before: What the template has between memories and request.
-        after: What it has behind the request, up to where the answer begins.
-        sink: Id of the token before each memory: the first of the template.
+        before: Template text between memories and request.
+        after: Template text after the request, up to the beginning of the answer.
         end: Id that ends an answer.
     """
 
@@ -30,12 +29,11 @@ class ReadingPrompt:
     prefix: tuple[int, ...]
     before: str
     after: str
-    sink: int
     end: int
 
     @classmethod
     def of(cls, tokenizer: Any, system_prompt: str) -> ReadingPrompt:
-        """Cut the chat template of a tokenizer where memories and request stand.
+        """Split the chat template of a tokenizer at the memories and the request.
 
         Raises:
             ModelError: the tokenizer has no chat template, or one that drops what a user says; or
@@ -56,10 +54,10 @@ class ReadingPrompt:
             raise ModelError("the tokenizer has no end-of-sequence token")
         if not prefix:
             raise ModelError("the chat template has nothing before the text of a user message")
-        return cls(tokenizer, prefix, before, after, prefix[0], tokenizer.eos_token_id)
+        return cls(tokenizer, prefix, before, after, tokenizer.eos_token_id)
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of a text; what looks like a special token in it is none, but plain text."""
+        """Token ids of a text; text that looks like a special token is encoded as plain text."""
         taken = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(taken.input_ids)
 
@@ -68,7 +66,7 @@ class ReadingPrompt:
         return self.ids(line + "\n")
 
     def request(self, text: str) -> list[int]:
-        """Token ids of what the user asks, from behind the memories to where the answer begins."""
+        """Token ids of a request, from the end of the memories to the beginning of the answer."""
         if any(special in text for special in self.tokenizer.all_special_tokens):
             # A question that quotes the template must not end its own turn.
             return [*self._template(self.before), *self.ids(text), *self._template(self.after)]
@@ -83,7 +81,7 @@ class ReadingPrompt:
         return [*self.ids(text), self.end]
 
     def _template(self, text: str) -> list[int]:
-        """Token ids of a text of the template, special tokens among them."""
+        """Token ids of template text, including special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
 
@@ -91,26 +89,26 @@ def _fill(tokenizer: Any, system: str, user: str) -> str:
     """The chat template with a system prompt and a user's message, up to the answer.
 
     Raises:
-        ModelError: the template takes neither of the two ways to give a system prompt.
+        ModelError: the template supports neither way of giving a system prompt.
     """
-    ways = (
+    variants = (
         [{"role": "system", "content": system}, {"role": "user", "content": user}],
-        # Some templates refuse a system message.
+        # Some templates reject a system message.
         [{"role": "user", "content": f"{system}\n\n{user}"}],
     )
-    for messages in ways:
+    for messages in variants:
         try:
             text: str = tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True
             )
             return text
-        except Exception as error:  # templates raise what jinja has, and more
+        except Exception as error:  # templates may raise anything
             failure = error
     raise ModelError(f"the chat template cannot be filled in: {failure}") from failure
 
 
 def memory_line(text: str, *, who: str = "", day: date | None = None) -> str:
-    """A memory as a reader sees it: who said it and when, in words that an answer may repeat."""
+    """A memory as a reader sees it: speaker and day in words that an answer can copy, and text."""
     when = f"{day.day} {day:%B %Y}" if day is not None else ""
     head = f"{who} ({when})" if who and when else who or when
     return f"{head}: {text}" if head else text

@@ -1,4 +1,4 @@
-"""A language model that answers from memories: their text, or states made once for each."""
+"""A language model that answers from memories, given as text or as cached states."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from agentmem.models.reader.states import (
 
 Mode = Literal["text", "states"]
 
-# States of memories that are kept between questions, by default: some 1,400 tokens' worth in
-# float32 for every 128 MiB of a model with 30 layers of 3 x 64 dims.
+# Default size of the cache of memories' states: 128 MiB hold some 1,400 tokens in float32 for a
+# model with 30 layers of 3 x 64 dims.
 CACHE_BYTES = 512 * 2**20
-# How an answer begins that says there is none.
+# The beginning of an answer that states that there is none.
 _NOTHING = NOT_IN_MEMORY.lower().rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader wrote.
+    """The output of a reader.
 
     Attributes:
-        text: The answer; None if it says that the memories do not hold one.
-        confidence: Probability, 0 to 1, that the memories hold an answer, or that they do not
-            where the text is None; as the model gives it to the first token.
-        shares: For each memory, its share of the attention that the answer paid to memories; they
-            sum to 1, or are all 0 where an answer was withheld, or paid them none, being far
-            behind them in a model that looks back through a window.
+        text: The answer; None if the memories do not contain one.
+        confidence: Probability, 0 to 1, that the memories contain an answer, or, if ``text`` is
+            None, that they do not; taken from the distribution of the first token.
+        shares: For each memory, its share of the answer's attention to memories. They sum to 1, or
+            are all 0 if the answer was withheld, or could not attend to any memory because of a
+            sliding window.
     """
 
     text: str | None
@@ -56,25 +56,25 @@ class Reading:
 class StatesReader:
     """A frozen language model with a trained adapter that reads memories, as text or as states.
 
-    Not for several threads at once.
+    Not thread-safe.
     """
 
     def __init__(
         self, model: ReadingModel, tokenizer: Any, *, cache_bytes: int = CACHE_BYTES
     ) -> None:
-        """Take a model and its tokenizer.
+        """Wrap a model and its tokenizer.
 
         Args:
-            model: With its adapter's weights.
+            model: The model with its adapter's weights loaded.
             tokenizer: The language model's, with its chat template.
-            cache_bytes: How much is kept of memories' states between questions.
+            cache_bytes: Size of the cache of memories' states, which is kept between questions.
 
         Raises:
             ModelError: the tokenizer has no chat template, or the model no rotary positions.
         """
         self.model = model.train(False)
         self.prompt = ReadingPrompt.of(tokenizer, model.config.system_prompt)
-        check_rotary(model.lm, self.prompt.sink)
+        check_rotary(model.lm)
         self._cache_bytes = cache_bytes
         self._kept: OrderedDict[str, MemoryStates] = OrderedDict()
         self._kept_bytes = 0
@@ -84,7 +84,7 @@ class StatesReader:
     def from_pretrained(
         cls, folder: str | Path, language_model: str | Path, *, cache_bytes: int = CACHE_BYTES
     ) -> StatesReader:
-        """Load a reader's adapter around a language model's folder.
+        """Load a language model from its folder, with a reader's adapter.
 
         Raises:
             ModelNotFoundError: there is no adapter in ``folder``.
@@ -100,7 +100,7 @@ class StatesReader:
             with quiet():
                 lm = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
                 tokenizer = AutoTokenizer.from_pretrained(place)
-        except Exception as error:  # transformers raises kinds of its own
+        except Exception as error:  # transformers raises classes of its own
             raise ModelError(
                 f"no causal language model in {str(language_model)!r}: {error}"
             ) from error
@@ -118,15 +118,15 @@ class StatesReader:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of memories' states that are kept for further questions."""
+        """Size of the cached states of memories, in bytes."""
         return self._kept_bytes
 
     def count_tokens(self, line: str) -> int:
-        """Positions that a memory takes."""
+        """The positions that a memory takes."""
         return len(self.prompt.memory(line))
 
     def room(self, question: str, *, max_tokens: int = 48) -> int:
-        """Positions that are left for memories beside a question and its answer."""
+        """The positions left for memories next to a question and its answer."""
         taken = len(self.prompt.prefix) + len(self.prompt.question(question)) + max_tokens
         return self.positions - taken
 
@@ -145,10 +145,10 @@ class StatesReader:
             question: In plain words.
             lines: The memories as lines of text, see `agentmem.models.reader.prompt.memory_line`.
             mode: ``"text"`` reads the memories one after the other, as text; ``"states"`` puts
-                their states into the cache, those that are kept without any pass over them.
-            max_tokens: The longest answer, in tokens of the language model.
-            on_text: Called with each piece of the answer as it is written; the pieces make up the
-                text that is returned, so that there are none where it is None.
+                their states into the cache, without a forward pass for those already computed.
+            max_tokens: Maximum length of the answer, in tokens of the language model.
+            on_text: Called with each piece of the answer as it is generated; the pieces add up to
+                the returned text, so there are none if it is None.
 
         Raises:
             InputError: memories, question and answer do not fit the language model's context;
@@ -179,7 +179,7 @@ class StatesReader:
     def _read_memories(
         self, lines: Sequence[str], memories: Sequence[list[int]], mode: Mode
     ) -> tuple[DynamicCache, int]:
-        """A cache that holds prefix and memories, and the position behind them."""
+        """A cache that holds prefix and memories, and the position after them."""
         cache = self._prefix_cache()
         start = len(self.prompt.prefix)
         if mode == "states":
@@ -201,26 +201,26 @@ class StatesReader:
             )
 
     def _prefix_cache(self) -> DynamicCache:
-        """A cache of the template's beginning, which is read once."""
+        """A copy of the cache of the prompt's prefix, which is computed once."""
         if self._prefix is None:
             self._prefix = DynamicCache()
             self._forward(self.prompt.prefix, self._prefix, 0)
         return deepcopy(self._prefix)
 
     def _states(self, lines: Sequence[str]) -> list[MemoryStates]:
-        """States of memories: what is kept, and what had to be made now."""
+        """States of memories: cached ones, and those that had to be computed now."""
         missing = list(dict.fromkeys(line for line in lines if line not in self._kept))
         device = self.model.lm.get_input_embeddings().weight.device
         with self.model.gates.set(text=torch.ones(1, 1, 1, device=device)):
             made = encode_memories(
                 self.model.lm,
                 [self.prompt.memory(line) for line in missing],
-                lead=self.prompt.prefix,
+                prefix=self.prompt.prefix,
             )
         fresh = dict(zip(missing, made, strict=True))
         found = [fresh[line] if line in fresh else self._kept[line] for line in lines]
         for line, states in fresh.items():
-            # One that alone is too large must not drive out all others.
+            # A single one that exceeds the cache must not evict all others.
             if states.stored_bytes <= self._cache_bytes:
                 self._kept[line] = states
                 self._kept_bytes += states.stored_bytes
@@ -264,7 +264,7 @@ class StatesReader:
                 stream.show(self._decode(written))
 
     def _decode(self, ids: list[int]) -> str:
-        # Without cleaning: it changes what has been shown already, when a comma follows.
+        # No clean-up: it could change streamed text, such as a space before a comma.
         text: str = self.prompt.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -278,11 +278,11 @@ class StatesReader:
         cache: DynamicCache,
         start: int,
     ) -> tuple[float, ...]:
-        """How much of the answer was drawn from each memory.
+        """The share of each memory in the answer.
 
-        Counted is the attention, from where each token of the answer was predicted, to places in
-        the memories that hold that very token: that is what copying looks like. Where the answer
-        repeats nothing, all attention to memories counts.
+        Counts the attention from the position that predicted each token of the answer to positions
+        in the memories that hold the same token, which is how copying shows. If the answer copies
+        nothing, all attention to memories counts.
         """
         if not memories:
             return ()
@@ -290,14 +290,14 @@ class StatesReader:
         parts: list[Tensor] = []
 
         def watch(module: Any, inputs: Any, output: Any) -> None:
-            # Rows: what predicted each token of the answer, or its end; columns: memory tokens.
-            # Cut out here: of all layers the whole would take hundreds of megabytes.
+            # Rows: the positions that predicted each token of the answer; columns: memory tokens.
+            # Sliced here: the full maps of all layers would take hundreds of megabytes.
             parts.append(output[1][0, :, len(request) - 1 :, prefix:start].float().mean(0).cpu())
 
         lm = self.model.lm
         watching = [layer.self_attn.register_forward_hook(watch) for layer in lm.model.layers]
         usual = lm.config._attn_implementation
-        # The others do not tell what they attend to.
+        # The other implementations do not return attention weights.
         lm.set_attn_implementation("eager")
         try:
             self._forward(request + answer, cache, start)
@@ -307,8 +307,8 @@ class StatesReader:
                 hook.remove()
         rows = torch.stack(parts).mean(0)
         held = torch.tensor([token for memory in memories for token in memory])
-        told = torch.tensor([*answer, self.prompt.end])
-        copied = rows * (told[:, None] == held[None, :])
+        answer_ids = torch.tensor([*answer, self.prompt.end])
+        copied = rows * (answer_ids[:, None] == held[None, :])
         weight = copied if float(copied.sum()) > 0 else rows
         sizes = [len(memory) for memory in memories]
         mass = [float(part.sum()) for part in torch.split(weight, sizes, dim=1)]
@@ -317,23 +317,23 @@ class StatesReader:
 
 
 class _Stream:
-    """Hands on a text as it grows: stripped, in whole characters, and only if it is an answer."""
+    """Streams a growing text: stripped, in whole characters, and only if it is an answer."""
 
     def __init__(self, on_text: Callable[[str], None] | None) -> None:
         self._on_text = on_text
         self._shown = 0
 
     def show(self, text: str) -> None:
-        """Take the text as far as it is written, and hand on what is sure to stay."""
-        # A character may take several tokens; a space may turn out to be the last.
-        sure = text.strip().rstrip("\N{REPLACEMENT CHARACTER}").rstrip()
-        self._hand_on(sure, whole=False)
+        """Take the text so far, and emit the part that can no longer change."""
+        # A character may take several tokens; trailing spaces may be stripped at the end.
+        final = text.strip().rstrip("\N{REPLACEMENT CHARACTER}").rstrip()
+        self._emit(final, whole=False)
 
     def end(self, text: str) -> None:
-        """Take the whole text."""
-        self._hand_on(text.strip(), whole=True)
+        """Take the complete text, and emit the rest."""
+        self._emit(text.strip(), whole=True)
 
-    def _hand_on(self, text: str, *, whole: bool) -> None:
+    def _emit(self, text: str, *, whole: bool) -> None:
         start = text[: len(_NOTHING)].lower()
         if self._on_text is None or start == _NOTHING or len(text) <= self._shown:
             return

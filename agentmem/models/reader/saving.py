@@ -1,4 +1,4 @@
-"""A reader's own weights on disk: adapters and marks in bfloat16, never the language model."""
+"""Saves and loads a reader's own weights: adapters and marks, without the language model."""
 
 from __future__ import annotations
 
@@ -38,20 +38,25 @@ def load_config(folder: str | Path) -> ReaderConfig:
     if not path.is_file():
         raise ModelNotFoundError(f"no reader in {str(folder)!r}: it has no {CONFIG}")
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        version = told.get("format_version") if isinstance(told, dict) else None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.get("format_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ModelError(
                 f"{str(path)!r} has format version {version}, this agentmem reads up to "
                 f"{FORMAT_VERSION}: upgrade agentmem"
             )
-        return ReaderConfig.model_validate(told)
-    except ValueError as error:  # of json, of its encoding, and of pydantic
+        return ReaderConfig.model_validate(content)
+    except ValueError as error:  # raised by json, by decoding, and by pydantic
         raise ModelError(f"{str(path)!r} is no reader's configuration: {error}") from error
 
 
-def load_weights(model: ReadingModel, folder: str | Path) -> None:
+def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = False) -> None:
     """Load trained weights into a model, in place.
+
+    Args:
+        model: The model.
+        folder: Of a reader.
+        partial: Accept a reader without some of the model's weights, which stay as they are.
 
     Raises:
         ModelNotFoundError: the weights are missing.
@@ -62,17 +67,16 @@ def load_weights(model: ReadingModel, folder: str | Path) -> None:
         raise ModelNotFoundError(f"no reader in {str(folder)!r}: it has no {WEIGHTS}")
     try:
         weights = load_file(path)
-    except Exception as error:  # safetensors raises a class of its own, untyped
+    except Exception as error:  # safetensors raises an untyped class of its own
         raise ModelError(f"{str(path)!r} is damaged: {error}") from error
-    wanted = model.trainable()
-    if weights.keys() != wanted.keys() or any(
-        weights[name].shape != p.shape for name, p in wanted.items()
-    ):
+    expected = model.trainable()
+    complete = weights.keys() == expected.keys() or (partial and weights.keys() < expected.keys())
+    if not complete or any(w.shape != expected[name].shape for name, w in weights.items()):
         raise ModelError(
             f"the weights in {str(folder)!r} do not belong to this reader: they were made for "
             f"another language model than {model.config.language_model!r} as it is here, or for "
             f"other ranks or ratios"
         )
     with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(weights[name])
+        for name, loaded in weights.items():
+            expected[name].copy_(loaded)

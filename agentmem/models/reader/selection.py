@@ -1,9 +1,9 @@
 """Which tokens of a memory keep a state of their own when it is compressed.
 
-Names, numbers and rare words are what questions ask for, and what a language model does not see
-coming; what it predicts can be left out and is taken up by the kept tokens behind it. So the score
-of a token is its surprisal in the memory pass, plus half that of its neighbours, which keeps the
-pieces of a name together. The last token is always kept: it alone has seen all of its memory.
+Names, numbers and rare words are what questions ask for and what a language model predicts badly;
+what it predicts well can be dropped, and the kept tokens after it take over its content. So the
+score of a token is its surprisal in the memory pass, plus half that of its neighbors, which keeps
+the pieces of a name together. The last token is always kept: only it has seen the whole memory.
 """
 
 from __future__ import annotations

@@ -1,20 +1,18 @@
-"""One sequence that holds a prompt, the memories it is read with, and what is said about them.
+"""One sequence that holds a prompt, its memories, and questions with answers about them.
 
-A memory's states are made from that memory alone, and the text reads them where the memory's text
-would stand. Both passes fit into one sequence, because rotary attention depends on differences of
-positions only::
+A memory's states are made from that memory alone, behind the prompt's prefix, and a text reads them
+where the memory's text would stand. All of it fits into one sequence::
 
-    prefix | sink memory-1 | sink memory-2 | ... | branch-1 | branch-2 | ...
+    prefix | memory-1 | memory-2 | ... | branch-1 | branch-2 | ...
 
 - the prefix (the chat template up to the memories) sees itself;
-- a memory sees its own sink token and itself. The sink takes the attention that a first token
-  attracts; nothing else ever sees it;
+- a memory sees the prefix and itself, from directly behind the prefix, wherever it is read later;
 - a branch (a question and its answer) sees the prefix, the kept tokens of all memories, and itself.
   Branches do not see each other, so that many questions share one pass over their memories.
 
-Memory tokens have the positions that they would have in the plain text, and each branch continues
-behind the last memory. With ``raw=True`` the same sequence is plain text: memories see the prefix
-and each other, which is the baseline that reads tokens.
+So a memory token has two positions: the one where its states are made, and the one that it has in
+the plain text, where branches see it. Each branch continues behind the last memory. Ratio 0 reads
+the same sequence as plain text: memories see each other too, which is the baseline.
 """
 
 from __future__ import annotations
@@ -25,11 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# What a position of a sequence is.
-PREFIX, SINK, MEMORY, BRANCH = 0, 1, 2, 3
+# Kinds of positions in a sequence.
+PREFIX, MEMORY, BRANCH = 0, 1, 2
 PADDING = -1
 IGNORED = -100
-"""The label of a token that is not to be predicted, as in `torch.nn.functional.cross_entropy`."""
+"""The label of a token without a target, as in `torch.nn.functional.cross_entropy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +35,9 @@ class Branch:
     """Tokens that follow the memories: a prompt, and the continuation to be predicted from it.
 
     Attributes:
-        prompt: Token ids that are given.
-        target: Token ids to predict; empty when only states are wanted.
-        weight: How much a target token counts in the loss.
+        prompt: Token ids of the prompt.
+        target: Token ids to predict; may be empty.
+        weight: Weight of each target token in the loss.
     """
 
     prompt: Sequence[int]
@@ -49,13 +47,15 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class ReadingSequence:
-    """Token ids with what attention needs to know about them; all arrays have shape (T,).
+    """Token ids with the inputs for masks, positions and loss; all arrays have shape (T,).
 
     Attributes:
         ids: Token ids, int64.
-        kinds: PREFIX, SINK, MEMORY or BRANCH, int8.
+        kinds: PREFIX, MEMORY or BRANCH, int8.
         segments: 0 for the prefix, then one number for each memory and each branch, int32.
-        positions: Position ids for the rotary embedding, int64.
+        positions: Position ids of each token's own pass: a memory's begin behind the prefix, int64.
+        moves: By how many positions a token stands farther on where branches see it: for memories
+            the tokens of those before it, else 0; int64.
         labels: The token to predict at each position of a branch's target, else `IGNORED`, int64.
         weights: Weight of each label, float32.
     """
@@ -64,6 +64,7 @@ class ReadingSequence:
     kinds: NDArray[np.int8]
     segments: NDArray[np.int32]
     positions: NDArray[np.int64]
+    moves: NDArray[np.int64]
     labels: NDArray[np.int64]
     weights: NDArray[np.float32]
 
@@ -75,8 +76,6 @@ def lay_out(
     prefix: Sequence[int],
     memories: Sequence[Sequence[int]],
     branches: Sequence[Branch],
-    *,
-    sink: int,
 ) -> ReadingSequence:
     """Put a prefix, memories and branches into one sequence.
 
@@ -84,21 +83,23 @@ def lay_out(
         prefix: Token ids before the memories.
         memories: Token ids of each memory.
         branches: What follows the memories.
-        sink: Token id of the sink before each memory.
     """
     ids: list[int] = list(prefix)
     kinds = [PREFIX] * len(prefix)
     segments = [0] * len(prefix)
     positions = list(range(len(prefix)))
-    start = len(prefix)
+    moves = [0] * len(prefix)
+    before = 0
     segment = 0
     for memory in memories:
         segment += 1
-        ids += [sink, *memory]
-        kinds += [SINK] + [MEMORY] * len(memory)
-        segments += [segment] * (len(memory) + 1)
-        positions += range(start - 1, start + len(memory))
-        start += len(memory)
+        ids += memory
+        kinds += [MEMORY] * len(memory)
+        segments += [segment] * len(memory)
+        positions += range(len(prefix), len(prefix) + len(memory))
+        moves += [before] * len(memory)
+        before += len(memory)
+    start = len(prefix) + before
     labels = [IGNORED] * len(ids)
     weights = [0.0] * len(ids)
     for branch in branches:
@@ -108,6 +109,7 @@ def lay_out(
         kinds += [BRANCH] * len(tokens)
         segments += [segment] * len(tokens)
         positions += range(start, start + len(tokens))
+        moves += [0] * len(tokens)
         labels += [IGNORED] * len(branch.prompt) + list(branch.target)
         weights += [0.0] * len(branch.prompt) + [branch.weight] * len(branch.target)
     return ReadingSequence(
@@ -115,6 +117,7 @@ def lay_out(
         np.asarray(kinds, dtype=np.int8),
         np.asarray(segments, dtype=np.int32),
         np.asarray(positions, dtype=np.int64),
+        np.asarray(moves, dtype=np.int64),
         np.asarray(labels, dtype=np.int64),
         np.asarray(weights, dtype=np.float32),
     )

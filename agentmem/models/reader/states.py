@@ -1,6 +1,6 @@
 """Keys and values of memories, each made from one memory alone by the language model itself.
 
-A memory is read behind a lead, such as the chat template up to the memories, whose own states are
+A memory is read behind a prefix, such as the chat template up to the memories, whose own states are
 dropped. Its states do not depend on what else is read, so they are made once and are good in every
 context: reading moves the keys to the positions that the memory's text would have there, which for
 rotary embeddings is one more rotation (Su et al. 2021, arXiv 2104.09864; blocks that are encoded
@@ -19,23 +19,24 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from agentmem.errors import ModelError
+from agentmem.models.reader.rotary import rotate, rotation, rotations
 
-# Kinds of rotary embeddings that turn by other angles as a context grows: a key that stands in a
-# cache cannot follow.
+# Kinds of rotary embeddings whose angles change as the context grows: keys that are in a cache
+# already cannot follow.
 _CHANGING = ("dynamic", "longrope")
-# Largest difference of keys, relative to their size, that rounding explains: in bfloat16 and 30
-# layers it is 0.04. Keys that do not turn, or turn otherwise, differ by half their size and more.
+# Largest relative difference of keys that rounding explains: with bfloat16 and 30 layers it is
+# 0.04. Keys that are not rotated, or differently, differ by half their norm and more.
 _TOLERANCE = 0.2
-# Positions by which keys are moved to see how they turn: enough for slow ones to show.
+# Positions by which keys are moved in the check: enough to see low frequencies.
 _TRIAL = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryStates:
-    """What every layer keeps of one memory of N tokens.
+    """Keys and values of one memory of N tokens, of every layer.
 
     Attributes:
-        keys: Keys of each layer, rotated for a memory whose first token stands at position 0,
+        keys: Keys of each layer, rotated for a memory whose first token is at position 0,
             float (G, N, D) with G key-value heads of D dims.
         values: Values of each layer, likewise.
     """
@@ -54,15 +55,15 @@ class MemoryStates:
 
 @torch.no_grad()
 def encode_memories(
-    model: Any, memories: Sequence[Sequence[int]], *, lead: Sequence[int], tokens: int = 4096
+    model: Any, memories: Sequence[Sequence[int]], *, prefix: Sequence[int], tokens: int = 4096
 ) -> list[MemoryStates]:
-    """Run memories through a causal language model, each by itself behind the same few tokens.
+    """Run memories through a causal language model, each by itself behind the same prefix.
 
     Args:
         model: A Hugging Face causal language model with rotary positions.
         memories: Token ids of each memory, none empty.
-        lead: Token ids that each memory sees before it, at least one: what takes the attention
-            that first tokens attract. The states of the lead itself are dropped.
+        prefix: Token ids that each memory sees before it, at least one: what says what it is read
+            for, and takes the attention that first tokens attract. Its own states are dropped.
         tokens: Padded tokens of one batch; a longer memory is a batch by itself.
 
     Returns:
@@ -71,10 +72,12 @@ def encode_memories(
     if not memories:
         return []
     device = model.get_input_embeddings().weight.device
-    start = len(lead)
-    led = DynamicCache()
+    start = len(prefix)
+    behind = DynamicCache()
     model.model(
-        input_ids=torch.tensor([list(lead)], device=device), past_key_values=led, use_cache=True
+        input_ids=torch.tensor([list(prefix)], device=device),
+        past_key_values=behind,
+        use_cache=True,
     )
     found: dict[int, MemoryStates] = {}
     order = sorted(range(len(memories)), key=lambda i: len(memories[i]))
@@ -85,13 +88,13 @@ def encode_memories(
             size += 1
         batch, order = order[:size], order[size:]
         length = len(memories[batch[-1]])
-        ids = torch.full((size, length), lead[0], device=device)
+        ids = torch.full((size, length), prefix[0], device=device)
         mask = torch.zeros((size, start + length), dtype=torch.long, device=device)
         mask[:, :start] = 1
         for row, index in enumerate(batch):
             ids[row, : len(memories[index])] = torch.as_tensor(memories[index], device=device)
             mask[row, start : start + len(memories[index])] = 1
-        cache = deepcopy(led)
+        cache = deepcopy(behind)
         cache.batch_repeat_interleave(size)
         model.model(
             input_ids=ids,
@@ -102,12 +105,12 @@ def encode_memories(
         )
         back = torch.full((length,), -start, device=device)
         held = [
-            (_rotate(model, index, keys[:, :, start:], back), values[:, :, start:])
+            (rotate(keys[:, :, start:], rotation(model, index, back[None])), values[:, :, start:])
             for index, (keys, values) in enumerate(_held(cache))
         ]
         for row, index in enumerate(batch):
             end = len(memories[index])
-            # Copies, or each would keep its whole batch alive.
+            # Copies: a view would keep the whole batch alive.
             found[index] = MemoryStates(
                 tuple(keys[row, :, :end].clone() for keys, _ in held),
                 tuple(values[row, :, :end].clone() for _, values in held),
@@ -119,7 +122,7 @@ def encode_memories(
 def append_memories(
     model: Any, cache: DynamicCache, memories: Sequence[MemoryStates], start: int
 ) -> int:
-    """Put memories behind what a cache holds, one after the other, at the positions of their text.
+    """Append memories to a cache, one after the other, at the positions of their text.
 
     Args:
         model: The language model that made the states.
@@ -145,13 +148,29 @@ def append_memories(
         keys = torch.cat([states.keys[index] for states in memories], dim=1)[None]
         values = torch.cat([states.values[index] for states in memories], dim=1)[None]
         keys, values = keys.to(weight), values.to(weight)
-        cache.update(_rotate(model, index, keys, moves), values, index)
+        cache.update(rotate(keys, rotation(model, index, moves[None])), values, index)
     return start + sum(map(len, memories))
 
 
 @torch.no_grad()
-def check_rotary(model: Any, sink: int) -> None:
-    """See by trial that a model's keys move by rotation, as `append_memories` moves them.
+def move_keys(model: Any, cache: DynamicCache, by: Tensor) -> None:
+    """Move all keys that a cache holds, in place.
+
+    Args:
+        model: The language model that made them.
+        cache: Of B sequences of N positions.
+        by: Positions, int (B, N).
+    """
+    layers: list[Any] = cache.layers
+    turns = rotations(model, by)
+    kinds = getattr(model.config, "layer_types", None) or list(turns) * len(layers)
+    for layer, kind in zip(layers, kinds, strict=True):
+        layer.keys = rotate(layer.keys, turns[kind])
+
+
+@torch.no_grad()
+def check_rotary(model: Any) -> None:
+    """Check numerically that a model's keys can be moved by rotation, as `append_memories` does.
 
     Raises:
         ModelError: they do not: the model has other position embeddings, or none.
@@ -172,15 +191,15 @@ def check_rotary(model: Any, sink: int) -> None:
         )
     # Several tokens: the embedding of one alone may be zero, and nothing would show.
     weight = model.get_input_embeddings().weight
-    spread = (len(weight) * part // 5 for part in range(1, 5))
-    ids = torch.tensor([[sink, *spread]], device=weight.device)
+    spread = [len(weight) * part // 6 for part in range(1, 6)]
+    ids = torch.tensor([spread], device=weight.device)
     here, there = DynamicCache(), DynamicCache()
     for cache, start in ((here, 0), (there, _TRIAL)):
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
         base(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
     by = torch.full((ids.shape[1],), _TRIAL, device=ids.device)
     for index, ((keys, _), (wanted, _)) in enumerate(zip(_held(here), _held(there), strict=True)):
-        moved = _rotate(model, index, keys, by)
+        moved = rotate(keys, rotation(model, index, by[None]))
         error = (moved - wanted).float().norm() / wanted.float().norm().clamp(min=1e-6)
         if error > _TOLERANCE:
             raise ModelError(
@@ -202,26 +221,3 @@ def _starts(memories: Sequence[MemoryStates]) -> list[int]:
         starts.append(at)
         at += len(states)
     return starts
-
-
-def _rotate(model: Any, layer: int, keys: Tensor, by: Tensor) -> Tensor:
-    """Keys (B, G, N, D) moved by a number of positions each, int (N,)."""
-    rotary = model.model.rotary_emb
-    kinds = getattr(model.config, "layer_types", None)
-    if kinds is not None and kinds[layer] == "sliding_attention":
-        # Gemma in version 4 of transformers has a module for each kind of layer.
-        rotary = getattr(model.model, "rotary_emb_local", rotary)
-    if kinds is not None and hasattr(rotary, f"{kinds[layer]}_inv_freq"):
-        cos, sin = rotary(keys.float(), by[None], kinds[layer])
-        scale = getattr(rotary, f"{kinds[layer]}_attention_scaling")
-    else:
-        cos, sin = rotary(keys.float(), by[None])
-        scale = rotary.attention_scaling
-    # Keys carry the scale of long-context variants already.
-    cos, sin = cos[:, None] / scale, sin[:, None] / scale
-    width = cos.shape[-1]
-    turning, still = keys[..., :width].float(), keys[..., width:]
-    half = width // 2
-    turned = torch.cat([-turning[..., half:], turning[..., :half]], dim=-1)
-    moved = (turning * cos + turned * sin).to(keys.dtype)
-    return torch.cat([moved, still], dim=-1) if still.shape[-1] else moved

@@ -20,7 +20,7 @@ from agentmem.training.autoencoder.codebook import make_codebooks
 from agentmem.training.autoencoder.config import RunConfig
 from agentmem.training.data.packed import Windows, pack
 from agentmem.training.loop.curves import plot_curves
-from agentmem.training.loop.optimiser import adamw, decay_matrices
+from agentmem.training.loop.optimizer import adamw, decay_matrices
 from agentmem.training.loop.runs import local_model
 from agentmem.training.loop.setup import start_processes
 from agentmem.training.loop.step import Report, TrainingRun, no_report
@@ -70,7 +70,7 @@ def train_autoencoder(
 
     torch.manual_seed(config.seed)
     network = _fresh_model(config, train.frequencies())
-    run.start(network, adamw(decay_matrices(network.parameters()), config.optimiser))
+    run.start(network, adamw(decay_matrices(network.parameters()), config.optimizer))
 
     finest = next(iter(network.config.densities))
     for step in run.steps():
@@ -184,7 +184,7 @@ def _noise(
     model: MemoryAutoencoder, shape: tuple[int, ...], config: RunConfig, step: int
 ) -> Tensor | None:
     """The noise that replaces rounding in a training step; None once rounding is real."""
-    if step >= config.round_from * config.optimiser.steps:
+    if step >= config.round_from * config.optimizer.steps:
         return None
     generator = torch.Generator(model.device).manual_seed(config.seed * 1_000_003 + step)
     size = (*shape, model.config.slot_dims)

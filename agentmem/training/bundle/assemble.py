@@ -91,12 +91,12 @@ def _check_whole(sources: Mapping[str, Path]) -> None:
 def _read_run(run: Path) -> dict[str, Any]:
     """The configuration of a run."""
     try:
-        told: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{str(run)!r} is not the folder of a run: run.json is missing or damaged ({error})"
         ) from error
-    return told
+    return config
 
 
 def _reader_run(out: Path) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """The model card of a bundle, written from what the bundle says of itself.
 
 Where the corpus came from stands in ``sources.tsv`` beside this file: the part of the corpus, the
-source, the public repository it was taken from, and the licence that the repository states.
+source, the public repository it was taken from, and the license that the repository states.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _HEADINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source of the corpus: its part, its repository and its licence."""
+    """A source of the corpus: its part, its repository and its license."""
 
     kind: str
     name: str
     origin: str
-    licence: str
+    license: str
 
 
 def read_sources() -> list[Source]:
@@ -73,7 +73,7 @@ def _made_of(facts: BundleFacts) -> list[str]:
     what = {
         "tokenizer": f"byte-level BPE, {facts.vocab_size:,} entries: every Unicode text, exactly",
         "autoencoder": f"{facts.slot_dims} numbers per token, {facts.tokens_per_vector} tokens per "
-        f"vector, {facts.max_tokens} tokens per chunk at most; quantisation steps of 127: {steps}",
+        f"vector, {facts.max_tokens} tokens per chunk at most; quantization steps of 127: {steps}",
         "keys": f"the embedder for vector search; K = {facts.embedding_dims}",
     }
     if RERANKER in facts.parameters:
@@ -101,7 +101,7 @@ def _made_of(facts: BundleFacts) -> list[str]:
         "safetensors; what is stored is verified by the decoder in float32. `manifest.json` holds "
         "the SHA-256 of each file, and a store is pinned to their fingerprint"
         + (f", which no file of the {' or the '.join(unpinned)} is part of" if unpinned else "")
-        + "; `agentmem model verify` checks the files, and that text comes back. Licence of the "
+        + "; `agentmem model verify` checks the files, and that text comes back. License of the "
         "weights: Apache-2.0.",
     ]
 
@@ -113,14 +113,14 @@ def _reader(folder: Path, facts: BundleFacts) -> list[str]:
     return [
         "## The reader's adapter",
         f"Low-rank matrices (LoRA, rank {config.text_rank}) beside the linear layers of "
-        f"`{config.language_model}`, which stays as it is, keeps its own licence, and is installed "
+        f"`{config.language_model}`, which stays as it is, keeps its own license, and is installed "
         "with `agentmem reader install`. They teach it to answer from notes in a few words, and to "
         'say "Not in memory" where the notes hold no answer. The shipped one was trained on plain '
         "text: on questions over contexts, on conversation turns to be repeated, and on made-up "
         "lists of personal memories, by the recipes `examples/training/reader-data.toml` and "
         "`reader-gpu.toml`. It attends to one position for each token of the language model's own "
         "tokenizer; it does not read the memory vectors. An answer is withheld where the model "
-        f'gives "Not in memory" a probability of {config.abstain_above:g} or more. Licence of the '
+        f'gives "Not in memory" a probability of {config.abstain_above:g} or more. License of the '
         "adapter: Apache-2.0. Figures and limits: `docs/reader.md`.",
     ]
 
@@ -143,20 +143,20 @@ def _trained_on(training: Mapping[str, Any]) -> list[str]:
         if (teacher := run.get("teacher"))
     ]
     if unknown:
-        blocks.append(f"Sources and licences are not listed here for {', '.join(unknown)}.")
+        blocks.append(f"Sources and licenses are not listed here for {', '.join(unknown)}.")
     if not sources:
         return blocks
     blocks.append(
-        "English text from public GitHub repositories, and generated records. The licence is the "
+        "English text from public GitHub repositories, and generated records. The license is the "
         "one that the repository or its authors state; share-alike sources ask for naming the "
-        "source and the same licence when the text itself is passed on. The text is not part of "
-        "this bundle. No source in this list is under a non-commercial licence, and none is an "
+        "source and the same license when the text itself is passed on. The text is not part of "
+        "this bundle. No source in this list is under a non-commercial license, and none is an "
         "evaluation set: what shares a run of 13 words with one was dropped."
     )
     for kind, heading in _HEADINGS.items():
-        rows = [(one.name, one.origin, one.licence) for one in sources if one.kind == kind]
+        rows = [(one.name, one.origin, one.license) for one in sources if one.kind == kind]
         if rows:
-            blocks += [f"### {heading}", _table(("source", "taken from", "licence"), rows)]
+            blocks += [f"### {heading}", _table(("source", "taken from", "license"), rows)]
     return blocks
 
 
@@ -174,7 +174,7 @@ def _files(run: Mapping[str, Any]) -> list[str]:
 
 def _trained_how(training: Mapping[str, Any]) -> list[str]:
     rows = [
-        (part, run["name"], f"{run['optimiser']['steps']:,}", str(run["seed"]))
+        (part, run["name"], f"{run['optimizer']['steps']:,}", str(run["seed"]))
         for part, run in training.items()
     ]
     return [

@@ -21,7 +21,7 @@ from agentmem.training.data.evidence import Evidence, EvidenceSet, read_evidence
 from agentmem.training.embedder.config import EmbedderRunConfig
 from agentmem.training.embedder.distillation_texts import choose_texts
 from agentmem.training.embedder.teacher import find_teacher, teacher_embeddings
-from agentmem.training.loop.optimiser import adamw
+from agentmem.training.loop.optimizer import adamw
 from agentmem.training.loop.setup import start_processes
 from agentmem.training.loop.step import Report, TrainingRun, no_report
 
@@ -75,7 +75,7 @@ def train_embedder(
     if config.teacher is not None:
         with accelerator.main_process_first():
             init_from_teacher(student, tokenizer, config, cache, examples)
-    run.start(student, adamw(student.parameters(), config.optimiser))
+    run.start(student, adamw(student.parameters(), config.optimizer))
 
     def ids(texts: Sequence[str]) -> list[list[int]]:
         return [row[: config.max_tokens] for row in tokenizer.encode_batch(texts)]

@@ -1,4 +1,4 @@
-"""Atomic checkpoints: weights, optimiser state and step."""
+"""Atomic checkpoints: weights, optimizer state and step."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-_MODEL, _OPTIMISER, _STATE = "model.safetensors", "optimiser.pt", "state.json"
+_MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.pt", "state.json"
 
 
 def save_checkpoint(
     folder: Path,
     model: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> None:
     """Write a checkpoint next to the old one and replace it by renaming."""
@@ -30,7 +30,7 @@ def save_checkpoint(
         {name: p.detach() for name, p in model.named_parameters() if p.requires_grad},
         fresh / _MODEL,
     )
-    torch.save(optimiser.state_dict(), fresh / _OPTIMISER)
+    torch.save(optimizer.state_dict(), fresh / _OPTIMIZER)
     (fresh / _STATE).write_text(json.dumps(state))
     for file in fresh.iterdir():
         with file.open("rb") as handle:
@@ -42,9 +42,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer
+    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any] | None:
-    """Load a checkpoint into model and optimiser; None if there is none.
+    """Load a checkpoint into model and optimizer; None if there is none.
 
     A crash between the two renames leaves both the old and the new one, complete, under temporary
     names; the new one is used then.
@@ -59,9 +59,9 @@ def load_checkpoint(
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 parameter.copy_(weights[name])
-    # Loaded on the CPU: the optimiser moves its state to the device of its parameters.
-    saved = torch.load(folder / _OPTIMISER, map_location="cpu", weights_only=True)
-    optimiser.load_state_dict(saved)
+    # Loaded on the CPU: the optimizer moves its state to the device of its parameters.
+    saved = torch.load(folder / _OPTIMIZER, map_location="cpu", weights_only=True)
+    optimizer.load_state_dict(saved)
     state: dict[str, Any] = json.loads((folder / _STATE).read_text())
     return state
 

@@ -44,21 +44,21 @@ def claim(accelerator: Accelerator, folder: Path, config: Section) -> None:
 
 
 def resume(
-    accelerator: Accelerator, folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer
+    accelerator: Accelerator, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> int:
     """Load the run's last checkpoint, if there is one, and truncate its log accordingly.
 
     Args:
         accelerator: The run's accelerator.
         folder: The run's folder.
-        model: The network, not wrapped; changed in place, as is the optimiser.
-        optimiser: As the accelerator prepared it.
+        model: The network, not wrapped; changed in place, as is the optimizer.
+        optimizer: As the accelerator prepared it.
 
     Returns:
         The number of steps done.
     """
     with accelerator.main_process_first():
-        state = load_checkpoint(folder / "checkpoint", model, optimiser) or {"step": 0}
+        state = load_checkpoint(folder / "checkpoint", model, optimizer) or {"step": 0}
     done: int = state["step"]
     if accelerator.is_main_process:
         rewind(folder / "metrics.jsonl", done)

@@ -3,7 +3,7 @@
 A training loop prepares its data and its model, and then reads::
 
     run = TrainingRun(accelerator, folder, config, report=report, stop_after=stop_after)
-    run.start(network, adamw(network.parameters(), config.optimiser))
+    run.start(network, adamw(network.parameters(), config.optimizer))
     for step in run.steps():
         loss = ...  # a pass of run.model, which is the network as the accelerator wrapped it
         run.update(loss)
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from agentmem.training.config import LoopConfig
 from agentmem.training.loop.checkpoint import save_checkpoint
-from agentmem.training.loop.optimiser import set_rate
+from agentmem.training.loop.optimizer import set_rate
 from agentmem.training.loop.setup import claim, finish, resume
 
 Report = Callable[[int, dict[str, Any]], None]
@@ -81,17 +81,17 @@ class TrainingRun:
         self._on_evaluation = on_evaluation
         claim(accelerator, folder, config)
 
-    def start(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    def start(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Wrap the network for its processes, and load the last checkpoint if there is one."""
         self._network = network
-        self.model, self._optimiser = self._accelerator.prepare(network, optimiser)
-        self._done = resume(self._accelerator, self.folder, network, self._optimiser)
+        self.model, self._optimizer = self._accelerator.prepare(network, optimizer)
+        self._done = resume(self._accelerator, self.folder, network, self._optimizer)
 
     def steps(self) -> Iterator[int]:
         """The steps that are left, from 0; the learning rate of each is set before it begins."""
-        for step in range(self._done, self._config.optimiser.steps):
+        for step in range(self._done, self._config.optimizer.steps):
             self._started = time.perf_counter()
-            set_rate(self._optimiser, self._config.optimiser, step)
+            set_rate(self._optimizer, self._config.optimizer, step)
             yield step
             if self._is_stopping:
                 return
@@ -100,7 +100,7 @@ class TrainingRun:
     @property
     def lr(self) -> float:
         """Learning rate of the current step."""
-        lr: float = self._optimiser.param_groups[0]["lr"]
+        lr: float = self._optimizer.param_groups[0]["lr"]
         return lr
 
     @property
@@ -109,11 +109,11 @@ class TrainingRun:
         return time.perf_counter() - self._started
 
     def update(self, loss: Tensor) -> None:
-        """Backpropagate, clip the gradients, and take an optimiser step."""
+        """Backpropagate, clip the gradients, and take an optimizer step."""
         self._accelerator.backward(loss)
-        self._accelerator.clip_grad_norm_(self.model.parameters(), self._config.optimiser.clip)
-        self._optimiser.step()
-        self._optimiser.zero_grad()
+        self._accelerator.clip_grad_norm_(self.model.parameters(), self._config.optimizer.clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
 
     def record(self, metrics: dict[str, Any], evaluate: Evaluate) -> None:
         """End a step: evaluate, log, save a checkpoint and report, each when it is due.
@@ -127,7 +127,7 @@ class TrainingRun:
         self._done += 1
         if not self._accelerator.is_main_process:
             return
-        done, is_last = self._done, self._done == self._config.optimiser.steps
+        done, is_last = self._done, self._done == self._config.optimizer.steps
         metrics = {"step": done, **metrics}
         if done % self._config.eval_every == 0 or is_last:
             metrics["dev"] = evaluate()
@@ -138,7 +138,7 @@ class TrainingRun:
                 self._on_evaluation(log)
         if done % self._config.save_every == 0 or is_last or self._is_stopping:
             checkpoint = self.folder / "checkpoint"
-            save_checkpoint(checkpoint, self._network, self._optimiser, {"step": done})
+            save_checkpoint(checkpoint, self._network, self._optimizer, {"step": done})
         self._report(done, metrics)
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Teaching a language model to read memories."""
+"""Training of the reader, and the building of its training data."""

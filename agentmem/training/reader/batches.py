@@ -1,4 +1,4 @@
-"""Batches of reading sequences: alike in length, the same for the same seed."""
+"""Batches of reading sequences of similar length, in a reproducible order."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ROUND = 128
 def plan(lengths: NDArray[np.int64], *, tokens: int, seed: int) -> Iterator[tuple[int, list[int]]]:
     """Endless batches: the padded length, and the indices of exercises.
 
-    Every epoch shows every exercise once, but for the few that do not fill a batch. Where none
-    does, because there are few exercises, they come as they are.
+    Every epoch contains every exercise once, except for the few that do not fill a batch. If no
+    batch is full, because there are few exercises, incomplete ones are used.
 
     Args:
         lengths: Tokens of each exercise, int (E,).
         tokens: Padded tokens of a batch.
-        seed: Says the order.
+        seed: Determines the order.
     """
     padded = np.maximum(_ROUND, -(-lengths // _ROUND) * _ROUND)
     random = np.random.default_rng(seed)
@@ -44,7 +44,7 @@ def plan(lengths: NDArray[np.int64], *, tokens: int, seed: int) -> Iterator[tupl
 
 
 def collate(sequences: Sequence[ReadingSequence], length: int) -> ReadingBatch:
-    """Sequences side by side, padded to a length."""
+    """Collate sequences to a batch, padded to a length."""
     rows = len(sequences)
 
     def padded(name: str, fill: float, dtype: type[np.generic]) -> torch.Tensor:
@@ -58,6 +58,7 @@ def collate(sequences: Sequence[ReadingSequence], length: int) -> ReadingBatch:
         padded("kinds", PADDING, np.int64),
         padded("segments", -1, np.int64),
         padded("positions", 0, np.int64),
+        padded("moves", 0, np.int64),
         padded("labels", IGNORED, np.int64),
         padded("weights", 0.0, np.float32),
     )

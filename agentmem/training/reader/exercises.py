@@ -1,14 +1,14 @@
-"""What a reader is taught with: memories, and several questions about them at once.
+"""Exercises, the reader's training examples: memories, and several questions about them.
 
-Four kinds, all from a corpus or made by script:
+There are three kinds, from a corpus or generated; all of them may include repetition:
 
 - **questions** over a context that is cut into memories, sometimes among memories of another
   context; a question whose context is absent is answered with "not in memory";
-- **personal** facts, the way people tell them to an assistant (see
+- **personal** facts, as people tell them to an assistant (see
   `agentmem.training.reader.personal`);
 - **turns** of conversations, each a memory;
-- in all of them, now and then: repeat a memory word for word, or go on where a quotation of it
-  ends. That is what keeps compressed states faithful (Badger 2026, arXiv 2602.13466).
+- **repetition**: repeat a memory word for word, or continue a quotation of it, which keeps
+  compressed states faithful (Badger 2026, arXiv 2602.13466).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agentmem.models.reader.prompt import ReadingPrompt, memory_line
 from agentmem.models.reader.sequence import Branch
 from agentmem.training.reader.personal import exercises as personal_exercises
 
-# Sources whose questions name what they ask about, so that without their context none can answer.
+# Sources whose questions are self-contained: no other context can answer them.
 _SELF_CONTAINED = ("squad-dev", "nq-open", "fairytaleqa", "synthetic-lookup", "factbook-lookup")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _REPEAT_WEIGHT = 0.25
@@ -34,7 +34,7 @@ _LONGEST_ANSWER = 40
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """Memories and what is asked of them, as token ids.
+    """Memories and questions about them, as token ids.
 
     Attributes:
         memories: Token ids of each memory.
@@ -46,15 +46,15 @@ class Exercise:
 
     @property
     def tokens(self) -> int:
-        """Tokens in it, sinks included."""
-        return sum(len(m) + 1 for m in self.memories) + sum(
+        """Number of tokens."""
+        return sum(map(len, self.memories)) + sum(
             len(b.prompt) + len(b.target) for b in self.branches
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A context with its questions; an answer of None is not in it."""
+    """A context with its questions; None as an answer means that it is not in the context."""
 
     source: str
     text: str
@@ -86,12 +86,12 @@ def _context(records: Sequence[dict[str, Any]]) -> Context:
 
 
 def cut(text: str, prompt: ReadingPrompt, *, most: int, dialogue: bool) -> list[list[int]]:
-    """Cut a context into memories of at most ``most`` tokens, at lines or ends of sentences.
+    """Split a context into memories of at most ``most`` tokens, at lines or ends of sentences.
 
     Args:
         text: The context.
-        prompt: Has the tokenizer.
-        most: Tokens of a memory; a longer sentence is cut inside.
+        prompt: Provides the tokenizer.
+        most: Maximum number of tokens of a memory; a longer sentence is split.
         dialogue: Whether its lines are turns, which are never joined when ``most`` is 0.
     """
     parts = [p for p in (text.splitlines() if dialogue else _pieces(text)) if p.strip()]
@@ -120,7 +120,7 @@ def _pieces(text: str) -> list[str]:
 def from_context(
     context: Context, other: Context, prompt: ReadingPrompt, random: Random, *, questions: int = 6
 ) -> Exercise | None:
-    """An exercise of a context, maybe with another's memories among its own.
+    """An exercise from a context, sometimes with memories of another context added.
 
     Returns:
         None if the context has no question with a short answer.
@@ -131,9 +131,9 @@ def from_context(
     if mixed:
         extra = cut(other.text[:1200], prompt, most=most, dialogue=other.dialogue)[:6]
         memories = extra + memories if random.random() < 0.5 else memories + extra
-    asked = random.sample(context.questions, min(questions, len(context.questions)))
+    sampled = random.sample(context.questions, min(questions, len(context.questions)))
     branches = []
-    for question, answer in asked:
+    for question, answer in sampled:
         target = prompt.answer(answer if answer is not None else NOT_IN_MEMORY)
         if len(target) <= _LONGEST_ANSWER:
             branches.append(Branch(prompt.question(question), target))
@@ -148,14 +148,14 @@ def from_context(
 
 
 def from_turns(turns: Sequence[str], prompt: ReadingPrompt, random: Random) -> Exercise:
-    """An exercise of turns of a conversation, each a memory: to repeat and to go on."""
+    """An exercise from the turns of a conversation, each a memory, to repeat or continue."""
     memories = [prompt.memory(turn)[:160] for turn in turns]
     branches = [repetition(memories, prompt, random) for _ in range(2)]
     return Exercise(tuple(memories), tuple(branches))
 
 
 def personal(seed: int, prompt: ReadingPrompt) -> Iterator[Exercise]:
-    """Exercises of made-up personal memories, endless."""
+    """Endless exercises of synthetic personal memories."""
     random = Random(seed)
     for made in personal_exercises(seed):
         dated = random.random() < 0.85
@@ -172,7 +172,7 @@ def personal(seed: int, prompt: ReadingPrompt) -> Iterator[Exercise]:
         branches = [
             Branch(prompt.question(q), prompt.answer(NOT_IN_MEMORY if a is None else a))
             for q, a, evidence in made.questions
-            # Without dates, nobody knows when.
+            # Without dates, questions for the day have no answer.
             if dated or a is None or any(a in made.memories[i].text for i in evidence)
         ]
         if random.random() < 0.25:
@@ -182,7 +182,7 @@ def personal(seed: int, prompt: ReadingPrompt) -> Iterator[Exercise]:
 
 
 def repetition(memories: Sequence[list[int]], prompt: ReadingPrompt, random: Random) -> Branch:
-    """Repeat a memory, or go on where a quotation of it ends."""
+    """A request to repeat a memory, or to continue a quotation of it."""
     number = random.randrange(len(memories))
     memory = memories[number]
     if len(memory) > 24 and random.random() < 0.5:
@@ -197,7 +197,7 @@ def repetition(memories: Sequence[list[int]], prompt: ReadingPrompt, random: Ran
 
 
 def fit(exercise: Exercise, most: int) -> Exercise | None:
-    """An exercise with as many branches as fit into a number of tokens; None if none does."""
+    """The exercise with as many branches as fit into ``most`` tokens; None if none fits."""
     branches = list(exercise.branches)
     while branches:
         shorter = replace(exercise, branches=tuple(branches))

@@ -1,4 +1,4 @@
-"""From a corpus to packed exercises: the data of a reader's training, made once."""
+"""Builds the training data of a reader: a corpus to a file of packed exercises."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from agentmem.corpus import read_records
 from agentmem.models.reader.prompt import ReadingPrompt
-from agentmem.training.reader.configuration import ReaderDataConfig
+from agentmem.training.reader.config import ReaderDataConfig
 from agentmem.training.reader.exercises import (
     Exercise,
     contexts,
@@ -36,18 +36,18 @@ def pack_exercises(
     path: str | Path,
     report: Callable[[int], None] = lambda done: None,
 ) -> PackedExercises:
-    """Make the exercises that a configuration asks for, shuffle them, and write them to a file.
+    """Build the configured exercises, shuffle them, and write them to a file.
 
     Args:
-        config: How many of each kind.
+        config: Number of exercises of each kind, and their length.
         corpus: Folder of the corpus.
         language_model: Folder of the language model, for its tokenizer.
         system_prompt: As in the reader's configuration.
         path: The npz file to write.
-        report: Called with the number of exercises made so far.
+        report: Called with the number of exercises built so far.
 
     Raises:
-        InputError: a file of the corpus is damaged, or there is nothing to make exercises of.
+        InputError: a file of the corpus is damaged, or yields no exercises.
         ModelError: the tokenizer has no chat template.
     """
     prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), system_prompt)
@@ -88,7 +88,7 @@ def _from_contexts(
     for context in found:
         by_source.setdefault(context.source, []).append(context)
     for context in found:
-        # Sources with many questions on one context show it several times, with others of them.
+        # A context with many questions is used several times, with different ones.
         for _ in range(min(3, 1 + len(context.questions) // 8)):
             other = random.choice(by_source[context.source])
             exercise = from_context(context, other, prompt, random)

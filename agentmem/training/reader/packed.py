@@ -1,4 +1,4 @@
-"""Exercises packed into one compressed file, small enough to travel to where a GPU is."""
+"""Exercises packed into one compressed file, small enough to copy to a GPU machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PackedExercises:
 
     Attributes:
         ids: All token ids: of each exercise its memories, then prompt and target of each branch;
-            uint16, or uint32 where a vocabulary is larger.
+            uint16, or uint32 for a larger vocabulary.
         memories: Length of each memory.
         branches: Length of prompt and target of each branch, (N, 2).
         weights: Weight of each branch's target tokens.
@@ -74,7 +74,7 @@ class PackedExercises:
             InputError: the file is missing, damaged, or something else.
         """
         try:
-            # Opened here: numpy leaves a file open that it cannot read.
+            # Opened here: numpy does not close a file that it cannot read.
             with path.open("rb") as raw, np.load(raw) as file:
                 return cls(**{name: file[name] for name in cls.__slots__})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
@@ -85,10 +85,10 @@ class PackedExercises:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each exercise with its sinks, int64 (E,)."""
+        """Tokens of each exercise, int64 (E,)."""
         memory_ends = np.cumsum(self.counts[:, 0], dtype=np.int64)
         branch_ends = np.cumsum(self.counts[:, 1], dtype=np.int64)
-        memory = np.concatenate([[0], np.cumsum(self.memories.astype(np.int64) + 1)])
+        memory = np.concatenate([[0], np.cumsum(self.memories.astype(np.int64))])
         branch = np.concatenate([[0], np.cumsum(self.branches.astype(np.int64).sum(axis=1))])
         ends = memory[memory_ends] + branch[branch_ends]
         lengths: NDArray[np.int64] = np.diff(ends, prepend=0)
@@ -98,13 +98,12 @@ class PackedExercises:
 class ExerciseReader:
     """Random access to packed exercises as reading sequences."""
 
-    def __init__(self, packed: PackedExercises, prefix: Sequence[int], sink: int) -> None:
-        self._packed, self._prefix, self._sink = packed, list(prefix), sink
+    def __init__(self, packed: PackedExercises, prefix: Sequence[int]) -> None:
+        self._packed, self._prefix = packed, list(prefix)
         self.lengths = packed.lengths + len(self._prefix)
         self._memory = np.concatenate([[0], np.cumsum(packed.counts[:, 0], dtype=np.int64)])
         self._branch = np.concatenate([[0], np.cumsum(packed.counts[:, 1], dtype=np.int64)])
-        tokens = packed.lengths - packed.counts[:, 0]
-        self._start = np.concatenate([[0], np.cumsum(tokens)])
+        self._start = np.concatenate([[0], np.cumsum(packed.lengths)])
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -127,4 +126,4 @@ class ExerciseReader:
                 Branch(ids[at : at + prompt], ids[at + prompt : at + prompt + target], weight)
             )
             at += prompt + target
-        return lay_out(self._prefix, memories, branches, sink=self._sink)
+        return lay_out(self._prefix, memories, branches)

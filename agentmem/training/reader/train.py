@@ -1,4 +1,4 @@
-"""Training a reader: one pass over memories and several questions about them, at mixed ratios."""
+"""Trains a reader: one pass over memories and several questions about them, at mixed ratios."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_weights, save_reader
 from agentmem.training.loop.checkpoint import save_checkpoint
-from agentmem.training.loop.optimiser import adamw, set_rate
+from agentmem.training.loop.optimizer import adamw, set_rate
 from agentmem.training.loop.runs import local_model
 from agentmem.training.loop.setup import claim, finish, resume, start_processes
 from agentmem.training.reader.batches import collate, plan
-from agentmem.training.reader.configuration import ReaderRunConfig
+from agentmem.training.reader.config import ReaderRunConfig
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
 
-# Steps of a ratio over which its logged loss is averaged.
+# Number of steps over which the logged loss of each ratio is averaged.
 _AVERAGED = 50
 
 Report = Callable[[int, dict[str, Any]], None]
@@ -38,30 +38,30 @@ def train_reader(
     data: str | Path,
     dev: str | Path,
     out: str | Path = "runs",
-    report: Report = lambda step, figures: None,
+    report: Report = lambda step, metrics: None,
     stop_after: int | None = None,
     stop_after_s: float | None = None,
 ) -> Path:
-    """Train as the configuration says and leave the reader in the run's ``model/`` folder.
+    """Train a reader and save it in the run's ``model/`` folder.
 
-    The language model is frozen. Each batch has one ratio, drawn by the seed; ratio 0 trains the
-    text adapter alone on plain text, which is the baseline. An interrupted run goes on from its
-    last checkpoint.
+    The language model is frozen. Each batch has one ratio, determined by the seed; ratio 0 trains
+    the text adapter alone on plain text, which is the baseline. An interrupted run resumes from
+    its last checkpoint.
 
     Args:
         config: The run.
         data: Packed exercises to train on.
         dev: Packed exercises to evaluate on.
         out: Folder of runs.
-        report: Called with the step and its figures.
-        stop_after: Save and stop after this many steps.
-        stop_after_s: Save and stop after this many seconds.
+        report: Called with the step and its metrics.
+        stop_after: Save a checkpoint and return after this many steps.
+        stop_after_s: Save a checkpoint and return after this many seconds.
 
     Raises:
-        ConfigError: a run of that name exists with another configuration, or there is no language
-            model where it says.
-        InputError: ``data`` or ``dev`` holds no packed exercises.
-        ModelError: the language model cannot be made a reader of, or ``start`` is no reader of it.
+        ConfigError: a run of that name exists with another configuration, or the language model
+            is not in its folder.
+        InputError: ``data`` or ``dev`` contains no packed exercises.
+        ModelError: the language model is not supported, or ``start`` is not a reader of it.
     """
     began = time.monotonic()
     accelerator = start_processes(config.threads, has_unused_parameters=True)
@@ -85,27 +85,27 @@ def train_reader(
         ),
     ).to(device)
     if config.start is not None:
-        load_weights(bare, config.start)
-    optimiser = adamw(bare.trainable().values(), config.optimiser)
-    begun = resume(accelerator, folder, bare, optimiser)
-    exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix, prompt.sink)
-    held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix, prompt.sink)
+        load_weights(bare, config.start, partial=True)
+    optimizer = adamw(bare.trainable().values(), config.optimizer)
+    first = resume(accelerator, folder, bare, optimizer)
+    exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix)
+    held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix)
 
-    last = config.optimiser.steps
+    last = config.optimizer.steps
     processes, rank = accelerator.num_processes, accelerator.process_index
-    batches = _ahead(exercises, config, begun, last, processes, rank)
+    batches = _prefetch(exercises, config, first, last, processes, rank)
     running: dict[int, deque[torch.Tensor]] = defaultdict(lambda: deque(maxlen=_AVERAGED))
-    logged, logged_at = time.monotonic(), begun
+    logged, logged_at = time.monotonic(), first
     for step, batch in batches:
         ratio = _ratio(config.seed, step, ratios)
-        set_rate(optimiser, config.optimiser, step)
+        set_rate(optimizer, config.optimizer, step)
         loss, _ = bare.loss(batch.to(device), ratio)
         torch.autograd.backward(loss)
         if processes > 1:
             _average(bare, processes)
-        torch.nn.utils.clip_grad_norm_(bare.trainable().values(), config.optimiser.clip)
-        optimiser.step()
-        optimiser.zero_grad()
+        torch.nn.utils.clip_grad_norm_(bare.trainable().values(), config.optimizer.clip)
+        optimizer.step()
+        optimizer.zero_grad()
         running[ratio].append(loss.detach())
 
         done = step + 1
@@ -120,7 +120,7 @@ def train_reader(
             or stopping
             or done % config.log_every == 0
         ):
-            figures: dict[str, Any] = {
+            metrics: dict[str, Any] = {
                 "step": done,
                 "seconds": round(time.monotonic() - began, 1),
                 "s_per_step": round((time.monotonic() - logged) / (done - logged_at), 3),
@@ -130,16 +130,16 @@ def train_reader(
                 },
             }
             if done % config.eval_every == 0 or done == last:
-                figures["dev"] = evaluate(bare, held_out, ratios, config.tokens_per_step)
+                metrics["dev"] = evaluate(bare, held_out, ratios, config.tokens_per_step)
             if accelerator.is_main_process:
                 with (folder / "metrics.jsonl").open("a") as log:
-                    log.write(json.dumps(figures) + "\n")
-                report(done, figures)
+                    log.write(json.dumps(metrics) + "\n")
+                report(done, metrics)
             logged, logged_at = time.monotonic(), done
         if accelerator.is_main_process and (
             done % config.save_every == 0 or done == last or stopping
         ):
-            save_checkpoint(folder / "checkpoint", bare, optimiser, {"step": done})
+            save_checkpoint(folder / "checkpoint", bare, optimizer, {"step": done})
             save_reader(bare, folder / "model")
         if stopping:
             break
@@ -151,9 +151,9 @@ def train_reader(
 def evaluate(
     model: ReadingModel, exercises: ExerciseReader, ratios: dict[int, float], tokens: int
 ) -> dict[int, float]:
-    """Mean loss of a label at each ratio, in nats."""
+    """Mean loss per label at each ratio, in nats."""
     device = next(iter(model.trainable().values())).device
-    # Alike in length, and never more than the tokens of a step: the last of a batch is its longest.
+    # Sorted by length: the last of a batch is its longest. No batch exceeds the tokens of a step.
     batches: list[tuple[int, list[int]]] = []
     for index in np.argsort(exercises.lengths, kind="stable").tolist():
         length = -(-int(exercises.lengths[index]) // 128) * 128
@@ -179,15 +179,15 @@ def _ratio(seed: int, step: int, ratios: dict[int, float]) -> int:
     return list(ratios)[int(drawn)]
 
 
-def _ahead(
+def _prefetch(
     exercises: ExerciseReader,
     config: ReaderRunConfig,
-    begun: int,
+    first: int,
     last: int,
     processes: int,
     rank: int,
 ) -> Iterator[tuple[int, ReadingBatch]]:
-    """Steps and their batches, laid out in a thread ahead of the model."""
+    """Steps and their batches, prefetched by a thread."""
 
     def make(length: int, rows: list[int]) -> ReadingBatch:
         return collate([exercises[index] for index in rows], length)
@@ -199,7 +199,7 @@ def _ahead(
             step, turn = divmod(number, processes)
             if step >= last:
                 break
-            if step < begun or turn != rank:
+            if step < first or turn != rank:
                 continue
             waiting.append((step, pool.submit(make, length, rows)))
             if len(waiting) > 8:
@@ -210,14 +210,14 @@ def _ahead(
 
 
 def _any(here: bool, device: torch.device) -> bool:
-    """Whether something holds in any process: their clocks differ, and all must stop together."""
+    """Whether a flag is set in any process: clocks differ, and all must stop at the same step."""
     flag = torch.tensor(int(here), device=device)
     torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
     return bool(flag)
 
 
 def _average(model: ReadingModel, processes: int) -> None:
-    """Mean of the processes' gradients; a weight that rested counts as zero."""
+    """Average the gradients over processes; an unused weight counts as zero."""
     for parameter in model.trainable().values():
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

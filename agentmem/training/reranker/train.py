@@ -22,7 +22,7 @@ from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.training.data.evidence import Evidence, EvidenceSet, read_evidence
-from agentmem.training.loop.optimiser import adamw
+from agentmem.training.loop.optimizer import adamw
 from agentmem.training.loop.runs import local_model
 from agentmem.training.loop.setup import start_processes
 from agentmem.training.loop.step import Report, TrainingRun, no_report
@@ -83,7 +83,7 @@ def train_reranker(
     shape = {"vocab_size": tokenizer.vocab_size, "cells": len(table)}
     network = LatentReranker(LatentRerankerConfig(**shape, **config.model))
     cast("Tensor", network.tokens).copy_(table)
-    run.start(network, adamw(network.parameters(), config.optimiser))
+    run.start(network, adamw(network.parameters(), config.optimizer))
 
     def scores(model: torch.nn.Module, tasks: Sequence[RankingTask]) -> Tensor:
         batch = _tensors(tasks, tokenizer, config.max_tokens)

@@ -24,7 +24,7 @@ class Bm25:
     as_vectors: ClassVar[bool] = False
 
     def __init__(self, folder: Path, *, stemmed: bool = True) -> None:
-        """Make no index yet; the library keeps them in memory, so ``folder`` stays empty."""
+        """Nothing to create yet; indexes are in memory, so ``folder`` stays empty."""
         self._stemmer = Stemmer.Stemmer("english") if stemmed else None
         self._turns: dict[str, list[NumberedTurn]] = {}
         self._indexes: dict[str, bm25s.BM25] = {}

@@ -14,13 +14,13 @@ from benchmarks.sidebyside.data import NumberedTurn
 
 
 class Chroma:
-    """Its defaults but for the distance: cosine, as its documentation has it for text."""
+    """Chroma's defaults except for the distance: cosine, which its documentation uses for text."""
 
     packages: ClassVar[tuple[str, ...]] = ("chromadb", PACKAGE)
     as_vectors: ClassVar[bool] = False
 
     def __init__(self, folder: Path) -> None:
-        """Make the collection; embeddings come from the shared encoder."""
+        """Create the collection; embeddings come from the shared encoder."""
         self._encoder = Encoder()
         client = chromadb.PersistentClient(str(folder), Settings(anonymized_telemetry=False))
         self._collection = client.create_collection(
@@ -48,4 +48,4 @@ class Chroma:
         return [int(id) for id in found["ids"][0]]
 
     def close(self) -> None:
-        """Every write is on disk when it returns."""
+        """Nothing to flush: every write is on disk when it returns."""

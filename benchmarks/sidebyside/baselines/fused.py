@@ -16,18 +16,18 @@ _K = 60
 
 
 class Fused:
-    """Sums of 1 / (60 + rank) over both rankings, each as long as it gets."""
+    """Sums of 1 / (60 + rank) over both full rankings."""
 
     packages: ClassVar[tuple[str, ...]] = (*Bm25.packages, *Dense.packages)
     as_vectors: ClassVar[bool] = False
 
     def __init__(self, folder: Path) -> None:
-        """Make both halves."""
+        """Create both systems."""
         self._halves = (Bm25(folder), Dense(folder))
         self._count = 0
 
     def add(self, conversation: str, turns: Sequence[NumberedTurn]) -> None:
-        """Give a conversation to both."""
+        """Add a conversation to both."""
         self._count += len(turns)
         for half in self._halves:
             half.add(conversation, turns)

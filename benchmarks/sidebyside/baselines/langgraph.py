@@ -15,7 +15,7 @@ from benchmarks.sidebyside.data import NumberedTurn
 
 
 class LangGraph:
-    """All namespaces stand under one, which is searched for all conversations."""
+    """All namespaces share a prefix, which is searched for all conversations."""
 
     packages: ClassVar[tuple[str, ...]] = ("langgraph-checkpoint", PACKAGE)
     as_vectors: ClassVar[bool] = False

@@ -13,7 +13,7 @@ from benchmarks.sidebyside.baselines.encoder import DIMS, PACKAGE
 from benchmarks.sidebyside.baselines.langchain_encoder import LangChainEncoder
 from benchmarks.sidebyside.data import NumberedTurn
 
-# Everybody's agent: mem0 searches nothing without one of user, agent and run.
+# One agent id for all: mem0 does not search without a user, agent or run id.
 _ALL = "all"
 
 
@@ -24,8 +24,8 @@ class Mem0:
     as_vectors: ClassVar[bool] = False
 
     def __init__(self, folder: Path, *, vectors: Literal["faiss", "qdrant"]) -> None:
-        """Make the store; no threshold hides what was found."""
-        # The constructor wants a key for a language model that is never called.
+        """Create the store, without a score threshold."""
+        # The constructor requires an API key for a language model that is never called.
         os.environ.setdefault("OPENAI_API_KEY", "none")
         place = {"path": str(folder / vectors), "collection_name": "turns"}
         self._memory = Memory.from_config(
@@ -42,7 +42,7 @@ class Mem0:
         )
 
     def add(self, conversation: str, turns: Sequence[NumberedTurn]) -> None:
-        """Add turn by turn: there is no call for several."""
+        """Add turn by turn: there is no batch call."""
         for turn in turns:
             self._memory.add(
                 turn.text,
@@ -53,11 +53,11 @@ class Mem0:
             )
 
     def search(self, question: str, k: int, *, conversation: str | None) -> list[int]:
-        """The turns that it finds; its filter may leave fewer than there are."""
+        """The turns that it finds; filtering may return fewer than exist."""
         whose = {"agent_id": _ALL} if conversation is None else {"user_id": conversation}
         found = self._memory.search(question, filters=whose, top_k=k, threshold=0.0)
         return [item["metadata"]["number"] for item in found["results"]]
 
     def close(self) -> None:
-        """Close what it has open."""
+        """Close its files and connections."""
         self._memory.close()

@@ -7,6 +7,6 @@ from numpy.typing import NDArray
 
 
 def best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Places of the k highest scores (fewer if there are fewer), best first, ties in order."""
+    """Indices of the k highest scores (or of all, if fewer), best first, ties in order."""
     found: NDArray[np.int64] = np.argsort(-scores, kind="stable")[:k]
     return found

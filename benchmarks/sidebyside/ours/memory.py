@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agentmem.memory import Memory
+from agentmem.scopes import ANY
 from benchmarks.sidebyside.data import NumberedTurn
 
 
@@ -62,7 +63,7 @@ class Ours:
         """Turns in the order of their first hits."""
         # More hits than turns, because long turns are several chunks.
         hits = self._memory.recall(
-            question, k=k + k // 4, user_id=conversation, now=self._now, **self._recall
+            question, k=k + k // 4, user_id=conversation or ANY, now=self._now, **self._recall
         )
         sources = dict.fromkeys(hit.source.id for hit in hits)
         return [number for source in sources for number in self._turns[source]][:k]

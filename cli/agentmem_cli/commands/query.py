@@ -179,7 +179,7 @@ def show(
     def human() -> RenderableType:
         text: RenderableType = Text(safe(exact))
         if regenerated is not None:
-            text = side_by_side(regenerated, exact, colours=out.colours)
+            text = side_by_side(regenerated, exact, colors=out.colors)
         return Group(views.chunk_facts(chunk), Text(), text)
 
     out.emit(json=plain, human=human, quiet=lambda: ())

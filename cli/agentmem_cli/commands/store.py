@@ -1,4 +1,4 @@
-"""The commands stats, verify, doctor and reindex, which concern a complete store."""
+"""The commands stats and verify, of a store or a scope, and doctor and reindex, of a store."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
     DEFAULT_EMBEDDER,
     DEFAULT_STORE,
+    AgentOption,
     EmbedderOption,
     JsonOption,
     ModelOption,
     QuietOption,
+    SessionOption,
     StoreOption,
+    UserOption,
+    scope_ids,
 )
 from agentmem_cli.output import Output, safe
 
@@ -29,16 +33,19 @@ def stats(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the contents and size of the store, and the fidelity of its vectors.
+    """Show the contents and size of the store or of a scope, and the fidelity of its vectors.
 
     --quiet prints the number of memories.
     """
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, embedder=embedder) as memory:
-        found = memory.stats()
+        found = memory.stats(**scope_ids(user, agent, session))
     out.emit(
         json=found.to_dict,
         human=lambda: views.stats(found),
@@ -50,16 +57,21 @@ def verify(
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Decode every text and compare it with its hash; list damage by id.
 
+    With a scope, only its memories are checked, and not the file as a whole.
+
     Exits with 7 if anything is damaged. --quiet prints the ids of damaged memories.
     """
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, embedder=embedder) as memory, out.progress("verifying") as bar:
-        found = memory.verify(on_progress=bar)
+        found = memory.verify(**scope_ids(user, agent, session), on_progress=bar)
 
     def human() -> Text:
         checked = views.number(found.checked, "memory", "memories")

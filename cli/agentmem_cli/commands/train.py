@@ -90,7 +90,7 @@ def autoencoder(
     with _packages(), _resumable(output, "training the autoencoder") as reporting:
         from agentmem.training.autoencoder.train import train_autoencoder
 
-        report = reporting(run.optimiser.steps, "accuracy")
+        report = reporting(run.optimizer.steps, "accuracy")
         folder = train_autoencoder(run, corpus=corpus, out=out, report=report)
     show_paths(output, {"run": folder, "model": folder / "model", "curves": folder / "curves.png"})
 
@@ -111,7 +111,7 @@ def embedder(
     with _packages(), _resumable(output, "training the embedder") as reporting:
         from agentmem.training.embedder.train import train_embedder
 
-        report = reporting(run.optimiser.steps, "questions_per_s")
+        report = reporting(run.optimizer.steps, "questions_per_s")
         folder = train_embedder(run, corpus=corpus, out=out, report=report)
     show_paths(output, {"run": folder, "model": folder / "model"})
 
@@ -132,7 +132,7 @@ def reranker(
     with _packages(), _resumable(output, "training the reranker") as reporting:
         from agentmem.training.reranker.train import train_reranker
 
-        report = reporting(run.optimiser.steps, "accuracy")
+        report = reporting(run.optimizer.steps, "accuracy")
         folder = train_reranker(run, corpus=corpus, out=out, report=report)
     show_paths(output, {"run": folder, "model": folder / "model"})
 
@@ -151,7 +151,7 @@ def reader_data(
     """Make the exercises that a reader trains on, as one packed file."""
     from agentmem.models.reader.configuration import SYSTEM_PROMPT
     from agentmem.training.config import load_config
-    from agentmem.training.reader.configuration import ReaderDataConfig
+    from agentmem.training.reader.config import ReaderDataConfig
 
     output = Output(json=json, quiet=quiet)
     data = load_config(config, ReaderDataConfig)
@@ -183,7 +183,7 @@ def reader(
 ) -> None:
     """Train a reader's adapter; resumes like `train autoencoder`."""
     from agentmem.training.config import load_config
-    from agentmem.training.reader.configuration import ReaderRunConfig
+    from agentmem.training.reader.config import ReaderRunConfig
 
     output = Output(json=json, quiet=quiet)
     run = load_config(config, ReaderRunConfig)
@@ -192,7 +192,7 @@ def reader(
 
         def report(step: int, figures: dict[str, Any]) -> None:
             losses = ", ".join(f"{ratio}: {loss:.3f}" for ratio, loss in figures["loss"].items())
-            bar(step, run.optimiser.steps, f"loss by ratio {losses}")
+            bar(step, run.optimizer.steps, f"loss by ratio {losses}")
 
         folder = train_reader(run, data=data, dev=dev, out=out, report=report)
     show_paths(output, {"run": folder, "model": folder / "model"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,20 +16,28 @@ from agentmem_storage.errors import (
     StoreError,
     StoreUnwritableError,
 )
-from agentmem_storage.records import EVERYTHING, Problem
+from agentmem_storage.metadata import read_metadata
+from agentmem_storage.records import ANY_SCOPE, Problem, Scope, Selection
 from agentmem_storage.sql import codec, read, terms
 from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.selection import id_list, selected
-from agentmem_storage.sql.tables import chunks, meta, sources
+from agentmem_storage.sql.selection import id_list, scope_conditions, selected
+from agentmem_storage.sql.tables import chunks, meta, scopes, sources
 
 _BATCH = 500
 
 
-def check(database: Database) -> Iterator[Problem]:
+def check(database: Database, scope: Scope) -> Iterator[Problem]:
     """Find all problems; see `agentmem_storage.store.Store.check`."""
-    for part in (_file_structure, _chunk_rows, _source_rows, _terms):
+    parts: list[Iterator[Problem]] = [
+        _chunk_rows(database, scope),
+        _source_rows(database, scope),
+        _terms_of_rows(database, scope),
+    ]
+    if scope == ANY_SCOPE:
+        parts = [_file_structure(database), *parts, _terms_of_store(database)]
+    for part in parts:
         try:
-            yield from part(database)
+            yield from part
         except (StoreBusyError, StoreUnwritableError):
             raise
         except StoreError as error:
@@ -48,10 +55,10 @@ def _file_structure(database: Database) -> Iterator[Problem]:
         yield Problem(owner, f"row {rowid} of {table!r} belongs to no row of {parent!r}")
 
 
-def _chunk_rows(database: Database) -> Iterator[Problem]:
+def _chunk_rows(database: Database, scope: Scope) -> Iterator[Problem]:
     with database.read() as connection:
         # Ids are read from an index, so those of rows on a torn page are known too.
-        ids = read.selected_ids(connection, selected(EVERYTHING))
+        ids = read.selected_ids(connection, selected(Selection(scope)))
         embedding_dims = connection.scalar(select(meta.c.key_dims))
     for first in range(0, ids.size, _BATCH):
         yield from _faults_among(database, ids[first : first + _BATCH], embedding_dims)
@@ -93,12 +100,14 @@ def _chunk_faults(row: Row[Any], embedding_dims: int | None) -> Iterator[str]:
         yield f"its fidelity {row.fidelity!r} is not between 0 and 1"
 
 
-def _source_rows(database: Database) -> Iterator[Problem]:
+def _source_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+    query = select(sources).order_by(sources.c.id).limit(_BATCH)
+    if conditions := scope_conditions(scope):
+        query = query.where(sources.c.scope_id.in_(select(scopes.c.id).where(*conditions)))
     last = 0
     while True:
         with database.read() as connection:
-            query = select(sources).where(sources.c.id > last).order_by(sources.c.id).limit(_BATCH)
-            rows = connection.execute(query).all()
+            rows = connection.execute(query.where(sources.c.id > last)).all()
             spans = _spans(connection, [row.id for row in rows])
         if not rows:
             return
@@ -106,7 +115,7 @@ def _source_rows(database: Database) -> Iterator[Problem]:
             own = spans.get(row.id, [])
             yield from _tiling_faults(row, own)
             try:
-                json.loads(row.metadata or b"{}")
+                read_metadata(row.metadata)
             except ValueError:
                 yield Problem(_first_id(own), f"the metadata of source {row.id} cannot be read")
         last = rows[-1].id
@@ -152,7 +161,15 @@ def _first_id(spans: Sequence[Any]) -> int | None:
     return spans[0].id if spans else None
 
 
-def _terms(database: Database) -> Iterator[Problem]:
+def _terms_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+    with database.read() as connection:
+        known = set(terms.known_ids(connection))
+        present = set(read.selected_ids(connection, selected(Selection(scope))).tolist())
+    for chunk_id in sorted(present - known):
+        yield Problem(chunk_id, "it is missing from the lexical index; rebuild the terms")
+
+
+def _terms_of_store(database: Database) -> Iterator[Problem]:
     try:
         with database.write() as connection:
             terms.verify(connection)
@@ -164,12 +181,10 @@ def _terms(database: Database) -> Iterator[Problem]:
         yield Problem(None, f"lexical index: {error}")
     with database.read() as connection:
         known = set(terms.known_ids(connection))
-        present = set(connection.scalars(select(chunks.c.id)))
-    for chunk_id in sorted(present - known):
-        yield Problem(chunk_id, "it is missing from the lexical index; rebuild the terms")
-    if known - present:
+        forgotten = known.difference(connection.scalars(select(chunks.c.id)))
+    if forgotten:
         yield Problem(
             None,
-            f"the lexical index still contains {len(known - present)} forgotten memories: rebuild "
-            f"the terms",
+            f"the lexical index still contains {len(forgotten)} forgotten memories: rebuild the "
+            f"terms",
         )

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from agentmem_storage.errors import (
     NotAStoreError,
@@ -26,11 +26,12 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.sql import filters
-from agentmem_storage.sql.faults import translated
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
+from agentmem_storage.sql.sqlite_errors import translated
 
 _BEGIN = "agentmem_begin"
+_MATCHER = "agentmem_matcher"
 _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",
@@ -136,6 +137,8 @@ class Database:
         Returns:
             Whether it was done; if not, others were using the store, or the disk is full.
         """
+        # Compiled statements keep the values that they were first run with.
+        self._engine.clear_compiled_cache()
         if self.location.in_memory:
             return True
         try:
@@ -191,6 +194,8 @@ class Database:
         # Parameters contain a user's memories and must not appear in error messages.
         engine = create_engine("sqlite://", creator=self._connect, hide_parameters=True, **pool)
         event.listen(engine, "begin", _begin)
+        event.listen(engine, "connect", _install_filters)
+        event.listen(engine, "checkin", _forget_metadata)
         return engine
 
     def _connect(self) -> sqlite3.Connection:
@@ -206,7 +211,6 @@ class Database:
         try:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
-            filters.install(connection)
         except BaseException:
             connection.close()
             raise
@@ -255,6 +259,16 @@ class Database:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _install_filters(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    record.info[_MATCHER] = filters.install(connection)
+
+
+def _forget_metadata(_: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    """After each transaction, since another process may forget what this one has read."""
+    if _MATCHER in record.info:
+        record.info[_MATCHER].forget()
 
 
 def _code(error: StoreError) -> int | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select
 
 from agentmem_storage.errors import IncompatibleModelError
-from agentmem_storage.moments import now_micros
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.migrations import STEPS, migrate, pending
 from agentmem_storage.sql.tables import meta
+from agentmem_storage.timestamps import now_micros
 
 
 @dataclass(frozen=True, slots=True)

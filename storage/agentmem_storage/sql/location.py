@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError
 
 from agentmem_storage.errors import NotAStoreError, StoreError, StoreNotFoundError
-from agentmem_storage.sql.faults import unwritable
+from agentmem_storage.sql.sqlite_errors import unwritable
 
 MEMORY = ":memory:"
 DATABASE_NAME = "memory.db"

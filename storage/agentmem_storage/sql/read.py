@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
 
 from agentmem_storage.episodes import Episode
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
-from agentmem_storage.moments import from_micros
+from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
@@ -29,6 +29,7 @@ from agentmem_storage.records import (
 from agentmem_storage.sql import codec
 from agentmem_storage.sql.selection import GIVEN, as_id, given, selected
 from agentmem_storage.sql.tables import chunks, scopes, sources
+from agentmem_storage.timestamps import from_micros
 
 _CHUNKS = select(chunks).where(chunks.c.id.in_(GIVEN))
 _LATENTS = (
@@ -328,7 +329,7 @@ def _source_record(
     metadata: Mapping[str, Any] = {}
     damage = None
     try:
-        metadata = json.loads(row.metadata or b"{}")
+        metadata = read_metadata(row.metadata)
     except ValueError as error:
         damage = f"the metadata of source {row.id} cannot be read: the row is damaged"
         if not keep_damaged:

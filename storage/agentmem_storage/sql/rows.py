@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from agentmem_storage.errors import InputError
-from agentmem_storage.moments import to_micros
+from agentmem_storage.metadata import metadata_json
 from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKind
 from agentmem_storage.sql import codec
 from agentmem_storage.text import lone_surrogate
+from agentmem_storage.timestamps import to_micros
 
 _KINDS = get_args(SourceKind)
 
@@ -82,28 +81,6 @@ def check_scope(scope: Scope) -> Scope:
         if storable(getattr(scope, name), name) == "":
             raise InputError(f"{name} must not be empty; omit it to leave it unspecified")
     return scope
-
-
-def metadata_json(metadata: Mapping[str, Any]) -> bytes | None:
-    """Metadata as JSON that decodes to an equal value; None if there are none.
-
-    Raises:
-        InputError: They contain a value that JSON does not preserve, such as a tuple or NaN.
-    """
-    try:
-        plain = dict(metadata)
-        encoded = json.dumps(
-            plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode()
-        exact = bool(json.loads(encoded) == plain)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"metadata cannot be stored as JSON: {error}") from error
-    if not exact:
-        raise InputError(
-            f"metadata {plain!r} would not survive JSON unchanged: use string keys, and lists "
-            f"instead of tuples"
-        )
-    return encoded if plain else None
 
 
 def storable(value: str | None, name: str) -> str | None:

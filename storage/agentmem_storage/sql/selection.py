@@ -10,11 +10,11 @@ from typing import SupportsIndex
 from sqlalchemy import ColumnElement, Integer, Select, bindparam, column, func, select
 
 from agentmem_storage.errors import InputError
-from agentmem_storage.moments import to_micros
 from agentmem_storage.records import Scope, Selection
 from agentmem_storage.sql.filters import compile_filter
 from agentmem_storage.sql.rows import check_scope
 from agentmem_storage.sql.tables import chunks, scopes, sources
+from agentmem_storage.timestamps import to_micros
 
 _MAX_ID = 2**63 - 1
 

@@ -14,11 +14,12 @@ from agentmem_storage.records import (
     StoreStats,
 )
 from agentmem_storage.sql import codec
+from agentmem_storage.sql.selection import scope_conditions
 from agentmem_storage.sql.tables import chunks, scopes, sources
 
 
-def stats(connection: Connection, file_bytes: int) -> StoreStats:
-    """Totals of a store; the caller provides the size of its files."""
+def stats(connection: Connection, scope: Scope, file_bytes: int | None) -> StoreStats:
+    """Totals of a scope, or of the store; the caller provides the size of its files."""
     fidelity = chunks.c.fidelity
     in_bin = [
         *(and_(fidelity >= low, fidelity < high) for low, high in pairwise(FIDELITY_EDGES)),
@@ -31,19 +32,27 @@ def stats(connection: Connection, file_bytes: int) -> StoreStats:
         func.length(chunks.c.key),
         func.length(chunks.c.text),
     ]
+    conditions = scope_conditions(scope)
+    ids = select(scopes.c.id).where(*conditions)
+    of_chunks = [chunks.c.scope_id.in_(ids)] if conditions else []
+    of_sources = [sources.c.scope_id.in_(ids)] if conditions else []
+    among = select(chunks.c.id).where(*of_chunks) if conditions else None
     row = connection.execute(
         select(
             func.count(),
             *(func.coalesce(func.sum(one), 0) for one in sizes),
             *(func.count().filter(one) for one in in_bin),
-        ).select_from(chunks)
+        )
+        .select_from(chunks)
+        .where(*of_chunks)
     ).one()
+    count_sources = select(func.count()).select_from(sources).where(*of_sources)
     return StoreStats(
         chunks=row[0],
-        sources=connection.scalar(select(func.count()).select_from(sources)) or 0,
-        scopes=connection.scalar(select(func.count()).select_from(scopes)) or 0,
+        sources=connection.scalar(count_sources) or 0,
+        scopes=connection.scalar(select(func.count()).select_from(ids.subquery())) or 0,
         tokens=row[1],
-        positions=sums(connection).positions,
+        positions=sums(connection, among).positions,
         latent_bytes=row[2],
         patch_bytes=row[3],
         embedding_bytes=row[4],

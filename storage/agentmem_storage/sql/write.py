@@ -114,11 +114,13 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
     Raises:
         UnknownIdError: No source has that id.
     """
-    statement = update(sources).where(sources.c.id == source_id)
-    # Without values, check that the row exists.
-    result = connection.execute(statement.values(**(values or {"id": source_id})))
-    if result.rowcount == 0:
+    old = connection.execute(select(sources).where(sources.c.id == source_id)).one_or_none()
+    if old is None:
         raise UnknownIdError(f"no source has the id {source_id!r}")
+    new = {name: value for name, value in values.items() if old._mapping[name] != value}
+    if new:
+        connection.execute(update(sources).where(sources.c.id == source_id), new)
+        _note_unpurged(connection)
 
 
 def forget(

@@ -389,6 +389,7 @@ class StoreConformance:
             assert (stats.chunks, stats.sources, stats.scopes, stats.tokens) == (2, 2, 1, 6)
             assert (stats.positions, stats.text_bytes) == (2, 16)
             assert stats.fidelity == (0, 1, 0, 0, 0, 0, 1)
+            assert stats.file_bytes is not None
             assert stats.file_bytes >= stats.latent_bytes + stats.embedding_bytes
             total = (
                 stats.latent_bytes + stats.embedding_bytes + stats.patch_bytes + stats.text_bytes

@@ -1,4 +1,4 @@
-"""Latents and patches: exact ids come back, also from a model that regenerates half of them."""
+"""Latents and patches: exact round trips, even with a model that regenerates half of the ids."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_fidelity_is_the_share_that_latents_alone_say(
         assert len(item.patch) <= 1 + (len(chunk) * BITS + 7) // 8
 
 
-def test_how_well_the_two_models_do(exact: LatentCodec, blurred: LatentCodec) -> None:
+def test_fidelity_of_the_two_models(exact: LatentCodec, blurred: LatentCodec) -> None:
     # The other tests mean something only where one is perfect and the other is not.
     chunks = chunks_of((0, [200] * 10))
     assert all(item.fidelity == 1 and item.patch == b"" for item in encoded(exact, chunks))
@@ -137,7 +137,7 @@ def test_the_same_input_gives_the_same_bytes(
 
 
 @given(batch=batches)
-def test_order_and_company_do_not_matter_to_decoding(
+def test_decoding_does_not_depend_on_order_or_batch(
     blurred: LatentCodec, batch: tuple[int, list[int]]
 ) -> None:
     chunks = chunks_of(batch)
@@ -178,7 +178,7 @@ SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
 
 
 @pytest.mark.parametrize("surroundings", SURROUNDINGS.values(), ids=SURROUNDINGS)
-def test_surroundings_do_not_matter(
+def test_encoding_does_not_depend_on_the_batch(
     blurred: LatentCodec, surroundings: Callable[[], AbstractContextManager[None]]
 ) -> None:
     chunks = chunks_of((5, [256, 256, 17, 250, 3, 1, 100, 16]))
@@ -189,7 +189,7 @@ def test_surroundings_do_not_matter(
     assert decoded(blurred, written, chunks, patched=True) == chunks
 
 
-def test_a_close_call_may_fall_the_other_way(
+def test_rounding_may_flip_a_close_call(
     blurred: LatentCodec, blurred_model: MemoryAutoencoder
 ) -> None:
     """The margin rule: where two ids are all but equal, either may be regenerated elsewhere."""
@@ -207,7 +207,7 @@ def test_a_close_call_may_fall_the_other_way(
     assert flipped > 0
 
 
-def test_noise_far_above_rounding_error_is_healed(
+def test_noise_far_above_rounding_error_is_patched(
     blurred: LatentCodec, blurred_model: MemoryAutoencoder
 ) -> None:
     # Logits that differ by 0.04 each stand for another CPU: a thousand times what was seen.
@@ -259,7 +259,7 @@ def test_packed_latents_are_the_latents(
 
 
 @given(batch=batches, least=st.sampled_from([0.0, 0.5, 0.7, 0.9, 1.0]))
-def test_the_coarsest_density_that_verifies_is_taken(
+def test_the_coarsest_quantization_that_verifies_is_chosen(
     blurred: LatentCodec, batch: tuple[int, list[int]], least: float
 ) -> None:
     chunks = chunks_of(batch)

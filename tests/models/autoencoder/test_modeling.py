@@ -1,4 +1,4 @@
-"""The autoencoder: its shape, its start on a grid, and the arithmetic of a training step."""
+"""The autoencoder: sizes, grid initialization, and the arithmetic of a training step."""
 
 from __future__ import annotations
 

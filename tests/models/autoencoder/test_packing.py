@@ -1,4 +1,4 @@
-"""Packing latents: every codes comes back, and codes are as short as their frequencies allow."""
+"""Packing of latents: lossless, with code lengths that follow symbol frequencies."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def codes_of(
 @pytest.mark.parametrize("quantization", ["standard", "dense"])
 @pytest.mark.parametrize("name", CONFIGS)
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(1, 256))
-def test_every_tape_comes_back(
+def test_all_codes_round_trip(
     name: str, quantization: str, coded: bool, seed: int, tokens: int
 ) -> None:
     plain, packer = packer_of(name, quantization, False), packer_of(name, quantization, coded)
@@ -97,6 +97,6 @@ def test_codebooks_are_kept_beside_the_weights(tmp_path: Path) -> None:
         assert np.array_equal(found[name].lengths, book.lengths)
 
 
-def test_a_codebook_of_another_density_is_refused() -> None:
+def test_a_codebook_of_another_quantization_is_rejected() -> None:
     with pytest.raises(ValueError, match="729 symbols"):
         Packer(CONFIGS["slots"], "standard", codebook(729))

@@ -1,4 +1,4 @@
-"""Many packed all_codes at once: as one symbol after the other, and damage stays where it is."""
+"""Batch unpacking: equal to decoding symbol by symbol, and damage stays in its own row."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def codes_of(name: str, rng: np.random.Generator, lengths: Sequence[int]) -> lis
 
 
 @given(seed=seeds, symbols=st.integers(2, 150), counts=st.lists(st.integers(1, 60), max_size=20))
-def test_symbols_of_any_code_are_read(seed: int, symbols: int, counts: list[int]) -> None:
+def test_symbols_of_any_code_are_decoded(seed: int, symbols: int, counts: list[int]) -> None:
     rng = np.random.default_rng(seed)
     lengths = np.stack([tree(rng, symbols) for _ in range(4)])
     book = Codebook(rng.integers(0, 3, symbols), lengths)
@@ -246,7 +246,7 @@ def test_one_damaged_row_leaves_the_others(
     assert all(same(one, codes) for one, codes in zip(found, all_codes, strict=True))
 
 
-def test_a_coded_tape_without_a_codebook_is_refused() -> None:
+def test_coded_latents_without_a_codebook_are_rejected() -> None:
     plain = Packer(CONFIGS["slots"], "dense")
     (codes,) = codes_of("slots", np.random.default_rng(0), [5])
     first, second = plain.unpack_many([plain.pack(codes), b"\x10abc"], [5, 5])
@@ -254,7 +254,7 @@ def test_a_coded_tape_without_a_codebook_is_refused() -> None:
     assert isinstance(second, ValueError)
 
 
-def test_tokens_of_each_are_wanted() -> None:
+def test_a_token_count_is_needed_for_each() -> None:
     with pytest.raises(ValueError, match="zip"):
         Packer(CONFIGS["slots"], "dense").unpack_many([b"\x00"], [1, 2])
 
@@ -286,7 +286,7 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> LatentCodec:
 
 
 class TestCodec:
-    def test_densities_are_mixed(self, codec: LatentCodec) -> None:
+    def test_quantizations_are_mixed(self, codec: LatentCodec) -> None:
         rng = np.random.default_rng(0)
         chunks = [rng.integers(0, 384, length).tolist() for length in (3, 200, 17, 40, 1, 256)]
         coded = [
@@ -299,7 +299,7 @@ class TestCodec:
         patches = [one.patch for one in coded]
         assert [ids.tolist() for ids in codec.decode(packed, counts, patches)] == chunks
 
-    def test_damage_stands_where_it_is(self, codec: LatentCodec) -> None:
+    def test_damage_stays_where_it_is(self, codec: LatentCodec) -> None:
         chunks = [[5, 6, 7]] * 5
         coded = codec.encode(chunks, quantizations=["dense"], min_fidelity=0.0)
         packed = [one.packed for one in coded]

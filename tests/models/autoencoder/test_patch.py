@@ -1,4 +1,4 @@
-"""Patches: whatever the latents say, the chunk's own ids come back."""
+"""Patches: whatever the latents decode to, the chunk's own ids come back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_target_comes_back(case: Case) -> None:
 
 
 @given(cases(), st.integers(0, 2**32 - 1))
-def test_close_calls_may_fall_the_other_way(case: Case, seed: int) -> None:
+def test_rounding_may_flip_close_calls(case: Case, seed: int) -> None:
     target, guess, sure, bits = case
     patch = make_patch(target, guess, sure, bits=bits)
     others = np.random.default_rng(seed).integers(0, 2**bits, len(guess))

@@ -1,4 +1,4 @@
-"""Model bundles: what the manifest pins, and what is refused before any work."""
+"""Model bundles: what the manifest pins, and what is rejected before any work."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_manifest_that_is_none(bundle: Path, text: str | bytes) -> None:
         read_manifest(bundle)
 
 
-def test_a_part_that_was_never_there(bundle: Path) -> None:
+def test_an_optional_part_that_was_never_there(bundle: Path) -> None:
     shutil.rmtree(bundle / "keys")
     write_manifest(bundle, "half")
     with pytest.raises(ModelNotFoundError, match="'half' lacks its file 'keys/config.json'"):
@@ -309,7 +309,7 @@ class TestPartsThatDoNotFit:
             EmbedderModel(EmbedderConfig(**given)).save_pretrained(bundle / "keys")
         write_manifest(bundle, "mixed")
 
-    def test_keys_of_another_vocabulary(self, bundle: Path) -> None:
+    def test_an_embedder_of_another_vocabulary(self, bundle: Path) -> None:
         self.replace_keys(bundle, vocab_size=400)
         with pytest.raises(ModelError, match=r"different vocabulary sizes.*'keys': 400"):
             ModelBundle(bundle)

@@ -1,4 +1,4 @@
-"""The key encoder: one unit vector per chunk, whatever stands beside it in the batch."""
+"""The built-in embedder: one unit vector per chunk, independent of the batch."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.testing import tiny_model
 
-VOCAB, KEY = 384, 20
+VOCAB, DIMS = 384, 20
 lengths_of_rows = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 seeds = st.integers(0, 2**32 - 1)
 
 
 @pytest.fixture(scope="module")
-def keys() -> EmbedderModel:
+def embedder() -> EmbedderModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "key_dims": KEY}
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "key_dims": DIMS}
         model = EmbedderModel(EmbedderConfig(vocab_size=VOCAB, **sizes))
         torch.nn.init.normal_(model.weigh.bias)  # it starts at zero; a trained one is not
     return model.requires_grad_(False)
@@ -45,48 +45,48 @@ def close(one: Tensor, other: Tensor) -> None:
 
 
 @given(lengths=lengths_of_rows, seed=seeds)
-def test_keys_have_unit_norm(keys: EmbedderModel, lengths: list[int], seed: int) -> None:
-    key = keys(*batch_of(lengths, seed))
-    assert key.shape == (len(lengths), KEY)
-    close(key.norm(dim=-1), torch.ones(len(lengths)))
+def test_embeddings_have_unit_norm(embedder: EmbedderModel, lengths: list[int], seed: int) -> None:
+    embedding = embedder(*batch_of(lengths, seed))
+    assert embedding.shape == (len(lengths), DIMS)
+    close(embedding.norm(dim=-1), torch.ones(len(lengths)))
 
 
 @given(lengths=lengths_of_rows, seed=seeds)
-def test_padding_changes_nothing(keys: EmbedderModel, lengths: list[int], seed: int) -> None:
+def test_padding_changes_nothing(embedder: EmbedderModel, lengths: list[int], seed: int) -> None:
     ids, mask = batch_of(lengths, seed)
-    together = keys(ids, mask)
+    together = embedder(ids, mask)
     for row, length in enumerate(lengths):
         cut = (slice(row, row + 1), slice(length))
-        close(keys(ids[cut], mask[cut])[0], together[row])
+        close(embedder(ids[cut], mask[cut])[0], together[row])
 
 
 @given(lengths=lengths_of_rows, seed=seeds)
 def test_the_order_of_a_batch_changes_nothing(
-    keys: EmbedderModel, lengths: list[int], seed: int
+    embedder: EmbedderModel, lengths: list[int], seed: int
 ) -> None:
     ids, mask = batch_of(lengths, seed)
     order = torch.randperm(len(lengths), generator=torch.Generator().manual_seed(seed))
-    close(keys(ids[order], mask[order]), keys(ids, mask)[order])
+    close(embedder(ids[order], mask[order]), embedder(ids, mask)[order])
 
 
-def test_every_token_and_its_place_matter(keys: EmbedderModel) -> None:
+def test_every_token_and_its_place_matter(embedder: EmbedderModel) -> None:
     ids, mask = batch_of([12], 0)
-    key = keys(ids, mask)
+    embedding = embedder(ids, mask)
     for place in (0, 5, 11):
         other = ids.clone()
         other[0, place] = (ids[0, place] + 1) % VOCAB
-        assert not torch.allclose(keys(other, mask), key, atol=1e-4)
+        assert not torch.allclose(embedder(other, mask), embedding, atol=1e-4)
     # Words in another order are another key.
-    assert not torch.allclose(keys(ids.flip(1), mask), key, atol=1e-4)
+    assert not torch.allclose(embedder(ids.flip(1), mask), embedding, atol=1e-4)
 
 
-def test_a_gradient_reaches_every_parameter(keys: EmbedderModel) -> None:
+def test_a_gradient_reaches_every_parameter(embedder: EmbedderModel) -> None:
     ids, mask = batch_of([9, 4], 0)
-    weights = list(keys.parameters())
-    keys.requires_grad_(True)
-    score = (keys(ids, mask) * torch.arange(KEY)).sum()
+    weights = list(embedder.parameters())
+    embedder.requires_grad_(True)
+    score = (embedder(ids, mask) * torch.arange(DIMS)).sum()
     gradients = torch.autograd.grad(score, weights)
-    keys.requires_grad_(False)
+    embedder.requires_grad_(False)
     assert all(float(gradient.abs().max()) > 0 for gradient in gradients)
 
 
@@ -104,18 +104,18 @@ def test_sizes_that_cannot_be(sizes: dict[str, int], said: str) -> None:
         EmbedderConfig(**sizes)
 
 
-def test_feed_forward_parts_are_four_times_as_wide_unless_told() -> None:
+def test_feed_forward_layers_are_four_times_as_wide_by_default() -> None:
     assert EmbedderConfig(hidden_size=32).intermediate_size == 128
     assert EmbedderConfig(hidden_size=32, intermediate_size=40).intermediate_size == 40
 
 
-def test_comes_back_from_a_folder(keys: EmbedderModel, tmp_path: Path) -> None:
-    keys.save_pretrained(tmp_path)
+def test_comes_back_from_a_folder(embedder: EmbedderModel, tmp_path: Path) -> None:
+    embedder.save_pretrained(tmp_path)
     assert isinstance(AutoConfig.from_pretrained(tmp_path), EmbedderConfig)
     for kind in (EmbedderModel, AutoModel):
         found = kind.from_pretrained(tmp_path)
         assert isinstance(found, EmbedderModel)
-        assert all(map(torch.equal, found.parameters(), keys.parameters()))
+        assert all(map(torch.equal, found.parameters(), embedder.parameters()))
 
 
 class TestInABundle:
@@ -128,11 +128,14 @@ class TestInABundle:
         chunks = [rng.integers(0, VOCAB, length).tolist() for length in lengths]
         encoded = [item.embedding for item in model.encode(chunks)]
         backwards = [item.embedding for item in model.encode(chunks[::-1])][::-1]
-        for chunk, key, other in zip(chunks, encoded, backwards, strict=True):
-            assert (key.dtype, key.shape) == (np.dtype(np.float32), (model.embedder.dims,))
-            assert float(np.linalg.norm(key)) == pytest.approx(1, abs=1e-5)
-            np.testing.assert_allclose(other, key, atol=1e-5)
-            np.testing.assert_allclose(model.embedder.embed_query(chunk), key, atol=1e-5)
+        for chunk, embedding, other in zip(chunks, encoded, backwards, strict=True):
+            assert (embedding.dtype, embedding.shape) == (
+                np.dtype(np.float32),
+                (model.embedder.dims,),
+            )
+            assert float(np.linalg.norm(embedding)) == pytest.approx(1, abs=1e-5)
+            np.testing.assert_allclose(other, embedding, atol=1e-5)
+            np.testing.assert_allclose(model.embedder.embed_query(chunk), embedding, atol=1e-5)
 
     def test_the_same_call_gives_the_same_bytes(self) -> None:
         model = tiny_model()
@@ -156,16 +159,16 @@ class TestInABundle:
 
     def test_mixed_precision_around_it_changes_nothing(self) -> None:
         model = tiny_model()
-        key = model.embedder.embed_query([9, 10, 11])
+        embedding = model.embedder.embed_query([9, 10, 11])
         with torch.autocast("cpu", torch.bfloat16):
-            assert model.embedder.embed_query([9, 10, 11]).tobytes() == key.tobytes()
-            assert model.encode([[9, 10, 11]])[0].embedding.tobytes() == key.tobytes()
+            assert model.embedder.embed_query([9, 10, 11]).tobytes() == embedding.tobytes()
+            assert model.encode([[9, 10, 11]])[0].embedding.tobytes() == embedding.tobytes()
 
-    def test_a_preface_counts_for_the_key_alone(self) -> None:
+    def test_a_preface_affects_the_embedding_only(self) -> None:
         model = tiny_model()
-        chunks, told = [[9, 10, 11], [50], [60, 61]], [[20, 21], [], [22]]
-        plain, named = model.encode(chunks), model.encode(chunks, prefaces=told)
-        for ids, preface, one, other in zip(chunks, told, plain, named, strict=True):
+        chunks, prefaces = [[9, 10, 11], [50], [60, 61]], [[20, 21], [], [22]]
+        plain, named = model.encode(chunks), model.encode(chunks, prefaces=prefaces)
+        for ids, preface, one, other in zip(chunks, prefaces, plain, named, strict=True):
             assert (other.packed, other.patch) == (one.packed, one.patch)
             np.testing.assert_allclose(
                 other.embedding, model.embedder.embed_query([*preface, *ids]), atol=1e-5
@@ -190,7 +193,7 @@ class TestInAMemory:
         ],
         ids=["speaker", "nobody", "title", "no title"],
     )
-    def test_what_stands_before_it(self, added: Message | Document, before: str) -> None:
+    def test_what_precedes_it(self, added: Message | Document, before: str) -> None:
         model = tiny_model()
         with Memory(":memory:", model=model) as memory:
             memory.add(added)

@@ -131,7 +131,7 @@ def test_a_store_remembers_finds_and_regenerates_with_them(
         assert stats.fingerprint.startswith(f"{model.codec.fingerprint}, keys of small ")
 
 
-def test_a_store_with_other_keys_is_refused_by_name(
+def test_a_store_with_another_embedder_is_rejected_by_name(
     place: Path, model: ModelBundle, tmp_path: Path
 ) -> None:
     how = f"sentence-transformers:{place}"
@@ -199,7 +199,7 @@ def test_an_unknown_embedder_is_rejected(wrong: str, model: ModelBundle, tmp_pat
     assert not (tmp_path / "s").exists()
 
 
-def test_keys_that_are_no_string_are_refused(model: ModelBundle, tmp_path: Path) -> None:
+def test_an_embedder_that_is_not_a_string_is_rejected(model: ModelBundle, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="embedder is a string, not NoneType"):
         Memory(tmp_path / "s", model=model, embedder=None)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""A cache of memories that ``generate`` goes on from, against a plain pass with a block mask."""
+"""Caches of memories that ``generate`` continues, compared with a plain pass and a block mask."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_generate_goes_on_from_it(family: str, prefix: str | None) -> None:
             weights.zero_()
     wanted = greedy(
         plain,
-        lambda written: lay_out(before, memories, [Branch([*question, *written])], sink=before[0]),
+        lambda written: lay_out(before, memories, [Branch([*question, *written])]),
         1,
         1,
         6,
@@ -95,7 +95,7 @@ def test_a_model_in_training_reads_as_it_would_write() -> None:
     assert not any(layer.keys.requires_grad for layer in one.past_key_values.layers)
 
 
-def test_what_will_not_do() -> None:
+def test_models_that_are_rejected() -> None:
     with pytest.raises(InputError, match=r"take \d+ positions, the language model has 32"):
         cache_memories(LINES * 9, tiny_lm(max_position_embeddings=32), tiny_tokenizer())
     with pytest.raises(ModelError, match="give a prefix"):

@@ -1,4 +1,4 @@
-"""Greedy decoding of a batch is what reading everything anew for each token gives."""
+"""Batched greedy decoding, compared with a full forward pass for every token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_against_reading_anew(family: str, ratio: int) -> None:
 
     def make(row: int, written: list[int]) -> object:
         branch = Branch([*PROMPTS[row], *written])
-        return lay_out(PREFIX, shown[row], [branch], sink=0)
+        return lay_out(PREFIX, shown[row], [branch])
 
     whole = greedy(model, lambda written: make(0, written), ratio, -1, MOST)
     end = whole[2]  # so that a row ends before the others
@@ -37,7 +37,7 @@ def test_against_reading_anew(family: str, ratio: int) -> None:
 
 @pytest.mark.parametrize("ratio", [0, 1, 4])
 def test_without_adapters_it_is_the_language_model_that_writes(ratio: int) -> None:
-    batch = batch_of(lay_out(PREFIX, MEMORIES, [Branch(PROMPTS[0])], sink=0))
+    batch = batch_of(lay_out(PREFIX, MEMORIES, [Branch(PROMPTS[0])]))
     decoded = [
         decode_batch(reading_model(tiny_lm(), seed=seed), batch, ratio, end=1, adapted=False)
         for seed in (1, 2)
@@ -47,7 +47,7 @@ def test_without_adapters_it_is_the_language_model_that_writes(ratio: int) -> No
 
 def test_an_answer_without_tokens() -> None:
     model = reading_model(tiny_lm())
-    batch = batch_of(lay_out(PREFIX, MEMORIES, [Branch(PROMPTS[0])], sink=0))
+    batch = batch_of(lay_out(PREFIX, MEMORIES, [Branch(PROMPTS[0])]))
     decoded = decode_batch(model, batch, 1, end=1, most=0)
     assert (decoded.ids, decoded.log_probabilities, decoded.first) == ([[]], [0.0], [])
     with torch.no_grad():

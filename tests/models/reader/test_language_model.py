@@ -1,4 +1,4 @@
-"""Language models are found where they were installed, or got; or it is said how."""
+"""Language models: found where they were installed, installed, or a message says how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pass over memories and branches is what two passes are, or plain text, as is asked."""
+"""One pass over memories and branches, compared with two passes and with plain text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agentmem.errors import InputError, ModelError
 from agentmem.models.reader.attention import block_mask, text_mask
 from agentmem.models.reader.lora import GatedLoRALinear, TokenGates
 from agentmem.models.reader.modeling import ReadingModel
-from agentmem.models.reader.sequence import BRANCH, MEMORY, PREFIX, SINK, Branch, lay_out
+from agentmem.models.reader.sequence import BRANCH, MEMORY, PREFIX, Branch, lay_out
 from agentmem.models.reader.states import append_memories, encode_memories
 from tests.support.language_models import (
     FAMILIES,
@@ -24,7 +24,6 @@ from tests.support.language_models import (
     tokens,
 )
 
-SINK_ID = 0
 PREFIX_IDS, *MEMORIES = tokens(0, 5, 12, 3, 7)
 PROMPTS = tokens(1, 4, 6)
 
@@ -35,7 +34,7 @@ def lm(request: pytest.FixtureRequest) -> Any:
 
 
 def sequence(*prompts: list[int], memories: list[list[int]] = MEMORIES) -> Any:
-    return lay_out(PREFIX_IDS, memories, [Branch(p) for p in prompts], sink=SINK_ID)
+    return lay_out(PREFIX_IDS, memories, [Branch(p) for p in prompts])
 
 
 def run(lm: Any, ids: list[int], cache: DynamicCache, start: int) -> torch.Tensor:
@@ -58,7 +57,7 @@ def test_memories_alone_and_then_a_text_over_their_states(lm: Any) -> None:
         cache = DynamicCache()
         with model.gates.set(text=torch.ones(1, 1, 1)):
             run(lm, PREFIX_IDS, cache, 0)
-            states = encode_memories(lm, MEMORIES, lead=[SINK_ID])
+            states = encode_memories(lm, MEMORIES, prefix=PREFIX_IDS)
             start = append_memories(lm, cache, states, len(PREFIX_IDS))
             alone = run(lm, prompt, cache, start)
         assert start == len(PREFIX_IDS) + len(flat(MEMORIES))
@@ -72,18 +71,7 @@ def test_ratio_0_is_the_concatenated_text(lm: Any) -> None:
     hidden = model.hidden(batch_of(laid), 0)[0]
     with model.gates.set(text=torch.ones(1, 1, 1)):
         plain = run(lm, [*PREFIX_IDS, *flat(MEMORIES), *PROMPTS[0]], DynamicCache(), 0)
-    close(hidden[laid.kinds != SINK], plain)
-
-
-@torch.no_grad()
-def test_eager_attention_reads_the_same(lm: Any) -> None:
-    model = reading_model(lm)
-    batch = batch_of(sequence(PROMPTS[0]), sequence(PROMPTS[1], memories=MEMORIES[:1]))
-    real = batch.kinds >= 0
-    usual = [model.hidden(batch, ratio)[real] for ratio in (0, 1, 4)]
-    lm.set_attn_implementation("eager")
-    for ratio, hidden in zip((0, 1, 4), usual, strict=True):
-        close(model.hidden(batch, ratio)[real], hidden)
+    close(hidden, plain)
 
 
 @torch.no_grad()
@@ -131,28 +119,30 @@ def test_an_adapter_of_rank_0_is_left_out() -> None:
     assert bool(hidden.isfinite().all())
 
 
-def test_who_sees_whom() -> None:
-    laid = lay_out([9, 9], [[5, 6], [7]], [Branch([3], [4]), Branch([2])], sink=SINK_ID)
-    assert laid.kinds.tolist() == [PREFIX] * 2 + [SINK, MEMORY, MEMORY, SINK, MEMORY] + [BRANCH] * 3
-    assert laid.positions.tolist() == [0, 1, 1, 2, 3, 3, 4, 5, 6, 5]
-    assert laid.labels.tolist() == [-100] * 8 + [4, -100]
-    batch = batch_of(laid, lay_out([9], [], [Branch([2])], sink=SINK_ID))
+def test_which_positions_attend_to_which() -> None:
+    laid = lay_out([9, 9], [[5, 6], [7]], [Branch([3], [4]), Branch([2])])
+    assert laid.kinds.tolist() == [PREFIX] * 2 + [MEMORY] * 3 + [BRANCH] * 3
+    assert laid.positions.tolist() == [0, 1, 2, 3, 2, 5, 6, 5]
+    assert laid.moves.tolist() == [0, 0, 0, 0, 2, 0, 0, 0]
+    assert laid.labels.tolist() == [-100] * 6 + [4, -100]
+    batch = batch_of(laid, lay_out([9], [], [Branch([2])]))
     kept = batch.kinds == MEMORY
-    kept[0, 3] = False
+    kept[0, 2] = False
     seen = block_mask(batch.kinds, batch.segments, kept)[:, 0]
     keys = [[k for k, sees in enumerate(row) if sees] for row in seen[0].tolist()]
+    # From 8 on: the keys at the positions where branches see them.
     assert keys == [
-        [0], [0, 1], [2], [2, 3], [2, 3, 4], [5], [5, 6],
-        [0, 1, 4, 6, 7], [0, 1, 4, 6, 7, 8], [0, 1, 4, 6, 9],
+        [0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4],
+        [8, 9, 11, 12, 13], [8, 9, 11, 12, 13, 14], [8, 9, 11, 12, 15],
     ]  # fmt: skip
-    assert [sum(row) for row in seen[1].tolist()] == [1, 2] + [1] * 8
+    assert [sum(row) for row in seen[1].tolist()] == [1, 2] + [1] * 6
     text = text_mask(batch.kinds, batch.segments)[0, 0]
-    assert text[9].nonzero()[:, 0].tolist() == [0, 1, 3, 4, 6, 9]
-    assert text[4].nonzero()[:, 0].tolist() == [0, 1, 3, 4]
+    assert text[7].nonzero()[:, 0].tolist() == [0, 1, 2, 3, 4, 7]
+    assert text[3].nonzero()[:, 0].tolist() == [0, 1, 2, 3]
 
 
 @torch.no_grad()
-def test_padding_and_neighbours_in_a_batch_change_nothing(lm: Any) -> None:
+def test_padding_and_neighbors_in_a_batch_change_nothing(lm: Any) -> None:
     model = reading_model(lm)
     one, other = sequence(PROMPTS[0], memories=MEMORIES[1:]), sequence(*PROMPTS)
     both = batch_of(one, other)
@@ -166,7 +156,6 @@ def test_a_loss_is_that_of_the_labels_alone() -> None:
         PREFIX_IDS,
         MEMORIES,
         [Branch(PROMPTS[0], [7, 8], weight=0.5), Branch(PROMPTS[1], [9])],
-        sink=SINK_ID,
     )
     loss, losses = model.loss(batch_of(laid), 4)
     assert len(losses) == 3

@@ -1,18 +1,17 @@
-"""A reader of states: what it streams, keeps and refuses."""
+"""`StatesReader`: answers, streaming, its cache of states, and invalid arguments."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from agentmem.errors import InputError, ModelError, ModelNotFoundError
 from agentmem.models.reader.reader import Reading, StatesReader, _Stream
 from agentmem.models.reader.saving import save_reader
-from agentmem.models.reader.sequence import BRANCH, MEMORY, PREFIX, SINK, ReadingSequence
+from agentmem.models.reader.sequence import Branch, lay_out
 from tests.support.language_models import (
     FAMILIES,
     greedy,
@@ -30,30 +29,6 @@ def reader_of(lm: Any, **options: Any) -> StatesReader:
     return StatesReader(reading_model(lm), tiny_tokenizer(), **options)
 
 
-def behind_the_prefix(prefix: tuple[int, ...], memories: list[list[int]], rest: list[int]) -> Any:
-    """A reading sequence in which the whole prefix stands as a sink before each memory."""
-    ids, kinds, segments = list(prefix), [PREFIX] * len(prefix), [0] * len(prefix)
-    positions, start = list(range(len(prefix))), len(prefix)
-    for number, memory in enumerate(memories, start=1):
-        ids += [*prefix, *memory]
-        kinds += [SINK] * len(prefix) + [MEMORY] * len(memory)
-        segments += [number] * (len(prefix) + len(memory))
-        positions += range(start - len(prefix), start + len(memory))
-        start += len(memory)
-    ids += rest
-    kinds += [BRANCH] * len(rest)
-    segments += [len(memories) + 1] * len(rest)
-    positions += range(start, start + len(rest))
-    return ReadingSequence(
-        np.array(ids),
-        np.array(kinds, dtype=np.int8),
-        np.array(segments, dtype=np.int32),
-        np.array(positions),
-        np.full(len(ids), -100),
-        np.zeros(len(ids), dtype=np.float32),
-    )
-
-
 @pytest.mark.parametrize("mode", ["text", "states"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_writes_what_one_pass_over_everything_would(family: str, mode: Any) -> None:
@@ -63,7 +38,7 @@ def test_it_writes_what_one_pass_over_everything_would(family: str, mode: Any) -
     request = prompt.question(QUESTION)
     ids = greedy(
         reader.model,
-        lambda written: behind_the_prefix(prompt.prefix, memories, [*request, *written]),
+        lambda written: lay_out(prompt.prefix, memories, [Branch([*request, *written])]),
         0 if mode == "text" else 1,
         prompt.end,
         8,
@@ -181,7 +156,7 @@ def test_an_unknown_mode_is_refused() -> None:
         reader_of(tiny_lm()).read(QUESTION, LINES, mode="vectors")  # type: ignore[arg-type]
 
 
-def test_a_withheld_answer_draws_on_nothing() -> None:
+def test_a_withheld_answer_has_no_citations() -> None:
     reader = reader_of(tiny_lm())
     reader.model.config = reader.model.config.model_copy(update={"abstain_above": 1e-12})
     reading = reader.read(QUESTION, LINES)
@@ -215,10 +190,10 @@ def test_more_memories_than_positions() -> None:
     assert len(reader.read(QUESTION, LINES[2:] * fitting, max_tokens=4).shares) == fitting
 
 
-def test_attention_is_looked_at_without_leaving_a_trace() -> None:
+def test_observing_attention_has_no_side_effects() -> None:
     lm = tiny_lm()
-    usual = lm.config._attn_implementation
     reader = reader_of(lm)
+    usual = lm.config._attn_implementation
     first = reader.read(QUESTION, LINES, mode="text", max_tokens=4)
     assert lm.config._attn_implementation == usual
     assert not any(layer.self_attn._forward_hooks for layer in lm.model.layers)
@@ -237,7 +212,7 @@ def test_from_files(tmp_path: Path) -> None:
     near(loaded.read(QUESTION, LINES, max_tokens=5), made.read(QUESTION, LINES, max_tokens=5))
 
 
-def test_what_will_not_do(tmp_path: Path) -> None:
+def test_models_that_are_rejected(tmp_path: Path) -> None:
     lm = save_lm(tmp_path / "lm")
     with pytest.raises(ModelNotFoundError, match=r"has no reader\.json"):
         StatesReader.from_pretrained(tmp_path, lm)

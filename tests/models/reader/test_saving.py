@@ -1,4 +1,4 @@
-"""A reader's files: read as they were written, and refused where they are not."""
+"""A reader's files: round trips, and damaged or unknown files are rejected."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_weights_of_another_reader(folder: Path, other: Any) -> None:
 
 
 def test_a_later_format(folder: Path) -> None:
-    rewrite(folder / "reader.json", lambda told: told.update(format_version=2, news=True))
+    rewrite(folder / "reader.json", lambda config: config.update(format_version=2, news=True))
     with pytest.raises(ModelError, match="format version 2, .* upgrade agentmem"):
         load_config(folder)
 
@@ -90,10 +90,10 @@ def test_a_later_format(folder: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda told: told.update(format_version="one"),
-        lambda told: told.pop("language_model"),
-        lambda told: told.update(ratios=[4, 1]),
-        lambda told: told.update(unheard_of=1),
+        lambda config: config.update(format_version="one"),
+        lambda config: config.pop("language_model"),
+        lambda config: config.update(ratios=[4, 1]),
+        lambda config: config.update(unheard_of=1),
     ],
 )
 def test_a_configuration_that_is_none(folder: Path, change: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which tokens of a memory are kept, against a slow count."""
+"""Which tokens of a memory keep a state, compared with a slow count."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem.models.reader.selection import keep_surprising
-from agentmem.models.reader.sequence import Branch, lay_out
+from agentmem.models.reader.sequence import MEMORY, Branch, lay_out
 from tests.support.language_models import batch_of
 
 # Halves, so that sums are exact and ties happen.
@@ -29,19 +29,17 @@ def slowly(surprisal: list[float], ratio: int) -> list[bool]:
 
 @given(ROWS, st.sampled_from((1, 2, 3, 4, 16)))
 def test_the_most_surprising_are_kept(rows: list[list[list[float]]], ratio: int) -> None:
-    laid = [
-        lay_out([1, 2], [[3] * len(m) for m in row], [Branch([4, 5], [6])], sink=0) for row in rows
-    ]
+    laid = [lay_out([1, 2], [[3] * len(m) for m in row], [Branch([4, 5], [6])]) for row in rows]
     batch = batch_of(*laid)
     # What stands at other places is not looked at.
     surprisal = torch.full(batch.ids.shape, 99.0)
     for row, (sequence, memories) in enumerate(zip(laid, rows, strict=True)):
         for number, memory in enumerate(memories, start=1):
-            places = np.flatnonzero((sequence.segments == number) & (sequence.kinds == 2))
+            places = np.flatnonzero((sequence.segments == number) & (sequence.kinds == MEMORY))
             surprisal[row, torch.from_numpy(places)] = torch.tensor(memory)
     kept = keep_surprising(surprisal, batch.kinds, batch.segments, ratio)
     for row, (sequence, memories) in enumerate(zip(laid, rows, strict=True)):
         wanted = [keep for memory in memories for keep in slowly(memory, ratio)]
-        places = torch.from_numpy(np.flatnonzero(sequence.kinds == 2))
+        places = torch.from_numpy(np.flatnonzero(sequence.kinds == MEMORY))
         assert kept[row, places].tolist() == wanted
         assert int(kept[row].sum()) == sum(wanted)

@@ -1,4 +1,4 @@
-"""States of memories are those of a plain pass with a block mask, whatever they are made beside."""
+"""States of memories, compared with a plain pass and a block mask, in any batch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from transformers import CohereConfig, CohereForCausalLM, DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from agentmem.errors import ModelError
-from agentmem.models.reader.attention import block_mask, masks_for
-from agentmem.models.reader.sequence import Branch, lay_out
 from agentmem.models.reader.states import append_memories, check_rotary, encode_memories
-from tests.support.language_models import FAMILIES, batch_of, close, tiny_lm, tokens
+from tests.support.language_models import FAMILIES, close, tiny_lm, tokens
 
-SINK = 0
 PREFIX, *MEMORIES = tokens(0, 6, 10, 1, 17, 4)
 
 
@@ -26,26 +23,29 @@ def lm(request: pytest.FixtureRequest) -> Any:
 
 
 @torch.no_grad()
-def test_a_plain_pass_with_a_block_mask(lm: Any) -> None:
-    laid = lay_out(PREFIX, MEMORIES, [Branch([3])], sink=SINK)
-    batch = batch_of(laid)
-    whole, built = DynamicCache(), DynamicCache()
-    mask = block_mask(batch.kinds, batch.segments, batch.kinds == 2)
-    lm.model(
-        input_ids=batch.ids,
-        attention_mask=masks_for(lm, mask, batch.positions, batch.positions),
-        position_ids=batch.positions,
-        past_key_values=whole,
-        use_cache=True,
-    )
+def test_a_plain_pass_over_the_prefix_and_one_memory(lm: Any) -> None:
+    built = DynamicCache()
     lm.model(input_ids=torch.tensor([PREFIX]), past_key_values=built, use_cache=True)
-    states = encode_memories(lm, MEMORIES, lead=[SINK])
+    states = encode_memories(lm, MEMORIES, prefix=PREFIX)
     end = append_memories(lm, built, states, len(PREFIX))
     assert end == built.get_seq_length() == len(PREFIX) + sum(map(len, MEMORIES))
-    places = torch.from_numpy((laid.kinds == 0) | (laid.kinds == 2))
-    for one, other in zip(whole.layers, built.layers, strict=True):
-        close(one.keys[:, :, places], other.keys)
-        close(one.values[:, :, places], other.values)
+    start = len(PREFIX)
+    for memory in MEMORIES:
+        # Rotary models keep their differences: the same pass, begun where the memory is read.
+        alone = DynamicCache()
+        ids = [*PREFIX, *memory]
+        begin = start - len(PREFIX)
+        lm.model(
+            input_ids=torch.tensor([ids]),
+            position_ids=torch.arange(begin, begin + len(ids))[None],
+            past_key_values=alone,
+            use_cache=True,
+        )
+        places = slice(start, start + len(memory))
+        for one, other in zip(alone.layers, built.layers, strict=True):
+            close(one.keys[:, :, len(PREFIX) :], other.keys[:, :, places])
+            close(one.values[:, :, len(PREFIX) :], other.values[:, :, places])
+        start += len(memory)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,8 @@ def llama() -> Any:
 @settings(deadline=None, max_examples=25)
 @given(st.permutations(range(len(MEMORIES))), st.integers(1, 60))
 def test_any_order_and_any_batch(llama: Any, order: list[int], tokens: int) -> None:
-    alone = [encode_memories(llama, [m], lead=[SINK])[0] for m in MEMORIES]
-    together = encode_memories(llama, [MEMORIES[i] for i in order], lead=[SINK], tokens=tokens)
+    alone = [encode_memories(llama, [m], prefix=PREFIX)[0] for m in MEMORIES]
+    together = encode_memories(llama, [MEMORIES[i] for i in order], prefix=PREFIX, tokens=tokens)
     for index, states in zip(order, together, strict=True):
         assert len(states) == len(MEMORIES[index])
         for one, other in zip(
@@ -67,7 +67,7 @@ def test_any_order_and_any_batch(llama: Any, order: list[int], tokens: int) -> N
 
 
 def test_a_memory_keeps_its_own_numbers_and_no_more(llama: Any) -> None:
-    states = encode_memories(llama, MEMORIES, lead=[SINK])[1]
+    states = encode_memories(llama, MEMORIES, prefix=PREFIX)[1]
     assert states.stored_bytes == 2 * 2 * 2 * 8 * 4  # layers, kinds, heads, dims, bytes
     for held in (*states.keys, *states.values):
         assert held.untyped_storage().nbytes() == held.numel() * 4
@@ -75,41 +75,41 @@ def test_a_memory_keeps_its_own_numbers_and_no_more(llama: Any) -> None:
 
 def test_no_memories(llama: Any) -> None:
     cache = DynamicCache()
-    assert encode_memories(llama, [], lead=[SINK]) == []
+    assert encode_memories(llama, [], prefix=PREFIX) == []
     assert append_memories(llama, cache, [], 3) == 3
     assert cache.get_seq_length() == 0
 
 
 def test_memories_at_the_beginning_of_a_cache(llama: Any) -> None:
     cache = DynamicCache()
-    states = encode_memories(llama, MEMORIES, lead=[SINK])
+    states = encode_memories(llama, MEMORIES, prefix=PREFIX)
     assert append_memories(llama, cache, states, 5) == 5 + cache.get_seq_length()
     assert cache.get_seq_length() == sum(map(len, MEMORIES))
 
 
 def test_half_precision_is_kept(llama: Any) -> None:
     lm = tiny_lm().to(torch.bfloat16)
-    check_rotary(lm, SINK)
-    states = encode_memories(lm, MEMORIES, lead=[SINK])
+    check_rotary(lm)
+    states = encode_memories(lm, MEMORIES, prefix=PREFIX)
     assert {t.dtype for one in states for t in (*one.keys, *one.values)} == {torch.bfloat16}
-    exact = encode_memories(llama, MEMORIES, lead=[SINK])
+    exact = encode_memories(llama, MEMORIES, prefix=PREFIX)
     for one, other in zip(states, exact, strict=True):
         error = (one.keys[0].float() - other.keys[0]).norm() / other.keys[0].norm()
         assert error < 0.02
 
 
 def test_rotary_models_pass(lm: Any) -> None:
-    check_rotary(lm, SINK)
+    check_rotary(lm)
 
 
 def test_models_whose_keys_cannot_be_moved_are_refused() -> None:
     learned = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=50))
     with pytest.raises(ModelError, match="GPT2LMHeadModel has no rotary position embeddings"):
-        check_rotary(learned, SINK)
+        check_rotary(learned)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     woven = CohereForCausalLM(CohereConfig(vocab_size=50, intermediate_size=32, **sizes))
     with pytest.raises(ModelError, match=r"CohereForCausalLM does not rotate .* \(layer 0\)"):
-        check_rotary(woven, SINK)
+        check_rotary(woven)
     growing = tiny_lm(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4})
     with pytest.raises(ModelError, match="'dynamic', which change with the length"):
-        check_rotary(growing, SINK)
+        check_rotary(growing)

@@ -1,4 +1,4 @@
-"""The latent reranker: what it looks at, and that nothing else makes a difference."""
+"""The latent reranker: which inputs affect its scores, and that nothing else does."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def model(folder: Path) -> ModelBundle:
 
 @dataclass(frozen=True)
 class Case:
-    """A question, and candidates with their neighbours among passages; all of them token ids."""
+    """A question, and candidates with their neighbors among passages; all of them token ids."""
 
     query: list[int]
     passages: list[list[int]]
@@ -123,7 +123,7 @@ class TestForward:
         close(replace(case, views=case.views[::-1]).scores(reranker), together.flip(0))
 
     @given(seed=seeds)
-    def test_where_passages_stand_changes_nothing(
+    def test_the_order_of_passages_changes_nothing(
         self, reranker: LatentReranker, seed: int
     ) -> None:
         case = case_of(seed)

@@ -1,4 +1,4 @@
-"""What a reader is taught with: made as said, and packed without loss."""
+"""The reader's exercises: built from contexts, and packed without loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.sequence import Branch, lay_out
 from agentmem.training.reader.batches import plan
-from agentmem.training.reader.configuration import ReaderDataConfig
+from agentmem.training.reader.config import ReaderDataConfig
 from agentmem.training.reader.exercises import (
     Exercise,
     contexts,
@@ -57,10 +57,10 @@ def prompt() -> ReadingPrompt:
 
 
 def same(packed: PackedExercises, exercises: list[Exercise]) -> None:
-    reader = ExerciseReader(packed, [7, 8], 5)
+    reader = ExerciseReader(packed, [7, 8])
     assert len(reader) == len(packed) == len(exercises)
     for index, exercise in enumerate(exercises):
-        wanted = lay_out([7, 8], exercise.memories, exercise.branches, sink=5)
+        wanted = lay_out([7, 8], exercise.memories, exercise.branches)
         got = reader[index]
         assert len(got) == len(wanted) == reader.lengths[index] == exercise.tokens + 2
         for name in wanted.__slots__:
@@ -86,7 +86,7 @@ def test_packed_files(tmp_path: Path) -> None:
         PackedExercises.of([])
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_files_that_are_not_packed_exercises(tmp_path: Path) -> None:
     file = tmp_path / "some.npz"
     with pytest.raises(InputError, match=r"no packed exercises in .*some\.npz"):
         PackedExercises.load(file)
@@ -161,15 +161,15 @@ def test_questions_over_a_context(prompt: ReadingPrompt) -> None:
     assert targets[tuple(nothing)] >= 40
 
 
-def test_turns_are_repeated_or_gone_on_with(prompt: ReadingPrompt) -> None:
+def test_turns_are_repeated_or_continued(prompt: ReadingPrompt) -> None:
     turns = ["Ana: " + "I went there and came back. " * 6, "Bo: why?"]
     for seed in range(20):
         exercise = from_turns(turns, prompt, Random(seed))
         for branch in exercise.branches:
             assert branch.target[-1] == prompt.end
-            told = list(branch.target[:-1])
+            target = list(branch.target[:-1])
             assert any(
-                memory[at : at + len(told)] == told
+                memory[at : at + len(target)] == target
                 for memory in exercise.memories
                 for at in range(len(memory))
             )
@@ -185,14 +185,14 @@ def test_personal_exercises(prompt: ReadingPrompt) -> None:
         assert exercise.branches
 
 
-def test_what_does_not_fit_loses_its_last_branches() -> None:
+def test_a_sequence_that_is_too_long_loses_its_last_branches() -> None:
     exercise = Exercise(([1, 2, 3],), (Branch([4], [5]), Branch([6], [7])))
-    assert exercise.tokens == 8
-    assert fit(exercise, 8) == exercise
-    cut_short = fit(exercise, 7)
+    assert exercise.tokens == 7
+    assert fit(exercise, 7) == exercise
+    cut_short = fit(exercise, 6)
     assert cut_short is not None
     assert cut_short.branches == exercise.branches[:1]
-    assert fit(exercise, 5) is None
+    assert fit(exercise, 4) is None
 
 
 def test_packing_a_corpus(tmp_path: Path) -> None:

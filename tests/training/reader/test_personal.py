@@ -1,4 +1,4 @@
-"""Made-up personal memories: questions have their answers in the memories that are named."""
+"""Synthetic personal memories: reproducible, and answers are found in their evidence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def test_the_same_seed_gives_the_same() -> None:
     """The digest stands for the data that readers were trained with."""
     digest = hashlib.sha256()
     for made in islice(exercises(0), 200):
-        told = tuple((m.date, m.speaker, m.text) for m in made.memories)
-        digest.update(repr((told, made.questions)).encode())
+        memories = tuple((m.date, m.speaker, m.text) for m in made.memories)
+        digest.update(repr((memories, made.questions)).encode())
     assert digest.hexdigest() == "b7f2fe83ba11b3d9c48d8dee87c34b996068e64d4874c1dc4515e018dd885c2a"
 
 

@@ -1,4 +1,4 @@
-"""Training a reader: an interruption changes nothing, a seed does, and it learns."""
+"""Training a reader: resuming is exact, seeds matter, and it learns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from agentmem.errors import ConfigError, InputError, ModelError
 from agentmem.models.reader.reader import StatesReader
 from agentmem.models.reader.sequence import Branch
-from agentmem.training.reader.configuration import ReaderRunConfig
+from agentmem.training.reader.config import ReaderRunConfig
 from agentmem.training.reader.exercises import Exercise
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
 from agentmem.training.reader.train import _any, _average, evaluate, train_reader
@@ -54,7 +54,7 @@ def config_of(place: Path, name: str, **changes: Any) -> ReaderRunConfig:
         "log_every": 2,
         "eval_every": STEPS,
         "save_every": 3,
-        "optimiser": {"steps": STEPS, "lr": 3e-2, "warmup": 0.1},
+        "optimizer": {"steps": STEPS, "lr": 3e-2, "warmup": 0.1},
         **changes,
     }
     return ReaderRunConfig.model_validate(given)
@@ -77,7 +77,7 @@ def whole(place: Path) -> Path:
     return folder
 
 
-def test_stopped_and_gone_on_with(place: Path, whole: Path) -> None:
+def test_stopped_and_resumed_is_the_same_run(place: Path, whole: Path) -> None:
     config = config_of(place, "run")
     for at in (2, 5):
         stopped = train(place, config, "stopped", stop_after=at)
@@ -105,9 +105,9 @@ def test_two_seeds_differ(place: Path, whole: Path) -> None:
     assert weights_of(other) != weights_of(whole)
 
 
-def test_it_learns_and_what_is_left_is_a_reader(place: Path, whole: Path) -> None:
+def test_it_learns_and_leaves_a_reader(place: Path, whole: Path) -> None:
     longer = {"steps": 40, "lr": 3e-2}
-    config = config_of(place, "long", optimiser=longer, eval_every=40, save_every=40)
+    config = config_of(place, "long", optimizer=longer, eval_every=40, save_every=40)
     folder = train(place, config, "long")
     dev = logged(folder)[-1]["dev"]
     assert dev.keys() == {"0", "1", "4"}
@@ -120,19 +120,33 @@ def test_it_learns_and_what_is_left_is_a_reader(place: Path, whole: Path) -> Non
 
 def test_from_another_reader(place: Path, whole: Path) -> None:
     config = config_of(
-        place, "next", start=str(whole / "model"), optimiser={"steps": 1, "lr": 1e-9}
+        place, "next", start=str(whole / "model"), optimizer={"steps": 1, "lr": 1e-9}
     )
     folder = train(place, config, "next")
     start = load_file(whole / "model" / "adapter.safetensors")
     for name, weights in load_file(folder / "model" / "adapter.safetensors").items():
         assert torch.equal(weights, start[name])
+    # One that has never compressed may begin to: what it lacks starts as in a new reader.
+    plain = train(place, config_of(place, "plain", ratios={"0": 1.0}), "start")
+    begun = train(
+        place,
+        config_of(place, "more", start=str(plain / "model"), optimizer={"steps": 1, "lr": 1e-9}),
+        "start",
+    )
+    old, new = (load_file(f / "model" / "adapter.safetensors") for f in (plain, begun))
+    assert {"marks.4"} < new.keys() - old.keys()
+    assert all(torch.equal(new[name], weights) for name, weights in old.items())
+    with pytest.raises(ModelError, match="do not belong to this reader"):
+        train(
+            place, config_of(place, "back", ratios={"0": 1.0}, start=str(begun / "model")), "start"
+        )
     other = config_of(place, "worse", start=str(whole / "model"), text_rank=5)
     with pytest.raises(ModelError, match="do not belong to this reader"):
         train(place, other, "next")
 
 
 def test_plain_text_alone_has_no_memory_adapter(place: Path) -> None:
-    config = config_of(place, "text", ratios={"0": 1}, optimiser={"steps": 1})
+    config = config_of(place, "text", ratios={"0": 1}, optimizer={"steps": 1})
     folder = train(place, config, "text")
     names = load_file(folder / "model" / "adapter.safetensors").keys()
     assert not [name for name in names if "memory" in name or "marks" in name]
@@ -141,7 +155,7 @@ def test_plain_text_alone_has_no_memory_adapter(place: Path) -> None:
 @torch.no_grad()
 def test_evaluation_does_not_depend_on_its_batches(place: Path) -> None:
     model = reading_model(tiny_lm())
-    exercises = ExerciseReader(PackedExercises.load(place / "dev.npz"), [2, 3], 0)
+    exercises = ExerciseReader(PackedExercises.load(place / "dev.npz"), [2, 3])
     exercises.lengths[-2:] = 200  # as if some were long
     shares = {0: 1.0, 4: 1.0}
     losses = [evaluate(model, exercises, shares, tokens) for tokens in (1, 300, 10_000)]
@@ -150,7 +164,7 @@ def test_evaluation_does_not_depend_on_its_batches(place: Path) -> None:
     assert np.isfinite(list(losses[0].values())).all()
 
 
-def test_what_is_missing_or_no_use(place: Path, tmp_path: Path) -> None:
+def test_missing_or_invalid_inputs(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no model in"):
         train(place, config_of(place, "a", language_model=str(tmp_path)), "bad")
     with pytest.raises(InputError, match="no packed exercises"):
@@ -165,7 +179,7 @@ def test_ratios_have_shares(place: Path, ratios: dict[str, float]) -> None:
         config_of(place, "c", ratios=ratios)
 
 
-def test_what_processes_tell_each_other(place: Path) -> None:
+def test_processes_agree_on_stopping_and_average_gradients(place: Path) -> None:
     """In a group of one, which takes the same ways."""
     model = reading_model(tiny_lm())
     resting, learning = list(model.trainable().values())[:2]

@@ -33,14 +33,14 @@ A frame is one kind of fact with one or more attributes:
 from __future__ import annotations
 
 from agentmem.training.reader.personal.errors import DataError
-from agentmem.training.reader.personal.records import Exercise, MemoryLine, Told, Trace
+from agentmem.training.reader.personal.records import Exercise, MemoryLine, StatedFact, Trace
 from agentmem.training.reader.personal.stream import exercises, inventory, traced
 
 __all__ = [
     "DataError",
     "Exercise",
     "MemoryLine",
-    "Told",
+    "StatedFact",
     "Trace",
     "exercises",
     "inventory",

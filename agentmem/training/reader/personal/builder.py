@@ -1,4 +1,4 @@
-"""One exercise, put together."""
+"""Builds one exercise: memories, questions, and evidence indices."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from datetime import date
 from functools import lru_cache
 from random import Random
 
-from agentmem.training.reader.personal.book import Book
 from agentmem.training.reader.personal.frames import Frame
-from agentmem.training.reader.personal.misses import Misses
+from agentmem.training.reader.personal.library import Library
 from agentmem.training.reader.personal.nodes import names_in
 from agentmem.training.reader.personal.people import Person
-from agentmem.training.reader.personal.records import Exercise, Made, MemoryLine, Told, Trace
+from agentmem.training.reader.personal.records import Exercise, Made, MemoryLine, StatedFact, Trace
+from agentmem.training.reader.personal.unanswerable import UnanswerableQuestions
 
 
 @lru_cache(4096)
@@ -19,11 +19,11 @@ def _iso_date(ordinal: int) -> str:
     return date.fromordinal(ordinal).isoformat()
 
 
-class Builder(Misses):
-    """Puts one exercise together."""
+class Builder(UnanswerableQuestions):
+    """Builds one exercise."""
 
-    def __init__(self, rng: Random, book: Book, *, tracing: bool) -> None:
-        super().__init__(rng, book)
+    def __init__(self, rng: Random, library: Library, *, tracing: bool) -> None:
+        super().__init__(rng, library)
         self.tracing = tracing
 
     def fill_questions(self) -> None:
@@ -40,7 +40,7 @@ class Builder(Misses):
 
     def same_question(self, trace: Trace) -> str:
         """The question of a trace, as the main person would put it, without its values."""
-        frame = next(frame for frame in self.book.frames if frame.name == trace.frame)
+        frame = next(frame for frame in self.library.frames if frame.name == trace.frame)
         if trace.owner == "house":
             owner = self.house
         elif trace.owner == self.me.name:
@@ -51,7 +51,7 @@ class Builder(Misses):
 
     def free_question(self) -> str:
         """A question of the main person about anything."""
-        frame = self.pick(self.book.frames)
+        frame = self.pick(self.library.frames)
         owner = self.house if frame.who == "we" else self.me
         return self.bare_question(frame, self.pick(tuple(frame.ask)), owner)
 
@@ -67,24 +67,24 @@ class Builder(Misses):
         return ""
 
     def build(self) -> Made | None:
-        """Make the exercise, or None where the draw did not give enough questions."""
+        """Build the exercise; None if the draw did not give enough questions."""
         if not self.assemble() or not self.facts:
             return None
-        wanted = 4 + int(self.random() * 5)
-        for _ in range(wanted * 6):
-            if len(self.questions) >= wanted:
+        count = 4 + int(self.random() * 5)
+        for _ in range(count * 6):
+            if len(self.questions) >= count:
                 break
             if self.chance(0.29):
-                self.ask_unknown()
+                self.ask_unanswerable()
             else:
-                self.ask_known()
+                self.ask_answerable()
         if len(self.questions) < 4:
             return None
         self.fill_questions()
         return self.finish()
 
     def finish(self) -> Made:
-        """Put the memories in their last order, and number the evidence accordingly."""
+        """Put the memories in their final order, and number the evidence accordingly."""
         count = len(self.lines)
         order = list(range(count))
         if self.chance(0.2):
@@ -95,18 +95,18 @@ class Builder(Misses):
             (text, answer, tuple(sorted(new[item] for item in evidence)))
             for text, answer, evidence in self.questions
         )
-        told = (
+        stated = (
             ()
             if not self.tracing
             else tuple(
-                Told(
+                StatedFact(
                     new[index],
                     fact.frame.name,
                     self.label(fact.owner),
                     tuple((name, fact.values.get(name, "")) for name in sorted(used)),
                 )
                 for fact in self.facts
-                for index, used, _, _ in fact.told
+                for index, used, _, _ in fact.mentions
             )
         )
-        return Exercise(memories, questions), tuple(self.traces), told
+        return Exercise(memories, questions), tuple(self.traces), stated

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from agentmem.training.reader.personal.book import Book
 from agentmem.training.reader.personal.frames import Frame
+from agentmem.training.reader.personal.library import Library
 from agentmem.training.reader.personal.nodes import put
 from agentmem.training.reader.personal.people import People, Person
+from agentmem.training.reader.personal.rendering import ARTICLE, add_n
 from agentmem.training.reader.personal.voices import Voice
-from agentmem.training.reader.personal.words import ARTICLE, add_n
 
-# How a memory tells a fact: the memory, the attributes, the voice, how many days ago it was.
-Telling = tuple[int, frozenset[str], "Voice", int]
+# How a memory mentions a fact: its index, the attributes, the voice, how many days ago it was.
+Mention = tuple[int, frozenset[str], "Voice", int]
 
 
 class Values(dict[str, str]):
@@ -50,7 +50,7 @@ class Values(dict[str, str]):
 
 @dataclass(eq=False)
 class Fact:
-    """A fact of an exercise, and the memories that tell it."""
+    """A fact of an exercise, and where memories mention it."""
 
     frame: Frame
     owner: Person
@@ -59,30 +59,30 @@ class Fact:
     older: Fact | None = None
     newer: Fact | None = None
     sibling: Fact | None = None
-    told: list[Telling] = field(default_factory=list)
+    mentions: list[Mention] = field(default_factory=list)
 
     def attributes(self) -> set[str]:
-        """All that any memory tells of it."""
-        return {name for _, used, _, _ in self.told for name in used}
+        """The attributes that any memory states."""
+        return {name for _, used, _, _ in self.mentions for name in used}
 
 
 class Facts(People):
     """Invents facts."""
 
-    def __init__(self, rng: Random, book: Book) -> None:
-        super().__init__(rng, book)
+    def __init__(self, rng: Random, library: Library) -> None:
+        super().__init__(rng, library)
         self.facts: list[Fact] = []
         self.by_group: dict[tuple[str, Person], list[Fact]] = {}
 
     def draw(self, frame: Frame, avoid: Sequence[Values] = ()) -> Values:
-        """Values for a frame that differ from each other and from others given."""
+        """Values for a frame that differ from each other and from those in ``avoid``."""
         values = Values(self, frame, avoid)
         if frame.pro:
             values["polar"] = "Yes" if self.chance(0.5) else "No"
         return values
 
     def draw_value(self, frame: Frame, name: str, values: Values) -> str:
-        """Draw one value that is new to the fact and no name of the people."""
+        """Draw one value that is new to the fact and is not the name of a person."""
         seq, scene = frame.vars[name], self.draw_scene
         used = values.values()
         others = [other[name] for other in values.avoid]
@@ -100,7 +100,7 @@ class Facts(People):
         return value
 
     def owner(self, frame: Frame) -> Person:
-        """Whom a fact of a frame is about."""
+        """Draw the person that a fact of a frame is about."""
         if frame.who == "we":
             return self.house
         if frame.who == "me" or self.chance(0.62) or not self.others:
@@ -144,7 +144,7 @@ class Facts(People):
             fact.sibling, other.sibling = other, fact
 
     def forget(self, fact: Fact) -> None:
-        """Take back a fact for which there is no room."""
+        """Remove a fact for which there is no room."""
         self.facts.remove(fact)
         key = (fact.frame.group, fact.owner)
         self.by_group[key].remove(fact)

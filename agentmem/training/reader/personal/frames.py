@@ -170,12 +170,17 @@ def _ask_faults(frame: Frame) -> Iterator[str]:
         if any(attribute in names_in(seq) for seq in seqs):
             yield f"a form of ask.{attribute} gives the answer away"
         if attribute == "polar":
-            tells = min(len(frame.pro), len(frame.con))
+            count = min(len(frame.pro), len(frame.con))
         else:
-            told = (*frame.say, *frame.note, *frame.free_note, *frame.change.get(attribute, ()))
-            tells = sum(attribute in names_in(seq) for seq in told)
-        if tells < 3:
-            yield f"fewer than 3 statements tell {attribute!r}"
+            statements = (
+                *frame.say,
+                *frame.note,
+                *frame.free_note,
+                *frame.change.get(attribute, ()),
+            )
+            count = sum(attribute in names_in(seq) for seq in statements)
+        if count < 3:
+            yield f"fewer than 3 statements name {attribute!r}"
 
 
 def _owner_faults(frame: Frame) -> Iterator[str]:

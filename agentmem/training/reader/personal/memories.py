@@ -1,4 +1,4 @@
-"""The memories of an exercise: facts told by someone, with talk around them."""
+"""The memories of an exercise: facts stated by someone, with small talk around them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import date
 from random import Random
 from typing import Final
 
-from agentmem.training.reader.personal.book import Book
 from agentmem.training.reader.personal.facts import Fact, Facts
+from agentmem.training.reader.personal.library import Library
 from agentmem.training.reader.personal.nodes import Seq
 from agentmem.training.reader.personal.people import Person
 from agentmem.training.reader.personal.voices import SPEAKER
 
-# A statement that begins so asks something of the listener: the assistant never says it.
+# A statement that begins like this is a request to the listener: the assistant never makes it.
 _ORDERS: Final = (
     "call ", "please ", "don't ", "follow ", "send ", "in an emergency", "if ", "count ", "can ",
     "someone ", "shopping ", "put ", "type ", "read ", "ssh ", "to deploy ", "new job!", "nothing ",
@@ -22,14 +22,14 @@ _ORDERS: Final = (
 
 
 class Memories(Facts):
-    """Write the memories."""
+    """Writes the memories."""
 
-    def __init__(self, rng: Random, book: Book) -> None:
-        super().__init__(rng, book)
+    def __init__(self, rng: Random, library: Library) -> None:
+        super().__init__(rng, library)
         self.links: dict[Person, int] = {}
 
     def sentence(self, fact: Fact, view: str, index: int) -> str:
-        """State a fact, and record what the statement tells."""
+        """State a fact, and record which attributes the statement names."""
         frame = fact.frame
         voice = self.voice(fact.owner, view)
         speaks = voice is SPEAKER or fact.owner is self.house
@@ -60,11 +60,11 @@ class Memories(Facts):
                 break
         if frame.pro:
             used |= {"polar"}
-        fact.told.append((index, used, voice, self.scene.offset))
+        fact.mentions.append((index, used, voice, self.scene.offset))
         return text
 
-    def views(self, fact: Fact) -> str:
-        """Choose who tells a fact."""
+    def draw_view(self, fact: Fact) -> str:
+        """Draw from whose point of view a fact is stated."""
         roll = self.random()
         if self.mode == "pair":
             if fact.owner is self.main[0]:
@@ -77,7 +77,7 @@ class Memories(Facts):
         return "me" if roll < 0.7 else "you" if roll < 0.84 else "third"
 
     def speaker(self, view: str) -> str:
-        """Who says what is told from a view."""
+        """The speaker of a statement made from a point of view."""
         if self.mode == "pair":
             if view == "third":
                 return "assistant"
@@ -87,7 +87,7 @@ class Memories(Facts):
         return "assistant"
 
     def message(self, sentences: Sequence[str], view: str) -> str:
-        """Wrap statements the way people write."""
+        """Join statements to a message, the way people write."""
         if len(sentences) > 1 and self.chance(0.2):
             body = "; ".join(sentence.rstrip(".") for sentence in sentences)
             return self.tidy(f"{self.pool('list_opener')} {body}.")
@@ -103,7 +103,7 @@ class Memories(Facts):
         return self.ramble(body)
 
     def confirm(self, body: str) -> str:
-        """What the assistant makes of a statement."""
+        """A statement as the assistant repeats it back."""
         if self.chance(0.75):
             body = f"{self.pool('ack')} {body}"
         if self.chance(0.3):
@@ -111,7 +111,7 @@ class Memories(Facts):
         return self.tidy(body)
 
     def ramble(self, body: str) -> str:
-        """A statement with more or less talk around it."""
+        """A statement with more or less small talk around it."""
         roll = self.random()
         pool = self.pool
         if roll < 0.42:
@@ -130,8 +130,8 @@ class Memories(Facts):
             return (body[:-1] if body[-1] == "." and self.chance(0.7) else body).lower()
         return self.tidy(body)
 
-    def sizes(self) -> int:
-        """How many memories an exercise has."""
+    def draw_size(self) -> int:
+        """Draw how many memories the exercise has."""
         roll = self.random()
         if roll < 0.4:
             return 8
@@ -140,17 +140,17 @@ class Memories(Facts):
         return 12 + int(self.random() * 13)
 
     def assemble(self) -> bool:
-        """Make the memories; say whether the exercise can go on."""
-        size = self.sizes()
+        """Make the memories; False if there are too few."""
+        size = self.draw_size()
         self.size = size
-        book, random = self.book, self.random
-        topics = tuple(book.topics)
+        library, random = self.library, self.random
+        topics = tuple(library.topics)
         self.focus = [self.pick(topics), self.pick(topics)]
         wanted = max(3, int(size * (0.7 + 0.45 * random())))
         for _ in range(wanted * 3):
             if len(self.facts) >= wanted:
                 break
-            frames = book.topics[self.pick(self.focus)] if self.chance(0.55) else book.frames
+            frames = library.topics[self.pick(self.focus)] if self.chance(0.55) else library.frames
             self.invent(self.pick(frames), wanted)
         items = self.group_items(size)
         self.place(items)
@@ -165,7 +165,7 @@ class Memories(Facts):
         links = [person for person in linked if person in needed]
         room = size - len(links)
         for fact in self.facts:
-            view = self.views(fact)
+            view = self.draw_view(fact)
             alone = fact.newer or fact.older or fact.sibling
             held = open_items.get(view)
             full = len(items) >= room
@@ -182,7 +182,7 @@ class Memories(Facts):
             if not alone:
                 open_items[view] = group
             if not alone and fact.frame.who != "we" and len(items) < room and self.chance(0.05):
-                items.append((self.views(fact), [fact], ""))
+                items.append((self.draw_view(fact), [fact], ""))
         for person in links:
             items.append(("link", [], ""))
             self.links[person] = len(items) - 1

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from agentmem.training.reader.personal.book import Book
+from agentmem.training.reader.personal.library import Library
+from agentmem.training.reader.personal.rendering import Renderer
 from agentmem.training.reader.personal.voices import (
     HOUSEHOLD,
     LISTENER,
@@ -14,7 +15,6 @@ from agentmem.training.reader.personal.voices import (
     Voice,
     third_person,
 )
-from agentmem.training.reader.personal.words import Words
 
 _ADULTS: Final = (
     ("sister", "f"), ("brother", "m"), ("cousin", "fm"), ("mum", "f"), ("dad", "m"),
@@ -28,7 +28,7 @@ _ADULTS: Final = (
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """Someone facts are about.
+    """Someone whom facts are about.
 
     Attributes:
         name: The name.
@@ -46,23 +46,23 @@ class Person:
     style: str = "name"
 
 
-class People(Words):
-    """Casts the main people and those they know."""
+class People(Renderer):
+    """Draws the main people and those they know."""
 
-    def __init__(self, rng: Random, book: Book) -> None:
-        super().__init__(rng, book)
+    def __init__(self, rng: Random, library: Library) -> None:
+        super().__init__(rng, library)
         self.voices: dict[tuple[str, Person], Voice] = {}
         self.cast()
 
     def new_name(self, gender: str) -> str:
-        """A name that nobody has yet."""
-        while (name := self.pick(self.book.names[gender])) in self.used_names:
+        """A name that is not in use yet."""
+        while (name := self.pick(self.library.names[gender])) in self.used_names:
             pass
         self.used_names.add(name)
         return name
 
     def cast(self) -> None:
-        """Choose the people and the kind of memory store."""
+        """Draw the people and the kind of memory store."""
         self.used_names: set[str] = set()
         roll = self.random()
         self.mode = "user" if roll < 0.5 else "named" if roll < 0.67 else "pair"

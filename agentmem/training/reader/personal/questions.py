@@ -8,9 +8,9 @@ from datetime import date
 from random import Random
 from typing import Final
 
-from agentmem.training.reader.personal.book import Book
 from agentmem.training.reader.personal.errors import DataError
-from agentmem.training.reader.personal.facts import Fact, Telling, Values
+from agentmem.training.reader.personal.facts import Fact, Mention, Values
+from agentmem.training.reader.personal.library import Library
 from agentmem.training.reader.personal.memories import Memories
 from agentmem.training.reader.personal.nodes import Seq
 from agentmem.training.reader.personal.people import Person
@@ -29,11 +29,11 @@ def _spoken_date(ordinal: int) -> str:
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
-class Questions(Memories):
-    """Ask for what is told."""
+class AnswerableQuestions(Memories):
+    """Writes questions that some memory answers."""
 
-    def __init__(self, rng: Random, book: Book) -> None:
-        super().__init__(rng, book)
+    def __init__(self, rng: Random, library: Library) -> None:
+        super().__init__(rng, library)
         self.questions: list[tuple[str, str | None, tuple[int, ...]]] = []
         self.traces: list[Trace] = []
         self.asked: set[tuple[str, str, Person, str]] = set()
@@ -77,7 +77,7 @@ class Questions(Memories):
         evidence: Iterable[int],
         trace: Trace,
     ) -> None:
-        """Keep a question with its answer."""
+        """Add a question with its answer."""
         self.questions.append((self.write_question(text), answer, tuple(sorted(set(evidence)))))
         self.traces.append(trace)
 
@@ -85,20 +85,20 @@ class Questions(Memories):
         """A person's name in a trace."""
         return "house" if person is self.house else person.name
 
-    def evidence(self, fact: Fact, attribute: str, named: Iterable[str]) -> list[Telling]:
-        """The memories that tell an attribute and all that the question names."""
+    def evidence(self, fact: Fact, attribute: str, named: Iterable[str]) -> list[Mention]:
+        """The mentions that state an attribute and everything that the question names."""
         need = {attribute, *named}
-        return [told for told in fact.told if need <= told[1]]
+        return [mention for mention in fact.mentions if need <= mention[1]]
 
     def bridge(self, owner: Person) -> list[int]:
-        """The memory that tells who a name is, where the question goes by relation."""
+        """The memory that says who a name is, if the question uses the relation instead."""
         if owner.style == "link" and self.voice(owner, "ask").words["I"] != owner.name:
             return [self.links[owner]]
         return []
 
-    def span(self, fact: Fact, attribute: str, told: Telling) -> str:
-        """The answer as the memory words it."""
-        index, _, voice, offset = told
+    def span(self, fact: Fact, attribute: str, mention: Mention) -> str:
+        """The answer in the memory's own words."""
+        index, _, voice, offset = mention
         if attribute == "day":
             return _spoken_date(self.days[index] - offset)
         value = fact.values[attribute]
@@ -117,7 +117,7 @@ class Questions(Memories):
         return text[at : at + len(value)]
 
     def aim(self, fact: Fact) -> tuple[str, str]:
-        """What to ask about a fact, and the kind of question; "" where there is nothing."""
+        """The attribute to ask for, and the kind of question; "" if there is nothing to ask."""
         frame = fact.frame
         if fact.newer:
             attribute = fact.newer.changed
@@ -126,21 +126,21 @@ class Questions(Memories):
             return fact.changed, "newest"
         if fact.sibling:
             return (frame.many, "both") if frame.many in frame.ask else ("", "")
-        told = fact.attributes()
+        stated = fact.attributes()
         several = frame.key and len(self.by_group[frame.group, fact.owner]) > 1
         choices = [
-            name for name in frame.ask if name in told and not (several and name == frame.key)
+            name for name in frame.ask if name in stated and not (several and name == frame.key)
         ]
         return (self.pick(choices), "known") if choices else ("", "")
 
-    def ask_known(self) -> bool:
-        """Ask for something a memory tells."""
+    def ask_answerable(self) -> bool:
+        """Add a question about something that a memory states; False if none could be made."""
         fact = self.pick(self.facts)
         frame, owner = fact.frame, fact.owner
-        told = fact.attributes()
+        stated = fact.attributes()
         attribute, kind = self.aim(fact)
         mark = (frame.name, attribute + kind, owner, fact.values.get(frame.key, ""))
-        if attribute not in told or mark in self.asked:
+        if attribute not in stated or mark in self.asked:
             return False
         must: set[str] = set()
         if kind == "known" and frame.key and len(self.by_group[frame.group, owner]) > 1:
@@ -150,7 +150,7 @@ class Questions(Memories):
             self.asked.add(mark)
             return True
         seqs = (frame.past if kind == "past" else frame.ask)[attribute]
-        allowed = set() if kind == "both" else told - {attribute}
+        allowed = set() if kind == "both" else stated - {attribute}
         made = self.question(seqs, fact.values, owner, allowed, must)
         if made is None:
             return False
@@ -173,7 +173,7 @@ class Questions(Memories):
         return True
 
     def ask_polar(self, fact: Fact, attribute: str, must: Iterable[str]) -> bool:
-        """Ask whether an attribute has a given value."""
+        """Add a question whether an attribute has a given value; False if none could be made."""
         frame, owner = fact.frame, fact.owner
         exclusive = attribute in frame.check
         table = frame.check if exclusive else frame.yes

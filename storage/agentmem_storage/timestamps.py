@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP = timedelta(microseconds=1)
 
 
-def read_moment(value: object) -> datetime:
+def read_timestamp(value: object) -> datetime:
     """Read a datetime or an ISO 8601 string, both UTC if without zone, or seconds since 1970.
 
     Returns:

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from agentmem.training.config import OptimiserConfig
+from agentmem.training.config import OptimizerConfig
 
 
 def adamw(
-    parameters: Iterable[nn.Parameter] | list[dict[str, Any]], config: OptimiserConfig
+    parameters: Iterable[nn.Parameter] | list[dict[str, Any]], config: OptimizerConfig
 ) -> torch.optim.Optimizer:
     """AdamW for parameters or parameter groups."""
     return torch.optim.AdamW(
@@ -33,13 +33,13 @@ def decay_matrices(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
     ]
 
 
-def set_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, step: int) -> None:
-    """Set an optimiser's learning rate for a step."""
-    for group in optimiser.param_groups:
+def set_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int) -> None:
+    """Set an optimizer's learning rate for a step."""
+    for group in optimizer.param_groups:
         group["lr"] = config.lr * schedule(step / config.steps, config)
 
 
-def schedule(done: float, config: OptimiserConfig) -> float:
+def schedule(done: float, config: OptimizerConfig) -> float:
     """Fraction of the full learning rate after the fraction ``done`` of the steps."""
     if config.warmup and done < config.warmup:
         return done / config.warmup

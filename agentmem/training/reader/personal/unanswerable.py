@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from agentmem.training.reader.personal.facts import Fact, Values
 from agentmem.training.reader.personal.frames import Frame
 from agentmem.training.reader.personal.people import Person
-from agentmem.training.reader.personal.questions import Questions
+from agentmem.training.reader.personal.questions import AnswerableQuestions
 from agentmem.training.reader.personal.records import Trace
 
 
 @dataclass(frozen=True)
-class Miss:
-    """A question that no memory answers: what it asks, and what it may and must name."""
+class Unanswerable:
+    """An unanswerable question: what it asks for, and what it may and must name."""
 
     kind: str
     frame: Frame
@@ -24,50 +24,50 @@ class Miss:
     must: frozenset[str] = frozenset()
 
 
-class Misses(Questions):
-    """Ask for what is not told."""
+class UnanswerableQuestions(AnswerableQuestions):
+    """Writes questions that no memory answers."""
 
-    def ask_unknown(self) -> bool:
-        """Ask for something no memory tells, most often with a near miss among them."""
+    def ask_unanswerable(self) -> bool:
+        """Add a question that no memory answers, usually close to one that some memory does."""
         roll = self.random()
         fact = self.pick(self.facts)
         if roll < 0.3:
-            miss = self.miss_person(fact)
+            question = self.with_other_person(fact)
         elif roll < 0.55:
-            miss = self.miss_attribute(fact)
+            question = self.with_other_attribute(fact)
         elif roll < 0.7:
-            miss = self.miss_key(fact)
+            question = self.with_other_key(fact)
         else:
-            miss = self.miss_frame()
-        if miss is None or not miss.attributes:
+            question = self.with_other_frame()
+        if question is None or not question.attributes:
             return False
-        frame, owner, values = miss.frame, miss.owner, miss.values
-        attribute = self.pick(miss.attributes)
+        frame, owner, values = question.frame, question.owner, question.values
+        attribute = self.pick(question.attributes)
         table = frame.ask
-        if miss.kind in ("absent", "other person") and self.chance(0.12):
+        if question.kind in ("absent", "other person") and self.chance(0.12):
             table = frame.check if attribute in frame.check else frame.yes
-        mark = (frame.name, attribute + miss.kind, owner, values.get(frame.key, ""))
+        mark = (frame.name, attribute + question.kind, owner, values.get(frame.key, ""))
         if mark in self.asked or attribute not in table:
             return False
-        allowed = None if miss.allowed is None else miss.allowed - {attribute}
-        made = self.question(table[attribute], values, owner, allowed, miss.must)
+        allowed = None if question.allowed is None else question.allowed - {attribute}
+        made = self.question(table[attribute], values, owner, allowed, question.must)
         if made is None:
             return False
         self.asked.add(mark)
         text, used = made
         named = tuple((name, values[name]) for name in sorted(used))
-        trace = Trace(frame.name, attribute, self.label(owner), named, miss.kind)
+        trace = Trace(frame.name, attribute, self.label(owner), named, question.kind)
         self.record(text, None, (), trace)
         return True
 
     def stated(self, frame: Frame, owner: Person) -> bool:
-        """Whether a fact like this is told of someone, or the person cannot be asked about."""
+        """Whether such a fact is stated of someone, or the person cannot be asked about."""
         if (frame.group, owner) in self.by_group:
             return True
         return owner.style == "link" and owner not in self.links
 
-    def miss_person(self, fact: Fact) -> Miss | None:
-        """The same question about someone of whom nothing like it is told."""
+    def with_other_person(self, fact: Fact) -> Unanswerable | None:
+        """The same question about someone of whom no such fact is stated."""
         frame, values = fact.frame, fact.values
         if frame.who == "we":
             return None
@@ -80,39 +80,39 @@ class Misses(Questions):
             return None
         if self.chance(0.5):
             values = self.draw(frame, [values])
-        return Miss("other person", frame, self.pick(people), values, tuple(frame.ask))
+        return Unanswerable("other person", frame, self.pick(people), values, tuple(frame.ask))
 
-    def miss_attribute(self, fact: Fact) -> Miss | None:
-        """Another attribute of a fact than those told."""
+    def with_other_attribute(self, fact: Fact) -> Unanswerable | None:
+        """A question for an attribute of a fact that no memory states."""
         frame, owner = fact.frame, fact.owner
         if fact.newer or fact.older or fact.sibling or frame.pro:
             return None
-        told = fact.attributes()
-        attributes = tuple(name for name in frame.ask if name not in told)
+        stated = fact.attributes()
+        attributes = tuple(name for name in frame.ask if name not in stated)
         several = len(self.by_group[frame.group, owner]) > 1
         must = frozenset({frame.key}) if several else frozenset()
-        return Miss("other attribute", frame, owner, fact.values, attributes, told, must)
+        return Unanswerable("other attribute", frame, owner, fact.values, attributes, stated, must)
 
-    def miss_key(self, fact: Fact) -> Miss | None:
-        """The same question about another thing: the train to another town."""
+    def with_other_key(self, fact: Fact) -> Unanswerable | None:
+        """The same question about another key: the train to another town."""
         frame, owner = fact.frame, fact.owner
         if not frame.key or fact.newer or fact.older:
             return None
         facts = self.by_group[frame.group, owner]
         if any(item.frame is not frame for item in facts):
             return None
-        if any(frame.key not in told[1] for item in facts for told in item.told):
+        if any(frame.key not in mention[1] for item in facts for mention in item.mentions):
             return None
         values = self.draw(frame, [item.values for item in facts])
         attributes = tuple(name for name in frame.ask if name != frame.key)
         key = {frame.key}
-        return Miss("other key", frame, owner, values, attributes, key, frozenset(key))
+        return Unanswerable("other key", frame, owner, values, attributes, key, frozenset(key))
 
-    def miss_frame(self) -> Miss | None:
-        """A question about something never mentioned."""
-        topic = self.book.topics[self.pick(self.focus)]
-        frame = self.pick(topic if self.chance(0.6) else self.book.frames)
+    def with_other_frame(self) -> Unanswerable | None:
+        """A question about something that no memory mentions."""
+        topic = self.library.topics[self.pick(self.focus)]
+        frame = self.pick(topic if self.chance(0.6) else self.library.frames)
         owner = self.owner(frame)
         if self.stated(frame, owner):
             return None
-        return Miss("absent", frame, owner, self.draw(frame), tuple(frame.ask))
+        return Unanswerable("absent", frame, owner, self.draw(frame), tuple(frame.ask))

@@ -1,4 +1,4 @@
-"""Settings of the reader's training, read from TOML files."""
+"""Configuration of `agentmem train reader-data` and `agentmem train reader`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from agentmem.models.reader.configuration import SYSTEM_PROMPT
-from agentmem.training.config import OptimiserConfig, Section
+from agentmem.training.config import OptimizerConfig, Section
 
 
 class ReaderDataConfig(Section):
-    """What `pack_exercises` makes: how many exercises of each kind, and how long they may be."""
+    """Configuration of `agentmem train reader-data`: exercises of each kind, and their length."""
 
     questions: list[str] = Field(description="question files of the corpus folder")
     conversations: list[str] = Field(default=[], description="conversation files, for repetition")
@@ -31,7 +31,9 @@ class ReaderRunConfig(Section):
     threads: int = Field(default=1, gt=0, description="torch threads on a CPU")
     language_model: str = Field(description="folder of the language model")
     published_as: str = Field(description="its Hugging Face id, kept with the reader")
-    start: str | None = Field(default=None, description="folder of a reader to start from")
+    start: str | None = Field(
+        default=None, description="folder of a reader to start from; what it lacks starts anew"
+    )
     system_prompt: str = SYSTEM_PROMPT
     ratios: dict[str, float] = Field(
         default={"1": 0.2, "2": 0.1, "4": 0.25, "8": 0.2, "16": 0.25},
@@ -43,7 +45,7 @@ class ReaderRunConfig(Section):
     log_every: int = Field(default=50, gt=0)
     eval_every: int = Field(default=500, gt=0)
     save_every: int = Field(default=500, gt=0)
-    optimiser: OptimiserConfig
+    optimizer: OptimizerConfig
 
     @field_validator("ratios")
     @classmethod

@@ -18,8 +18,10 @@ from agentmem.ingest.checks import (
     describe,
     join_pieces,
 )
+from agentmem.ingest.scope import combine, message_scope
 from agentmem.types import Content, Document, Message, Part, Role
 from agentmem_storage.errors import InputError
+from agentmem_storage.records import ANY_SCOPE, Scope
 
 _ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "function": "tool"}
 _TIME_KEYS = ("created_at", "timestamp", "at", "date")
@@ -30,7 +32,7 @@ _NO_SEQUENCE = (bytes, bytearray, memoryview, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
-class Normalised:
+class Normalized:
     """Normalized content.
 
     Attributes:
@@ -44,25 +46,27 @@ class Normalised:
     skipped: dict[str, int]
 
 
-def normalise(
+def normalize(
     content: Content,
     *,
     created_at: datetime | str | float | None = None,
     metadata: Mapping[str, Any] | None = None,
+    scope: Scope = ANY_SCOPE,
     max_chars: int = MAX_CHARS,
-) -> Normalised:
+) -> Normalized:
     """Convert anything that can be added to parts.
 
     Accepted are a string (by the user), a `Message`, a `Document`, a message dict in the format of
     OpenAI chat, OpenAI Responses or Anthropic, ``{"name": ..., "content": ...}``, and any list or
-    iterator of these. A dict may carry "metadata", and a time under "created_at", "timestamp",
-    "at" or "date".
+    iterator of these. A dict may carry "metadata", scope ids under "user_id", "agent_id" and
+    "session_id", and a time under "created_at", "timestamp", "at" or "date".
 
     Args:
         content: The content.
         created_at: The time of messages without one: a datetime or an ISO 8601 string (UTC if
             without zone), or seconds since 1970.
         metadata: Added to every part; a message's own keys take precedence.
+        scope: The scope of messages without their own ids; those must not contradict it.
         max_chars: Maximum number of characters in one text.
 
     Raises:
@@ -77,10 +81,12 @@ def normalise(
         count += 1
         for part in _message_parts(item, skipped, where, max_chars):
             merged = {**shared, **part.metadata}
-            parts.append(replace(part, created_at=part.created_at or time, metadata=merged))
+            whose = combine(scope, part.scope, where)
+            said = part.created_at or time
+            parts.append(replace(part, created_at=said, metadata=merged, scope=whose))
     if not count:
         raise InputError("there is nothing to add: the list of messages is empty")
-    return Normalised(tuple(parts), dict(skipped))
+    return Normalized(tuple(parts), dict(skipped))
 
 
 def _items(content: object) -> Iterator[tuple[str, object]]:
@@ -166,6 +172,7 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
         role="user",
         created_at=check_time(time, where),
         metadata=check_metadata(item.get("metadata"), where),
+        scope=message_scope(item, where),
     )
     if role is not None:
         base = replace(base, role=_role(role, where), name=check_label(name, "name", where))

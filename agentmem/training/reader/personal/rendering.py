@@ -1,4 +1,4 @@
-"""Draws, and templates turned into text."""
+"""Random draws, and the rendering of templates as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final, TypeVar
 
-from agentmem.training.reader.personal.book import Book
+from agentmem.training.reader.personal.library import Library
 from agentmem.training.reader.personal.nodes import Scene, Seq, put
 from agentmem.training.reader.personal.voices import Voice
 
@@ -27,29 +27,29 @@ def add_n(match: re.Match[str]) -> str:
     return f"{match[1]}{'n' if vowel or after in ('11 ', '18 ') else ''} {match[2]}"
 
 
-class Words:
-    """What every stage draws with."""
+class Renderer:
+    """Draws from pools and renders templates; the base of every stage."""
 
-    def __init__(self, rng: Random, book: Book) -> None:
+    def __init__(self, rng: Random, library: Library) -> None:
         self.random = rng.random
         self.rng = rng
-        self.book = book
+        self.library = library
         self.scene = Scene(rng.random)
         self.draw_scene = Scene(rng.random)
 
     def pick(self, items: Sequence[_T]) -> _T:
-        """One of several, each as likely."""
+        """One of several items, uniformly."""
         return items[int(self.random() * len(items))]
 
     def chance(self, probability: float) -> bool:
-        """True with a probability."""
+        """True with the given probability."""
         return self.random() < probability
 
     def pool(self, name: str) -> str:
         """A text from a pool."""
         self.scene.values, self.scene.voice, self.scene.used = {}, None, set()
         out: list[str] = []
-        self.book.pools[name].put(out, self.scene)
+        self.library.pools[name].put(out, self.scene)
         text = "".join(out)
         return ARTICLE.sub(add_n, text) if "a_ " in text.lower() else text
 
@@ -76,5 +76,5 @@ class Words:
 
     @staticmethod
     def tidy(text: str) -> str:
-        """Each sentence with a capital letter."""
+        """Begin each sentence with a capital letter."""
         return text[:1].upper() + _SENTENCE.sub(lambda m: m[1] + m[2].upper(), text[1:])

@@ -1,4 +1,4 @@
-"""All data files, read once."""
+"""The library of frames and pools, read from the data files once."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _NEEDED_POOLS: Final = (
 
 
 @dataclass(frozen=True)
-class Book:
-    """All the data, ready to draw from."""
+class Library:
+    """All frames, word pools and names, ready to draw from."""
 
     frames: tuple[Frame, ...]
     topics: Mapping[str, tuple[Frame, ...]]
@@ -36,8 +36,8 @@ def _read_pools() -> dict[str, list[str]]:
     pools: dict[str, list[str]] = {}
     tables = tomllib.loads((DATA / "pools.toml").read_text("utf-8"))
     for name, text in tables["words"].items():
-        cells = (cell.strip(" ,") for cell in text.replace("\n", " ").split(", "))
-        pools[name] = [cell for cell in cells if cell]
+        words = (word.strip(" ,") for word in text.replace("\n", " ").split(", "))
+        pools[name] = [word for word in words if word]
     for name, text in tables["sentences"].items():
         pools[name] = lines_of(text, f"pools.toml {name}")
     for needed in _NEEDED_POOLS:
@@ -48,11 +48,11 @@ def _read_pools() -> dict[str, list[str]]:
 
 
 @cache
-def load_book() -> Book:
+def load_library() -> Library:
     """Read the data files once.
 
     Raises:
-        DataError: A file breaks a rule.
+        DataError: A file breaks a rule of the template language or of the frames.
     """
     pools = _read_pools()
     names = {"f": tuple(pools["woman"]), "m": tuple(pools["man"])}
@@ -78,6 +78,6 @@ def load_book() -> Book:
     topics: dict[str, list[Frame]] = {}
     for frame in frames:
         topics.setdefault(frame.topic, []).append(frame)
-    return Book(
+    return Library(
         tuple(frames), {key: tuple(value) for key, value in topics.items()}, reader.pools, names
     )

@@ -1,0 +1,52 @@
+"""The scope of one message: that of the call, with the ids that the message itself carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentmem.ingest.checks import check_unicode
+from agentmem_storage.errors import InputError
+from agentmem_storage.records import Scope
+
+_NAMES = ("user_id", "agent_id", "session_id")
+
+
+def message_scope(message: Mapping[str, Any], where: str) -> Scope:
+    """The scope ids of a message dict; None where it has none.
+
+    Raises:
+        InputError: One is not a non-empty string.
+    """
+    return Scope(**{name: _id(message.get(name), name, where) for name in _NAMES})
+
+
+def combine(given: Scope, own: Scope, where: str) -> Scope:
+    """The scope that a message is stored in.
+
+    Args:
+        given: The ids that the call gives, for messages without their own.
+        own: The message's own ids.
+        where: Identifies the message in errors.
+
+    Raises:
+        InputError: The two contradict each other.
+    """
+    ids: dict[str, str | None] = {}
+    for name in _NAMES:
+        called, own_id = getattr(given, name), getattr(own, name)
+        if called is not None and own_id not in (None, called):
+            raise InputError(
+                f"{where}: its {name} is {own_id!r:.80}, but {name}={called!r:.80} was given for "
+                f"all messages: leave out one of the two"
+            )
+        ids[name] = own_id or called
+    return Scope(**ids)
+
+
+def _id(value: object, name: str, where: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{where}: {name!r} must be a non-empty string, got {value!r:.80}")
+    return check_unicode(value, f"{where}: {name!r}")

@@ -1,0 +1,79 @@
+"""Metadata as JSON: checked on writing, so that every later call can read it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentmem_storage.errors import InputError
+
+# JSON parsers, copying and printing recurse once per level, and fail at about a thousand, fewer if
+# the caller's own stack is deep.
+MAX_DEPTH: Final = 64
+
+
+def metadata_json(metadata: Mapping[str, Any]) -> bytes | None:
+    """Metadata as JSON that decodes to an equal value; None if there are none.
+
+    Raises:
+        InputError: They contain a value that JSON does not preserve, such as a tuple or NaN, or
+            are nested more than `MAX_DEPTH` deep.
+    """
+    try:
+        plain = dict(metadata)
+        encoded = json.dumps(
+            plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode()
+        exact = bool(json.loads(encoded) == plain)
+    except RecursionError:
+        raise InputError(too_deep("metadata")) from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"metadata cannot be stored as JSON: {error}") from error
+    if not exact:
+        raise InputError(
+            f"metadata {plain!r:.200} would not survive JSON unchanged: use string keys, and lists "
+            f"instead of tuples"
+        )
+    if exceeds_depth(plain):
+        raise InputError(too_deep("metadata"))
+    return encoded if plain else None
+
+
+def read_metadata(encoded: bytes | None) -> dict[str, Any]:
+    """The inverse of `metadata_json`.
+
+    Raises:
+        ValueError: The bytes are not JSON, not an object, or nested too deep to be read.
+    """
+    try:
+        metadata = json.loads(encoded or b"{}")
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(metadata, dict):
+        raise ValueError("not a JSON object")
+    return metadata
+
+
+def exceeds_depth(value: object) -> bool:
+    """Whether lists and dicts are nested more than `MAX_DEPTH` deep, the outermost included.
+
+    The value must not contain itself.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list | tuple):
+                inner += one
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def too_deep(what: str) -> str:
+    """The message of the error for metadata that `exceeds_depth`."""
+    return f"{what}: nested more than {MAX_DEPTH} deep; flatten it, or store it as a JSON string"
