@@ -44,7 +44,7 @@ class Calibration:
 
     def evidence(self, signals: Signals) -> float:
         """The evidence of a memory, in log-odds."""
-        known = signals._asdict()
+        known: dict[str, float] = signals._asdict()
         return self.bias + sum(weight * known[name] for name, weight in self.weights.items())
 
     def of_hit(self, evidence: float, best: float) -> float:

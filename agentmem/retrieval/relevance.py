@@ -29,7 +29,10 @@ numbers were fitted with, the words alone make the evidence, with numbers of the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.calibration import Signals, calibration, knows_cosines
@@ -42,6 +45,64 @@ COMPARED = 8
 CONFIDENT = 0.5
 
 
+class Comparison:
+    """Compares a query with chunks."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: MemoryModel,
+        query: str,
+        scope: Scope,
+        embedding: NDArray[np.float32] | None = None,
+        cosines: Mapping[int, float] | None = None,
+    ) -> None:
+        """Nothing is compared yet.
+
+        Args:
+            store: The open store.
+            model: Embeds the query, where its cosines count.
+            query: The text of the query.
+            scope: The chunks among which words are rare or not.
+            embedding: Of the query, if it is known already, float32 (K,).
+            cosines: By id, as far as they are known already.
+        """
+        self._store, self._query, self._scope = store, query, scope
+        self._model, self._embedding = model, embedding
+        self._cosines = dict(cosines or {})
+        self.counts_cosines = knows_cosines(model.fingerprint)
+
+    def signals(self, ids: Sequence[int]) -> dict[int, Signals]:
+        """What the query and each of these chunks have in common, by id.
+
+        The cosine is 0 where it does not count: for another embedder, and for a damaged embedding.
+        """
+        if not ids:
+            return {}
+        words = self._store.word_matches(self._query, ids, self._scope)
+        if self.counts_cosines:
+            self._find_cosines(ids)
+        return {
+            id: Signals(
+                self._cosines.get(id, 0.0) if self.counts_cosines else 0.0,
+                weight / words.total if words.total else 0.0,
+                weight / words.greatest,
+                math.log1p(words.chunks),
+            )
+            for id, weight in words.found.items()
+        }
+
+    def _find_cosines(self, ids: Sequence[int]) -> None:
+        missing = tuple(sorted(id for id in ids if id not in self._cosines))
+        if not missing:
+            return
+        if self._embedding is None:
+            token_ids = self._model.tokenizer.encode(self._query)
+            self._embedding = self._model.embedder.embed_query(token_ids)
+        ranked = self._store.search_vectors(self._embedding, len(missing), Selection(ids=missing))
+        self._cosines.update(zip(ranked.ids.tolist(), ranked.scores.tolist(), strict=True))
+
+
 class Relevance:
     """Relevance of the hits of one query.
 
@@ -50,20 +111,15 @@ class Relevance:
             nothing was found.
     """
 
-    def __init__(
-        self, store: Store, model: MemoryModel, query: str, scope: Scope, best: Sequence[int]
-    ) -> None:
+    def __init__(self, comparison: Comparison, best: Sequence[int]) -> None:
         """Compare the query with the best chunks that a search found.
 
         Args:
-            store: The open store.
-            model: Embeds the query, where its cosines are known.
-            query: The text of the query.
-            scope: The chunks among which words are rare or not.
+            comparison: Of the query.
             best: Ids of the best chunks, at least `COMPARED` if there are so many.
         """
-        self._compare = (store, model, query, scope)
-        self._calibration = calibration(cosines=knows_cosines(model.fingerprint))
+        self._comparison = comparison
+        self._calibration = calibration(cosines=comparison.counts_cosines)
         self._evidence = self._evidence_of(best)
         self._best = max(self._evidence.values(), default=-math.inf)
         self.of_recall = self._calibration.of_recall(self._best) if best else 0.0
@@ -74,29 +130,5 @@ class Relevance:
         return {id: self._calibration.of_hit(self._evidence[id], self._best) for id in ids}
 
     def _evidence_of(self, ids: Sequence[int]) -> dict[int, float]:
-        found = signals(*self._compare, ids) if ids else {}
+        found = self._comparison.signals(ids)
         return {id: self._calibration.evidence(one) for id, one in found.items()}
-
-
-def signals(
-    store: Store, model: MemoryModel, query: str, scope: Scope, ids: Sequence[int]
-) -> dict[int, Signals]:
-    """What a query and each of these chunks have in common, by id.
-
-    The cosine is 0 where it does not count: for another embedder, and for a damaged embedding.
-    """
-    words = store.word_matches(query, ids, scope)
-    cosines: dict[int, float] = {}
-    if knows_cosines(model.fingerprint):
-        embedding = model.embedder.embed_query(model.tokenizer.encode(query))
-        ranked = store.search_vectors(embedding, len(ids), Selection(ids=tuple(sorted(ids))))
-        cosines = dict(zip(ranked.ids.tolist(), ranked.scores.tolist(), strict=True))
-    return {
-        id: Signals(
-            cosines.get(id, 0.0),
-            weight / words.total if words.total else 0.0,
-            weight / words.greatest,
-            math.log1p(words.chunks),
-        )
-        for id, weight in words.found.items()
-    }

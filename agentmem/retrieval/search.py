@@ -20,7 +20,7 @@ from agentmem.retrieval.fusion import (
     normalize_cosines,
 )
 from agentmem.retrieval.query import RecallQuery
-from agentmem.retrieval.relevance import COMPARED, Relevance
+from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
@@ -73,11 +73,15 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
         selections.append(_during(query.selection, interval))
     lexical: dict[int, float] = {}
     cosines: dict[int, float] = {}
+    embedding: NDArray[np.float32] | None = None
+    exact: dict[int, float] = {}
     if weights.lexical:
         lexical = _search_lexical(store, query.text, limit, selections)
     if weights.vector:
         embedding = model.embedder.embed_query(model.tokenizer.encode(query.text))
-        cosines = _search_vectors(store, embedding, limit, selections, known=set(lexical))
+        nearest = _union([store.search_vectors(embedding, limit, one) for one in selections])
+        exact = dict(zip(nearest.ids.tolist(), nearest.scores.tolist(), strict=True))
+        cosines = _normalized(store, embedding, nearest, selections, known=set(lexical))
     candidates = {*lexical, *cosines}
     neighborhood = Neighborhood({}, {})
     if weights.neighbor:
@@ -107,9 +111,8 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
             time_share,
         )
     best, compared = scored[: query.k], scored[: max(query.k, COMPARED)]
-    relevance = Relevance(
-        store, model, query.text, query.selection.scope, [item.id for item in compared]
-    )
+    comparison = Comparison(store, model, query.text, query.selection.scope, embedding, exact)
+    relevance = Relevance(comparison, [item.id for item in compared])
     if query.min_relevance is not None:
         known_relevance = relevance.of_hits([item.id for item in best])
         best = [item for item in best if known_relevance[item.id] >= query.min_relevance]
@@ -133,10 +136,10 @@ def _search_lexical(
     return normalize_bm25(_union([store.search_terms(text, limit, one) for one in selections]))
 
 
-def _search_vectors(
+def _normalized(
     store: Store,
     embedding: NDArray[np.float32],
-    limit: int,
+    nearest: Ranked,
     selections: Sequence[Selection],
     *,
     known: set[int],
@@ -146,7 +149,6 @@ def _search_vectors(
     With one selection, every chunk that is not among its nearest is below the lowest. With two, a
     lexical match may lie between their lowest scores, so its cosine is computed.
     """
-    nearest = _union([store.search_vectors(embedding, limit, one) for one in selections])
     scores = normalize_cosines(nearest)
     others = tuple(sorted(known - scores.keys()))
     if len(selections) == 1 or not others or not scores:

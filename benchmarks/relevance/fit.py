@@ -36,10 +36,10 @@ def fit(cases: Sequence[Case], names: Sequence[str]) -> Calibration:
     best = np.array([[one.max()] for one in evidence])
     recall = _logistic(best, np.array([case.ask.how == "own" for case in cases]))
     return Calibration(
-        dict(zip(names, _rounded(weights), strict=True)),
-        *_rounded([bias]),
-        (hit[0], hit[1], hit[2]),
-        (recall[0], recall[1]),
+        dict(zip(names, weights, strict=True)),
+        bias,
+        hit=(hit[0], hit[1], hit[2]),
+        recall=(recall[0], recall[1]),
     )
 
 

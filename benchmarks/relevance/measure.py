@@ -12,7 +12,7 @@ from rich.progress import track
 
 from agentmem import Memory
 from agentmem.models.bundle.load import load_bundle
-from agentmem.retrieval.relevance import COMPARED, signals
+from agentmem.retrieval.relevance import COMPARED, Comparison
 from agentmem_storage.records import Scope
 from agentmem_storage.store import Store
 from benchmarks.relevance.items import Ask, Group
@@ -49,13 +49,14 @@ def measure(groups: Sequence[Group]) -> Iterator[Case]:
         Store.open(folder, model=model.fingerprint, embedding_dims=model.embedder.dims) as store,
     ):
         for number, group in enumerate(track(groups, "asking")):
-            scope = Scope(user_id=str(number))
-            sources = memory.add(group.messages, user_id=scope.user_id).sources
+            user = str(number)
+            sources = memory.add(group.messages, user_id=user).sources
             for ask in group.asks:
-                hits = memory.recall(ask.text, k=COMPARED, user_id=scope.user_id, rerank=None)
+                hits = memory.recall(ask.text, k=COMPARED, user_id=user, rerank=None)
                 if not hits:
                     continue
-                found = signals(store, model, ask.text, scope, [hit.id for hit in hits])
+                comparison = Comparison(store, model, ask.text, Scope(user_id=user))
+                found = comparison.signals([hit.id for hit in hits])
                 wanted = {sources[at] for at in ask.evidence}
                 yield Case(
                     group.kind,

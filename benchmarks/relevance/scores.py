@@ -60,7 +60,7 @@ def _interval(
     _, inverse = np.unique(np.array(documents), return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
-    found = []
+    found: list[float] = []
     while len(found) < _RESAMPLES:
         drawn = np.concatenate([rows[one] for one in rng.integers(len(rows), size=len(rows))])
         if 0 < right[drawn].sum() < len(drawn):

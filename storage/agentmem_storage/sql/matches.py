@@ -44,10 +44,12 @@ def word_matches(
     # Filtering by scope takes longer than counting, so it is skipped if the scope is everything.
     counts = _counts(None if sizes[0] == chunks and not sizes[2] else scope)
     given = {"phrases": json.dumps(words), "ids": json.dumps(list(ids))}
-    weights = {row[0]: _weight(chunks, row[1]) for row in connection.execute(counts, given)}
+    weights = {
+        phrase: _weight(chunks, having) for phrase, having in connection.execute(counts, given)
+    }
     found = dict.fromkeys(ids, 0.0)
-    for row in connection.execute(_matches(len(ids)), given):
-        found[row[0]] += weights[row[1]]
+    for id, phrase in connection.execute(_matches(len(ids)), given):
+        found[id] += weights[phrase]
     return WordMatches(sum(weights.values()), _weight(chunks, 0), chunks, found)
 
 
@@ -59,7 +61,7 @@ def _weight(chunks: int, having: int) -> float:
     return math.log1p((chunks - having + 0.5) / (having + 0.5))
 
 
-def _counts(scope: Select[tuple[int]] | None) -> Select[tuple[str, int]]:
+def _counts(scope: Select[tuple[int]] | None) -> Select[str, int]:
     """Each phrase, with the number of chunks of a scope that contain it."""
     count = (
         select(func.count())
@@ -72,7 +74,7 @@ def _counts(scope: Select[tuple[int]] | None) -> Select[tuple[str, int]]:
     return select(_PHRASES.c.value, count.scalar_subquery())
 
 
-def _matches(chunks: int) -> Select[tuple[int, str]]:
+def _matches(chunks: int) -> Select[int, str]:
     """The id of a chunk and a phrase that it contains, one row for each."""
     rowid = _ROWID if chunks <= _MOST_LOOKUPS else _UNINDEXED_ROWID
     return (
