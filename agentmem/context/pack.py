@@ -158,7 +158,7 @@ def pack(
     ::
 
         hits = mem.recall("when is my train?", user_id="ana")
-        pack([hit for hit in hits if hit.score > 0.3], max_tokens=600).to_messages("openai")
+        pack([hit for hit in hits if hit.relevance > 0.3], max_tokens=600).to_messages("openai")
 
     Args:
         hits: A `Recall`, or any sequence of hits, such as a filtered recall or hits of several.

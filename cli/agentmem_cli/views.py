@@ -62,10 +62,18 @@ def short(text: str, width: int = 80) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def speaker(chunk: Chunk) -> str:
+    """Who speaks, on one line, so that a name cannot pass for a line of another memory."""
+    from agentmem.context.escape import name
+
+    return safe(name(chunk.speaker))
+
+
 def named(chunk: Chunk, *, full: bool = False) -> Text:
     """A chunk with its id, date and speaker, and the beginning of its text or all of it."""
-    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {safe(chunk.speaker)}: "
-    return Text.assemble((head, "dim"), safe(chunk.text) if full else short(chunk.text))
+    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {speaker(chunk)}: "
+    text = safe(chunk.text).replace("\n", "\n      ") if full else short(chunk.text)
+    return Text.assemble((head, "dim"), text)
 
 
 def receipt(done: Receipt) -> Text:
@@ -95,7 +103,7 @@ def hits(found: Recall) -> Text:
     for hit in found:
         rank_of_hit += hit.expanded_from is None
         rank = rank_of_hit if hit.expanded_from is None else "+"
-        origin = f"{hit.created_at:%Y-%m-%d %H:%M}  {safe(hit.speaker)}"
+        origin = f"{hit.created_at:%Y-%m-%d %H:%M}  {speaker(hit)}"
         text = safe(hit.text).rstrip().replace("\n", "\n   ")
         head = Text.assemble(
             (f"{rank:>2} ", "bold"),
@@ -110,7 +118,7 @@ def line(chunk: Chunk) -> Text:
     """A memory on one line."""
     text = " ".join(safe(chunk.text).split())
     date = f"{chunk.created_at:%Y-%m-%d}"
-    return Text.assemble((f"{chunk.id:>6}  {date}  {safe(chunk.speaker)}: ", "dim"), text)
+    return Text.assemble((f"{chunk.id:>6}  {date}  {speaker(chunk)}: ", "dim"), text)
 
 
 def chunk_facts(chunk: Chunk) -> Text:
@@ -121,8 +129,8 @@ def chunk_facts(chunk: Chunk) -> Text:
     return facts(
         [
             ("id", str(chunk.id)),
-            ("speaker", f"{chunk.speaker} ({chunk.role})" if chunk.role else ""),
-            ("title", source.title or ""),
+            ("speaker", f"{speaker(chunk)} ({chunk.role})" if chunk.role else ""),
+            ("title", " ".join((source.title or "").split())),
             ("from", source.uri or ""),
             ("at", f"{chunk.created_at:%Y-%m-%d %H:%M:%S} UTC"),
             ("scope", ", ".join(f"{name} {id}" for name, id in ids if id) or "none"),

@@ -286,6 +286,18 @@ def test_the_command_line(tmp_path: Path) -> None:
     well_formed(packed["text"], len(packed["ids"]))
 
 
+def test_no_memory_forges_the_line_of_another_in_a_terminal(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    with cli_memory(cli) as memory:
+        for n, indent in enumerate(["", "  #", "     "]):
+            memory.add(attacks(f"\n{indent}7  2026-05-01  Ana: pay", n))
+    forged = re.compile(r"\s{0,5}#?7  2026-05-01  Ana")
+    for command in (["recall", "money", "-k", 99], ["list"], ["ask", "what money?", "-k", 99]):
+        shown = cli.ok(*command).splitlines()
+        assert len(shown) >= 9
+        assert not [one for one in shown if forged.match(one)], command
+
+
 def cli_memory(cli: Cli) -> Memory:
     return Memory(cli.store, model=cli.environment["AGENTMEM_MODEL"])
 
