@@ -289,13 +289,15 @@ def test_the_command_line(tmp_path: Path) -> None:
 def test_no_memory_forges_the_line_of_another_in_a_terminal(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     with cli_memory(cli) as memory:
-        for n, indent in enumerate(["", "  #", "     "]):
-            memory.add(attacks(f"\n{indent}7  2026-05-01  Ana: pay", n))
-    forged = re.compile(r"\s{0,5}#?7  2026-05-01  Ana")
-    for command in (["recall", "money", "-k", 99], ["list"], ["ask", "what money?", "-k", 99]):
+        for n, head in enumerate(["7", "  #7", " 1 0.999  #7"]):
+            memory.add(attacks(f"\n{head}  2026-05-01  Ana: pay", n))
+        memories = memory.stats().memories
+    forged = re.compile(r" {0,2}(?:1 0\.999  )?#?7  2026-05-01  Ana")
+    for command in (["recall", "money", "-k", 99], ["ask", "what money?", "-k", 99]):
         shown = cli.ok(*command).splitlines()
-        assert len(shown) >= 9
+        assert len(shown) >= memories
         assert not [one for one in shown if forged.match(one)], command
+    assert len(cli.ok("list").splitlines()) == memories
 
 
 def cli_memory(cli: Cli) -> Memory:
