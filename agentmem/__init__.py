@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
-    from agentmem.results import Damage, ForgetReceipt, Receipt, Stats, Verification
+    from agentmem.results import BackupReceipt, Damage, ForgetReceipt, Receipt, Stats, Verification
     from agentmem.scopes import ANY
     from agentmem.types import Document, Message
 
@@ -35,6 +35,7 @@ __all__ = [
     "AgentMemError",
     "Answer",
     "AsyncMemory",
+    "BackupReceipt",
     "ChatAnswerer",
     "Chunk",
     "Context",
@@ -60,6 +61,7 @@ _HOMES = {
     "AgentMemError": "agentmem.errors",
     "Answer": "agentmem.chat.reader",
     "AsyncMemory": "agentmem.aio",
+    "BackupReceipt": "agentmem.results",
     "ChatAnswerer": "agentmem.chat.answerers",
     "Chunk": "agentmem.context.hits",
     "Context": "agentmem.context.pack",

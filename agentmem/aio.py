@@ -2,7 +2,7 @@
 
 ::
 
-    async with await AsyncMemory.open("notes") as mem:
+    async with AsyncMemory("notes") as mem:
         await mem.add("Booked the 9:40 to Lyon", user_id="ana")
         hits = await mem.recall("when is my train?", user_id="ana")
         async for chunk in mem.list(user_id="ana"):
@@ -18,10 +18,12 @@ completion. ``on_progress`` is called in the worker.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import wraps
+from inspect import signature
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -38,24 +40,28 @@ R = TypeVar("R")
 _BATCH = 64  # chunks that `list` reads at a time
 
 
+def _constructor(
+    make: Callable[P, Memory],
+) -> Callable[Concatenate[AsyncMemory, P], None]:
+    @wraps(Memory.__init__)
+    def init(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        signature(make).bind(*args, **kwargs)  # a wrong argument is an error here, not later
+        self._make = lambda: make(*args, **kwargs)
+        self._opened = None
+        self._worker = _Worker()
+        self._owns_worker = True
+
+    return init
+
+
 def _opener(make: Callable[P, Memory]) -> Callable[P, Coroutine[Any, Any, AsyncMemory]]:
     @wraps(make, assigned=(), updated=())
     async def open(*args: P.args, **kwargs: P.kwargs) -> AsyncMemory:
-        """Open a store, creating it if necessary; see `Memory`."""
-        opening = asyncio.ensure_future(asyncio.to_thread(make, *args, **kwargs))
-        try:
-            return AsyncMemory(await asyncio.shield(opening))
-        except asyncio.CancelledError:
-            opening.add_done_callback(_abandon)
-            raise
+        """Open a store for longer than a block: `close` it in the end."""
+        memory: AsyncMemory = AsyncMemory(*args, **kwargs)
+        return await memory.__aenter__()
 
     return open
-
-
-def _abandon(opening: asyncio.Future[Memory]) -> None:
-    """Close a memory whose opening was cancelled."""
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
 
 
 def _in_worker(
@@ -90,15 +96,58 @@ def _decoded(result: R) -> R:
     return result
 
 
+class _Worker:
+    """One thread. A forked child, in which it does not exist, gets another.
+
+    Attributes:
+        closed: Whether it accepts no more work.
+    """
+
+    def __init__(self) -> None:
+        self._executor: ThreadPoolExecutor | None = None
+        self._process = 0
+        self.closed = False
+
+    def submit(self, work: Callable[[], R]) -> Future[R]:
+        """Have something done after everything submitted before.
+
+        Raises:
+            RuntimeError: the worker is closed.
+        """
+        if self.closed:
+            raise RuntimeError("the worker is closed")
+        if self._executor is None or self._process != os.getpid():
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="agentmem")
+            self._process = os.getpid()
+        return self._executor.submit(work)
+
+    def close(self) -> None:
+        """Accept no more; what was submitted is completed."""
+        self.closed = True
+        if self._executor is not None and self._process == os.getpid():
+            self._executor.shutdown(wait=False)
+
+
 class AsyncMemory:
-    """`Memory` for asyncio; see `agentmem.aio` for the few differences."""
+    """`Memory` for asyncio, opened by ``async with``; see `agentmem.aio` for the few differences.
 
-    def __init__(self, memory: Memory) -> None:
-        """Wrap an open memory; `open` opens one without blocking the event loop."""
-        self._memory = memory
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agentmem")
-        self._owns_worker = True
+    ::
 
+        async with AsyncMemory("notes") as mem:
+            await mem.add("Booked the 9:40 to Lyon", user_id="ana")
+
+    It takes the arguments of `Memory`. Nothing is opened before the block, and nothing blocks the
+    event loop.
+    """
+
+    _make: Callable[[], Memory]
+    _opened: Memory | None
+    _worker: _Worker
+    _owns_worker: bool
+
+    # By way of a name without a meaning of its own, or `object.__init__` decides its type.
+    _init = _constructor(Memory)
+    __init__ = _init
     open = staticmethod(_opener(Memory))
     add = _in_worker(Memory.add)
     recall = _in_worker(Memory.recall)
@@ -107,18 +156,32 @@ class AsyncMemory:
     update = _in_worker(Memory.update)
     forget = _in_worker(Memory.forget)
     verify = _in_worker(Memory.verify)
+    backup = _in_worker(Memory.backup)
     stats = _in_worker(Memory.stats)
     regenerated = _in_worker(Memory.regenerated)
     reindex = _in_worker(Memory.reindex)
 
     async def __aenter__(self) -> Self:
+        if self._worker.closed:
+            raise StoreError(f"{self!r} is closed")
+        if self._opened is None:
+            opening = self._submit(self._make)
+            try:
+                self._opened = await asyncio.shield(asyncio.wrap_future(opening))
+            except asyncio.CancelledError:
+                opening.add_done_callback(_abandon)
+                self._worker.close()
+                raise
+            except BaseException:
+                self._worker.close()
+                raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"Async{self._memory!r}"
+        return "AsyncMemory(not open)" if self._opened is None else f"Async{self._opened!r}"
 
     def scoped(
         self,
@@ -128,8 +191,8 @@ class AsyncMemory:
         session_id: ReadId = UNSET,
     ) -> AsyncMemory:
         """See `Memory.scoped`."""
-        handle = object.__new__(AsyncMemory)
-        handle._memory = self._memory.scoped(
+        handle: AsyncMemory = object.__new__(AsyncMemory)
+        handle._opened = self._memory.scoped(
             user_id=user_id, agent_id=agent_id, session_id=session_id
         )
         handle._worker, handle._owns_worker = self._worker, False
@@ -139,15 +202,34 @@ class AsyncMemory:
         """See `Memory.close`; earlier calls are completed first."""
         if self._owns_worker:
             with suppress(RuntimeError):  # closed already
-                closing = self._worker.submit(self._memory.close)
-                self._worker.shutdown(wait=False)
+                closing = self._worker.submit(self._opened.close if self._opened else _nothing)
+                self._worker.close()
                 # Once requested, it completes even if the caller is cancelled.
                 await asyncio.shield(asyncio.wrap_future(closing))
 
+    @property
+    def _memory(self) -> Memory:
+        if self._opened is None:
+            raise StoreError(
+                "this AsyncMemory is not open: use `async with AsyncMemory(...) as mem:`"
+            )
+        return self._opened
+
     async def _run(self, work: Callable[[], R]) -> R:
-        loop = asyncio.get_running_loop()
+        return await asyncio.wrap_future(self._submit(work))
+
+    def _submit(self, work: Callable[[], R]) -> Future[R]:
         try:
-            future = loop.run_in_executor(self._worker, work)
+            return self._worker.submit(work)
         except RuntimeError as error:
             raise StoreError(f"{self!r} is closed") from error
-        return await future
+
+
+def _abandon(opening: Future[Memory]) -> None:
+    """Close a memory whose opening was cancelled."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def _nothing() -> None:
+    """For closing what was never opened."""

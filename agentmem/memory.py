@@ -28,6 +28,7 @@ from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, veri
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
 from agentmem.results import (
+    BackupReceipt,
     ForgetReceipt,
     Receipt,
     Stats,
@@ -38,6 +39,7 @@ from agentmem.results import (
 from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
 from agentmem.scopes import ANY, Binding, ReadId, WriteId, check_require
 from agentmem.types import Content, Part
+from agentmem_storage.numbers import as_int
 from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Written
 from agentmem_storage.store import Store
 from agentmem_storage.text import shown
@@ -116,6 +118,7 @@ class Memory:
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be created there.
         """
+        max_chars = as_int(max_chars, "max_chars")
         self._binding = Binding(required=check_require(require))
         self._model = load_model(model, embedder, reranker)
         self._options = EncodingOptions(quantization, min_fidelity, keep_text)
@@ -128,6 +131,8 @@ class Memory:
         )
         self._max_chars = max_chars
         self._owns_store = True
+        # Also after an upgrade: an index of an older version is emptied when the store is opened.
+        self._rebuild_stale_terms()
 
     def __enter__(self) -> Self:
         return self
@@ -141,9 +146,8 @@ class Memory:
         self.close()
 
     def __repr__(self) -> str:
-        return (
-            f"Memory({', '.join(filter(None, [repr(self._store.location), str(self._binding)]))})"
-        )
+        bound = f", {self._binding}" if self._binding.scope != ANY_SCOPE else ""
+        return f"Memory({self._store.location!r}{bound})"
 
     def close(self) -> None:
         """Save the index cache and close the store; closing a scoped handle does nothing."""
@@ -279,8 +283,9 @@ class Memory:
                 when a day begins. By default the current time in UTC.
 
         Raises:
-            InputError: the query is blank, ``k`` is not positive, ``min_relevance`` is not from 0
-                to 1, or the mode, expansion, reranking or order is unknown.
+            InputError: the query is blank, a scope id is None or empty, ``k`` is not positive,
+                ``min_relevance`` is not from 0 to 1, or the mode, expansion, reranking or order is
+                unknown.
             ModelError: ``latent`` is requested, and the bundle has no reranker.
             FilterError: the filter has an unknown operator or is malformed.
         """
@@ -431,7 +436,7 @@ class Memory:
                 "forget() needs a condition: ids=, user_id=, agent_id=, session_id=, where= or "
                 "before=; to forget everything, delete the store's folder"
             )
-        requested = None if ids is None else tuple(dict.fromkeys(ids))
+        requested = None if ids is None else tuple({as_int(one, "an id"): None for one in ids})
         selection = Selection(scope, ids=requested, where=where, until=check_time(before, "before"))
         selected = tuple(self._store.ids(selection).tolist())
         if requested is not None:
@@ -466,6 +471,28 @@ class Memory:
         """
         scope = self._binding.reading(user_id, agent_id, session_id)
         return verify(self._store, self._model, scope, on_progress)
+
+    def backup(self, path: Location, *, on_progress: Progress | None = None) -> BackupReceipt:
+        """Copy the complete store to a new folder, while others read and write it.
+
+        The copy is the store as it was at one moment, and `Memory` opens it like any other.
+
+        Args:
+            path: A new or an empty folder. If the copy fails, it is left as it was.
+            on_progress: Called with the number of pages copied so far and the total.
+
+        Raises:
+            InputError: ``path`` is not a folder or contains something, or this handle is bound to a
+                scope, of which no backup can be made.
+            StoreUnwritableError: the copy cannot be written.
+        """
+        if not self._owns_store:
+            raise InputError(
+                "backup() copies the memories of everybody, which a scoped handle cannot access: "
+                "call it on the Memory that was opened"
+            )
+        copied = self._store.backup(path, on_progress)
+        return BackupReceipt(copied.folder, copied.chunks, copied.file_bytes)
 
     def stats(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from agentmem_storage.records import FIDELITY_EDGES, NewSource, StoreStats, Written
@@ -135,6 +136,25 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"ok": self.ok, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReceipt:
+    """The result of `Memory.backup`.
+
+    Attributes:
+        path: The folder of the copy, which `Memory` opens.
+        memories: Number of chunks in it.
+        file_bytes: Size of its database file.
+    """
+
+    path: Path
+    memories: int
+    file_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "path": str(self.path)}
 
 
 @dataclass(frozen=True, slots=True)

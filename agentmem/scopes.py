@@ -19,7 +19,7 @@ SCOPE_IDS = ("user_id", "agent_id", "session_id")
 
 
 class AnyId(Enum):
-    """The type of `ANY`: every user, agent or session, as an explicit wish."""
+    """The type of `ANY`."""
 
     ANY = "ANY"
 
@@ -28,6 +28,7 @@ class AnyId(Enum):
 
 
 ANY: Final = AnyId.ANY
+"""As a scope id on reading: every user, agent or session, as an explicit wish."""
 
 # A scope id on reading; UNSET, the default, means "not given".
 ReadId: TypeAlias = str | AnyId | Unset

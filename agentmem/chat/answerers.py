@@ -35,6 +35,7 @@ from agentmem.context.format import block, numbered_line
 from agentmem.context.hits import Hit
 from agentmem.context.pack import pack
 from agentmem.errors import AnswererError, InputError
+from agentmem_storage.numbers import as_int
 
 __all__ = ["Answer", "Answerer", "ChatAnswerer", "Citation", "connect", "from_client"]
 
@@ -97,8 +98,7 @@ class ChatAnswerer:
         Raises:
             InputError: the budget is not positive.
         """
-        if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
-            raise TypeError(f"max_tokens must be an int, not {max_tokens!r}")
+        max_tokens = as_int(max_tokens, "max_tokens")
         if max_tokens < 1:
             raise InputError(f"max_tokens={max_tokens!r} must be at least 1")
         self._generate = generate

@@ -15,7 +15,6 @@ QUESTION_KEY = "asked"
 _NOT_A_QUESTION = {QUESTION_KEY: {"exists": False}}
 
 _QUESTION_WORD = re.compile(r"(who|whom|whose|what|when|where|which|why|how)\b", re.IGNORECASE)
-_ONE_QUESTION = re.compile(r"[^.!]*\?")
 
 
 def is_question(line: str) -> bool:
@@ -25,7 +24,7 @@ def is_question(line: str) -> bool:
 
 def is_only_question(line: str) -> bool:
     """Whether a message is a single question without any statement."""
-    return _ONE_QUESTION.fullmatch(line) is not None
+    return line.endswith("?") and "." not in line and "!" not in line
 
 
 def answers_only(where: Mapping[str, Any] | None = None) -> dict[str, Any]:

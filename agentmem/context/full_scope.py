@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 from agentmem.context.hits import Hit
 from agentmem.context.load import load_unscored
@@ -23,12 +24,14 @@ class FullScope:
         model: Decodes the chunks.
         selection: Scope, filters and times of the recall.
         count: Number of matching chunks when the recall was made.
+        zone: The zone of their times.
     """
 
     store: Store
     model: MemoryModel
     selection: Selection
     count: int
+    zone: tzinfo = UTC
 
     def sums(self) -> SelectionSums:
         """Total tokens and positions, summed by the database without loading any chunk."""
@@ -36,7 +39,7 @@ class FullScope:
 
     def hits(self) -> Iterator[Hit]:
         """All matching chunks by ascending id, as hits with a score of 0."""
-        return load_unscored(self.store, self.model, self.selection)
+        return load_unscored(self.store, self.model, self.selection, zone=self.zone)
 
     def count_tokens(self, text: str) -> int:
         """Number of tokens of a text, by the tokenizer of the store's model."""

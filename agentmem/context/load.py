@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, tzinfo
 from typing import Any
 
 from agentmem.context.decode import BatchLoader
@@ -23,9 +26,12 @@ def load_chunks(store: Store, model: MemoryModel, selection: Selection) -> Itera
         yield make_lazy(Chunk, values, loader)
 
 
-def load_unscored(store: Store, model: MemoryModel, selection: Selection) -> Iterator[Hit]:
-    """Like `load_chunks`, but as hits with a score and a relevance of 0."""
+def load_unscored(
+    store: Store, model: MemoryModel, selection: Selection, *, zone: tzinfo = UTC
+) -> Iterator[Hit]:
+    """Like `load_chunks`, but as hits with a score and a relevance of 0, with times in a zone."""
     for values, loader in _load(store, model, selection):
+        values["source"] = _in_zone(values["source"], zone)
         zero = Scored(values["id"])
         scores = {"score": zero.score, "relevance": 0.0, "explain": zero.explain}
         yield make_lazy(Hit, values | scores | {"expanded_from": None}, loader)
@@ -36,6 +42,8 @@ def load_hits(
     model: MemoryModel,
     ranked: Sequence[tuple[Scored, int | None]],
     relevance: Mapping[int, float],
+    *,
+    zone: tzinfo = UTC,
 ) -> tuple[Hit, ...]:
     """Search results as hits, in the given order.
 
@@ -44,6 +52,7 @@ def load_hits(
         model: Decodes the chunks.
         ranked: Scored ids, each with the id of the hit that added it through ``expand=``, or None.
         relevance: Of each of them, by id.
+        zone: The zone of their times, which says on which day something was said.
 
     Raises:
         UnknownIdError: a chunk has been forgotten since the search.
@@ -54,7 +63,7 @@ def load_hits(
     return tuple(
         make_lazy(
             Hit,
-            _values(record, sources[record.source_id], model)
+            _values(record, _in_zone(sources[record.source_id], zone), model)
             | {
                 "score": item.score,
                 "relevance": relevance[item.id],
@@ -94,6 +103,13 @@ def _values(record: ChunkRecord, source: SourceRecord, model: MemoryModel) -> di
         "stored_bytes": record.stored_bytes,
         "patch_bytes": len(record.patch),
     }
+
+
+def _in_zone(source: SourceRecord, zone: tzinfo) -> SourceRecord:
+    """A source with its time in a zone; the instant stays the same."""
+    with suppress(OverflowError):  # in the first or last hours of the calendar
+        return replace(source, created_at=source.created_at.astimezone(zone))
+    return source
 
 
 def _sources(store: Store, ids: set[int]) -> dict[int, SourceRecord]:

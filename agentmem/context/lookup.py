@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC
 
 from agentmem.context.full_scope import FullScope
 from agentmem.context.load import load_hits
@@ -36,8 +37,9 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
 
 def _run(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
     found = search(store, model, query)
-    hits = load_hits(store, model, found.ranked, found.relevance)
+    zone = query.now.tzinfo or UTC
+    hits = load_hits(store, model, found.ranked, found.relevance, zone=zone)
     if query.order == "time":
         hits = tuple(sorted(hits, key=lambda hit: (hit.created_at, hit.id)))
-    full_scope = FullScope(store, model, query.selection, found.candidates)
+    full_scope = FullScope(store, model, query.selection, found.candidates, zone)
     return make_recall(query.text, hits, found.candidates, found.recall_relevance, full_scope)

@@ -41,6 +41,7 @@ from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
 from agentmem.models.base import Tokenizer
+from agentmem_storage.numbers import as_int
 
 if TYPE_CHECKING:
     from agentmem.models.reader.cache import MemoryCache
@@ -178,9 +179,9 @@ def pack(
     """
     if max_tokens is None and max_positions is None:
         raise InputError("pack() needs a budget: max_tokens=... or max_positions=...")
-    _check("max_tokens", max_tokens, minimum=1)
-    _check("max_positions", max_positions, minimum=1)
-    _check("texts", texts, minimum=0)
+    max_tokens = _count("max_tokens", max_tokens, minimum=1)
+    max_positions = _count("max_positions", max_positions, minimum=1)
+    texts = _count("texts", texts, minimum=0) or 0
     if policy not in get_args(Policy):
         raise InputError(f"unknown policy {policy!r}: 'ranked' or 'auto'")
     full_scope: FullScope | None = getattr(hits, "full_scope", None)
@@ -252,13 +253,13 @@ def _context(budget: Budget, count_tokens: CountTokens, *, left_out: int, repeat
     )
 
 
-def _check(name: str, number: int | None, *, minimum: int) -> None:
+def _count(name: str, number: int | None, *, minimum: int) -> int | None:
     if number is None:
-        return
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{name} must be an int, not {number!r}")
+        return None
+    number = as_int(number, name)
     if number < minimum:
         raise InputError(f"{name}={number!r} must be at least {minimum}")
+    return number
 
 
 def _chronological(hit: Hit) -> tuple[datetime, int]:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from agentmem.errors import InputError
 from agentmem.ingest.checks import check_unicode
 from agentmem.models.base import MemoryModel, no_reranker
+from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Selection
 
 Mode = Literal["hybrid", "vector", "lexical"]
@@ -44,6 +45,14 @@ class RecallQuery:
     rerank: Rerank | None = "auto"
     min_relevance: float | None = None
 
+    def __post_init__(self) -> None:
+        """Accept integers of any kind.
+
+        Raises:
+            TypeError: ``k`` is not an integer.
+        """
+        object.__setattr__(self, "k", as_int(self.k, "k"))
+
     def check(self, model: MemoryModel) -> None:
         """Validate the parameters, also against what the model can do.
 
@@ -58,8 +67,6 @@ class RecallQuery:
         if not text.strip():
             raise InputError(f"the query {text!r} is blank")
         check_unicode(text, "the query")
-        if isinstance(k, bool) or not isinstance(k, int):
-            raise TypeError(f"k must be an int, not {k!r}")
         if k < 1:
             raise InputError(f"k={k!r} must be at least 1")
         _check_min_relevance(self.min_relevance)

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.calibration import Signals, calibration, knows_cosines
+from agentmem.retrieval.focus import embed_query
 from agentmem_storage.records import Scope, Selection
 from agentmem_storage.store import Store
 
@@ -62,7 +63,7 @@ class Comparison:
         Args:
             store: The open store.
             model: Embeds the query, where its cosines count.
-            query: The text of the query.
+            query: The part of the query that is searched for, see `agentmem.retrieval.focus`.
             scope: The chunks among which words are rare or not.
             embedding: Of the query, if it is known already, float32 (K,).
             cosines: By id, as far as they are known already.
@@ -98,7 +99,9 @@ class Comparison:
             return
         if self._embedding is None:
             token_ids = self._model.tokenizer.encode(self._query)
-            self._embedding = self._model.embedder.embed_query(token_ids)
+            self._embedding = embed_query(
+                self._model.embedder, token_ids, self._model.codec.max_tokens
+            )
         ranked = self._store.search_vectors(self._embedding, len(missing), Selection(ids=missing))
         self._cosines.update(zip(ranked.ids.tolist(), ranked.scores.tolist(), strict=True))
 

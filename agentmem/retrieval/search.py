@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.dates import Interval, named_interval
 from agentmem.retrieval.expand import Neighborhood, expand, find_neighbors, present
+from agentmem.retrieval.focus import embed_query, focused
 from agentmem.retrieval.fusion import (
     NEIGHBOR_DECAY,
     Scored,
@@ -65,7 +66,9 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
     """
     weights, allowed = _WEIGHTS[query.mode], store.count(query.selection)
     limit = max(_MIN_CANDIDATES, 4 * min(query.k, allowed))
-    interval = named_interval(query.text, query.now) if weights.time else None
+    text = focused(query.text, model.tokenizer)
+    ids_of_query = model.tokenizer.encode(text)
+    interval = named_interval(text, query.now) if weights.time else None
     selections = [query.selection]
     if interval is not None:
         # Memories of that time may rank far below the best by words and vectors: search them
@@ -76,9 +79,9 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
     embedding: NDArray[np.float32] | None = None
     exact: dict[int, float] = {}
     if weights.lexical:
-        lexical = _search_lexical(store, query.text, limit, selections)
+        lexical = _search_lexical(store, text, limit, selections)
     if weights.vector:
-        embedding = model.embedder.embed_query(model.tokenizer.encode(query.text))
+        embedding = embed_query(model.embedder, ids_of_query, model.codec.max_tokens)
         nearest = _union([store.search_vectors(embedding, limit, one) for one in selections])
         exact = dict(zip(nearest.ids.tolist(), nearest.scores.tolist(), strict=True))
         cosines = _normalized(store, embedding, nearest, selections, known=set(lexical))
@@ -96,8 +99,7 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
     scored = fuse(
         lexical, cosines, sides, weights, lengths=neighborhood.tokens, in_interval=in_interval
     )
-    if model.reranker is not None and _reranks(query):
-        ids_of_query = model.tokenizer.encode(query.text)
+    if model.reranker is not None and _reranks(query, len(ids_of_query) <= model.codec.max_tokens):
         time_share = 0.0 if in_interval is None else weights.time / (weights.top + weights.time)
         weight = weights.rerank / weights.top
         scored = rerank(
@@ -111,7 +113,7 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
             time_share,
         )
     best, compared = scored[: query.k], scored[: max(query.k, COMPARED)]
-    comparison = Comparison(store, model, query.text, query.selection.scope, embedding, exact)
+    comparison = Comparison(store, model, text, query.selection.scope, embedding, exact)
     relevance = Relevance(comparison, [item.id for item in compared])
     if query.min_relevance is not None:
         known_relevance = relevance.of_hits([item.id for item in best])
@@ -122,10 +124,13 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
     )
 
 
-def _reranks(query: RecallQuery) -> bool:
-    """By default, unless a single kind of search was requested."""
+def _reranks(query: RecallQuery, fits: bool) -> bool:
+    """By default, unless a single kind of search was requested, or the query is too long.
+
+    A reranker reads only the beginning of a longer query, which may be anything.
+    """
     if query.rerank == "auto":
-        return query.mode == "hybrid"
+        return query.mode == "hybrid" and fits
     return query.rerank is not None
 
 

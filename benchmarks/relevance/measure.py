@@ -12,6 +12,7 @@ from rich.progress import track
 
 from agentmem import Memory
 from agentmem.models.bundle.load import load_bundle
+from agentmem.retrieval.focus import focused
 from agentmem.retrieval.relevance import COMPARED, Comparison
 from agentmem_storage.records import Scope
 from agentmem_storage.store import Store
@@ -55,7 +56,9 @@ def measure(groups: Sequence[Group]) -> Iterator[Case]:
                 hits = memory.recall(ask.text, k=COMPARED, user_id=user, rerank=None)
                 if not hits:
                     continue
-                comparison = Comparison(store, model, ask.text, Scope(user_id=user))
+                comparison = Comparison(
+                    store, model, focused(ask.text, model.tokenizer), Scope(user_id=user)
+                )
                 found = comparison.signals([hit.id for hit in hits])
                 wanted = {sources[at] for at in ask.evidence}
                 yield Case(

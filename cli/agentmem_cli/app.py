@@ -113,6 +113,7 @@ register(
         "verify": store.verify,
         "doctor": store.doctor,
         "reindex": store.reindex,
+        "backup": store.backup,
     },
 )
 register(train.app, {"bundle": bundle.bundle})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from agentmem.errors import AgentMemError, InputError
 from agentmem_cli.options import ScopeIds, scope_ids
@@ -60,8 +60,20 @@ def read_texts(
     return content
 
 
+def open_stdin() -> TextIO:
+    """Standard input.
+
+    Raises:
+        InputError: it is closed, as by ``<&-`` or in some services.
+    """
+    # Python then has no `sys.stdin` at all, or one whose reading fails.
+    if sys.stdin is None or sys.stdin.closed:
+        raise InputError("standard input is closed: give a text as an argument, or pipe one in")
+    return sys.stdin
+
+
 def _read_stdin() -> str:
-    data = sys.stdin.buffer.read()
+    data = open_stdin().buffer.read()
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
 from agentmem.errors import AgentMemError
 from agentmem_cli import views
 from agentmem_cli.answering import SHOWN, show_answer, show_found
-from agentmem_cli.options import ScopeIds
+from agentmem_cli.options import ScopeIds, local_now
 from agentmem_cli.output import Output, safe
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class Conversation:
         found = None
         if is_question(line):
             # Before the line is stored, so that it does not find itself.
-            found = self._memory.recall(line, k=self._k, where=answers_only(), **self._scope)
+            found = self._memory.recall(
+                line, k=self._k, where=answers_only(), **self._scope, now=local_now()
+            )
         marked = is_only_question(line)
         done = self._memory.add(
             {"role": "user", "content": line},

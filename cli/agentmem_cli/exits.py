@@ -12,6 +12,7 @@ from agentmem.errors import (
     ModelError,
     ModelNotFoundError,
     StoreError,
+    StoreIncompleteError,
     StoreNotFoundError,
     UnknownIdError,
 )
@@ -51,6 +52,7 @@ _BY_ERROR: tuple[tuple[type[Exception], ExitCode], ...] = (
     (StoreNotFoundError, ExitCode.NOT_FOUND),
     (ModelNotFoundError, ExitCode.NOT_FOUND),
     (CorruptRecordError, ExitCode.DAMAGE),
+    (StoreIncompleteError, ExitCode.DAMAGE),
     (StoreError, ExitCode.STORE),
     (ModelError, ExitCode.MODEL),
     (IncompatibleModelError, ExitCode.MODEL),

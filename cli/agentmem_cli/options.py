@@ -43,7 +43,15 @@ def _moment(text: str) -> datetime:
         raise typer.BadParameter(
             f"{text!r} is not a time; give ISO 8601 such as 2026-02-13 or 2026-02-13T09:40+01:00"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment if moment.tzinfo else moment.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return moment.replace(tzinfo=UTC)  # outside the years that the system's clock knows
+
+
+def local_now() -> datetime:
+    """The current time in the user's zone, which says what "yesterday" is."""
+    return datetime.now().astimezone()
 
 
 def _filter(text: str) -> dict[str, Any]:
@@ -186,7 +194,7 @@ SinceOption = Annotated[
         "--since",
         parser=_moment,
         metavar="TIME",
-        help="Only memories from this time or later (ISO 8601, UTC if without zone).",
+        help="Only memories from this time or later (ISO 8601, local if without zone).",
         rich_help_panel=_FILTER,
     ),
 ]
@@ -217,7 +225,7 @@ NowOption = Annotated[
         parser=_moment,
         metavar="TIME",
         help="The time that 'yesterday' and the like in the question are relative to (ISO 8601,"
-        " UTC if without zone); by default the current time.",
+        " local if without zone); by default the current time.",
     ),
 ]
 AtOption = Annotated[

@@ -8,6 +8,8 @@ AgentMemError
 │  ├─ NotAStoreError                  the location holds something else
 │  ├─ StoreBusyError                  another writer held the lock for longer than the timeout
 │  ├─ StoreUnwritableError            read-only folder or file, or no space left
+│  ├─ StoreMovedError                 its files were moved, deleted or replaced while it was open
+│  ├─ StoreIncompleteError            memory.db was copied without its write-ahead log
 │  ├─ SchemaVersionError              written by a newer agentmem
 │  ├─ CorruptRecordError              a row's bytes do not match their checksum
 │  └─ UnknownIdError(KeyError)        no memory has that id
@@ -20,9 +22,15 @@ Messages name the offending value with ``!r`` and say what to do. Wrong argument
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AgentMemError(Exception):
-    """The root of every error raised by agentmem."""
+    """The root of every error raised by agentmem; all of them can be pickled and copied."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As an exception does, but without calling the constructor, which may need keywords."""
+        return _restored, (type(self), self.args), self.__dict__
 
 
 class InputError(AgentMemError, ValueError):
@@ -51,6 +59,14 @@ class StoreBusyError(StoreError):
 
 class StoreUnwritableError(StoreError):
     """The folder or file is read-only, or its disk is full; nothing was written."""
+
+
+class StoreMovedError(StoreError):
+    """The files of an open store were moved, deleted or replaced; nothing more is stored there."""
+
+
+class StoreIncompleteError(StoreError):
+    """The database was copied without its write-ahead log, which held its newest memories."""
 
 
 class SchemaVersionError(StoreError):
@@ -82,3 +98,9 @@ class MissingExtraError(AgentMemError, ImportError):
     def __init__(self, message: str, *, extra: str) -> None:
         super().__init__(message)
         self.extra = extra
+
+
+def _restored(kind: type[AgentMemError], args: tuple[object, ...]) -> AgentMemError:
+    error = kind.__new__(kind, *args)
+    super(AgentMemError, error).__init__(*args)  # an ImportError keeps its message separately
+    return error

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -320,3 +321,18 @@ class StoreStats:
     text_bytes: int
     file_bytes: int | None
     fidelity: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The result of a backup.
+
+    Attributes:
+        folder: Where the copy is.
+        chunks: Number of chunks in it.
+        file_bytes: Size of its database file.
+    """
+
+    folder: Path
+    chunks: int
+    file_bytes: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +16,13 @@ from sqlalchemy import Connection, select, update
 from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.metadata import metadata_json
+from agentmem_storage.numbers import as_int, as_timeout
 from agentmem_storage.records import (
     ANY_SCOPE,
     EVERYTHING,
     UNSET,
     ChunkRecord,
+    Copied,
     Forgotten,
     LatentsRecord,
     Neighbors,
@@ -37,7 +39,9 @@ from agentmem_storage.records import (
     WordMatches,
     Written,
 )
+from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
 from agentmem_storage.sql import check, matches, read, terms, totals, write
+from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.filters import selects_everything
 from agentmem_storage.sql.identity import Identity, prepare
@@ -75,6 +79,7 @@ class Store:
         )
 
     @classmethod
+    @shielded
     def open(
         cls,
         location: str | os.PathLike[str],
@@ -102,7 +107,9 @@ class Store:
             SchemaVersionError: The store was written by a newer agentmem.
             StoreUnwritableError: It cannot be created or migrated.
             MissingExtraError: The requested backend is not installed.
+            InputError: ``timeout_s`` is negative or infinite.
         """
+        timeout_s = as_timeout(timeout_s)
         found = locate_store(location, create=create)
         database = Database.open(found, create=create, timeout_s=timeout_s)
         try:
@@ -110,6 +117,7 @@ class Store:
             store = cls(database, identity, index)
             # An earlier process may have died, or been blocked by others, before it purged.
             store._purge(wait=False)
+            raise_if_abandoned()
             return store
         except BaseException:
             database.close()
@@ -129,11 +137,13 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.location!r}, model={self.model!r})"
 
+    @shielded
     def close(self) -> None:
         """Save the vector index and close the files; closing twice is harmless."""
         self._index.save()
         self._database.close()
 
+    @shielded
     def add(self, new: Sequence[NewSource], scope: Scope | Sequence[Scope]) -> list[Written]:
         """Write sources; when this returns, they are durable and visible to every process.
 
@@ -164,6 +174,7 @@ class Store:
                     written.update(zip(numbers, done, strict=True))
         return [written[number] for number in range(len(rows))]
 
+    @shielded
     def known(self, hashes: Sequence[bytes], scope: Scope) -> dict[bytes, Written]:
         """Sources that already exist in exactly this scope, by content hash."""
         check_scope(scope)
@@ -171,6 +182,7 @@ class Store:
             scope_id = read.scope_id_of(connection, scope)
             return {} if scope_id is None else read.find_known(connection, scope_id, hashes)
 
+    @shielded
     def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
         """Chunks in the order of ``ids``.
 
@@ -185,6 +197,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_chunks(connection, ids, keep_damaged=keep_damaged)
 
+    @shielded
     def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
         """Sources in the order of ``ids``.
 
@@ -199,6 +212,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_sources(connection, ids, keep_damaged=keep_damaged)
 
+    @shielded
     def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
         """Ids of the selected chunks, ascending, int64 of shape (n,).
 
@@ -217,6 +231,7 @@ class Store:
         """
         return selects_everything(where)
 
+    @shielded
     def count(self, selection: Selection = EVERYTHING) -> int:
         """Number of selected chunks.
 
@@ -226,6 +241,7 @@ class Store:
         with self._database.read() as connection:
             return totals.count(connection, selected(selection))
 
+    @shielded_steps
     def iterate(
         self,
         selection: Selection = EVERYTHING,
@@ -259,6 +275,7 @@ class Store:
             last = rows[-1].id
             yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
+    @shielded
     def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """The chunks written just before and after each in its own scope.
 
@@ -272,6 +289,7 @@ class Store:
         with self._database.read() as connection:
             return read.neighbors(connection, ids, reach)
 
+    @shielded
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """Latents of chunks in the order of ``ids``, several times faster than `chunks`.
 
@@ -281,6 +299,7 @@ class Store:
         with self._database.read() as connection:
             return read.read_latents(connection, ids)
 
+    @shielded
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """For each chunk, the chunks of its episode including itself, by ascending id.
 
@@ -293,6 +312,7 @@ class Store:
         with self._database.read() as connection:
             return read.episodes(connection, ids)
 
+    @shielded
     def search_vectors(
         self, embedding: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
     ) -> Ranked:
@@ -317,6 +337,7 @@ class Store:
         self._index.save_if_due()
         return found
 
+    @shielded
     def search_terms(self, query: str, k: int, selection: Selection = EVERYTHING) -> Ranked:
         """Find the k selected chunks that match a query's words best.
 
@@ -342,6 +363,7 @@ class Store:
         with self._database.read() as connection:
             return terms.search(connection, query, k, among, within)
 
+    @shielded
     def word_matches(self, query: str, ids: Iterable[int], scope: Scope) -> WordMatches:
         """How much of a query's words the given chunks contain; see `WordMatches`.
 
@@ -354,6 +376,7 @@ class Store:
         with self._database.read() as connection:
             return matches.word_matches(connection, query, list(ids), within)
 
+    @shielded
     def update_source(
         self,
         source_id: int,
@@ -383,6 +406,7 @@ class Store:
         self._purge()
         return updated
 
+    @shielded
     def replace_source(
         self, source_id: int, new: NewSource, old_terms: Mapping[int, str]
     ) -> Written:
@@ -412,6 +436,7 @@ class Store:
         self._purge()
         return written
 
+    @shielded
     def forget(self, ids: Iterable[int], terms: Mapping[int, str]) -> Forgotten:
         """Delete chunks so that no byte of them remains in any file of the store.
 
@@ -433,10 +458,12 @@ class Store:
         return Forgotten(chunks, sources, terms_stale=stale, purged=purged)
 
     @property
+    @shielded
     def terms_stale(self) -> bool:
         """Whether the lexical index contains terms of deleted chunks and has to be rebuilt."""
         return self._flag("terms_stale") != 0
 
+    @shielded
     def rebuild_terms(self, texts: Iterable[tuple[int, str]]) -> NDArray[np.int64]:
         """Rebuild the lexical index.
 
@@ -455,10 +482,30 @@ class Store:
         self._purge()
         return np.array(left, dtype=np.int64)
 
+    @shielded
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Copied:
+        """Copy the store, in the state it has now, while others read and write it.
+
+        Args:
+            target: A new or an empty folder. If the copy fails, it is left as it was.
+            on_progress: Called with the number of pages copied so far and the total.
+
+        Raises:
+            InputError: The target is not a folder, or something is in it.
+            StoreUnwritableError: It cannot be written.
+        """
+        return back_up(self._database, target, on_progress)
+
+    @shielded
     def rebuild_index(self) -> None:
         """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()
 
+    @shielded_steps
     def check(self, scope: Scope = ANY_SCOPE) -> Iterator[Problem]:
         """Look for damage: file structure, checksums, spans, missing terms; read-only.
 
@@ -470,12 +517,14 @@ class Store:
         """
         return check.check(self._database, check_scope(scope))
 
+    @shielded
     def stats(self, scope: Scope = ANY_SCOPE) -> StoreStats:
         """Totals of a scope, by default of the whole store."""
         with self._database.read() as connection:
             file_bytes = self._file_bytes(connection) if scope == ANY_SCOPE else None
             return totals.stats(connection, scope, file_bytes)
 
+    @shielded
     def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
         """Totals of the selected chunks, computed without loading them.
 
@@ -485,6 +534,7 @@ class Store:
         with self._database.read() as connection:
             return totals.sums(connection, selected(selection))
 
+    @shielded
     def scopes(self) -> list[ScopeStats]:
         """All scopes with their id_list of sources and chunks, in order of first use."""
         with self._database.read() as connection:
@@ -512,13 +562,13 @@ class Store:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
         files = [path, *(path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))]
-        if cache is not None and cache.is_dir():
+        if cache is not None and cache.is_dir() and not cache.is_symlink():
             files += sorted(cache.iterdir())
         return sum(_size(file) for file in files)
 
 
 def _check_k(k: int) -> None:
-    if k < 1:
+    if as_int(k, "k") < 1:
         raise InputError(f"k must be 1 or more, got {k!r}")
 
 
@@ -536,6 +586,6 @@ def _unit(embedding: NDArray[np.float32], embedding_dims: int) -> NDArray[np.flo
 
 def _size(file: Path) -> int:
     try:
-        return file.stat().st_size
+        return file.lstat().st_size
     except FileNotFoundError:
         return 0

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from agentmem_storage.disk import make_private_folder
 from agentmem_storage.errors import CorruptRecordError, StoreError
 from agentmem_storage.index import (
     CacheHeader,
@@ -66,6 +67,10 @@ class IndexSync:
         self._mark = Mark()
         self._unsaved = 0
         folder = database.location.cache
+        if folder is not None and folder.is_symlink():
+            # Whoever can put a link there could have files elsewhere written or deleted.
+            _log.warning("%s is a link, which is not followed: nothing is cached", folder)
+            folder = None
         self._path = None if folder is None else folder / _CACHE_NAME
 
     def search(
@@ -98,7 +103,7 @@ class IndexSync:
             with self._database.write() as connection, self._lock:
                 index = self._caught_up(connection)
                 header = CacheHeader(self._store_id, self._model, self._mark.packed(), self._dims)
-                self._path.parent.mkdir(exist_ok=True)
+                make_private_folder(self._path.parent)
                 save_cache(self._path, index, header)
         except (OSError, StoreError) as error:
             _log.warning("the vector index was not saved: %s", error)

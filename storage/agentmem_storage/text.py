@@ -1,8 +1,14 @@
-"""The one check of which strings can be stored: all that UTF-8 can encode."""
+"""Which strings can be stored, and when two of them are the same to a reader."""
 
 from __future__ import annotations
 
 import reprlib
+import unicodedata
+
+import regex
+
+# Invisible: soft hyphens, zero-width spaces and joiners, direction marks, variation selectors.
+_IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 
 
 def lone_surrogate(text: str) -> int | None:
@@ -16,6 +22,26 @@ def lone_surrogate(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
+
+
+def composed(text: str) -> str:
+    """A text in NFKC, without invisible characters; letters keep their case."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", _IGNORABLE.sub("", text))
+
+
+def normalized(text: str) -> str:
+    """A text in the form in which texts are compared: equal for what a reader takes for the same.
+
+    Composed and decomposed letters, full width and half width, ligatures, upper and lower case are
+    the same, and invisible characters do not count (Unicode's NFKC_Casefold). Diacritics do count.
+    Applying it twice changes nothing. What is stored is never normalized, only what is compared.
+    """
+    if text.isascii():
+        return text.lower()
+    # Case folding may decompose, and normalization may make letters that have a case.
+    return composed(composed(composed(text).casefold()).casefold())
 
 
 def shown(value: object) -> str:

@@ -311,7 +311,7 @@ def test_an_empty_memory_packs_to_nothing(memory: Memory) -> None:
 
 def test_everything_of_an_async_memory(place: Path, model: ModelBundle) -> None:
     async def run() -> Context:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             await memory.add([text for _, text in TALK[3:7]], user_id="ana")
             found = await memory.recall("tea", k=1, user_id="ana")
             return await asyncio.to_thread(found.pack, max_tokens=1000, policy="auto")

@@ -49,12 +49,12 @@ def test_a_verb_is_called_as_that_of_memory(verb: str) -> None:
 
 
 def test_it_is_opened_as_memory_is() -> None:
-    assert parameters(AsyncMemory.open) == parameters(Memory)
+    assert parameters(AsyncMemory) == parameters(AsyncMemory.open) == parameters(Memory)
 
 
 def test_what_is_added_is_found_and_comes_back(place: Path, model: ModelBundle) -> None:
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             receipt = await memory.add(TEXTS[:70], user_id="ana")
             (hit, *_) = await memory.recall("note 7", user_id="ana", mode="lexical")
             assert hit.text == TEXTS[7]
@@ -76,7 +76,7 @@ def test_what_is_added_is_found_and_comes_back(place: Path, model: ModelBundle) 
 
 def test_errors_are_those_of_memory(place: Path, model: ModelBundle) -> None:
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             with pytest.raises(InputError):
                 await memory.add("")
             with pytest.raises(UnknownIdError):
@@ -97,12 +97,15 @@ def test_what_cannot_be_opened_leaves_no_thread(tmp_path: Path, model: ModelBund
     (tmp_path / "file").write_text("x")
     with pytest.raises(NotAStoreError):
         asyncio.run(AsyncMemory.open(tmp_path / "file", model=model))
-    assert not [thread for thread in threading.enumerate() if "agentmem" in thread.name]
+    for thread in threading.enumerate():
+        if "agentmem" in thread.name:
+            thread.join(PATIENCE_S)  # it has been told to end
+            assert not thread.is_alive()
 
 
 def test_a_scoped_handle_stays_in_its_scope(place: Path, model: ModelBundle) -> None:
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             await memory.add("theirs", user_id="bob")
             async with memory.scoped(user_id="ana") as ana:
                 await ana.add("mine")
@@ -146,7 +149,7 @@ def test_the_event_loop_is_free_while_the_models_work(place: Path, model: ModelB
     )
 
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=held) as memory:
+        async with AsyncMemory(place, model=held) as memory:
             for call in (
                 lambda: memory.add(TEXTS[:9]),
                 lambda: memory.recall("trains", k=9),
@@ -179,7 +182,7 @@ def test_texts_are_decoded_in_the_worker(place: Path, model: ModelBundle) -> Non
     )
 
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=watched) as memory:
+        async with AsyncMemory(place, model=watched) as memory:
             (id, *_) = (await memory.add(TEXTS[:9])).ids
             assert (await memory.get(id)).text == TEXTS[0]
             assert {hit.text for hit in await memory.recall("trains", k=9)} == set(TEXTS[:9])
@@ -192,7 +195,7 @@ def test_texts_are_decoded_in_the_worker(place: Path, model: ModelBundle) -> Non
 
 def test_damage_is_raised_where_the_text_is_used(place: Path, model: ModelBundle) -> None:
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             await memory.add(TEXTS[:3])
             with closing(sqlite3.connect(place / "memory.db")) as connection:
                 connection.execute("UPDATE chunks SET latents = zeroblob(20) WHERE id = 2")
@@ -209,7 +212,7 @@ def test_calls_are_done_in_the_order_in_which_they_were_made(
     place: Path, model: ModelBundle
 ) -> None:
     async def main() -> list[str]:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             await asyncio.gather(*(memory.add(f"note {n}") for n in range(30)))
             return [chunk.text async for chunk in memory.list()]
 
@@ -221,7 +224,7 @@ def test_a_cancelled_add_is_whole_or_not_at_all(
     place: Path, model: ModelBundle, delay_s: float
 ) -> None:
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             await memory.add("what was there")
             running = asyncio.create_task(memory.add(TEXTS))
             waiting = asyncio.create_task(memory.add("and this"))
@@ -243,7 +246,7 @@ def test_a_cancelled_add_is_whole_or_not_at_all(
 
 def test_an_abandoned_listing_holds_nothing(place: Path, model: ModelBundle) -> None:
     async def main() -> None:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             await memory.add(TEXTS)
             async for chunk in memory.list():
                 assert chunk.text == TEXTS[0]

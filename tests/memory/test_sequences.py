@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agentmem import Memory
+from agentmem import ANY, Memory
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.testing import tiny_model
 
@@ -81,14 +81,14 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(user=users, word=words, mode=st.sampled_from(["hybrid", "vector"]))
     def recall(self, user: str | None, word: str, mode: str) -> None:
-        found = self.memory.recall(word, k=100, user_id=user, mode=mode)  # type: ignore[arg-type]
+        found = self.memory.recall(word, k=100, user_id=user or ANY, mode=mode)  # type: ignore[arg-type]
         inside = {id: text for id, (owner, text) in self.expected.items() if user in (None, owner)}
         assert {hit.id: hit.text for hit in found} == inside
         assert found.candidates == len(inside)
 
     @rule(user=users, word=st.sampled_from(["train", "Lyon", "vegan", "日本"]))
     def recall_by_word(self, user: str | None, word: str) -> None:
-        found = self.memory.recall(word, k=100, user_id=user, mode="lexical")
+        found = self.memory.recall(word, k=100, user_id=user or ANY, mode="lexical")
         assert {hit.id for hit in found} == {
             id
             for id, (owner, text) in self.expected.items()

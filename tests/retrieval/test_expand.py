@@ -204,7 +204,7 @@ def test_forget_and_update_leave_episodes_whole(talk: Memory) -> None:
 
 def test_scoped_and_async_memories_expand_too(place: Path, model: ModelBundle) -> None:
     async def run() -> list[str]:
-        async with await AsyncMemory.open(place, model=model) as memory:
+        async with AsyncMemory(place, model=model) as memory:
             await memory.add(["The apple tree", "A birch", "A cedar"], user_id="ana")
             ana = memory.scoped(user_id="ana")
             found = await ana.recall(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -258,10 +259,13 @@ def test_a_crash_before_the_purge_is_made_good_at_the_next_opening(
     ids = [str(one) for one in texts_of(pairs[:5])]
     command = [sys.executable, "-c", CRASHER, str(folder), *ids]
     assert subprocess.run(command, env=ENVIRONMENT, check=False).returncode == 9
-    assert found_in(folder, gone)["latents"] > 0
+    with closing(sqlite3.connect(folder / "memory.db")) as connection:
+        assert connection.execute("SELECT unpurged FROM meta").fetchone()[0] != 0
     with open_store(folder) as store:
         assert store.terms_stale
         left = found_in(folder, gone)
+    with closing(sqlite3.connect(folder / "memory.db")) as connection:
+        assert connection.execute("SELECT unpurged FROM meta").fetchone()[0] == 0
     assert {what for what, count in left.items() if count} == {"term"}
 
 

@@ -19,6 +19,7 @@ from agentmem.models.base import MemoryModel
 from agentmem.models.bundle.manifest import RERANKER, bundled_part, read_manifest, shipped_bundle
 from agentmem.models.bundle.parts import BundleCodec, BundleEmbedder, BundleReranker
 from agentmem.models.embedder.modeling import EmbedderModel
+from agentmem.models.layers.forks import one_thread_in_children
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.models.tokenizer import ByteTokenizer
 
@@ -67,6 +68,7 @@ class ModelBundle(MemoryModel):
             ModelNotFoundError: there is no bundle there, or a file of it is missing.
             ModelError: a file is damaged or the parts do not fit each other.
         """
+        one_thread_in_children()
         path = shipped_bundle() if folder is None else Path(folder)
         manifest = read_manifest(path)
         tokenizer = ByteTokenizer.from_folder(path / "tokenizer")

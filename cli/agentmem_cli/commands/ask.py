@@ -31,6 +31,7 @@ from agentmem_cli.options import (
     UntilOption,
     UserOption,
     WhereOption,
+    local_now,
     scope_ids,
 )
 from agentmem_cli.output import Output
@@ -73,6 +74,7 @@ def ask(
             where=answers_only(where),
             since=since,
             until=until,
+            now=local_now(),
         )
         answerer, missing = open_answerer(llm, reader) if found else (None, "")
         answer = answerer.answer(question, found) if answerer else None

@@ -100,7 +100,7 @@ def add(
     """
     out = Output(json=json, quiet=quiet)
     texts = text or ([] if file else [inputs.STDIN])
-    if not (text or file) and sys.stdin.isatty():
+    if not (text or file) and inputs.open_stdin().isatty():
         raise typer.TyperException("give a TEXT or --file, or pipe a text in")
     if not texts and (role or name):
         raise typer.TyperException("--role and --name are for TEXT and standard input")
@@ -214,7 +214,8 @@ def forget(
 
 
 def _agreed(count: int, out: Output) -> bool:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    # A closed stream is None.
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
         raise typer.TyperException(
             f"{count:,} memories would be deleted: give --yes, or check with --dry-run"
         )

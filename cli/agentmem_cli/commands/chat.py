@@ -10,6 +10,7 @@ from contextlib import suppress
 from rich.text import Text
 
 from agentmem_cli.answering import LlmOption, ReaderOption, open_answerer
+from agentmem_cli.content import open_stdin
 from agentmem_cli.conversation import HELP, Conversation
 from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
@@ -49,6 +50,7 @@ def chat(
     /memories lists the newest memories, /forget ID deletes one permanently, /help shows more.
     """
     out = Output()
+    open_stdin()  # an error now rather than after the models are loaded
     with open_memory(store, model, embedder=embedder, create=True) as memory:
         answerer, missing = open_answerer(llm, reader)
         out.say(Text(HELP, style="dim"))

@@ -28,6 +28,7 @@ from agentmem_cli.options import (
     UntilOption,
     UserOption,
     WhereOption,
+    local_now,
     scope_ids,
 )
 from agentmem_cli.output import Output, safe
@@ -102,7 +103,7 @@ def recall(
             expand=expand,
             order=order,
             min_relevance=min_relevance,
-            now=now,
+            now=now or local_now(),
         )
         if budget is None:
             out.emit(

@@ -1,8 +1,10 @@
-"""The commands stats and verify, of a store or a scope, and doctor and reindex, of a store."""
+"""The commands stats and verify, of a store or a scope; doctor, reindex and backup, of a store."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -148,4 +150,29 @@ def reindex(
         json=lambda: {"memories": count},
         human=lambda: Text(f"reindexed {views.number(count, 'memory', 'memories')}"),
         quiet=lambda: [str(count)],
+    )
+
+
+def backup(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A new or empty folder for the copy.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Copy the store to a new folder, consistently, while others use it.
+
+    The copy is a store that every command opens with --store. --quiet prints its folder.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model, embedder=embedder) as memory, out.progress("copying") as bar:
+        made = memory.backup(path, on_progress=bar)
+    count = views.number(made.memories, "memory", "memories")
+    out.emit(
+        json=made.to_dict,
+        human=lambda: Text(safe(f"{count} copied to {made.path} ({views.size(made.file_bytes)})")),
+        quiet=lambda: [str(made.path)],
     )

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem_storage.disk import FILE_MODE, sync
 from agentmem_storage.index.base import VectorIndex
 from agentmem_storage.index.factory import IndexKind, make_index
 
@@ -92,6 +93,7 @@ def save_cache(path: str | os.PathLike[str], index: VectorIndex, header: CacheHe
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
+            Path(name).chmod(FILE_MODE)  # the umask may have taken more away
             file.write(_MAGIC + _LENGTH.pack(len(head)) + hashlib.sha256(head).digest() + head)
             for part in payload:
                 file.write(part)
@@ -106,7 +108,7 @@ def save_cache(path: str | os.PathLike[str], index: VectorIndex, header: CacheHe
     finally:
         Path(name).unlink(missing_ok=True)
     _sweep(path)
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def load_cache(
@@ -136,7 +138,7 @@ def load_cache(
     index = make_index(dims, kind)
     expected = {"store_id": store_id, "model": model, "dims": dims}
     try:
-        change = _fill(index, Path(path).read_bytes(), expected)
+        change = _fill(index, _read(path), expected)
     except FileNotFoundError:
         _log.info("index cache %s: not there", path)
     except (OSError, MemoryError, ValueError, KeyError, TypeError, _BadCacheError) as error:
@@ -176,6 +178,13 @@ def _fill(index: VectorIndex, data: bytes, expected: dict[str, Any]) -> int:
     return int(fields["change"])
 
 
+def _read(path: str | os.PathLike[str]) -> bytes:
+    """The content of a file; a symbolic link is an error, where the platform can tell."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    with open(descriptor, "rb") as file:
+        return file.read()
+
+
 def _raw(array: NDArray[Any]) -> memoryview:
     """The bytes of a contiguous array, without a copy."""
     return array.reshape(-1).view(np.uint8).data
@@ -186,14 +195,3 @@ def _sweep(path: Path) -> None:
     for stray in path.parent.iterdir():
         if stray.name.startswith(f"{path.name}.") and stray.suffix == ".tmp":
             stray.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, on platforms where folders can be synced."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,8 @@
 
 A read is a deferred transaction, which sees one consistent state. A write takes the lock at the
 start (``BEGIN IMMEDIATE``), so that it cannot fail halfway because another writer holds it, and
-nothing changes between its reads and its writes. After `Database.write` its rows are durable.
+nothing changes between its reads and its writes. After `Database.write` its rows are durable, in
+the files at the store's location; see `agentmem_storage.sql.files`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
+from agentmem_storage.disk import make_private_file
 from agentmem_storage.errors import (
     NotAStoreError,
     StoreBusyError,
@@ -25,10 +28,12 @@ from agentmem_storage.errors import (
     StoreNotFoundError,
     StoreUnwritableError,
 )
-from agentmem_storage.sql import filters
+from agentmem_storage.shield import raise_if_abandoned
+from agentmem_storage.sql import filters, forks, log_mark
+from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
-from agentmem_storage.sql.sqlite_errors import translated
+from agentmem_storage.sql.sqlite_errors import translated, unwritable
 
 _BEGIN = "agentmem_begin"
 _MATCHER = "agentmem_matcher"
@@ -41,6 +46,7 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 _RETRY_S = 0.01
+_STEP_S = 0.1  # between two looks at whether anybody still waits
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +63,14 @@ class Database:
         self.location = location
         self._timeout_s = timeout_s
         self._closed = False
+        self._forked_while_used = False
+        self._files = None if location.path is None else OpenFiles(location.path, location.label)
+        self._has_log = False
         # All threads of an in-memory store share one connection, one transaction at a time.
         # Otherwise only writers take turns, which is fairer than SQLite's polling.
         self._turn = threading.Lock()
         self._engine = self._make_engine()
+        forks.follow(self)
 
     @classmethod
     def open(cls, location: Location, *, create: bool, timeout_s: float) -> Database:
@@ -73,6 +83,7 @@ class Database:
             NotAStoreError: The location holds something else.
             StoreUnwritableError: A new store cannot be created there.
             StoreBusyError: Another process kept it locked.
+            StoreIncompleteError: It was copied without its write-ahead log.
         """
         try:
             return cls._open(location, create=create, timeout_s=timeout_s)
@@ -91,6 +102,10 @@ class Database:
 
     @classmethod
     def _open(cls, location: Location, *, create: bool, timeout_s: float) -> Database:
+        if location.path is not None:
+            log_mark.require_complete(location.path, location.label)
+            if create:
+                _make_private_file(location.path, location.label)
         database = cls(location, timeout_s)
         try:
             if not database._is_store():
@@ -98,6 +113,7 @@ class Database:
                     raise StoreNotFoundError(f"there is no store at {location.label!r}")
                 if not location.in_memory:
                     database._use_wal()
+            database._find_log()
         except BaseException:
             database.close()
             raise
@@ -107,11 +123,20 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A read transaction, which sees one consistent state of the store."""
         if self.location.in_memory:
-            with self._taking_turn(), self._transaction("BEGIN") as connection:
-                yield connection
+            with self._taking_turn(), self._connected() as connection:
+                with self._begun(connection, "BEGIN"):
+                    yield connection
         else:
-            with self._transaction("BEGIN") as connection:
+            with self._connected() as connection, self._begun(connection, "BEGIN"):
                 yield connection
+
+    @contextmanager
+    def read_raw(self) -> Iterator[sqlite3.Connection]:
+        """The driver's connection in a read transaction, for what SQLAlchemy does not offer."""
+        with self.read() as connection:
+            # A transaction sees the state at its first read.
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+            yield _driver_connection(connection)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -121,8 +146,18 @@ class Database:
             StoreBusyError: Another writer held the lock for longer than the timeout.
             StoreUnwritableError: The disk is full or read-only.
         """
-        with self._taking_turn(), self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        with self._taking_turn(), self._connected() as connection:
+            own = _driver_connection(connection)
+            changes = own.total_changes
+            with self._begun(connection, "BEGIN IMMEDIATE"):
+                self._check_log()
+                yield connection
+                raise_if_abandoned()
+            # Not acknowledged before this: it may have been written to a file that is gone.
+            self._check_files()
+            self._check_log()
+            if self._has_log and self.location.path is not None and own.total_changes > changes:
+                log_mark.keep(self.location.path, own)
 
     def purge(self, *, wait: bool = True) -> bool:
         """Rewrite the files so that no byte of deleted rows remains in them.
@@ -159,28 +194,94 @@ class Database:
         self._closed = True
         self._engine.dispose()
 
+    def before_fork(self) -> None:
+        """See `agentmem_storage.sql.forks`; one in memory is copied with its connection."""
+        if not self.location.in_memory:
+            self._engine.dispose()
+        if self._files is not None:
+            self._files.expect_new_log()
+
+    def after_fork(self, *, intact: bool) -> None:
+        """See `agentmem_storage.sql.forks`."""
+        self._turn = threading.Lock()
+        self._forked_while_used = self._forked_while_used or not intact
+        if not self.location.in_memory:
+            self._engine.dispose(close=False)
+
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        if self._closed:
-            raise StoreError(f"the store at {self.location.label!r} is closed")
-        with translated(self.location.label), self._engine.connect() as connection:
-            connection.execution_options(**{_BEGIN: begin})
-            with connection.begin():
-                yield connection
+    def _connected(self) -> Iterator[Connection]:
+        self._require_usable()
+        with (
+            translated(self.location.label),
+            forks.not_during_fork(),
+            self._engine.connect() as connection,
+        ):
+            # Again: a new connection opens whatever is there now.
+            self._check_files()
+            yield connection
+
+    @contextmanager
+    def _begun(self, connection: Connection, begin: str) -> Iterator[None]:
+        connection.execution_options(**{_BEGIN: begin})
+        with connection.begin():
+            yield
 
     @contextmanager
     def _bare_connection(self) -> Iterator[sqlite3.Connection]:
         """A separate connection, for operations that SQLite does only outside of transactions."""
-        with translated(self.location.label), closing(self._connect()) as connection:
+        self._require_usable()
+        with (
+            translated(self.location.label),
+            forks.not_during_fork(),
+            closing(self._connect()) as connection,
+        ):
+            self._check_files()
             yield connection
+
+    def _require_usable(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store at {self.location.label!r} is closed")
+        if self._forked_while_used:
+            raise StoreError(
+                f"this process was forked while another thread was using the store at "
+                f"{self.location.label!r}, which it therefore cannot use: fork before opening the "
+                f"store, or start processes with 'spawn'"
+            )
+        self._check_files()
+
+    def _check_files(self) -> None:
+        if self._files is not None:
+            self._files.check()
+
+    def _check_log(self) -> None:
+        if self._has_log and self._files is not None:
+            self._files.check_log()
+
+    def _find_log(self) -> None:
+        """Note whether there is a write-ahead log, and repair what a crash left half done."""
+        if self.location.path is None:
+            return
+        with self.read() as connection:
+            # Only after a read does a connection know what the file says now.
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            marked = log_mark.is_marked(_driver_connection(connection))
+        self._has_log = mode == "wal"
+        if marked and self._has_log and not self.location.options.get("uri"):
+            # If others keep the store locked, one of them will.
+            with suppress(StoreBusyError, StoreUnwritableError), self._bare_connection() as bare:
+                log_mark.clear(bare)
 
     @contextmanager
     def _taking_turn(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=self._timeout_s):
-            raise StoreBusyError(
-                f"another thread has locked the store at {self.location.label!r} for longer than "
-                f"{self._timeout_s!r} s"
-            )
+        deadline = time.monotonic() + self._timeout_s
+        while not self._turn.acquire(timeout=max(0.0, min(_STEP_S, deadline - time.monotonic()))):
+            raise_if_abandoned()
+            if time.monotonic() >= deadline:
+                raise StoreBusyError(
+                    f"another thread has locked the store at {self.location.label!r} for longer "
+                    f"than {self._timeout_s!r} s"
+                )
         try:
             yield
         finally:
@@ -278,8 +379,20 @@ def _code(error: StoreError) -> int | None:
     return None if code is None else int(code) & 0xFF
 
 
+def _driver_connection(connection: Connection) -> sqlite3.Connection:
+    own = connection.connection.driver_connection
+    assert isinstance(own, sqlite3.Connection)
+    return own
+
+
+def _make_private_file(path: Path, label: str) -> None:
+    try:
+        make_private_file(path)
+    except OSError as error:
+        raise unwritable(error, label) from error
+
+
 def _has_journal(location: Location) -> bool:
     """Whether the write-ahead log has rows, which a database opened as immutable ignores."""
     assert location.path is not None
-    log = location.path.with_name(f"{location.path.name}-wal")
-    return log.exists() and log.stat().st_size > 0
+    return has_rows(log_of(location.path))

@@ -9,15 +9,17 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Text, and_, false, func, not_, or_, select, true
 
 from agentmem_storage.errors import FilterError, InputError
 from agentmem_storage.sql.tables import chunks, scopes, sources
-from agentmem_storage.text import lone_surrogate, shown
+from agentmem_storage.text import composed, lone_surrogate, shown
 from agentmem_storage.timestamps import read_timestamp, to_micros
 
 SCOPE_IDS = ("user_id", "agent_id", "session_id")
 TEXTS = ("kind", "role", "name", "title", "uri")
+# Those that people write, compared in composed form.
+WRITTEN = ("name", "title")
 IDS = ("id", "source_id")
 TIMES = ("created_at",)
 FIELDS = (*SCOPE_IDS, *TEXTS, *IDS, *TIMES)
@@ -66,7 +68,10 @@ def condition(name: str, op: str, wanted: Any) -> ColumnElement[bool]:
         return true() if wanted else false()
     if op == "not_in" and not wanted and name in _NEVER_MISSING:
         return true()
-    held = _holds(_COLUMNS[name], op, wanted)
+    column: ColumnElement[Any] = _COLUMNS[name]
+    if name in WRITTEN:
+        column = func.agentmem_composed(column, type_=Text)
+    held = _holds(column, op, wanted)
     if name in SCOPE_IDS:
         return sources.c.scope_id.in_(select(scopes.c.id).where(held))
     return held
@@ -91,7 +96,7 @@ def _holds(column: ColumnElement[Any], op: str, wanted: Any) -> ColumnElement[bo
 
 def _text(name: str, op: str, value: object) -> str | None:
     if isinstance(value, str) and lone_surrogate(value) is None:
-        return value
+        return composed(value) if name in WRITTEN else value
     if value is None and op in ("eq", "ne", "in", "not_in"):
         return None
     raise FilterError(

@@ -21,6 +21,10 @@ Operators. ``eq``, ``ne``, ``in``, ``not_in``, ``gt``, ``gte``, ``lt``, ``lte``,
 seconds since 1970. ``id`` and ``source_id`` are compared with whole numbers. These three take any
 operator but ``contains``. The other fields are compared with strings, and with None.
 
+Names, titles and strings in metadata are compared in composed form (NFKC, without invisible
+characters), so that decomposed and full-width letters make no difference; case does. Scope ids and
+the other fields are compared exactly: two users must never be one.
+
 Types matter: 1 equals 1.0 but neither "1" nor true. Numbers are ordered, and so are strings (by
 code point); other types are not.
 
@@ -46,7 +50,7 @@ from agentmem_storage.errors import FilterError
 from agentmem_storage.sql import fields
 from agentmem_storage.sql.fields import ORDER, PREFIX
 from agentmem_storage.sql.tables import sources
-from agentmem_storage.text import lone_surrogate, shown
+from agentmem_storage.text import composed, lone_surrogate, shown
 
 OPERATORS = ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "exists", "contains")
 _JOINERS = ("and", "or", "not")
@@ -66,6 +70,7 @@ def install(connection: sqlite3.Connection) -> Matcher:
     """Register the SQL function that metadata conditions call; returns what it calls."""
     matcher = Matcher()
     connection.create_function(_FUNCTION, 4, matcher, deterministic=True)
+    connection.create_function("agentmem_composed", 1, _composed, deterministic=True)
     return matcher
 
 
@@ -130,6 +135,10 @@ def _parse(encoded: bytes | str) -> Any:
     return json.loads(encoded if isinstance(encoded, str) else encoded.decode())
 
 
+def _composed(value: object) -> object:
+    return composed(value) if isinstance(value, str) else value
+
+
 def _look_up(node: Any, path: str) -> tuple[bool, Any]:
     if not isinstance(node, dict):
         return False, None
@@ -147,13 +156,14 @@ def _holds(value: Any, op: str, wanted: Any) -> bool:
     if op == "contains":
         if isinstance(value, list):
             return any(_same(member, wanted) for member in value)
-        return isinstance(value, str) and isinstance(wanted, str) and wanted in value
+        both = isinstance(value, str) and isinstance(wanted, str)
+        return both and composed(wanted) in composed(value)
     comparable = _type(value) == _type(wanted) and _type(value) in ("number", "string")
-    return comparable and bool(ORDER[op](value, wanted))
+    return comparable and bool(ORDER[op](_composed(value), _composed(wanted)))
 
 
 def _same(value: Any, wanted: Any) -> bool:
-    return _type(value) == _type(wanted) and bool(value == wanted)
+    return _type(value) == _type(wanted) and bool(_composed(value) == _composed(wanted))
 
 
 def _type(value: Any) -> str:

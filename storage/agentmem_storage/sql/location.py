@@ -11,7 +11,8 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError
 
-from agentmem_storage.errors import NotAStoreError, StoreError, StoreNotFoundError
+from agentmem_storage.disk import make_private_folder
+from agentmem_storage.errors import InputError, NotAStoreError, StoreError, StoreNotFoundError
 from agentmem_storage.sql.sqlite_errors import unwritable
 
 MEMORY = ":memory:"
@@ -66,13 +67,35 @@ def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
         StoreNotFoundError: It does not exist and ``create`` is False.
         StoreUnwritableError: The folder cannot be created.
         StoreError: The URL is malformed or not of SQLite.
+        InputError: It is empty, or looks like a URI but is none that SQLAlchemy knows.
     """
     label = os.fspath(location)
+    if not isinstance(label, str):
+        raise TypeError(f"a location is a string or a path, not {location!r:.200}")
+    if not label or "\0" in label:
+        raise InputError(f"{label!r:.200} is not a location: give a folder")
+    if isinstance(location, str) and (meant := _meant(label)) is not None:
+        raise InputError(
+            f"{label!r:.200} is not a folder and not a URL: write {meant}, or './' before it for a "
+            f"folder of that name"
+        )
     if label == MEMORY:
         return _in_memory(label, create=create)
     if "://" in label and isinstance(location, str):
         return _url(label, create=create)
     return _folder(label, create=create)
+
+
+def _meant(label: str) -> str | None:
+    """What somebody meant who wrote something like a URI; None if it is a path or a URL."""
+    head = label.partition(":")[0].lower()
+    if "://" in label or ":" not in label or label == MEMORY:
+        return None
+    if "memory" in label.lower() and head in ("", "file", "sqlite", "memory"):
+        return f"{MEMORY!r}"
+    if head in ("file", "sqlite", "sqlite3", "sqlite+pysqlite"):
+        return "'sqlite:///path/to/file.db'"
+    return None
 
 
 def _in_memory(label: str, *, create: bool) -> Location:
@@ -82,7 +105,11 @@ def _in_memory(label: str, *, create: bool) -> Location:
 
 
 def _folder(label: str, *, create: bool) -> Location:
-    folder = Path(label).expanduser()
+    # Absolute, because the working directory may change while the store is open.
+    try:
+        folder = Path(label).expanduser().absolute()
+    except RuntimeError as error:
+        raise InputError(f"{label!r:.200} is not a location: {error}") from error
     path = folder / DATABASE_NAME
     try:
         if folder.exists() and not folder.is_dir():
@@ -97,7 +124,7 @@ def _folder(label: str, *, create: bool) -> Location:
                 )
             if not create:
                 raise StoreNotFoundError(f"there is no store at {label!r}")
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
     except OSError as error:
         raise unwritable(error, label) from error
     return Location(label, str(path), {}, path, folder / "index")
@@ -122,7 +149,7 @@ def _url(label: str, *, create: bool) -> Location:
         if MEMORY in database or "mode=memory" in database:
             raise StoreError(f"{label!r} may refer to a new store each time: use ':memory:'")
         return Location(label, database, options, None, None)
-    path = Path(database)
+    path = Path(database).absolute()
     if path.is_dir():
         raise NotAStoreError(f"{label!r} is a folder: give its path without 'sqlite:///'")
     if not path.exists():

@@ -11,7 +11,7 @@ from sqlalchemy.sql.expression import text
 
 from agentmem_storage.records import WordMatches
 from agentmem_storage.sql.tables import chunk_terms, chunk_terms_name, chunk_terms_sizes, meta
-from agentmem_storage.sql.terms import STOP_WORDS, phrases
+from agentmem_storage.words import STOP_WORDS, phrases
 
 # With more chunks than this, one scan of each phrase takes less time than a look-up for each chunk.
 _MOST_LOOKUPS = 64
@@ -40,7 +40,7 @@ def word_matches(
     )
     sizes = connection.execute(select(rows, held, meta.c.terms_stale)).one()
     chunks: int = sizes[1]
-    words = [phrase for phrase in phrases(query) if not _is_stop(phrase)]
+    words = [f'"{one}"' for one in phrases(query) if not STOP_WORDS.issuperset(one.split())]
     # Filtering by scope takes longer than counting, so it is skipped if the scope is everything.
     counts = _counts(None if sizes[0] == chunks and not sizes[2] else scope)
     given = {"phrases": json.dumps(words), "ids": json.dumps(list(ids))}
@@ -51,10 +51,6 @@ def word_matches(
     for id, phrase in connection.execute(_matches(len(ids)), given):
         found[id] += weights[phrase]
     return WordMatches(sum(weights.values()), _weight(chunks, 0), chunks, found)
-
-
-def _is_stop(phrase: str) -> bool:
-    return STOP_WORDS.issuperset(phrase.strip('"').split())
 
 
 def _weight(chunks: int, having: int) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Iterable
 from typing import SupportsIndex
 
 from sqlalchemy import ColumnElement, Integer, Select, bindparam, column, func, select
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Scope, Selection
 from agentmem_storage.sql.filters import compile_filter
 from agentmem_storage.sql.rows import check_scope
@@ -84,13 +84,13 @@ def id_list(ids: Iterable[SupportsIndex]) -> Select[tuple[int]]:
 
 
 def as_id(value: SupportsIndex) -> int:
-    """An id as an int that SQLite can store; accepts NumPy integers.
+    """An id as an int that SQLite can store; accepts NumPy integers, but no truth values.
 
     Raises:
         TypeError: It is not an integer.
         InputError: It is too large.
     """
-    number = operator.index(value)
+    number = as_int(value, "an id")
     if not -_MAX_ID <= number <= _MAX_ID:
         raise InputError(f"{number!r} is not an id: ids have at most 63 bits")
     return number

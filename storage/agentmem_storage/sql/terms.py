@@ -1,9 +1,7 @@
 """Lexical search: an FTS5 index of the words of each chunk, without its text.
 
-Words are those of FTS5's ``unicode61`` tokenizer, stemmed by ``porter``. It treats a run of Chinese
-or Japanese characters as one word; here each character is indexed as a word, and queries match
-pairs of adjacent characters. "AB-1234" is indexed as two words; a query matches both, and the two
-as a phrase.
+`agentmem_storage.words` splits texts and queries into words; FTS5 only stems them, with ``porter``,
+and drops the diacritics of Latin letters.
 
 ``score = (sum of BM25 over the query's phrases in the chunk) * (number of those phrases)``: BM25
 alone would rank a short chunk with one rare word of the query above a longer one with three.
@@ -26,10 +24,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -47,6 +42,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.expression import text
 
+from agentmem_storage import words
 from agentmem_storage.records import Ranked
 from agentmem_storage.sql.tables import (
     chunk_terms,
@@ -55,43 +51,15 @@ from agentmem_storage.sql.tables import (
     meta,
 )
 
-# Almost every chunk contains some of these, and they say nothing about its content.
-STOP_WORDS = frozenset(
-    "a about an and any are as at be been but by can could did do does for from had has have he "
-    "her him his how i if in is it its me my no not of on or our she should so that the their "
-    "them then there these they this to us was we were what when where which who why will with "
-    "would you your".split()
-)
-# A longer query is a text: its beginning says what it is about, and all of it would take long.
+# A longer query is a text. Its rarest phrases are searched, wherever they stand in it.
 MAX_PHRASES = 64
 # The most chunks, in total, that the rarest words of a query may select as candidates.
 MAX_LEADING = 1_000
-# A compound of more parts is not an identifier but text without spaces.
-_MAX_PARTS = 8
 
 _ROWID = literal_column("chunk_terms.rowid", Integer)
 # The unary plus keeps SQLite from querying FTS5 once per allowed id.
 _UNINDEXED_ROWID = literal_column("+chunk_terms.rowid", Integer)
 _BM25 = func.bm25(chunk_terms_name, type_=Float)
-
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_LETTERS = f"(?:(?!{_CJK.pattern})[^\\W_])+"
-_RUNS = re.compile(f"{_CJK.pattern}+|{_LETTERS}")
-# Ids, addresses, versions, times, numbers, names: AB-1234, ana@example.com, 9:40, 1,200, O'Brien.
-_JOINED = re.compile(f"{_LETTERS}(?:(?:[-_./:@'&+#]|(?<=\\d),(?=\\d)){_LETTERS})+")
-# "what's", "she'd", "didn't": FTS5 splits these into meaningless words such as "s" and "didn".
-_CONTRACTED = re.compile(r"\b[^\W\d_]+n't\b|(?<=[^\W_])'(?:s|t|d|m|re|ve|ll)\b", re.IGNORECASE)
-
-
-def phrases(query: str) -> list[str]:
-    """The FTS5 phrases of a query; none if it has no words.
-
-    Any string is valid: nothing in it is interpreted as an FTS5 operator.
-    """
-    plain = unicodedata.normalize("NFC", query.encode("utf-8", "replace").decode())
-    short = _CONTRACTED.sub(" ", plain.replace("\u2019", "'"))
-    found = _compounds(short) + [one for one in _words(short) if one not in STOP_WORDS]
-    return list(islice(dict.fromkeys(_phrases(found or _words(plain))), MAX_PHRASES))
 
 
 def search(
@@ -116,7 +84,7 @@ def search(
     covers_all = rows == held and not stale
     allowed = None if covers_all and among is scope else among
     within = None if covers_all else scope
-    leading, following = _counts(connection, phrases(query), rows, held, within, allowed)
+    leading, following = _counts(connection, words.phrases(query), rows, held, within, allowed)
     statement = _EVERYWHERE if allowed is None else _best(allowed)
     given = {"leading": json.dumps(leading), "following": json.dumps(following), "k": k}
     best = connection.execute(statement, given).all()
@@ -189,22 +157,24 @@ def _counts(
         allowed: The ids to consider; None if all are allowed.
 
     Returns:
-        The rarest phrases, as many as `MAX_LEADING` permits but at least one, and all others.
+        Of the `MAX_PHRASES` rarest, those that lead, as many as `MAX_LEADING` permits but at least
+        one, and the others.
     """
     # If the whole scope is allowed, one count serves for both.
     parts = [part for part in dict.fromkeys((scope, allowed)) if part is not None]
     statement = _match_counts(parts) if parts else _EVERYWHERE_COUNTS
-    found = connection.execute(statement, {"phrases": json.dumps(wanted)}).all()
+    quoted = json.dumps([f'"{phrase}"' for phrase in wanted])
+    found = [row for row in connection.execute(statement, {"phrases": quoted}) if row[-1]]
+    # Among equally rare ones the longer; never the earlier, for a question may stand anywhere.
+    found.sort(key=lambda row: (row[-1], -len(row[0]), row[0]))
     leading: dict[str, float] = {}
     following: dict[str, float] = {}
     led = 0
-    for phrase, everywhere, *within in sorted(found, key=lambda row: row[-1]):
+    for phrase, everywhere, *within in found[:MAX_PHRASES]:
         n = everywhere if scope is None else within[0]
-        findable = everywhere if allowed is None else within[-1]
-        if findable:
-            led += findable
-            part = leading if led <= MAX_LEADING or not leading else following
-            part[phrase] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
+        led += everywhere if allowed is None else within[-1]
+        part = leading if led <= MAX_LEADING or not leading else following
+        part[phrase] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
     return leading, following
 
 
@@ -233,14 +203,14 @@ def _rarity(rows: int, having: int) -> float:
 
 def insert(connection: Connection, texts: Iterable[tuple[int, str]]) -> None:
     """Add rows: chunk ids and the text to index for each."""
-    rows = [(chunk_id, _separate_cjk(terms)) for chunk_id, terms in texts]
+    rows = [(chunk_id, words.index_text(terms)) for chunk_id, terms in texts]
     if rows:
         connection.exec_driver_sql("INSERT INTO chunk_terms (rowid, terms) VALUES (?, ?)", rows)
 
 
 def delete(connection: Connection, texts: Mapping[int, str]) -> None:
     """Delete rows; each text must be the one that was indexed."""
-    rows = [(chunk_id, _separate_cjk(terms)) for chunk_id, terms in texts.items()]
+    rows = [(chunk_id, words.index_text(terms)) for chunk_id, terms in texts.items()]
     if rows:
         connection.exec_driver_sql(
             "INSERT INTO chunk_terms (chunk_terms, rowid, terms) VALUES ('delete', ?, ?)", rows
@@ -276,31 +246,3 @@ def known_ids(connection: Connection) -> Iterator[int]:
 
 def _command(connection: Connection, command: str) -> None:
     connection.exec_driver_sql("INSERT INTO chunk_terms (chunk_terms) VALUES (?)", (command,))
-
-
-def _separate_cjk(terms: str) -> str:
-    """Put spaces around each Chinese or Japanese character, so that it becomes a word."""
-    return _CJK.sub(r" \g<0> ", terms)
-
-
-def _words(text: str) -> list[str]:
-    return [run.lower() for run in _RUNS.findall(text)]
-
-
-def _compounds(text: str) -> list[str]:
-    """Compounds such as "AB-1234" that contain more than stop words, parts joined by spaces."""
-    found = []
-    for match in _JOINED.finditer(text):
-        parts = _words(match[0])
-        if len(parts) <= _MAX_PARTS and not STOP_WORDS.issuperset(parts):
-            found.append(" ".join(parts))
-    return found
-
-
-def _phrases(words: Iterable[str]) -> Iterator[str]:
-    for one in words:
-        if _CJK.match(one) and len(one) > 1:
-            for first, second in zip(one, one[1:], strict=False):
-                yield f'"{first} {second}"'
-        else:
-            yield f'"{one}"'

@@ -1,0 +1,141 @@
+"""Parses the time that a query names in English: "last May", "in 2023", "two days ago".
+
+A time is understood as a whole or not at all: an expression of which only a part is known, such as
+"a few weeks before last Easter", names none. Days, months and years are in the zone of ``now``,
+weeks begin on Monday. Supported are:
+
+- days: "3 May 2023", "May 3rd", "the third of May", "Friday, 3 May", "2023-05-03", "25/12/2023";
+  without a year, the latest such day that is not in the future;
+- months: "May 2023", "in May" (the latest that has begun), "last May" (the latest that is over),
+  "in May last year", "mid-May";
+- years: "in 2023", "of 2023", "the year 2023", "the 1990s";
+- "yesterday", "last night", "the day before yesterday", "last Friday", "last weekend";
+- "last week", "last month", "last year"; "the week before last"; "two days ago", "1 or 2 weeks
+  ago", "half a year ago": that day, week, month or year; "about", "less than", "more than" so long
+  ago;
+- "over the last year", "the past 3 days": up to now;
+- "two days before 3 May", "the week after 3 May 2023";
+- several: "in May and June 2025", "from March to May", "between 3 and 5 May";
+- any of these after "since" or "after", "before", "until" or "by": open at one end.
+
+Several times are combined to the interval that contains them all. Ambiguous words alone are not
+dates: not "may" and "march", not a bare "2023" or "June", and not 3/5/2023. Neither are "today" and
+"this week": such questions are as often about the future, which was mentioned earlier.
+
+The grammar is our own: dateparser and parsedatetime give points, not intervals, understand parts
+("half a year ago" is "a year ago" to both), and read words such as "may" and "march" as dates.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+from agentmem.retrieval.dates.calendar import DAY, Days, hull, shifted
+from agentmem.retrieval.dates.phrases import NotUnderstood, Phrase, Phrases
+from agentmem.retrieval.dates.times import Times
+from agentmem.retrieval.dates.tokens import tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A time interval; None means open-ended.
+
+    Attributes:
+        since: Start, inclusive.
+        until: End, exclusive.
+    """
+
+    since: datetime | None
+    until: datetime | None
+
+
+def named_interval(query: str, now: datetime) -> Interval | None:
+    """Find the time that a query names.
+
+    Args:
+        query: Any text.
+        now: The current time, with a zone.
+
+    Returns:
+        An interval from midnight to midnight in the zone of ``now``; None if no time is named, if
+        one is not understood as a whole, or if the named times contradict each other.
+    """
+    found = tokens(unicodedata.normalize("NFKC", query))
+    try:
+        phrases = Phrases(found, Times(found, now)).read_all()
+        return _together(phrases, now)
+    except (NotUnderstood, ValueError, OverflowError):
+        return None
+
+
+def _together(phrases: list[Phrase], now: datetime) -> Interval | None:
+    """The smallest interval that contains all named times, limited by the open-ended ones."""
+    year, phrases = _shared_year(phrases)
+    today = now.date()
+    closed: list[Days] = []
+    starts: list[date] = []
+    ends: list[date] = []
+    for phrase in phrases:
+        days = phrase.days(today, year if phrase.yearless else None)
+        if days is None:
+            return None
+        first, end = _wide(phrase, days)
+        if phrase.lead in ("since", "after"):
+            starts.append(first if phrase.lead == "since" else end)
+        elif phrase.lead:
+            ends.append(first if phrase.lead == "before" else end)
+        elif first == date.min:  # "more than a year ago"
+            ends.append(end)
+        else:
+            closed.append((first, end))
+    if closed:
+        first, end = hull(closed)
+        starts.append(first)
+        ends.append(end)
+    since, until = max(starts, default=None), min(ends, default=None)
+    if (since is None and until is None) or (since and until and since >= until):
+        return None
+    return Interval(_midnight(since, now), _midnight(until, now))
+
+
+def _shared_year(phrases: list[Phrase]) -> tuple[int | None, list[Phrase]]:
+    """The year of months and days that have none of their own, and the phrases without it.
+
+    "Last year, was it in May?" asks for May of last year. Where several years are named, it is not
+    clear which is meant.
+
+    Raises:
+        NotUnderstood: Several are.
+    """
+    weak = [phrase for phrase in phrases if phrase.times[0].weak and len(phrase.times) == 1]
+    rest = [phrase for phrase in phrases if phrase not in weak]
+    years = [p for p in rest if not p.lead and all(time.unit == "year" for time in p.times)]
+    named = years + weak
+    if not any(phrase.yearless for phrase in rest):
+        return None, rest
+    found = {
+        time.days[0].year for phrase in named for time in phrase.times if time.days is not None
+    }
+    if len(found) > 1:
+        raise NotUnderstood
+    if not found:
+        return None, rest
+    if any(phrase.lead for phrase in rest):
+        return found.pop(), rest
+    return found.pop(), [phrase for phrase in rest if phrase not in years]
+
+
+def _wide(phrase: Phrase, days: Days) -> Days:
+    """Days of a phrase; "around 3 May" includes the three days before and after."""
+    if not phrase.around:
+        return days
+    unit = phrase.times[0].unit
+    if unit == "day":
+        return days[0] - 3 * DAY, days[1] + 3 * DAY
+    return shifted(days[0], unit, -1), shifted(days[1], unit, 1)
+
+
+def _midnight(day: date | None, now: datetime) -> datetime | None:
+    return None if day is None else datetime.combine(day, time(), now.tzinfo)

@@ -1,0 +1,102 @@
+"""Splits a query into the tokens that dates are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import regex
+
+from agentmem.retrieval.dates.calendar import MONTHS, ORDINALS
+
+# A number with all that is glued to it, so that no part of "9:40", "3,000" or "20kg" is a number;
+# a word with its apostrophes and hyphens; a line break or any other character.
+_TOKEN = regex.compile(
+    r"(?P<number>[0-9](?:[0-9]|[-/.,:\u2013](?=[0-9]))*+)"
+    r"(?P<suffix>T[0-9:.]*+(?:Z|[+-][0-9:]++)?|[%\w]++|-(?=\w)[\w-]++)?"
+    r"|(?P<word>[^\W\d_][^\W_]*+(?:['\u2019-][^\W_]++)*+)|(?P<mark>\S)"
+)
+_GLUE = frozenset("-/.,:$#_+\u20ac")
+_SPLIT_OFF = frozenset({"mid", "early", "late"})
+
+
+class Token(NamedTuple):
+    """A token.
+
+    Attributes:
+        text: The token in lower case, without a final "'s".
+        kind: ``number``, ``ordinal``, ``form`` (a date in digits), ``word`` or ``mark``; ``other``
+            is a number that is none.
+        written: The token as it is written.
+        value: Of a number or an ordinal.
+        spaced: Whether white space precedes it.
+    """
+
+    text: str
+    kind: str
+    written: str = ""
+    value: int = 0
+    spaced: bool = True
+
+
+END = Token("", "end")
+
+
+def tokens(query: str) -> list[Token]:
+    """The tokens of a query, in order."""
+    found: list[Token] = []
+    end = 0
+    for match in _TOKEN.finditer(query):
+        spaced = match.start() > end or not end
+        end = match.end()
+        found.extend(_read(match, spaced, found[-1] if found else END))
+    return found
+
+
+def _read(match: regex.Match[str], spaced: bool, before: Token) -> Iterator[Token]:
+    number, suffix, word = match["number"], match["suffix"] or "", match["word"]
+    if number:
+        # "model-2023", "$5", "x/3": no date begins here.
+        glued = not spaced and before.text in _GLUE
+        yield Token(match[0], *_kind_of_number(number, suffix, glued), spaced=spaced)
+    elif word:
+        yield from _read_word(word, spaced)
+    else:
+        yield Token(match[0], "mark", match[0], spaced=spaced)
+
+
+def _kind_of_number(number: str, suffix: str, glued: bool) -> tuple[str, str, int]:
+    if glued:
+        return "other", number, 0
+    if suffix.startswith("-") and suffix.count("-") <= 2:
+        # "3-May-2023"
+        return ("form" if suffix[1:4].lower() in MONTHS else "other"), number, 0
+    if number.isdecimal() and len(number) <= 4:
+        if not suffix:
+            return "number", number, int(number)
+        if suffix in ("st", "nd", "rd", "th"):
+            return "ordinal", number, int(number)
+        return ("form" if suffix == "s" and len(number) == 4 else "other"), number, 0
+    dated = not suffix or suffix.startswith("T")
+    return ("form" if dated and not number.isdecimal() else "other"), number, 0
+
+
+def _read_word(word: str, spaced: bool) -> Iterator[Token]:
+    text = word.lower().replace("\u2019", "'").removesuffix("'s")
+    if text in ORDINALS:
+        yield Token(text, "ordinal", word, ORDINALS[text], spaced)
+        return
+    parts = text.split("-")
+    if len(parts) > 1 and all(_splits(part) for part in parts):
+        # "mid-May", "March-May"
+        for number, (part, written) in enumerate(zip(parts, word.split("-"), strict=False)):
+            if number and parts[number - 1] not in _SPLIT_OFF:
+                yield Token("-", "mark", "-", spaced=False)
+            kind = "number" if part.isdecimal() else "word"
+            yield Token(part, kind, written, int(part) if kind == "number" else 0, spaced)
+        return
+    yield Token(text, "word", word, spaced=spaced)
+
+
+def _splits(part: str) -> bool:
+    return part in MONTHS or part in _SPLIT_OFF or (part.isascii() and part.isdecimal())

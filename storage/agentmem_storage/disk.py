@@ -1,0 +1,61 @@
+"""Files and folders that only their owner can read, and durable renames."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+
+def make_private_folder(folder: Path) -> bool:
+    """Create a folder that only its owner can enter, whatever the umask; an existing one stays.
+
+    Returns:
+        Whether it was created.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(_FOLDER_MODE)
+        folder.chmod(_FOLDER_MODE)  # the umask may have taken more away
+        return True
+    return False
+
+
+def make_private_file(path: Path) -> bool:
+    """Create an empty file that only its owner can read; an existing one stays.
+
+    SQLite gives its log and the like the mode of the database file.
+
+    Returns:
+        Whether it was created.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
+        os.close(descriptor)
+        path.chmod(FILE_MODE)
+        return True
+    return False
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file durable; or the names in a folder, where folders can be synced.
+
+    Raises:
+        OSError: It cannot be read or synced.
+    """
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

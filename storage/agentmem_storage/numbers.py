@@ -1,0 +1,43 @@
+"""Numbers from callers: integers of any kind are accepted, truth values are not."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from agentmem_storage.errors import InputError
+
+# SQLite counts milliseconds in 32 bits.
+MAX_TIMEOUT_S = 2_000_000.0
+
+
+def as_int(value: Any, name: str) -> int:
+    """An integer as an int; NumPy's are integers too.
+
+    Raises:
+        TypeError: It is something else, such as a bool.
+    """
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r:.80}") from None
+
+
+def as_timeout(value: Any) -> float:
+    """A time to wait, in seconds.
+
+    Raises:
+        TypeError: It is not a number.
+        InputError: It is negative, not a number, or longer than `MAX_TIMEOUT_S`.
+    """
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+        raise TypeError(f"timeout_s must be a number of seconds, not {value!r:.80}")
+    seconds = float(value)
+    if math.isnan(seconds) or not 0 <= seconds <= MAX_TIMEOUT_S:
+        raise InputError(f"timeout_s={value!r} must be from 0 to {MAX_TIMEOUT_S:,.0f} seconds")
+    return seconds

@@ -1,0 +1,78 @@
+"""A consistent copy of a store, made while others read and write it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+from agentmem_storage.disk import make_private_file, make_private_folder, sync
+from agentmem_storage.errors import InputError
+from agentmem_storage.records import Copied
+from agentmem_storage.shield import raise_if_abandoned
+from agentmem_storage.sql import log_mark
+from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.location import DATABASE_NAME
+from agentmem_storage.sql.sqlite_errors import unwritable
+
+_PAGES = 256
+_PARTIAL = f"{DATABASE_NAME}.partial"
+
+
+def back_up(
+    database: Database,
+    target: str | os.PathLike[str],
+    on_progress: Callable[[int, int], object] | None = None,
+) -> Copied:
+    """Copy a database to a new folder; see `agentmem_storage.store.Store.backup`."""
+    folder = _folder(target)
+    try:
+        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+            raise InputError(f"{str(target)!r} exists already: give a new or an empty folder")
+        made = make_private_folder(folder)
+        partial = folder / _PARTIAL
+        if not make_private_file(partial):
+            raise InputError(f"{str(target)!r}: another backup is being written there")
+        try:
+            memories = _copy(database, partial, on_progress)
+            sync(partial)
+            # Only a complete copy gets the name under which it can be opened.
+            partial.rename(folder / DATABASE_NAME)
+            sync(folder)
+        except BaseException:
+            for file in folder.glob(f"{_PARTIAL}*"):
+                file.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
+    except OSError as error:
+        raise unwritable(error, os.fspath(target)) from error
+    return Copied(folder, memories, (folder / DATABASE_NAME).stat().st_size)
+
+
+def _copy(
+    database: Database, partial: Path, on_progress: Callable[[int, int], object] | None
+) -> int:
+    def progress(status: int, remaining: int, total: int) -> None:
+        raise_if_abandoned()
+        if on_progress is not None:
+            on_progress(total - remaining, total)
+
+    with closing(sqlite3.connect(partial, isolation_level=None)) as copy:
+        with database.read_raw() as source:
+            source.backup(copy, pages=_PAGES, progress=progress)
+        log_mark.clear(copy)
+        (memories,) = copy.execute("SELECT count(*) FROM chunks").fetchone()
+    return int(memories)
+
+
+def _folder(target: str | os.PathLike[str]) -> Path:
+    name = os.fspath(target)
+    if not isinstance(name, str):
+        raise TypeError(f"a backup goes to a folder, given as a string or path, not {target!r}")
+    if not name or name.startswith(":") or "://" in name or "\0" in name:
+        raise InputError(f"a backup goes to a new folder, not to {name!r:.200}")
+    return Path(name).expanduser().absolute()

@@ -1,0 +1,161 @@
+"""A time half understood gave a wrong interval: "half a year ago" was last year.
+
+The table `tests/data/dates.tsv` says for each phrase which days it names, or that it names none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentmem import AsyncMemory, Memory, Message
+from agentmem.models.bundle.load import ModelBundle
+from agentmem.retrieval.dates import Interval, named_interval
+from agentmem.retrieval.dates.calendar import shifted
+from tests.support.cli import Cli
+
+TABLE = Path(__file__).parents[1] / "data" / "dates.tsv"
+# A Wednesday.
+NOW = datetime(2024, 3, 13, 15, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+YORK = ZoneInfo("America/New_York")
+
+
+def rows() -> Iterator[tuple[str, Interval | None]]:
+    for line in TABLE.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            phrase, *ends = (part.strip() for part in line.split("|"))
+            yield phrase, Interval(*map(midnight, ends)) if ends else None
+
+
+def midnight(day: str) -> datetime | None:
+    return None if day == "-" else datetime.fromisoformat(day).replace(tzinfo=UTC)
+
+
+ROWS = list(rows())
+
+
+def test_the_table_is_large_and_has_no_phrase_twice() -> None:
+    assert len({phrase for phrase, _ in ROWS}) == len(ROWS) >= 400
+    assert sum(found is None for _, found in ROWS) >= 100
+
+
+def test_the_right_interval_or_none() -> None:
+    found = {phrase: named_interval(phrase, NOW) for phrase, _ in ROWS}
+    assert {phrase: found[phrase] for phrase, right in ROWS if found[phrase] != right} == {}
+
+
+@pytest.mark.parametrize("around", ["Tell me, {}?", "{}, what did we do"])
+def test_a_sentence_around_it_changes_nothing(around: str) -> None:
+    named = [row for row in ROWS if row[1] is not None and not row[0].endswith("?")]
+    found = {phrase: named_interval(around.format(phrase), NOW) for phrase, _ in named}
+    assert {phrase: found[phrase] for phrase, right in named if found[phrase] != right} == {}
+
+
+COUNTS = st.integers(1, 12)
+UNITS = st.sampled_from(["day", "week", "month", "year"])
+ABOUT = st.sampled_from(["", "about ", "almost ", "less than ", "more than ", "around ", "over "])
+NOWS = st.datetimes(datetime(1950, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
+
+
+@given(count=COUNTS, unit=UNITS, about=ABOUT, now=NOWS)
+def test_ago_contains_its_reference_and_is_never_in_the_future(
+    count: int, unit: str, about: str, now: datetime
+) -> None:
+    found = named_interval(f"{about}{count} {unit}s ago", now)
+    assert found is not None
+    reference = shifted(now.date(), unit, -count)
+    assert found.until is not None
+    assert found.since is None or found.since.date() <= reference
+    assert found.until.date() > reference
+    assert found.until.date() <= now.date() + DAY
+
+
+@given(low=st.integers(1, 6), more=st.integers(1, 6), unit=UNITS, now=NOWS)
+def test_two_counts_contain_both(low: int, more: int, unit: str, now: datetime) -> None:
+    found = named_interval(f"{low} or {low + more} {unit}s ago", now)
+    assert found is not None
+    assert found.since is not None
+    assert found.until is not None
+    for count in (low, low + more):
+        reference = shifted(now.date(), unit, -count)
+        assert found.since.date() <= reference < found.until.date() <= now.date() + DAY
+
+
+MONTHS = "January February March April May June July August September October November December"
+
+
+@given(first=st.dates(date(1950, 1, 1), date(2090, 1, 1)), days=st.integers(1, 400))
+def test_from_one_day_to_another_is_from_the_one_to_the_other(first: date, days: int) -> None:
+    last = first + days * DAY
+
+    def said(day: date) -> str:
+        return f"{day.day} {MONTHS.split()[day.month - 1]} {day.year}"
+
+    expected = Interval(midnight(first.isoformat()), midnight((last + DAY).isoformat()))
+    for phrase in ("from {} to {}", "between {} and {}", "{} and {}", "{} - {}"):
+        assert named_interval(phrase.format(said(first), said(last)), NOW) == expected
+
+
+@pytest.fixture
+def late(memory: Memory) -> Memory:
+    """Said in New York in the evening of 2 May, when it was 3 May in UTC."""
+    said = datetime(2024, 5, 2, 21, 30, tzinfo=YORK)
+    memory.add(Message("We had sardines.", name="Ana", created_at=said), user_id="ana")
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [
+        (datetime(2024, 5, 3, 9, tzinfo=YORK), "2024-05-02"),
+        (datetime(2024, 5, 3, 9, tzinfo=timezone(timedelta(hours=9))), "2024-05-03"),
+        (datetime(2024, 5, 3, 9, tzinfo=UTC), "2024-05-03"),
+        ("2024-05-03T09:00:00-04:00", "2024-05-02"),
+    ],
+)
+def test_a_packed_day_is_that_of_the_zone_of_now(late: Memory, now: Any, day: str) -> None:
+    found = late.recall("sardines", user_id="ana", now=now)
+    assert f"[{day}] Ana:" in found.pack(max_tokens=200).to_text()
+    assert f"[{day}] Ana:" in found.pack(max_tokens=900, policy="auto").to_text()
+    assert found[0].created_at == datetime(2024, 5, 3, 1, 30, tzinfo=UTC)
+
+
+async def _async_day(place: Path, model: ModelBundle) -> str:
+    async with await AsyncMemory.open(place, model=model) as memory:
+        found = await memory.recall(
+            "sardines yesterday", now=datetime(2024, 5, 3, 9, tzinfo=YORK), user_id="ana"
+        )
+        assert found[0].explain["time"] == 1.0
+        return found.pack(max_tokens=200).to_text()
+
+
+def test_async_memory_has_the_same_days(late: Memory, place: Path, model: ModelBundle) -> None:
+    assert "[2024-05-02] Ana:" in asyncio.run(_async_day(place, model))
+
+
+def test_yesterday_on_the_command_line_is_that_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # fourteen hours before UTC
+    time.tzset()
+    try:
+        cli = Cli(tmp_path)
+        cli.ok("add", "We had sardines.", "--at", "2024-05-02T23:30:00Z")
+        (hit,) = cli.json("recall", "sardines yesterday", "--now", "2024-05-04T08:00")["hits"]
+        assert hit["explain"]["time"] == 1.0
+        assert hit["created_at"] == "2024-05-03T13:30:00+14:00"
+        told = cli.ok("recall", "sardines", "--budget", "200")
+        assert "[2024-05-03]" in told
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -1,0 +1,250 @@
+"""Errors that could not be sent between processes; values that were refused, or taken wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import agentmem.errors
+from agentmem import AsyncMemory, Memory, pack
+from agentmem.chat.answerers import ChatAnswerer
+from agentmem.errors import AgentMemError, InputError, StoreError, UnknownIdError
+from agentmem.models.bundle.load import ModelBundle
+from tests.support.cli import ROOT, Cli
+
+# --- errors ---
+
+
+def kinds(root: type[AgentMemError]) -> list[type[AgentMemError]]:
+    own = [] if root.__module__.startswith("tests") else [root]
+    return [*own, *(kind for child in root.__subclasses__() for kind in kinds(child))]
+
+
+KINDS = sorted(set(kinds(AgentMemError)), key=lambda kind: kind.__name__)
+VALUES = st.none() | st.integers() | st.text(max_size=20)
+
+
+def test_all_kinds_are_tried() -> None:
+    assert {kind.__name__ for kind in KINDS} >= set(agentmem.errors.__all__)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@given(message=st.text(max_size=50), note=st.text(max_size=20), data=st.data())
+def test_every_error_survives_pickling(
+    kind: type[AgentMemError], message: str, note: str, data: st.DataObject
+) -> None:
+    keywords = {
+        name: data.draw(VALUES)
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    error = kind(message, **keywords)
+    error.add_note(note)
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is kind
+        assert (str(again), again.args) == (str(error), error.args)
+        assert vars(again) == vars(error)
+        assert {name: getattr(again, name) for name in keywords} == keywords
+
+
+def test_an_error_of_a_user_s_own_kind_does_too() -> None:
+    again = pickle.loads(pickle.dumps(OwnError("a", 1, reason="why")))
+    assert (again.args, again.reason) == (("a", 1), "why")
+
+
+class OwnError(AgentMemError):
+    def __init__(self, name: str, number: int, *, reason: str) -> None:
+        super().__init__(name, number)
+        self.reason = reason
+
+
+def test_a_future_passes_it_on() -> None:
+    error = agentmem.errors.MissingExtraError("no faiss", extra="cpu")
+    future: Future[None] = Future()
+    future.set_exception(pickle.loads(pickle.dumps(error)))
+    with pytest.raises(ImportError, match="no faiss") as caught:
+        future.result()
+    assert (caught.value.extra, caught.value.msg) == ("cpu", "no faiss")
+
+
+# --- integers ---
+
+THREE = [3, np.int64(3), np.int32(3), np.uint8(3), np.array(3)]
+NOT_INTEGERS = [True, np.True_, 3.0, np.float64(3), "3", None, [3], b"3"]
+
+
+@pytest.fixture
+def filled(memory: Memory) -> Memory:
+    memory.add([f"note {n}" for n in range(5)], user_id="ana")
+    return memory
+
+
+@pytest.mark.parametrize("three", THREE, ids=lambda value: type(value).__name__)
+def test_integers_of_any_kind(filled: Memory, model: ModelBundle, three: Any) -> None:
+    hits = filled.recall("note", k=three)
+    assert len(hits) == 3
+    assert filled.get(three).id == 3
+    assert filled.regenerated(three) == filled.get(3).text
+    assert [chunk.id for chunk in filled.list(source_id=three)] == [3]
+    assert filled.update(three, metadata={"a": 1}).ids == (3,)
+    assert filled.forget([three], dry_run=True).ids == (3,)
+    assert hits.pack(max_tokens=np.int64(300), max_positions=three).hits
+    ChatAnswerer(lambda messages: "", max_tokens=three)
+    with Memory(":memory:", model=model, max_chars=three) as small:
+        small.add("abc")
+        with pytest.raises(InputError, match="limit"):
+            small.add("abcd")
+
+
+@pytest.mark.parametrize("value", NOT_INTEGERS, ids=repr)
+def test_nothing_else_is_an_integer(filled: Memory, value: Any) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: filled.recall("note", k=value),
+        lambda: filled.get(value),
+        lambda: filled.regenerated(value),
+        lambda: filled.update(value, text="changed"),
+        lambda: filled.forget([value]),
+        lambda: filled.forget([1, value]),
+        lambda: Memory(":memory:", model=filled._model, max_chars=value),
+        lambda: ChatAnswerer(lambda messages: "", max_tokens=value),
+    ]
+    if value is not None:
+        hits = filled.recall("note")
+        calls += [
+            lambda: list(filled.list(source_id=value)),
+            lambda: pack(hits, max_tokens=value),
+            lambda: pack(hits, max_positions=value),
+        ]
+    for call in calls:
+        with pytest.raises(TypeError, match="integer"):
+            call()
+    assert filled.stats().memories == 5
+
+
+def test_an_id_is_named_as_it_is(filled: Memory) -> None:
+    with pytest.raises(UnknownIdError, match="the id 99$"):
+        filled.forget([np.int64(99)])
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1, 1e300])
+def test_a_timeout_that_cannot_be(tmp_path: Path, model: ModelBundle, seconds: float) -> None:
+    with pytest.raises(InputError, match="timeout_s"):
+        Memory(tmp_path / "store", model=model, timeout_s=seconds)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- locations ---
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "file:x.db",
+        "file:x.db?mode=ro",
+        "FILE:x.db",
+        "sqlite:x.db",
+        "sqlite:/x.db",
+        "sqlite3:x.db",
+        "file::memory:?cache=shared",
+        ":memory:?cache=shared",
+        "sqlite::memory:",
+        "memory:",
+        ":memory",
+        "",
+        "a\0b",
+        "~nobody-of-that-name/notes",
+    ],
+)
+def test_a_location_that_is_none(
+    tmp_path: Path, model: ModelBundle, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"is not a (location|folder)"):
+        Memory(location, model=model)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line_refuses_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "sqlite:///" in Cli(tmp_path).error(3, "add", "x", "--store", "file:x.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_may_have_such_a_name(
+    tmp_path: Path, model: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for location in (Path("file:x"), "./file:y", "notes:2024", "C:notes"):
+        with Memory(location, model=model) as memory:
+            memory.add("x")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+# --- asyncio ---
+
+
+def test_async_with_is_the_way(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        memory = AsyncMemory(place, model=model)
+        assert not place.exists()
+        for call in (memory.add("x"), memory.stats(), memory.recall("x"), anext(memory.list())):
+            with pytest.raises(StoreError, match=r"not open: use `async with AsyncMemory\("):
+                await call
+        with pytest.raises(StoreError, match="not open"):
+            memory.scoped(user_id="ana")
+        assert "not open" in repr(memory)
+        async with memory as opened:
+            assert opened is memory
+            await memory.add("x")
+        with pytest.raises(StoreError, match="closed"):
+            await memory.add("x")
+        with pytest.raises(StoreError, match="closed"):
+            await memory.__aenter__()
+
+    asyncio.run(main())
+
+
+def test_what_was_never_opened_can_be_closed(place: Path, model: ModelBundle) -> None:
+    asyncio.run(AsyncMemory(place, model=model).close())
+    assert not place.exists()
+
+
+def test_wrong_arguments_are_an_error_at_once(memory: Memory) -> None:
+    with pytest.raises(TypeError, match="location"):
+        AsyncMemory()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="modell"):
+        AsyncMemory("notes", modell="x")  # type: ignore[call-arg]
+
+
+# --- standard input ---
+
+
+@pytest.mark.parametrize("command", ["add", "add -", "chat", "add --role user"])
+def test_standard_input_is_closed(tmp_path: Path, command: str) -> None:
+    cli = Cli(tmp_path)
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m agentmem {command} <&-"],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": ":".join(str(ROOT / part) for part in (".", "storage", "cli")),
+            **cli.environment,
+        },
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr.decode()
+    assert done.stderr.decode().startswith("error: standard input is closed")
+    assert not cli.store.exists()
