@@ -38,6 +38,10 @@ bench: .venv/bench.stamp
 	$(BIN)/agentmem eval recall --json $(RESULTS)/recall-locomo.json --data $(LOCOMO)
 	$(BIN)/python -m benchmarks.fusion --json $(RESULTS)/fusion.json \
 		--data $(CORPUS)/qa-dev.jsonl.zst --data $(CORPUS)/qa-train.jsonl.zst
+	$(BIN)/python -m benchmarks.relevance --json $(RESULTS)/relevance.json \
+		--calibration agentmem/retrieval/calibration.json \
+		--data $(CORPUS)/qa-dev.jsonl.zst --data $(CORPUS)/qa-train.jsonl.zst \
+		--small-talk $(CORPUS)/dev-conversations.jsonl.zst
 	$(BIN)/python -m benchmarks.exactness --limit 60 --json $(RESULTS)/exactness.json \
 		--data $(LOCOMO) \
 		--data $(CORPUS)/dev-conversations.jsonl.zst \

@@ -238,6 +238,7 @@ class Memory:
         mode: Mode = "hybrid",
         expand: Expand | None = None,
         rerank: Rerank | None = "auto",
+        min_relevance: float | None = None,
         order: Order = "relevance",
         now: Time | None = None,
     ) -> Recall:
@@ -265,13 +266,16 @@ class Memory:
             rerank: ``latent``: the bundle's reranker scores the best 64 candidates again, from
                 their latents; ``auto``: if the bundle has a reranker and the mode is ``hybrid``;
                 None: never. See `agentmem.retrieval.rerank`.
+            min_relevance: Of the memories found, only those whose relevance is at least this, 0 to
+                1, and what ``expand`` adds to them; none, if nothing fits.
             order: ``relevance``, best first; or ``time``, the same hits in chronological order.
             now: The current time, for "yesterday" and the like in the query; its zone determines
                 when a day begins. By default the current time in UTC.
 
         Raises:
-            InputError: the query is blank, a scope id is None or empty, ``k`` is not positive, or
-                the mode, expansion, reranking or order is unknown.
+            InputError: the query is blank, a scope id is None or empty, ``k`` is not positive,
+                ``min_relevance`` is not from 0 to 1, or the mode, expansion, reranking or order is
+                unknown.
             ModelError: ``latent`` is requested, and the bundle has no reranker.
             FilterError: the filter has an unknown operator or is malformed.
         """
@@ -280,7 +284,9 @@ class Memory:
             scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
         )
         present = check_moment(now, "now") or datetime.now(UTC)
-        recall_query = RecallQuery(query, k, selection, mode, expand, order, present, rerank)
+        recall_query = RecallQuery(
+            query, k, selection, mode, expand, order, present, rerank, min_relevance
+        )
         return run_recall(self._store, self._model, recall_query)
 
     def get(

@@ -26,7 +26,7 @@ def reply(memory: Memory, generate: Generate, text: str) -> str:
 
 def parrot(messages: list[dict[str, str]]) -> str:
     """A stand-in for a model: repeats the best memory in its prompt."""
-    prompts = [m["content"] for m in messages if m["role"] == "system"]
+    prompts = [m["content"] for m in messages[:-1]]
     lines = [line for block in prompts for line in block.splitlines() if "] user: " in line]
     return f"You told me: {lines[0].split('] user: ')[1]}" if lines else "I did not know that yet."
 

@@ -31,7 +31,7 @@ from agentmem.chat.protocols import (
 )
 from agentmem.chat.reader import Answer, Citation
 from agentmem.chat.specs import find_server
-from agentmem.context.format import CLOSING, block, line
+from agentmem.context.format import block, numbered_line
 from agentmem.context.hits import Hit
 from agentmem.context.pack import pack
 from agentmem.errors import AnswererError, InputError
@@ -244,18 +244,12 @@ def _messages(question: str, shown: Sequence[Hit]) -> ChatMessages:
     # Small models copy the example; it must not be the id of a memory that they were shown.
     ids = {hit.id for hit in shown}
     example = next(id for id in count(12) if id not in ids)
-    memories = block([_labeled(hit) for hit in shown])
+    memories = block([numbered_line(hit) for hit in shown])
     return [
         {"role": "system", "content": _SYSTEM.format(id=example)},
         # One message: many chat templates reject two of the same role in a row.
         {"role": "user", "content": f"{memories}\n\nQuestion: {question.strip()}"},
     ]
-
-
-def _labeled(hit: Hit) -> str:
-    """A hit's line, with its id; its text can neither end the block nor look like another hit."""
-    text = "\n  ".join(line(hit).splitlines())
-    return f"[#{hit.id}] {text.replace(CLOSING, CLOSING.replace('/', '/ '))}"
 
 
 def _finished(reply: Any) -> Any:

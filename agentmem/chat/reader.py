@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
 from agentmem.models.bundle.manifest import READER, bundled_part, shipped_bundle
@@ -116,7 +117,7 @@ class MemoryReader:
         included: list[tuple[Hit, str]] = []
         room = self._states.room(question, max_tokens=max_tokens)
         for hit in hits:
-            line = _line(hit)
+            line = reader_line(hit)
             tokens = self._states.count_tokens(line)
             if tokens <= room:
                 room -= tokens
@@ -142,11 +143,4 @@ class MemoryReader:
 
 def memory_lines(hits: Sequence[Hit]) -> tuple[str, ...]:
     """Hits as a reader sees them, in chronological order."""
-    return tuple(_line(hit) for hit in sorted(hits, key=lambda hit: hit.order))
-
-
-def _line(hit: Hit) -> str:
-    from agentmem.models.reader.prompt import memory_line
-
-    who = hit.name or hit.source.title or (hit.role or "").capitalize()
-    return memory_line(hit.text, who=who, day=hit.created_at.date())
+    return tuple(reader_line(hit) for hit in sorted(hits, key=lambda hit: hit.order))

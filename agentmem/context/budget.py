@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.context.format import block, line
+from agentmem.context.format import frame_tokens, line
 from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
 from agentmem.models.base import MIN_FIDELITY
@@ -34,7 +34,7 @@ class Budget:
     ) -> None:
         self._count = count_tokens
         self._max_tokens, self._max_positions = max_tokens, max_positions
-        self._tokens = 0 if max_tokens is None else count_tokens(block([""]))
+        self._tokens = 0 if max_tokens is None else frame_tokens(count_tokens)
         self._positions = 0
         self.vectors: list[Hit] = []
         self.texts: list[Hit] = []

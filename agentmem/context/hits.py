@@ -245,6 +245,9 @@ class Hit(Chunk):
     Attributes:
         score: 0 to 1, higher is better; comparable only within one recall. See
             `agentmem.retrieval.fusion` for the formula.
+        relevance: How likely the hit answers the query, 0 to 1; comparable across recalls and
+            stores. See `agentmem.retrieval.relevance`. 0 if no search compared it with the query,
+            as for what ``pack(policy="auto")`` adds.
         explain: The components of the score, by name.
         expanded_from: Id of the hit that added it through ``expand=``; None if the search found
             it. An added hit has the score that the search gave it, or 0.
@@ -253,18 +256,20 @@ class Hit(Chunk):
     """
 
     score: float
+    relevance: float = 0.0
     explain: Mapping[str, float]
     expanded_from: int | None = None
     occurrences: tuple[Occurrence, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Hit(score={self.score:.3f}, {self._summary()})"
+        return f"Hit(score={self.score:.3f}, relevance={self.relevance:.2f}, {self._summary()})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, text and score included."""
         # The zero-argument form of super() does not work in a slots dataclass.
         return {
             "score": self.score,
+            "relevance": self.relevance,
             "explain": dict(self.explain),
             "expanded_from": self.expanded_from,
             "occurrences": [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, tzinfo
@@ -30,17 +30,22 @@ def load_chunks(store: Store, model: MemoryModel, selection: Selection) -> Itera
 def load_unscored(
     store: Store, model: MemoryModel, selection: Selection, *, zone: tzinfo = UTC
 ) -> Iterator[Hit]:
-    """Like `load_chunks`, but as hits with a score of 0, whose times are in a zone."""
+    """Like `load_chunks`, but as hits with a score and a relevance of 0, with times in a zone."""
     for values, loader in _load(store, model, selection):
         values["source"] = _in_zone(values["source"], zone)
         zero = Scored(values["id"])
-        scores: dict[str, Any] = {"score": zero.score, "explain": zero.explain}
+        scores: dict[str, Any] = {"score": zero.score, "relevance": 0.0, "explain": zero.explain}
         scores |= {"expanded_from": None, "occurrences": ()}
         yield make_lazy(Hit, values | scores, loader)
 
 
 def load_hits(
-    store: Store, model: MemoryModel, ranked: Sequence[Found], *, zone: tzinfo = UTC
+    store: Store,
+    model: MemoryModel,
+    ranked: Sequence[Found],
+    relevance: Mapping[int, float],
+    *,
+    zone: tzinfo = UTC,
 ) -> tuple[Hit, ...]:
     """Search results as hits, in the given order.
 
@@ -48,6 +53,7 @@ def load_hits(
         store: The open store.
         model: Decodes the chunks.
         ranked: What the search found, in this order.
+        relevance: Of each of them, by id.
         zone: The zone of their times, which says on which day something was said.
 
     Raises:
@@ -62,6 +68,7 @@ def load_hits(
             _values(record, _in_zone(sources[record.source_id], zone), model)
             | {
                 "score": found.item.score,
+                "relevance": relevance[found.item.id],
                 "explain": found.item.explain,
                 "expanded_from": found.expanded_from,
                 "occurrences": tuple(

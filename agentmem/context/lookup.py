@@ -23,8 +23,8 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
     """Find the ``k`` chunks that match a query best, and expand them.
 
     Raises:
-        InputError: the query is blank or not valid Unicode, ``k`` is not positive, or the mode,
-            expansion, order or reranking is unknown.
+        InputError: the query is blank or not valid Unicode, ``k`` is not positive, the least
+            relevance is not from 0 to 1, or the mode, expansion, order or reranking is unknown.
         ModelError: reranking is requested, and the model has no reranker.
         FilterError: the filter is malformed.
     """
@@ -38,8 +38,8 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
 def _run(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
     found = search(store, model, query)
     zone = query.now.tzinfo or UTC
-    hits = load_hits(store, model, found.ranked, zone=zone)
+    hits = load_hits(store, model, found.ranked, found.relevance, zone=zone)
     if query.order == "time":
         hits = tuple(sorted(hits, key=lambda hit: hit.order))
     full_scope = FullScope(store, model, query.selection, found.candidates, zone)
-    return make_recall(query.text, hits, found.candidates, full_scope)
+    return make_recall(query.text, hits, found.candidates, found.recall_relevance, full_scope)

@@ -81,16 +81,20 @@ class Context:
         return tuple(sorted((*self.vectors, *self.texts), key=lambda hit: hit.order))
 
     def to_text(self) -> str:
-        """The exact texts in one block, each with its date and speaker; "" if there are none."""
+        """The texts in one block, each with its date and speaker; "" if there are none.
+
+        What could end the block or pass for another line of it is escaped, see
+        `agentmem.context.format`; the exact text is `Hit.text`.
+        """
         return block([line(hit) for hit in self.hits])
 
     def to_messages(
         self, format: Literal["openai", "anthropic"] = "openai"
     ) -> list[dict[str, Any]]:
-        """The block as messages to put before a chat; an empty list if there are no hits.
+        """The block as a user message to put before a chat; an empty list if there are no hits.
 
-        For OpenAI-style chats it is a system message; Anthropic's messages have no such role, so
-        there it is a user message with one text block.
+        It is never a system message: whoever could write to the memory could give orders there.
+        For Anthropic its content is a list with one text block.
         """
         if format not in ("openai", "anthropic"):
             raise InputError(f"unknown format {format!r}: 'openai' or 'anthropic'")
@@ -98,7 +102,7 @@ class Context:
         if not text:
             return []
         if format == "openai":
-            return [{"role": "system", "content": text}]
+            return [{"role": "user", "content": text}]
         return [{"role": "user", "content": [{"type": "text", "text": text}]}]
 
     def to_cache(self, model: Any, *, tokenizer: Any, prefix: str | None = None) -> MemoryCache:
@@ -154,7 +158,7 @@ def pack(
     ::
 
         hits = mem.recall("when is my train?", user_id="ana")
-        pack([hit for hit in hits if hit.score > 0.3], max_tokens=600).to_messages("openai")
+        pack([hit for hit in hits if hit.relevance > 0.3], max_tokens=600).to_messages("openai")
 
     Args:
         hits: A `Recall`, or any sequence of hits, such as a filtered recall or hits of several.

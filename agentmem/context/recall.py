@@ -9,6 +9,7 @@ from typing import overload
 from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
 from agentmem.context.pack import Context, Policy, pack
+from agentmem.retrieval.relevance import CONFIDENT
 
 
 class _WithFullScope:
@@ -30,11 +31,15 @@ class Recall(_WithFullScope, Sequence[Hit]):
         query: The query.
         hits: The hits, each followed by the ones it added through ``expand=``.
         candidates: How many chunks matched the scope, filters and times.
+        relevance: How likely the memories answer the query at all, 0 to 1; comparable across
+            recalls and stores. It does not depend on ``min_relevance``. See
+            `agentmem.retrieval.relevance`.
     """
 
     query: str
     hits: tuple[Hit, ...]
     candidates: int
+    relevance: float
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -54,6 +59,18 @@ class Recall(_WithFullScope, Sequence[Hit]):
 
     def __str__(self) -> str:
         return "\n".join([repr(self), *(f"  {hit!r}" for hit in self)])
+
+    @property
+    def confident(self) -> bool:
+        """Whether it is more likely than not that the memories answer the query.
+
+        ::
+
+            hits = mem.recall("what is my blood type?", user_id="ana")
+            if not hits.confident:
+                ...  # nothing fits: ask, or say so
+        """
+        return self.relevance >= CONFIDENT
 
     @property
     def full_scope(self) -> FullScope | None:
@@ -84,8 +101,10 @@ class Recall(_WithFullScope, Sequence[Hit]):
         )
 
 
-def make_recall(query: str, hits: Sequence[Hit], candidates: int, full_scope: FullScope) -> Recall:
+def make_recall(
+    query: str, hits: Sequence[Hit], candidates: int, relevance: float, full_scope: FullScope
+) -> Recall:
     """A recall that is linked to its store."""
-    made = Recall(query, tuple(hits), candidates)
+    made = Recall(query, tuple(hits), candidates, relevance)
     object.__setattr__(made, "_full_scope", full_scope)
     return made

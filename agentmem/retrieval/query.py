@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from numbers import Real
 from typing import Literal, get_args
 
 from agentmem.errors import InputError
@@ -31,6 +32,7 @@ class RecallQuery:
         order: How the hits are sorted.
         now: The current time, with a time zone; dates in the text are relative to it.
         rerank: Whether the best candidates are reranked.
+        min_relevance: The least relevance of a chunk, 0 to 1; None: any.
     """
 
     text: str
@@ -41,6 +43,7 @@ class RecallQuery:
     order: Order
     now: datetime
     rerank: Rerank | None = "auto"
+    min_relevance: float | None = None
 
     def __post_init__(self) -> None:
         """Accept integers of any kind.
@@ -54,8 +57,8 @@ class RecallQuery:
         """Validate the parameters, also against what the model can do.
 
         Raises:
-            InputError: the text is blank or not valid Unicode, ``k`` is not positive, or the mode,
-                expansion, order or reranking is unknown.
+            InputError: the text is blank or not valid Unicode, ``k`` is not positive, the least
+                relevance is not from 0 to 1, or the mode, expansion, order or reranking is unknown.
             ModelError: reranking is requested, and the model has no reranker.
         """
         text, k = self.text, self.k
@@ -66,12 +69,22 @@ class RecallQuery:
         check_unicode(text, "the query")
         if k < 1:
             raise InputError(f"k={k!r} must be at least 1")
+        _check_min_relevance(self.min_relevance)
         _check_choice("mode", self.mode, get_args(Mode))
         _check_choice("expand", self.expand, (None, *get_args(Expand)))
         _check_choice("order", self.order, get_args(Order))
         _check_choice("rerank", self.rerank, (None, *get_args(Rerank)))
         if self.rerank == "latent" and model.reranker is None:
             raise no_reranker(model.name)
+
+
+def _check_min_relevance(least: object) -> None:
+    if least is None:
+        return
+    if isinstance(least, bool) or not isinstance(least, Real):
+        raise TypeError(f"min_relevance must be a number from 0 to 1, not {least!r}")
+    if not 0 <= float(least) <= 1:
+        raise InputError(f"min_relevance={least!r} must be from 0 to 1")
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:

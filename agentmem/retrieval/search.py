@@ -24,7 +24,8 @@ from agentmem.retrieval.fusion import (
     normalize_cosines,
 )
 from agentmem.retrieval.query import RecallQuery
-from agentmem.retrieval.repeats import group_repeats, search_distinct
+from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
+from agentmem.retrieval.repeats import Group, group_repeats, search_distinct
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
@@ -59,10 +60,14 @@ class SearchResult:
     Attributes:
         ranked: The best ``k``, each followed by the chunks it adds.
         candidates: How many chunks matched the scope, filters and times.
+        relevance: Of each of the ranked, 0 to 1, by id; see `agentmem.retrieval.relevance`.
+        recall_relevance: How likely any of the candidates answers the query, 0 to 1.
     """
 
     ranked: list[Found]
     candidates: int
+    relevance: dict[int, float]
+    recall_relevance: float
 
 
 def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult:
@@ -89,11 +94,15 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
         selections.append(_during(query.selection, interval))
     lexical: dict[int, float] = {}
     cosines: dict[int, float] = {}
+    embedding: NDArray[np.float32] | None = None
+    exact: dict[int, float] = {}
     if weights.lexical:
         lexical = _search_lexical(store, text, limit, selections)
     if weights.vector:
         embedding = embed_query(model.embedder, ids_of_query, model.codec.max_tokens)
-        cosines = _search_vectors(store, embedding, limit, selections, known=set(lexical))
+        nearest = _nearest(store, embedding, limit, selections)
+        exact = dict(zip(nearest.ids.tolist(), nearest.scores.tolist(), strict=True))
+        cosines = _normalized(store, embedding, nearest, selections, known=set(lexical))
     candidates = {*lexical, *cosines}
     neighborhood = Neighborhood({}, {})
     if weights.neighbor:
@@ -121,7 +130,20 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
             weight,
             time_share,
         )
-    return SearchResult(list(_expanded(store, scored, query)), allowed)
+    groups = group_repeats(store, scored)
+    best, compared = groups[: query.k], groups[: max(query.k, COMPARED)]
+    comparison = Comparison(store, model, text, query.selection.scope, embedding, exact)
+    relevance = Relevance(comparison, [group.item.id for group in compared])
+    if query.min_relevance is not None:
+        known_relevance = relevance.of_hits([group.item.id for group in best])
+        best = [one for one in best if known_relevance[one.item.id] >= query.min_relevance]
+    ranked = list(_expanded(store, best, scored, query))
+    return SearchResult(
+        ranked,
+        allowed,
+        relevance.of_hits([found.item.id for found in ranked]),
+        relevance.of_recall,
+    )
 
 
 def _reranks(query: RecallQuery, fits: bool) -> bool:
@@ -145,10 +167,21 @@ def _search_lexical(
     return normalize_bm25(_union(found))
 
 
-def _search_vectors(
+def _nearest(
+    store: Store, embedding: NDArray[np.float32], limit: int, selections: Sequence[Selection]
+) -> Ranked:
+    """The nearest chunks of each selection, with their cosines."""
+    found = [
+        search_distinct(store, partial(store.search_vectors, embedding, selection=one), limit)
+        for one in selections
+    ]
+    return _union(found)
+
+
+def _normalized(
     store: Store,
     embedding: NDArray[np.float32],
-    limit: int,
+    nearest: Ranked,
     selections: Sequence[Selection],
     *,
     known: set[int],
@@ -158,11 +191,6 @@ def _search_vectors(
     With one selection, every chunk that is not among its nearest is below the lowest. With two, a
     lexical match may lie between their lowest scores, so its cosine is computed.
     """
-    found = [
-        search_distinct(store, partial(store.search_vectors, embedding, selection=one), limit)
-        for one in selections
-    ]
-    nearest = _union(found)
     scores = normalize_cosines(nearest)
     others = tuple(sorted(known - scores.keys()))
     if len(selections) == 1 or not others or not scores:
@@ -189,9 +217,10 @@ def _during(selection: Selection, interval: Interval) -> Selection:
     return replace(selection, since=max(since, default=None), until=min(until, default=None))
 
 
-def _expanded(store: Store, scored: list[Scored], query: RecallQuery) -> Iterator[Found]:
-    """The best ``k``, each followed by the chunks it adds."""
-    best = group_repeats(store, scored)[: query.k]
+def _expanded(
+    store: Store, best: Sequence[Group], scored: Sequence[Scored], query: RecallQuery
+) -> Iterator[Found]:
+    """The best, each followed by the chunks it adds."""
     added = {}
     if query.expand is not None:
         added = expand(store, [group.item.id for group in best], query.expand, query.selection)

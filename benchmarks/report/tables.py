@@ -181,6 +181,47 @@ def _recall(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _relevance(results: Mapping[str, Any]) -> list[str]:
+    heads = ("Questions", "number", "with evidence", "AUROC", "ECE", "by words alone: AUROC", "ECE")
+    cosine, words = results["signals"]["cosine"], results["signals"]["words"]
+    rows = [
+        (
+            name,
+            f"{scores['questions']:,}",
+            f"{scores['with_evidence']:,}",
+            *(
+                _with_interval(of[name], score)
+                # With one way of asking without evidence, the shares are not those of the fit.
+                if score == "auroc" or not name.startswith("without")
+                else MISSING
+                for of in (cosine, words)
+                for score in ("auroc", "ece")
+            ),
+        )
+        for name, scores in cosine.items()
+        if "auroc_interval" in scores
+    ]
+    bins = [
+        (f"{mean:.2f}", f"{share:.2f}", f"{count:,}")
+        for mean, share, count in cosine["reliability"]
+    ]
+    medians = ", ".join(f"{how} {median:.2f}" for how, median in cosine["median"].items())
+    return [
+        *table(heads, rows),
+        "",
+        "In brackets: intervals of 95 %, by a bootstrap over documents. Median relevance of the "
+        f"recall: {medians}. Of single hits, relevance has an AUROC of "
+        f"{cosine['hits']['auroc']:.3f} and an ECE of {cosine['hits']['ece']:.3f}.",
+        "",
+        *table(("Mean relevance", "share with evidence", "number"), bins),
+    ]
+
+
+def _with_interval(scores: Mapping[str, Any], name: str) -> str:
+    low, high = scores[f"{name}_interval"]
+    return f"{scores[name]:.3f} ({low:.3f} to {high:.3f})"
+
+
 def _speed(results: Mapping[str, Any]) -> list[str]:
     rows = [
         (
@@ -264,7 +305,7 @@ def _reading(results: Mapping[str, Any]) -> list[str]:
                 for personal in ("personal, k = 8", "personal, k = 16")
                 for verdict in _VERDICTS
             ),
-            _f1_with_interval(sets["qa-dev"]),
+            _with_interval(sets["qa-dev"], "f1"),
             percent(sets["qa-dev"]["unanswerable_abstained"]),
             f"{sets[_LOCOMO]['f1']:.3f}" if _LOCOMO in sets else MISSING,
         )
@@ -283,16 +324,12 @@ def _reading(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _f1_with_interval(scores: Mapping[str, Any]) -> str:
-    low, high = scores["f1_interval"]
-    return f"{scores['f1']:.3f} ({low:.3f} to {high:.3f})"
-
-
 _TABLES = {
     "fidelity": _fidelity,
     "robustness": _robustness,
     "reading": _reading,
     "recall": _recall,
+    "relevance": _relevance,
     "retention": _retention,
     "sidebyside": sidebyside_tables,
     "speed": _speed,

@@ -59,16 +59,26 @@ def open_answerer(llm: str | None, reader: Path | None) -> tuple[Answerer | None
         return None, f"no answer, only the memories found: {error}, or name a model with --llm"
 
 
+def show_found(found: Recall, most: int | None = None) -> RenderableType:
+    """The memories found, best first and in full; says so if probably none of them fits."""
+    shown = [views.named(hit, full=True) for hit in found[:most]]
+    return Group(*shown) if found.confident else _closest(found, most)
+
+
+def _closest(found: Recall, most: int | None) -> RenderableType:
+    if not found:
+        return Text("nothing found", style="dim")
+    return Group(
+        Text("not in memory, as far as I can tell; the closest memories:", style="dim"),
+        *(views.named(hit, full=True) for hit in found[:most]),
+    )
+
+
 def show_answer(answer: Answer, found: Recall) -> RenderableType:
     """An answer with the memories it drew on, or the best memories where there is no answer."""
     by_id = {hit.id: hit for hit in found}
     if answer.text is None:
-        if not found:
-            return Text("nothing found", style="dim")
-        return Group(
-            Text("not in memory, as far as I can tell; the closest memories:", style="dim"),
-            *(views.named(hit, full=True) for hit in found[:SHOWN]),
-        )
+        return _closest(found, SHOWN)
     cited = [c for c in answer.citations if c.share >= _LEAST_SHARE and c.id in by_id][:SHOWN]
     return Group(Text(safe(answer.text), style="bold"), *(views.named(by_id[c.id]) for c in cited))
 
@@ -79,6 +89,7 @@ def answer_to_dict(question: str, answer: Answer | None, found: Recall) -> dict[
         "question": question,
         "answer": answer.text if answer else None,
         "confidence": answer.confidence if answer else None,
+        "relevance": found.relevance,
         "citations": [{"id": c.id, "share": c.share} for c in answer.citations] if answer else [],
         "memories": [hit.to_dict() for hit in found],
     }

@@ -14,7 +14,7 @@ from rich.text import Text
 from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question, is_question
 from agentmem.errors import AgentMemError
 from agentmem_cli import views
-from agentmem_cli.answering import SHOWN, show_answer
+from agentmem_cli.answering import SHOWN, show_answer, show_found
 from agentmem_cli.options import ScopeIds, local_now
 from agentmem_cli.output import Output, safe
 
@@ -91,8 +91,7 @@ class Conversation:
         if self._answerer is not None:
             self._out.say(show_answer(self._answerer.answer(question, found), found))
             return
-        for hit in found[:SHOWN]:
-            self._out.say(views.named(hit, full=True))
+        self._out.say(show_found(found, SHOWN))
         if more := [hit.id for hit in found[SHOWN:]]:
             self._say(f"  and {', '.join(f'#{id}' for id in more)}")
 

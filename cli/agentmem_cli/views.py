@@ -62,10 +62,18 @@ def short(text: str, width: int = 80) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def speaker(chunk: Chunk) -> str:
+    """Who speaks, on one line, so that a name cannot pass for a line of another memory."""
+    from agentmem.context.escape import name
+
+    return safe(name(chunk.speaker))
+
+
 def named(chunk: Chunk, *, full: bool = False) -> Text:
     """A chunk with its id, date and speaker, and the beginning of its text or all of it."""
-    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {safe(chunk.speaker)}: "
-    return Text.assemble((head, "dim"), safe(chunk.text) if full else short(chunk.text))
+    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {speaker(chunk)}: "
+    text = safe(chunk.text).replace("\n", "\n      ") if full else short(chunk.text)
+    return Text.assemble((head, "dim"), text)
 
 
 def receipt(done: Receipt) -> Text:
@@ -95,14 +103,14 @@ def hits(found: Recall) -> Text:
     for hit in found:
         rank_of_hit += hit.expanded_from is None
         rank = rank_of_hit if hit.expanded_from is None else "+"
-        origin = f"{hit.created_at:%Y-%m-%d %H:%M}  {safe(hit.speaker)}"
+        origin = f"{hit.created_at:%Y-%m-%d %H:%M}  {speaker(hit)}"
         if hit.occurrences:
             origin += f"  said {len(hit.occurrences) + 1} times"
         text = safe(hit.text).rstrip().replace("\n", "\n   ")
         head = Text.assemble(
             (f"{rank:>2} ", "bold"),
             (f"{hit.score:.3f}  ", "green"),
-            (f"#{hit.id}  {origin}", "dim"),
+            (f"#{hit.id}  {origin}  relevance {hit.relevance:.2f}", "dim"),
         )
         blocks.append(Text("\n").join([head, Text(f"   {text}")]))
     return Text("\n\n").join(blocks) if blocks else Text("nothing found", style="dim")
@@ -112,7 +120,7 @@ def line(chunk: Chunk) -> Text:
     """A memory on one line."""
     text = " ".join(safe(chunk.text).split())
     date = f"{chunk.created_at:%Y-%m-%d}"
-    return Text.assemble((f"{chunk.id:>6}  {date}  {safe(chunk.speaker)}: ", "dim"), text)
+    return Text.assemble((f"{chunk.id:>6}  {date}  {speaker(chunk)}: ", "dim"), text)
 
 
 def chunk_facts(chunk: Chunk) -> Text:
@@ -123,8 +131,8 @@ def chunk_facts(chunk: Chunk) -> Text:
     return facts(
         [
             ("id", str(chunk.id)),
-            ("speaker", f"{chunk.speaker} ({chunk.role})" if chunk.role else ""),
-            ("title", source.title or ""),
+            ("speaker", f"{speaker(chunk)} ({chunk.role})" if chunk.role else ""),
+            ("title", " ".join((source.title or "").split())),
             ("from", source.uri or ""),
             ("at", f"{chunk.created_at:%Y-%m-%d %H:%M:%S} UTC"),
             ("scope", ", ".join(f"{name} {id}" for name, id in ids if id) or "none"),

@@ -262,6 +262,26 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
+class WordMatches:
+    """How much of a query's words some chunks contain, each word weighed by its rarity in a scope.
+
+    The weight of a word is its inverse document frequency, ``log(1 + (N - n + 0.5) / (n + 0.5))``
+    if n of N chunks contain it. Stop words do not count.
+
+    Attributes:
+        total: Weight of all words of the query; 0 if it has none but stop words.
+        greatest: Weight of a word that no chunk contains.
+        chunks: N, the number of chunks in the scope.
+        found: Weight of the words that each of the chunks contains, by id; none are missing.
+    """
+
+    total: float
+    greatest: float
+    chunks: int
+    found: dict[int, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """The outcome of one `forget`.
 

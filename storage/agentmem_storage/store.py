@@ -38,10 +38,11 @@ from agentmem_storage.records import (
     SourceRecord,
     StoreStats,
     Unset,
+    WordMatches,
     Written,
 )
 from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
-from agentmem_storage.sql import check, duplicates, episodes, read, terms, totals, write
+from agentmem_storage.sql import check, duplicates, episodes, matches, read, terms, totals, write
 from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.filters import selects_everything
@@ -389,6 +390,19 @@ class Store:
         among = within if selection == scope else selected(selection)
         with self._database.read() as connection:
             return terms.search(connection, query, k, among, within)
+
+    @shielded
+    def word_matches(self, query: str, ids: Iterable[int], scope: Scope) -> WordMatches:
+        """How much of a query's words the given chunks contain; see `WordMatches`.
+
+        Args:
+            query: Any string.
+            ids: The chunks; one that does not exist contains no word.
+            scope: The chunks over which document frequencies are counted.
+        """
+        within = selected(Selection(scope=scope))
+        with self._database.read() as connection:
+            return matches.word_matches(connection, query, list(ids), within)
 
     @shielded
     def update_source(

@@ -84,6 +84,7 @@ def test_without_memories_nothing_is_made_up(cli: Cli) -> None:
         "question": QUESTION,
         "answer": None,
         "confidence": None,
+        "relevance": 0.0,
         "citations": [],
         "memories": [],
     }

@@ -18,6 +18,7 @@ from agentmem.errors import InputError
 from agentmem.models.bundle.load import ModelBundle
 from tests.support.hits import with_hits
 from tests.support.language_models import tiny_lm, tiny_tokenizer
+from tests.support.prompts import without_nonce
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -53,7 +54,7 @@ def found(memory: Memory) -> Recall:
 def test_what_fits_is_in_the_order_it_was_said(found: Recall) -> None:
     context = found.pack(max_tokens=10_000)
     assert context.left_out == 0
-    assert context.to_text() == (
+    assert without_nonce(context.to_text()) == (
         "<memories>\n"
         f"[2026-05-01] assistant: {'Which trains? ' * 20}\n"
         "[2026-05-01] trains.md: Timetable of all trains\n"
@@ -83,7 +84,7 @@ def test_a_hit_that_does_not_fit_lets_smaller_ones_in(found: Recall) -> None:
 def test_messages_in_both_styles(found: Recall) -> None:
     context = found.pack(max_tokens=10_000)
     text = context.to_text()
-    assert context.to_messages("openai") == [{"role": "system", "content": text}]
+    assert context.to_messages("openai") == [{"role": "user", "content": text}]
     assert context.to_messages("anthropic") == [
         {"role": "user", "content": [{"type": "text", "text": text}]}
     ]

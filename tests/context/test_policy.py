@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agentmem import AsyncMemory, Context, Document, Hit, Memory, Message, Recall
 from agentmem.context.budget import NEAR_DUPLICATE
-from agentmem.context.format import line
+from agentmem.context.format import frame_tokens, line
 from agentmem.errors import CorruptRecordError, InputError, StoreError
 from agentmem.models.bundle.load import ModelBundle
 from tests.support.hits import with_hits
@@ -375,7 +375,7 @@ def test_auto_is_everything_exactly_if_it_fits(
         hit.positions if hit.fidelity >= 0.99 else cost
         for hit, cost in zip(everything, costs, strict=True)
     ]
-    frame = found.full_scope.count_tokens("<memories>\n\n</memories>")
+    frame = frame_tokens(found.full_scope.count_tokens)
     fits = (max_tokens is None or frame + sum(costs) <= max_tokens) and (
         max_positions is None or sum(as_vectors) <= max_positions
     )

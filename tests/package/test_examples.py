@@ -28,7 +28,7 @@ def run_example(name: str, capsys: pytest.CaptureFixture[str], *arguments: str) 
 def test_quickstart(capsys: pytest.CaptureFixture[str]) -> None:
     shown = run_example("quickstart.py", capsys)
     assert "I booked the 9:40 train to Lyon, seat 23A." in shown
-    assert "<memories>" in shown
+    assert "<memories-" in shown
 
 
 def test_documents(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_chat_loop_does_not_store_what_it_recalled() -> None:
     with Memory(":memory:") as memory:
         for line in ("I am vegan.", "What do I eat?", "What do I eat, again?"):
             chat["reply"](memory, chat["parrot"], line)
-        assert not [chunk.text for chunk in memory.list() if "<memories>" in chunk.text]
+        assert not [chunk.text for chunk in memory.list() if "<memories" in chunk.text]
 
 
 def test_demo(capsys: pytest.CaptureFixture[str]) -> None:

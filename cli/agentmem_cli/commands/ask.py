@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
-from agentmem_cli import views
 from agentmem_cli.answering import (
     LlmOption,
     ReaderOption,
     answer_to_dict,
     open_answerer,
     show_answer,
+    show_found,
 )
 from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
@@ -59,8 +58,8 @@ def ask(
 
     A small language model on this machine reads the memories found (install it once with
     `agentmem reader install`); --llm names another. Without either, the memories are shown in
-    full. What cannot be answered from them is not guessed. Questions stored by `agentmem chat`
-    are excluded.
+    full, and where probably none of them fits, it says so. What cannot be answered from them is
+    not guessed. Questions stored by `agentmem chat` are excluded.
 
     --quiet prints only the answer, or the memories' texts where nothing answers.
     """
@@ -83,9 +82,7 @@ def ask(
         def human() -> RenderableType:
             if answer is not None:
                 return show_answer(answer, found)
-            if not found:
-                return Text("nothing found", style="dim")
-            return Group(*(views.named(hit, full=True) for hit in found))
+            return show_found(found)
 
         def lines() -> list[str]:
             if answer is not None:

@@ -56,6 +56,16 @@ def recall(
         Literal["relevance", "time"],
         typer.Option("--order", help="Sort the hits by relevance, or oldest first."),
     ] = "relevance",
+    min_relevance: Annotated[
+        float | None,
+        typer.Option(
+            "--min-relevance",
+            metavar="P",
+            min=0.0,
+            max=1.0,
+            help="Only hits that answer the question with at least this probability.",
+        ),
+    ] = None,
     now: NowOption = None,
     budget: Annotated[
         int | None,
@@ -92,6 +102,7 @@ def recall(
             mode=mode,
             expand=expand,
             order=order,
+            min_relevance=min_relevance,
             now=now or local_now(),
         )
         if budget is None:
@@ -99,11 +110,15 @@ def recall(
                 json=lambda: {
                     "query": query,
                     "candidates": found.candidates,
+                    "relevance": found.relevance,
+                    "confident": found.confident,
                     "hits": [hit.to_dict() for hit in found],
                 },
                 human=lambda: views.hits(found),
                 quiet=lambda: [str(hit.id) for hit in found],
             )
+            if found.candidates and not found.confident:
+                out.note(f"probably nothing in memory fits (relevance {found.relevance:.2f})")
             return
         packed = found.pack(max_tokens=budget)
         out.emit(

@@ -1,0 +1,145 @@
+r"""Makes untrusted text inert in a prompt: it can end no block, begin no line and open no turn.
+
+What is escaped, so that it stays readable and cannot be taken for what it imitates:
+
+- marks: ``<memories>`` and its closing tag, tags named after a role, and the control tokens of
+  chat templates (``<|im_start|>``, ``<start_of_turn>``, ``[INST]``, ``<<SYS>>``, ``</s>``). Their
+  bracket becomes a character reference, ``&lt;``, however the mark is spelled: with spaces,
+  invisible characters or look-alikes from other alphabets;
+- control characters, direction overrides and invisible tag characters: ``\x1b``, ``\u202e``;
+- line breaks of every kind: further lines are indented, so that only a memory's head stands at the
+  beginning of a line.
+
+Ordinary text passes unchanged, but for that indentation.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+INDENT = "  "
+_ENTITIES = {"<": "&lt;", "[": "&#91;"}
+
+# Brackets and letters that look like those of a mark and have no compatibility decomposition to it.
+_LOOK_ALIKES = str.maketrans(
+    dict.fromkeys("‹〈〈⟨《⟪«˂ᐸ❮❰⧼≺⪡", "<")
+    | dict.fromkeys("›〉〉⟩》⟫»˃ᐳ❯❱⧽≻⪢", ">")
+    | dict.fromkeys("⁅⟦【〔", "[")
+    | dict.fromkeys("⁆⟧】〕", "]")
+    | dict.fromkeys("⁄∕╱⧸⟋\\", "/")
+    | dict.fromkeys("¦∣ǀ│┃❘⏐", "|")
+    | {"▁": "_", "‐": "-", "–": "-", "—": "-", "−": "-"}
+    # Cyrillic, Greek, Armenian and Latin letters.
+    | dict(
+        zip(
+            "аеёєοоօрсуѕіїıɩιјммϻτтүνпһոԛԝɑɡɪʏᴍᴇᴏʀѵꜱꮪ",
+            "aeeeooopcysiiiiijmmmttuvnhnqwagiymeorvss",
+            strict=True,
+        )
+    )
+)
+# Every character that may be the bracket of a mark; the rest of the work is needed only after one.
+_BRACKET = re.compile("[<\\[‹〈〈⟨《⟪«˂ᐸ❮❰⧼≺⪡⁅⟦【〔＜﹤︿〈［﹝⸢]")
+_ROLES = (
+    "memory|memories|system|sys|user|assistant|developer|human|tool|inst|instructions?|think"
+    "|thinking"
+)
+# Searched in the skeleton of a text; a match begins at its bracket.
+_MARK = re.compile(
+    rf"<\s*[/!?]*\s*(?:{_ROLES})(?![a-z])"
+    r"|<\s*[/!?]*\s*(?:[a-z]+_of_[a-z]+|im_[a-z]+|(?:tool|function)_[a-z]+|bos|eos|endoftext)(?![a-z])"
+    r"|<\s*/?\s*s\s*>"
+    r"|<\s*/?\s*\|"
+    r"|<(?=\s*<\s*/?\s*sys(?![a-z]))"
+    r"|\[\s*/?\s*(?:inst|sys|system[ _]prompt|available[ _]tools"
+    r"|tool[ _](?:calls|results|content))\s*\]"
+)
+
+# Tab and line feed are ordinary. The tags of a flag (England, Scotland, Wales) are too.
+_HIDDEN = re.compile(
+    "(?P<flag>\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f)"
+    "|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+# In a name, which is short and stands where the roles do, invisible characters have no place.
+_HIDDEN_IN_NAME = re.compile("[\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff]")
+# Lines that a reader's prompt has itself, or that begin a turn.
+_FORGED_LINE = re.compile(
+    r"\W*(?:notes|question|answer|system|user|assistant|developer|human|model|ai|tool)\b[^\w:]*:"
+    r"|.{0,200}\(\s*\d{1,2}\s+\w+\s+\d{4}\s*\)\s*:",
+    re.IGNORECASE,
+)
+
+
+def inert(text: str) -> str:
+    """A text without marks and hidden characters, its further lines indented."""
+    return f"\n{INDENT}".join(_visible(_without_marks(text)).splitlines())
+
+
+def name(text: str) -> str:
+    """A name on one line, without marks and hidden characters."""
+    one_line = " ".join(_without_marks(text).split())
+    return _HIDDEN_IN_NAME.sub("", _visible(one_line))
+
+
+def unforged(text: str) -> str:
+    """A text for a reader that takes it as plain tokens, where no mark has a meaning.
+
+    Byte for byte the same, except that hidden characters are escaped, and a line is indented that
+    looks like the head of a memory, a role or a part of the prompt.
+    """
+    first, *rest = _visible(text).splitlines(keepends=True) or [""]
+    skeletons = (skeleton(line)[0] for line in rest)
+    return first + "".join(
+        INDENT + line if _FORGED_LINE.match(bare) else line
+        for line, bare in zip(rest, skeletons, strict=True)
+    )
+
+
+def skeleton(text: str) -> tuple[str, list[int]]:
+    """What a text looks like in plain lower-case ASCII, and where each of its characters is from.
+
+    Invisible characters and accents are left out, look-alikes replaced.
+    """
+    letters: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(text):
+        if character < "\x80":
+            plain = character.lower()
+        else:
+            plain = unicodedata.normalize("NFKD", character).casefold().translate(_LOOK_ALIKES)
+        plain = plain.replace("\\", "/")
+        for letter in plain:
+            if unicodedata.category(letter) not in ("Cf", "Mn", "Me", "Cc") or letter in "\t\n\r":
+                letters.append(letter)
+                places.append(place)
+    return "".join(letters), places
+
+
+def _without_marks(text: str) -> str:
+    if not _BRACKET.search(text):
+        return text
+    bare, places = skeleton(text)
+    parts, end = [], 0
+    for match in _MARK.finditer(bare):
+        place = places[match.start()]
+        bracket = text[place]
+        parts += [text[end:place], _ENTITIES.get(bracket, f"&#{ord(bracket)};")]
+        end = place + 1
+    return "".join([*parts, text[end:]])
+
+
+def _visible(text: str) -> str:
+    return _HIDDEN.sub(lambda found: found["flag"] or _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return (
+        f"\\x{code:02x}"
+        if code < 0x100
+        else f"\\u{code:04x}"
+        if code < 0x10000
+        else f"\\U{code:08x}"
+    )
