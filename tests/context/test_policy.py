@@ -369,7 +369,7 @@ def test_auto_is_everything_exactly_if_it_fits(
     ranked = found.pack(**budget, texts=texts)
 
     known = {hit.id: hit for hit in found}
-    everything = [known.get(hit.id, hit) for hit in recalls[-1]]
+    everything = [known.get(hit.id, hit) for hit in found.full_scope.hits()]
     costs = [found.full_scope.count_tokens(line(hit) + "\n") for hit in everything]
     as_vectors = [
         hit.positions if hit.fidelity >= 0.99 else cost
