@@ -196,9 +196,9 @@ def test_forget_and_update_leave_episodes_whole(talk: Memory) -> None:
     talk.forget([by_turn[1]])
     talk.update(by_turn[0], text="The apple tree is an oak")
     found = talk.recall("cedar", k=1, mode="lexical", expand="episode", user_id="ana")
-    # The new text has a new id, the highest, and comes last.
-    assert turns(found) == [2, 3, 0]
-    assert found[2].text == "The apple tree is an oak"
+    # The new text has a new id, the highest, and keeps its place.
+    assert turns(found) == [2, 0, 3]
+    assert found[1].text == "The apple tree is an oak"
     assert found[2].expanded_from == by_turn[2]
 
 
