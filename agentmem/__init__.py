@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
     from agentmem.chat.answerers import ChatAnswerer, connect
     from agentmem.chat.reader import Answer, MemoryReader
-    from agentmem.context.hits import Chunk, Hit
+    from agentmem.context.hits import Chunk, Hit, Occurrence
     from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
@@ -46,6 +46,7 @@ __all__ = [
     "Memory",
     "MemoryReader",
     "Message",
+    "Occurrence",
     "Recall",
     "Receipt",
     "Stats",
@@ -72,6 +73,7 @@ _HOMES = {
     "Memory": "agentmem.memory",
     "MemoryReader": "agentmem.chat.reader",
     "Message": "agentmem.types",
+    "Occurrence": "agentmem.context.hits",
     "Recall": "agentmem.context.recall",
     "Receipt": "agentmem.results",
     "Stats": "agentmem.results",

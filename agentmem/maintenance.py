@@ -71,9 +71,7 @@ def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
         uri=source.uri,
         metadata=source.metadata,
     )
-    digest = content_hash(part)
-    untimed = store.known([digest], source.scope).get(digest)
-    if untimed is not None and untimed.source_id == source.id:
+    if content_hash(part) == source.content_hash:
         return part
     return replace(part, created_at=source.created_at)
 

@@ -22,7 +22,6 @@ from agentmem.ingest.checks import (
     check_time,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
-from agentmem.ingest.identity import content_hash
 from agentmem.ingest.normalize import normalize
 from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
@@ -38,7 +37,8 @@ from agentmem.results import (
 )
 from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
 from agentmem.scopes import ANY, Binding, ReadId, WriteId, check_require
-from agentmem.types import Content, Part
+from agentmem.types import Content
+from agentmem.writing import write_parts
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Written
 from agentmem_storage.store import Store
@@ -188,8 +188,9 @@ class Memory:
         """Store messages or documents, all or none; they are durable when this returns.
 
         Args:
-            content: A string, a message dict (OpenAI or Anthropic style), a `Message`, a
-                `Document`, or an iterable of these.
+            content: A string, a message as a dict or an SDK's object (of OpenAI, Anthropic, Google,
+                LangChain and others, see `agentmem.ingest.shapes`), a `Message`, a `Document`, or
+                an iterable of these.
             user_id: Whose memory it is, for messages that do not say so themselves: a dict may
                 carry ``user_id``, ``agent_id`` and ``session_id``, but must not contradict these.
             agent_id: Which agent's.
@@ -211,28 +212,17 @@ class Memory:
             scope=self._binding.writing(user_id, agent_id, session_id),
             max_chars=self._max_chars,
         )
-        keys = [(part.scope, content_hash(part)) for part in normalized.parts]
-        known: dict[tuple[Scope, bytes], Written] = {}
-        for scope in dict.fromkeys(scope for scope, _ in keys):
+        for scope in dict.fromkeys(part.scope for part in normalized.parts):
             self._binding.check_required(scope)
-            found = self._store.known([digest for own, digest in keys if own == scope], scope)
-            known |= {(scope, digest): written for digest, written in found.items()}
-        # Repeated content is encoded once; the first occurrence counts.
-        fresh: dict[tuple[Scope, bytes], Part] = {}
-        for key, part in zip(keys, normalized.parts, strict=True):
-            if key not in known:
-                fresh.setdefault(key, part)
-        sources = prepare(
-            list(fresh.values()),
+        written, new = write_parts(
+            self._store,
             self._model,
+            normalized.parts,
             options=self._options,
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
-        written = self._store.add(sources, [scope for scope, _ in fresh]) if sources else []
-        stored = known | dict(zip(fresh, written, strict=True))
-        new = [s for s, w in zip(sources, written, strict=True) if not w.duplicate]
-        return write_receipt([stored[key] for key in keys], new, skipped=normalized.skipped)
+        return write_receipt(written, new, skipped=normalized.skipped)
 
     def recall(
         self,
@@ -270,7 +260,7 @@ class Memory:
             mode: ``hybrid``, or ``vector`` or ``lexical`` search alone; these treat a time in the
                 query as ordinary words.
             expand: Adds context to each memory found, within the scope, filter and times:
-                ``neighbors`` the memories directly before and after it, ``episode`` up to 16
+                ``neighbors`` what was said directly before and after it, ``episode`` up to 16
                 others of its episode, nearest first. They follow it, and their ``expanded_from``
                 is its id.
             rerank: ``latent``: the bundle's reranker scores the best 64 candidates again, from
@@ -353,8 +343,8 @@ class Memory:
     ) -> Receipt:
         """Replace the text or metadata of the message or document that a chunk belongs to.
 
-        Its source id, scope, speaker and time stay the same; with a new text its chunks get new
-        ids, and nothing of the old text remains in the store.
+        Its source id, scope, speaker, time and place in the conversation stay the same; with a new
+        text its chunks get new ids, and nothing of the old text remains in the store.
 
         Args:
             id: One of its chunks.
@@ -366,8 +356,8 @@ class Memory:
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
-            InputError: nothing to change, the new text cannot be stored, or another source of
-                the scope already has it.
+            InputError: nothing to change, the new text cannot be stored, or it would make a
+                document equal to another one of the scope.
         """
         if text is None and metadata is None:
             raise InputError("update() needs text= or metadata=")

@@ -14,6 +14,8 @@ from agentmem_storage.records import Scope, SourceKind
 
 Role: TypeAlias = Literal["user", "assistant", "system", "developer", "tool"]
 
+# The key of a message's own id in its metadata.
+MESSAGE_ID = "message_id"
 _PIECE_BYTES = 1 << 16
 
 
@@ -94,7 +96,9 @@ class Part:
         uri: The document's origin.
         created_at: When it was said or written, in UTC; None if not known.
         metadata: JSON values under string keys. Tool calls carry ``tool`` and ``tool_call_id``,
-            tool results ``tool_call_id`` and, if given, ``is_error``.
+            tool results ``tool_call_id`` and, if given, ``is_error``, messages with an id of their
+            own ``message_id``.
+        repeat: How many equal parts of the same message precede it.
         scope: Whose memory it is.
     """
 
@@ -106,6 +110,7 @@ class Part:
     uri: str | None = None
     created_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    repeat: int = 0
     scope: Scope = Scope()
 
 

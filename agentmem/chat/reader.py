@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -126,7 +125,7 @@ class MemoryReader:
         left_out = len(hits) - len(included)
         if not included:
             return Answer(None, None, (), left_out)
-        included.sort(key=lambda pair: _when(pair[0]))
+        included.sort(key=lambda pair: pair[0].order)
         reading = self._states.read(
             question,
             [line for _, line in included],
@@ -144,8 +143,4 @@ class MemoryReader:
 
 def memory_lines(hits: Sequence[Hit]) -> tuple[str, ...]:
     """Hits as a reader sees them, in chronological order."""
-    return tuple(reader_line(hit) for hit in sorted(hits, key=_when))
-
-
-def _when(hit: Hit) -> tuple[datetime, int]:
-    return hit.created_at, hit.id
+    return tuple(reader_line(hit) for hit in sorted(hits, key=lambda hit: hit.order))

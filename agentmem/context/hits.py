@@ -46,6 +46,19 @@ class _Damaged:
         raise CorruptRecordError(*error.args, id=id) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Another time at which the same speaker said the text of a hit.
+
+    Attributes:
+        id: The chunk's id.
+        created_at: When it was said.
+    """
+
+    id: int
+    created_at: datetime
+
+
 class _LazyFields:
     """Lets a slotted dataclass leave fields empty and fill them on first access."""
 
@@ -193,6 +206,15 @@ class Chunk(_LazyFields):
         """Whose memory it is."""
         return self.source.scope
 
+    @property
+    def order(self) -> tuple[datetime, int, int]:
+        """A sort key: the order in which things were said, and inside a document that of its text.
+
+        Of messages of one time, the one that was written first comes first; an update changes
+        nothing about that.
+        """
+        return self.created_at, self.source.id, self.span[0]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, text included."""
         return {
@@ -229,12 +251,15 @@ class Hit(Chunk):
         explain: The components of the score, by name.
         expanded_from: Id of the hit that added it through ``expand=``; None if the search found
             it. An added hit has the score that the search gave it, or 0.
+        occurrences: The other times at which the same speaker said exactly this, by time, as far as
+            the search met them; the hit is the best of all.
     """
 
     score: float
     relevance: float = 0.0
     explain: Mapping[str, float]
     expanded_from: int | None = None
+    occurrences: tuple[Occurrence, ...] = ()
 
     def __repr__(self) -> str:
         return f"Hit(score={self.score:.3f}, relevance={self.relevance:.2f}, {self._summary()})"
@@ -247,5 +272,8 @@ class Hit(Chunk):
             "relevance": self.relevance,
             "explain": dict(self.explain),
             "expanded_from": self.expanded_from,
+            "occurrences": [
+                {"id": one.id, "created_at": one.created_at.isoformat()} for one in self.occurrences
+            ],
             **Chunk.to_dict(self),
         }

@@ -9,10 +9,11 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from agentmem.context.decode import BatchLoader
-from agentmem.context.hits import Chunk, Hit, make_lazy
+from agentmem.context.hits import Chunk, Hit, Occurrence, make_lazy
 from agentmem.errors import UnknownIdError
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.fusion import Scored
+from agentmem.retrieval.search import Found
 from agentmem_storage.records import ChunkRecord, Selection, SourceRecord
 from agentmem_storage.store import Store
 
@@ -33,14 +34,15 @@ def load_unscored(
     for values, loader in _load(store, model, selection):
         values["source"] = _in_zone(values["source"], zone)
         zero = Scored(values["id"])
-        scores = {"score": zero.score, "relevance": 0.0, "explain": zero.explain}
-        yield make_lazy(Hit, values | scores | {"expanded_from": None}, loader)
+        scores: dict[str, Any] = {"score": zero.score, "relevance": 0.0, "explain": zero.explain}
+        scores |= {"expanded_from": None, "occurrences": ()}
+        yield make_lazy(Hit, values | scores, loader)
 
 
 def load_hits(
     store: Store,
     model: MemoryModel,
-    ranked: Sequence[tuple[Scored, int | None]],
+    ranked: Sequence[Found],
     relevance: Mapping[int, float],
     *,
     zone: tzinfo = UTC,
@@ -50,14 +52,14 @@ def load_hits(
     Args:
         store: The open store.
         model: Decodes the chunks.
-        ranked: Scored ids, each with the id of the hit that added it through ``expand=``, or None.
+        ranked: What the search found, in this order.
         relevance: Of each of them, by id.
         zone: The zone of their times, which says on which day something was said.
 
     Raises:
         UnknownIdError: a chunk has been forgotten since the search.
     """
-    records = store.chunks([item.id for item, _ in ranked], keep_damaged=True)
+    records = store.chunks([found.item.id for found in ranked], keep_damaged=True)
     sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
     loader = BatchLoader(model, records)
     return tuple(
@@ -65,14 +67,17 @@ def load_hits(
             Hit,
             _values(record, _in_zone(sources[record.source_id], zone), model)
             | {
-                "score": item.score,
-                "relevance": relevance[item.id],
-                "explain": item.explain,
-                "expanded_from": expanded_from,
+                "score": found.item.score,
+                "relevance": relevance[found.item.id],
+                "explain": found.item.explain,
+                "expanded_from": found.expanded_from,
+                "occurrences": tuple(
+                    Occurrence(id, said.astimezone(zone)) for id, said in found.repeats
+                ),
             },
             loader,
         )
-        for record, (item, expanded_from) in zip(records, ranked, strict=True)
+        for record, found in zip(records, ranked, strict=True)
     )
 
 

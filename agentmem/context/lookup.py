@@ -40,6 +40,6 @@ def _run(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
     zone = query.now.tzinfo or UTC
     hits = load_hits(store, model, found.ranked, found.relevance, zone=zone)
     if query.order == "time":
-        hits = tuple(sorted(hits, key=lambda hit: (hit.created_at, hit.id)))
+        hits = tuple(sorted(hits, key=lambda hit: hit.order))
     full_scope = FullScope(store, model, query.selection, found.candidates, zone)
     return make_recall(query.text, hits, found.candidates, found.recall_relevance, full_scope)

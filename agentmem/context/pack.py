@@ -28,7 +28,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -79,7 +78,7 @@ class Context:
     @property
     def hits(self) -> tuple[Hit, ...]:
         """All hits in it."""
-        return tuple(sorted((*self.vectors, *self.texts), key=_chronological))
+        return tuple(sorted((*self.vectors, *self.texts), key=lambda hit: hit.order))
 
     def to_text(self) -> str:
         """The texts in one block, each with its date and speaker; "" if there are none.
@@ -239,8 +238,8 @@ def _may_fit(full_scope: FullScope, max_tokens: int | None, max_positions: int |
 
 
 def _context(budget: Budget, count_tokens: CountTokens, *, left_out: int, repeats: int) -> Context:
-    vectors = tuple(sorted(budget.vectors, key=_chronological))
-    texts = tuple(sorted(budget.texts, key=_chronological))
+    vectors = tuple(sorted(budget.vectors, key=lambda hit: hit.order))
+    texts = tuple(sorted(budget.texts, key=lambda hit: hit.order))
     text = lines(texts)
     return Context(
         vectors,
@@ -260,7 +259,3 @@ def _count(name: str, number: int | None, *, minimum: int) -> int | None:
     if number < minimum:
         raise InputError(f"{name}={number!r} must be at least {minimum}")
     return number
-
-
-def _chronological(hit: Hit) -> tuple[datetime, int]:
-    return hit.created_at, hit.id

@@ -101,7 +101,7 @@ def evaluate_recall(
 
 
 def _add(memory: Memory, conversation: Conversation) -> dict[int, list[str]]:
-    """Add a conversation's turns; returns the turns of each source (equal turns share one)."""
+    """Add a conversation's turns; returns the turns of each source."""
     messages = [
         {"role": turn.role, "content": turn.content}
         | ({"name": turn.speaker} if turn.speaker else {})

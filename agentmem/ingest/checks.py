@@ -73,7 +73,8 @@ def check_time(value: object, where: str) -> datetime | None:
     """Return a time in UTC.
 
     Args:
-        value: A datetime or an ISO 8601 string (UTC if without zone), seconds since 1970, or None.
+        value: A datetime or an ISO 8601 string (UTC if without zone), a time since 1970 in seconds
+            or a smaller unit, or None; see `agentmem_storage.timestamps.read_timestamp`.
         where: Identifies the message in errors.
 
     Raises:
@@ -96,15 +97,15 @@ def check_moment(value: object, where: str) -> datetime | None:
         raise _outside(value, where) from error
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{where}: cannot read the time {value!r}; give a datetime, an ISO 8601 string "
+            f"{where}: cannot read the time {value!r:.80}; give a datetime, an ISO 8601 string "
             "such as '2026-02-13T09:40:00Z', or seconds since 1970"
         ) from error
 
 
 def _outside(value: object, where: str) -> InputError:
     return InputError(
-        f"{where}: the time {value!r} is outside the years 1 to 9999; "
-        "numbers are seconds since 1970, not milliseconds"
+        f"{where}: the time {value!r:.80} is outside the years 1 to 9999; "
+        "numbers are seconds since 1970"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from agentmem.errors import InputError
 from agentmem.ingest.chunk import Piece, chunk_text
-from agentmem.ingest.identity import content_hash, preface, preface_ids, terms, text_hash
+from agentmem.ingest.identity import preface, preface_ids, source_key, terms, text_hash
 from agentmem.models.base import AUTO, MIN_FIDELITY, EncodedChunk, MemoryModel
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource
@@ -72,21 +72,26 @@ def prepare(
         for _ in group
     ]
     density = options.density(model)
-    encoded: list[EncodedChunk] = []
-    for start in range(0, len(flat), _BATCH):
-        encoded += model.encode(
-            [piece.ids for piece in flat[start : start + _BATCH]],
-            prefaces=prefaces[start : start + _BATCH],
+    # The same words of the same speaker are encoded once.
+    each = [(piece.ids, ids) for piece, ids in zip(flat, prefaces, strict=True)]
+    distinct = list(dict.fromkeys(each))
+    encoded: dict[tuple[tuple[int, ...], tuple[int, ...]], EncodedChunk] = {}
+    for start in range(0, len(distinct), _BATCH):
+        batch = distinct[start : start + _BATCH]
+        made_now = model.encode(
+            [ids for ids, _ in batch],
+            prefaces=[before for _, before in batch],
             quantization=density,
             min_fidelity=options.min_fidelity,
         )
+        encoded |= zip(batch, made_now, strict=True)
         if on_progress is not None:
-            on_progress(len(encoded), len(flat))
-    made = iter(zip(flat, encoded, strict=True))
+            on_progress(len(encoded), len(distinct))
+    made = iter(zip(flat, (encoded[one] for one in each), strict=True))
     return [
         NewSource(
             kind=part.kind,
-            content_hash=content_hash(part),
+            content_hash=key.content_hash,
             chars=len(part.text),
             chunks=tuple(_chunk(part, *next(made), keep_text=options.keep_text) for _ in group),
             created_at=part.created_at or now,
@@ -95,8 +100,9 @@ def prepare(
             title=part.title,
             uri=part.uri,
             metadata=part.metadata,
+            identity=key.identity,
         )
-        for part, group in zip(parts, pieces, strict=True)
+        for part, key, group in zip(parts, map(source_key, parts), pieces, strict=True)
     ]
 
 

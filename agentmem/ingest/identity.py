@@ -1,29 +1,54 @@
-"""What identifies a memory: content hash, lexical terms, and the preface with its speaker.
+"""What identifies a memory: content hash, identity, lexical terms, and the preface of its speaker.
 
-Deduplication rule: two sources of one scope are the same memory if kind, role, name, title, uri,
-text and the time given by the caller, if any, are equal. "I am vegan", added twice without times,
-is one memory; added with two times, it is two. Duplicates are not stored again; the receipt gives
-the ids of the existing memory.
+Two sources of one scope have the same content if kind, role, name, title, uri and text are equal,
+and metadata, which include the tool, the id of its call and whether it failed. Whether the second
+is a duplicate of the first depends on what says when it was said:
+
+- its own id (``message_id`` in its metadata): it is, if the ids are equal too; metadata do not
+  count then;
+- a time given by the caller: it is, if the times are equal too;
+- a document: it is;
+- anything else: it is, if it repeats a call, or a transcript at the same place; see
+  `agentmem_storage.sql.duplicates`.
+
+Duplicates are not stored again; the receipt gives the ids of the existing memory. All else are
+occurrences, stored with their own time and metadata.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from agentmem.models.base import Tokenizer
-from agentmem.types import Part
-from agentmem_storage.records import LatentsRecord, SourceRecord
+from agentmem.types import MESSAGE_ID, Part
+from agentmem_storage.records import Identity, LatentsRecord, SourceKey, SourceRecord
 
 # Tokens; longer titles are cut, so that most of the embedder's input is the chunk itself.
 _MAX_PREFACE = 32
 
 
 def content_hash(part: Part) -> bytes:
-    """The hash that deduplication compares, by the rule above."""
+    """The hash of a part's content, of its time if it was given, and of its own id."""
     time = None if part.created_at is None else part.created_at.isoformat()
-    head = [part.kind, part.role, part.name, part.title, part.uri, time]
+    head: list[Any] = [part.kind, part.role, part.name, part.title, part.uri, time]
+    if (id := part.metadata.get(MESSAGE_ID)) is not None:
+        tool = [part.metadata.get(key) for key in ("tool", "tool_call_id", "is_error")]
+        head.append([id, part.repeat, *tool])
     return hashlib.sha256(json.dumps([*head, part.text]).encode()).digest()
+
+
+def source_key(part: Part) -> SourceKey:
+    """What decides whether a scope already has a part, by the rules above."""
+    identity: Identity = "sequence"
+    if part.metadata.get(MESSAGE_ID) is not None:
+        identity = "hash"
+    elif part.kind == "document":
+        identity = "content"
+    elif part.created_at is not None:
+        identity = "time"
+    return SourceKey(content_hash(part), identity, part.metadata)
 
 
 def text_hash(text: str) -> bytes:

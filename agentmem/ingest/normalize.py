@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
-from agentmem.ingest.blocks import as_result, call_part, read_block, read_content, read_result
 from agentmem.ingest.checks import (
     MAX_CHARS,
     check_label,
@@ -19,14 +18,24 @@ from agentmem.ingest.checks import (
     join_pieces,
 )
 from agentmem.ingest.scope import combine, message_scope
-from agentmem.types import Content, Document, Message, Part, Role
+from agentmem.ingest.shapes.blocks import call_ids, read_block, read_content, read_output
+from agentmem.ingest.shapes.envelopes import open_envelope, plain
+from agentmem.ingest.shapes.fields import (
+    ROLES,
+    read_contents,
+    read_id,
+    read_role,
+    read_time,
+    role_of_type,
+)
+from agentmem.ingest.shapes.plain import plain_text
+from agentmem.ingest.shapes.tools import as_result, call_part, read_call
+from agentmem.types import MESSAGE_ID, Content, Document, Message, Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import ANY_SCOPE, Scope
 
-_ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, "function": "tool"}
-_TIME_KEYS = ("created_at", "timestamp", "at", "date")
 # Fields of a chat message with content other than its text.
-_NOT_TEXT = ("audio", "reasoning_content")
+_NOT_TEXT = ("reasoning_content", "reasoning", "thinking")
 # Iterable, but not ordered sequences of messages.
 _NO_SEQUENCE = (bytes, bytearray, memoryview, set, frozenset)
 
@@ -56,10 +65,13 @@ def normalize(
 ) -> Normalized:
     """Convert anything that can be added to parts.
 
-    Accepted are a string (by the user), a `Message`, a `Document`, a message dict in the format of
-    OpenAI chat, OpenAI Responses or Anthropic, ``{"name": ..., "content": ...}``, and any list or
-    iterator of these. A dict may carry "metadata", scope ids under "user_id", "agent_id" and
-    "session_id", and a time under "created_at", "timestamp", "at" or "date".
+    Accepted are a string (by the user), a `Message`, a `Document`, a message in any of the shapes
+    of `agentmem.ingest.shapes`, as a dict or as an object of the vendor's SDK,
+    ``{"name": ..., "content": ...}``, and any list or iterator of these. A dict may carry
+    "metadata", scope ids under "user_id", "agent_id" and "session_id", a time under "created_at",
+    "timestamp", "date" or another usual key, and an "id".
+
+    A message without any text is refused if it is alone, and counted as blank among others.
 
     Args:
         content: The content.
@@ -76,46 +88,82 @@ def normalize(
     shared = check_metadata(metadata, "metadata")
     skipped: Counter[str] = Counter()
     parts: list[Part] = []
+    blank: BlankError | None = None
     count = 0
     for where, item in _items(content):
         count += 1
-        for part in _message_parts(item, skipped, where, max_chars):
+        try:
+            found = _message_parts(item, skipped, where, max_chars)
+        except BlankError as error:
+            blank = blank or error
+            skipped["blank"] += 1
+            continue
+        for part in found:
             merged = {**shared, **part.metadata}
             whose = combine(scope, part.scope, where)
             said = part.created_at or time
             parts.append(replace(part, created_at=said, metadata=merged, scope=whose))
     if not count:
         raise InputError("there is nothing to add: the list of messages is empty")
+    if blank is not None and not parts and set(skipped) == {"blank"}:
+        raise blank
     return Normalized(tuple(parts), dict(skipped))
 
 
+class BlankError(InputError):
+    """A message without any text, which among others is only counted."""
+
+
 def _items(content: object) -> Iterator[tuple[str, object]]:
-    if isinstance(content, str | Message | Document | Mapping):
+    """Yield each message and document, with its name in errors."""
+    content = plain(content)
+    if isinstance(content, str | Message | Document):
         yield "the document" if isinstance(content, Document) else "the message", content
+    elif isinstance(content, Mapping):
+        yield from open_envelope(content, "the message")
     elif isinstance(content, Iterable) and not isinstance(content, _NO_SEQUENCE):
         for index, item in enumerate(content):
-            yield f"message {index}", item
+            item = plain(item)
+            if isinstance(item, Mapping):
+                yield from open_envelope(item, f"message {index}")
+            else:
+                yield f"message {index}", item
     else:
         raise _unsupported(content, "the content")
 
 
-def _message_parts(
-    item: object, skipped: Counter[str], where: str, max_chars: int
-) -> Iterator[Part]:
-    """Yield the validated parts of one message or document, which must not be empty."""
+def _message_parts(item: object, skipped: Counter[str], where: str, max_chars: int) -> list[Part]:
+    """The validated parts of one message or document.
+
+    Raises:
+        InputError: it cannot be stored.
+        BlankError: it is a message with neither text nor anything that is counted as skipped.
+    """
     skipped_here: Counter[str] = Counter()
     found = list(_read(item, skipped_here, where, max_chars))
     texts = [part for part in found if part.text.strip()]
     if not texts and not skipped_here:
         blank_text = any(part.text for part in found)
         what = "its text is only whitespace" if blank_text else "it has no text"
-        raise InputError(f"{where}: {what}; leave it out")
+        error = InputError if isinstance(item, Document) else BlankError
+        raise error(f"{where}: {what}; leave it out")
     if blank := sum(1 for part in found if part.text.isspace()):
-        skipped_here["blank"] = blank
+        skipped_here["blank"] += blank
     skipped.update(skipped_here)
     for part in texts:
         check_text(part.text, where, max_chars)
-        yield part
+    return _numbered(texts)
+
+
+def _numbered(parts: list[Part]) -> list[Part]:
+    """Parts of one message; of equal ones, each later one with its number."""
+    seen: Counter[tuple[str, str]] = Counter()
+    numbered = []
+    for part in parts:
+        key = (part.kind, part.text)
+        numbered.append(replace(part, repeat=seen[key]) if seen[key] else part)
+        seen[key] += 1
+    return numbered
 
 
 def _read(item: object, skipped: Counter[str], where: str, max_chars: int) -> Iterator[Part]:
@@ -134,7 +182,7 @@ def _read(item: object, skipped: Counter[str], where: str, max_chars: int) -> It
 def _read_message(message: Message, where: str) -> Part:
     if not isinstance(message.content, str):
         raise InputError(f"{where}: content must be a string, got {describe(message.content)}")
-    role = _role(message.role, where)
+    role = read_role(message.role, where)
     return Part(
         "tool_result" if role == "tool" else "message",
         message.content,
@@ -164,57 +212,110 @@ def _read_document(document: Document, where: str, max_chars: int) -> Part:
 
 
 def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> Iterator[Part]:
-    role, kind, name = (item.get(key) for key in ("role", "type", "name"))
-    time = next((item[key] for key in _TIME_KEYS if item.get(key) is not None), None)
-    base = Part(
-        "message",
-        "",
-        role="user",
-        created_at=check_time(time, where),
-        metadata=check_metadata(item.get("metadata"), where),
-        scope=message_scope(item, where),
-    )
-    if role is not None:
-        base = replace(base, role=_role(role, where), name=check_label(name, "name", where))
-    elif kind not in (None, "message"):
+    base, speaks = _open_message(item, where)
+    if not speaks:
         # An item of the Responses API, or a single block.
         yield from read_block(item, base, skipped, where)
         return
-    elif name is not None:
-        base = replace(base, name=check_label(name, "name", where))
-    else:
-        raise InputError(
-            f"{where}: a dict needs a 'role' ({', '.join(_ROLES)}), a 'name' or a 'type'; "
-            f"this one has the keys {list(item)!r:.80}"
-        )
-    content = item.get("content")
+    contents = read_contents(item, where)
     if base.role == "tool":
-        result = as_result(base, item.get("tool_call_id"), item.get("is_error"), where)
-        yield from read_result(content, result, skipped, where)
+        yield from _read_result(item, contents, base, skipped, where)
         return
-    yield from read_content(content, base, skipped, where)
+    found: list[Part] = []
+    for content in contents:
+        found = list(read_content(content, base, skipped, where))
+        if any(part.text.strip() for part in found):
+            break
+    yield from found
     if (refusal := item.get("refusal")) is not None:
         yield from read_content(refusal, base, skipped, f"{where}, refusal")
-    yield from _read_calls(item, base, where)
+    if audio := item.get("audio"):
+        spoken = plain_text(audio.get("transcript")) if isinstance(audio, Mapping) else ""
+        if spoken:
+            yield replace(base, text=spoken)
+        else:
+            skipped["audio"] += 1
+    yield from _read_calls(item, call_ids(contents[0] if contents else None), base, where)
     for key in _NOT_TEXT:
         if item.get(key):
             skipped[key] += 1
 
 
-def _read_calls(item: Mapping[str, Any], base: Part, where: str) -> Iterator[Part]:
-    """Yield the tool calls of an OpenAI chat message, which are separate from its content."""
+def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
+    """The part for a message as a whole, still without text, and whether it says who speaks."""
+    role, kind, name = (item.get(key) for key in ("role", "type", "name"))
+    if role is None and isinstance(author := item.get("author"), Mapping):
+        role = author.get("role")  # in an export of ChatGPT
+    metadata = check_metadata(item.get("metadata"), where)
+    id = read_id(item, where)
+    base = Part(
+        "message",
+        "",
+        role="user",
+        created_at=read_time(item, where),
+        metadata=metadata if id is None else {MESSAGE_ID: id, **metadata},
+        scope=message_scope(item, where),
+    )
+    said = role_of_type(kind) if role is None else read_role(role, where)
+    if said is not None:
+        return replace(base, role=said, name=check_label(name or None, "name", where)), True
+    if kind not in (None, "message"):
+        return base, False
+    if name is not None:
+        return replace(base, name=check_label(name, "name", where)), True
+    raise InputError(
+        f"{where}: a dict needs a 'role' ({', '.join(ROLES)}), a 'name' or a 'type'; "
+        f"this one has the keys {list(item)!r:.80}"
+    )
+
+
+def _read_result(
+    item: Mapping[str, Any], contents: list[object], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of a message with the role of a tool."""
+    extra = item.get("additional_kwargs")
+    more = {**extra, **item} if isinstance(extra, Mapping) else item
+    failed = item.get("is_error")
+    if failed is None and item.get("status") == "error":
+        failed = True
+    call_id = more.get("tool_call_id", more.get("toolCallId"))
+    result = as_result(base, call_id, failed, where)
+    yield from read_output(contents[0] if contents else None, result, skipped, where)
+
+
+def _read_calls(
+    item: Mapping[str, Any], known: set[object], base: Part, where: str
+) -> Iterator[Part]:
+    """Yield the tool calls of a message which are separate from its content.
+
+    Args:
+        item: The message.
+        known: Ids of the calls in its content, which LangChain repeats here.
+        base: The part for the message as a whole.
+        where: Identifies the message in errors.
+    """
+    extra = item.get("additional_kwargs")
     calls: list[object] = []
-    if (tool_calls := item.get("tool_calls")) is not None:
-        if not isinstance(tool_calls, list | tuple):
-            raise InputError(f"{where}: 'tool_calls' must be a list, got {tool_calls!r:.80}")
-        calls += tool_calls
-    if (deprecated := item.get("function_call")) is not None:
-        calls.append({"function": deprecated})
+    for holder in (item, extra if isinstance(extra, Mapping) else {}):
+        for key in ("tool_calls", "invalid_tool_calls"):
+            given = holder.get(key)
+            if given is not None and not isinstance(given, list | tuple):
+                raise InputError(f"{where}: {key!r} must be a list, got {given!r:.80}")
+            calls += given or ()
+        if (deprecated := holder.get("function_call")) is not None:
+            calls.append({"function": deprecated})
+        if calls:
+            break
     for number, call in enumerate(calls):
         where_call = f"{where}, tool call {number}"
+        call = plain(call)
         body = None
         if isinstance(call, Mapping):
             body = call.get("function") or call.get("custom")
+            if body is None and isinstance(call.get("name"), str):
+                if call.get("id") is None or call.get("id") not in known:
+                    yield read_call(call, base, where_call)
+                continue
         if not isinstance(call, Mapping) or not isinstance(body, Mapping):
             raise InputError(
                 f"{where_call}: expected {{'function': {{'name', ...}}}}, got {call!r:.80}"
@@ -223,14 +324,8 @@ def _read_calls(item: Mapping[str, Any], base: Part, where: str) -> Iterator[Par
         yield call_part(body.get("name"), arguments, call.get("id"), base, where_call)
 
 
-def _role(role: object, where: str) -> Role:
-    if not isinstance(role, str) or role not in _ROLES:
-        raise InputError(f"{where}: unknown role {role!r}; use one of {', '.join(_ROLES)}")
-    return _ROLES[role]
-
-
 def _unsupported(value: object, where: str) -> InputError:
     return InputError(
-        f"{where} is {describe(value)}; give a string, a message dict, a Message, a Document, or a "
-        "list of these (of an API's response object, its .model_dump())"
+        f"{where} is {describe(value)}; give a string, a message as a dict or an object with "
+        "model_dump(), a Message, a Document, or a list of these"
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,7 @@ from agentmem.retrieval.fusion import (
 )
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
+from agentmem.retrieval.repeats import Group, group_repeats, search_distinct
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
@@ -35,18 +39,32 @@ _WEIGHTS = {
 _MIN_CANDIDATES = 64
 
 
+class Found(NamedTuple):
+    """A ranked chunk, before its row is loaded.
+
+    Attributes:
+        item: Its id and score.
+        expanded_from: The id of the chunk that added it; None if the search found it.
+        repeats: Ids and times of the candidates that repeat it.
+    """
+
+    item: Scored
+    expanded_from: int | None = None
+    repeats: tuple[tuple[int, datetime], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """Ranked ids, before any row is loaded.
 
     Attributes:
-        ranked: The best ``k``, each followed by the chunks it adds; those carry its id.
+        ranked: The best ``k``, each followed by the chunks it adds.
         candidates: How many chunks matched the scope, filters and times.
         relevance: Of each of the ranked, 0 to 1, by id; see `agentmem.retrieval.relevance`.
         recall_relevance: How likely any of the candidates answers the query, 0 to 1.
     """
 
-    ranked: list[tuple[Scored, int | None]]
+    ranked: list[Found]
     candidates: int
     relevance: dict[int, float]
     recall_relevance: float
@@ -82,7 +100,14 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
         lexical = _search_lexical(store, text, limit, selections)
     if weights.vector:
         embedding = embed_query(model.embedder, ids_of_query, model.codec.max_tokens)
-        nearest = _union([store.search_vectors(embedding, limit, one) for one in selections])
+        nearest = _union(
+            [
+                search_distinct(
+                    store, partial(store.search_vectors, embedding, selection=one), limit
+                )
+                for one in selections
+            ]
+        )
         exact = dict(zip(nearest.ids.tolist(), nearest.scores.tolist(), strict=True))
         cosines = _normalized(store, embedding, nearest, selections, known=set(lexical))
     candidates = {*lexical, *cosines}
@@ -112,15 +137,16 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
             weight,
             time_share,
         )
-    best, compared = scored[: query.k], scored[: max(query.k, COMPARED)]
+    groups = group_repeats(store, scored)
+    best, compared = groups[: query.k], groups[: max(query.k, COMPARED)]
     comparison = Comparison(store, model, text, query.selection.scope, embedding, exact)
-    relevance = Relevance(comparison, [item.id for item in compared])
+    relevance = Relevance(comparison, [group.item.id for group in compared])
     if query.min_relevance is not None:
-        known_relevance = relevance.of_hits([item.id for item in best])
-        best = [item for item in best if known_relevance[item.id] >= query.min_relevance]
+        of_best = relevance.of_hits([group.item.id for group in best])
+        best = [group for group in best if of_best[group.item.id] >= query.min_relevance]
     ranked = list(_expanded(store, best, scored, query))
     return SearchResult(
-        ranked, allowed, relevance.of_hits([item.id for item, _ in ranked]), relevance.of_recall
+        ranked, allowed, relevance.of_hits([one.item.id for one in ranked]), relevance.of_recall
     )
 
 
@@ -138,7 +164,11 @@ def _search_lexical(
     store: Store, text: str, limit: int, selections: Sequence[Selection]
 ) -> dict[int, float]:
     """The best lexical matches of each selection, normalized together."""
-    return normalize_bm25(_union([store.search_terms(text, limit, one) for one in selections]))
+    found = [
+        search_distinct(store, partial(store.search_terms, text, selection=one), limit)
+        for one in selections
+    ]
+    return normalize_bm25(_union(found))
 
 
 def _normalized(
@@ -181,14 +211,14 @@ def _during(selection: Selection, interval: Interval) -> Selection:
 
 
 def _expanded(
-    store: Store, best: Sequence[Scored], scored: Sequence[Scored], query: RecallQuery
-) -> Iterator[tuple[Scored, int | None]]:
-    """The best, each followed by the chunks it adds, with the id of the hit that did."""
+    store: Store, best: Sequence[Group], scored: Sequence[Scored], query: RecallQuery
+) -> Iterator[Found]:
+    """The best, each followed by the chunks it adds."""
     added = {}
     if query.expand is not None:
-        added = expand(store, [item.id for item in best], query.expand, query.selection)
+        added = expand(store, [group.item.id for group in best], query.expand, query.selection)
     known = {item.id: item for item in scored}
-    for item in best:
-        yield item, None
+    for item, repeats in best:
+        yield Found(item, repeats=repeats)
         for id in added.get(item.id, ()):
-            yield known.get(id) or Scored(id), item.id
+            yield Found(known.get(id) or Scored(id), expanded_from=item.id)

@@ -38,7 +38,8 @@ def scope_ids(user: str | None, agent: str | None, session: str | None) -> Scope
 
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        # A string of digits is no date, see `agentmem_storage.timestamps`.
+        moment = datetime.fromisoformat("" if text.isdigit() else text)
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is not a time; give ISO 8601 such as 2026-02-13 or 2026-02-13T09:40+01:00"

@@ -104,6 +104,8 @@ def hits(found: Recall) -> Text:
         rank_of_hit += hit.expanded_from is None
         rank = rank_of_hit if hit.expanded_from is None else "+"
         origin = f"{hit.created_at:%Y-%m-%d %H:%M}  {speaker(hit)}"
+        if hit.occurrences:
+            origin += f"  said {len(hit.occurrences) + 1} times"
         text = safe(hit.text).rstrip().replace("\n", "\n   ")
         head = Text.assemble(
             (f"{rank:>2} ", "bold"),

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ SHARE: Final = 0.65
 SETTLED: Final = 3
 MOST: Final = 32
 
-_GAP_MICROS: Final = GAP // timedelta(microseconds=1)
+GAP_MICROS: Final = GAP // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +64,11 @@ class Episode:
 
     def accepts(self, embedding: NDArray[np.float32], time: int) -> bool:
         """Whether a chunk belongs to the episode, by the rules above."""
-        near_in_time = self.first - _GAP_MICROS <= time <= self.last + _GAP_MICROS
-        return near_in_time and self.size < MOST and self._matches_topic(embedding)
+        return self.near(time) and self.size < MOST and self._matches_topic(embedding)
+
+    def near(self, time: int) -> bool:
+        """Whether a time is within `GAP` of the episode."""
+        return self.first - GAP_MICROS <= time <= self.last + GAP_MICROS
 
     def _matches_topic(self, embedding: NDArray[np.float32]) -> bool:
         if self.size < SETTLED:
@@ -76,24 +79,56 @@ class Episode:
         return near >= SHARE * alike
 
 
-def assign(last: Episode | None, chunks: Iterable[tuple[NDArray[np.float32], int]]) -> list[int]:
+class Earlier(Protocol):
+    """The stored episodes of a scope, for chunks that arrive late."""
+
+    def nearest(self, time: int) -> tuple[int, int] | None:
+        """Distance in microseconds and episode of the chunk nearest to a time, within `GAP`."""
+        ...
+
+    def load(self, number: int) -> Episode:
+        """A stored episode."""
+        ...
+
+
+def assign(
+    last: Episode | None,
+    chunks: Iterable[tuple[NDArray[np.float32], int]],
+    earlier: Earlier | None = None,
+) -> list[int]:
     """Assign chunks, in the order they are written, to episodes.
+
+    A chunk joins the last episode or begins one. A chunk of another time, such as one of a
+    conversation that is imported last first, joins the episode of its own time if that accepts it.
 
     Args:
         last: The scope's last episode; None if it has none.
         chunks: Embedding (float32 of shape (K,), unit norm) and time (microseconds since 1970) of
             each chunk.
+        earlier: The episodes before the last; None if there are none.
 
     Returns:
         The episode number of each chunk.
     """
-    numbers = []
+    open_episodes: dict[int, Episode] = {}
+    placed: list[tuple[int, int]] = []
     for embedding, time in chunks:
-        if last is None:
-            last = Episode.begin(1, embedding, time)
-        elif last.accepts(embedding, time):
-            last = last.joined(embedding, time)
+        joined = last
+        if last is not None and not last.near(time):
+            near = [(abs(one - time), number) for one, number in placed]
+            if earlier is not None and (found := earlier.nearest(time)) is not None:
+                near.append(found)
+            distance, number = min(near, default=(GAP_MICROS + 1, 0))
+            if distance <= GAP_MICROS:
+                joined = open_episodes.get(number)
+                if joined is None and earlier is not None:
+                    joined = earlier.load(number)
+        if joined is not None and joined.accepts(embedding, time):
+            joined = joined.joined(embedding, time)
         else:
-            last = Episode.begin(last.number + 1, embedding, time)
-        numbers.append(last.number)
-    return numbers
+            joined = Episode.begin(1 if last is None else last.number + 1, embedding, time)
+        if last is None or joined.number >= last.number:
+            last = joined
+        open_episodes[joined.number] = joined
+        placed.append((time, joined.number))
+    return [number for _, number in placed]

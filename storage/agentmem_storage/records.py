@@ -29,6 +29,10 @@ FIDELITY_EDGES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 SourceKind = Literal["message", "tool_call", "tool_result", "document"]
 
+# What makes a new source the same as a stored one, besides an equal `content_hash`; see
+# `agentmem_storage.sql.duplicates`.
+Identity = Literal["hash", "content", "time", "sequence"]
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -73,11 +77,21 @@ class NewChunk:
     text: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SourceKey:
+    """What decides whether a scope already has a source; the fields are those of `NewSource`."""
+
+    content_hash: bytes
+    identity: Identity
+    metadata: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NewSource:
     """One message part or document with its chunks, whose spans tile it exactly and in order.
 
-    Deduplication within a scope compares ``content_hash``.
+    Sources of one scope with equal ``content_hash`` are the same or occurrences of their own, as
+    ``identity`` says.
     """
 
     kind: SourceKind
@@ -90,6 +104,12 @@ class NewSource:
     title: str | None = None
     uri: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    identity: Identity = "hash"
+
+    @property
+    def key(self) -> SourceKey:
+        """What decides whether a scope already has it."""
+        return SourceKey(self.content_hash, self.identity, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +126,7 @@ class SourceRecord:
     """A stored source, without its chunks.
 
     ``damage`` describes a row whose metadata cannot be read; the metadata are then empty.
+    ``content_hash`` is None once a part of the source has been forgotten.
     """
 
     id: int
@@ -121,6 +142,7 @@ class SourceRecord:
     chunk_ids: tuple[int, ...]
     metadata: Mapping[str, Any]
     damage: str | None = None
+    content_hash: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,6 +190,19 @@ class LatentsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What tells whether two chunks are repeats, and when each was said.
+
+    ``speaker`` is the kind, role, name and title of the source.
+    """
+
+    text_hash: bytes
+    speaker: tuple[str | None, ...]
+    scope: Scope
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which chunks a call refers to; all given conditions must hold.
 
@@ -196,7 +231,7 @@ class Selection:
 EVERYTHING: Final = Selection()
 
 
-# Ids of the chunks written before a chunk, and of those written after it; nearest first.
+# Ids of the chunks said before a chunk, and of those said after it; nearest first.
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
 
 

@@ -29,10 +29,12 @@ from agentmem_storage.records import (
     NewSource,
     Problem,
     Ranked,
+    Said,
     Scope,
     ScopeStats,
     Selection,
     SelectionSums,
+    SourceKey,
     SourceRecord,
     StoreStats,
     Unset,
@@ -40,7 +42,7 @@ from agentmem_storage.records import (
     Written,
 )
 from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
-from agentmem_storage.sql import check, matches, read, terms, totals, write
+from agentmem_storage.sql import check, duplicates, episodes, matches, read, terms, totals, write
 from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.filters import selects_everything
@@ -144,14 +146,16 @@ class Store:
         self._database.close()
 
     @shielded
-    def add(self, new: Sequence[NewSource], scope: Scope | Sequence[Scope]) -> list[Written]:
+    def add(
+        self, new: Sequence[NewSource | SourceKey], scope: Scope | Sequence[Scope]
+    ) -> list[Written]:
         """Write sources; when this returns, they are durable and visible to every process.
 
-        A source whose ``content_hash`` already exists in exactly its scope, or earlier in the same
-        call, is not written again.
+        A source that exactly its scope has already is not written again; the rules are in
+        `agentmem_storage.sql.duplicates`.
 
         Args:
-            new: The sources, in order.
+            new: The sources, in order. For those that `find` found, their keys are enough.
             scope: The scope of all of them, or one scope for each.
 
         Returns:
@@ -159,9 +163,13 @@ class Store:
 
         Raises:
             InputError: Something cannot be stored; nothing was written.
+            UnknownIdError: A source given by its key has been forgotten; nothing was written.
         """
         scopes = [scope] * len(new) if isinstance(scope, Scope) else scope
-        rows = [make_rows(one, self.embedding_dims) for one in new]
+        rows = [
+            one if isinstance(one, SourceKey) else make_rows(one, self.embedding_dims)
+            for one in new
+        ]
         by_scope: dict[Scope, list[int]] = {}
         for number, (own, _) in enumerate(zip(scopes, rows, strict=True)):
             by_scope.setdefault(check_scope(own), []).append(number)
@@ -175,12 +183,19 @@ class Store:
         return [written[number] for number in range(len(rows))]
 
     @shielded
-    def known(self, hashes: Sequence[bytes], scope: Scope) -> dict[bytes, Written]:
-        """Sources that already exist in exactly this scope, by content hash."""
+    def find(self, keys: Sequence[SourceKey], scope: Scope) -> list[Written | None]:
+        """What `add` would find of new sources in exactly this scope; None for what is new."""
         check_scope(scope)
         with self._database.read() as connection:
             scope_id = read.scope_id_of(connection, scope)
-            return {} if scope_id is None else read.find_known(connection, scope_id, hashes)
+            if scope_id is None:
+                return [None] * len(keys)
+            conversation, now = scope.session_id is not None, now_micros()
+            known = duplicates.find(
+                connection, keys, scope_id, conversation=conversation, now=now
+            ).ids
+            held = read.written_sources(connection, [id for id in known if id is not None])
+            return [None if id is None else held[id] for id in known]
 
     @shielded
     def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
@@ -277,7 +292,10 @@ class Store:
 
     @shielded
     def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
-        """The chunks written just before and after each in its own scope.
+        """The chunks said just before and after each in its own scope.
+
+        They are in the order of the times of their sources; those of one time are in the order in
+        which they were written.
 
         Args:
             ids: Chunk ids.
@@ -288,6 +306,16 @@ class Store:
         """
         with self._database.read() as connection:
             return read.neighbors(connection, ids, reach)
+
+    @shielded
+    def said(self, ids: Iterable[int]) -> dict[int, Said]:
+        """Who said what and when, by chunk id.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        with self._database.read() as connection:
+            return read.read_said(connection, ids)
 
     @shielded
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
@@ -301,7 +329,7 @@ class Store:
 
     @shielded
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
-        """For each chunk, the chunks of its episode including itself, by ascending id.
+        """For each chunk, the chunks of its episode including itself, in the order of `neighbors`.
 
         An episode is a run of chunks of one scope, close in time and topic; see
         `agentmem_storage.episodes`. A chunk written before episodes existed is alone.
@@ -310,7 +338,7 @@ class Store:
             UnknownIdError: No chunk has one of the ids.
         """
         with self._database.read() as connection:
-            return read.episodes(connection, ids)
+            return episodes.episodes(connection, ids)
 
     @shielded
     def search_vectors(
@@ -421,8 +449,9 @@ class Store:
                 `terms_stale` is true afterwards.
 
         Returns:
-            The new chunks. If another source of the scope already has the content, that source,
-            with ``duplicate`` set; nothing was changed then.
+            The new chunks. If another source of the scope already has the content, and the new
+            one's identity allows only one, that source, with ``duplicate`` set; nothing was changed
+            then.
 
         Raises:
             UnknownIdError: No source has that id.

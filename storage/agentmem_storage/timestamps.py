@@ -5,6 +5,7 @@ Rows store microseconds since 1970 in UTC, which sort and compare exactly.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from numbers import Real
 
@@ -12,10 +13,20 @@ from agentmem_storage.errors import InputError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP = timedelta(microseconds=1)
+# A string of digits is never read as an ISO date without separators: "1770975600" would be a day
+# in the year 1770, or none.
+_DIGITS = re.compile(r"[+-]?[0-9]+(?:[.][0-9]+)?")
+# Whole digits of the present time, since 1973 and until 2286, in units of a second.
+_UNITS = {9: 1, 10: 1, 12: 10**3, 13: 10**3, 15: 10**6, 16: 10**6, 18: 10**9, 19: 10**9}
+_MAX_SECONDS = 10**11
 
 
 def read_timestamp(value: object) -> datetime:
-    """Read a datetime or an ISO 8601 string, both UTC if without zone, or seconds since 1970.
+    """Read a datetime or an ISO 8601 string, both UTC if without zone, or a time since 1970.
+
+    Numbers are seconds; from 100,000,000,000 on they are milliseconds, microseconds or nanoseconds,
+    whichever gives a year before 5139. Strings of digits are read as such numbers, but only with
+    as many digits as the present time has: "2026" and "20260213" are ambiguous.
 
     Returns:
         The time in its own zone.
@@ -28,12 +39,30 @@ def read_timestamp(value: object) -> datetime:
     if isinstance(value, datetime):
         moment = value
     elif isinstance(value, str):
-        moment = datetime.fromisoformat(value)
+        text = value.strip()
+        moment = _from_digits(text) if _DIGITS.fullmatch(text) else datetime.fromisoformat(text)
     elif isinstance(value, Real) and not isinstance(value, bool):
-        moment = _EPOCH + timedelta(seconds=float(value))
+        moment = _from_number(float(value))
     else:
         raise TypeError(f"{value!r} is not a time")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _from_digits(text: str) -> datetime:
+    whole, _, fraction = text.lstrip("+-").partition(".")
+    unit = _UNITS.get(len(whole))
+    if unit is None or (fraction and unit > 1):
+        raise ValueError(f"{text!r} may be a number or a date")
+    sign = -1 if text.startswith("-") else 1
+    micros = int(whole) * 10**6 // unit + int(fraction[:6].ljust(6, "0"))
+    return _EPOCH + sign * micros * _STEP
+
+
+def _from_number(value: float) -> datetime:
+    unit = 1
+    while _MAX_SECONDS <= abs(value) / unit < float("inf") and unit < 10**9:
+        unit *= 1000
+    return _EPOCH + timedelta(seconds=value / unit)
 
 
 def to_micros(moment: datetime, name: str) -> int:

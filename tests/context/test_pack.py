@@ -184,14 +184,14 @@ def test_a_budget_below_one_is_refused(found: Recall, name: str, budget: Any) ->
 
 @pytest.mark.parametrize("budget", [1.5, "100", True])
 def test_a_budget_that_is_no_whole_number_is_refused(found: Recall, budget: Any) -> None:
-    with pytest.raises(TypeError, match="max_tokens must be an int, not"):
+    with pytest.raises(TypeError, match="max_tokens must be an integer, not"):
         found.pack(max_tokens=budget)
 
 
 def test_a_number_of_texts_that_is_none_is_refused(found: Recall) -> None:
     with pytest.raises(InputError, match="texts=-1 must be at least 0"):
         found.pack(max_positions=100, texts=-1)
-    with pytest.raises(TypeError, match="texts must be an int, not 0.5"):
+    with pytest.raises(TypeError, match="texts must be an integer, not 0.5"):
         found.pack(max_positions=100, texts=0.5)  # type: ignore[arg-type]
 
 

@@ -103,9 +103,20 @@ def once(hits: Sequence[Hit]) -> list[Hit]:
     return list({(hit.name, hit.text): hit for hit in reversed(hits)}.values())
 
 
+def yes(talk: Memory) -> Recall:
+    """Each "Yes." as a hit of its own, as recalls of several days find them."""
+    found = talk.recall("yes", k=8, mode="lexical", user_id="ana")
+    spans = [(FIRST + day * DAY, FIRST + (day + 1) * DAY) for day in range(len(TALK))]
+    recalls = [
+        talk.recall("yes", mode="lexical", user_id="ana", since=since, until=until)
+        for since, until in spans
+    ]
+    return with_hits(found, [hit for one in recalls for hit in one])
+
+
 @pytest.mark.parametrize("best", [1, 5])
 def test_repeats_by_one_speaker_are_packed_once(talk: Memory, best: int) -> None:
-    found = talk.recall("yes", k=8, mode="lexical", user_id="ana")
+    found = yes(talk)
     said_on = [hit.metadata["day"] for hit in found]
     assert sorted(said_on) == [1, 2, 5]
     scores = [0.9 if day == best else 0.5 for day in said_on]
@@ -117,8 +128,7 @@ def test_repeats_by_one_speaker_are_packed_once(talk: Memory, best: int) -> None
 
 
 def test_a_repeat_costs_no_budget(talk: Memory) -> None:
-    found = altered(talk.recall("yes", k=8, mode="lexical", user_id="ana"))
-    context = found.pack(max_positions=2)
+    context = altered(yes(talk)).pack(max_positions=2)
     assert {hit.name for hit in context.hits} == {"Ana", "Bob"}
     assert (context.positions, context.left_out, context.repeats) == (2, 0, 1)
 

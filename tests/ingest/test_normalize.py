@@ -325,7 +325,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "item-bytes": (["a", b"abc"], "message 1 is bytes; decode them first"),
     "item-none": (["a", None], "message 1 is a NoneType"),
     "nested": ([["a"]], r"message 0 is a list .*list of these"),
-    "empty-item": (["a", ""], "message 1: it has no text"),
+    "empty-items": ([" ", ""], "message 0: its text is only whitespace"),
+    "empty-document": (["a", Document("")], "message 1: it has no text"),
     "surrogate": ("ab\ud800", r"the message: lone surrogate '\\ud800' at position 2"),
     "surrogate-block": (
         {"role": "user", "content": [{"type": "text", "text": "\udcff"}]},
@@ -333,7 +334,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "surrogate-name": ({"name": "\ud800", "content": "x"}, "the message: name: lone surrogate"),
     "surrogate-metadata": (Message("x", metadata={"a": "\ud800"}), "metadata cannot be written"),
-    "role": ({"role": "model", "content": "x"}, "unknown role 'model'; use one of user, assistant"),
+    "role": ({"role": "bot", "content": "x"}, "unknown role 'bot'; use one of user, assistant"),
     "role-type": ({"role": ["user"], "content": "x"}, r"unknown role \['user'\]"),
     "message-role": (Message("x", role="bot"), "unknown role 'bot'"),  # type: ignore[arg-type]
     "no-role": ([{"content": "x"}], r"message 0: a dict needs a 'role' .*\['content'\]"),
@@ -346,7 +347,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "content-dict": ({"role": "user", "content": {"text": "x"}}, "string or a list of blocks"),
     "content-bytes": ({"role": "user", "content": b"x"}, "decode them first"),
     "message-content": (Message(5), "content must be a string"),  # type: ignore[arg-type]
-    "block-untyped": ({"role": "user", "content": [{"text": "x"}]}, "block 0: a block must be a d"),
+    "block-untyped": ({"role": "user", "content": [{"body": "x"}]}, "block 0: a block must be a d"),
+    "other-field": (["a", {"role": "user", "body": "x"}], "as 'content', not as 'body'"),
     "block-number": ({"role": "user", "content": ["ok", 5]}, "the message, block 1: a block must"),
     "block-no-text": ({"role": "user", "content": [{"type": "text"}]}, "'text' must be a string"),
     "calls": ({"role": "assistant", "tool_calls": "f()"}, "'tool_calls' must be a list"),
@@ -367,7 +369,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "document-dict": (Document({"a": 1}), "text must be a string or a sequence of strings"),
     "nan-time": (Message("x", created_at=math.nan), "cannot read the time nan"),  # type: ignore[arg-type]
     "infinite-time": ({"name": "a", "content": "x", "at": math.inf}, "outside the years"),
-    "milliseconds": ({"name": "a", "content": "x", "at": 1770975600000}, "not milliseconds"),
+    "digits": ({"name": "a", "content": "x", "at": "20260213"}, "cannot read the time '20260213'"),
     "date": ({"name": "a", "content": "x", "date": "8 May, 2023"}, "cannot read the time '8 May, "),
     "bool-time": ({"name": "a", "content": "x", "at": True}, "cannot read the time True"),
     "metadata-list": ({"name": "a", "content": "x", "metadata": [1]}, "metadata must be a dict"),

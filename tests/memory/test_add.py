@@ -232,7 +232,7 @@ def test_receipts_add_up_to_the_stats(
 
 
 class TestDuplicates:
-    """The rule stands in `agentmem.ingest.encode`."""
+    """The rules stand in `agentmem.ingest.identity`; more is in `tests/faults`."""
 
     def test_the_same_message_three_times_is_one_memory(self, memory: Memory) -> None:
         first, *others = [memory.add("I am vegan", user_id="ana") for _ in range(3)]
@@ -266,21 +266,16 @@ class TestDuplicates:
         assert len(set(ids)) == len(scopes)
         assert memory.stats().memories == len(scopes)
 
-    def test_repeated_inside_one_call(self, memory: Memory) -> None:
+    def test_repeated_inside_one_call_is_said_twice(self, memory: Memory) -> None:
         receipt = memory.add(["I am vegan", "and so is Bob", "I am vegan"])
-        first, other = receipt.ids[:2]
-        assert receipt.ids == (first, other, first)
-        assert receipt.duplicates == (first,)
-        assert len(receipt.sources) == 3
-        assert memory.stats().memories == 2
+        assert len(set(receipt.ids)) == 3
+        assert receipt.duplicates == ()
+        assert memory.stats().memories == 3
 
-    def test_the_first_metadata_stay(self, memory: Memory) -> None:
-        said: list[dict[str, Any]] = [
-            {"role": "user", "content": "I am vegan", "metadata": {"turn": turn}} for turn in (1, 2)
-        ]
-        memory.add(said)
-        memory.add(said[1])
-        assert [dict(chunk.metadata) for chunk in memory.list()] == [{"turn": 1}]
+    def test_what_is_repeated_is_encoded_once(self, memory: Memory) -> None:
+        seen: list[tuple[int, int]] = []
+        memory.add(["I am vegan", "I am vegan"], on_progress=lambda *done: seen.append(done))
+        assert seen == [(1, 1)]
 
     def test_a_part_of_a_duplicate_is_no_duplicate(self, memory: Memory) -> None:
         memory.add("I am vegan")

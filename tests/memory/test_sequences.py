@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agentmem import ANY, Memory
-from agentmem.errors import InputError, UnknownIdError
+from agentmem import ANY, Memory, Recall
+from agentmem.errors import UnknownIdError
 from agentmem.testing import tiny_model
 
 users = st.sampled_from(["ana", "bob", None])
@@ -29,29 +29,22 @@ class Sequences(RuleBasedStateMachine):
         self.memory.close()
         self.folder.cleanup()
 
-    def held(self, user: str | None, text: str) -> int | None:
-        return next((id for id, one in self.expected.items() if one == (user, text)), None)
-
-    @rule(user=users, said=st.lists(texts, min_size=1, max_size=4))
-    def add(self, user: str | None, said: list[str]) -> None:
-        known = [self.held(user, text) for text in said]
+    @rule(user=users, said=st.lists(texts, min_size=1, max_size=4), again=st.booleans())
+    def add(self, user: str | None, said: list[str], again: bool) -> None:
+        known = set(self.expected)
         receipt = self.memory.add(said, user_id=user)
-        for id, before, text in zip(receipt.ids, known, said, strict=True):
-            assert before in (None, id)
+        assert set(receipt.duplicates) == set(receipt.ids) & known
+        assert len(set(receipt.ids)) == len(said)
+        for id, text in zip(receipt.ids, said, strict=True):
             assert self.expected.setdefault(id, (user, text)) == (user, text)
-        assert len(receipt.duplicates) == len(said) - len(set(said)) + len(
-            {id for id in known if id is not None}
-        )
+        if again:
+            assert self.memory.add(said, user_id=user).duplicates == receipt.ids
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data(), text=texts)
     def update(self, data: st.DataObject, text: str) -> None:
         id = data.draw(st.sampled_from(sorted(self.expected)))
         user, _ = self.expected[id]
-        if self.held(user, text) not in (None, id):
-            with pytest.raises(InputError, match="already"):
-                self.memory.update(id, text=text)
-            return
         (new,) = self.memory.update(id, text=text).ids
         assert new > max(self.expected)
         del self.expected[id]
@@ -79,21 +72,29 @@ class Sequences(RuleBasedStateMachine):
         self.memory.close()
         self.memory = Memory(self.folder.name, model=tiny_model(), create=False)
 
+    def check(self, found: Recall, inside: dict[int, tuple[str | None, str]]) -> None:
+        """Each text of each user is found once, with the ids of all of its repeats."""
+        assert {(hit.scope.user_id, hit.text) for hit in found} == set(inside.values())
+        assert len(found) == len(set(inside.values()))
+        ids = [id for hit in found for id in (hit.id, *(one.id for one in hit.occurrences))]
+        assert sorted(ids) == sorted(inside)
+
     @rule(user=users, word=words, mode=st.sampled_from(["hybrid", "vector"]))
     def recall(self, user: str | None, word: str, mode: str) -> None:
         found = self.memory.recall(word, k=100, user_id=user or ANY, mode=mode)  # type: ignore[arg-type]
-        inside = {id: text for id, (owner, text) in self.expected.items() if user in (None, owner)}
-        assert {hit.id: hit.text for hit in found} == inside
+        inside = {id: one for id, one in self.expected.items() if user in (None, one[0])}
+        self.check(found, inside)
         assert found.candidates == len(inside)
 
     @rule(user=users, word=st.sampled_from(["train", "Lyon", "vegan", "日本"]))
     def recall_by_word(self, user: str | None, word: str) -> None:
         found = self.memory.recall(word, k=100, user_id=user or ANY, mode="lexical")
-        assert {hit.id for hit in found} == {
-            id
-            for id, (owner, text) in self.expected.items()
-            if user in (None, owner) and word in text
+        inside = {
+            id: one
+            for id, one in self.expected.items()
+            if user in (None, one[0]) and word in one[1]
         }
+        self.check(found, inside)
 
     @invariant()
     def everything_is_there(self) -> None:

@@ -48,7 +48,16 @@ def embeddings(database: Path) -> list[Any]:
 
 
 def test_the_same_input_gives_the_same_rows(new: Path) -> None:
-    assert without_embeddings(stored(new / "memory.db")) == without_embeddings(expected()["stored"])
+    found, then = (
+        without_embeddings(stored(new / "memory.db")),
+        without_embeddings(expected()["stored"]),
+    )
+    # A release may add steps to the schema, and changes none.
+    steps = then.pop("migrations")
+    assert found.pop("migrations")[: len(steps)] == steps
+    # How words are split may change: the lexical index of an older store is made anew.
+    del found["terms"], then["terms"]
+    assert found == then
 
 
 def test_the_same_input_gives_the_same_embeddings(new: Path) -> None:

@@ -112,16 +112,13 @@ class TestDuplicates:
         assert memory.add("new", created_at=created_at, user_id="ana").duplicates == (new,)
         assert memory.add("old", created_at=created_at, user_id="ana").duplicates == ()
 
-    def test_a_text_that_the_scope_has_is_refused(
-        self, memory: Memory, created_at: datetime | None, unchanged: Unchanged
+    def test_a_text_that_the_scope_has_is_said_twice(
+        self, memory: Memory, created_at: datetime | None
     ) -> None:
         (id,) = memory.add("one", created_at=created_at, user_id="ana").ids
-        (other,) = memory.add("two", created_at=created_at, user_id="ana").ids
-        with (
-            unchanged(memory),
-            pytest.raises(InputError, match=f"already has that text, in memory {other}"),
-        ):
-            memory.update(id, text="two")
+        memory.add("two", created_at=created_at, user_id="ana")
+        memory.update(id, text="two")
+        assert [chunk.text for chunk in memory.list()] == ["two", "two"]
 
     def test_a_text_that_another_scope_has_is_fine(
         self, memory: Memory, created_at: datetime | None
@@ -130,6 +127,15 @@ class TestDuplicates:
         memory.add("two", created_at=created_at, user_id="bob")
         (new,) = memory.update(id, text="two").ids
         assert memory.get(new).scope.user_id == "ana"
+
+
+def test_a_document_that_the_scope_has_is_refused(memory: Memory, unchanged: Unchanged) -> None:
+    id, other = memory.add([Document("one"), Document("two")]).ids
+    with (
+        unchanged(memory),
+        pytest.raises(InputError, match=f"already has that text, in memory {other}"),
+    ):
+        memory.update(id, text="two")
 
 
 def test_what_was_partly_forgotten_can_be_updated(memory: Memory) -> None:

@@ -294,7 +294,7 @@ def test_k_below_one_is_refused(talk: Memory, k: int) -> None:
 
 @pytest.mark.parametrize("k", [True, 1.5, "8", None])
 def test_k_that_is_no_whole_number_is_refused(talk: Memory, k: Any) -> None:
-    with pytest.raises(TypeError, match="k must be an int, not"):
+    with pytest.raises(TypeError, match="k must be an integer, not"):
         talk.recall("train", k=k)
 
 

@@ -123,13 +123,17 @@ def test_another_model_is_refused_by_name(tmp_path: Path, model: str, embedding_
 
 
 def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> None:
-    """As it was before the step: without the column, its index and the record of the step."""
+    """As it was before the step: without its column and index, and those of later steps."""
     sources = [make_source(f"old {number}") for number in range(3)]
     with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         old = [one.chunk_ids[0] for one in store.add(sources, ANA)]
     with closing(sqlite3.connect(tmp_path / "s" / "memory.db")) as connection, connection:
         connection.execute("DROP INDEX chunks_in_episode")
         connection.execute("ALTER TABLE chunks DROP COLUMN episode")
+        connection.execute("DROP INDEX sources_in_time")
+        connection.execute("DROP INDEX sources_once")
+        connection.execute("ALTER TABLE sources DROP COLUMN occurrence")
+        connection.execute("CREATE UNIQUE INDEX sources_once ON sources (scope_id, content_hash)")
         connection.execute("DELETE FROM migrations WHERE name >= '0002_episodes'")
     with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         assert [chunk.id for chunk in store.chunks(old)] == old

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from agentmem.errors import InputError
 from agentmem_cli import content as inputs
 from agentmem_cli import views
+from agentmem_cli.message_files import add_messages, has_messages
 from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
     DEFAULT_EMBEDDER,
@@ -49,7 +51,7 @@ def add(
             exists=True,
             dir_okay=False,
             metavar="PATH",
-            help="A document (plain text, Markdown), or messages (*.jsonl); repeatable.",
+            help="A document (text, Markdown) or messages (*.jsonl, *.ndjson, *.json); repeatable.",
         ),
     ] = None,
     role: Annotated[
@@ -86,15 +88,15 @@ def add(
     Texts and documents of one call are stored all or none. Piped input is a document, or a message
     if --role or --name is given.
 
-    A *.jsonl file has one message per line, in OpenAI or Anthropic form:
+    A *.jsonl or *.ndjson file has one message per line, in the form of a chat API or framework:
 
         {"role": "user", "name": "Ana", "content": "...",
          "at": "2026-02-13T09:40Z", "user_id": "ana"}
 
-    Its user_id, agent_id and session_id, if given, take precedence over the options. The file is
-    read in batches of 1000 lines, and a batch is validated before any of it is written; within a
-    batch, the messages of one scope are stored all or none. Adding a file again stores no
-    duplicates.
+    A *.json file has a list of messages, one message, or an object with "messages". Their user_id,
+    agent_id and session_id, if given, take precedence over the options. A file is read in batches
+    of 1000 messages, and a batch is validated before any of it is written; within a batch, the
+    messages of one scope are stored all or none. Adding a file again stores no duplicates.
 
     --quiet prints the ids.
     """
@@ -108,7 +110,7 @@ def add(
 
     paths = list(file or ())
     content: list[Any] = list(inputs.read_texts(texts, role, name))
-    content += [Document.from_file(path) for path in paths if not inputs.is_jsonl(path)]
+    content += [Document.from_file(path) for path in paths if not has_messages(path)]
     defaults = inputs.Defaults(scope_ids(user, agent, session), at, read_metadata(meta))
     receipts = []
     with open_memory(
@@ -131,9 +133,12 @@ def add(
                     )
                 )
         for path in paths:
-            if inputs.is_jsonl(path):
-                receipts += inputs.add_lines(memory, path, defaults, out)
+            if has_messages(path):
+                receipts += add_messages(memory, path, defaults, out)
     done = inputs.total(receipts)
+    if not done.ids:
+        found = ", ".join(f"{count} {kind}" for kind, count in sorted(done.skipped.items()))
+        raise InputError(f"nothing was stored: there is no text, only {found}")
     out.emit(json=done.to_dict, human=lambda: views.receipt(done), quiet=lambda: map(str, done.ids))
 
 

@@ -135,7 +135,7 @@ def _parse(encoded: bytes | str) -> Any:
     return json.loads(encoded if isinstance(encoded, str) else encoded.decode())
 
 
-def _composed(value: object) -> object:
+def _composed(value: Any) -> Any:
     return composed(value) if isinstance(value, str) else value
 
 

@@ -88,6 +88,17 @@ def _episodes(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX chunks_in_episode ON chunks (scope_id, episode)")
 
 
+def _occurrences(connection: Connection) -> None:
+    # The default stands in the schema, so no row is rewritten.
+    for statement in (
+        "ALTER TABLE sources ADD COLUMN occurrence INTEGER NOT NULL DEFAULT 0",
+        "DROP INDEX sources_once",
+        "CREATE UNIQUE INDEX sources_once ON sources (scope_id, content_hash, occurrence)",
+        "CREATE INDEX sources_in_time ON sources (scope_id, created_at, id)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _words(connection: Connection) -> None:
     # The words of a text used to be split by FTS5 itself, which breaks words at combining marks and
     # drops emoji. Now they arrive split, and every character but a space belongs to a word. The
@@ -190,5 +201,6 @@ _FIRST_TABLES = (
 STEPS: tuple[Step, ...] = (
     Step("0001_first_tables", _first_tables),
     Step("0002_episodes", _episodes),
+    Step("0003_occurrences", _occurrences),
     Step("0004_words", _words),
 )

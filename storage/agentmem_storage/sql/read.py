@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
 
-from agentmem_storage.episodes import Episode
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
     Neighbors,
+    Said,
     Scope,
     Selection,
     Sides,
@@ -44,6 +44,17 @@ _LATENTS = (
     .join(sources, sources.c.id == chunks.c.source_id)
     .where(chunks.c.id.in_(GIVEN))
 )
+_SAID = (
+    select(
+        chunks.c.id,
+        chunks.c.text_hash,
+        *(sources.c.kind, sources.c.role, sources.c.name, sources.c.title, sources.c.created_at),
+        *(scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id),
+    )
+    .join(sources, sources.c.id == chunks.c.source_id)
+    .join(scopes, scopes.c.id == chunks.c.scope_id)
+    .where(chunks.c.id.in_(GIVEN))
+)
 _SOURCES = (
     select(sources, scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id)
     .join(scopes, scopes.c.id == sources.c.scope_id)
@@ -57,25 +68,49 @@ _CHUNKS_OF_SOURCES = (
 
 
 def _neighbors_query() -> Select[Any]:
-    """For each given chunk, up to ``reach`` neighbors on each side, with their tokens."""
+    """For each given chunk, its neighbors on each side, with their tokens.
+
+    They are listed in the order in which they were said: by the time of their source, of those of
+    one time in the order of writing, and inside a source in text order. Each side has two lists, of
+    up to ``reach`` chunks: those of the same time, and those of other times. One condition for both
+    could not use the index, and long imports have one time.
+    """
     near, reach = chunks.alias("near"), bindparam("reach", type_=Integer)
-    same_scope = select(near.c.id, near.c.tokens).where(near.c.scope_id == chunks.c.scope_id)
-    before = same_scope.where(near.c.id < chunks.c.id).order_by(near.c.id.desc()).limit(reach)
-    after = same_scope.where(near.c.id > chunks.c.id).order_by(near.c.id).limit(reach)
+    source = sources.alias("source")
+    order = (source.c.created_at, source.c.id, near.c.ordinal)
+    same_scope = (
+        select(near.c.id, near.c.tokens, *(one.label(None) for one in order))
+        .join_from(source, near, near.c.source_id == source.c.id)
+        .where(source.c.scope_id == chunks.c.scope_id)
+    )
+    same_time = same_scope.where(source.c.created_at == sources.c.created_at)
+    other_source = source.c.id != sources.c.id
+    backwards, forwards = [one.desc() for one in order], list(order)
+    sides = (
+        same_time.where(
+            source.c.id <= sources.c.id, other_source | (near.c.ordinal < chunks.c.ordinal)
+        ).order_by(*backwards),
+        same_scope.where(source.c.created_at < sources.c.created_at).order_by(*backwards),
+        same_time.where(
+            source.c.id >= sources.c.id, other_source | (near.c.ordinal > chunks.c.ordinal)
+        ).order_by(*forwards),
+        same_scope.where(source.c.created_at > sources.c.created_at).order_by(*forwards),
+    )
     listed = []
-    for side in (before, after):
-        found = side.correlate(chunks).subquery().c
-        pairs = select(func.json_group_array(func.json_array(found.id, found.tokens)))
+    for side in sides:
+        found = side.limit(reach).correlate(chunks, sources).subquery().c
+        pairs = select(func.json_group_array(func.json_array(*found)))
         listed.append(func.json(pairs.scalar_subquery()))
     # As one JSON text, because fetching a row for each takes far longer.
     row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
-    return select(func.json_group_array(row)).where(chunks.c.id.in_(GIVEN))
+    return (
+        select(func.json_group_array(row))
+        .join_from(chunks, sources, sources.c.id == chunks.c.source_id)
+        .where(chunks.c.id.in_(GIVEN))
+    )
 
 
 _NEIGHBORS = _neighbors_query()
-
-# Hashes are bound one by one, and SQLite limits the number of bound values in a statement.
-_HASH_BATCH = 500
 
 
 def read_chunks(
@@ -89,7 +124,7 @@ def read_chunks(
     """
     wanted = [as_id(one) for one in ids]
     found = {row.id: row for row in connection.execute(_CHUNKS, given(wanted))}
-    _require(wanted, found, "memory")
+    require(wanted, found, "memory")
     return [decode_chunk(found[one], keep_damaged=keep_damaged) for one in wanted]
 
 
@@ -173,7 +208,7 @@ def read_sources(
     """
     wanted = [as_id(one) for one in ids]
     found = {row.id: row for row in connection.execute(_SOURCES, given(wanted))}
-    _require(wanted, found, "source")
+    require(wanted, found, "source")
     chunk_ids = source_chunk_ids(connection, wanted)
     return [
         _source_record(found[one], chunk_ids.get(one, ()), keep_damaged=keep_damaged)
@@ -194,25 +229,27 @@ def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[n
 
 
 def neighbors(connection: Connection, ids: Iterable[int], reach: int) -> Neighbors:
-    """The chunks before and after each in its own scope, and the tokens of all of them.
+    """The chunks said before and after each in its own scope, and the tokens of all of them.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    listed = connection.scalar(_NEIGHBORS, {**given(wanted), "reach": reach})
+    found = connection.scalar(_NEIGHBORS, {**given(wanted), "reach": reach})
     sides: dict[int, Sides] = {}
     tokens: dict[int, int] = {}
-    for id, count, earlier, later in json.loads(listed or "[]"):
+    for id, count, *listed in json.loads(found or "[]"):
         tokens[id] = count
-        tokens.update(earlier)
-        tokens.update(later)
-        sides[id] = (
-            tuple(sorted((one for one, _ in earlier), reverse=True)),
-            tuple(sorted(one for one, _ in later)),
-        )
-    _require(wanted, sides, "memory")
+        earlier = sorted((*listed[0], *listed[1]), key=_place, reverse=True)[:reach]
+        later = sorted((*listed[2], *listed[3]), key=_place)[:reach]
+        tokens.update((one, size) for one, size, *_ in (*earlier, *later))
+        sides[id] = (tuple(one for one, *_ in earlier), tuple(one for one, *_ in later))
+    require(wanted, sides, "memory")
     return Neighbors({one: sides[one] for one in wanted}, tokens)
+
+
+def _place(neighbor: list[int]) -> list[int]:
+    return neighbor[2:]
 
 
 def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsRecord]:
@@ -230,53 +267,24 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
         with suppress(CorruptRecordError):
             patch = codec.decode_patch(sealed, id)
         found[id] = LatentsRecord(latents, tokens, patch, name, title)
-    _require(wanted, found, "memory")
+    require(wanted, found, "memory")
     return [found[one] for one in wanted]
 
 
-def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
-    """For each chunk, the chunks of its episode including itself, by ascending id.
+def read_said(connection: Connection, ids: Iterable[int]) -> dict[int, Said]:
+    """Who said what and when, by chunk id.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    mate = chunks.alias("mate")
-    # A row without an episode does not join with any, not even itself.
-    together = (mate.c.scope_id == chunks.c.scope_id) & (mate.c.episode == chunks.c.episode)
-    query = (
-        select(chunks.c.id, mate.c.id.label("mate"))
-        .outerjoin(mate, together)
-        .where(chunks.c.id.in_(GIVEN))
-        .order_by(mate.c.id)
-    )
-    found = defaultdict(list)
-    for row in connection.execute(query, given(wanted)):
-        found[row.id].append(row.mate or row.id)
-    _require(wanted, found, "memory")
-    return {one: tuple(found[one]) for one in wanted}
-
-
-def last_episode(connection: Connection, scope_id: int, embedding_dims: int) -> Episode | None:
-    """The newest episode of a scope, without damaged embeddings; None if it has none."""
-    number = connection.scalar(
-        select(func.max(chunks.c.episode)).where(chunks.c.scope_id == scope_id)
-    )
-    if number is None:
-        return None
-    rows = connection.execute(
-        select(chunks.c.id, chunks.c.key, sources.c.created_at)
-        .join(sources, sources.c.id == chunks.c.source_id)
-        .where(chunks.c.scope_id == scope_id, chunks.c.episode == number)
-        .order_by(chunks.c.id)
-    ).all()
-    times = [row.created_at for row in rows]
-    found = Episode(number, 0, np.zeros(embedding_dims), min(times), max(times))
-    for row in rows:
-        with suppress(CorruptRecordError):
-            embedding = codec.decode_embedding(row.key, row.id)
-            if embedding.shape == (embedding_dims,):
-                found = found.joined(embedding, row.created_at)
+    found = {
+        id: Said(text_hash, tuple(speaker), Scope(user, agent, session), from_micros(at))
+        for id, text_hash, *speaker, at, user, agent, session in connection.execute(
+            _SAID, given(wanted)
+        )
+    }
+    require(wanted, found, "memory")
     return found
 
 
@@ -291,24 +299,10 @@ def scope_id_of(connection: Connection, scope: Scope) -> int | None:
     )
 
 
-def find_known(
-    connection: Connection, scope_id: int, hashes: Sequence[bytes]
-) -> dict[bytes, Written]:
-    """Existing sources of a scope, by content hash."""
-    source_ids: dict[bytes, int] = {}
-    for first in range(0, len(hashes), _HASH_BATCH):
-        part = list(hashes[first : first + _HASH_BATCH])
-        rows = connection.execute(
-            select(sources.c.content_hash, sources.c.id).where(
-                sources.c.scope_id == scope_id, sources.c.content_hash.in_(part)
-            )
-        )
-        source_ids |= {row.content_hash: row.id for row in rows}
-    chunk_ids = source_chunk_ids(connection, list(source_ids.values()))
-    return {
-        content_hash: Written(source_id, chunk_ids.get(source_id, ()), duplicate=True)
-        for content_hash, source_id in source_ids.items()
-    }
+def written_sources(connection: Connection, ids: Sequence[int]) -> dict[int, Written]:
+    """Stored sources by id, as duplicates of new ones."""
+    chunk_ids = source_chunk_ids(connection, ids)
+    return {one: Written(one, chunk_ids.get(one, ()), duplicate=True) for one in ids}
 
 
 def source_chunk_ids(
@@ -348,10 +342,16 @@ def _source_record(
         chunk_ids=chunk_ids,
         metadata=metadata,
         damage=damage,
+        content_hash=row.content_hash,
     )
 
 
-def _require(wanted: Sequence[int], found: Mapping[int, object], what: str) -> None:
+def require(wanted: Sequence[int], found: Mapping[int, object], what: str) -> None:
+    """Check that all wanted rows were found.
+
+    Raises:
+        UnknownIdError: Some were not.
+    """
     missing = [one for one in wanted if one not in found]
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import metadata_json
-from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKind
+from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKey, SourceKind
 from agentmem_storage.sql import codec
 from agentmem_storage.text import lone_surrogate
 from agentmem_storage.timestamps import to_micros
@@ -23,11 +23,13 @@ class SourceRows:
         source: Columns of ``sources``.
         chunks: Columns of ``chunks``, one row each, in order.
         terms: The text to index for each chunk.
+        key: What decides whether a scope already has it.
     """
 
     source: dict[str, Any]
     chunks: list[dict[str, Any]]
     terms: list[str]
+    key: SourceKey
 
 
 def make_rows(new: NewSource, embedding_dims: int) -> SourceRows:
@@ -68,7 +70,8 @@ def make_rows(new: NewSource, embedding_dims: int) -> SourceRows:
         "metadata": metadata_json(new.metadata),
     }
     chunks = [_chunk_row(chunk, number, embedding_dims) for number, chunk in enumerate(new.chunks)]
-    return SourceRows(source, chunks, [_required(chunk.terms, "terms") for chunk in new.chunks])
+    terms = [_required(chunk.terms, "terms") for chunk in new.chunks]
+    return SourceRows(source, chunks, terms, new.key)
 
 
 def check_scope(scope: Scope) -> Scope:

@@ -88,7 +88,11 @@ sources = Table(
     Column("content_hash", LargeBinary),
     # JSON and stored text are bytes, so that damage is detected here, not inside the driver.
     Column("metadata", LargeBinary),
-    Index("sources_once", "scope_id", "content_hash", unique=True),
+    # Distinguishes sources of equal content, see `agentmem_storage.sql.duplicates`.
+    Column("occurrence", Integer, nullable=False, server_default=text("0")),
+    Index("sources_once", "scope_id", "content_hash", "occurrence", unique=True),
+    # The order in which things were said; the id is named so that row values can use it.
+    Index("sources_in_time", "scope_id", "created_at", "id"),
     sqlite_autoincrement=True,
 )
 

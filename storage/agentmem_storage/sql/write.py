@@ -7,71 +7,88 @@ inserted in bulk. The tables are AUTOINCREMENT nevertheless, so that ids are nev
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
-from agentmem_storage.episodes import assign
 from agentmem_storage.errors import UnknownIdError
-from agentmem_storage.records import Scope, Written
-from agentmem_storage.sql import changes, codec, terms
-from agentmem_storage.sql.read import (
-    find_known,
-    last_episode,
-    scope_id_of,
-    source_chunk_ids,
-)
+from agentmem_storage.records import Scope, SourceKey, Written
+from agentmem_storage.sql import changes, terms
+from agentmem_storage.sql.duplicates import Known, find, symbol
+from agentmem_storage.sql.episodes import assign
+from agentmem_storage.sql.read import scope_id_of, source_chunk_ids, written_sources
 from agentmem_storage.sql.rows import SourceRows
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes, sources
 
 
 def add(
-    connection: Connection, new: Sequence[SourceRows], scope: Scope, added_at: int
+    connection: Connection, new: Sequence[SourceRows | SourceKey], scope: Scope, added_at: int
 ) -> list[Written]:
-    """Write sources, except those whose content already exists in the scope.
+    """Write sources, except those that the scope has already.
 
     Their chunks continue the scope's last episode or start new ones; the lock ensures that
     concurrent writers see the same last episode.
 
     Args:
         connection: A write transaction.
-        new: The sources, in order.
+        new: The sources, in order; of those believed to be known, only the keys.
         scope: The scope they belong to.
         added_at: The current time, in microseconds since 1970.
 
     Returns:
         The outcome for each source, in order.
+
+    Raises:
+        UnknownIdError: One of which only the key is given is not known.
     """
-    hashes = [rows.source["content_hash"] for rows in new]
+    keys = [one if isinstance(one, SourceKey) else one.key for one in new]
     scope_id = scope_id_of(connection, scope)
-    known = {} if scope_id is None else find_known(connection, scope_id, hashes)
-    if scope_id is None:
+    known = Known([None] * len(keys), Counter())
+    if scope_id is not None:
+        conversation = scope.session_id is not None
+        known = find(connection, keys, scope_id, conversation=conversation, now=added_at)
+    else:
         scope_id = _insert_scope(connection, scope)
+    held = written_sources(connection, [id for id in known.ids if id is not None])
     next_source = _next_id(connection, sources)
     next_chunk = _next_id(connection, chunks)
-    written, fresh, fresh_rows = [], [], []
-    for rows, content_hash in zip(new, hashes, strict=True):
-        if content_hash not in known:
+    written: list[Written] = []
+    fresh: list[Written] = []
+    fresh_rows: list[SourceRows] = []
+    values: list[dict[str, Any]] = []
+    made: dict[object, Written] = {}
+    for rows, key, id in zip(new, keys, known.ids, strict=True):
+        once = symbol(key) if key.identity in ("hash", "content") else object()
+        one = made.get(once) if id is None else held[id]
+        if one is None:
+            if isinstance(rows, SourceKey):
+                raise UnknownIdError("a source that was known has been forgotten in the meantime")
             ids = tuple(range(next_chunk, next_chunk + len(rows.chunks)))
             one = Written(source_id=next_source, chunk_ids=ids, duplicate=False)
             next_source += 1
             next_chunk += len(ids)
             fresh.append(one)
             fresh_rows.append(rows)
-            written.append(one)
-            known[content_hash] = Written(one.source_id, one.chunk_ids, duplicate=True)
-        else:
-            written.append(known[content_hash])
+            made[once] = Written(one.source_id, one.chunk_ids, duplicate=True)
+            values.append(
+                {
+                    "id": one.source_id,
+                    "scope_id": scope_id,
+                    "added_at": added_at,
+                    "occurrence": known.occurrences[key.content_hash],
+                    **rows.source,
+                }
+            )
+            known.occurrences[key.content_hash] += 1
+        written.append(one)
     if fresh:
-        values = [
-            {"id": one.source_id, "scope_id": scope_id, "added_at": added_at, **rows.source}
-            for one, rows in zip(fresh, fresh_rows, strict=True)
-        ]
         connection.execute(insert(sources), values)
-        episodes = _episodes(connection, fresh_rows, scope_id)
-        _insert_chunks(connection, fresh, fresh_rows, scope_id, episodes)
+        _insert_chunks(
+            connection, fresh, fresh_rows, scope_id, assign(connection, fresh_rows, scope_id)
+        )
     return written
 
 
@@ -84,7 +101,7 @@ def replace(
 
     Returns:
         The new chunks; or, with ``duplicate`` set and nothing changed, another source of the scope
-        that already has the content.
+        that already has the content, if its identity allows only one.
 
     Raises:
         UnknownIdError: No source has that id.
@@ -92,16 +109,20 @@ def replace(
     scope_id = connection.scalar(select(sources.c.scope_id).where(sources.c.id == source_id))
     if scope_id is None:
         raise UnknownIdError(f"no source has the id {source_id!r}")
-    content_hash = new.source["content_hash"]
-    holder = find_known(connection, scope_id, [content_hash]).get(content_hash)
-    if holder is not None and holder.source_id != source_id:
-        return holder
+    # Corrected to the same words, a message remains an occurrence of its own.
+    known = find(connection, [new.key], scope_id, conversation=True, now=0)
+    (holder,) = known.ids
+    if new.key.identity in ("hash", "content") and holder not in (None, source_id):
+        return written_sources(connection, [holder])[holder]
     old = source_chunk_ids(connection, [source_id]).get(source_id, ())
     episode = connection.scalar(
         select(chunks.c.episode).where(chunks.c.source_id == source_id).order_by(chunks.c.ordinal)
     )
     _delete_chunks(connection, old, old_terms)
-    connection.execute(update(sources).where(sources.c.id == source_id).values(**new.source))
+    occurrence = known.occurrences[new.key.content_hash]
+    connection.execute(
+        update(sources).where(sources.c.id == source_id).values(occurrence=occurrence, **new.source)
+    )
     first = _next_id(connection, chunks)
     written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
     _insert_chunks(connection, [written], [new], scope_id, [episode] * len(new.chunks))
@@ -192,16 +213,6 @@ def _delete_chunks(connection: Connection, ids: Sequence[int], texts: Mapping[in
     connection.execute(delete(chunks).where(chunks.c.id.in_(id_list(ids))))
     changes.append(connection, changes.REMOVE, ids)
     return stale
-
-
-def _episodes(connection: Connection, new: Sequence[SourceRows], scope_id: int) -> list[int]:
-    """The episodes of new chunks, in order."""
-    blobs = [row["key"] for source in new for row in source.chunks]
-    times = [source.source["created_at"] for source in new for _ in source.chunks]
-    # Decoded as they will be read back, so that one write and several give the same episodes.
-    embeddings = codec.decode_embeddings(blobs, range(len(blobs)))
-    last = last_episode(connection, scope_id, embeddings.shape[1])
-    return assign(last, zip(embeddings, times, strict=True))
 
 
 def _insert_chunks(

@@ -93,10 +93,12 @@ class StoreConformance:
             assert third == again
             (other,) = store.add([source], Scope("a", "agent"))
             assert not other.duplicate
-            assert store.known([source.content_hash, b"no"], Scope("a")) == {
-                source.content_hash: again
-            }
-            assert store.known([source.content_hash], Scope("b")) == {}
+            new = make_source("not said yet")
+            assert store.find([source.key, new.key], Scope("a")) == [again, None]
+            assert store.find([source.key], Scope("b")) == [None]
+            assert store.add([source.key], Scope("a")) == [again]
+            with _raises(UnknownIdError):
+                store.add([new, new.key, make_source("unknown").key], Scope("a"))
             assert len(store.ids()) == 2
 
     def test_a_scope_word_left_out_means_any(self, tmp_path: Path) -> None:
@@ -444,7 +446,7 @@ class StoreConformance:
                 with _raises(InputError):
                     store.add([good], Scope(user_id=word))
                 with _raises(InputError):
-                    store.known([good.content_hash], Scope(agent_id=word))
+                    store.find([good.key], Scope(agent_id=word))
                 with _raises(InputError):
                     store.ids(Selection(scope=Scope(session_id=word)))
             for k in (0, -1):

@@ -1,0 +1,271 @@
+"""Reads the blocks of a message's content: a table from the type of a block to what it holds.
+
+A part inherits everything but its text, kind and tool from ``base``, the part for the message as a
+whole. Blocks without text are counted in ``skipped`` by type. A block of an unknown type keeps its
+text, if it has any.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from agentmem.ingest.checks import check_label, check_unicode, describe
+from agentmem.ingest.shapes.plain import is_silent, plain_text
+from agentmem.ingest.shapes.tools import (
+    call_id_of,
+    call_part,
+    is_hosted,
+    open_result,
+    output_text,
+    read_call,
+    read_hosted,
+)
+from agentmem.types import Part
+from agentmem_storage.errors import InputError
+
+# Type of a text block -> the key of its text.
+_TEXTS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "text-plain": "text",
+    "refusal": "refusal",
+}
+# Keys of a block's type: of most formats, of LlamaIndex, and of exports of ChatGPT.
+_TYPES = ("type", "block_type", "content_type")
+_CALLS = {
+    *("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call"),
+    *("tool_call", "tool-call", "server_tool_call", "invalid_tool_call"),
+}
+# The ends of the types of results: tool_result, web_search_tool_result, function_call_output ...
+_RESULTS = ("tool_result", "tool-result", "tool-error", "_call_output", "tool_response")
+# Counted without looking for text.
+_SKIPPED = {
+    *("step-start", "cache", "compaction", "item_reference", "mcp_list_tools", "computer_call"),
+    *("tool-approval-request", "tool-approval-response"),
+}
+# Keys that say what a block without a type holds, in the formats of Google and of Bedrock.
+_KEYED = {
+    "text": "text",
+    "functionCall": "tool_call",
+    "function_call": "tool_call",
+    "toolCall": "tool_call",
+    "tool_call": "tool_call",
+    "toolUse": "tool_call",
+    "functionResponse": "tool_result",
+    "function_response": "tool_result",
+    "toolResponse": "tool_result",
+    "tool_response": "tool_result",
+    "toolResult": "tool_result",
+    "executableCode": "code",
+    "executable_code": "code",
+    "codeExecutionResult": "tool_result",
+    "code_execution_result": "tool_result",
+    "audioTranscription": "transcript",
+    "audio_transcription": "transcript",
+    "json": "json",
+    "inlineData": "media",
+    "inline_data": "media",
+    "fileData": "media",
+    "file_data": "media",
+    "image": "media",
+    "document": "media",
+    "video": "media",
+    "audio": "media",
+    "reasoningContent": "media",
+    "cachePoint": "media",
+}
+
+
+def read_content(content: object, base: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
+    """Yield a part for each text, call and result in the content: a string, blocks, or None.
+
+    Texts may be blank; the caller decides about those, because it sees the complete message.
+
+    Raises:
+        InputError: The content or one of its blocks has an unknown format.
+    """
+    if content is None:
+        return
+    if isinstance(content, str):
+        yield replace(base, text=content)
+    elif isinstance(content, list | tuple):
+        for number, block in enumerate(content):
+            yield from read_block(block, base, skipped, f"{where}, block {number}")
+    elif isinstance(content, Mapping) and ("type" in content or "parts" in content):
+        parts = content.get("parts")  # an export of ChatGPT: {"content_type": ..., "parts": [...]}
+        yield from read_content([content] if parts is None else parts, base, skipped, where)
+    else:
+        raise InputError(
+            f"{where}: content must be a string or a list of blocks, got {describe(content)}"
+        )
+
+
+def read_block(block: object, base: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
+    """Yield the parts of one content block, or of one Responses item.
+
+    Raises:
+        InputError: its format is unknown.
+    """
+    if isinstance(block, str):
+        yield replace(base, text=block)
+        return
+    kind = _kind(block)
+    if not isinstance(block, Mapping) or kind is None:
+        raise InputError(
+            f"{where}: a block must be a dict with a 'type', e.g. "
+            f"{{'type': 'text', 'text': '...'}}, got {block!r:.80}"
+        )
+    check_unicode(kind, f"{where}: 'type'")
+    before = skipped.total()
+    found = list(_read_kind(kind, block, base, skipped, where))
+    if not found and skipped.total() == before:
+        skipped[kind] += 1
+    yield from found
+
+
+def read_output(output: object, result: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
+    """Yield the parts of a tool's output; an empty output is counted as skipped."""
+    before = skipped.total()
+    if isinstance(output, str):
+        parts = [replace(result, text=output)]
+    elif isinstance(output, list | tuple) and all(
+        isinstance(one, str) or _kind(one) is not None for one in output
+    ):
+        parts = list(read_content(output, result, skipped, where))
+    else:
+        parts = [replace(result, text=output_text(output, where))]
+    if skipped.total() > before or any(part.text.strip() for part in parts):
+        yield from parts
+    else:
+        skipped["tool_result"] += 1
+
+
+def call_ids(content: object) -> set[object]:
+    """Ids of the calls among the blocks of a message's content."""
+    blocks = content if isinstance(content, list | tuple) else ()
+    return {call_id_of(block) for block in blocks if _kind(block) in _CALLS}
+
+
+def _kind(block: object) -> str | None:
+    """The type of a block: its own, or that of the key which stands for it."""
+    if not isinstance(block, Mapping):
+        return None
+    kind = next((block[key] for key in _TYPES if block.get(key)), None)
+    if isinstance(kind, str):
+        return str(kind)
+    known = (key for key, value in block.items() if value is not None and key in _KEYED)
+    return next(known, None) if kind is None else None
+
+
+def _read_kind(
+    kind: str, block: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of a block of a type; nothing if it has no text."""
+    if not any(block.get(key) for key in _TYPES):
+        yield from _read_keyed(kind, block, base, skipped, where)
+    elif kind in _TEXTS:
+        yield from _read_text(block, _TEXTS[kind], base, skipped, where)
+    elif kind in _CALLS:
+        yield read_call(block, base, where)
+    elif is_hosted(kind):
+        yield from read_hosted(block, kind, base, where)
+    elif kind.endswith(_RESULTS):
+        output, result = open_result(block, base, where)
+        yield from read_output(output, result, skipped, where)
+    elif kind not in _SKIPPED:
+        yield from _read_other(kind, block, base, skipped, where)
+
+
+def _read_other(
+    kind: str, block: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of a block that carries a text in a way of its own, or of an unknown type."""
+    if kind in ("document", "search_result"):
+        yield from _read_document(block, base, where)
+    elif kind == "non_standard":
+        yield from read_block(block.get("value"), base, skipped, where)
+    elif kind.startswith(("tool-", "dynamic-tool")):
+        yield from _read_invocation(kind, block, base, skipped, where)
+    else:
+        inner = block.get("data") if kind.startswith("data-") else block.get(kind)
+        if isinstance(inner, Mapping):
+            inner = {"type": kind, **inner}
+        elif is_silent(kind):
+            inner = None
+        if text := plain_text(block) or plain_text(inner):
+            yield replace(base, text=text)
+
+
+def _read_text(
+    block: Mapping[str, Any], key: str, base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the text of a block, unless it is what a model of Google's thought."""
+    text = block.get(key)
+    if not isinstance(text, str):
+        raise InputError(f"{where}: {key!r} must be a string, got {text!r:.80}")
+    if block.get("thought") is True:
+        skipped["thought"] += 1
+    else:
+        yield replace(base, text=text)
+
+
+def _read_keyed(
+    key: str, block: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of a block that has no type."""
+    value = block[key]
+    match _KEYED[key]:
+        case "text":
+            yield from _read_text(block, "text", base, skipped, where)
+        case "json":
+            yield replace(base, text=output_text(value, where))
+        case "transcript":
+            yield replace(base, text=plain_text(value))
+        case "media":
+            return
+        case _ if not isinstance(value, Mapping):
+            raise InputError(f"{where}: {key!r} must be a dict, got {value!r:.80}")
+        case "tool_call":
+            yield read_call({"name": value.get("toolType"), **value}, base, where)
+        case "code":
+            code = value.get("code")
+            yield call_part("code_execution", code, value.get("id"), base, where)
+        case _:
+            output, result = open_result(value, base, where)
+            yield from read_output(output, result, skipped, where)
+
+
+def _read_document(block: Mapping[str, Any], base: Part, where: str) -> Iterator[Part]:
+    """Yield a document or search result that carries its text; files and links carry none."""
+    text = plain_text({key: block.get(key) for key in ("text", "content", "source")})
+    if text:
+        source = block.get("source")
+        yield replace(
+            base,
+            kind="document",
+            role=None,
+            name=None,
+            text=text,
+            title=check_label(block.get("title") or None, "title", where),
+            uri=check_label(source or None, "source", where) if isinstance(source, str) else None,
+        )
+
+
+def _read_invocation(
+    kind: str, block: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the call of a tool part of Vercel's UI messages, and its result once it has one."""
+    inner = block.get("toolInvocation")
+    call = {**inner} if isinstance(inner, Mapping) else {**block}
+    call.setdefault("toolName", kind.removeprefix("tool-"))
+    call.pop("id", None)
+    asked = {key: call[key] for key in ("toolCallId", "toolName") if key in call}
+    yield read_call({**call, "input": call.get("input", call.get("args"))}, base, where)
+    outcome = {key: call[key] for key in ("output", "result", "errorText") if key in call}
+    if any(value is not None for value in outcome.values()):
+        output, result = open_result({**asked, **outcome}, base, where)
+        yield from read_output(output, result, skipped, where)

@@ -1,0 +1,109 @@
+"""What contains messages: SDK objects, API responses, exports, and the wrappers of LangChain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agentmem_storage.errors import InputError
+
+# Keys of a list of messages, without a role beside it.
+_LISTS = ("messages", "contents")
+# Keys of a list of alternatives -> the key of the message in each.
+_CHOICES = {"choices": "message", "candidates": "content"}
+# What an envelope says for all of its messages: whose they are, and when it was made. Of the keys
+# for a time, "date" is the last that is looked at, so that a message's own counts.
+_SHARED = {
+    **{key: key for key in ("user_id", "agent_id", "session_id")},
+    "created": "date",
+    "created_at": "date",
+}
+_MAX_DEPTH = 8
+
+
+def plain(item: object) -> object:
+    """An SDK's message object as a dict; anything else as it is."""
+    dump = getattr(item, "model_dump", None)
+    if isinstance(item, Mapping) or not callable(dump) or isinstance(item, type):
+        return item
+    return dump(mode="json")
+
+
+def open_envelope(item: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the messages in a dict, each with its name in errors; a message yields itself.
+
+    A message without a time or scope of its own has those of the envelope it is in.
+
+    Raises:
+        InputError: what should be a message is none, or envelopes are nested too deeply.
+    """
+    yield from _open(item, where, _MAX_DEPTH)
+
+
+def _open(
+    item: Mapping[str, Any], where: str, depth: int
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if not depth:
+        raise InputError(f"{where}: messages are nested too deeply")
+    inside = _unwrapped(item)
+    if inside is None:
+        yield where, item
+        return
+    for number, one in enumerate(inside):
+        each = f"{where}, message {number}" if len(inside) > 1 else where
+        one = plain(one)
+        if not isinstance(one, Mapping):
+            raise InputError(f"{each}: a message must be a dict, got {one!r:.80}")
+        shared = {new: item[key] for key, new in _SHARED.items() if item.get(key) is not None}
+        yield from _open({**shared, **one} if shared else one, each, depth - 1)
+
+
+def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
+    """What is inside an envelope; None if the dict is none."""
+    if "role" in item:
+        return None
+    for key in _LISTS:
+        if isinstance(item.get(key), list | tuple):
+            return list(item[key])
+    for key, inner in _CHOICES.items():
+        if isinstance(item.get(key), list | tuple):
+            return [_field(choice, inner) for choice in item[key]]
+    if isinstance(item.get("type"), str):
+        return _langchain(item)
+    if isinstance(item.get("output"), list | tuple):  # of the Responses API
+        return list(item["output"])
+    if isinstance(item.get("mapping"), Mapping):
+        return _thread(item["mapping"], item.get("current_node"))
+    alone = (item.get("message"), _field(item.get("output"), "message"))
+    return next(([one] for one in alone if isinstance(one, Mapping)), None)
+
+
+def _langchain(item: Mapping[str, Any]) -> list[Any] | None:
+    """The message in one of LangChain's two forms for storing it."""
+    if item["type"] == "constructor" and isinstance(item.get("kwargs"), Mapping):
+        return [{"type": _type_of_class(item.get("id")), **item["kwargs"]}]
+    if isinstance(item.get("data"), Mapping) and "content" in item["data"]:
+        return [{"type": item["type"], **item["data"]}]
+    return None
+
+
+def _thread(nodes: Mapping[str, Any], current: object) -> list[Any]:
+    """The messages of an exported conversation of ChatGPT, a tree, up to its current node."""
+    found: list[Any] = []
+    left = set(nodes)
+    while isinstance(current, str) and current in left:
+        left.discard(current)
+        if isinstance(message := _field(nodes[current], "message"), Mapping):
+            found.insert(0, message)
+        current = _field(nodes[current], "parent")
+    return found
+
+
+def _field(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, Mapping) else None
+
+
+def _type_of_class(path: object) -> str:
+    """The type of a LangChain message from its path, such as [..., "HumanMessage"]."""
+    name = str(path[-1]) if isinstance(path, list | tuple) and path else ""
+    return name.removesuffix("Chunk").removesuffix("Message").lower()

@@ -1,0 +1,169 @@
+"""Tool calls and tool results, under the keys of all known formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from agentmem.ingest.checks import check_label, check_unicode, describe
+from agentmem.ingest.shapes.plain import as_text, plain_text
+from agentmem.types import Part
+from agentmem_storage.errors import InputError
+
+# Keys of a call's id, the tool's name, the arguments and the output; the first one counts.
+_IDS = ("call_id", "tool_use_id", "tool_call_id", "toolCallId", "toolUseId", "id")
+_NAMES = ("name", "tool_name", "toolName")
+_ARGUMENTS = ("arguments", "input", "args", "tool_kwargs", "rawInput")
+_OUTPUTS = ("content", "output", "result", "response", "value")
+
+# Calls that a provider runs itself: its name, and the keys of what it was asked.
+_HOSTED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "code_interpreter_call": ("code_interpreter", ("code",)),
+    "file_search_call": ("file_search", ("queries",)),
+    "web_search_call": ("web_search", ("action", "query")),
+    "local_shell_call": ("local_shell", ("action", "command")),
+    "shell_call": ("shell", ("action", "commands")),
+    "apply_patch_call": ("apply_patch", ("operation", "diff")),
+}
+# Keys of what they returned, in the same block.
+_HOSTED_OUTPUTS = ("output", "outputs", "results", "error")
+
+
+def first(block: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    """The first value that is there."""
+    return next((block[key] for key in keys if block.get(key) is not None), None)
+
+
+def call_part(name: object, arguments: object, call_id: object, base: Part, where: str) -> Part:
+    """The part of one tool call; its text is ``name(arguments)``.
+
+    Raises:
+        InputError: it has no name, or its arguments are not JSON.
+    """
+    name = check_label(name, "a tool call's name", where)
+    if name is None:
+        raise InputError(f"{where}: a tool call without a name")
+    tool = {"tool": name}
+    if call_id is not None:
+        tool["tool_call_id"] = _call_id(call_id, where)
+    return replace(
+        base,
+        kind="tool_call",
+        role="assistant",
+        text=f"{name}({_arguments(arguments, where)})",
+        metadata={**base.metadata, **tool},
+    )
+
+
+def read_call(block: Mapping[str, Any], base: Part, where: str) -> Part:
+    """The part of a block that calls a tool.
+
+    Raises:
+        InputError: as `call_part`.
+    """
+    return call_part(
+        first(block, _NAMES), first(block, _ARGUMENTS), first(block, _IDS), base, where
+    )
+
+
+def read_hosted(block: Mapping[str, Any], kind: str, base: Part, where: str) -> Iterator[Part]:
+    """Yield the call of a tool that the provider ran itself, and the result it carries.
+
+    A call that does not say what was asked yields nothing.
+    """
+    if kind == "mcp_call":
+        yield read_call(block, base, where)
+    else:
+        name, keys = _HOSTED[kind]
+        asked: object = block
+        for key in keys:
+            asked = asked.get(key) if isinstance(asked, Mapping) else None
+        if not asked:
+            return
+        asked = asked if isinstance(asked, str) else plain_text(asked)
+        yield call_part(name, asked, first(block, _IDS), base, where)
+    outputs = [block[key] for key in _HOSTED_OUTPUTS if block.get(key)]
+    if outputs:
+        failed = True if block.get("error") else None
+        result = as_result(base, first(block, _IDS), failed, where)
+        texts = [plain_text(one) or output_text(one, where) for one in outputs]
+        yield replace(result, text="\n".join(texts))
+
+
+def is_hosted(kind: str) -> bool:
+    """Whether a block is a call that the provider ran itself."""
+    return kind in _HOSTED or kind == "mcp_call"
+
+
+def open_result(block: Mapping[str, Any], base: Part, where: str) -> tuple[object, Part]:
+    """The output of a block that is a tool's result, and the part for it, still without text.
+
+    Raises:
+        InputError: its id, its name or ``is_error`` has the wrong type.
+    """
+    output, failed = first(block, _OUTPUTS), block.get("is_error", block.get("isError"))
+    kind = output.get("type") if isinstance(output, Mapping) else None
+    if isinstance(output, Mapping) and isinstance(kind, str):
+        if kind.startswith("error") or kind.endswith("_error"):
+            failed = True
+        # Vercel's: {"type": "text" or "json" or "error-text" ..., "value": ...}
+        output = output.get("value", output)
+    if (error := first(block, ("errorText", "error"))) is not None:
+        output, failed = error if output is None else output, True
+    if failed is None and block.get("status") in ("error", "failed"):
+        failed = True
+    result = as_result(base, first(block, _IDS), failed, where)
+    tool = check_label(first(block, _NAMES) or None, "a tool's name", where)
+    if tool is not None:
+        result = replace(result, metadata={"tool": tool, **result.metadata})
+    return output, result
+
+
+def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part:
+    """``base`` as a tool result, still without its text."""
+    tool: dict[str, Any] = {}
+    if call_id is not None:
+        tool["tool_call_id"] = _call_id(call_id, where)
+    if is_error is not None:
+        if not isinstance(is_error, bool):
+            raise InputError(f"{where}: 'is_error' must be true or false, got {is_error!r:.80}")
+        tool["is_error"] = is_error
+    return replace(base, kind="tool_result", role="tool", metadata={**base.metadata, **tool})
+
+
+def call_id_of(block: Mapping[str, Any]) -> object:
+    """The id of the call that a block makes or answers."""
+    return first(block, _IDS)
+
+
+def _call_id(value: object, where: str) -> str:
+    # Some local servers send empty ids, so these are accepted.
+    if not isinstance(value, str):
+        raise InputError(f"{where}: the id of a tool call must be a string, got {describe(value)}")
+    return check_unicode(value, f"{where}: the id of a tool call")
+
+
+def output_text(value: object, where: str) -> str:
+    """A tool's output as text.
+
+    Raises:
+        InputError: it is not JSON.
+    """
+    try:
+        return as_text(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: a tool's output is not JSON ({error})") from error
+
+
+def _arguments(value: object, where: str) -> str:
+    """String arguments unchanged, others as JSON with their key order preserved."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, sort_keys=False, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: a tool call's arguments are not JSON ({error})") from error

@@ -1,0 +1,76 @@
+"""Writes parts: those that the scope has already are neither encoded nor written again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from agentmem.errors import UnknownIdError
+from agentmem.ingest.encode import EncodingOptions, Progress, prepare
+from agentmem.ingest.identity import source_key
+from agentmem.models.base import MemoryModel
+from agentmem.types import Part
+from agentmem_storage.records import NewSource, SourceKey, Written
+from agentmem_storage.store import Store
+
+# Retries when another writer forgets what was known a moment ago. Each retry takes that writer a
+# complete `forget`, so only an inconsistent store uses them all.
+_RETRIES = 100
+
+
+def write_parts(
+    store: Store,
+    model: MemoryModel,
+    parts: Sequence[Part],
+    *,
+    options: EncodingOptions,
+    now: datetime,
+    on_progress: Progress | None = None,
+) -> tuple[list[Written], list[NewSource]]:
+    """Store parts in one transaction.
+
+    Args:
+        store: The open store.
+        model: Encodes what is new.
+        parts: The parts, in order, each with its scope.
+        options: How chunks are encoded and stored.
+        now: The time of parts that carry none.
+        on_progress: Called with the number of chunks encoded so far and the total.
+
+    Returns:
+        Where each part is stored, and the sources that were written for the new ones.
+    """
+    for _ in range(_RETRIES):
+        with suppress(UnknownIdError):
+            return _write(store, model, parts, options, now, on_progress)
+    return _write(store, model, parts, options, now, on_progress)
+
+
+def _write(
+    store: Store,
+    model: MemoryModel,
+    parts: Sequence[Part],
+    options: EncodingOptions,
+    now: datetime,
+    on_progress: Progress | None,
+) -> tuple[list[Written], list[NewSource]]:
+    keys = [source_key(part) for part in parts]
+    known: list[Written | None] = [None] * len(parts)
+    for scope in dict.fromkeys(part.scope for part in parts):
+        places = [place for place, part in enumerate(parts) if part.scope == scope]
+        found = store.find([keys[place] for place in places], scope)
+        for place, one in zip(places, found, strict=True):
+            known[place] = one
+    fresh = [part for part, one in zip(parts, known, strict=True) if one is None]
+    if not fresh:
+        return [one for one in known if one is not None], []
+    sources = iter(prepare(fresh, model, options=options, now=now, on_progress=on_progress))
+    new: list[NewSource | SourceKey] = [
+        next(sources) if one is None else key for key, one in zip(keys, known, strict=True)
+    ]
+    written = store.add(new, [part.scope for part in parts])
+    pairs = zip(new, written, strict=True)
+    return written, [
+        one for one, done in pairs if isinstance(one, NewSource) and not done.duplicate
+    ]

@@ -1,0 +1,147 @@
+"""Files of messages: JSON lines (``*.jsonl``, ``*.ndjson``) and JSON (``*.json``), in batches."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentmem.errors import AgentMemError, InputError
+from agentmem_cli.content import Defaults
+from agentmem_cli.options import ScopeIds, scope_ids
+from agentmem_cli.output import Output
+
+if TYPE_CHECKING:
+    from agentmem.memory import Memory
+    from agentmem.results import Receipt
+
+# Messages that are validated and added together.
+BATCH = 1000
+_LINES = (".jsonl", ".ndjson")
+_JSON = ".json"
+
+
+def has_messages(path: Path) -> bool:
+    """Whether a file contains messages, and is not a document."""
+    return path.suffix.lower() in (*_LINES, _JSON)
+
+
+def add_messages(memory: Memory, path: Path, defaults: Defaults, out: Output) -> list[Receipt]:
+    """Add the messages of a file, one `Memory.add` per scope and batch.
+
+    Raises:
+        InputError: something in it is not a message. Nothing of its batch was written; a note on
+            the error says how many messages of earlier batches were.
+    """
+    from agentmem.results import write_receipt
+
+    receipts: list[Receipt] = []
+    skipped: Counter[str] = Counter()
+    messages, done = _read(path, defaults.scope, skipped), 0
+    try:
+        with out.progress(path.name) as bar:
+            while batch := list(islice(messages, BATCH)):
+                for scope, of_scope in _by_scope(batch):
+                    receipts.append(
+                        memory.add(
+                            of_scope,
+                            **scope,
+                            created_at=defaults.created_at,
+                            metadata=defaults.metadata,
+                            on_progress=bar,
+                        )
+                    )
+                    done += len(of_scope)
+                bar(0, None, f"{done:,} messages stored")
+    except (AgentMemError, KeyboardInterrupt) as error:
+        if done:
+            error.add_note(
+                f"{done:,} messages of {str(path)!r} are stored; "
+                f"adding it again stores no duplicates"
+            )
+        raise
+    if not done:
+        raise InputError(f"{str(path)!r} contains no messages with text")
+    return [*receipts, write_receipt([], [], skipped=skipped)]
+
+
+def _read(
+    path: Path, scope: ScopeIds, skipped: Counter[str]
+) -> Iterator[tuple[ScopeIds, Mapping[str, Any]]]:
+    """Scope and message, validated one by one so that errors name it; blank ones are counted."""
+    from agentmem.ingest.normalize import BlankError, normalize
+    from agentmem.ingest.shapes.envelopes import open_envelope
+
+    for where, value in _values(path):
+        if not isinstance(value, dict):
+            raise InputError(f"{where} is not a JSON object: {value!r:.80}{_way_out(path)}")
+        try:
+            for _, message in open_envelope(value, "the message"):
+                own = dict(message)
+                found = scope | scope_ids(
+                    user=_scope_id(own, "user_id"),
+                    agent=_scope_id(own, "agent_id"),
+                    session=_scope_id(own, "session_id"),
+                )
+                try:
+                    normalize(own)
+                except BlankError:
+                    skipped["blank"] += 1
+                else:
+                    yield found, own
+        except InputError as error:
+            raise InputError(f"{where}: {error}{_way_out(path)}") from error
+
+
+def _values(path: Path) -> Iterator[tuple[str, object]]:
+    """The JSON values of a file, each with its place."""
+    if path.suffix.lower() == _JSON:
+        found = _parse(path.read_bytes().removeprefix(codecs.BOM_UTF8), str(path), path)
+        if isinstance(found, list):
+            yield from ((f"{path}, item {number}", one) for number, one in enumerate(found))
+        else:
+            yield str(path), found
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if line.strip():
+                yield f"{path}:{number}", _parse(line, f"{path}:{number}", path)
+
+
+def _parse(data: bytes, where: str, path: Path) -> object:
+    try:
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        lines = ""
+        if path.suffix.lower() == _JSON and str(error).startswith("Extra data"):
+            lines = "; if it has one message per line, name it *.jsonl"
+        raise InputError(f"{where} is not JSON: {error}{lines}{_way_out(path)}") from error
+
+
+def _way_out(path: Path) -> str:
+    """What to do with a JSON file that was not meant as messages."""
+    if path.suffix.lower() != _JSON:
+        return ""
+    return "; to store a JSON file as a document, pipe it: agentmem add - < FILE"
+
+
+def _scope_id(message: dict[str, Any], key: str) -> str | None:
+    value = message.pop(key, None)
+    if value is not None and (not isinstance(value, str) or not value):
+        raise InputError(f"{key!r} must be a non-empty string, got {value!r:.80}")
+    return value
+
+
+def _by_scope(
+    batch: Sequence[tuple[ScopeIds, Mapping[str, Any]]],
+) -> Iterator[tuple[ScopeIds, list[Mapping[str, Any]]]]:
+    groups: dict[frozenset[object], tuple[ScopeIds, list[Mapping[str, Any]]]] = {}
+    for scope, message in batch:
+        groups.setdefault(frozenset(scope.items()), (scope, []))[1].append(message)
+    yield from groups.values()

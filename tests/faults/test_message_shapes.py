@@ -1,0 +1,339 @@
+"""Messages of other vendors' shapes were stored as nothing, with exit code 0, or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentmem import AsyncMemory, Memory
+from agentmem.errors import InputError
+from agentmem.ingest.normalize import normalize
+from agentmem.testing import tiny_model
+from agentmem.types import Part
+from agentmem_storage.timestamps import read_timestamp
+from tests.support.cli import Cli
+from tests.support.vendor_messages import SDKS, dumps
+
+DUMPS = dumps()
+MOMENT = datetime(2026, 2, 13, 9, 40, tzinfo=UTC)
+
+
+def strings(value: object) -> Iterator[str]:
+    """All strings in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from strings(one)
+
+
+def check(messages: Any, expected: list[Any]) -> None:
+    """Every text with "keep" is stored, none with "drop"; counted once where it stands twice."""
+    stored = "\n".join(part.text for part in normalize(messages).parts)
+    for text in strings(expected):
+        if "keep" in text and not text.startswith("http"):
+            # The arguments of a call are written anew as JSON.
+            assert re.sub(r"\W", "", text) in re.sub(r"\W", "", stored)
+    assert "drop" not in stored
+
+
+@pytest.mark.parametrize("vendor", sorted(DUMPS))
+def test_every_text_of_every_vendor_is_stored(vendor: str) -> None:
+    for message in DUMPS[vendor]:
+        check(message, [message])
+    check(DUMPS[vendor], DUMPS[vendor])
+    parts = normalize(DUMPS[vendor]).parts
+    told = {(part.kind, part.text, part.metadata.get("tool_call_id")) for part in parts}
+    assert len(told) == len(parts)  # nothing twice
+
+
+@pytest.mark.parametrize("vendor", sorted(SDKS))
+def test_the_objects_of_an_sdk_are_its_dumps(vendor: str) -> None:
+    module, make = SDKS[vendor]
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        pytest.skip(f"{module} is not installed; its dumps are tested")
+    assert normalize(make()) == normalize(DUMPS[vendor])
+
+
+class Dumped:
+    """An object as an SDK makes it."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        assert mode == "json"
+        return self._values
+
+
+def test_objects_with_a_dump_are_messages() -> None:
+    said = {"role": "assistant", "content": "hi"}
+    assert normalize([Dumped(said)]) == normalize(Dumped(said)) == normalize(said)
+
+
+ROLES = [
+    ({"type": "human", "content": "x"}, "user"),
+    ({"type": "ai", "content": "x"}, "assistant"),
+    ({"type": "system", "content": "x"}, "system"),
+    ({"type": "tool", "content": "x", "tool_call_id": "c"}, "tool"),
+    ({"type": "human", "data": {"content": "x", "name": None}}, "user"),
+    (
+        {"lc": 1, "type": "constructor", "id": ["a", "AIMessage"], "kwargs": {"content": "x"}},
+        "assistant",
+    ),
+    ({"role": "model", "parts": [{"text": "x"}]}, "assistant"),
+    ({"role": "user", "parts": ["x"]}, "user"),
+    ({"role": "chatbot", "blocks": [{"block_type": "text", "text": "x"}]}, "assistant"),
+    ({"role": "user", "content": [{"text": "x"}]}, "user"),
+    ({"role": "user", "text": "x"}, "user"),
+    (
+        {"author": {"role": "assistant"}, "content": {"content_type": "text", "parts": ["x"]}},
+        "assistant",
+    ),
+    ({"messages": [{"role": "user", "content": "x"}]}, "user"),
+    ({"choices": [{"message": {"role": "assistant", "content": "x"}}]}, "assistant"),
+    ({"candidates": [{"content": {"role": "model", "parts": [{"text": "x"}]}}]}, "assistant"),
+    ({"model": "m", "message": {"role": "assistant", "content": "x"}}, "assistant"),
+    ({"output": {"message": {"role": "assistant", "content": [{"text": "x"}]}}}, "assistant"),
+]
+
+
+@pytest.mark.parametrize(("message", "role"), ROLES, ids=[str(one)[:40] for one, _ in ROLES])
+def test_who_speaks_is_known_in_every_shape(message: dict[str, Any], role: str) -> None:
+    (part,) = normalize([message]).parts
+    assert (part.text, part.role) == ("x", role)
+
+
+def test_an_exported_conversation_is_read_up_to_its_current_node() -> None:
+    def node(text: str | None, parent: str | None) -> dict[str, Any]:
+        said = {"author": {"role": "user"}, "content": {"content_type": "text", "parts": [text]}}
+        return {"message": said if text else None, "parent": parent}
+
+    nodes = {"root": node(None, None), "a": node("one", "root"), "b": node("two", "a")}
+    nodes["other"] = node("an abandoned branch", "a")
+    conversation = {"title": "t", "current_node": "b", "mapping": nodes}
+    assert [part.text for part in normalize([conversation]).parts] == ["one", "two"]
+
+
+BLOCKS: list[tuple[dict[str, Any], str, str | None]] = [
+    ({"type": "input_audio", "transcript": "spoken"}, "spoken", None),
+    (
+        {"type": "document", "title": "T", "source": {"type": "text", "data": "page"}},
+        "page",
+        "document",
+    ),
+    ({"type": "document", "source": {"type": "content", "content": "page"}}, "page", "document"),
+    (
+        {
+            "type": "search_result",
+            "title": "T",
+            "source": "https://a",
+            "content": [{"type": "text", "text": "found"}],
+        },
+        "found",
+        "document",
+    ),
+    (
+        {"type": "mcp_tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "r"}]},
+        "r",
+        "tool_result",
+    ),
+    (
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "t",
+            "content": [{"type": "web_search_result", "title": "T", "url": "u"}],
+        },
+        "T\nu",
+        "tool_result",
+    ),
+    (
+        {"toolResult": {"toolUseId": "t", "content": [{"json": {"n": 1}}]}},
+        '{"n": 1}',
+        "tool_result",
+    ),
+    ({"functionResponse": {"name": "f", "response": {"n": 1}}}, '{"n": 1}', "tool_result"),
+    ({"type": "a_new_block", "text": "kept"}, "kept", "message"),
+    ({"type": "data-weather", "data": {"title": "Rain"}}, "Rain", "message"),
+]
+
+
+@pytest.mark.parametrize(("block", "text", "kind"), BLOCKS, ids=[str(b)[:40] for b, *_ in BLOCKS])
+def test_blocks_keep_their_text(block: dict[str, Any], text: str, kind: str | None) -> None:
+    (part,) = normalize({"role": "user", "content": [block]}).parts
+    assert (part.text, part.kind) == (text, kind or "message")
+
+
+SKIPPED = {
+    "a_new_block": {"type": "a_new_block", "payload": 7},
+    "image_url": {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+    "input_audio": {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
+    "reasoning": {"type": "reasoning", "text": "secret"},
+    "inlineData": {"inlineData": {"data": "AA==", "mimeType": "image/png"}},
+}
+
+
+@pytest.mark.parametrize("kind", SKIPPED)
+def test_blocks_without_text_are_counted(kind: str, memory: Memory) -> None:
+    content = [{"type": "text", "text": "hi"}, SKIPPED[kind]]
+    receipt = memory.add({"role": "user", "content": content})
+    assert [chunk.text for chunk in memory.list()] == ["hi"]
+    assert receipt.skipped == {kind: 1}
+
+
+def test_failed_calls_are_marked() -> None:
+    parts = normalize(DUMPS["vercel"]).parts
+    failed = {part.text for part in parts if part.metadata.get("is_error")}
+    assert failed == {"keep: no such city", "keep: failed"}
+    (one,) = normalize(
+        [{"type": "tool", "content": "no", "tool_call_id": "c", "status": "error"}]
+    ).parts
+    assert one.metadata == {"tool_call_id": "c", "is_error": True}
+
+
+EMPTY: list[dict[str, Any]] = [
+    {"role": "assistant", "content": ""},
+    {"role": "assistant", "content": None},
+    {"role": "assistant", "content": []},
+    {"role": "assistant", "parts": []},
+    {"type": "ai", "content": " \n"},
+]
+
+
+@pytest.mark.parametrize("turn", EMPTY, ids=map(str, EMPTY))
+def test_an_empty_turn_is_counted(turn: dict[str, Any], memory: Memory) -> None:
+    receipt = memory.add(["before", turn, "after"])
+    assert receipt.skipped == {"blank": 1}
+    assert [chunk.text for chunk in memory.list()] == ["before", "after"]
+    with pytest.raises(InputError, match="leave it out"):
+        memory.add([turn])
+
+
+TIMES = ["created_at", "createdAt", "create_time", "timestamp", "ts", "sent_at", "date"]
+
+
+@pytest.mark.parametrize("key", TIMES)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-02-13T09:40:00Z",
+        *(1770975600, 1770975600.0, 1770975600000, 1770975600000000),
+        *("1770975600", "1770975600.000", "1770975600000"),
+    ],
+)
+def test_times_under_every_usual_key(key: str, value: object) -> None:
+    (part,) = normalize({"role": "user", "content": "x", key: value}).parts
+    assert part.created_at == MOMENT
+
+
+@given(st.integers(10**8, 10**10 - 1))
+def test_a_time_is_the_same_in_every_unit(seconds: int) -> None:
+    expected = read_timestamp(seconds)
+    assert 1973 <= expected.year <= 2286
+    assert read_timestamp(str(seconds)) == expected
+    if seconds >= 10**9:
+        for unit in (10**3, 10**6, 10**9):
+            assert read_timestamp(str(seconds * unit)) == expected
+    if 10**8 <= seconds:
+        assert read_timestamp(seconds * 1000) == expected
+
+
+@given(st.integers(1, 8).flatmap(lambda n: st.integers(10 ** (n - 1), 10**n - 1)).map(str))
+def test_other_digits_are_refused(digits: str) -> None:
+    with pytest.raises(ValueError, match="may be a number or a date"):
+        read_timestamp(digits)
+
+
+@pytest.mark.parametrize("digits", ["17301225", "20260213", "2026", "17709756001"])
+def test_no_digits_are_a_year_long_ago(memory: Memory, digits: str) -> None:
+    with pytest.raises(InputError, match="cannot read the time"):
+        memory.add({"role": "user", "content": "x", "ts": digits})
+    with pytest.raises(InputError, match="cannot read the time"):
+        memory.recall("x", since=digits)
+
+
+# Any shape around any text gives the text back
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+SHAPES: list[Any] = [
+    lambda t: {"role": "user", "content": t},
+    lambda t: {"role": "user", "content": [{"type": "text", "text": t}]},
+    lambda t: {"type": "message", "role": "user", "content": [{"type": "input_text", "text": t}]},
+    lambda t: {"role": "user", "parts": [{"text": t}]},
+    lambda t: {"type": "human", "content": t},
+    lambda t: {"type": "human", "data": {"content": [{"type": "text", "text": t}]}},
+    lambda t: {"role": "user", "blocks": [{"block_type": "text", "text": t}]},
+    lambda t: {"role": "user", "content": t, "parts": [{"type": "text", "text": t}]},
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(SHAPES), TEXTS), min_size=1, max_size=5))
+def test_any_shape_gives_its_text_back(said: list[tuple[Any, str]]) -> None:
+    found = normalize([shape(text) for shape, text in said])
+    assert found.parts == tuple(Part("message", text, role="user") for _, text in said)
+    assert found.skipped == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["type", "role", "content", "parts", "text", "data", "kwargs", "messages", "output"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["role", "type", "content", "parts", "messages"]), JSON))
+def test_any_dict_is_read_or_refused(message: dict[str, Any]) -> None:
+    try:
+        found = normalize(message)
+    except InputError:
+        return
+    assert found.parts or found.skipped
+
+
+# Other entry points
+
+
+def test_the_command_line_reads_every_vendor(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    for vendor in ("langchain-core", "vercel", "google-genai"):
+        path = tmp_path / f"{vendor}.jsonl"
+        path.write_text("\n".join(map(json.dumps, DUMPS[vendor])), encoding="utf-8")
+        done = cli.json("add", "-f", path, "--session", vendor)
+        assert len(done["ids"]) == len(normalize(DUMPS[vendor]).parts)
+
+
+def test_the_command_line_never_stores_nothing_with_success(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    path = tmp_path / "images.jsonl"
+    path.write_text('{"role": "user", "content": [{"type": "image", "source": {}}]}\n', "utf-8")
+    assert "nothing was stored: there is no text, only 1 image" in cli.error(3, "add", "-f", path)
+
+
+def test_asyncio_takes_them_too() -> None:
+    async def run() -> list[str]:
+        async with await AsyncMemory.open(":memory:", model=tiny_model()) as memory:
+            await memory.add(DUMPS["langchain-core"])
+            return [chunk.text async for chunk in memory.list()]
+
+    assert "keep: asked" in asyncio.run(run())
