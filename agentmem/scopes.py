@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from agentmem.errors import InputError
 from agentmem.ingest.checks import check_unicode
 from agentmem_storage.records import UNSET, Scope, Unset
+from agentmem_storage.text import shown
 
 SCOPE_IDS = ("user_id", "agent_id", "session_id")
 
@@ -146,19 +147,19 @@ def check_require(names: Sequence[str]) -> tuple[str, ...]:
     """
     if not isinstance(names, list | tuple) or any(name not in SCOPE_IDS for name in names):
         raise InputError(
-            f"require= takes a tuple of {', '.join(map(repr, SCOPE_IDS))}, got {names!r:.80}"
+            f"require= takes a tuple of {', '.join(map(repr, SCOPE_IDS))}, got {shown(names)}"
         )
     return tuple(names)
 
 
 def _checked(name: str, given: str, bound: str | None, instead: str) -> str:
     if not isinstance(given, str):
-        raise TypeError(f"{name} must be a string, not {given!r:.80}")
+        raise TypeError(f"{name} must be a string, not {shown(given)}")
     if given == "":
         raise InputError(f"{name} must not be empty: {instead}")
     check_unicode(given, name)
     if bound is not None and given != bound:
-        raise InputError(f"this handle is bound to {name}={bound!r:.80}, not {given!r:.80}")
+        raise InputError(f"this handle is bound to {name}={shown(bound)}, not {shown(given)}")
     return given
 
 

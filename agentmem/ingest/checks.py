@@ -13,7 +13,7 @@ from typing import Any
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import exceeds_depth, too_deep
-from agentmem_storage.text import lone_surrogate
+from agentmem_storage.text import lone_surrogate, shown
 from agentmem_storage.timestamps import read_timestamp
 
 MAX_CHARS = 10_000_000
@@ -65,7 +65,7 @@ def check_label(value: object, label: str, where: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: {label} must be a non-blank string, got {value!r:.80}")
+        raise InputError(f"{where}: {label} must be a non-blank string, got {shown(value)}")
     return check_unicode(value, f"{where}: {label}")
 
 
@@ -97,14 +97,14 @@ def check_moment(value: object, where: str) -> datetime | None:
         raise _outside(value, where) from error
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{where}: cannot read the time {value!r:.80}; give a datetime, an ISO 8601 string "
+            f"{where}: cannot read the time {shown(value)}; give a datetime, an ISO 8601 string "
             "such as '2026-02-13T09:40:00Z', or seconds since 1970"
         ) from error
 
 
 def _outside(value: object, where: str) -> InputError:
     return InputError(
-        f"{where}: the time {value!r:.80} is outside the years 1 to 9999; "
+        f"{where}: the time {shown(value)} is outside the years 1 to 9999; "
         "numbers are seconds since 1970"
     )
 
@@ -161,4 +161,4 @@ def describe(value: object) -> str:
     """Describe a value of the wrong type for error messages, with advice for bytes."""
     if isinstance(value, bytes | bytearray | memoryview):
         return "bytes; decode them first, e.g. data.decode('utf-8')"
-    return f"a {type(value).__name__} ({value!r:.80})"
+    return f"a {type(value).__name__} ({shown(value)})"

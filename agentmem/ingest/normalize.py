@@ -33,6 +33,7 @@ from agentmem.ingest.shapes.tools import as_result, call_part, read_call
 from agentmem.types import MESSAGE_ID, Content, Document, Message, Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import ANY_SCOPE, Scope
+from agentmem_storage.text import shown
 
 # Fields of a chat message with content other than its text.
 _NOT_TEXT = ("reasoning_content", "reasoning", "thinking")
@@ -265,7 +266,7 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
         return replace(base, name=check_label(name, "name", where)), True
     raise InputError(
         f"{where}: a dict needs a 'role' ({', '.join(ROLES)}), a 'name' or a 'type'; "
-        f"this one has the keys {list(item)!r:.80}"
+        f"this one has the keys {shown(list(item))}"
     )
 
 
@@ -300,7 +301,7 @@ def _read_calls(
         for key in ("tool_calls", "invalid_tool_calls"):
             given = holder.get(key)
             if given is not None and not isinstance(given, list | tuple):
-                raise InputError(f"{where}: {key!r} must be a list, got {given!r:.80}")
+                raise InputError(f"{where}: {key!r} must be a list, got {shown(given)}")
             calls += given or ()
         if (deprecated := holder.get("function_call")) is not None:
             calls.append({"function": deprecated})
@@ -318,7 +319,7 @@ def _read_calls(
                 continue
         if not isinstance(call, Mapping) or not isinstance(body, Mapping):
             raise InputError(
-                f"{where_call}: expected {{'function': {{'name', ...}}}}, got {call!r:.80}"
+                f"{where_call}: expected {{'function': {{'name', ...}}}}, got {shown(call)}"
             )
         arguments = body.get("arguments", body.get("input"))
         yield call_part(body.get("name"), arguments, call.get("id"), base, where_call)

@@ -8,6 +8,7 @@ from typing import Any
 from agentmem.ingest.checks import check_unicode
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import Scope
+from agentmem_storage.text import shown
 
 _NAMES = ("user_id", "agent_id", "session_id")
 
@@ -37,7 +38,7 @@ def combine(given: Scope, own: Scope, where: str) -> Scope:
         called, own_id = getattr(given, name), getattr(own, name)
         if called is not None and own_id not in (None, called):
             raise InputError(
-                f"{where}: its {name} is {own_id!r:.80}, but {name}={called!r:.80} was given for "
+                f"{where}: its {name} is {shown(own_id)}, but {name}={shown(called)} was given for "
                 f"all messages: leave out one of the two"
             )
         ids[name] = own_id or called
@@ -48,5 +49,5 @@ def _id(value: object, name: str, where: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value:
-        raise InputError(f"{where}: {name!r} must be a non-empty string, got {value!r:.80}")
+        raise InputError(f"{where}: {name!r} must be a non-empty string, got {shown(value)}")
     return check_unicode(value, f"{where}: {name!r}")

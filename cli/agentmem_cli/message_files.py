@@ -14,6 +14,7 @@ from agentmem.errors import AgentMemError, InputError
 from agentmem_cli.content import Defaults
 from agentmem_cli.options import ScopeIds, scope_ids
 from agentmem_cli.output import Output
+from agentmem_storage.text import shown
 
 if TYPE_CHECKING:
     from agentmem.memory import Memory
@@ -78,7 +79,7 @@ def _read(
 
     for where, value in _values(path):
         if not isinstance(value, dict):
-            raise InputError(f"{where} is not a JSON object: {value!r:.80}{_way_out(path)}")
+            raise InputError(f"{where} is not a JSON object: {shown(value)}{_way_out(path)}")
         try:
             for _, message in open_envelope(value, "the message"):
                 own = dict(message)
@@ -134,7 +135,7 @@ def _way_out(path: Path) -> str:
 def _scope_id(message: dict[str, Any], key: str) -> str | None:
     value = message.pop(key, None)
     if value is not None and (not isinstance(value, str) or not value):
-        raise InputError(f"{key!r} must be a non-empty string, got {value!r:.80}")
+        raise InputError(f"{key!r} must be a non-empty string, got {shown(value)}")
     return value
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
 
 # JSON parsers, copying and printing recurse once per level, and fail at about a thousand, fewer if
 # the caller's own stack is deep.
@@ -32,7 +33,7 @@ def metadata_json(metadata: Mapping[str, Any]) -> bytes | None:
         raise InputError(f"metadata cannot be stored as JSON: {error}") from error
     if not exact:
         raise InputError(
-            f"metadata {plain!r:.200} would not survive JSON unchanged: use string keys, and lists "
+            f"metadata {shown(plain)} would not survive JSON unchanged: use string keys, and lists "
             f"instead of tuples"
         )
     if exceeds_depth(plain):

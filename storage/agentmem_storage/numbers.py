@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
 
 # SQLite counts milliseconds in 32 bits.
 MAX_TIMEOUT_S = 2_000_000.0
@@ -25,7 +26,7 @@ def as_int(value: Any, name: str) -> int:
             raise TypeError
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r:.80}") from None
+        raise TypeError(f"{name} must be an integer, not {shown(value)}") from None
 
 
 def as_timeout(value: Any) -> float:
@@ -36,7 +37,7 @@ def as_timeout(value: Any) -> float:
         InputError: It is negative, not a number, or longer than `MAX_TIMEOUT_S`.
     """
     if isinstance(value, bool | str) or not hasattr(value, "__float__"):
-        raise TypeError(f"timeout_s must be a number of seconds, not {value!r:.80}")
+        raise TypeError(f"timeout_s must be a number of seconds, not {shown(value)}")
     seconds = float(value)
     if math.isnan(seconds) or not 0 <= seconds <= MAX_TIMEOUT_S:
         raise InputError(f"timeout_s={value!r} must be from 0 to {MAX_TIMEOUT_S:,.0f} seconds")

@@ -25,6 +25,7 @@ from agentmem.ingest.shapes.tools import (
 )
 from agentmem.types import Part
 from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
 
 # Type of a text block -> the key of its text.
 _TEXTS = {
@@ -117,7 +118,7 @@ def read_block(block: object, base: Part, skipped: Counter[str], where: str) -> 
     if not isinstance(block, Mapping) or kind is None:
         raise InputError(
             f"{where}: a block must be a dict with a 'type', e.g. "
-            f"{{'type': 'text', 'text': '...'}}, got {block!r:.80}"
+            f"{{'type': 'text', 'text': '...'}}, got {shown(block)}"
         )
     check_unicode(kind, f"{where}: 'type'")
     before = skipped.total()
@@ -206,7 +207,7 @@ def _read_text(
     """Yield the text of a block, unless it is what a model of Google's thought."""
     text = block.get(key)
     if not isinstance(text, str):
-        raise InputError(f"{where}: {key!r} must be a string, got {text!r:.80}")
+        raise InputError(f"{where}: {key!r} must be a string, got {shown(text)}")
     if block.get("thought") is True:
         skipped["thought"] += 1
     else:
@@ -228,7 +229,7 @@ def _read_keyed(
         case "media":
             return
         case _ if not isinstance(value, Mapping):
-            raise InputError(f"{where}: {key!r} must be a dict, got {value!r:.80}")
+            raise InputError(f"{where}: {key!r} must be a dict, got {shown(value)}")
         case "tool_call":
             yield read_call({"name": value.get("toolType"), **value}, base, where)
         case "code":

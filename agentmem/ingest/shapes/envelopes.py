@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
 
 # Keys of a list of messages, without a role beside it.
 _LISTS = ("messages", "contents")
@@ -53,7 +54,7 @@ def _open(
         each = f"{where}, message {number}" if len(inside) > 1 else where
         one = plain(one)
         if not isinstance(one, Mapping):
-            raise InputError(f"{each}: a message must be a dict, got {one!r:.80}")
+            raise InputError(f"{each}: a message must be a dict, got {shown(one)}")
         shared = {new: item[key] for key, new in _SHARED.items() if item.get(key) is not None}
         yield from _open({**shared, **one} if shared else one, each, depth - 1)
 

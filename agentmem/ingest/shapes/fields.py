@@ -11,6 +11,7 @@ from uuid import UUID
 from agentmem.ingest.checks import check_time, check_unicode, describe
 from agentmem.types import Role
 from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
 
 # Words for roles in addition to our own: of Google, LangChain, LlamaIndex and older APIs.
 _OTHER_ROLES: dict[str, Role] = {
@@ -65,7 +66,7 @@ def read_role(role: object, where: str) -> Role:
     """
     word = role.value if isinstance(role, Enum) else role
     if not isinstance(word, str) or word not in ROLES:
-        raise InputError(f"{where}: unknown role {role!r:.80}; use one of {', '.join(ROLES)}")
+        raise InputError(f"{where}: unknown role {shown(role)}; use one of {', '.join(ROLES)}")
     return ROLES[word]
 
 
@@ -112,5 +113,5 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
     texts = (key for key, value in message.items() if isinstance(value, str) and value.strip())
     unread = [key for key in texts if key not in _OTHERS]
     if not found and unread:
-        raise InputError(f"{where}: give its text as 'content', not as {unread[0]!r:.80}")
+        raise InputError(f"{where}: give its text as 'content', not as {shown(unread[0])}")
     return found

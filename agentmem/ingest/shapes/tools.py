@@ -11,6 +11,7 @@ from agentmem.ingest.checks import check_label, check_unicode, describe
 from agentmem.ingest.shapes.plain import as_text, plain_text
 from agentmem.types import Part
 from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
 
 # Keys of a call's id, the tool's name, the arguments and the output; the first one counts.
 _IDS = ("call_id", "tool_use_id", "tool_call_id", "toolCallId", "toolUseId", "id")
@@ -128,7 +129,7 @@ def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part
         tool["tool_call_id"] = _call_id(call_id, where)
     if is_error is not None:
         if not isinstance(is_error, bool):
-            raise InputError(f"{where}: 'is_error' must be true or false, got {is_error!r:.80}")
+            raise InputError(f"{where}: 'is_error' must be true or false, got {shown(is_error)}")
         tool["is_error"] = is_error
     return replace(base, kind="tool_result", role="tool", metadata={**base.metadata, **tool})
 
