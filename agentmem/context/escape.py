@@ -45,15 +45,15 @@ _ROLES = (
     "memory|memories|system|sys|user|assistant|developer|human|tool|inst|instructions?|think"
     "|thinking"
 )
-# Searched in the skeleton of a text; a match begins at its bracket.
+# Searched in the skeleton of a text, where white space is single; a match begins at its bracket.
 _MARK = re.compile(
-    rf"<\s*[/!?]*\s*(?:{_ROLES})(?![a-z])"
-    r"|<\s*[/!?]*\s*(?:[a-z]+_of_[a-z]+|im_[a-z]+|(?:tool|function)_[a-z]+|bos|eos|endoftext)(?![a-z])"
-    r"|<\s*/?\s*s\s*>"
-    r"|<\s*/?\s*\|"
-    r"|<(?=\s*<\s*/?\s*sys(?![a-z]))"
-    r"|\[\s*/?\s*(?:inst|sys|system[ _]prompt|available[ _]tools"
-    r"|tool[ _](?:calls|results|content))\s*\]"
+    rf"<\s?[/!?]{{0,4}}\s?(?:{_ROLES})(?![a-z])"
+    r"|<\s?[/!?]{0,4}\s?(?:[a-z]+_of_[a-z]+|im_[a-z]+|(?:tool|function)_[a-z]+|bos|eos|endoftext)(?![a-z])"
+    r"|<\s?/?\s?s\s?>"
+    r"|<\s?/?\s?\|"
+    r"|<(?=\s?<\s?/?\s?sys(?![a-z]))"
+    r"|\[\s?/?\s?(?:inst|sys|system[ _]prompt|available[ _]tools"
+    r"|tool[ _](?:calls|results|content))\s?\]"
 )
 
 # Tab and line feed are ordinary. The tags of a flag (England, Scotland, Wales) are too.
@@ -66,10 +66,13 @@ _HIDDEN = re.compile(
 _HIDDEN_IN_NAME = re.compile("[\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff]")
 # Lines that a reader's prompt has itself, or that begin a turn.
 _FORGED_LINE = re.compile(
-    r"\W*(?:notes|question|answer|system|user|assistant|developer|human|model|ai|tool)\b[^\w:]*:"
-    r"|.{0,200}\(\s*\d{1,2}\s+\w+\s+\d{4}\s*\)\s*:",
+    r"\W{0,40}(?:notes|question|answer|system|user|assistant|developer|human|model|ai|tool)\b"
+    r"[^\w:]{0,20}:",
     re.IGNORECASE,
 )
+_DATED_HEAD = re.compile(r"\(\s?\d{1,2}\s\w{1,20}\s\d{4}\s?\)\s?:")
+# Characters of a line in which the end of its head is looked for.
+_HEAD = 240
 
 
 def inert(text: str) -> str:
@@ -92,15 +95,19 @@ def unforged(text: str) -> str:
     first, *rest = _visible(text).splitlines(keepends=True) or [""]
     skeletons = (skeleton(line)[0] for line in rest)
     return first + "".join(
-        INDENT + line if _FORGED_LINE.match(bare) else line
-        for line, bare in zip(rest, skeletons, strict=True)
+        INDENT + line if _forges(bare) else line for line, bare in zip(rest, skeletons, strict=True)
     )
+
+
+def _forges(line: str) -> bool:
+    return bool(_FORGED_LINE.match(line) or _DATED_HEAD.search(line, 0, _HEAD))
 
 
 def skeleton(text: str) -> tuple[str, list[int]]:
     """What a text looks like in plain lower-case ASCII, and where each of its characters is from.
 
-    Invisible characters and accents are left out, look-alikes replaced.
+    Invisible characters and accents are left out, look-alikes replaced, and of white space only
+    the first character is kept, so that no pattern has to look for its end.
     """
     letters: list[str] = []
     places: list[int] = []
@@ -111,6 +118,8 @@ def skeleton(text: str) -> tuple[str, list[int]]:
             plain = unicodedata.normalize("NFKD", character).casefold().translate(_LOOK_ALIKES)
         plain = plain.replace("\\", "/")
         for letter in plain:
+            if letter.isspace() and letters and letters[-1].isspace():
+                continue
             if unicodedata.category(letter) not in ("Cf", "Mn", "Me", "Cc") or letter in "\t\n\r":
                 letters.append(letter)
                 places.append(place)

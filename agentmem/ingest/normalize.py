@@ -18,7 +18,7 @@ from agentmem.ingest.checks import (
     join_pieces,
 )
 from agentmem.ingest.scope import combine, message_scope
-from agentmem.ingest.shapes.blocks import call_ids, read_block, read_content, read_output
+from agentmem.ingest.shapes.blocks import call_ids, is_known, read_block, read_content, read_output
 from agentmem.ingest.shapes.envelopes import open_envelope, plain
 from agentmem.ingest.shapes.fields import (
     ROLES,
@@ -95,6 +95,8 @@ def normalize(
         count += 1
         try:
             found = _message_parts(item, skipped, where, max_chars)
+        except RecursionError:
+            raise InputError(f"{where}: its content is nested too deeply; flatten it") from None
         except BlankError as error:
             blank = blank or error
             skipped["blank"] += 1
@@ -261,6 +263,11 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
     if said is not None:
         return replace(base, role=said, name=check_label(name or None, "name", where)), True
     if kind not in (None, "message"):
+        if isinstance(item.get("content"), str) and not is_known(kind):
+            raise InputError(
+                f"{where}: its type {shown(kind)} does not say who speaks; give it a 'role': "
+                f"{', '.join(ROLES)}"
+            )
         return base, False
     if name is not None:
         return replace(base, name=check_label(name, "name", where)), True

@@ -29,6 +29,7 @@ from agentmem.retrieval.repeats import Group, group_repeats, search_distinct
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
+from agentmem_storage.words import phrases
 
 _WEIGHTS = {
     "hybrid": Weights(),
@@ -117,7 +118,8 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
     scored = fuse(
         lexical, cosines, sides, weights, lengths=neighborhood.tokens, in_interval=in_interval
     )
-    if model.reranker is not None and _reranks(query, len(ids_of_query) <= model.codec.max_tokens):
+    fits = len(ids_of_query) <= model.codec.max_tokens
+    if model.reranker is not None and _reranks(query, fits and len(phrases(text)) > 1):
         time_share = 0.0 if in_interval is None else weights.time / (weights.top + weights.time)
         weight = weights.rerank / weights.top
         scored = rerank(
@@ -146,13 +148,14 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
     )
 
 
-def _reranks(query: RecallQuery, fits: bool) -> bool:
-    """By default, unless a single kind of search was requested, or the query is too long.
+def _reranks(query: RecallQuery, suitable: bool) -> bool:
+    """By default, unless a single kind of search was requested, or the query does not suit it.
 
-    A reranker reads only the beginning of a longer query, which may be anything.
+    A reranker reads only the beginning of a long query, which may be anything. It was trained on
+    questions: of a single keyword it knows less than the search, which finds the memories with it.
     """
     if query.rerank == "auto":
-        return query.mode == "hybrid" and fits
+        return query.mode == "hybrid" and suitable
     return query.rerank is not None
 
 

@@ -62,7 +62,7 @@ def open_answerer(llm: str | None, reader: Path | None) -> tuple[Answerer | None
 def show_found(found: Recall, most: int | None = None) -> RenderableType:
     """The memories found, best first and in full; says so if probably none of them fits."""
     shown = [views.named(hit, full=True) for hit in found[:most]]
-    return Group(*shown) if found.confident else _closest(found, most)
+    return Group(*shown) if found.relevance >= views.UNLIKELY else _closest(found, most)
 
 
 def _closest(found: Recall, most: int | None) -> RenderableType:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _BAR = 40
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
+# Below this relevance a recall is called a miss. Lower than where `Recall.confident` begins: to be
+# told that nothing fits, above the memory that does, is worse than not to be told.
+UNLIKELY = 0.25
+
 
 def facts(rows: Iterable[tuple[str, str]]) -> Text:
     """Named values, one per line; empty values are omitted."""

@@ -296,3 +296,13 @@ def test_a_message_may_be_corrected_to_words_that_were_said_before(memory: Memor
     first, second = memory.add([Document("one"), Document("two")]).ids
     with pytest.raises(InputError, match=f"already has that text, in memory {first}"):
         memory.update(second, text="one")
+
+
+def test_a_turn_of_question_and_answer_may_come_again(memory: Memory) -> None:
+    turns = [("Next", "Paris?"), ("No", "Try again"), ("Next", "Rome?"), ("No", "Try again")]
+    for asked, answered in turns:
+        turn = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+        memory.add(turn, session_id="quiz")
+    said = [chunk.text for chunk in memory.list(session_id="quiz")]
+    assert said == [text for turn in turns for text in turn]
+    assert len(memory.add(turn, session_id="quiz").duplicates) == 2  # a retry

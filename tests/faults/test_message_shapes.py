@@ -28,6 +28,13 @@ DUMPS = dumps()
 MOMENT = datetime(2026, 2, 13, 9, 40, tzinfo=UTC)
 
 
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def strings(value: object) -> Iterator[str]:
     """All strings in a value."""
     if isinstance(value, str):
@@ -337,3 +344,35 @@ def test_asyncio_takes_them_too() -> None:
             return [chunk.text async for chunk in memory.list()]
 
     assert "keep: asked" in asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("message", "role", "text"),
+    [
+        ({"type": "assistant", "content": "hi"}, "assistant", "hi"),
+        ({"type": "AIMessage", "content": "hi"}, "assistant", "hi"),
+        ({"type": "log", "message": {"role": "assistant", "content": "hi"}}, "assistant", "hi"),
+        ({"type": "event", "payload": {"role": "system", "content": "hi"}}, "system", "hi"),
+    ],
+    ids=["type", "class", "message", "payload"],
+)
+def test_the_speaker_is_the_one_that_is_named(
+    memory: Memory, message: Any, role: str, text: str
+) -> None:
+    (id,) = memory.add(message).ids
+    assert (memory.get(id).role, memory.get(id).text) == (role, text)
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ({"type": "TextMessage", "source": "assistant", "content": "hi"}, "give it a 'role'"),
+        ({"role": "user", "content": "", "body": "text"}, "not as 'body'"),
+        ({"role": "user", "content": nested(3000)}, "a block must be a dict"),
+    ],
+    ids=["no speaker", "unknown key", "nested"],
+)
+def test_what_could_only_be_guessed_is_refused(memory: Memory, message: Any, error: str) -> None:
+    with pytest.raises(InputError, match=error):
+        memory.add(["hi", message])
+    assert memory.stats().memories == 0

@@ -22,6 +22,7 @@ import regex
 import agentmem
 import agentmem_cli
 import agentmem_storage
+from agentmem.context import escape
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.retrieval.dates import named_interval
 from agentmem.retrieval.focus import focused
@@ -110,6 +111,17 @@ def test_the_time_of_what_reads_a_query_grows_with_it(
     run: Callable[[str], object], unit: str
 ) -> None:
     assert growth(run, unit) < MOST
+
+
+@pytest.mark.parametrize(
+    "run", [escape.inert, escape.name, escape.unforged], ids=lambda run: run.__name__
+)
+@pytest.mark.parametrize("unit", [" ", "\n", "\u3000", "/", "< ", "(1 ", "- "])
+@pytest.mark.parametrize("start", ["<", "[", "\u2039", "a\n"])
+def test_the_time_of_making_a_text_inert_grows_with_it(
+    run: Callable[[str], str], unit: str, start: str
+) -> None:
+    assert growth(lambda text: run(start + text), unit) < MOST
 
 
 @pytest.mark.parametrize("unit", ["a1", "is it so ", "? ", "a. "])

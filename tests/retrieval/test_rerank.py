@@ -94,7 +94,8 @@ def test_the_parts_explain_the_new_order(talk: Memory) -> None:
 
 
 @given(
-    texts=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=8), data=st.data()
+    texts=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=8, unique=True),
+    data=st.data(),
 )
 def test_any_query_gives_scores_in_range(model: ModelBundle, texts: list[str], data: Any) -> None:
     query = data.draw(st.one_of(st.sampled_from(texts), st.text(min_size=1).filter(str.strip)))

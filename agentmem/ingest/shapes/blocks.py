@@ -81,6 +81,13 @@ _KEYED = {
 }
 
 
+def is_known(kind: object) -> bool:
+    """Whether the type of a block, or of an item that stands for a message, is known."""
+    return isinstance(kind, str) and (
+        kind in _TEXTS or kind in _CALLS or kind in _SKIPPED or kind.endswith(_RESULTS)
+    )
+
+
 def read_content(content: object, base: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
     """Yield a part for each text, call and result in the content: a string, blocks, or None.
 

@@ -70,7 +70,7 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
         if isinstance(item.get(key), list | tuple):
             return [_field(choice, inner) for choice in item[key]]
     if isinstance(item.get("type"), str):
-        return _langchain(item)
+        return _langchain(item) or _event(item)
     if isinstance(item.get("output"), list | tuple):  # of the Responses API
         return list(item["output"])
     if isinstance(item.get("mapping"), Mapping):
@@ -85,6 +85,15 @@ def _langchain(item: Mapping[str, Any]) -> list[Any] | None:
         return [{"type": _type_of_class(item.get("id")), **item["kwargs"]}]
     if isinstance(item.get("data"), Mapping) and "content" in item["data"]:
         return [{"type": item["type"], **item["data"]}]
+    return None
+
+
+def _event(item: Mapping[str, Any]) -> list[Any] | None:
+    """The message in a line of a log or in an event of a stream, which only wraps it."""
+    for key in ("message", "payload", "item", "response"):
+        inner = item.get(key)
+        if isinstance(inner, Mapping) and ("role" in inner or "output" in inner):
+            return [inner]
     return None
 
 

@@ -25,15 +25,12 @@ ROLES: dict[str, Role] = {**{role: role for role in get_args(Role)}, **_OTHER_RO
 # The type of a LangChain message says its role. A chunk's type is the name of its class.
 _ROLE_TYPES: dict[str, Role] = {
     "human": "user",
-    "HumanMessageChunk": "user",
+    "user": "user",
     "ai": "assistant",
-    "AIMessageChunk": "assistant",
+    "assistant": "assistant",
     "system": "system",
-    "SystemMessageChunk": "system",
     "tool": "tool",
-    "ToolMessageChunk": "tool",
     "function": "tool",
-    "FunctionMessageChunk": "tool",
     "developer": "developer",
 }
 _TIMES = (
@@ -72,7 +69,10 @@ def read_role(role: object, where: str) -> Role:
 
 def role_of_type(kind: object) -> Role | None:
     """The role of a message that has only a type; None if the type says none."""
-    return _ROLE_TYPES.get(kind) if isinstance(kind, str) else None
+    if not isinstance(kind, str):
+        return None
+    # Also by the name of a class, such as AIMessageChunk.
+    return _ROLE_TYPES.get(kind.removesuffix("Chunk").removesuffix("Message").lower())
 
 
 def read_time(message: Mapping[str, Any], where: str) -> datetime | None:
@@ -112,6 +112,6 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
     found: list[object] = [message[key] for key in _CONTENTS if message.get(key) is not None]
     texts = (key for key, value in message.items() if isinstance(value, str) and value.strip())
     unread = [key for key in texts if key not in _OTHERS]
-    if not found and unread:
+    if unread and not any(content or content == 0 for content in found):
         raise InputError(f"{where}: give its text as 'content', not as {shown(unread[0])}")
     return found

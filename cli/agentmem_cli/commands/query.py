@@ -117,7 +117,7 @@ def recall(
                 human=lambda: views.hits(found),
                 quiet=lambda: [str(hit.id) for hit in found],
             )
-            if found.candidates and not found.confident:
+            if found.candidates and found.relevance < views.UNLIKELY:
                 out.note(f"probably nothing in memory fits (relevance {found.relevance:.2f})")
             return
         packed = found.pack(max_tokens=budget)

@@ -16,8 +16,8 @@ source's `Identity`:
   - it starts the call, or follows another replay, and ends with the newest source of the scope,
     which was added less than `RECENT` ago; or it covers the complete scope and starts a call of
     several sources; or
-  - it is the complete call and was added less than `RECENT` ago. In a conversation, a single
-    message is none: "No." may be the answer to two questions.
+  - it is the complete call and was added less than `RECENT` ago. Not in a conversation: "No." and
+    "Try again" may be said after two questions.
 
   A call of at least `MIN_RUN` sources is a retry, too, if all of them were added less than `RECENT`
   ago, not in a row because some were known already then, and nothing was added since. Everything
@@ -226,7 +226,7 @@ class _Replay:
         if follows and run[-1].id == self._newest:
             return recent or (place == 0 and several and run[0].id in self._first)
         complete = len(run) == len(self._symbols)
-        return complete and recent and (several or not self._conversation)
+        return complete and recent and not self._conversation
 
 
 def _ends(rows: Sequence[Row[Any]]) -> list[Row[Any]]:
