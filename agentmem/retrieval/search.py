@@ -29,7 +29,6 @@ from agentmem.retrieval.repeats import Group, group_repeats, search_distinct
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.store import Store
-from agentmem_storage.words import phrases
 
 _WEIGHTS = {
     "hybrid": Weights(),
@@ -119,7 +118,7 @@ def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult
         lexical, cosines, sides, weights, lengths=neighborhood.tokens, in_interval=in_interval
     )
     fits = len(ids_of_query) <= model.codec.max_tokens
-    if model.reranker is not None and _reranks(query, fits and len(phrases(text)) > 1):
+    if model.reranker is not None and _reranks(query, fits and len(text.split()) > 1):
         time_share = 0.0 if in_interval is None else weights.time / (weights.top + weights.time)
         weight = weights.rerank / weights.top
         scored = rerank(
@@ -152,7 +151,7 @@ def _reranks(query: RecallQuery, suitable: bool) -> bool:
     """By default, unless a single kind of search was requested, or the query does not suit it.
 
     A reranker reads only the beginning of a long query, which may be anything. It was trained on
-    questions: of a single keyword it knows less than the search, which finds the memories with it.
+    questions: of a single word it knows less than the search, which finds the memories with it.
     """
     if query.rerank == "auto":
         return query.mode == "hybrid" and suitable

@@ -152,7 +152,7 @@ class TestReranker:
         with Memory(":memory:", model=model, reranker="words") as memory:
             memory.add(self.TALK)
             with pytest.raises(ModelError, match=r"reranker returned an array of shape \(7,\)"):
-                memory.recall("tea")
+                memory.recall("the tea")
 
     def test_an_unknown_one_is_rejected(self, model: MemoryModel) -> None:
         with pytest.raises(InputError, match="unknown reranker 'best': one of 'builtin'"):

@@ -273,3 +273,10 @@ def test_of_many_candidates_the_best_are_looked_at(many: Memory) -> None:
     ]
     assert sum(said > 0 for said in looked_at) == rerank.MAX_RERANKED - 1
     assert set(ids(found)[: rerank.MAX_RERANKED]) == set(ids(before)[: rerank.MAX_RERANKED])
+
+
+@pytest.mark.parametrize("query", ["dog", "dogs", "Dog?"])
+def test_a_single_word_is_found_where_it_stands(query: str) -> None:
+    with Memory(":memory:") as memory:
+        memory.add(["My dog is called Rex.", "I live in Bern."])
+        assert memory.recall(query)[0].text == "My dog is called Rex."
