@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_place(tmp_path_factory.mktemp("training"))
 
 
-@pytest.fixture(scope="module", params=["no", "bf16"])
+@pytest.fixture(scope="module", params=["no", pytest.param("bf16", marks=pytest.mark.slow)])
 def precision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
