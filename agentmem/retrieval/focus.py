@@ -3,10 +3,9 @@
 A query may be a question behind a hundred words of talk, or a pasted mail with one in the middle.
 Searched as a whole, such a text finds what resembles the talk. Of a query longer than `SHORT`
 tokens, only the sentences that are questions are searched, if there are any; "right?" and the like
-are none. An embedder reads a
-limited number of tokens, so what is longer is embedded in windows; their mean does not depend on
-their order. The limits were chosen on dialogues that no model was trained on: with questions in the
-midst of a hundred words from other dialogues, recall@10 rises from .33 to .62.
+are none. An embedder reads a limited number of tokens, so what is longer is embedded in windows;
+their mean does not depend on their order. The limits were chosen on dialogues that no model was
+trained on, see benchmarks/LOG.md.
 """
 
 from __future__ import annotations
@@ -51,6 +50,7 @@ def _sentences(text: str) -> Iterator[str]:
 def _asks(sentence: str) -> bool:
     if not sentence.rstrip("!\u2026\"')] ").endswith(_QUESTION_MARKS):
         return False
+    # Words by spaces, or by what is searched where a script has no spaces.
     last_clause = sentence.rpartition(",")[2]
     return len(phrases(last_clause)) >= _LEAST_WORDS or len(last_clause.split()) >= _LEAST_WORDS
 
