@@ -15,6 +15,7 @@ from agentmem.models.base import MemoryModel
 from agentmem.retrieval.fusion import Scored
 from agentmem.retrieval.search import Found
 from agentmem_storage.records import ChunkRecord, Selection, SourceRecord
+from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.store import Store
 
 
@@ -40,7 +41,7 @@ def load_unscored(
 
 
 def load_hits(
-    store: Store,
+    snapshot: Snapshot,
     model: MemoryModel,
     ranked: Sequence[Found],
     relevance: Mapping[int, float],
@@ -50,22 +51,20 @@ def load_hits(
     """Search results as hits, in the given order.
 
     Args:
-        store: The open store.
+        snapshot: The state of the store.
         model: Decodes the chunks.
         ranked: What the search found, in this order.
         relevance: Of each of them, by id.
         zone: The zone of their times, which says on which day something was said.
-
-    Raises:
-        UnknownIdError: a chunk has been forgotten since the search.
     """
-    records = store.chunks([found.item.id for found in ranked], keep_damaged=True)
-    sources = {s.id: s for s in store.sources({r.source_id for r in records}, keep_damaged=True)}
-    loader = BatchLoader(model, records)
+    if not ranked:
+        return ()
+    rows = snapshot.chunks_with_sources([found.item.id for found in ranked], keep_damaged=True)
+    loader = BatchLoader(model, [record for record, _ in rows])
     return tuple(
         make_lazy(
             Hit,
-            _values(record, _in_zone(sources[record.source_id], zone), model)
+            _values(record, _in_zone(source, zone), model)
             | {
                 "score": found.item.score,
                 "relevance": relevance[found.item.id],
@@ -77,7 +76,7 @@ def load_hits(
             },
             loader,
         )
-        for record, found in zip(records, ranked, strict=True)
+        for (record, source), found in zip(rows, ranked, strict=True)
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agentmem.retrieval.query import Expand
-from agentmem_storage.records import Selection
-from agentmem_storage.store import Store
+from agentmem_storage.records import Selection, Sides
+from agentmem_storage.snapshot import Snapshot
 
 # The chunks on one side of another, nearest first; None for those outside the selection.
 Side = tuple[int | None, ...]
@@ -21,16 +21,107 @@ class Neighborhood:
     """The neighbors of chunks, as far as they match a selection.
 
     Attributes:
-        sides: By chunk id, the chunks written before it and after it.
-        tokens: By id, the number of tokens of each chunk and each neighbor.
+        sides: By chunk id, the chunks said before it and after it.
+        tokens: By id, at least, the number of tokens of each chunk and each neighbor.
     """
 
     sides: dict[int, tuple[Side, Side]]
     tokens: dict[int, int]
 
 
+class Surroundings:
+    """The order in which things were said around the chunks of one recall, read as it is needed."""
+
+    def __init__(self, snapshot: Snapshot, selection: Selection, reach: int) -> None:
+        """Nothing is read yet.
+
+        Args:
+            snapshot: The state of the store.
+            selection: Which chunks may be neighbors.
+            reach: How many on each side `near` gives at most.
+        """
+        self._snapshot, self._selection, self._reach = snapshot, selection, reach
+        self._sides: dict[int, tuple[Side, Side]] = {}
+        self._tokens: dict[int, int] = {}
+        # The next of each chunk, and the one before it; None at the ends of a scope.
+        self._after: dict[int, int | None] = {}
+        self._before: dict[int, int | None] = {}
+
+    def near(self, ids: Iterable[int]) -> Neighborhood:
+        """The chunks on each side of each; None in place of those that are not selected.
+
+        Raises:
+            UnknownIdError: no chunk has one of the ids.
+        """
+        wanted = sorted(ids)
+        if missing := [id for id in wanted if id not in self._sides]:
+            # One more than asked for, so that the farthest have known neighbors too.
+            found = self._find(missing, self._reach + 1)
+            reach = self._reach
+            sides = {id: (before[:reach], after[:reach]) for id, (before, after) in found.items()}
+            allowed = self._allowed(
+                {one for pair in sides.values() for side in pair for one in side}
+            )
+            for id, (before, after) in sides.items():
+                self._sides[id] = (
+                    tuple([one if one in allowed else None for one in before]),
+                    tuple([one if one in allowed else None for one in after]),
+                )
+        return Neighborhood({id: self._sides[id] for id in wanted}, self._tokens)
+
+    def next_to(self, ids: Iterable[int]) -> dict[int, tuple[int | None, int | None]]:
+        """The selected chunk directly before each, and the one directly after it.
+
+        Raises:
+            UnknownIdError: no chunk has one of the ids.
+        """
+        wanted = list(ids)
+        if missing := [id for id in wanted if id not in self._before or id not in self._after]:
+            self._find(missing, 1)
+        pairs = {id: (self._before[id], self._after[id]) for id in wanted}
+        allowed = self._allowed({one for pair in pairs.values() for one in pair if one is not None})
+        return {
+            id: (before if before in allowed else None, after if after in allowed else None)
+            for id, (before, after) in pairs.items()
+        }
+
+    def _find(self, ids: Sequence[int], reach: int) -> dict[int, Sides]:
+        found = self._snapshot.neighbors(ids, reach)
+        self._tokens |= found.tokens
+        for id, (before, after) in found.sides.items():
+            _link(id, before, reach, self._before, self._after)
+            _link(id, after, reach, self._after, self._before)
+        return found.sides
+
+    def _allowed(self, ids: set[int]) -> set[int]:
+        """The ids that match the selection; all of them already belong to its scope."""
+        if self._selection == Selection(scope=self._selection.scope):
+            return ids
+        return self._snapshot.matching(ids, self._selection)
+
+
+def _link(
+    id: int,
+    side: tuple[int, ...],
+    reach: int,
+    onwards: dict[int, int | None],
+    back: dict[int, int | None],
+) -> None:
+    """Note the order of a chunk and those on one side of it."""
+    at = id
+    for one in side:
+        onwards[at], back[one] = one, at
+        at = one
+    if len(side) < reach:
+        onwards[at] = None
+
+
 def expand(
-    store: Store, found: Sequence[int], by: Expand, selection: Selection
+    snapshot: Snapshot,
+    surroundings: Surroundings,
+    found: Sequence[int],
+    by: Expand,
+    selection: Selection,
 ) -> dict[int, list[int]]:
     """The chunks that each found chunk adds: none twice, and none that was found itself.
 
@@ -38,23 +129,21 @@ def expand(
     - ``episode``: the others of its episode, at most the `MAX_FROM_EPISODE` nearest.
 
     Args:
-        store: The open store.
+        snapshot: The state of the store.
+        surroundings: What is near the candidates.
         found: Ids of chunks, best first; a chunk near several of them is added by the best.
         by: The kind of expansion.
         selection: Which chunks may be added.
 
     Returns:
         By found id, ids of chunks in the order they were written.
-
-    Raises:
-        UnknownIdError: a chunk has been forgotten in the meantime.
     """
     if by == "neighbors":
-        sides = find_neighbors(store, found, selection).sides
-        nearby = {id: [*present(before), *present(after)] for id, (before, after) in sides.items()}
+        nearby = {id: present(pair) for id, pair in surroundings.next_to(found).items()}
     else:
-        episodes = store.episodes(found)
-        allowed = _allowed(store, {one for ids in episodes.values() for one in ids}, selection)
+        episodes = snapshot.episodes(found)
+        mates = {one for ids in episodes.values() for one in ids}
+        allowed = snapshot.matching(mates, selection)
         nearby = {id: _nearest(id, ids, allowed) for id, ids in episodes.items()}
     taken = set(found)
     added = {}
@@ -64,33 +153,9 @@ def expand(
     return added
 
 
-def find_neighbors(
-    store: Store, ids: Iterable[int], selection: Selection, reach: int = 1
-) -> Neighborhood:
-    """The chunks before and after each; None in place of those outside the selection."""
-    stored = store.neighbors(sorted(ids), reach)
-    around = {one for sides in stored.sides.values() for side in sides for one in side}
-    allowed = _allowed(store, around, selection)
-
-    def filtered(side: tuple[int, ...]) -> Side:
-        return tuple(one if one in allowed else None for one in side)
-
-    sides = {
-        id: (filtered(before), filtered(after)) for id, (before, after) in stored.sides.items()
-    }
-    return Neighborhood(sides, stored.tokens)
-
-
 def present(side: Side) -> list[int]:
     """The chunks of a side that match the selection."""
     return [one for one in side if one is not None]
-
-
-def _allowed(store: Store, ids: set[int], selection: Selection) -> set[int]:
-    """The ids that match a selection; all of them already belong to its scope."""
-    if selection == Selection(scope=selection.scope):
-        return ids
-    return set(store.ids(replace(selection, ids=tuple(sorted(ids)))).tolist())
 
 
 def _nearest(id: int, episode: Sequence[int], allowed: set[int]) -> list[int]:

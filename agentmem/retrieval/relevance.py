@@ -31,14 +31,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from agentmem.models.base import MemoryModel
-from agentmem.retrieval.calibration import Signals, calibration, knows_cosines
-from agentmem.retrieval.focus import embed_query
-from agentmem_storage.records import Scope, Selection
-from agentmem_storage.store import Store
+from agentmem.retrieval.calibration import Signals, calibration
+from agentmem.retrieval.question import Question
+from agentmem_storage.records import Scope
+from agentmem_storage.snapshot import Snapshot
 
 # Hits are compared with the best of at least so many, so that relevance hardly depends on k.
 COMPARED = 8
@@ -51,27 +47,26 @@ class Comparison:
 
     def __init__(
         self,
-        store: Store,
-        model: MemoryModel,
-        query: str,
+        snapshot: Snapshot,
+        question: Question,
         scope: Scope,
-        embedding: NDArray[np.float32] | None = None,
+        *,
+        counts_cosines: bool,
         cosines: Mapping[int, float] | None = None,
     ) -> None:
         """Nothing is compared yet.
 
         Args:
-            store: The open store.
-            model: Embeds the query, where its cosines count.
-            query: The part of the query that is searched for, see `agentmem.retrieval.focus`.
+            snapshot: The state of the store.
+            question: What the query asks.
             scope: The chunks among which words are rare or not.
-            embedding: Of the query, if it is known already, float32 (K,).
+            counts_cosines: Whether the numbers were fitted with these embeddings; see
+                `agentmem.retrieval.calibration.knows_cosines`.
             cosines: By id, as far as they are known already.
         """
-        self._store, self._query, self._scope = store, query, scope
-        self._model, self._embedding = model, embedding
+        self._snapshot, self._question, self._scope = snapshot, question, scope
         self._cosines = dict(cosines or {})
-        self.counts_cosines = knows_cosines(model.fingerprint)
+        self.counts_cosines = counts_cosines
 
     def signals(self, ids: Sequence[int]) -> dict[int, Signals]:
         """What the query and each of these chunks have in common, by id.
@@ -80,7 +75,7 @@ class Comparison:
         """
         if not ids:
             return {}
-        words = self._store.word_matches(self._query, ids, self._scope)
+        words = self._snapshot.word_matches(self._question.text, ids, self._scope)
         if self.counts_cosines:
             self._find_cosines(ids)
         return {
@@ -94,16 +89,10 @@ class Comparison:
         }
 
     def _find_cosines(self, ids: Sequence[int]) -> None:
-        missing = tuple(sorted(id for id in ids if id not in self._cosines))
-        if not missing:
-            return
-        if self._embedding is None:
-            token_ids = self._model.tokenizer.encode(self._query)
-            self._embedding = embed_query(
-                self._model.embedder, token_ids, self._model.codec.max_tokens
-            )
-        ranked = self._store.search_vectors(self._embedding, len(missing), Selection(ids=missing))
-        self._cosines.update(zip(ranked.ids.tolist(), ranked.scores.tolist(), strict=True))
+        missing = [id for id in ids if id not in self._cosines]
+        if missing and self._question.embedding is not None:
+            ranked = self._snapshot.cosines(self._question.embedding, missing)
+            self._cosines.update(zip(ranked.ids.tolist(), ranked.scores.tolist(), strict=True))
 
 
 class Relevance:

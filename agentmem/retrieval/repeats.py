@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from agentmem.retrieval.fusion import Scored
 from agentmem_storage.records import Ranked, Said
-from agentmem_storage.store import Store
+from agentmem_storage.snapshot import Snapshot
+from agentmem_storage.timestamps import from_micros
 
 # Candidates that one search fetches at most, however many of them are repeats.
 _MAX_CANDIDATES = 4096
@@ -32,44 +33,49 @@ class Group(NamedTuple):
     repeats: tuple[tuple[int, datetime], ...]
 
 
-def search_distinct(store: Store, find: Callable[[int], Ranked], limit: int) -> Ranked:
-    """Run a search, again with a higher limit if more than half of what it finds are repeats.
+def distinct(
+    snapshot: Snapshot, find: Callable[[int], Ranked], limit: int, found: Ranked
+) -> Ranked:
+    """What a search finds, with a higher limit if more than half of it are repeats.
 
     Args:
-        store: The open store.
+        snapshot: The state of the store.
         find: The search, given the maximum number of results.
         limit: The maximum number to begin with.
+        found: What the search has found with that.
     """
-    found = find(limit)
     while len(found.ids) >= limit and limit < _MAX_CANDIDATES:
-        said = store.said(found.ids.tolist())
-        if len({_key(one) for one in said.values()}) > limit // 2:
+        said = snapshot.said(found.ids.tolist())
+        if len({_key(said[id]) for id in found.ids.tolist()}) > limit // 2:
             break
         limit *= _MORE
         found = find(limit)
     return found
 
 
-def group_repeats(store: Store, scored: Sequence[Scored]) -> list[Group]:
-    """The best of each group of repeats, in the given order.
-
-    Raises:
-        UnknownIdError: a chunk has been forgotten in the meantime.
-    """
-    said = store.said([item.id for item in scored])
+def group_repeats(snapshot: Snapshot, scored: Sequence[Scored], limit: int) -> list[Group]:
+    """The best of each group of repeats, in the given order, up to a number of groups."""
+    said = snapshot.said(item.id for item in scored)
     groups: dict[object, list[Scored]] = {}
     for item in scored:
-        groups.setdefault(_key(said[item.id]), []).append(item)
+        key = _key(said[item.id])
+        if key in groups:
+            groups[key].append(item)
+        elif len(groups) < limit:
+            groups[key] = [item]
     return [
-        Group(best, tuple(sorted(((one.id, said[one.id].created_at) for one in others), key=_time)))
+        Group(
+            best,
+            tuple(
+                (id, from_micros(at))
+                for at, id in sorted((said[one.id].created_at, one.id) for one in others)
+            ),
+        )
         for best, *others in groups.values()
     ]
 
 
 def _key(said: Said) -> object:
     """Equal for equal words of one speaker, to the same user and agent, in any session."""
-    return said.text_hash, said.speaker, said.scope.user_id, said.scope.agent_id
-
-
-def _time(repeat: tuple[int, datetime]) -> tuple[datetime, int]:
-    return repeat[1], repeat[0]
+    speaker = said.kind, said.role, said.name, said.title
+    return said.text_hash, speaker, said.user_id, said.agent_id

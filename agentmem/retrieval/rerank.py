@@ -13,22 +13,21 @@ import numpy as np
 
 from agentmem.ingest.identity import preface, preface_ids
 from agentmem.models.base import Passage, Reranker, Tokenizer, View
-from agentmem.retrieval.expand import find_neighbors, present
+from agentmem.retrieval.expand import Surroundings, present
 from agentmem.retrieval.fusion import Scored, by_score
-from agentmem_storage.records import Selection
-from agentmem_storage.store import Store
+from agentmem_storage.snapshot import Snapshot
 
 # Reranking more candidates does not improve recall (benchmarks/LOG.md).
 MAX_RERANKED = 64
 
 
 def rerank(
-    store: Store,
+    snapshot: Snapshot,
+    surroundings: Surroundings,
     reranker: Reranker,
     tokenizer: Tokenizer,
     query: Sequence[int],
     scored: Sequence[Scored],
-    selection: Selection,
     weight: float,
     time_share: float,
 ) -> list[Scored]:
@@ -40,23 +39,19 @@ def rerank(
     0 to 1; it is 0 for all other candidates, and 1 for all reranked ones if they score the same.
 
     Args:
-        store: The open store.
+        snapshot: The state of the store.
+        surroundings: What is near the candidates.
         reranker: Scores the candidates.
         tokenizer: Makes the token ids that the reranker takes.
         query: Token ids of the question.
         scored: Candidates, best first.
-        selection: Which chunks may be seen as neighbors.
         weight: Weight of the reranker relative to the search, which has weight 1.
         time_share: Share of the time component in a score; 0 if the question names no time.
-
-    Raises:
-        UnknownIdError: a chunk has been forgotten in the meantime.
     """
     best = [item.id for item in scored[:MAX_RERANKED]]
-    sides = find_neighbors(store, best, selection).sides
-    neighbors = {one for pair in sides.values() for side in pair for one in present(side)}
-    ids = sorted({*best, *neighbors})
-    records = store.latents(ids)
+    sides = surroundings.next_to(best)
+    ids = sorted({*best, *(one for pair in sides.values() for one in present(pair))})
+    records = snapshot.latents(ids)
     headers = [preface(record) for record in records]
     encoded = {text: preface_ids(text, tokenizer) for text in set(headers)}
     passages = [
@@ -66,8 +61,7 @@ def rerank(
     index = {id: at for at, id in enumerate(ids)}
     views: list[View] = []
     for id in best:
-        nearest = map(present, sides[id])
-        before, after = (index[side[0]] if side else None for side in nearest)
+        before, after = (None if one is None else index[one] for one in sides[id])
         views.append((index[id], before, after))
     outputs = reranker.rerank(query, passages, views)
     finite = np.isfinite(outputs)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentmem.models.base import MemoryModel
-from agentmem.retrieval.dates import Interval, named_interval
-from agentmem.retrieval.expand import Neighborhood, expand, find_neighbors, present
-from agentmem.retrieval.focus import embed_query, focused
+from agentmem.retrieval.calibration import knows_cosines
+from agentmem.retrieval.dates import Interval
+from agentmem.retrieval.expand import Neighborhood, Surroundings, expand, present
 from agentmem.retrieval.fusion import (
     NEIGHBOR_DECAY,
     Scored,
@@ -24,11 +23,12 @@ from agentmem.retrieval.fusion import (
     normalize_cosines,
 )
 from agentmem.retrieval.query import RecallQuery
+from agentmem.retrieval.question import Question
 from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
-from agentmem.retrieval.repeats import Group, group_repeats, search_distinct
+from agentmem.retrieval.repeats import Group, distinct, group_repeats
 from agentmem.retrieval.rerank import rerank
 from agentmem_storage.records import Ranked, Selection
-from agentmem_storage.store import Store
+from agentmem_storage.snapshot import Snapshot
 
 _WEIGHTS = {
     "hybrid": Weights(),
@@ -37,6 +37,9 @@ _WEIGHTS = {
 }
 # Candidates per search: enough that the neighbors of a good hit are usually candidates too.
 _MIN_CANDIDATES = 64
+_NOTHING = Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+
+_Search = Callable[[int], Ranked]
 
 
 class Found(NamedTuple):
@@ -70,75 +73,71 @@ class SearchResult:
     recall_relevance: float
 
 
-def search(store: Store, model: MemoryModel, query: RecallQuery) -> SearchResult:
+def search(
+    snapshot: Snapshot, model: MemoryModel, query: RecallQuery, question: Question
+) -> SearchResult:
     """Rank the chunks of a selection by how well they match a query, and expand the best ``k``.
 
     Args:
-        store: The open store.
-        model: Embeds the query and reranks the candidates.
+        snapshot: The state of the store.
+        model: Reranks the candidates.
         query: A validated query.
+        question: What it asks.
 
     Raises:
-        UnknownIdError: a chunk has been forgotten in the meantime.
         FilterError: the filter is malformed.
     """
-    weights, allowed = _WEIGHTS[query.mode], store.count(query.selection)
+    weights, allowed = _WEIGHTS[query.mode], snapshot.count(query.selection)
     limit = max(_MIN_CANDIDATES, 4 * min(query.k, allowed))
-    text = focused(query.text, model.tokenizer)
-    ids_of_query = model.tokenizer.encode(text)
-    interval = named_interval(text, query.now) if weights.time else None
     selections = [query.selection]
-    if interval is not None:
+    if question.interval is not None:
         # Memories of that time may rank far below the best by words and vectors: search them
         # separately too.
-        selections.append(_during(query.selection, interval))
-    lexical: dict[int, float] = {}
-    cosines: dict[int, float] = {}
-    embedding: NDArray[np.float32] | None = None
-    exact: dict[int, float] = {}
-    if weights.lexical:
-        lexical = _search_lexical(store, text, limit, selections)
-    if weights.vector:
-        embedding = embed_query(model.embedder, ids_of_query, model.codec.max_tokens)
-        nearest = _nearest(store, embedding, limit, selections)
-        exact = dict(zip(nearest.ids.tolist(), nearest.scores.tolist(), strict=True))
-        cosines = _normalized(store, embedding, nearest, selections, known=set(lexical))
+        selections.append(_during(query.selection, question.interval))
+    surroundings = Surroundings(snapshot, query.selection, len(NEIGHBOR_DECAY))
+    matches = _find(snapshot, question, limit, selections, weights, surroundings)
+    lexical = normalize_bm25(matches.lexical)
+    cosines = _normalized(snapshot, question, matches.vector, selections, known=set(lexical))
     candidates = {*lexical, *cosines}
     neighborhood = Neighborhood({}, {})
     if weights.neighbor:
-        reach = len(NEIGHBOR_DECAY)
-        neighborhood = find_neighbors(store, candidates, query.selection, reach=reach)
+        neighborhood = surroundings.near(candidates)
     sides = neighborhood.sides
-    ids = candidates.union(*(present(side) for pair in sides.values() for side in pair))
     in_interval = None
-    if interval is not None:
-        during = _during(Selection(ids=tuple(sorted(ids))), interval)
-        in_interval = set(store.ids(during).tolist())
+    if question.interval is not None:
+        ids = candidates.union(*(present(side) for pair in sides.values() for side in pair))
+        in_interval = snapshot.matching(ids, selections[-1])
     scored = fuse(
         lexical, cosines, sides, weights, lengths=neighborhood.tokens, in_interval=in_interval
     )
-    fits = len(ids_of_query) <= model.codec.max_tokens
-    if model.reranker is not None and _reranks(query, fits and len(text.split()) > 1):
+    fits = len(question.token_ids) <= model.codec.max_tokens
+    if model.reranker is not None and _reranks(query, fits and len(question.text.split()) > 1):
         time_share = 0.0 if in_interval is None else weights.time / (weights.top + weights.time)
-        weight = weights.rerank / weights.top
         scored = rerank(
-            store,
+            snapshot,
+            surroundings,
             model.reranker,
             model.tokenizer,
-            ids_of_query,
+            question.token_ids,
             scored,
-            query.selection,
-            weight,
+            weights.rerank / weights.top,
             time_share,
         )
-    groups = group_repeats(store, scored)
-    best, compared = groups[: query.k], groups[: max(query.k, COMPARED)]
-    comparison = Comparison(store, model, text, query.selection.scope, embedding, exact)
+    compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
+    best = compared[: query.k]
+    exact = dict(zip(matches.vector.ids.tolist(), matches.vector.scores.tolist(), strict=True))
+    comparison = Comparison(
+        snapshot,
+        question,
+        query.selection.scope,
+        counts_cosines=knows_cosines(model.fingerprint),
+        cosines=exact,
+    )
     relevance = Relevance(comparison, [group.item.id for group in compared])
     if query.min_relevance is not None:
         known_relevance = relevance.of_hits([group.item.id for group in best])
         best = [one for one in best if known_relevance[one.item.id] >= query.min_relevance]
-    ranked = list(_expanded(store, best, scored, query))
+    ranked = list(_expanded(snapshot, surroundings, best, scored, query))
     return SearchResult(
         ranked,
         allowed,
@@ -158,31 +157,42 @@ def _reranks(query: RecallQuery, suitable: bool) -> bool:
     return query.rerank is not None
 
 
-def _search_lexical(
-    store: Store, text: str, limit: int, selections: Sequence[Selection]
-) -> dict[int, float]:
-    """The best lexical matches of each selection, normalized together."""
-    found = [
-        search_distinct(store, partial(store.search_terms, text, selection=one), limit)
-        for one in selections
-    ]
-    return normalize_bm25(_union(found))
+class _Matches(NamedTuple):
+    """The best of each search, over all selections."""
+
+    lexical: Ranked
+    vector: Ranked
 
 
-def _nearest(
-    store: Store, embedding: NDArray[np.float32], limit: int, selections: Sequence[Selection]
-) -> Ranked:
-    """The nearest chunks of each selection, with their cosines."""
-    found = [
-        search_distinct(store, partial(store.search_vectors, embedding, selection=one), limit)
-        for one in selections
-    ]
-    return _union(found)
+def _find(
+    snapshot: Snapshot,
+    question: Question,
+    limit: int,
+    selections: Sequence[Selection],
+    weights: Weights,
+    surroundings: Surroundings,
+) -> _Matches:
+    """Search by words and by vectors, and fetch more where too many are repeats."""
+    by_words: list[_Search] = []
+    by_vector: list[_Search] = []
+    if weights.lexical:
+        by_words = [partial(snapshot.search_terms, question.text, selection=s) for s in selections]
+    if weights.vector and (embedding := question.embedding) is not None:
+        by_vector = [partial(snapshot.search_vectors, embedding, selection=s) for s in selections]
+    first = [(find, find(limit)) for find in (*by_words, *by_vector)]
+    # What is said is read once, of all that may come into question.
+    ids = {id for _, found in first for id in found.ids.tolist()}
+    if weights.neighbor:
+        sides = surroundings.near(ids).sides
+        ids = ids.union(*(present(side) for pair in sides.values() for side in pair))
+    snapshot.said(ids)
+    found = [distinct(snapshot, find, limit, best) for find, best in first]
+    return _Matches(_union(found[: len(by_words)]), _union(found[len(by_words) :]))
 
 
 def _normalized(
-    store: Store,
-    embedding: NDArray[np.float32],
+    snapshot: Snapshot,
+    question: Question,
     nearest: Ranked,
     selections: Sequence[Selection],
     *,
@@ -194,10 +204,10 @@ def _normalized(
     lexical match may lie between their lowest scores, so its cosine is computed.
     """
     scores = normalize_cosines(nearest)
-    others = tuple(sorted(known - scores.keys()))
-    if len(selections) == 1 or not others or not scores:
+    others = known - scores.keys()
+    if len(selections) == 1 or not others or not scores or question.embedding is None:
         return scores
-    rest = store.search_vectors(embedding, len(others), Selection(ids=others))
+    rest = snapshot.cosines(question.embedding, others)
     low, high = float(nearest.scores.min()), float(nearest.scores.max())
     for id, score in zip(rest.ids.tolist(), rest.scores.tolist(), strict=True):
         scores[id] = max(0.0, (score - low) / (high - low)) if high - low > 1e-6 else 0.0
@@ -207,8 +217,8 @@ def _normalized(
 def _union(results: Sequence[Ranked]) -> Ranked:
     """Results of one query joined; a chunk found by two searches has the same score in both."""
     return Ranked(
-        ids=np.concatenate([one.ids for one in results]),
-        scores=np.concatenate([one.scores for one in results]),
+        ids=np.concatenate([_NOTHING.ids, *(one.ids for one in results)]),
+        scores=np.concatenate([_NOTHING.scores, *(one.scores for one in results)]),
     )
 
 
@@ -220,13 +230,18 @@ def _during(selection: Selection, interval: Interval) -> Selection:
 
 
 def _expanded(
-    store: Store, best: Sequence[Group], scored: Sequence[Scored], query: RecallQuery
+    snapshot: Snapshot,
+    surroundings: Surroundings,
+    best: Sequence[Group],
+    scored: Sequence[Scored],
+    query: RecallQuery,
 ) -> Iterator[Found]:
     """The best, each followed by the chunks it adds."""
-    added = {}
+    added: dict[int, list[int]] = {}
     if query.expand is not None:
-        added = expand(store, [group.item.id for group in best], query.expand, query.selection)
-    known = {item.id: item for item in scored}
+        ids = [group.item.id for group in best]
+        added = expand(snapshot, surroundings, ids, query.expand, query.selection)
+    known = {item.id: item for item in scored} if added else {}
     for item, repeats in best:
         yield Found(item, repeats=repeats)
         for id in added.get(item.id, ()):

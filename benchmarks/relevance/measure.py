@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from agentmem import Memory
-from agentmem.models.bundle.load import load_bundle
-from agentmem.retrieval.focus import focused
+from agentmem.models.bundle.load import ModelBundle, load_bundle
+from agentmem.retrieval.calibration import Signals
+from agentmem.retrieval.focus import embed_query, focused
+from agentmem.retrieval.question import Question
 from agentmem.retrieval.relevance import COMPARED, Comparison
 from agentmem_storage.records import Scope
 from agentmem_storage.store import Store
@@ -56,15 +58,25 @@ def measure(groups: Sequence[Group]) -> Iterator[Case]:
                 hits = memory.recall(ask.text, k=COMPARED, user_id=user, rerank=None)
                 if not hits:
                     continue
-                comparison = Comparison(
-                    store, model, focused(ask.text, model.tokenizer), Scope(user_id=user)
-                )
-                found = comparison.signals([hit.id for hit in hits])
+                ids = [hit.id for hit in hits]
+                found = _signals(store, model, ask.text, Scope(user_id=user), ids)
                 wanted = {sources[at] for at in ask.evidence}
                 yield Case(
                     group.kind,
                     group.size,
                     ask,
-                    np.array([found[hit.id] for hit in hits], dtype=np.float64),
+                    np.array([found[id] for id in ids], dtype=np.float64),
                     np.array([hit.source.id in wanted for hit in hits]),
                 )
+
+
+def _signals(
+    store: Store, model: ModelBundle, query: str, scope: Scope, ids: Sequence[int]
+) -> dict[int, Signals]:
+    text = focused(query, model.tokenizer)
+    token_ids = model.tokenizer.encode(text)
+    embedding = embed_query(model.embedder, token_ids, model.codec.max_tokens)
+    question = Question(text, token_ids, embedding, None)
+    return store.snapshot(
+        lambda one: Comparison(one, question, scope, counts_cosines=True).signals(ids)
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,17 +189,22 @@ class LatentsRecord:
     title: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What tells whether two chunks are repeats, and when each was said.
 
-    ``speaker`` is the kind, role, name and title of the source.
+    Kind, role, name and title are those of the source; ``created_at`` is its time in microseconds
+    since 1970, because a recall compares hundreds and shows few.
     """
 
     text_hash: bytes
-    speaker: tuple[str | None, ...]
-    scope: Scope
-    created_at: datetime
+    kind: str
+    role: str | None
+    name: str | None
+    title: str | None
+    created_at: int
+    user_id: str | None
+    agent_id: str | None
+    session_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

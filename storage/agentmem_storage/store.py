@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select, update
 from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.metadata import metadata_json
-from agentmem_storage.numbers import as_int, as_timeout
+from agentmem_storage.numbers import as_timeout
+from agentmem_storage.reading import Reading
 from agentmem_storage.records import (
     ANY_SCOPE,
     EVERYTHING,
@@ -24,12 +25,8 @@ from agentmem_storage.records import (
     ChunkRecord,
     Copied,
     Forgotten,
-    LatentsRecord,
-    Neighbors,
     NewSource,
     Problem,
-    Ranked,
-    Said,
     Scope,
     ScopeStats,
     Selection,
@@ -38,11 +35,11 @@ from agentmem_storage.records import (
     SourceRecord,
     StoreStats,
     Unset,
-    WordMatches,
     Written,
 )
 from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
-from agentmem_storage.sql import check, duplicates, episodes, matches, read, terms, totals, write
+from agentmem_storage.snapshot import Snapshot
+from agentmem_storage.sql import check, duplicates, read, totals, write
 from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.filters import selects_everything
@@ -50,12 +47,15 @@ from agentmem_storage.sql.identity import Identity, prepare
 from agentmem_storage.sql.location import locate_store
 from agentmem_storage.sql.rows import check_scope, make_rows, storable
 from agentmem_storage.sql.selection import as_id, selected
-from agentmem_storage.sql.tables import meta
+from agentmem_storage.sql.state import list_ids
+from agentmem_storage.sql.tables import chunks, meta
 from agentmem_storage.sync import IndexSync
 from agentmem_storage.timestamps import now_micros, to_micros
 
+T = TypeVar("T")
 
-class Store:
+
+class Store(Reading):
     """Memories in SQLite with a vector index next to it; use `Store.open` to create one.
 
     Safe to use from several threads and from several processes on the same files. K is the number
@@ -197,46 +197,6 @@ class Store:
             held = read.written_sources(connection, [id for id in known if id is not None])
             return [None if id is None else held[id] for id in known]
 
-    @shielded
-    def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
-        """Chunks in the order of ``ids``.
-
-        Args:
-            ids: Chunk ids.
-            keep_damaged: Return damaged rows too, with `ChunkRecord.damage` set.
-
-        Raises:
-            UnknownIdError: No chunk has one of the ids.
-            CorruptRecordError: A row is damaged; names the first.
-        """
-        with self._database.read() as connection:
-            return read.read_chunks(connection, ids, keep_damaged=keep_damaged)
-
-    @shielded
-    def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
-        """Sources in the order of ``ids``.
-
-        Args:
-            ids: Source ids.
-            keep_damaged: Return damaged rows too, with `SourceRecord.damage` set.
-
-        Raises:
-            UnknownIdError: No source has one of the ids.
-            CorruptRecordError: A row is damaged; names the first.
-        """
-        with self._database.read() as connection:
-            return read.read_sources(connection, ids, keep_damaged=keep_damaged)
-
-    @shielded
-    def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
-        """Ids of the selected chunks, ascending, int64 of shape (n,).
-
-        Raises:
-            FilterError: The selection's filter is malformed.
-        """
-        with self._database.read() as connection:
-            return read.selected_ids(connection, selected(selection))
-
     @staticmethod
     def selects_everything(where: Mapping[str, Any]) -> bool:
         """Whether a filter has no condition that a chunk could fail, such as ``{"and": []}``.
@@ -247,14 +207,27 @@ class Store:
         return selects_everything(where)
 
     @shielded
-    def count(self, selection: Selection = EVERYTHING) -> int:
-        """Number of selected chunks.
+    def snapshot(self, read: Callable[[Snapshot], T]) -> T:
+        """Read several things of one state of the store, whatever others write meanwhile.
 
-        Raises:
-            FilterError: The selection's filter is malformed.
+        ::
+
+            found, rows = store.snapshot(lambda one: (one.count(), one.chunks([1, 2])))
+
+        Args:
+            read: Called once with the snapshot, which it must not use afterwards. It must not
+                write to the store: one in memory would wait for itself. In the main thread it runs
+                in another one, see `agentmem_storage.shield`.
+
+        Returns:
+            What ``read`` returns.
         """
         with self._database.read() as connection:
-            return totals.count(connection, selected(selection))
+            one = Snapshot(connection, self._index, self.embedding_dims)
+            made = read(one)
+        if one.searched:
+            self._index.save_if_due()
+        return made
 
     @shielded_steps
     def iterate(
@@ -282,127 +255,15 @@ class Store:
         if batch_size < 1:
             raise InputError(f"batch_size must be 1 or more, got {batch_size!r}")
         last = 0
-        while True:
-            with self._database.read() as connection:
-                rows = read.next_chunks(connection, selection, last, batch_size)
-            if not rows:
-                return
-            last = rows[-1].id
-            yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
-
-    @shielded
-    def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
-        """The chunks said just before and after each in its own scope.
-
-        They are in the order of the times of their sources; those of one time are in the order in
-        which they were written.
-
-        Args:
-            ids: Chunk ids.
-            reach: Maximum number on each side, 1 or more; there are fewer at the ends.
-
-        Raises:
-            UnknownIdError: No chunk has one of the ids.
-        """
-        with self._database.read() as connection:
-            return read.neighbors(connection, ids, reach)
-
-    @shielded
-    def said(self, ids: Iterable[int]) -> dict[int, Said]:
-        """Who said what and when, by chunk id.
-
-        Raises:
-            UnknownIdError: No chunk has one of the ids.
-        """
-        with self._database.read() as connection:
-            return read.read_said(connection, ids)
-
-    @shielded
-    def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
-        """Latents of chunks in the order of ``ids``, several times faster than `chunks`.
-
-        Raises:
-            UnknownIdError: No chunk has one of the ids.
-        """
-        with self._database.read() as connection:
-            return read.read_latents(connection, ids)
-
-    @shielded
-    def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
-        """For each chunk, the chunks of its episode including itself, in the order of `neighbors`.
-
-        An episode is a run of chunks of one scope, close in time and topic; see
-        `agentmem_storage.episodes`. A chunk written before episodes existed is alone.
-
-        Raises:
-            UnknownIdError: No chunk has one of the ids.
-        """
-        with self._database.read() as connection:
-            return episodes.episodes(connection, ids)
-
-    @shielded
-    def search_vectors(
-        self, embedding: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
-    ) -> Ranked:
-        """Find the k selected chunks whose embeddings are nearest; scores are cosines, -1 to 1.
-
-        Args:
-            embedding: float32 array of shape (K,), not zero; only its direction counts.
-            k: Maximum number of results, 1 or more.
-            selection: The chunks to consider; applied before the search, not after it.
-
-        Raises:
-            InputError: The embedding has the wrong shape, or k is below 1.
-            FilterError: The selection's filter is malformed.
-        """
-        _check_k(k)
-        query = _unit(embedding, self.embedding_dims)
-        with self._database.read() as connection:
-            among = None
-            if not selection.everything:
-                among = read.selected_ids(connection, selected(selection))
-            found = self._index.search(connection, query, k, among)
-        self._index.save_if_due()
-        return found
-
-    @shielded
-    def search_terms(self, query: str, k: int, selection: Selection = EVERYTHING) -> Ranked:
-        """Find the k selected chunks that match a query's words best.
-
-        Args:
-            query: Any string; one without words finds nothing.
-            k: Maximum number of results, 1 or more.
-            selection: The chunks to consider; applied before the ranking, not after it.
-
-        Returns:
-            Ids and scores: BM25 over all chunks of the selection's scope, times the number of the
-            query's phrases in the chunk; above 0, higher is better, unbounded. A chunk scores the
-            same in all selections of one scope. If very many chunks contain a word of the query,
-            only those with its rarer words are found; see `agentmem_storage.sql.terms`.
-
-        Raises:
-            InputError: k is below 1.
-            FilterError: The selection's filter is malformed.
-        """
-        _check_k(k)
-        scope = Selection(scope=selection.scope)
-        within = selected(scope)
-        among = within if selection == scope else selected(selection)
-        with self._database.read() as connection:
-            return terms.search(connection, query, k, among, within)
-
-    @shielded
-    def word_matches(self, query: str, ids: Iterable[int], scope: Scope) -> WordMatches:
-        """How much of a query's words the given chunks contain; see `WordMatches`.
-
-        Args:
-            query: Any string.
-            ids: The chunks; one that does not exist contains no word.
-            scope: The chunks over which document frequencies are counted.
-        """
-        within = selected(Selection(scope=scope))
-        with self._database.read() as connection:
-            return matches.word_matches(connection, query, list(ids), within)
+        # Listed once rather than for each list; then again, for what was added in the meantime.
+        while (ids := self._ids_after(selection, last)).size:
+            last = int(ids[-1])
+            for first in range(0, ids.size, batch_size):
+                part = ids[first : first + batch_size].tolist()
+                with self._database.read() as connection:
+                    rows = read.selected_rows(connection, selection, part)
+                if rows:
+                    yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
 
     @shielded
     def update_source(
@@ -569,6 +430,11 @@ class Store:
         with self._database.read() as connection:
             return totals.scope_list(connection)
 
+    def _ids_after(self, selection: Selection, last: int) -> NDArray[np.int64]:
+        """Ids of the selected chunks above one, ascending."""
+        with self._database.read() as connection:
+            return list_ids(connection, selected(selection).where(chunks.c.id > last)).ids
+
     def _flag(self, name: str) -> int:
         with self._database.read() as connection:
             return int(connection.scalar(select(meta.c[name])) or 0)
@@ -594,23 +460,6 @@ class Store:
         if cache is not None and cache.is_dir() and not cache.is_symlink():
             files += sorted(cache.iterdir())
         return sum(_size(file) for file in files)
-
-
-def _check_k(k: int) -> None:
-    if as_int(k, "k") < 1:
-        raise InputError(f"k must be 1 or more, got {k!r}")
-
-
-def _unit(embedding: NDArray[np.float32], embedding_dims: int) -> NDArray[np.float32]:
-    if embedding.shape != (embedding_dims,):
-        raise InputError(
-            f"embeddings of this store have shape {(embedding_dims,)}, got {embedding.shape}"
-        )
-    wide = embedding.astype(np.float64)
-    norm = float(np.sqrt((wide * wide).sum()))
-    if not 0.0 < norm < float("inf"):
-        raise InputError("an embedding must be finite and not zero")
-    return (wide / norm).astype(np.float32)
 
 
 def _size(file: Path) -> int:

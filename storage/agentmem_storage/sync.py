@@ -31,6 +31,7 @@ from agentmem_storage.sql.changes import Mark
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.sqlite_errors import unwritable
+from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunks
 
 SAVE_AFTER = 2000
@@ -76,13 +77,26 @@ class IndexSync:
     def search(
         self,
         connection: Connection,
+        newest: Mark,
         query: NDArray[np.float32],
         k: int,
         among: NDArray[np.int64] | None,
     ) -> Ranked:
-        """Catch up with the state a transaction sees, then search; see `VectorIndex.search`."""
+        """Catch up with the state a transaction sees, then search; see `VectorIndex.search`.
+
+        Args:
+            connection: The transaction.
+            newest: The last change that it sees.
+            query: As in `VectorIndex.search`.
+            k: Likewise.
+            among: The ids to consider; None for all that the transaction sees.
+        """
         with self._lock:
-            return self._caught_up(connection).search(query, k, among=among)
+            index = self._caught_up(connection, newest)
+            if among is None and self._mark.seq > newest.seq:
+                # Another thread has seen later changes, which this transaction must not.
+                among = list_ids(connection, select(chunks.c.id)).ids
+            return index.search(query, k, among=among)
 
     def rebuild(self) -> None:
         """Discard the index and rebuild it from the rows."""
@@ -101,7 +115,7 @@ class IndexSync:
             return
         try:
             with self._database.write() as connection, self._lock:
-                index = self._caught_up(connection)
+                index = self._caught_up(connection, changes.newest(connection))
                 header = CacheHeader(self._store_id, self._model, self._mark.packed(), self._dims)
                 make_private_folder(self._path.parent)
                 save_cache(self._path, index, header)
@@ -125,10 +139,9 @@ class IndexSync:
             raise unwritable(error, self._database.location.label) from error
         self._unsaved = max(self._unsaved, 1)
 
-    def _caught_up(self, connection: Connection) -> VectorIndex:
+    def _caught_up(self, connection: Connection, newest: Mark) -> VectorIndex:
         if self._index is None:
             self._load(connection)
-        newest = changes.newest(connection)
         if newest.seq > self._mark.seq:
             if changes.reaches(connection, self._mark):
                 self._replay(connection, newest)

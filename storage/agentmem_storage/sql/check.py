@@ -21,6 +21,7 @@ from agentmem_storage.records import ANY_SCOPE, Problem, Scope, Selection
 from agentmem_storage.sql import codec, read, terms
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list, scope_conditions, selected
+from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunks, meta, scopes, sources
 
 _BATCH = 500
@@ -58,7 +59,7 @@ def _file_structure(database: Database) -> Iterator[Problem]:
 def _chunk_rows(database: Database, scope: Scope) -> Iterator[Problem]:
     with database.read() as connection:
         # Ids are read from an index, so those of rows on a torn page are known too.
-        ids = read.selected_ids(connection, selected(Selection(scope)))
+        ids = list_ids(connection, selected(Selection(scope))).ids
         embedding_dims = connection.scalar(select(meta.c.key_dims))
     for first in range(0, ids.size, _BATCH):
         yield from _faults_among(database, ids[first : first + _BATCH], embedding_dims)
@@ -164,7 +165,7 @@ def _first_id(spans: Sequence[Any]) -> int | None:
 def _terms_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
     with database.read() as connection:
         known = set(terms.known_ids(connection))
-        present = set(read.selected_ids(connection, selected(Selection(scope))).tolist())
+        present = set(list_ids(connection, selected(Selection(scope))).ids.tolist())
     for chunk_id in sorted(present - known):
         yield Problem(chunk_id, "it is missing from the lexical index; rebuild the terms")
 

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,31 @@ _SAID = (
     .join(scopes, scopes.c.id == chunks.c.scope_id)
     .where(chunks.c.id.in_(GIVEN))
 )
-_SOURCES = (
-    select(sources, scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id)
+_sibling = chunks.alias("sibling")
+_CHUNK_IDS = (
+    select(func.json_group_array(func.json_array(_sibling.c.ordinal, _sibling.c.id)))
+    .where(_sibling.c.source_id == sources.c.id)
+    .correlate(sources)
+    .scalar_subquery()
+    .label("chunk_ids")
+)
+# What is read of a source beside its id; no column of ``chunks`` has one of these names.
+_OF_SOURCE = (
+    *(sources.c.kind, sources.c.role, sources.c.name, sources.c.title, sources.c.uri),
+    *(sources.c.created_at, sources.c.added_at, sources.c.chars, sources.c.metadata),
+    *(sources.c.content_hash, scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id),
+    _CHUNK_IDS,
+)
+_SOURCES: Select[Any] = (
+    select(sources.c.id.label("source_id"), *_OF_SOURCE)
     .join(scopes, scopes.c.id == sources.c.scope_id)
     .where(sources.c.id.in_(GIVEN))
+)
+_WITH_SOURCES: Select[Any] = (
+    select(chunks, *_OF_SOURCE)
+    .join_from(chunks, sources, sources.c.id == chunks.c.source_id)
+    .join(scopes, scopes.c.id == sources.c.scope_id)
+    .where(chunks.c.id.in_(GIVEN))
 )
 _CHUNKS_OF_SOURCES = (
     select(chunks.c.source_id, chunks.c.id)
@@ -79,7 +101,7 @@ def _neighbors_query() -> Select[Any]:
     source = sources.alias("source")
     order = (source.c.created_at, source.c.id, near.c.ordinal)
     same_scope = (
-        select(near.c.id, near.c.tokens, *(one.label(None) for one in order))
+        select(*(one.label(None) for one in order), near.c.id, near.c.tokens)
         .join_from(source, near, near.c.source_id == source.c.id)
         .where(source.c.scope_id == chunks.c.scope_id)
     )
@@ -123,22 +145,20 @@ def read_chunks(
         CorruptRecordError: A row does not match its checksums.
     """
     wanted = [as_id(one) for one in ids]
-    found = {row.id: row for row in connection.execute(_CHUNKS, given(wanted))}
+    found = {row.id: row for row in connection.execute(_CHUNKS, given(wanted)).all()}
     require(wanted, found, "memory")
     return [decode_chunk(found[one], keep_damaged=keep_damaged) for one in wanted]
 
 
-def next_chunks(
-    connection: Connection, selection: Selection, after: int, limit: int
+def selected_rows(
+    connection: Connection, selection: Selection, ids: Sequence[int]
 ) -> Sequence[Row[Any]]:
-    """Rows of the next selected chunks by id, starting above ``after``."""
-    query = (
-        select(chunks)
-        .where(chunks.c.id > after, chunks.c.id.in_(selected(selection)))
-        .order_by(chunks.c.id)
-        .limit(limit)
-    )
-    return connection.execute(query).all()
+    """Rows of those of the given chunks that are selected, by ascending id."""
+    among = ids if selection.ids is None else set(ids).intersection(selection.ids)
+    query = selected(replace(selection, ids=tuple(among)))
+    return connection.execute(
+        select(chunks).where(chunks.c.id.in_(query)).order_by(chunks.c.id)
+    ).all()
 
 
 def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
@@ -207,25 +227,31 @@ def read_sources(
         CorruptRecordError: The metadata of one cannot be read.
     """
     wanted = [as_id(one) for one in ids]
-    found = {row.id: row for row in connection.execute(_SOURCES, given(wanted))}
+    found = {row.source_id: row for row in connection.execute(_SOURCES, given(wanted)).all()}
     require(wanted, found, "source")
-    chunk_ids = source_chunk_ids(connection, wanted)
+    return [_source_record(found[one], keep_damaged=keep_damaged) for one in wanted]
+
+
+def read_with_sources(
+    connection: Connection, ids: Iterable[int], *, keep_damaged: bool = False
+) -> list[tuple[ChunkRecord, SourceRecord]]:
+    """Chunks in the order of ``ids``, each with its source; damaged rows as in `read_chunks`.
+
+    Raises:
+        UnknownIdError: No chunk has one of the ids.
+        CorruptRecordError: A row is damaged.
+    """
+    wanted = [as_id(one) for one in ids]
+    rows = {row.id: row for row in connection.execute(_WITH_SOURCES, given(wanted)).all()}
+    require(wanted, rows, "memory")
+    of: dict[int, SourceRecord] = {}
+    for row in rows.values():
+        if row.source_id not in of:
+            of[row.source_id] = _source_record(row, keep_damaged=keep_damaged)
     return [
-        _source_record(found[one], chunk_ids.get(one, ()), keep_damaged=keep_damaged)
+        (decode_chunk(rows[one], keep_damaged=keep_damaged), of[rows[one].source_id])
         for one in wanted
     ]
-
-
-def selected_ids(connection: Connection, query: Select[tuple[int]]) -> NDArray[np.int64]:
-    """Ids returned by a query, ascending, shape (n,)."""
-    found = query.subquery()
-    # One JSON text is read four times as fast as one row per id, and filters select many.
-    listed = connection.scalar(select(func.json_group_array(found.c.id))) or "[]"
-    if listed == "[]":
-        return np.empty(0, dtype=np.int64)
-    ids: NDArray[np.int64] = np.fromstring(listed[1:-1], sep=",", dtype=np.int64)
-    ids.sort()
-    return ids
 
 
 def neighbors(connection: Connection, ids: Iterable[int], reach: int) -> Neighbors:
@@ -240,16 +266,13 @@ def neighbors(connection: Connection, ids: Iterable[int], reach: int) -> Neighbo
     tokens: dict[int, int] = {}
     for id, count, *listed in json.loads(found or "[]"):
         tokens[id] = count
-        earlier = sorted((*listed[0], *listed[1]), key=_place, reverse=True)[:reach]
-        later = sorted((*listed[2], *listed[3]), key=_place)[:reach]
-        tokens.update((one, size) for one, size, *_ in (*earlier, *later))
-        sides[id] = (tuple(one for one, *_ in earlier), tuple(one for one, *_ in later))
+        # Compared by place, which comes first; none is in two lists.
+        earlier = sorted((*listed[0], *listed[1]), reverse=True)[:reach]
+        later = sorted((*listed[2], *listed[3]))[:reach]
+        tokens.update((one, size) for *_, one, size in (*earlier, *later))
+        sides[id] = (tuple(one[3] for one in earlier), tuple(one[3] for one in later))
     require(wanted, sides, "memory")
     return Neighbors({one: sides[one] for one in wanted}, tokens)
-
-
-def _place(neighbor: list[int]) -> list[int]:
-    return neighbor[2:]
 
 
 def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsRecord]:
@@ -260,7 +283,7 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
     """
     wanted = [as_id(one) for one in ids]
     found = {}
-    for id, blob, tokens, sealed, name, title in connection.execute(_LATENTS, given(wanted)):
+    for id, blob, tokens, sealed, name, title in connection.execute(_LATENTS, given(wanted)).all():
         latents, patch = b"", None
         with suppress(CorruptRecordError):
             latents, _ = codec.decode_latents(blob, id)
@@ -278,12 +301,8 @@ def read_said(connection: Connection, ids: Iterable[int]) -> dict[int, Said]:
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    found = {
-        id: Said(text_hash, tuple(speaker), Scope(user, agent, session), from_micros(at))
-        for id, text_hash, *speaker, at, user, agent, session in connection.execute(
-            _SAID, given(wanted)
-        )
-    }
+    rows = connection.execute(_SAID, given(wanted)).all()
+    found = {id: Said(*said) for id, *said in rows}
     require(wanted, found, "memory")
     return found
 
@@ -317,19 +336,17 @@ def source_chunk_ids(
     return {source_id: tuple(ids) for source_id, ids in found.items()}
 
 
-def _source_record(
-    row: Row[Any], chunk_ids: tuple[int, ...], *, keep_damaged: bool
-) -> SourceRecord:
+def _source_record(row: Row[Any], *, keep_damaged: bool) -> SourceRecord:
     metadata: Mapping[str, Any] = {}
     damage = None
     try:
         metadata = read_metadata(row.metadata)
     except ValueError as error:
-        damage = f"the metadata of source {row.id} cannot be read: the row is damaged"
+        damage = f"the metadata of source {row.source_id} cannot be read: the row is damaged"
         if not keep_damaged:
             raise CorruptRecordError(damage) from error
     return SourceRecord(
-        id=row.id,
+        id=row.source_id,
         scope=Scope(row.user_id, row.agent_id, row.session_id),
         kind=row.kind,
         role=row.role,
@@ -339,7 +356,7 @@ def _source_record(
         created_at=from_micros(row.created_at),
         added_at=from_micros(row.added_at),
         chars=row.chars,
-        chunk_ids=chunk_ids,
+        chunk_ids=tuple(id for _, id in sorted(json.loads(row.chunk_ids))),
         metadata=metadata,
         damage=damage,
         content_hash=row.content_hash,

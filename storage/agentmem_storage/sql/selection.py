@@ -90,7 +90,7 @@ def as_id(value: SupportsIndex) -> int:
         TypeError: It is not an integer.
         InputError: It is too large.
     """
-    number = as_int(value, "an id")
+    number = value if type(value) is int else as_int(value, "an id")
     if not -_MAX_ID <= number <= _MAX_ID:
         raise InputError(f"{number!r} is not an id: ids have at most 63 bits")
     return number

@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import (
@@ -34,6 +34,7 @@ from sqlalchemy import (
     Integer,
     Select,
     bindparam,
+    column,
     func,
     literal_column,
     select,
@@ -44,12 +45,7 @@ from sqlalchemy.sql.expression import text
 
 from agentmem_storage import words
 from agentmem_storage.records import Ranked
-from agentmem_storage.sql.tables import (
-    chunk_terms,
-    chunk_terms_name,
-    chunk_terms_sizes,
-    meta,
-)
+from agentmem_storage.sql.tables import chunk_terms, chunk_terms_name, chunk_terms_sizes
 
 # A longer query is a text. Its rarest phrases are searched, wherever they stand in it.
 MAX_PHRASES = 64
@@ -62,45 +58,94 @@ _UNINDEXED_ROWID = literal_column("+chunk_terms.rowid", Integer)
 _BM25 = func.bm25(chunk_terms_name, type_=Float)
 
 
-def search(
-    connection: Connection,
-    query: str,
-    k: int,
-    among: Select[tuple[int]],
-    scope: Select[tuple[int]],
-) -> Ranked:
-    """Find the k chunks that match a query's words best, best first, ties by id.
+class Count(NamedTuple):
+    """In how many chunks a phrase of a query occurs.
+
+    Attributes:
+        phrase: Its words.
+        everywhere: Rows of the table that contain it.
+        scope: Chunks of the scope.
+        allowed: Chunks that may be found.
+    """
+
+    phrase: str
+    everywhere: int
+    scope: int
+    allowed: int
+
+
+def count(
+    connection: Connection, phrases: Sequence[str], *, scope: str | None, allowed: str | None
+) -> list[Count]:
+    """Count the chunks that contain each phrase, in the order of the phrases.
 
     Args:
         connection: A transaction.
-        query: Any string.
-        k: Maximum number of results.
-        among: The ids to consider; may be ``scope`` itself.
-        scope: The ids over which document frequencies are counted.
+        phrases: As `agentmem_storage.words` gives them.
+        scope: The ids of the scope, as JSON; None if it is the whole table.
+        allowed: The ids to consider, likewise; they are of the scope.
     """
-    # Filtering the matches by id takes longer than finding them, so it is skipped if the scope is
-    # the whole table: if it has as many chunks as the table has rows, none of them deleted.
-    rows, held, stale = connection.execute(_sizes(scope)).one()
-    covers_all = rows == held and not stale
-    allowed = None if covers_all and among is scope else among
-    within = None if covers_all else scope
-    leading, following = _counts(connection, words.phrases(query), rows, held, within, allowed)
-    statement = _EVERYWHERE if allowed is None else _best(allowed)
-    given = {"leading": json.dumps(leading), "following": json.dumps(following), "k": k}
-    best = connection.execute(statement, given).all()
+    parts = {}
+    if scope is not None:
+        parts["scope"] = scope
+    # If the whole scope is allowed, one count serves for both.
+    if allowed is not None and allowed != scope:
+        parts["allowed"] = allowed
+    if not phrases:
+        return []
+    given = {"phrases": json.dumps([quoted(phrase) for phrase in phrases]), **parts}
+    found = {row[0]: row[1:] for row in connection.execute(_COUNTS[tuple(parts)], given).all()}
+
+    def counted(phrase: str) -> Count:
+        everywhere, *within = found[quoted(phrase)]
+        of_scope = everywhere if scope is None else within[0]
+        return Count(phrase, everywhere, of_scope, within[-1] if within else everywhere)
+
+    return [counted(phrase) for phrase in phrases]
+
+
+def search(
+    connection: Connection,
+    counts: Sequence[Count],
+    k: int,
+    *,
+    rows: int,
+    held: int,
+    allowed: str | None,
+) -> Ranked:
+    """Find the k chunks that match a query's phrases best, best first, ties by id.
+
+    Args:
+        connection: A transaction.
+        counts: Of the phrases, from `count`.
+        k: Maximum number of results.
+        rows: Number of rows of the table.
+        held: Number of chunks in the scope.
+        allowed: The ids to consider, as JSON; None if all are allowed.
+    """
+    leading, following = _weights(counts, rows, held)
+    if not leading:
+        return Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+    given: dict[str, Any] = {"k": k}
+    given |= {"leading": json.dumps(leading), "following": json.dumps(following)}
+    if allowed is not None:
+        given["allowed"] = allowed
+    best = connection.execute(_EVERYWHERE if allowed is None else _AMONG, given).all()
     return Ranked(
         ids=np.array([one.id for one in best], dtype=np.int64),
         scores=np.array([one.score for one in best], dtype=np.float32),
     )
 
 
-def _sizes(scope: Select[tuple[int]]) -> Select[*tuple[Any, ...]]:
-    """Rows of the table, chunks of a scope, and whether the table has rows of deleted chunks."""
-    rows, held = (
-        select(func.count()).select_from(one).scalar_subquery()
-        for one in (chunk_terms_sizes, scope.subquery())
-    )
-    return select(rows, held, meta.c.terms_stale)
+def quoted(phrase: str) -> str:
+    """A phrase as FTS5 takes it."""
+    return f'"{phrase}"'
+
+
+def _listed(name: str) -> Select[tuple[int]]:
+    """The ids that a parameter lists as JSON."""
+    values = func.json_each(bindparam(name)).table_valued(column("value", Integer), name=name)
+    return select(values.c.value)
 
 
 def _best(allowed: Select[tuple[int]] | None) -> Select[tuple[int, float]]:
@@ -134,51 +179,12 @@ def _matches(counts: str, allowed: Select[tuple[int]] | None) -> Select[tuple[in
     return found if allowed is None else found.where(_UNINDEXED_ROWID.in_(allowed))
 
 
-# The search of a whole store, compiled once: compiling takes longer than running it.
+# Compiled once: compiling takes longer than running.
 _EVERYWHERE = _best(None)
+_AMONG = _best(_listed("allowed"))
 
 
-def _counts(
-    connection: Connection,
-    wanted: list[str],
-    rows: int,
-    held: int,
-    scope: Select[tuple[int]] | None,
-    allowed: Select[tuple[int]] | None,
-) -> tuple[dict[str, float], dict[str, float]]:
-    """The factor for FTS5's BM25 of each phrase that gives its BM25 within the scope.
-
-    Args:
-        connection: A transaction.
-        wanted: The phrases.
-        rows: Number of rows of the table.
-        held: Number of chunks in the scope.
-        scope: The ids of the scope; None if it is the whole table.
-        allowed: The ids to consider; None if all are allowed.
-
-    Returns:
-        Of the `MAX_PHRASES` rarest, those that lead, as many as `MAX_LEADING` permits but at least
-        one, and the others.
-    """
-    # If the whole scope is allowed, one count serves for both.
-    parts = [part for part in dict.fromkeys((scope, allowed)) if part is not None]
-    statement = _match_counts(parts) if parts else _EVERYWHERE_COUNTS
-    quoted = json.dumps([f'"{phrase}"' for phrase in wanted])
-    found = [row for row in connection.execute(statement, {"phrases": quoted}) if row[-1]]
-    # Among equally rare ones the longer; never the earlier, for a question may stand anywhere.
-    found.sort(key=lambda row: (row[-1], -len(row[0]), row[0]))
-    leading: dict[str, float] = {}
-    following: dict[str, float] = {}
-    led = 0
-    for phrase, everywhere, *within in found[:MAX_PHRASES]:
-        n = everywhere if scope is None else within[0]
-        led += everywhere if allowed is None else within[-1]
-        part = leading if led <= MAX_LEADING or not leading else following
-        part[phrase] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
-    return leading, following
-
-
-def _match_counts(parts: Sequence[Select[tuple[int]]]) -> Select[*tuple[Any, ...]]:
+def _match_counts(parts: Sequence[str]) -> Select[*tuple[Any, ...]]:
     """Each phrase, with the number of rows that contain it in the table and in each part."""
     listed = func.json_each(bindparam("phrases")).table_valued("value", name="phrase")
     # One count per phrase: FTS5 then reads only which rows contain it.
@@ -188,11 +194,40 @@ def _match_counts(parts: Sequence[Select[tuple[int]]]) -> Select[*tuple[Any, ...
         .where(chunk_terms_name.op("MATCH")(listed.c.value))
         .correlate(listed)
     )
-    counts = [count, *(count.where(_UNINDEXED_ROWID.in_(part)) for part in parts)]
+    counts = [count, *(count.where(_UNINDEXED_ROWID.in_(_listed(part))) for part in parts)]
     return select(listed.c.value, *(one.scalar_subquery() for one in counts))
 
 
-_EVERYWHERE_COUNTS = _match_counts([])
+_COUNTS: dict[tuple[str, ...], Select[*tuple[Any, ...]]] = {
+    parts: _match_counts(parts) for parts in ((), ("scope",), ("allowed",), ("scope", "allowed"))
+}
+
+
+def _weights(
+    counts: Sequence[Count], rows: int, held: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The factor for FTS5's BM25 of each phrase that gives its BM25 within the scope.
+
+    Args:
+        counts: Of the phrases.
+        rows: Number of rows of the table.
+        held: Number of chunks in the scope.
+
+    Returns:
+        Of the `MAX_PHRASES` rarest, those that lead, as many as `MAX_LEADING` permits but at least
+        one, and the others.
+    """
+    found = [one for one in counts if one.allowed]
+    # Among equally rare ones the longer; never the earlier, for a question may stand anywhere.
+    found.sort(key=lambda one: (one.allowed, -len(one.phrase), one.phrase))
+    leading: dict[str, float] = {}
+    following: dict[str, float] = {}
+    led = 0
+    for phrase, everywhere, n, allowed in found[:MAX_PHRASES]:
+        led += allowed
+        part = leading if led <= MAX_LEADING or not leading else following
+        part[quoted(phrase)] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
+    return leading, following
 
 
 def _rarity(rows: int, having: int) -> float:

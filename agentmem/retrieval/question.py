@@ -1,0 +1,47 @@
+"""What of a query is searched for: its words, its time and its embedding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.models.base import MemoryModel
+from agentmem.retrieval.calibration import knows_cosines
+from agentmem.retrieval.dates import Interval, named_interval
+from agentmem.retrieval.focus import embed_query, focused
+from agentmem.retrieval.query import RecallQuery
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A query as the models and the search take it, made before the store is read.
+
+    Attributes:
+        text: The part of the query to search for, see `agentmem.retrieval.focus`.
+        token_ids: Of the text.
+        embedding: Of the text, float32 (K,); None if no cosine counts.
+        interval: The time that it names, if that counts in this mode.
+    """
+
+    text: str
+    token_ids: list[int]
+    embedding: NDArray[np.float32] | None
+    interval: Interval | None
+
+
+def read_question(query: RecallQuery, model: MemoryModel) -> Question:
+    """What a query asks.
+
+    Args:
+        query: A validated query.
+        model: Embeds it.
+    """
+    text = focused(query.text, model.tokenizer)
+    token_ids = model.tokenizer.encode(text)
+    embedding = None
+    if query.mode != "lexical" or knows_cosines(model.fingerprint):
+        embedding = embed_query(model.embedder, token_ids, model.codec.max_tokens)
+    interval = named_interval(text, query.now) if query.mode == "hybrid" else None
+    return Question(text, token_ids, embedding, interval)

@@ -1,0 +1,300 @@
+"""`Snapshot`: what is read of a store, all from one state of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from agentmem_storage.errors import InputError
+from agentmem_storage.numbers import as_int
+from agentmem_storage.records import (
+    EVERYTHING,
+    ChunkRecord,
+    LatentsRecord,
+    Neighbors,
+    Ranked,
+    Said,
+    Scope,
+    Selection,
+    SourceRecord,
+    WordMatches,
+)
+from agentmem_storage.shield import raise_if_abandoned
+from agentmem_storage.sql import episodes, matches, read, terms
+from agentmem_storage.sql.selection import selected
+from agentmem_storage.sql.state import Listed, State, list_ids, read_state, read_state_and_ids
+from agentmem_storage.sync import IndexSync
+from agentmem_storage.words import phrases
+
+
+class Snapshot:
+    """One state of a store, for as long as `Store.snapshot` runs; for one thread.
+
+    Whatever others write meanwhile, every method sees the same chunks. What several methods need,
+    such as the ids that a selection matches, is read once. K is the number of dims of the store's
+    embeddings.
+
+    Attributes:
+        searched: Whether vectors were searched, so that the index may have caught up.
+    """
+
+    def __init__(self, connection: Connection, index: IndexSync, embedding_dims: int) -> None:
+        self._transaction = connection
+        self._index = index
+        self._embedding_dims = embedding_dims
+        self.searched = False
+        self._known_state: State | None = None
+        # Not a dict, because a filter cannot be hashed; there are one or two.
+        self._known_ids: list[tuple[Selection, Listed]] = []
+        self._known_counts: dict[tuple[str, Scope], dict[str, int]] = {}
+        self._known_said: dict[int, Said] = {}
+
+    def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
+        """Ids of the selected chunks, ascending, int64 of shape (n,).
+
+        Raises:
+            FilterError: The selection's filter is malformed.
+        """
+        return self._listed(selection).ids
+
+    def count(self, selection: Selection = EVERYTHING) -> int:
+        """Number of selected chunks.
+
+        Raises:
+            FilterError: The selection's filter is malformed.
+        """
+        return self._state.chunks if selection.everything else len(self.ids(selection))
+
+    def matching(self, ids: Iterable[int], selection: Selection) -> set[int]:
+        """Those of the given chunks that are selected.
+
+        Raises:
+            FilterError: The selection's filter is malformed.
+        """
+        wanted = np.fromiter(ids, dtype=np.int64)
+        found: list[int] = wanted[np.isin(wanted, self.ids(selection))].tolist()
+        return set(found)
+
+    def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
+        """Chunks in the order of ``ids``.
+
+        Args:
+            ids: Chunk ids.
+            keep_damaged: Return damaged rows too, with `ChunkRecord.damage` set.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+            CorruptRecordError: A row is damaged; names the first.
+        """
+        return read.read_chunks(self._connection, ids, keep_damaged=keep_damaged)
+
+    def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
+        """Sources in the order of ``ids``.
+
+        Args:
+            ids: Source ids.
+            keep_damaged: Return damaged rows too, with `SourceRecord.damage` set.
+
+        Raises:
+            UnknownIdError: No source has one of the ids.
+            CorruptRecordError: A row is damaged; names the first.
+        """
+        return read.read_sources(self._connection, ids, keep_damaged=keep_damaged)
+
+    def chunks_with_sources(
+        self, ids: Iterable[int], *, keep_damaged: bool = False
+    ) -> list[tuple[ChunkRecord, SourceRecord]]:
+        """Chunks in the order of ``ids``, each with its source.
+
+        Args:
+            ids: Chunk ids.
+            keep_damaged: As in `chunks` and `sources`.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+            CorruptRecordError: A row is damaged; names the first.
+        """
+        return read.read_with_sources(self._connection, ids, keep_damaged=keep_damaged)
+
+    def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
+        """Latents of chunks in the order of ``ids``, several times faster than `chunks`.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        return read.read_latents(self._connection, ids)
+
+    def said(self, ids: Iterable[int]) -> dict[int, Said]:
+        """Who said what and when, by chunk id; of those that were asked for before, too.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        missing = [id for id in ids if id not in self._known_said]
+        if missing:
+            self._known_said |= read.read_said(self._connection, missing)
+        return self._known_said
+
+    def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
+        """The chunks said just before and after each in its own scope.
+
+        They are in the order of the times of their sources; those of one time are in the order in
+        which they were written.
+
+        Args:
+            ids: Chunk ids.
+            reach: Maximum number on each side, 1 or more; there are fewer at the ends.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        return read.neighbors(self._connection, ids, reach)
+
+    def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+        """For each chunk, the chunks of its episode including itself, in the order of `neighbors`.
+
+        An episode is a run of chunks of one scope, close in time and topic; see
+        `agentmem_storage.episodes`. A chunk written before episodes existed is alone.
+
+        Raises:
+            UnknownIdError: No chunk has one of the ids.
+        """
+        return episodes.episodes(self._connection, ids)
+
+    def search_vectors(
+        self, embedding: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
+    ) -> Ranked:
+        """Find the k selected chunks whose embeddings are nearest; scores are cosines, -1 to 1.
+
+        Args:
+            embedding: float32 array of shape (K,), not zero; only its direction counts.
+            k: Maximum number of results, 1 or more.
+            selection: The chunks to consider; applied before the search, not after it.
+
+        Raises:
+            InputError: The embedding has the wrong shape, or k is below 1.
+            FilterError: The selection's filter is malformed.
+        """
+        _check_k(k)
+        query = _unit(embedding, self._embedding_dims)
+        among = None if selection.everything else self.ids(selection)
+        return self._search(query, k, among)
+
+    def cosines(self, embedding: NDArray[np.float32], ids: Iterable[int]) -> Ranked:
+        """The cosines of given chunks, as `search_vectors` gives them, but of all of them.
+
+        Args:
+            embedding: As there.
+            ids: Chunk ids of this snapshot; one whose embedding is damaged is left out.
+
+        Raises:
+            InputError: The embedding has the wrong shape.
+        """
+        query = _unit(embedding, self._embedding_dims)
+        among = np.unique(np.fromiter(ids, dtype=np.int64))
+        return self._search(query, max(1, among.size), among)
+
+    def search_terms(self, query: str, k: int, selection: Selection = EVERYTHING) -> Ranked:
+        """Find the k selected chunks that match a query's words best.
+
+        Args:
+            query: Any string; one without words finds nothing.
+            k: Maximum number of results, 1 or more.
+            selection: The chunks to consider; applied before the ranking, not after it.
+
+        Returns:
+            Ids and scores: BM25 over all chunks of the selection's scope, times the number of the
+            query's phrases in the chunk; above 0, higher is better, unbounded. A chunk scores the
+            same in all selections of one scope. If very many chunks contain a word of the query,
+            only those with its rarer words are found; see `agentmem_storage.sql.terms`.
+
+        Raises:
+            InputError: k is below 1.
+            FilterError: The selection's filter is malformed.
+        """
+        _check_k(k)
+        whole = Selection(scope=selection.scope)
+        within = self._within(selection.scope)
+        # Filtering the matches by id takes longer than finding them, so that is not done where
+        # nothing would be filtered out.
+        everywhere = within is None and selection == whole
+        allowed = None if everywhere else self._listed(selection).json
+        counts = terms.count(self._connection, phrases(query), scope=within, allowed=allowed)
+        self._known_counts[query, selection.scope] = {one.phrase: one.scope for one in counts}
+        rows, held = self._state.terms, self.count(whole)
+        return terms.search(self._connection, counts, k, rows=rows, held=held, allowed=allowed)
+
+    def word_matches(self, query: str, ids: Iterable[int], scope: Scope) -> WordMatches:
+        """How much of a query's words the given chunks contain; see `WordMatches`.
+
+        Args:
+            query: Any string.
+            ids: The chunks; one that does not exist contains no word.
+            scope: The chunks over which document frequencies are counted.
+        """
+        words = matches.meaningful(query)
+        counts = self._known_counts.get((query, scope))
+        if counts is None:
+            counted = terms.count(self._connection, words, scope=self._within(scope), allowed=None)
+            counts = {one.phrase: one.scope for one in counted}
+            self._known_counts[query, scope] = counts
+        own = {one: counts[one] for one in words}
+        held = self.count(Selection(scope=scope))
+        return matches.word_matches(self._connection, own, list(ids), held)
+
+    @property
+    def _connection(self) -> Connection:
+        # Here, because every method comes by, and some of them take long.
+        raise_if_abandoned()
+        return self._transaction
+
+    @property
+    def _state(self) -> State:
+        if self._known_state is None:
+            self._known_state = read_state(self._connection)
+        return self._known_state
+
+    def _search(
+        self, query: NDArray[np.float32], k: int, among: NDArray[np.int64] | None
+    ) -> Ranked:
+        self.searched = True
+        return self._index.search(self._connection, self._state.newest, query, k, among)
+
+    def _listed(self, selection: Selection) -> Listed:
+        for known, listed in self._known_ids:
+            if known == selection:
+                return listed
+        query = selected(selection)
+        if self._known_state is None:
+            self._known_state, found = read_state_and_ids(self._connection, query)
+        else:
+            found = list_ids(self._connection, query)
+        self._known_ids.append((selection, found))
+        return found
+
+    def _within(self, scope: Scope) -> str | None:
+        """Ids of a scope as JSON; None if the rows of the lexical index are exactly its chunks."""
+        whole = Selection(scope=scope)
+        if self.count(whole) == self._state.terms and not self._state.terms_stale:
+            return None
+        return self._listed(whole).json
+
+
+def _check_k(k: int) -> None:
+    if as_int(k, "k") < 1:
+        raise InputError(f"k must be 1 or more, got {k!r}")
+
+
+def _unit(embedding: NDArray[np.float32], embedding_dims: int) -> NDArray[np.float32]:
+    if embedding.shape != (embedding_dims,):
+        raise InputError(
+            f"embeddings of this store have shape {(embedding_dims,)}, got {embedding.shape}"
+        )
+    wide = embedding.astype(np.float64)
+    norm = float(np.sqrt((wide * wide).sum()))
+    if not 0.0 < norm < float("inf"):
+        raise InputError("an embedding must be finite and not zero")
+    return (wide / norm).astype(np.float32)
