@@ -22,6 +22,7 @@ import pytest
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage import shield
+from agentmem_storage.reading import Reading
 from agentmem_storage.store import Store
 
 POINTS = 12  # of each call, spread over all its lines
@@ -202,3 +203,7 @@ def test_every_verb_of_a_store_is_shielded() -> None:
             continue
         function = verb.fget if isinstance(verb, property) else getattr(verb, "__func__", verb)
         assert hasattr(function, "__wrapped__"), name
+    for name, verb in vars(Reading).items():
+        if not name.startswith("_") and name != "snapshot":
+            # It does nothing but to read a snapshot, which is shielded.
+            assert verb.__code__.co_names == ("snapshot",), name

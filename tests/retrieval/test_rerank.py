@@ -162,7 +162,7 @@ class TestWhen:
 
         monkeypatch.setattr(plain_model.embedder, "embed_query", work)
         with Memory(":memory:", model=plain_model) as memory:
-            monkeypatch.setattr(memory._store, "search_terms", work)
+            monkeypatch.setattr(memory._store, "snapshot", work)
             for _ in range(2):
                 with pytest.raises(ModelError, match="'plain' comes without a reranker: recall wi"):
                     memory.recall(ASKED, rerank="latent")
