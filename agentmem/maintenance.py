@@ -56,6 +56,12 @@ def rebuild_terms(store: Store, model: MemoryModel) -> None:
     store.rebuild_terms(lexical_terms(store, model).items())
 
 
+def rebuild_stale_terms(store: Store, model: MemoryModel) -> None:
+    """Rebuild the lexical index if it has terms of deleted chunks."""
+    if store.terms_stale:
+        rebuild_terms(store, model)
+
+
 def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
     """A source as it was added, with a time only if it was added with one.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,7 @@ from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
+from agentmem.editing import forget, replace_metadata, replace_text
 from agentmem.errors import FilterError, InputError, UnknownIdError
 from agentmem.ingest.checks import (
     MAX_CHARS,
@@ -21,9 +21,9 @@ from agentmem.ingest.checks import (
     check_moment,
     check_time,
 )
-from agentmem.ingest.encode import EncodingOptions, Progress, Quantization, prepare
+from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
 from agentmem.ingest.normalize import normalize
-from agentmem.maintenance import lexical_terms, rebuild_terms, stored_part, verify
+from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
 from agentmem.results import (
@@ -40,7 +40,7 @@ from agentmem.scopes import ANY, Binding, ReadId, WriteId, check_require
 from agentmem.types import Content
 from agentmem.writing import write_parts
 from agentmem_storage.numbers import as_int
-from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Written
+from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection
 from agentmem_storage.store import Store
 from agentmem_storage.text import shown
 
@@ -132,7 +132,7 @@ class Memory:
         self._max_chars = max_chars
         self._owns_store = True
         # Also after an upgrade: an index of an older version is emptied when the store is opened.
-        self._rebuild_stale_terms()
+        rebuild_stale_terms(self._store, self._model)
 
     def __enter__(self) -> Self:
         return self
@@ -364,25 +364,18 @@ class Memory:
         if text is not None and not isinstance(text, str):
             raise TypeError(f"text must be a string, not {type(text).__name__}")
         chunk = self._one(id, self._binding.reading(user_id, agent_id, session_id))
-        old = chunk.source
         new_metadata = chunk.metadata if metadata is None else check_metadata(metadata, "metadata")
         if text is None:
-            self._store.update_source(old.id, metadata=new_metadata)
-            unchanged = Written(old.id, old.chunk_ids, duplicate=False)
-            return write_receipt([unchanged], [])
-        (new,) = normalize(text, max_chars=self._max_chars).parts
-        part = replace(
-            stored_part(self._store, self._model, old), text=new.text, metadata=new_metadata
+            return replace_metadata(self._store, chunk, new_metadata)
+        return replace_text(
+            self._store,
+            self._model,
+            chunk,
+            text,
+            new_metadata,
+            options=self._options,
+            max_chars=self._max_chars,
         )
-        source = prepare([part], self._model, options=self._options, now=old.created_at)[0]
-        written = self._store.replace_source(old.id, source, self._terms(old.chunk_ids))
-        if written.duplicate:
-            raise InputError(
-                f"this scope already has that text, in memory {written.chunk_ids[0]}: "
-                f"forget one of the two"
-            )
-        self._rebuild_stale_terms()
-        return write_receipt([written], [source])
 
     def forget(
         self,
@@ -426,19 +419,8 @@ class Memory:
                 "forget() needs a condition: ids=, user_id=, agent_id=, session_id=, where= or "
                 "before=; to forget everything, delete the store's folder"
             )
-        requested = None if ids is None else tuple({as_int(one, "an id"): None for one in ids})
-        selection = Selection(scope, ids=requested, where=where, until=check_time(before, "before"))
-        selected = tuple(self._store.ids(selection).tolist())
-        if requested is not None:
-            present = self._store.ids(Selection(scope, ids=requested)).tolist()
-            missing = sorted(set(requested).difference(present))
-            if missing:
-                raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
-        if dry_run or not selected:
-            return ForgetReceipt(selected, 0, dry_run, purged=not dry_run)
-        done = self._store.forget(selected, self._terms(selected))
-        self._rebuild_stale_terms()
-        return ForgetReceipt(selected, done.sources, dry_run=False, purged=done.purged)
+        selection = Selection(scope, where=where, until=check_time(before, "before"))
+        return forget(self._store, self._model, selection, ids, dry_run=dry_run)
 
     def verify(
         self,
@@ -538,10 +520,3 @@ class Memory:
         if found is None:
             raise UnknownIdError(f"no memory of this scope has the id {id!r}")
         return found
-
-    def _terms(self, ids: tuple[int, ...]) -> dict[int, str]:
-        return lexical_terms(self._store, self._model, Selection(ids=ids))
-
-    def _rebuild_stale_terms(self) -> None:
-        if self._store.terms_stale:
-            rebuild_terms(self._store, self._model)

@@ -1,4 +1,4 @@
-"""Files and folders that only their owner can read, and durable renames."""
+"""Files and folders that only their owner can read, durable renames, and sizes on disk."""
 
 from __future__ import annotations
 
@@ -59,3 +59,23 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_bytes(path: Path, cache: Path | None) -> int:
+    """Bytes of the files of a store.
+
+    Args:
+        path: Its database file.
+        cache: The folder of its vector index; None if it has none.
+    """
+    files = [path, *(path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))]
+    if cache is not None and cache.is_dir() and not cache.is_symlink():
+        files += sorted(cache.iterdir())
+    return sum(_size(file) for file in files)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except FileNotFoundError:
+        return 0

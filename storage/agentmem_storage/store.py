@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
+from agentmem_storage.disk import file_bytes
 from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.metadata import metadata_json
@@ -456,14 +456,4 @@ class Store(Reading):
         if path is None:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
-        files = [path, *(path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))]
-        if cache is not None and cache.is_dir() and not cache.is_symlink():
-            files += sorted(cache.iterdir())
-        return sum(_size(file) for file in files)
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.lstat().st_size
-    except FileNotFoundError:
-        return 0
+        return file_bytes(path, cache)

@@ -1,0 +1,93 @@
+"""Changes what is stored: the work behind `Memory.update` and `Memory.forget`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from agentmem.context.hits import Chunk
+from agentmem.errors import InputError, UnknownIdError
+from agentmem.ingest.encode import EncodingOptions, prepare
+from agentmem.ingest.normalize import normalize
+from agentmem.maintenance import lexical_terms, rebuild_stale_terms, stored_part
+from agentmem.models.base import MemoryModel
+from agentmem.results import ForgetReceipt, Receipt, write_receipt
+from agentmem_storage.numbers import as_int
+from agentmem_storage.records import Selection, Written
+from agentmem_storage.store import Store
+
+
+def replace_metadata(store: Store, chunk: Chunk, metadata: Mapping[str, Any]) -> Receipt:
+    """Give the source of a chunk new metadata."""
+    source = chunk.source
+    store.update_source(source.id, metadata=metadata)
+    return write_receipt([Written(source.id, source.chunk_ids, duplicate=False)], [])
+
+
+def replace_text(
+    store: Store,
+    model: MemoryModel,
+    chunk: Chunk,
+    text: str,
+    metadata: Mapping[str, Any],
+    *,
+    options: EncodingOptions,
+    max_chars: int,
+) -> Receipt:
+    """Give the source of a chunk a new text, and metadata.
+
+    Raises:
+        InputError: the text cannot be stored, or it would make a document equal to another one of
+            the scope.
+    """
+    old = chunk.source
+    (new,) = normalize(text, max_chars=max_chars).parts
+    part = replace(stored_part(store, model, old), text=new.text, metadata=metadata)
+    source = prepare([part], model, options=options, now=old.created_at)[0]
+    old_terms = lexical_terms(store, model, Selection(ids=old.chunk_ids))
+    written = store.replace_source(old.id, source, old_terms)
+    if written.duplicate:
+        raise InputError(
+            f"this scope already has that text, in memory {written.chunk_ids[0]}: "
+            f"forget one of the two"
+        )
+    rebuild_stale_terms(store, model)
+    return write_receipt([written], [source])
+
+
+def forget(
+    store: Store,
+    model: MemoryModel,
+    selection: Selection,
+    ids: Iterable[int] | None,
+    *,
+    dry_run: bool,
+) -> ForgetReceipt:
+    """Delete the selected memories.
+
+    Args:
+        store: The open store.
+        model: Decodes the words that leave the lexical index.
+        selection: Which memories; at least one condition beside ``ids``, unless these are given.
+        ids: Chunk ids, which must all be in the selection's scope; None if there are none.
+        dry_run: Only report what would be deleted.
+
+    Raises:
+        FilterError: the filter is malformed.
+        UnknownIdError: an id is not in the scope; nothing was deleted.
+    """
+    if ids is not None:
+        requested = tuple({as_int(one, "an id"): None for one in ids})
+        selection = replace(selection, ids=requested)
+    selected = tuple(store.ids(selection).tolist())
+    if selection.ids is not None:
+        present = store.ids(Selection(selection.scope, ids=selection.ids)).tolist()
+        missing = sorted(set(selection.ids).difference(present))
+        if missing:
+            raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
+    if dry_run or not selected:
+        return ForgetReceipt(selected, 0, dry_run, purged=not dry_run)
+    done = store.forget(selected, lexical_terms(store, model, Selection(ids=selected)))
+    rebuild_stale_terms(store, model)
+    return ForgetReceipt(selected, done.sources, dry_run=False, purged=done.purged)
