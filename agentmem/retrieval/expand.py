@@ -86,7 +86,7 @@ class Surroundings:
         }
 
     def _find(self, ids: Sequence[int], reach: int) -> dict[int, Sides]:
-        found = self._snapshot.neighbors(ids, reach)
+        found = self._snapshot.neighbors(ids, reach, self._selection.scope)
         self._tokens |= found.tokens
         for id, (before, after) in found.sides.items():
             _link(id, before, reach, self._before, self._after)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from agentmem_storage.errors import InputError
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import (
+    ANY_SCOPE,
     EVERYTHING,
     ChunkRecord,
     LatentsRecord,
@@ -23,8 +24,8 @@ from agentmem_storage.records import (
     WordMatches,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import episodes, matches, read, terms
-from agentmem_storage.sql.selection import selected
+from agentmem_storage.sql import episodes, matches, neighbors, read, terms
+from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.state import Listed, State, list_ids, read_state, read_state_and_ids
 from agentmem_storage.sync import IndexSync
 from agentmem_storage.words import phrases
@@ -138,7 +139,7 @@ class Snapshot:
             self._known_said |= read.read_said(self._connection, missing)
         return self._known_said
 
-    def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
+    def neighbors(self, ids: Iterable[int], reach: int = 1, scope: Scope = ANY_SCOPE) -> Neighbors:
         """The chunks said just before and after each in its own scope.
 
         They are in the order of the times of their sources; those of one time are in the order in
@@ -147,11 +148,15 @@ class Snapshot:
         Args:
             ids: Chunk ids.
             reach: Maximum number on each side, 1 or more; there are fewer at the ends.
+            scope: Which all of them belong to, as far as known; it makes no difference but to the
+                time that this takes.
 
         Raises:
             UnknownIdError: No chunk has one of the ids.
         """
-        return read.neighbors(self._connection, ids, reach)
+        wanted = [as_id(one) for one in ids]
+        held = self.count(Selection(scope=scope))
+        return neighbors.neighbors(self._connection, wanted, reach, held)
 
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """For each chunk, the chunks of its episode including itself, in the order of `neighbors`.

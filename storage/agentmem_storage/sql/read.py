@@ -12,18 +12,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
-    Neighbors,
     Said,
     Scope,
     Selection,
-    Sides,
     SourceRecord,
     Written,
 )
@@ -87,52 +85,6 @@ _CHUNKS_OF_SOURCES = (
     .where(chunks.c.source_id.in_(GIVEN))
     .order_by(chunks.c.source_id, chunks.c.ordinal)
 )
-
-
-def _neighbors_query() -> Select[Any]:
-    """For each given chunk, its neighbors on each side, with their tokens.
-
-    They are listed in the order in which they were said: by the time of their source, of those of
-    one time in the order of writing, and inside a source in text order. Each side has two lists, of
-    up to ``reach`` chunks: those of the same time, and those of other times. One condition for both
-    could not use the index, and long imports have one time.
-    """
-    near, reach = chunks.alias("near"), bindparam("reach", type_=Integer)
-    source = sources.alias("source")
-    order = (source.c.created_at, source.c.id, near.c.ordinal)
-    same_scope = (
-        select(*(one.label(None) for one in order), near.c.id, near.c.tokens)
-        .join_from(source, near, near.c.source_id == source.c.id)
-        .where(source.c.scope_id == chunks.c.scope_id)
-    )
-    same_time = same_scope.where(source.c.created_at == sources.c.created_at)
-    other_source = source.c.id != sources.c.id
-    backwards, forwards = [one.desc() for one in order], list(order)
-    sides = (
-        same_time.where(
-            source.c.id <= sources.c.id, other_source | (near.c.ordinal < chunks.c.ordinal)
-        ).order_by(*backwards),
-        same_scope.where(source.c.created_at < sources.c.created_at).order_by(*backwards),
-        same_time.where(
-            source.c.id >= sources.c.id, other_source | (near.c.ordinal > chunks.c.ordinal)
-        ).order_by(*forwards),
-        same_scope.where(source.c.created_at > sources.c.created_at).order_by(*forwards),
-    )
-    listed = []
-    for side in sides:
-        found = side.limit(reach).correlate(chunks, sources).subquery().c
-        pairs = select(func.json_group_array(func.json_array(*found)))
-        listed.append(func.json(pairs.scalar_subquery()))
-    # As one JSON text, because fetching a row for each takes far longer.
-    row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
-    return (
-        select(func.json_group_array(row))
-        .join_from(chunks, sources, sources.c.id == chunks.c.source_id)
-        .where(chunks.c.id.in_(GIVEN))
-    )
-
-
-_NEIGHBORS = _neighbors_query()
 
 
 def read_chunks(
@@ -252,27 +204,6 @@ def read_with_sources(
         (decode_chunk(rows[one], keep_damaged=keep_damaged), of[rows[one].source_id])
         for one in wanted
     ]
-
-
-def neighbors(connection: Connection, ids: Iterable[int], reach: int) -> Neighbors:
-    """The chunks said before and after each in its own scope, and the tokens of all of them.
-
-    Raises:
-        UnknownIdError: No chunk has one of the ids.
-    """
-    wanted = [as_id(one) for one in ids]
-    found = connection.scalar(_NEIGHBORS, {**given(wanted), "reach": reach})
-    sides: dict[int, Sides] = {}
-    tokens: dict[int, int] = {}
-    for id, count, *listed in json.loads(found or "[]"):
-        tokens[id] = count
-        # Compared by place, which comes first; none is in two lists.
-        earlier = sorted((*listed[0], *listed[1]), reverse=True)[:reach]
-        later = sorted((*listed[2], *listed[3]))[:reach]
-        tokens.update((one, size) for *_, one, size in (*earlier, *later))
-        sides[id] = (tuple(one[3] for one in earlier), tuple(one[3] for one in later))
-    require(wanted, sides, "memory")
-    return Neighbors({one: sides[one] for one in wanted}, tokens)
 
 
 def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsRecord]:

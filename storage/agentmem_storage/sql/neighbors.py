@@ -1,0 +1,125 @@
+"""The chunks said just before and after others.
+
+The chunks of a scope are in the order of the times of their sources; those of one time are in the
+order in which they were written, and those of one source in text order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Select, bindparam, func, select
+
+from agentmem_storage.records import Neighbors, Sides
+from agentmem_storage.sql.read import require
+from agentmem_storage.sql.selection import GIVEN, given
+from agentmem_storage.sql.tables import chunks, sources
+
+# To look up the neighbors of one chunk takes as long as to list so many chunks of its scope.
+_LISTED_PER_LOOKUP = 16
+
+
+def neighbors(connection: Connection, ids: Sequence[int], reach: int, held: int) -> Neighbors:
+    """Up to ``reach`` chunks on each side of each, and the tokens of all of them.
+
+    Args:
+        connection: A transaction.
+        ids: Chunk ids.
+        reach: Maximum number on each side.
+        held: The number of chunks that their scopes have at most.
+
+    Raises:
+        UnknownIdError: No chunk has one of the ids.
+    """
+    if not ids:
+        return Neighbors({}, {})
+    find = by_listing if held <= _LISTED_PER_LOOKUP * len(ids) else by_lookup
+    found = find(connection, ids, reach)
+    require(ids, found.sides, "memory")
+    return found
+
+
+def by_listing(connection: Connection, ids: Sequence[int], reach: int) -> Neighbors:
+    """Neighbors from a list of all chunks of the scopes of the given ones."""
+    wanted = set(ids)
+    sides: dict[int, Sides] = {}
+    tokens: dict[int, int] = {}
+    scopes: dict[int, list[int]] = {}
+    for scope, id, size in connection.execute(_LISTED, given(ids)).all():
+        scopes.setdefault(scope, []).append(id)
+        tokens[id] = size
+    for listed in scopes.values():
+        for at, id in enumerate(listed):
+            if id in wanted:
+                before = listed[max(0, at - reach) : at]
+                sides[id] = tuple(before[::-1]), tuple(listed[at + 1 : at + 1 + reach])
+    return Neighbors(sides, tokens)
+
+
+def by_lookup(connection: Connection, ids: Sequence[int], reach: int) -> Neighbors:
+    """Neighbors of each of the given chunks, whatever else their scopes hold."""
+    found = connection.scalar(_LOOKED_UP, {**given(ids), "reach": reach})
+    sides: dict[int, Sides] = {}
+    tokens: dict[int, int] = {}
+    for id, count, *listed in json.loads(found or "[]"):
+        tokens[id] = count
+        # Compared by place, which comes first; none is in two lists.
+        earlier = sorted((*listed[0], *listed[1]), reverse=True)[:reach]
+        later = sorted((*listed[2], *listed[3]))[:reach]
+        tokens.update((one, size) for *_, one, size in (*earlier, *later))
+        sides[id] = (tuple(one[3] for one in earlier), tuple(one[3] for one in later))
+    return Neighbors(sides, tokens)
+
+
+_LISTED = (
+    select(sources.c.scope_id, chunks.c.id, chunks.c.tokens)
+    .join_from(sources, chunks, chunks.c.source_id == sources.c.id)
+    .where(sources.c.scope_id.in_(select(chunks.c.scope_id).where(chunks.c.id.in_(GIVEN))))
+    .order_by(sources.c.scope_id, sources.c.created_at, sources.c.id, chunks.c.ordinal)
+)
+
+
+def _lookups() -> Select[Any]:
+    """For each given chunk, its neighbors on each side, with their tokens.
+
+    Each side has two lists, of up to ``reach`` chunks: those of the same time, and those of other
+    times. One condition for both could not use the index, and long imports have one time.
+    """
+    near, reach = chunks.alias("near"), bindparam("reach", type_=Integer)
+    source = sources.alias("source")
+    order = (source.c.created_at, source.c.id, near.c.ordinal)
+    same_scope = (
+        select(*(one.label(None) for one in order), near.c.id, near.c.tokens)
+        .join_from(source, near, near.c.source_id == source.c.id)
+        .where(source.c.scope_id == chunks.c.scope_id)
+    )
+    same_time = same_scope.where(source.c.created_at == sources.c.created_at)
+    other_source = source.c.id != sources.c.id
+    backwards, forwards = [one.desc() for one in order], list(order)
+    sides = (
+        same_time.where(
+            source.c.id <= sources.c.id, other_source | (near.c.ordinal < chunks.c.ordinal)
+        ).order_by(*backwards),
+        same_scope.where(source.c.created_at < sources.c.created_at).order_by(*backwards),
+        same_time.where(
+            source.c.id >= sources.c.id, other_source | (near.c.ordinal > chunks.c.ordinal)
+        ).order_by(*forwards),
+        same_scope.where(source.c.created_at > sources.c.created_at).order_by(*forwards),
+    )
+    listed = []
+    for side in sides:
+        found = side.limit(reach).correlate(chunks, sources).subquery().c
+        pairs = select(func.json_group_array(func.json_array(*found)))
+        listed.append(func.json(pairs.scalar_subquery()))
+    # As one JSON text, because fetching a row for each takes far longer.
+    row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
+    return (
+        select(func.json_group_array(row))
+        .join_from(chunks, sources, sources.c.id == chunks.c.source_id)
+        .where(chunks.c.id.in_(GIVEN))
+    )
+
+
+_LOOKED_UP = _lookups()
