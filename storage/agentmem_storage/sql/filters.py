@@ -41,7 +41,7 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
 from sqlalchemy.sql.elements import False_, True_
@@ -49,6 +49,7 @@ from sqlalchemy.sql.elements import False_, True_
 from agentmem_storage.errors import FilterError
 from agentmem_storage.sql import fields
 from agentmem_storage.sql.fields import ORDER, PREFIX
+from agentmem_storage.sql.plain_metadata import decided
 from agentmem_storage.sql.tables import sources
 from agentmem_storage.text import composed, lone_surrogate, shown
 
@@ -242,7 +243,7 @@ class _Compiler:
             return fields.condition(name, op, operand)
         path = name.removeprefix(PREFIX)
         call = getattr(func, _FUNCTION)(sources.c.metadata, path, op, json.dumps(operand))
-        return cast("ColumnElement[bool]", call == 1)
+        return decided(path, op, operand, call)
 
     def _operand(self, name: str, op: str, wanted: object) -> Any:
         read = fields.read_value if name in fields.FIELDS else _scalar
