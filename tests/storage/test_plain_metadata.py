@@ -25,6 +25,7 @@ WRITTEN = [
     *('""', '"web"', '"WEB"', '"1"', '"a b"', '"true"', '"\\u0077eb"', '"w\\"eb"', '"ｗｅｂ"'),
     *('"a\\u0000"', '"é"', '"e\\u0301"', "true", "false", "null", "[]", "{}", "[1]", '["web"]'),
     *('["x", "ｗｅｂ"]', '[["web"]]', '{"web": "web"}', '["\\u0077eb"]', "[1.0, true, null]"),
+    *('["x", "web"]', '[{"a": "web"}, "e"]', '[["web"], ["1"]]', '{"a": ["web"]}', '["", "1"]'),
     *("NaN", "Infinity", "01", ".5", "'web'", "tru", "", "web", "[1", "1 2"),
 ]
 ROWS = [
@@ -32,7 +33,7 @@ ROWS = [
     *(f'{{"k":{value}}}'.encode() for value in WRITTEN),
     *(f' {{ "x" : "k" , "k" : {value} }} '.encode() for value in WRITTEN[:40]),
     *(f'{{"x": "é", "k": {value}}}'.encode() for value in WRITTEN[:40]),
-    *(b"[]", b"1", b'"k"', b"", b"{", b"null", b'{"k": "\xff"}', b'{"\\u006b": 1}', b"\xff"),
+    *(b"[]", b"1", b'"k"', b"", b"{", b"null", b'{"\\u006b": 1}', b"\xff"),
     *(b'{"k": 1}\x00', b'{"k": "a\x00b"}', b'{"K": 1}', b'{"x": {"k": 1}}', b'{"k": 1, }'),
     b"[" * 2000 + b"]" * 2000,
 ]
@@ -104,7 +105,9 @@ def test_python_is_not_asked_where_metadata_are_plain() -> None:
     with engine.begin() as connection:
         schema.create_all(connection)
         for number in range(20):
-            metadata = json.dumps({"n": number, "channel": "web", "score": number / 7}).encode()
+            metadata = json.dumps(
+                {"n": number, "channel": "web", "score": number / 7, "tags": ["b", "a"]}
+            ).encode()
             row = {"id": number, "scope_id": 1, "kind": "message", "created_at": 0, "added_at": 0}
             connection.execute(insert(sources).values(**row, chars=1, metadata=metadata))
         for where, count in [
@@ -115,6 +118,8 @@ def test_python_is_not_asked_where_metadata_are_plain() -> None:
             ({"n": {"ne": 7}}, 19),
             ({"score": {"gt": 1.5}}, 9),
             ({"channel": {"contains": "we"}}, 20),
+            ({"tags": {"contains": "a"}}, 20),
+            ({"tags": {"contains": "ab"}}, 0),
             ({"nothing": {"exists": False}}, 20),
             ({"not": {"channel": "mail"}}, 20),
         ]:
