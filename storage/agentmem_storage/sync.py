@@ -8,7 +8,6 @@ the database's write lock, so that no process can save embeddings that another o
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +24,7 @@ from agentmem_storage.index import (
     make_index,
     save_cache,
 )
+from agentmem_storage.readwrite import ReadWriteLock
 from agentmem_storage.records import Ranked
 from agentmem_storage.sql import changes, codec
 from agentmem_storage.sql.changes import Mark
@@ -60,7 +60,7 @@ class IndexSync:
         self._model = model
         self._dims = dims
         self._kind = kind
-        self._lock = threading.Lock()
+        self._lock = ReadWriteLock()
         self._index: VectorIndex | None = None
         if kind != "auto":
             # Fail early if the requested backend is missing.
@@ -91,16 +91,19 @@ class IndexSync:
             k: Likewise.
             among: The ids to consider; None for all that the transaction sees.
         """
-        with self._lock:
-            index = self._caught_up(connection, newest)
-            if among is None and self._mark.seq > newest.seq:
-                # Another thread has seen later changes, which this transaction must not.
-                among = list_ids(connection, select(chunks.c.id)).ids
-            return index.search(query, k, among=among)
+        while True:
+            with self._lock.reading():
+                if self._index is not None and self._mark.seq >= newest.seq:
+                    if among is None and self._mark.seq > newest.seq:
+                        # Another thread has seen later changes, which this transaction must not.
+                        among = list_ids(connection, select(chunks.c.id)).ids
+                    return self._index.search(query, k, among=among)
+            with self._lock.writing():
+                self._catch_up(connection, newest)
 
     def rebuild(self) -> None:
         """Discard the index and rebuild it from the rows."""
-        with self._database.read() as connection, self._lock:
+        with self._database.read() as connection, self._lock.writing():
             self._rebuild(connection, "on request")
         self.save()
 
@@ -114,8 +117,8 @@ class IndexSync:
         if self._path is None or self._index is None or not self._unsaved:
             return
         try:
-            with self._database.write() as connection, self._lock:
-                index = self._caught_up(connection, changes.newest(connection))
+            with self._database.write() as connection, self._lock.writing():
+                index = self._catch_up(connection, changes.newest(connection))
                 header = CacheHeader(self._store_id, self._model, self._mark.packed(), self._dims)
                 make_private_folder(self._path.parent)
                 save_cache(self._path, index, header)
@@ -139,7 +142,7 @@ class IndexSync:
             raise unwritable(error, self._database.location.label) from error
         self._unsaved = max(self._unsaved, 1)
 
-    def _caught_up(self, connection: Connection, newest: Mark) -> VectorIndex:
+    def _catch_up(self, connection: Connection, newest: Mark) -> VectorIndex:
         if self._index is None:
             self._load(connection)
         if newest.seq > self._mark.seq:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,3 +170,53 @@ def test_iterating_skips_what_no_longer_matches(store: Store) -> None:
     store.update_source(sources[3], metadata={"n": 9})
     seen += [chunk.source_id for part in steps for chunk in part]
     assert seen == sources[:3]
+
+
+def test_threads_search_beside_each_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = make_embedding("old 3")
+    expected = store.search_vectors(query, 9).ids.tolist()
+    kind = type(store._index._index)
+    unhindered = kind.search
+    both = threading.Barrier(2, timeout=60)
+
+    def together(*args: Any, **kwargs: Any) -> Any:
+        both.wait()  # broken, if the other cannot come here at the same time
+        return unhindered(*args, **kwargs)
+
+    monkeypatch.setattr(kind, "search", together)
+    found: list[list[int]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(store.search_vectors(query, 9).ids.tolist()))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected, expected]
+
+
+def test_searches_while_others_write(store: Store) -> None:
+    """Whatever a search finds is whole: a chunk that exists, with its own score."""
+    query = make_embedding("old 3")
+    (best,) = store.search_vectors(query, 1).ids.tolist()
+    done = threading.Event()
+    errors: list[BaseException] = []
+
+    def search() -> None:
+        try:
+            while not done.is_set():
+                assert store.search_vectors(query, 1).ids.tolist() == [best]
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for n in range(15):
+        store.add([make_source(f"more {n}")], BEN)
+        store.forget([max(store.ids().tolist())], {})
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
