@@ -48,10 +48,6 @@ class Reading(ABC):
         """See `Snapshot.ids`."""
         return self.snapshot(lambda one: one.ids(selection))
 
-    def count(self, selection: Selection = EVERYTHING) -> int:
-        """See `Snapshot.count`."""
-        return self.snapshot(lambda one: one.count(selection))
-
     def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """See `Snapshot.neighbors`."""
         return self.snapshot(lambda one: one.neighbors(ids, reach))

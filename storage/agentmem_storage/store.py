@@ -197,6 +197,16 @@ class Store(Reading):
             held = read.written_sources(connection, [id for id in known if id is not None])
             return [None if id is None else held[id] for id in known]
 
+    @shielded
+    def count(self, selection: Selection = EVERYTHING) -> int:
+        """Number of selected chunks.
+
+        Raises:
+            FilterError: The selection's filter is malformed.
+        """
+        with self._database.read() as connection:
+            return totals.count(connection, selected(selection))
+
     @staticmethod
     def selects_everything(where: Mapping[str, Any]) -> bool:
         """Whether a filter has no condition that a chunk could fail, such as ``{"and": []}``.
