@@ -270,7 +270,8 @@ class Snapshot:
 
     def _listed(self, selection: Selection) -> Listed:
         for known, listed in self._known_ids:
-            if known == selection:
+            # Filters that Python calls equal may differ: true equals 1 there.
+            if known == selection and known.where is selection.where:
                 return listed
         query = selected(selection)
         if self._known_state is None:

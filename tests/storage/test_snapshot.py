@@ -122,6 +122,21 @@ def test_the_same_as_single_reads(store: Store) -> None:
     assert store.snapshot(read) == read(store)  # type: ignore[arg-type]
 
 
+def test_filters_that_python_calls_equal(store: Store) -> None:
+    store.add([make_source("yes", metadata={"n": True})], BEN)
+
+    def read(one: Snapshot) -> list[int]:
+        return [one.count(Selection(where={"n": value})) for value in (1, True, 1.0)]
+
+    assert store.snapshot(read) == [1, 1, 1]
+    (number,), (truth,) = (store.ids(Selection(where={"n": n})).tolist() for n in (1, True))
+    assert number != truth
+    found = store.snapshot(
+        lambda one: [one.ids(Selection(where={"n": n})).tolist() for n in (1, True)]
+    )
+    assert found == [[number], [truth]]
+
+
 def test_cosines_are_those_of_the_search(store: Store) -> None:
     ids = store.ids().tolist()
     query = make_embedding("old 3")

@@ -42,7 +42,7 @@ def meaningful(query: str) -> list[str]:
 def word_matches(
     connection: Connection, counts: Mapping[str, int], ids: Sequence[int], chunks: int
 ) -> WordMatches:
-    """See `agentmem_storage.Snapshot.word_matches`.
+    """See `agentmem_storage.snapshot.Snapshot.word_matches`.
 
     Args:
         connection: A transaction.

@@ -52,6 +52,7 @@ _PLAIN = and_(
     func.json_valid(_TEXT) == 1,
 )
 _UNSURE: ColumnElement[Any] = null()
+_INTEGER: ColumnElement[str] = literal_column("'integer'")
 
 
 def decided(path: str, op: str, operand: Any, otherwise: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -113,7 +114,7 @@ def _holds(
     far = not_((value - literal(number)).between(-near, near))
     sure = case((far, ORDER[op](value, number)), else_=_UNSURE)
     if _is_integer(operand):
-        exact = func.typeof(value) == "integer"
+        exact = func.typeof(value) == _INTEGER
         sure = case((exact, ORDER[op](value, operand)), else_=sure)
     return _by_kind(kind, dict.fromkeys(_NUMBERS, sure))
 
@@ -129,7 +130,7 @@ def _is_one_of(
     if numbers:
         by_kind["integer"] = by_kind["real"] = _UNSURE
         if all(_is_integer(one) for one in numbers):
-            exact = func.typeof(value) == "integer"
+            exact = func.typeof(value) == _INTEGER
             by_kind["integer"] = case((exact, _listed(value, numbers)), else_=_UNSURE)
     for one, name in ((None, "null"), (True, "true"), (False, "false")):
         if any(item is one for item in wanted):
@@ -155,7 +156,9 @@ def _by_kind(
     """An outcome by the JSON type of the value; false for the others, and without a value."""
     if not outcomes:
         return false()
-    return case(*((kind == name, outcome) for name, outcome in outcomes.items()), else_=false())
+    # Not as parameters, whose number is limited.
+    names = {name: literal_column(f"'{name}'") for name in outcomes}
+    return case(*((kind == names[name], made) for name, made in outcomes.items()), else_=false())
 
 
 def _listed(value: ColumnElement[Any], wanted: Sequence[Any]) -> ColumnElement[bool]:
