@@ -157,7 +157,7 @@ def _by_kind(
     if not outcomes:
         return false()
     # Not as parameters, whose number is limited.
-    names = {name: literal_column(f"'{name}'") for name in outcomes}
+    names: dict[str, ColumnElement[str]] = {name: literal_column(f"'{name}'") for name in outcomes}
     return case(*((kind == names[name], made) for name, made in outcomes.items()), else_=false())
 
 
