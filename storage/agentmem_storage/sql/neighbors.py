@@ -45,17 +45,19 @@ def by_listing(connection: Connection, ids: Sequence[int], reach: int) -> Neighb
     """Neighbors from a list of all chunks of the scopes of the given ones."""
     wanted = set(ids)
     sides: dict[int, Sides] = {}
-    tokens: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     scopes: dict[int, list[int]] = {}
     for scope, id, size in connection.execute(_LISTED, given(ids)).all():
         scopes.setdefault(scope, []).append(id)
-        tokens[id] = size
+        sizes[id] = size
+    near = set(wanted)
     for listed in scopes.values():
         for at, id in enumerate(listed):
             if id in wanted:
-                before = listed[max(0, at - reach) : at]
-                sides[id] = tuple(before[::-1]), tuple(listed[at + 1 : at + 1 + reach])
-    return Neighbors(sides, tokens)
+                before, after = listed[max(0, at - reach) : at], listed[at + 1 : at + 1 + reach]
+                sides[id] = tuple(before[::-1]), tuple(after)
+                near.update(before, after)
+    return Neighbors(sides, {id: sizes[id] for id in near if id in sizes})
 
 
 def by_lookup(connection: Connection, ids: Sequence[int], reach: int) -> Neighbors:
