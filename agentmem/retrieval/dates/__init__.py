@@ -33,8 +33,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from agentmem.retrieval.dates.calendar import DAY, Days, hull, shifted
+from agentmem.retrieval.dates.guard import check
 from agentmem.retrieval.dates.phrases import NotUnderstood, Phrase, Phrases
-from agentmem.retrieval.dates.times import Times
+from agentmem.retrieval.dates.text import Text
 from agentmem.retrieval.dates.tokens import tokens
 
 
@@ -62,10 +63,11 @@ def named_interval(query: str, now: datetime) -> Interval | None:
         An interval from midnight to midnight in the zone of ``now``; None if no time is named, if
         one is not understood as a whole, or if the named times contradict each other.
     """
-    found = tokens(unicodedata.normalize("NFKC", query))
+    text = Text(tokens(unicodedata.normalize("NFKC", query)), now)
     try:
-        phrases = Phrases(found, Times(found, now)).read_all()
-        return _together(phrases, now)
+        found = Phrases(text).read_all()
+        check(text, found)
+        return _together([one.phrase for one in found if one.phrase is not None], now)
     except (NotUnderstood, ValueError, OverflowError):
         return None
 
@@ -73,8 +75,11 @@ def named_interval(query: str, now: datetime) -> Interval | None:
 def _together(phrases: list[Phrase], now: datetime) -> Interval | None:
     """The smallest interval that contains all named times, limited by the open-ended ones."""
     year, phrases = _shared_year(phrases)
+    if len({phrase.yearless for phrase in phrases}) > 1:
+        return None  # "in May, and at home since June 2021": May of which year?
     today = now.date()
     closed: list[Days] = []
+    unled: list[Phrase] = []
     starts: list[date] = []
     ends: list[date] = []
     for phrase in phrases:
@@ -90,8 +95,12 @@ def _together(phrases: list[Phrase], now: datetime) -> Interval | None:
             ends.append(end)
         else:
             closed.append((first, end))
+            unled.append(phrase)
     if closed:
         first, end = hull(closed)
+        named = [days for days, phrase in zip(closed, unled, strict=True) if phrase.whole_years]
+        if named and hull(named) != (first, end):
+            return None  # "in 2021, the week before 3 May"
         starts.append(first)
         ends.append(end)
     since, until = max(starts, default=None), min(ends, default=None)
@@ -111,7 +120,7 @@ def _shared_year(phrases: list[Phrase]) -> tuple[int | None, list[Phrase]]:
     """
     weak = [phrase for phrase in phrases if phrase.times[0].weak and len(phrase.times) == 1]
     rest = [phrase for phrase in phrases if phrase not in weak]
-    years = [p for p in rest if not p.lead and all(time.unit == "year" for time in p.times)]
+    years = [phrase for phrase in rest if phrase.whole_years]
     named = years + weak
     if not any(phrase.yearless for phrase in rest):
         return None, rest
