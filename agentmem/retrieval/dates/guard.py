@@ -75,6 +75,7 @@ _OPENING = frozenset(
     "previously prior".split()
 )
 _VAGUE = frozenset({"around", "roughly", "approximately", "circa", "nearly", "almost"})
+_OF_SEASONS = LAST | frozenset("the in this next early mid late and or of".split())
 # "the eve of 3 May"
 _RELATED = frozenset("anniversary eve aftermath wake run-up runup lead-up leadup".split())
 _SPECIAL_YEARS = frozenset("fiscal financial school academic tax model season light".split())
@@ -167,6 +168,12 @@ class _Side:
         counted = self.text.counts(k)
         return counted is not None and self.at(counted[2]).text in UNITS.keys() | {"nights"}
 
+    def _season(self, k: int) -> bool:
+        """Whether a season is named; "fall" and "spring" are also verbs."""
+        token = self.at(k)
+        noun = token.text not in ("fall", "spring") or self.at(k - 1).text in _OF_SEASONS
+        return token.text in SEASONS and (noun or token.written[0].isupper())
+
     def _unit(self, k: int) -> bool:
         return self.at(k).text in UNITS or self.at(k).text in OTHER_UNITS
 
@@ -190,7 +197,7 @@ class _Side:
             return "for" not in gap
         if word in _OPENING and gap and gap[-1] in ("and", "or"):
             return True
-        if word in FEASTS or word in SEASONS or _quarter(token):
+        if word in FEASTS or self._season(k) or _quarter(token):
             return joined or not gap
         if word in LAST or word in ELSEWHERE or word in ("same", "other"):
             return word not in ("every", "each") and self._begins(k + 1)
@@ -244,9 +251,11 @@ class _Before(_Side):
             return True
         if word == "from" and before.text in ("apart", "aside", "different", "away"):
             return True
-        if word in _SPECIAL_YEARS and self.first.text == "year":
+        if word in _SPECIAL_YEARS and self.first.text in ("year", "years"):
             return True
-        if word in ("as", "instead", "rather", "other"):
+        if word in ("instead", "rather", "other"):
+            return True
+        if word == "as" and self.first.text != "of":
             return True
         if word in ("with", "to") and before.text in ("compared", "up", "leading", "relative"):
             return True
@@ -273,12 +282,14 @@ class _Before(_Side):
     def is_time(self, k: int, gap: list[str]) -> bool:
         token, word, before = self.at(k), self.at(k).text, self.at(k - 1).text
         if word in _NEGATED and word not in _JOINS:
-            return word not in ("no", "most", "least", "only") or not gap
+            return before == "at" if word in ("most", "least") else word != "no" or not gap
         listed, ranged = not LISTED.isdisjoint(gap), not _RANGES.isdisjoint(gap)
         ordered = self.phrase.lead in ("before", "after", "until") or not _ORDERS.isdisjoint(gap)
         joined = listed or ranged or ordered
         inside = not joined and (self.first.text in PREPOSITIONS or "of" in gap)
         if self.named(k, joined):
+            if word in FOREIGN_TIMES and inside:
+                return False  # "in Rio de Janeiro on 3 May"
             # "a Friday in May", but not "on Friday a week ago"
             wide = not self.days and before in ("a", "one", "some", "which", "what")
             return word not in WEEKDAYS or joined or not wide
@@ -290,8 +301,8 @@ class _Before(_Side):
             return self._number_before(k, gap, joined)
         if word in NUMBER_WORDS:
             return not gap and self.first.text in MONTHS
-        if word in FEASTS or word in SEASONS or word in PARTS_OF_DAY or _quarter(token):
-            return (listed or ranged or (ordered and not gap)) and word != "second"
+        if word in FEASTS or self._season(k) or word in PARTS_OF_DAY or _quarter(token):
+            return listed or ranged or (ordered and not gap)
         if not self._unit(k):
             return False
         return self._amount(k, gap, listed=listed, ranged=ranged, inside=inside)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 
 from agentmem.retrieval.dates.ago import before_last, sized, smaller
-from agentmem.retrieval.dates.calendar import DAY, Days, Time, calendar_unit, one_day, shifted
+from agentmem.retrieval.dates.calendar import DAY, Days, Time, calendar_unit, shifted
 from agentmem.retrieval.dates.text import Read, Text
 from agentmem.retrieval.dates.vocabulary import PARTS_OF_DAY, UNITS, WEEKDAYS
 
@@ -34,7 +34,7 @@ def offset(text: Text, i: int, prefix: str, anchor: Callable[[int], Read | None]
     around = prefix == "within" and counted is not None and relation == "of"
     if relation not in ("before", "after") and not around:
         return None
-    one_of = unit in WEEKDAYS or unit in PARTS_OF_DAY
+    one_of = unit in WEEKDAYS or unit in PARTS_OF_DAY or unit == "weekend"
     plural = unit.endswith("s") and counted is None
     if (unit not in UNITS or plural) and not (one_of and counted is None):
         return None
@@ -76,10 +76,12 @@ def _on(days: Days, step: tuple[str, float]) -> Days:
 
 def _beside(unit: str, relation: str, days: Days) -> Time:
     """The unit next to a time: "the week before 3 May", "the Friday after"."""
-    if unit in WEEKDAYS:
-        first = days[0] - DAY if relation == "before" else days[1]
-        way = (first.weekday() - WEEKDAYS[unit]) % 7
-        return Time("day", one_day(first - way * DAY if relation == "before" else first + (-way % 7) * DAY))
+    if unit in WEEKDAYS or unit == "weekend":
+        size = 2 if unit == "weekend" else 1
+        nearest = days[0] - size * DAY if relation == "before" else days[1]
+        way = (nearest.weekday() - WEEKDAYS.get(unit, 5)) % 7
+        day = nearest - way * DAY if relation == "before" else nearest + (-way % 7) * DAY
+        return Time("day" if size == 1 else "span", (day, day + size * DAY))
     name, size = sized("day" if unit in PARTS_OF_DAY else unit, 1)
     if unit in ("evening", "night", "afternoon") and relation == "after":
         return Time("span", (days[0], days[1] + DAY))  # "the night after 3 May" may be that day's

@@ -31,7 +31,9 @@ def part(text: Text, i: int) -> tuple[str, int] | None:
         counted = text.count(i + 1)
         j = counted[1] if counted else i + 1
         shared = text.at(j).text in _SHARES | UNITS.keys() | WEEKDAYS.keys()
-        return ("part", j + 2) if shared and text.at(j + 1).text in ("of", "in") else None
+        # "the last week in May", but not "last year in May"
+        joins = ("of", "in") if word != "last" or text.says(i - 1, "the") else ("of",)
+        return ("part", j + 2) if shared and text.at(j + 1).text in joins else None
     if not text.says(i + 1, "of"):
         return None
     if word in _STARTS:
