@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from agentmem.retrieval.dates.calendar import DAY, Days, hull, shifted
-from agentmem.retrieval.dates.guard import check
+from agentmem.retrieval.dates.guard import understood
 from agentmem.retrieval.dates.phrases import NotUnderstood, Phrase, Phrases
 from agentmem.retrieval.dates.text import Text
 from agentmem.retrieval.dates.tokens import tokens
@@ -66,8 +66,7 @@ def named_interval(query: str, now: datetime) -> Interval | None:
     text = Text(tokens(unicodedata.normalize("NFKC", query)), now)
     try:
         found = Phrases(text).read_all()
-        check(text, found)
-        return _together([one.phrase for one in found if one.phrase is not None], now)
+        return _together(understood(text, found), now)
     except (NotUnderstood, ValueError, OverflowError):
         return None
 

@@ -12,6 +12,7 @@ Friday in May", "last week at noon", "in May before the wedding".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import regex
 
@@ -27,6 +28,7 @@ from agentmem.retrieval.dates.vocabulary import (
     FOREIGN_ARTICLES,
     FOREIGN_RELATIONS,
     FOREIGN_TIMES,
+    FUNCTION_WORDS,
     LAST,
     LEADS,
     LISTED,
@@ -55,6 +57,7 @@ _JOINS = (
     | FOREIGN_ARTICLES
     | frozenset("from between the a an both either as ( ) [ ] / ' \u2019 also again".split())
     | frozenset("not nor but except neither including + plus then with against ~ \u2192".split())
+    | frozenset("versus vs compared right just immediately shortly soon directly".split())
 )
 # Between two phrases, these join them to one time that contains both.
 _ADDITIVE = LISTED | PREPOSITIONS | frozenset({"the", "both", "also", "again", ";"})
@@ -72,31 +75,57 @@ _LEADING = frozenset(words[0] for words in LEADS)
 # "in May or later", "2022 and onwards"
 _OPENING = frozenset(
     "later earlier onward onwards beyond thereafter afterwards before after since so thereabouts ish "
-    "previously prior".split()
+    "previously prior more less fewer maybe perhaps even".split()
 )
 _VAGUE = frozenset({"around", "roughly", "approximately", "circa", "nearly", "almost"})
 _OF_SEASONS = LAST | frozenset("the in this next early mid late and or of".split())
 # "the eve of 3 May"
-_RELATED = frozenset("anniversary eve aftermath wake run-up runup lead-up leadup".split())
+_RELATED = frozenset(
+    "anniversary eve aftermath wake run-up runup lead-up leadup ahead advance shy short".split()
+)
+# "the week ending 5 May", "the day preceding 3 May"
+_BOUNDING = frozenset(
+    "starting beginning commencing ending ended preceding following succeeding effective latest "
+    "earliest".split()
+)
+_CLOCK_WORDS = frozenset({"noon", "midnight", "midday"})
 _SPECIAL_YEARS = frozenset("fiscal financial school academic tax model season light".split())
 _LASTING = frozenset({"for", "lasting"})
 _MAX_GAP = 5
 # How far before "and" the "between" may stand that it belongs to.
 _REACH = 6
+_MAX_CLAUSE = 12
+_CLAUSES = {
+    "since": "since",
+    "after": "since",
+    "before": "until",
+    "until": "until",
+    "till": "until",
+}
+_ENDS = frozenset(".?!;:,")
 
 
-def check(text: Text, found: Sequence[Found]) -> None:
-    """Look at the surroundings of all phrases.
+def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
+    """The phrases of a query, if they are all that it says about time.
+
+    "After the party in May" and "since we met in 2020" are open at one end, as what happened in
+    them may lie at any time behind or before.
 
     Raises:
         NotUnderstood: Beside one of them stands what may belong to it.
     """
     places = {at: one for one in found for at in range(one.start, one.end)}
+    phrases: list[Phrase] = []
     for one in found:
-        if one.phrase is not None:
-            sides = _Side(text, one, one.phrase, places), _Before(text, one, one.phrase, places)
-            if any(side.belongs() for side in sides):
-                raise NotUnderstood
+        if one.phrase is None:
+            continue
+        behind = _Side(text, one, one.phrase, places)
+        before = _Before(text, one, one.phrase, places)
+        lead = before.clause()
+        if behind.belongs() or before.belongs() or (lead and one.phrase.lead):
+            raise NotUnderstood
+        phrases.append(replace(one.phrase, lead=lead) if lead else one.phrase)
+    return phrases
 
 
 class _Side:
@@ -222,6 +251,8 @@ class _Side:
 
     def _number(self, k: int, gap: list[str]) -> bool:
         token = self.at(k)
+        if gap and gap[0] in ("from", "between") and token.value <= 24:
+            return False  # "yesterday from 9 to 5"
         if not gap or 1900 <= token.value <= 2099:
             return not gap or gap[-1] not in ("at", "for")
         if gap[-1] in ("at", "by", "in", "on", "for", "with", "a"):
@@ -233,6 +264,17 @@ class _Before(_Side):
     """What stands before a phrase."""
 
     step = -1
+
+    def clause(self) -> str:
+        """How a clause that ends with the phrase limits the time: "since we met in May"."""
+        for k in range(self.found.start - 1, max(-1, self.found.start - 1 - _MAX_CLAUSE), -1):
+            token, after = self.at(k), self.at(k + 1)
+            if k in self.places or token.text in _ENDS:
+                return ""
+            if token.text in _CLAUSES:
+                by_clock = after.kind == "number" or after.text in _CLOCK_WORDS
+                return "" if by_clock else _CLAUSES[token.text]
+        return ""
 
     def adjacent(self, k: int) -> bool:
         token, before = self.at(k), self.at(k - 1)
@@ -249,8 +291,14 @@ class _Before(_Side):
             return True
         if word in _RELATED and self.first.text in ("of", "to"):
             return True
-        if word == "from" and before.text in ("apart", "aside", "different", "away"):
-            return True
+        if word == "from":
+            # "the mail from last Friday" is of that day; "from last Friday" begins with it.
+            noun = before.kind == "word" and before.text not in FUNCTION_WORDS
+            return not noun or before.text in ("apart", "aside", "different", "away", "out")
+        if word in _BOUNDING:
+            return word != "ended" or self.first.text not in PREPOSITIONS
+        if self.phrase.lead and word in NUMBER_WORDS:
+            return True  # "a day or two before 3 May"
         if word in _SPECIAL_YEARS and self.first.text in ("year", "years"):
             return True
         if word in ("instead", "rather", "other"):
@@ -299,8 +347,10 @@ class _Before(_Side):
             return token.text[0].isdigit() or before == "the" or joined
         if token.kind == "number":
             return self._number_before(k, gap, joined)
-        if word in NUMBER_WORDS:
-            return not gap and self.first.text in MONTHS
+        if word in NUMBER_WORDS or word == "one":
+            # "two, three years ago"
+            counted = self.first.kind == "number" or self.first.text in COUNTS
+            return (listed and counted) or (not gap and self.first.text in MONTHS)
         if word in FEASTS or self._season(k) or word in PARTS_OF_DAY or _quarter(token):
             return listed or ranged or (ordered and not gap)
         if not self._unit(k):
@@ -312,7 +362,11 @@ class _Before(_Side):
         before, lead = self.at(k - 1), self.phrase.lead
         counted = before.kind == "number" or before.text in COUNTS or before.text in NUMBER_WORDS
         earlier = {self.at(n).text for n in range(max(0, k - 4), k)}
+        if self.phrase.around:
+            return self.at(k).text not in ("day", "days")
         if lead:
+            if self.first.text == "starting":
+                return True
             if before.text in _COUNTING:
                 return listed
             return counted or lead != "since"

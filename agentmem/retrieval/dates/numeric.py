@@ -53,7 +53,7 @@ def in_digits(text: Text, i: int, *, named: bool) -> Read | None:
         return _week(int(match[1]), int(match[2])), i + 1
     if match := re.fullmatch(r"(\d\d?)/(\d{4})", form):
         return (Time("month", month_of(int(match[2]), int(match[1]))), i + 1) if named else None
-    if match := re.fullmatch(r"((?:19|20)\d0)s", form):
+    if (match := re.fullmatch(r"((?:19|20)\d0)s", form)) and match[1] != "1900":
         return Time("span", years(int(match[1]), int(match[1]) + 9)), i + 1
     if not named:
         return days_of_month(text, i, plain=False) or ago(text, i)

@@ -278,7 +278,8 @@ class Phrases:
                 raise NotUnderstood
             return Phrase((time,), "since"), j + 1
         joins = RANGED | {"and", "&"} if must else RANGED
-        whole = time.unit == "span" and must and text.at(j).text not in joins
+        whole = time.unit == "span" and text.at(j).text not in joins
+        whole = whole and (must or text.at(i + 1).text in WEEKDAYS)
         if time.first != time.last or whole:  # "between 3 and 5 May"
             return Phrase((time,)), j
         if text.at(j).text not in joins:

@@ -107,11 +107,12 @@ def _read_word(word: str, spaced: bool) -> Iterator[Token]:
         for number, (part, written) in enumerate(zip(parts, word.split("-"), strict=False)):
             if number and parts[number - 1] not in _SPLIT_OFF:
                 yield Token("-", "mark", "-", spaced=False)
-            kind = "number" if part.isdecimal() else "word"
+            kind = "number" if part.isdecimal() else "form" if part[0].isdecimal() else "word"
             yield Token(part, kind, written, int(part) if kind == "number" else 0, spaced)
         return
     yield Token(text, "word", word, spaced=spaced, possessive=full != text)
 
 
 def _splits(part: str) -> bool:
-    return part in MONTHS or part in _SPLIT_OFF or (part.isascii() and part.isdecimal())
+    dated = part.isascii() and regex.fullmatch(r"\d+|\d{4}s", part) is not None
+    return part in MONTHS or part in _SPLIT_OFF or dated

@@ -51,6 +51,7 @@ LISTED = frozenset({"and", "or", "&", ","})
 RANGED = frozenset({"to", "until", "till", "through", "thru", "-", "\u2013", "\u2014"})
 LEADS = {
     ("since",): "since",
+    ("starting", "from"): "since",
     ("starting",): "since",
     ("no", "earlier", "than"): "since",
     ("on", "or", "after"): "since",
