@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import regex
 
+from agentmem.retrieval.dates import foreign
 from agentmem.retrieval.dates.phrases import Found, NotUnderstood, Phrase
 from agentmem.retrieval.dates.text import Text
 from agentmem.retrieval.dates.tokens import END, Token
@@ -25,9 +26,6 @@ from agentmem.retrieval.dates.vocabulary import (
     DECADES,
     ELSEWHERE,
     FEASTS,
-    FOREIGN_ARTICLES,
-    FOREIGN_RELATIONS,
-    FOREIGN_TIMES,
     FUNCTION_WORDS,
     LAST,
     LEADS,
@@ -54,7 +52,7 @@ _JOINS = (
     | RANGED
     | PREPOSITIONS
     | _ORDERS
-    | FOREIGN_ARTICLES
+    | foreign.ARTICLES
     | frozenset("from between the a an both either as ( ) [ ] / ' \u2019 also again".split())
     | frozenset("not nor but except neither including + plus then with against ~ \u2192".split())
     | frozenset("versus vs compared right just immediately shortly soon directly".split())
@@ -88,6 +86,7 @@ _BOUNDING = frozenset(
     "starting beginning commencing ending ended preceding following succeeding effective latest "
     "earliest".split()
 )
+_PLACES = frozenset("street avenue road square plaza boulevard lane".split())
 _CLOCK_WORDS = frozenset({"noon", "midnight", "midday"})
 _SPECIAL_YEARS = frozenset("fiscal financial school academic tax model season light".split())
 _LASTING = frozenset({"for", "lasting"})
@@ -179,7 +178,11 @@ class _Side:
     def adjacent(self, k: int) -> bool:
         """Whether the token right beside the phrase belongs to it, whatever follows."""
         token = self.at(k)
-        if token.text in FOREIGN_RELATIONS or token.text in ("ago", "hence", "bc", "bce", "ish"):
+        if _foreign(token) or token.text in ("ago", "hence", "bc", "bce", "ish"):
+            return True
+        if token.text in _PLACES and token.written[0].isupper():
+            return True  # "5th of May Street"
+        if self.text.says(k, "before", "last"):
             return True
         if token.text in ("-", "\u2013", "/", ":") and not token.spaced:
             return self.at(k + 1) is not END
@@ -190,7 +193,9 @@ class _Side:
         if token.text in ("until", "till", "thru", "through", "onward", "onwards", "later"):
             return True
         if token.text in _LASTING and self._lasts(k + 1):
-            return self.days or bool(self.phrase.lead) or self.at(self.found.start - 1).text == "from"
+            return (
+                self.days or bool(self.phrase.lead) or self.at(self.found.start - 1).text == "from"
+            )
         return self.text.says(k, "to", "date") or self.text.says(k, "and", "a", "half")
 
     def _lasts(self, k: int) -> bool:
@@ -216,7 +221,7 @@ class _Side:
         joined = not LISTED.isdisjoint(gap) or not _RANGES.isdisjoint(gap) or "of" in gap
         if self.named(k, joined) or token.kind == "ordinal" or _dated(token):
             return True
-        if word in ("yesterday", "today", "tomorrow", "tonight") or word in FOREIGN_RELATIONS:
+        if word in ("yesterday", "today", "tomorrow", "tonight") or word in foreign.RELATIONS:
             return True
         if token.kind == "number":
             return self._number(k, gap)
@@ -232,13 +237,16 @@ class _Side:
             return word not in ("every", "each") and self._begins(k + 1)
         if word in PARTS_OF_DAY or word == "second":
             return False
-        return self._unit(k) and (not gap or joined or "the" in gap)
+        if not self._unit(k):
+            return False
+        later = self.at(k + 1).text in ("later", "earlier", "before", "after", "ago", "hence")
+        return not gap or joined or "the" in gap or later
 
     def named(self, k: int, joined: bool) -> bool:
         """Whether a month, a weekday or a decade is named, in any language."""
         token = self.at(k)
         if token.text not in MONTHS:
-            return token.text in WEEKDAYS or token.text in FOREIGN_TIMES or token.text in DECADES
+            return token.text in WEEKDAYS or token.text in foreign.TIMES or token.text in DECADES
         counted = {self.at(k - 1).kind, self.at(k + 1).kind} & {"number", "ordinal"}
         return token.written not in AMBIGUOUS or joined or bool(counted)
 
@@ -279,7 +287,9 @@ class _Before(_Side):
     def adjacent(self, k: int) -> bool:
         token, before = self.at(k), self.at(k - 1)
         word = token.text
-        if word in FOREIGN_RELATIONS or word in ("ago", "compared", "through", "thru"):
+        if word in foreign.SHORT and self.first.kind == "form":
+            return True
+        if _foreign(token) or word in ("ago", "compared", "through", "thru"):
             return before.text not in ("all", "halfway", "midway", "partway", "way")
         if word in ("half", "few", "several", "quarter"):
             return self.first.text in UNITS or self.first.text in COUNTS
@@ -320,7 +330,7 @@ class _Before(_Side):
             start = self.found.start - 1
             if {self.at(n).text for n in range(start - _REACH, start)} & {"between", "from"}:
                 return True
-        if not LISTED.isdisjoint(gap):
+        if not {"and", "or", "&"}.isdisjoint(gap):
             if not _ORDERS.isdisjoint(gap):
                 return True
             if self.phrase.lead and not PREPOSITIONS.isdisjoint(gap):
@@ -336,12 +346,14 @@ class _Before(_Side):
         joined = listed or ranged or ordered
         inside = not joined and (self.first.text in PREPOSITIONS or "of" in gap)
         if self.named(k, joined):
-            if word in FOREIGN_TIMES and inside:
+            if word in foreign.TIMES and inside:
                 return False  # "in Rio de Janeiro on 3 May"
             # "a Friday in May", but not "on Friday a week ago"
             wide = not self.days and before in ("a", "one", "some", "which", "what")
             return word not in WEEKDAYS or joined or not wide
-        if word in ("yesterday", "today", "tomorrow") or word in FOREIGN_RELATIONS:
+        if word in ("yesterday", "today", "tomorrow", "ago") or word in foreign.RELATIONS:
+            return True
+        if word in ("later", "earlier") and self._unit(k - 1):
             return True
         if token.kind == "ordinal":
             return token.text[0].isdigit() or before == "the" or joined
@@ -389,6 +401,12 @@ class _Before(_Side):
         if gap or self.first.text in PREPOSITIONS:
             return joined and self.first.text in MONTHS or (bool(gap) and gap[-1] == ".")
         return self.first.text in MONTHS  # "30 February 2023"
+
+
+def _foreign(token: Token) -> bool:
+    """Whether a word of another language may say how a time is meant."""
+    letter = token.kind == "word" and regex.match(r"\p{Latin}", token.written) is None
+    return letter or token.text in foreign.RELATIONS
 
 
 def _dated(token: Token) -> bool:

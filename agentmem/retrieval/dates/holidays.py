@@ -22,7 +22,7 @@ _HOLIDAYS = {
     ("valentine", "day"): (2, 14, 14),
 }
 STARTS = frozenset(words[0] for words in _HOLIDAYS)
-_AT = frozenset({"at", "on", "over", "during", "since", "after", "before", "until", "by"})
+_AT = frozenset({"at", "on", "since", "after", "before", "until", "by"})
 
 
 def holiday(text: Text, i: int, *, bound: bool, past: bool = False) -> Read | None:

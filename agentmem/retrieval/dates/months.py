@@ -41,7 +41,8 @@ def month(text: Text, i: int, *, alone: bool, plain: bool, past: bool = False) -
     if text.at(j).text == "." and not text.at(j).spaced and len(token.text) <= 4:
         j += 1
     named = year(text, j)
-    if named is not None:
+    walked = token.written in AMBIGUOUS and text.says(j, "in") and not (alone or plain)
+    if named is not None and not walked:  # "the march in 2022"
         return Time("month", month_of(named[0], number)), named[1]
     whole = Time("month", None, number, past=past)
     suffixed, end = with_year(text, whole, j)
@@ -69,6 +70,8 @@ def _is_name(text: Text, i: int, j: int) -> bool:
         return True  # "in June's car"
     if after.kind != "word" or after.text in FUNCTION_WORDS | PREPOSITIONS:
         return False
+    if token.written == "august":
+        return True  # "in august company"
     return j == i + 1 and after.written[0].isupper()  # "in Mar Vista"
 
 
@@ -136,6 +139,8 @@ def day_list(text: Text, i: int) -> tuple[int, int, bool, int] | None:
         days.pop()
     if not days:
         return None
+    if len(days) == 2 and _in_month_before(text, i) and text.says(days[-1][1] - 2, ","):
+        raise ValueError("it may be a day and a short year: May 3, 22")
     numbers = [day for day, _ in days]
     return min(numbers), max(numbers), nth, days[-1][1]
 
@@ -147,7 +152,8 @@ def _in_month_before(text: Text, i: int) -> bool:
 
 def year(text: Text, i: int) -> tuple[int, int] | None:
     """The year of a month: "May 2023", "May, 2023", "May of 2023", "May (2023)", "May '23"."""
-    j = i + (text.at(i).text in (",", "of", "in", "("))
+    glued = text.at(i).text in ("-", "/") and not (text.at(i).spaced or text.at(i + 1).spaced)
+    j = i + (glued or text.at(i).text in (",", "of", "in", "("))
     token, short = text.at(j), text.at(j + 1)
     found: tuple[int, int] | None = None
     if token.kind == "number" and len(token.text) == 4 and 1000 <= token.value < 3000:

@@ -50,7 +50,9 @@ def offset(text: Text, i: int, prefix: str, anchor: Callable[[int], Read | None]
     if around:
         return Time("span", (_back(days, step)[0], _on(days, step)[1])), found[1]
     if text.at(i - 1).text in ("the", "these") or prefix in _LASTING:
-        return Time("span", _back(days, step) if relation == "before" else _on(days, step)), found[1]
+        return Time("span", _back(days, step) if relation == "before" else _on(days, step)), found[
+            1
+        ]
     if prefix in ("in", "over"):
         return None, found[1]
     return _so_far(step, relation, days), found[1]
@@ -58,7 +60,9 @@ def offset(text: Text, i: int, prefix: str, anchor: Callable[[int], Read | None]
 
 def _anchored(time: Time, today: date) -> Days | None:
     """The days from which is counted; None if that is not clear."""
-    if time.unit == "rolling" or (time.part == "feast" and time.unit != "day"):
+    if time.unit == "rolling" or time.part not in ("", "feast"):
+        return None  # "the end of May"
+    if time.part == "feast" and time.unit != "day":
         return None
     days = time.days or time.latest(today)
     return None if days is None or days[0] == date.min else days
@@ -77,15 +81,17 @@ def _on(days: Days, step: tuple[str, float]) -> Days:
 def _beside(unit: str, relation: str, days: Days) -> Time:
     """The unit next to a time: "the week before 3 May", "the Friday after"."""
     if unit in WEEKDAYS or unit == "weekend":
-        size = 2 if unit == "weekend" else 1
-        nearest = days[0] - size * DAY if relation == "before" else days[1]
+        length = 2 if unit == "weekend" else 1
+        nearest = days[0] - length * DAY if relation == "before" else days[1]
         way = (nearest.weekday() - WEEKDAYS.get(unit, 5)) % 7
         day = nearest - way * DAY if relation == "before" else nearest + (-way % 7) * DAY
-        return Time("day" if size == 1 else "span", (day, day + size * DAY))
+        return Time("day" if length == 1 else "span", (day, day + length * DAY))
     name, size = sized("day" if unit in PARTS_OF_DAY else unit, 1)
     if unit in ("evening", "night", "afternoon") and relation == "after":
         return Time("span", (days[0], days[1] + DAY))  # "the night after 3 May" may be that day's
-    return Time(name, _back(days, (name, size)) if relation == "before" else _on(days, (name, size)))
+    return Time(
+        name, _back(days, (name, size)) if relation == "before" else _on(days, (name, size))
+    )
 
 
 def _so_far(step: tuple[str, float], relation: str, days: Days) -> Time:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from agentmem.retrieval.dates.calendar import DAY, Time, calendar_unit, hull, shifted, week_of
-from agentmem.retrieval.dates.text import Read, Text
+from agentmem.retrieval.dates.text import Text
 from agentmem.retrieval.dates.vocabulary import SEASONS, UNITS, WEEKDAYS
 
 _PARTS = frozenset({"early", "mid", "late"})
@@ -85,8 +85,10 @@ def with_part(time: Time, name: str, today: date) -> Time | None:
         if name == "weekend":
             if time.unit != "day":
                 return None
-            monday = week_of(days[0])[0]
-            return Time("span", hull([(monday + 5 * DAY, monday + 7 * DAY), days]))
+            monday, after = week_of(days[0])
+            # The weekend of a Monday is as often the one before.
+            saturday = monday + 5 * DAY if days[0].weekday() >= 5 else monday - 2 * DAY
+            return Time("span", (saturday, after))
         first, last = calendar_unit(name, days[0]), calendar_unit(name, days[1] - DAY)
         return Time(name if first == last else "span", hull([first, last]))
     if name == "winter" and time.days is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
@@ -335,7 +334,7 @@ class Phrases:
         time, end = read or (None, j)
         if time is None:
             raise NotUnderstood
-        if joint in LISTED and text.at(k).kind == "number":
+        if text.at(k).kind == "number" and (joint in LISTED or last.days is None):
             if (time.unit == "year") != (last.unit == "year"):
                 raise NotUnderstood  # "in May 2022 and 2023"
         if text.at(k).written in AMBIGUOUS and time.days is None and not text.ends_clause(end):

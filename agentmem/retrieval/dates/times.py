@@ -5,7 +5,8 @@ from __future__ import annotations
 from agentmem.retrieval.dates.ago import ago
 from agentmem.retrieval.dates.calendar import Time, one_day, years
 from agentmem.retrieval.dates.holidays import holiday
-from agentmem.retrieval.dates.months import days_of_month, month as read_month
+from agentmem.retrieval.dates.months import days_of_month
+from agentmem.retrieval.dates.months import month as read_month
 from agentmem.retrieval.dates.numeric import bare_year, in_digits, numbered_week, quarter
 from agentmem.retrieval.dates.offsets import offset
 from agentmem.retrieval.dates.parts import nth_weekday, part, weekday_of_month, with_part
