@@ -17,8 +17,9 @@ TIMES = frozenset(
     "noviembre diciembre lunes martes miércoles jueves viernes sábado domingo ayer anteayer hoy "
     "gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre lunedì martedì "
     "mercoledì giovedì venerdì sabato domenica ieri oggi janeiro fevereiro março maio junho julho "
-    "setembro outubro novembro dezembro ontem hoje segunda-feira terça-feira quarta-feira quinta- "
-    "feira sexta-feira styczeń stycznia styczniu luty lutego lutym marzec marca marcu kwiecień "
+    "setembro outubro novembro dezembro ontem hoje segunda-feira terça-feira quarta-feira "
+    "quinta-feira sexta-feira styczeń stycznia styczniu luty lutego lutym marzec marca marcu "
+    "kwiecień "
     "kwietnia kwietniu maja maju czerwiec czerwca czerwcu lipiec lipca lipcu sierpień sierpnia "
     "sierpniu wrzesień września wrześniu październik października październiku listopad listopada "
     "listopadzie grudzień grudnia grudniu wczoraj dzisiaj maj augusti jahr jahre jahren monat "
@@ -34,7 +35,8 @@ RELATIONS = frozenset(
     "avant après jusqu'au jusqu'à entre dès fin début sauf y o desde hasta antes después hacia "
     "excepto salvo finales principios mediados e dal fino prima dopo tra fra eccetto inizio metà "
     "até depois fim início exceto oraz lub albo od przed między połowie końcu och eller från til "
-    "sedan siden före før efter etter mellan mellem mellom vom zum van du au del al dall partir".split()
+    "sedan siden före før efter etter mellan mellem mellom vom zum van du au del al "
+    "dall partir".split()
 )
 # What may stand between the two.
 ARTICLES = frozenset(

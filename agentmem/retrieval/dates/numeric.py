@@ -35,36 +35,50 @@ def in_digits(text: Text, i: int, *, named: bool) -> Read | None:
     Raises:
         ValueError: There is no such day.
     """
-    form = text.at(i).text
-    if match := re.fullmatch(r"(\d{4})([-/])(\d\d?)\2(\d\d?)(?:t.*)?", form.lower()):
-        return Time("day", one_day(date(int(match[1]), int(match[3]), int(match[4])))), i + 1
-    if match := re.fullmatch(r"(\d\d?)([-/.])(\d\d?)\2(\d{4})", form):
-        first, second, in_year = int(match[1]), int(match[3]), int(match[4])
-        if first <= 12 and second <= 12 and first != second and match[2] != ".":
-            return None, i + 1  # 3 May or 5 March
-        if match[2] == "." or first > 12:
-            first, second = second, first
-        return Time("day", one_day(date(in_year, first, second))), i + 1
-    if match := re.fullmatch(r"(\d\d?)-([a-z]+)-(\d{4})", form.lower()):
-        if match[2] in MONTHS:
-            found = date(int(match[3]), MONTHS[match[2]], int(match[1]))
-            return Time("day", one_day(found)), i + 1
-    if match := re.fullmatch(r"(\d{4})-w(\d\d)", form.lower()):
-        return _week(int(match[1]), int(match[2])), i + 1
-    if match := re.fullmatch(r"(\d\d?)/(\d{4})", form):
-        return (Time("month", month_of(int(match[2]), int(match[1]))), i + 1) if named else None
+    form = text.at(i).text.lower()
+    found = _whole_date(form) or _unclear(form) or (_span(form) if named else None)
+    if isinstance(found, Time):
+        return found, i + 1
+    return (None, i + 1) if found else days_of_month(text, i, plain=named) or ago(text, i)
+
+
+def _whole_date(form: str) -> Time | None:
+    """A day, a week or a decade."""
+    if match := re.fullmatch(r"(\d{4})([-/])(\d\d?)\2(\d\d?)(?:t.*)?", form):
+        return Time("day", one_day(date(int(match[1]), int(match[3]), int(match[4]))))
+    if (match := re.fullmatch(r"(\d\d?)-([a-z]+)-(\d{4})", form)) and match[2] in MONTHS:
+        return Time("day", one_day(date(int(match[3]), MONTHS[match[2]], int(match[1]))))
+    if match := re.fullmatch(r"(\d{4})-w(\d\d)", form):
+        return _week(int(match[1]), int(match[2]))
     if (match := re.fullmatch(r"((?:19|20)\d0)s", form)) and match[1] != "1900":
-        return Time("span", years(int(match[1]), int(match[1]) + 9)), i + 1
-    if not named:
-        return days_of_month(text, i, plain=False) or ago(text, i)
-    if match := re.fullmatch(r"((?:19|20)\d\d)[-\u2013]((?:19|20)\d\d)", form):
-        span = years(int(match[1]), int(match[2]))
-        return (Time("span", span), i + 1) if match[1] < match[2] else None
+        return Time("span", years(int(match[1]), int(match[1]) + 9))
+    match = re.fullmatch(r"(\d\d?)([-/.])(\d\d?)\2(\d{4})", form)
+    if match is None or _unclear(form):
+        return None
+    first, second = int(match[1]), int(match[3])
+    if match[2] == "." or first > 12:
+        first, second = second, first
+    return Time("day", one_day(date(int(match[4]), first, second)))
+
+
+def _unclear(form: str) -> bool:
+    """Whether it may be one of two days or months: "3/5/2023", "2011-12"."""
+    if match := re.fullmatch(r"(\d\d?)([-/])(\d\d?)\2\d{4}", form):
+        return match[1] != match[3] and int(match[1]) <= 12 and int(match[3]) <= 12
+    match = re.fullmatch(r"(\d{4})-(\d\d)", form)  # December 2011, or 2011 and 2012
+    return match is not None and int(match[2]) == int(match[1]) % 100 + 1
+
+
+def _span(form: str) -> Time | None:
+    """A month, or several years."""
+    if match := re.fullmatch(r"(\d\d?)/(\d{4})", form):
+        return Time("month", month_of(int(match[2]), int(match[1])))
     if match := re.fullmatch(r"((?:19|20)\d\d)-(\d\d)", form):
-        if int(match[2]) == int(match[1]) % 100 + 1:
-            return None, i + 1  # "2011-12": December, or two years
-        return Time("month", month_of(int(match[1]), int(match[2]))), i + 1
-    return days_of_month(text, i, plain=True) or ago(text, i)
+        return Time("month", month_of(int(match[1]), int(match[2])))
+    match = re.fullmatch(r"((?:19|20)\d\d)[-\u2013]((?:19|20)\d\d)", form)
+    if match is None or match[1] >= match[2]:
+        return None
+    return Time("span", years(int(match[1]), int(match[2])))
 
 
 def bare_year(text: Text, i: int) -> Read | None:

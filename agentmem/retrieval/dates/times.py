@@ -58,7 +58,7 @@ class Times:
                 with_month = with_month or word in _IN
                 with_year = with_year or word in _IN or word == "of"
                 prefix, i = word, i + 1
-            elif word == "the" or (word in ("this", "these") and text.is_last(i + 1)):
+            elif self._is_article(i):
                 i += 1
             elif word in ("year", "years") and len(text.at(i + 1).text) in (4, 9):
                 with_year, i = True, i + 1
@@ -71,19 +71,21 @@ class Times:
             else:
                 break
         try:
-            found_time = self._core(i, prefix, month=with_month, year=with_year, bound=bound)
-            if found_time is None:
-                return None
-            time, j = found_time
-            if time is not None and nth is not None:
-                time = weekday_of_month(time, nth)
+            found = self._core(i, prefix, month=with_month, year=with_year, bound=bound)
+            if found is None or found[0] is None:
+                return found
+            time = found[0] if nth is None else weekday_of_month(found[0], nth)
         except (ValueError, OverflowError):
             return None  # a day that does not exist, or outside the years 1 to 9999
-        if time is None:
-            return None, j
-        if name and time.days is None and text.at(start).text in AMBIGUOUS:
-            return None
-        return with_part(time, name, text.today), j
+        if time is not None and name:
+            if time.days is None and text.at(start).text in AMBIGUOUS:
+                return None
+            time = with_part(time, name, text.today)
+        return time, found[1]
+
+    def _is_article(self, i: int) -> bool:
+        word = self.text.at(i).text
+        return word == "the" or (word in ("this", "these") and self.text.is_last(i + 1))
 
     def _core(self, i: int, prefix: str, *, month: bool, year: bool, bound: bool) -> Read | None:
         text, token = self.text, self.text.at(i)

@@ -58,7 +58,7 @@ def tokens(query: str) -> list[Token]:
 
 
 def _joined(tens: Token, ones: Token) -> list[Token]:
-    """ "Twenty third" is one ordinal."""
+    """An ordinal of two words is one: "twenty third"."""
     text = f"{tens.text}-{ones.text}"
     if ones.kind != "ordinal" or text not in ORDINALS:
         return [tens, ones]
