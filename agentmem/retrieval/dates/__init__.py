@@ -20,14 +20,14 @@ the zone of ``now``, weeks begin on Monday. Supported are:
   after 3 May";
 - several: "in May and June 2025", "in 2020, 2021 and 2022", "from March to May", "between 3 and
   5 May";
-- any of these after "since" or "after", "before", "until" or "by": open at one end. So are "since we
-  met in 2020" and "after the party in May": what is meant may lie behind.
+- any of these after "since" or "after", "before", "until" or "by": open at one end. So are "since
+  we met in 2020" and "after the party in May": what is meant may lie behind.
 
 Several times are combined to the interval that contains them all. Ambiguous words alone are not
 dates: not "may" and "march", not a bare "2023" or "June", and not 3/5/2023. Neither are "today" and
-"this week": such questions are as often about the future, which was mentioned earlier. Seasons alone
-("last summer") and movable feasts have different dates in different places. A weekday that is not
-that of the day it is said of ("Tuesday, March 4") contradicts it.
+"this week": such questions are as often about the future, which was mentioned earlier. Seasons
+alone ("last summer") and movable feasts have different dates in different places. A weekday that is
+not that of the day it is said of ("Tuesday, March 4") contradicts it.
 
 The grammar is our own: dateparser and parsedatetime give points, not intervals, understand parts
 ("half a year ago" is "a year ago" to both), and read words such as "may" and "march" as dates.
