@@ -21,8 +21,8 @@ _NAMESAKES = frozenset("an be by can do no on or so to will".split())
 _FINITE = frozenset(
     "is was has had does did will would can could should and came went said says got made told "
     "took saw met left ate bought knew thought gave found felt kept wrote sang ran read sent drove "
-    "won lost spent became began brought built chose drank fell flew forgot grew heard held led lent "
-    "paid rode rose sat shot slept sold spoke stood swam taught threw woke wore".split()
+    "won lost spent became began brought built chose drank fell flew forgot grew heard held led "
+    "lent paid rode rose sat shot slept sold spoke stood swam taught threw woke wore".split()
 )
 _VOWELS = frozenset("aeiouh")
 # Of more words, "Who" at the beginning is a question word.

@@ -67,7 +67,8 @@ class Word:
 def split(composed: str) -> Iterator[Word]:
     """The words of a composed text."""
     for match in _WORD.finditer(composed):
-        form = plain(normalized(match[0]))
+        # Case folding makes a letter of the Greek iota below another, so accents go first.
+        form = plain(normalized(plain(match[0])))
         if form:
             spaceless = match["spaceless"] is not None
             yield Word(form, match[0], match.start(), match.end(), spaceless)

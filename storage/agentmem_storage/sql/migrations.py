@@ -212,5 +212,5 @@ STEPS: tuple[Step, ...] = (
     Step("0002_episodes", _episodes),
     Step("0003_occurrences", _occurrences),
     Step("0004_words", _words),
-    Step("0005_letters", _letters),
+    Step("0006_letters", _letters),
 )
