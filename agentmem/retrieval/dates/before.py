@@ -47,7 +47,8 @@ _BOUNDING = frozenset(
 # "different from last week", "three weeks out from 3 May"
 _NOT_FROM = frozenset({"apart", "aside", "different", "away", "out"})
 _SPECIAL_YEARS = frozenset("fiscal financial school academic tax model season light".split())
-_COMPARED = frozenset({"compared", "up", "leading", "relative"})
+_COMPARED = frozenset({"compared", "up", "leading", "relative", "back"})
+_VERSIONS = frozenset({"version", "build", "model", "revision"})
 _ONE = frozenset({"a", "one", "some", "which", "what"})
 # How far before "and" the "between" may stand that it belongs to.
 _REACH = 6
@@ -119,7 +120,16 @@ class Before(Side):
             or (word in _RELATED and first in ("of", "to"))
             or (word in _SPECIAL_YEARS and first in ("year", "years"))
             or (word in NUMBER_WORDS and bool(self.phrase.lead))  # "a day or two before 3 May"
+            or (word in _VERSIONS and self.first.kind == "form")
+            or (word == "c" and self.at(k - 1).text == "/")  # "w/c 1 May": the week from then on
+            or self._is_numbered(k)
         )
+
+    def _is_numbered(self, k: int) -> bool:
+        """Whether the phrase begins with the number of something: "week 1 of May"."""
+        token = self.at(k)
+        counted = self.first.kind == "number" and self.at(self.found.start + 1).text == "of"
+        return counted and token.kind == "word" and token.text not in JOINS | FUNCTION_WORDS
 
     def dangling(self, gap: list[str]) -> bool:
         """Whether they change the meaning: "in or after May", "between the wedding and May"."""
@@ -186,7 +196,7 @@ class Before(Side):
                 return True
             if before.text in _COUNTING:
                 return listed
-            return counted or lead != "since"
+            return counted or lead != "since" or listed or not RANGES.isdisjoint(gap)
         if not RANGES.isdisjoint(gap) or (listed and before.text not in _COUNTING):
             return True
         if "of" in gap or self.first.text == "of":

@@ -26,6 +26,7 @@ _OPENING = frozenset(
     "ish previously prior more less fewer maybe perhaps even".split()
 )
 _BELONGING = (("before", "last"), ("to", "date"), ("and", "a", "half"))
+_BOUNDING = (("at", "the", "latest"), ("at", "the", "earliest"), ("at", "latest"))
 _OTHERS = (LAST | ELSEWHERE | {"same", "other", "that", "those"}) - {"every", "each"}
 _COUNTED_ON = frozenset({"later", "earlier", "before", "after", "ago", "hence"})
 _DAYS = frozenset({"yesterday", "today", "tomorrow", "tonight"})
@@ -47,6 +48,8 @@ class Behind(Side):
             return True
         if any(self.text.says(k, *words) for words in _BELONGING):
             return True
+        if any(self.text.says(k, *words) for words in _BOUNDING):
+            return not self.phrase.lead
         if token.kind == "mark":
             return self._is_glued(k)
         if token.text in ("before", "after", "of"):
@@ -97,7 +100,7 @@ class Behind(Side):
         """Whether the phrase goes on behind "and" or "or"."""
         if gap and gap[0] in ("and", "or") and (word in NUMBER_WORDS or word == "one"):
             return True  # "the last year or two", "last week or the one before"
-        return word in _OPENING and gap[-1:] in (["and"], ["or"])
+        return word in _OPENING and gap[:1] in (["and"], ["or"])
 
     def _begins(self, k: int) -> bool:
         """Whether a time stands behind "next", "the same" or the like."""

@@ -11,13 +11,14 @@ Friday in May", "last week at noon", "in May before the wedding".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agentmem.retrieval.dates.before import Before
 from agentmem.retrieval.dates.behind import Behind
 from agentmem.retrieval.dates.phrases import Found, NotUnderstood, Phrase
 from agentmem.retrieval.dates.text import Text
+from agentmem.retrieval.dates.vocabulary import AMBIGUOUS, MONTHS, WEEKDAYS
 
 
 def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
@@ -30,6 +31,8 @@ def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
         NotUnderstood: Beside one of them stands what may belong to it.
     """
     places = {at: one for one in found for at in range(one.start, one.end)}
+    if any(_is_alternative(text, k, places) for k in range(len(text.tokens))):
+        raise NotUnderstood
     phrases: list[Phrase] = []
     for one in found:
         if one.phrase is None:
@@ -41,3 +44,11 @@ def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
             raise NotUnderstood
         phrases.append(replace(one.phrase, lead=lead) if lead else one.phrase)
     return phrases
+
+
+def _is_alternative(text: Text, k: int, places: Mapping[int, Found]) -> bool:
+    """Whether an unread month or weekday stands behind "or": "in May, I think, or June"."""
+    if text.at(k - 1).text != "or" or k in places:
+        return False
+    token = text.at(k)
+    return token.text in MONTHS.keys() | WEEKDAYS.keys() and token.written not in AMBIGUOUS

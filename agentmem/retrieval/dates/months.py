@@ -41,9 +41,9 @@ def month(text: Text, i: int, *, alone: bool, plain: bool, past: bool = False) -
     if text.at(j).text == "." and not text.at(j).spaced and len(token.text) <= 4:
         j += 1
     named = year(text, j)
-    walked = token.written in AMBIGUOUS and text.says(j, "in") and not (alone or plain)
-    if named is not None and not walked:  # "the march in 2022"
-        return Time("month", month_of(named[0], number)), named[1]
+    apart = text.says(j, "in") and not (alone or plain)
+    if named is not None:  # but not "the march in 2022", "with April in 2022"
+        return None if apart else (Time("month", month_of(named[0], number)), named[1])
     whole = Time("month", None, number, past=past)
     suffixed, end = with_year(text, whole, j)
     if suffixed.days is not None:

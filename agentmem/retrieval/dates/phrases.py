@@ -59,6 +59,7 @@ _MAX_CORES = 500
 _MAX_TIMES = 8
 # December and January, but not June and May, are of two years.
 _MAX_WRAP = 3
+_DASHES = frozenset({"-", "\u2013", "\u2014"})
 
 
 class NotUnderstood(Exception):
@@ -124,7 +125,10 @@ class Phrase:
                     self._check_turn(before, later)
                     later = self.times[at].in_year(before[0].year + 1)
                 spans[at] = later
-        return hull([span for span in spans if span is not None])
+        found = [span for span in spans if span is not None]
+        if self.ranged and len(found) == 2 and found[0][0] < found[1][1]:
+            return found[0][0], found[1][1]
+        return hull(found)
 
     def _check_turn(self, late: Days, early: Days) -> None:
         """Refuse a list that is not in order, unless a year ends within it."""
@@ -253,6 +257,8 @@ class Phrases:
             return None, j
         if ranged and lead in ("since", "after"):
             return Phrase(times, ranged=True), j
+        if len(times) > 1 and not ranged and lead in ("before", "after"):
+            raise NotUnderstood  # "before 2020 or 2021"
         part = times[0].part
         if part == "start":
             lead = {"until": "before", "after": "since"}.get(lead, lead)
@@ -334,6 +340,8 @@ class Phrases:
         time, end = read or (None, j)
         if time is None:
             raise NotUnderstood
+        if joint in _DASHES and (time.unit == "year") != (last.unit == "year"):
+            raise NotUnderstood  # "in 2022 - May to be precise"
         if text.at(k).kind == "number" and (joint in LISTED or last.days is None):
             if (time.unit == "year") != (last.unit == "year"):
                 raise NotUnderstood  # "in May 2022 and 2023"

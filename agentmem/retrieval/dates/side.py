@@ -38,6 +38,7 @@ JOINS = (
     | frozenset("from between the a an both either as ( ) [ ] / ' \u2019 also again".split())
     | frozenset("not nor but except neither including + plus then with against ~ \u2192".split())
     | frozenset("versus vs compared right just immediately shortly soon directly".split())
+    | frozenset("maybe perhaps possibly probably likely sometime".split())
 )
 # Between two phrases, these join them to one time that contains both.
 _ADDITIVE = LISTED | PREPOSITIONS | frozenset({"the", "both", "also", "again", ";"})
