@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -147,16 +148,20 @@ def test_in_async_memory(memory: Memory, place: Path, model: ModelBundle) -> Non
     assert asyncio.run(_first(place, model, "lodzi")) == "Jedziemy do Łodzi"
 
 
+def _make_older(place: Path) -> None:
+    """Undo the migration, as if an older version had written the store."""
+    with closing(sqlite3.connect(place / "memory.db")) as connection, connection:
+        connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
+        connection.execute("DELETE FROM migrations WHERE name >= '0006_letters'")
+
+
 def test_the_index_of_an_older_version_is_rebuilt(
     memory: Memory, place: Path, model: ModelBundle
 ) -> None:
     """Its progress is reported, for it takes some milliseconds for each memory."""
     memory.add([f"ёлка {at}" for at in range(70)])
     memory.close()
-    with sqlite3.connect(place / "memory.db") as connection:
-        connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
-        connection.execute("DELETE FROM migrations WHERE name >= '0006_letters'")
-    connection.close()
+    _make_older(place)
     seen: list[tuple[int, int]] = []
     with Memory(place, model=model, on_progress=lambda *step: seen.append(step)) as opened:
         assert len(opened.recall("елка", mode="lexical", k=100)) == 70
@@ -164,3 +169,11 @@ def test_the_index_of_an_older_version_is_rebuilt(
     assert seen == [(64, 70), (70, 70)]
     with Memory(place, model=model, on_progress=lambda *step: seen.append(step)):
         assert len(seen) == 2  # only once
+
+
+def test_the_command_line_rebuilds_it_too(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.ok("add", "Мы купили ёлку")
+    _make_older(cli.store)
+    (hit,) = cli.json("recall", "елку", "--mode", "lexical")["hits"]
+    assert hit["text"] == "Мы купили ёлку"
