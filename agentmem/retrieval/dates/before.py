@@ -169,8 +169,9 @@ class Before(Side):
             # "two, three years ago"
             counted = self.first.kind == "number" or self.first.text in COUNTS
             listed = not LISTED.isdisjoint(gap)
-            return (listed and counted) or (not gap and self.first.text in MONTHS)
-        if word in FEASTS or self.is_season(k) or word in PARTS_OF_DAY or is_quarter(token):
+            return (listed and counted) or (not gap and self._is_counted())
+        named = word in FEASTS or self.is_season(k) or is_quarter(token)
+        if named or word.removesuffix("s") in PARTS_OF_DAY | WEEKDAYS.keys():
             return spread or (ordered and not gap)
         return self.is_unit(k) and self._is_amount(k, gap, joined)
 
@@ -216,4 +217,8 @@ class Before(Side):
             return True  # "week 53 of 2022"
         if gap or self.first.text in PREPOSITIONS:
             return joined and self.first.text in MONTHS or (bool(gap) and gap[-1] == ".")
-        return self.first.text in MONTHS  # "30 February 2023"
+        return self._is_counted()
+
+    def _is_counted(self) -> bool:
+        """Whether a number before the phrase is of it: "30 February", "two days of 3 May"."""
+        return self.first.text in MONTHS or (self.days and self.first.text in UNITS)
