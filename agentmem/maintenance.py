@@ -17,6 +17,9 @@ from agentmem.types import Part, Role
 from agentmem_storage.records import EVERYTHING, ChunkRecord, Scope, Selection, SourceRecord
 from agentmem_storage.store import Store
 
+# How many chunks are decoded between two reports of progress.
+_STEP = 64
+
 
 def verify(
     store: Store, model: MemoryModel, scope: Scope, on_progress: Progress | None
@@ -41,25 +44,40 @@ def verify(
 
 
 def lexical_terms(
-    store: Store, model: MemoryModel, selection: Selection = EVERYTHING
+    store: Store,
+    model: MemoryModel,
+    selection: Selection = EVERYTHING,
+    on_progress: Progress | None = None,
 ) -> dict[int, str]:
-    """The indexed text of chunks by id, without damaged ones."""
-    return {
-        chunk.id: terms(text, chunk.source)
-        for chunk in load_chunks(store, model, selection)
-        if (text := _text(chunk)) is not None
-    }
+    """The indexed text of chunks by id, without damaged ones.
+
+    Args:
+        store: The open store.
+        model: Decodes the chunks.
+        selection: Which chunks.
+        on_progress: Called with the number of chunks decoded so far and the total.
+    """
+    found: dict[int, str] = {}
+    total = 0 if on_progress is None else store.count(selection)
+    for seen, chunk in enumerate(load_chunks(store, model, selection), start=1):
+        if (text := _text(chunk)) is not None:
+            found[chunk.id] = terms(text, chunk.source)
+        if on_progress is not None and (seen % _STEP == 0 or seen >= total):
+            on_progress(seen, max(seen, total))
+    return found
 
 
-def rebuild_terms(store: Store, model: MemoryModel) -> None:
-    """Rebuild the lexical index from decoded texts."""
-    store.rebuild_terms(lexical_terms(store, model).items())
+def rebuild_terms(store: Store, model: MemoryModel, on_progress: Progress | None = None) -> None:
+    """Rebuild the lexical index from decoded texts, which is nearly all of the time it takes."""
+    store.rebuild_terms(lexical_terms(store, model, on_progress=on_progress).items())
 
 
-def rebuild_stale_terms(store: Store, model: MemoryModel) -> None:
-    """Rebuild the lexical index if it has terms of deleted chunks."""
+def rebuild_stale_terms(
+    store: Store, model: MemoryModel, on_progress: Progress | None = None
+) -> None:
+    """Rebuild the lexical index if it has terms of deleted chunks, or is of an older version."""
     if store.terms_stale:
-        rebuild_terms(store, model)
+        rebuild_terms(store, model, on_progress)
 
 
 def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:

@@ -80,6 +80,7 @@ class Memory:
         timeout_s: float = 30.0,
         max_chars: int = MAX_CHARS,
         require: Sequence[str] = (),
+        on_progress: Progress | None = None,
     ) -> None:
         """Open a store, creating it if necessary.
 
@@ -107,6 +108,8 @@ class Memory:
             require: Names of scope ids without which every call raises InputError, such as
                 ``("user_id",)``. A scoped handle gives those it is bound to; on reading,
                 ``agentmem.ANY`` counts as given.
+            on_progress: Called with the number of chunks indexed so far and the total, if the
+                lexical index has to be rebuilt, as after an upgrade.
 
         Raises:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
@@ -132,7 +135,7 @@ class Memory:
         self._max_chars = max_chars
         self._owns_store = True
         # Also after an upgrade: an index of an older version is emptied when the store is opened.
-        rebuild_stale_terms(self._store, self._model)
+        rebuild_stale_terms(self._store, self._model, on_progress)
 
     def __enter__(self) -> Self:
         return self

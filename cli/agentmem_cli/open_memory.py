@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import StoreNotFoundError
+from agentmem_cli.output import Bar, Output
 
 if TYPE_CHECKING:
     from agentmem.memory import Memory
@@ -24,11 +25,19 @@ def open_memory(
     """
     from agentmem.memory import Memory
 
-    try:
-        memory = Memory(store, model=model, create=create, **options)
-    except StoreNotFoundError as error:
-        raise StoreNotFoundError(
-            f"{error}: `agentmem add` creates one, --store selects another"
-        ) from error
+    bars: list[Bar] = []
+    with ExitStack() as stack:
+
+        def show(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(Output().progress("indexing")))
+            bars[0](done, total)
+
+        try:
+            memory = Memory(store, model=model, create=create, on_progress=show, **options)
+        except StoreNotFoundError as error:
+            raise StoreNotFoundError(
+                f"{error}: `agentmem add` creates one, --store selects another"
+            ) from error
     with memory:
         yield memory

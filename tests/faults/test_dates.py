@@ -45,8 +45,8 @@ ROWS = list(rows())
 
 
 def test_the_table_is_large_and_has_no_phrase_twice() -> None:
-    assert len({phrase for phrase, _ in ROWS}) == len(ROWS) >= 400
-    assert sum(found is None for _, found in ROWS) >= 100
+    assert len({phrase for phrase, _ in ROWS}) == len(ROWS) >= 1_500
+    assert sum(found is None for _, found in ROWS) >= 700
 
 
 def test_the_right_interval_or_none() -> None:
@@ -89,6 +89,72 @@ def test_two_counts_contain_both(low: int, more: int, unit: str, now: datetime) 
     for count in (low, low + more):
         reference = shifted(now.date(), unit, -count)
         assert found.since.date() <= reference < found.until.date() <= now.date() + DAY
+
+
+# Times that are not read, or not times of the past.
+UNREAD = ["Easter", "next week", "the following month", "that week", "Mai", "tomorrow"]
+JOINED = ["{} or {}", "{} and {}", "{}, {} and later", "{} to {}", "{}/{}", "{} (or {})"]
+NAMED = [phrase for phrase, found in ROWS if found is not None and "?" not in phrase]
+PLAIN = ["in May 2022", "on 3 May 2022", "last week", "yesterday", "in 2022", "two weeks ago"]
+PLAIN += ["since May", "the last Friday in May", "from March to May 2023", "in 2020 and 2021"]
+PLAIN += ["two days before yesterday", "within two days of 3 May 2023", "the past 3 days"]
+NEGATED = ["not {}", "neither {} nor at home", "except {}", "any time but {}", "other than {}"]
+
+
+@given(phrase=st.sampled_from(PLAIN), unread=st.sampled_from(UNREAD), form=st.sampled_from(JOINED))
+def test_beside_a_time_that_is_not_read_none_is(phrase: str, unread: str, form: str) -> None:
+    assert named_interval(form.format(phrase, unread), NOW) is None
+    assert named_interval(form.format(unread, phrase), NOW) is None
+
+
+@given(phrase=st.sampled_from(PLAIN), form=st.sampled_from(NEGATED))
+def test_a_negated_time_is_none(phrase: str, form: str) -> None:
+    assert named_interval(form.format(phrase), NOW) is None
+
+
+@given(first=st.sampled_from(NAMED), second=st.sampled_from(NAMED))
+def test_two_times_are_both_in_the_interval(first: str, second: str) -> None:
+    """However they are understood together, neither is cut off."""
+    found = named_interval(f"{first} and {second}", NOW)
+    if found is not None and found.since is not None and found.until is not None:
+        assert found.since < found.until
+
+
+@given(years=st.lists(st.integers(1950, 2049), min_size=2, max_size=6, unique=True))
+def test_a_list_of_years_is_from_the_first_to_the_last(years: list[int]) -> None:
+    *before, last = map(str, years)
+    found = named_interval(f"in {', '.join(before)} and {last}", NOW)
+    assert found == Interval(midnight(f"{min(years)}-01-01"), midnight(f"{max(years) + 1}-01-01"))
+
+
+@given(day=st.dates(date(1950, 1, 1), date(2090, 1, 1)), count=st.integers(1, 30), unit=UNITS)
+def test_units_up_to_a_day_and_around_it(day: date, count: int, unit: str) -> None:
+    said = f"{day.day} {MONTHS.split()[day.month - 1]} {day.year}"
+    first = midnight(shifted(day, unit, -count).isoformat())
+    before = named_interval(f"in the {count} {unit}s before {said}", NOW)
+    assert before == Interval(first, midnight(day.isoformat()))
+    within = named_interval(f"within {count} {unit}s of {said}", NOW)
+    assert within is not None
+    assert within.since == first
+    assert within.until == midnight(shifted(day + DAY, unit, count).isoformat())
+
+
+@given(number=st.integers(1900, 2099), noun=st.sampled_from(["meters", "people", "km", "steps"]))
+def test_an_amount_is_no_year(number: int, noun: str) -> None:
+    assert named_interval(f"she ran it in {number} {noun}", NOW) is None
+
+
+@given(now=NOWS, month=st.integers(1, 12), weekday=st.integers(0, 6))
+def test_a_weekday_and_a_day_that_do_not_agree_are_none(
+    now: datetime, month: int, weekday: int
+) -> None:
+    names = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+    said = f"{names[weekday]}, {MONTHS.split()[month - 1]} 4"
+    found = named_interval(said, now)
+    plain = named_interval(said.split(", ")[1], now)
+    assert plain is not None
+    assert plain.since is not None
+    assert found == (plain if plain.since.weekday() == weekday else None)
 
 
 MONTHS = "January February March April May June July August September October November December"

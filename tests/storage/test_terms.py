@@ -76,7 +76,7 @@ def test_a_text_is_found_by_its_own_words(text: str) -> None:
         ("What's Ana's plan?", ["ana", "plan"]),
         ("Why didn't she say she'd come", ["say", "come"]),
         ("don't", ["don", "t"]),
-        ("cafe\u0301s", ["cafés"]),
+        ("cafe\u0301s", ["cafes"]),
         ("東京駅へ", ["東 京", "京 駅", "駅 へ"]),
         ("駅", ["駅"]),
         ("GPT東京4", ["gpt", "東 京", "4"]),

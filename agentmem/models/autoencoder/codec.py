@@ -23,6 +23,9 @@ from agentmem.models.layers.padding import by_length, pad, pad_rows
 # A prediction that wins by less than this (in nats) may flip under another batch shape, thread
 # count or CPU; float32 differences are a thousand times smaller.
 _MARGIN = 0.1
+# Tokens that are decoded together: short texts differ in length, and the logits of more of them fit
+# no cache. Measured: 512 takes 4.7 ms for a message, 4,096 takes 8.1.
+_DECODED_TOKENS = 512
 
 
 @contextmanager
@@ -166,7 +169,8 @@ class LatentCodec:
         decoded: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(unpacked)
         for quantization in self._packers:
             members = [index for index, one in enumerate(unpacked) if one[1] == quantization]
-            for group in by_length([len(unpacked[index][0]) for index in members]):
+            lengths = [len(unpacked[index][0]) for index in members]
+            for group in by_length(lengths, _DECODED_TOKENS):
                 indices = [members[one] for one in group]
                 codes, mask = pad_rows([unpacked[index][0] for index in indices])
                 guess, _ = self._decode(

@@ -1,26 +1,33 @@
 """Parses the time that a query names in English: "last May", "in 2023", "two days ago".
 
 A time is understood as a whole or not at all: an expression of which only a part is known, such as
-"a few weeks before last Easter", names none. Days, months and years are in the zone of ``now``,
-weeks begin on Monday. Supported are:
+"a few weeks before last Easter" or "in May or at Easter", names none. Days, months and years are in
+the zone of ``now``, weeks begin on Monday. Supported are:
 
-- days: "3 May 2023", "May 3rd", "the third of May", "Friday, 3 May", "2023-05-03", "25/12/2023";
-  without a year, the latest such day that is not in the future;
+- days: "3 May 2023", "May 3rd", "the twenty third of May", "Friday, 3 May", "2023-05-03",
+  "25/12/2023", "the 3rd of last month", "the last Friday in May"; without a year, the latest such
+  day that is not in the future;
 - months: "May 2023", "in May" (the latest that has begun), "last May" (the latest that is over),
-  "in May last year", "mid-May";
-- years: "in 2023", "of 2023", "the year 2023", "the 1990s";
+  "in May last year", "in May 2 years ago", "mid-May";
+- years: "in 2023", "the year 2023", "the 1990s", "Q3 2022", "week 18 of 2023";
+- holidays of a fixed date: "last Christmas", "on New Year's Eve 2022";
 - "yesterday", "last night", "the day before yesterday", "last Friday", "last weekend";
-- "last week", "last month", "last year"; "the week before last"; "two days ago", "1 or 2 weeks
-  ago", "half a year ago": that day, week, month or year; "about", "less than", "more than" so long
-  ago;
+- "last week", "last month", "last year"; "the week before last"; "Monday to Friday last week";
+- "two days ago", "1 or 2 weeks ago", "half a year ago": that day, week, month or year; "about",
+  "less than", "more than" so long ago;
 - "over the last year", "the past 3 days": up to now;
-- "two days before 3 May", "the week after 3 May 2023";
-- several: "in May and June 2025", "from March to May", "between 3 and 5 May";
-- any of these after "since" or "after", "before", "until" or "by": open at one end.
+- "two days before 3 May", "in the three days before 3 May", "within two days of 3 May", "the Friday
+  after 3 May";
+- several: "in May and June 2025", "in 2020, 2021 and 2022", "from March to May", "between 3 and
+  5 May";
+- any of these after "since" or "after", "before", "until" or "by": open at one end. So are "since
+  we met in 2020" and "after the party in May": what is meant may lie behind.
 
 Several times are combined to the interval that contains them all. Ambiguous words alone are not
 dates: not "may" and "march", not a bare "2023" or "June", and not 3/5/2023. Neither are "today" and
-"this week": such questions are as often about the future, which was mentioned earlier.
+"this week": such questions are as often about the future, which was mentioned earlier. Seasons
+alone ("last summer") and movable feasts have different dates in different places. A weekday that is
+not that of the day it is said of ("Tuesday, March 4") contradicts it.
 
 The grammar is our own: dateparser and parsedatetime give points, not intervals, understand parts
 ("half a year ago" is "a year ago" to both), and read words such as "may" and "march" as dates.
@@ -33,8 +40,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from agentmem.retrieval.dates.calendar import DAY, Days, hull, shifted
+from agentmem.retrieval.dates.guard import understood
 from agentmem.retrieval.dates.phrases import NotUnderstood, Phrase, Phrases
-from agentmem.retrieval.dates.times import Times
+from agentmem.retrieval.dates.text import Text
 from agentmem.retrieval.dates.tokens import tokens
 
 
@@ -62,10 +70,10 @@ def named_interval(query: str, now: datetime) -> Interval | None:
         An interval from midnight to midnight in the zone of ``now``; None if no time is named, if
         one is not understood as a whole, or if the named times contradict each other.
     """
-    found = tokens(unicodedata.normalize("NFKC", query))
+    text = Text(tokens(unicodedata.normalize("NFKC", query)), now)
     try:
-        phrases = Phrases(found, Times(found, now)).read_all()
-        return _together(phrases, now)
+        found = Phrases(text).read_all()
+        return _together(understood(text, found), now)
     except (NotUnderstood, ValueError, OverflowError):
         return None
 
@@ -73,8 +81,11 @@ def named_interval(query: str, now: datetime) -> Interval | None:
 def _together(phrases: list[Phrase], now: datetime) -> Interval | None:
     """The smallest interval that contains all named times, limited by the open-ended ones."""
     year, phrases = _shared_year(phrases)
+    if len({phrase.yearless for phrase in phrases}) > 1:
+        return None  # "in May, and at home since June 2021": May of which year?
     today = now.date()
     closed: list[Days] = []
+    unled: list[Phrase] = []
     starts: list[date] = []
     ends: list[date] = []
     for phrase in phrases:
@@ -90,8 +101,12 @@ def _together(phrases: list[Phrase], now: datetime) -> Interval | None:
             ends.append(end)
         else:
             closed.append((first, end))
+            unled.append(phrase)
     if closed:
         first, end = hull(closed)
+        named = [days for days, phrase in zip(closed, unled, strict=True) if phrase.whole_years]
+        if named and hull(named) != (first, end):
+            return None  # "in 2021, the week before 3 May"
         starts.append(first)
         ends.append(end)
     since, until = max(starts, default=None), min(ends, default=None)
@@ -111,7 +126,7 @@ def _shared_year(phrases: list[Phrase]) -> tuple[int | None, list[Phrase]]:
     """
     weak = [phrase for phrase in phrases if phrase.times[0].weak and len(phrase.times) == 1]
     rest = [phrase for phrase in phrases if phrase not in weak]
-    years = [p for p in rest if not p.lead and all(time.unit == "year" for time in p.times)]
+    years = [phrase for phrase in rest if phrase.whole_years]
     named = years + weak
     if not any(phrase.yearless for phrase in rest):
         return None, rest

@@ -1,4 +1,4 @@
-"""Days, weeks, months and years, and how they are spelled in English."""
+"""Days, weeks, months and years."""
 
 from __future__ import annotations
 
@@ -8,35 +8,6 @@ from datetime import date, timedelta
 
 # A first day, and the day after the last.
 Days = tuple[date, date]
-
-_NAMES = "january february march april may june july august september october november december"
-MONTHS = {name: number for number, name in enumerate(_NAMES.split(), start=1)}
-MONTHS |= {name[:3]: number for name, number in MONTHS.items()} | {"sept": 9}
-# In lower case these are also verbs.
-AMBIGUOUS = frozenset({"may", "mar", "march"})
-WEEKDAYS = {
-    name: number
-    for number, name in enumerate(
-        "monday tuesday wednesday thursday friday saturday sunday".split()
-    )
-}
-# The sizes of units, as (unit that the calendar knows, how many).
-UNITS = {
-    "day": ("day", 1),
-    "week": ("week", 1),
-    "fortnight": ("week", 2),
-    "month": ("month", 1),
-    "year": ("year", 1),
-    "decade": ("year", 10),
-}
-UNITS |= {f"{name}s": unit for name, unit in UNITS.items()}
-_TENS = "one two three four five six seven eight nine ten eleven twelve".split()
-COUNTS = {"a": 1, "an": 1} | {name: number for number, name in enumerate(_TENS, start=1)}
-_FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
-_FIRST += "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-ORDINALS = {name: number for number, name in enumerate(_FIRST.split(), start=1)}
-ORDINALS |= {f"twenty-{name}": 20 + number for name, number in list(ORDINALS.items())[:9]}
-ORDINALS |= {"thirtieth": 30, "thirty-first": 31}
 DAY = timedelta(days=1)
 
 
@@ -53,6 +24,8 @@ class Time:
         past: Whether it must be over: "last May".
         weak: Whether it counts only together with another: "this year" with "in May".
         part: The part of it that is meant: ``start``, ``end``, or another name; "" for all of it.
+        nth: Which weekday of the month it is, if that is how it is named: the number, -1 for the
+            last, and the weekday.
     """
 
     unit: str
@@ -63,6 +36,7 @@ class Time:
     past: bool = False
     weak: bool = False
     part: str = ""
+    nth: tuple[int, int] | None = None
 
     def in_year(self, year: int) -> Days:
         """Its days in a year.
@@ -72,6 +46,8 @@ class Time:
         """
         if self.days is not None:
             return self.days
+        if self.nth is not None:
+            return one_day(nth_weekday(year, self.month, *self.nth))
         if self.first is None or self.last is None:
             return month_of(year, self.month)
         return date(year, self.month, self.first), date(year, self.month, self.last) + DAY
@@ -104,6 +80,22 @@ def month_of(year: int, month: int) -> Days:
     """A month of a year."""
     first = date(year, month, 1)
     return first, first + monthrange(year, month)[1] * DAY
+
+
+def nth_weekday(year: int, month: int, number: int, weekday: int) -> date:
+    """The first, second, ... or, with -1, the last Monday or other weekday of a month.
+
+    Raises:
+        ValueError: The month has no fifth one.
+    """
+    first, after = month_of(year, month)
+    day = first + ((weekday - first.weekday()) % 7 + 7 * (number - 1)) * DAY
+    if number < 0:
+        last = after - DAY
+        day = last - (last.weekday() - weekday) % 7 * DAY
+    if day >= after:
+        raise ValueError(f"the month has no weekday number {number}")
+    return day
 
 
 def years(first: int, last: int) -> Days:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import regex
 
-from agentmem.retrieval.dates.calendar import MONTHS, ORDINALS
+from agentmem.retrieval.dates.vocabulary import MONTHS, ORDINALS
 
 # A number with all that is glued to it, so that no part of "9:40", "3,000" or "20kg" is a number;
 # a word with its apostrophes and hyphens; a line break or any other character.
@@ -30,6 +30,7 @@ class Token(NamedTuple):
         written: The token as it is written.
         value: Of a number or an ordinal.
         spaced: Whether white space precedes it.
+        possessive: Whether it ended in "'s".
     """
 
     text: str
@@ -37,6 +38,7 @@ class Token(NamedTuple):
     written: str = ""
     value: int = 0
     spaced: bool = True
+    possessive: bool = False
 
 
 END = Token("", "end")
@@ -50,7 +52,17 @@ def tokens(query: str) -> list[Token]:
         spaced = match.start() > end or not end
         end = match.end()
         found.extend(_read(match, spaced, found[-1] if found else END))
+        if len(found) > 1 and found[-2].text in ("twenty", "thirty"):
+            found[-2:] = _joined(*found[-2:])
     return found
+
+
+def _joined(tens: Token, ones: Token) -> list[Token]:
+    """An ordinal of two words is one: "twenty third"."""
+    text = f"{tens.text}-{ones.text}"
+    if ones.kind != "ordinal" or text not in ORDINALS:
+        return [tens, ones]
+    return [Token(text, "ordinal", f"{tens.written} {ones.written}", ORDINALS[text], tens.spaced)]
 
 
 def _read(match: regex.Match[str], spaced: bool, before: Token) -> Iterator[Token]:
@@ -68,6 +80,8 @@ def _read(match: regex.Match[str], spaced: bool, before: Token) -> Iterator[Toke
 def _kind_of_number(number: str, suffix: str, glued: bool) -> tuple[str, str, int]:
     if glued:
         return "other", number, 0
+    if regex.fullmatch(r"-W[0-5]\d", suffix) and len(number) == 4:
+        return "form", number, 0
     if suffix.startswith("-") and suffix.count("-") <= 2:
         # "3-May-2023"
         return ("form" if suffix[1:4].lower() in MONTHS else "other"), number, 0
@@ -82,7 +96,8 @@ def _kind_of_number(number: str, suffix: str, glued: bool) -> tuple[str, str, in
 
 
 def _read_word(word: str, spaced: bool) -> Iterator[Token]:
-    text = word.lower().replace("\u2019", "'").removesuffix("'s")
+    full = word.lower().replace("\u2019", "'")
+    text = full.removesuffix("'s")
     if text in ORDINALS:
         yield Token(text, "ordinal", word, ORDINALS[text], spaced)
         return
@@ -92,11 +107,12 @@ def _read_word(word: str, spaced: bool) -> Iterator[Token]:
         for number, (part, written) in enumerate(zip(parts, word.split("-"), strict=False)):
             if number and parts[number - 1] not in _SPLIT_OFF:
                 yield Token("-", "mark", "-", spaced=False)
-            kind = "number" if part.isdecimal() else "word"
+            kind = "number" if part.isdecimal() else "form" if part[0].isdecimal() else "word"
             yield Token(part, kind, written, int(part) if kind == "number" else 0, spaced)
         return
-    yield Token(text, "word", word, spaced=spaced)
+    yield Token(text, "word", word, spaced=spaced, possessive=full != text)
 
 
 def _splits(part: str) -> bool:
-    return part in MONTHS or part in _SPLIT_OFF or (part.isascii() and part.isdecimal())
+    dated = part.isascii() and regex.fullmatch(r"\d+|\d{4}s", part) is not None
+    return part in MONTHS or part in _SPLIT_OFF or dated

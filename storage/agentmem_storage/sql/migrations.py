@@ -113,6 +113,15 @@ def _words(connection: Connection) -> None:
     )
 
 
+def _letters(connection: Connection) -> None:
+    # Letters with a plain form were indexed as they are written; see `agentmem_storage.letters`.
+    # Rebuilt as in the step before.
+    connection.exec_driver_sql("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
+    connection.exec_driver_sql(
+        "UPDATE meta SET terms_stale = 1 WHERE EXISTS (SELECT 1 FROM chunks)"
+    )
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -203,4 +212,5 @@ STEPS: tuple[Step, ...] = (
     Step("0002_episodes", _episodes),
     Step("0003_occurrences", _occurrences),
     Step("0004_words", _words),
+    Step("0006_letters", _letters),
 )

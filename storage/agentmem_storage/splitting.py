@@ -1,0 +1,87 @@
+"""Splits a text into words.
+
+Words are runs of letters, digits and marks in the form of `agentmem_storage.text.normalized`, so
+that decomposed or full-width letters make no difference, and further without what most writers omit
+or vary, see `agentmem_storage.letters`. An emoji is a word; its skin tone is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import regex
+
+from agentmem_storage.letters import plain
+from agentmem_storage.text import normalized
+
+# Almost every chunk contains some of these, and they say nothing about its content.
+STOP_WORDS = frozenset(
+    "a about an and any are as at be been but by can could did do does for from had has have he "
+    "her him his how i if in is it its me my no not of on or our she should so that the their "
+    "them then there these they this to us was we were what when where which who why will with "
+    "would you your".split()
+)
+
+_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+# Unassigned code points count as letters: most become letters in a later version of Unicode, and
+# the words of a text must not change while they are indexed.
+_LETTERS = rf"[[\p{{L}}\p{{N}}\p{{M}}\p{{Co}}\p{{Cn}}]--[{_SPACELESS}\p{{Extended_Pictographic}}]]"
+_WORD = regex.compile(
+    rf"(?P<spaceless>[{_SPACELESS}][{_SPACELESS}\p{{M}}]*+)|(?P<word>{_LETTERS}++)"
+    r"|\p{Regional_Indicator}{2}|\p{Extended_Pictographic}",
+    regex.V1,
+)
+_JOINERS = frozenset("-_./:@'&+#")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text.
+
+    Attributes:
+        form: The word as it is compared.
+        written: The word as it is written.
+        start: Where it starts in the text.
+        end: Where it ends, exclusive.
+        spaceless: Whether it is of a script that does not separate words.
+    """
+
+    form: str
+    written: str
+    start: int
+    end: int
+    spaceless: bool
+
+    @property
+    def capitalized(self) -> bool:
+        """Whether it begins with a capital letter."""
+        return self.written[0].isupper()
+
+    @property
+    def stop(self) -> bool:
+        """Whether it is a stop word; with an accent it is another word."""
+        return self.form in STOP_WORDS and (self.written.isascii() or not _is_accented(self))
+
+
+def split(composed: str) -> Iterator[Word]:
+    """The words of a composed text."""
+    for match in _WORD.finditer(composed):
+        # Case folding makes a letter of the Greek iota below another, so accents go first.
+        form = plain(normalized(plain(match[0])))
+        if form:
+            spaceless = match["spaceless"] is not None
+            yield Word(form, match[0], match.start(), match.end(), spaceless)
+
+
+def are_joined(before: Word, word: Word, text: str) -> bool:
+    """Whether two words are parts of one compound: "AB-1234", "1,200"."""
+    if before.spaceless or word.spaceless or word.start != before.end + 1:
+        return False
+    mark = text[before.end]
+    digits = before.written[-1].isdecimal() and word.written[0].isdecimal()
+    return mark in _JOINERS or (mark == "," and digits)
+
+
+def _is_accented(word: Word) -> bool:
+    return normalized(word.written) != word.form
