@@ -191,11 +191,9 @@ class Store:
             if scope_id is None:
                 return [None] * len(keys)
             conversation, now = scope.session_id is not None, now_micros()
-            known = duplicates.find(
-                connection, keys, scope_id, conversation=conversation, now=now
-            ).ids
-            held = read.written_sources(connection, [id for id in known if id is not None])
-            return [None if id is None else held[id] for id in known]
+            known = duplicates.find(connection, keys, scope_id, conversation=conversation, now=now)
+            held = known.written(connection)
+            return [None if id is None else held[id] for id in known.ids]
 
     @shielded
     def chunks(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[ChunkRecord]:
