@@ -67,6 +67,7 @@ def find(
     scope_id: int,
     *,
     conversation: bool,
+    alone: bool,
     now: int,
 ) -> Known:
     """Look for new sources in a scope, by the rules above.
@@ -76,6 +77,7 @@ def find(
         keys: The new sources, in order.
         scope_id: The scope.
         conversation: Whether the scope is one conversation.
+        alone: Whether the call brings nothing else, to other scopes either, and only one source.
         now: The current time, in microseconds since 1970.
     """
     former: dict[bytes, bytes] = {}
@@ -110,6 +112,7 @@ def find(
             stored,
             lambda row: _place(row, wanted, former),
             conversation=conversation,
+            alone=alone,
             now=now,
         )
         for number, id in replays.matches().items():

@@ -4,7 +4,9 @@ Of sources that nothing else tells apart, their order decides. A call may be
 
 - a transcript that goes on: its beginning is the newest part of the scope. Complete, as a loop
   sends it that adds the whole conversation after every turn, or a window of the last messages;
-- a retry: all of it was added before, and recently;
+- a retry: all of it was added before, recently, and in a row. In a conversation, `MIN_RUN` or more:
+  "No." and "Try again" may be said after two questions. A message that comes alone is a retry only
+  if it is the newest;
 - an import that is repeated: `MIN_LONG` or more in a row that stand in a row in the scope. Nobody
   says that many again, word for word.
 
@@ -81,6 +83,7 @@ class Replays:
         place: Callable[[Row[Any]], Place],
         *,
         conversation: bool,
+        alone: bool,
         now: int,
     ) -> None:
         """Prepare the search.
@@ -92,11 +95,12 @@ class Replays:
             stored: The places that equal each, in order.
             place: Makes a place of a row of `columns`.
             conversation: Whether the scope is one conversation.
+            alone: Whether the call brings one source, over all scopes.
             now: The current time, in microseconds since 1970.
         """
         self._connection, self._scope_id = connection, scope_id
         self._symbols, self._stored, self._place = symbols, stored, place
-        self._conversation, self._now = conversation, now
+        self._conversation, self._alone, self._now = conversation, alone, now
 
     @staticmethod
     def columns(table: Table) -> Select[Any]:
@@ -123,7 +127,7 @@ class Replays:
         # A gap needs several sources; for fewer, the end of the scope is enough.
         tail, complete = self._tail(size + 1 if size < MIN_RUN else 2 * size + 64)
         found = self._continued(tail, complete=complete)
-        if found is None and size >= MIN_RUN:
+        if found is None and (size >= MIN_RUN or not (self._alone or self._conversation)):
             return _Runs(self._connection, self._scope_id, self._symbols, self._stored).matches(
                 self._recent, tail[-1].id if tail else None
             )
@@ -247,7 +251,7 @@ class _Runs:
                 found[at + offset] = place.id
                 self._used.add(place.id)
             at += max(1, len(best))
-        return self._retry(found, recent, newest)
+        return found if len(self._symbols) < MIN_RUN else self._retry(found, recent, newest)
 
     def _run(self, at: int, place: Place) -> list[Place]:
         """The longest run that starts with a new and a stored source; none is in two runs."""

@@ -26,7 +26,12 @@ from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes,
 
 
 def add(
-    connection: Connection, new: Sequence[SourceRows | SourceKey], scope: Scope, added_at: int
+    connection: Connection,
+    new: Sequence[SourceRows | SourceKey],
+    scope: Scope,
+    added_at: int,
+    *,
+    alone: bool,
 ) -> list[Written]:
     """Write sources, except those that the scope has already.
 
@@ -38,6 +43,7 @@ def add(
         new: The sources, in order; of those believed to be known, only the keys.
         scope: The scope they belong to.
         added_at: The current time, in microseconds since 1970.
+        alone: Whether the call brings only one source, over all scopes.
 
     Returns:
         The outcome for each source, in order.
@@ -50,7 +56,9 @@ def add(
     known = Known([None] * len(keys), frozenset(), Counter())
     if scope_id is not None:
         conversation = scope.session_id is not None
-        known = find(connection, keys, scope_id, conversation=conversation, now=added_at)
+        known = find(
+            connection, keys, scope_id, conversation=conversation, alone=alone, now=added_at
+        )
     else:
         scope_id = _insert_scope(connection, scope)
     held = known.written(connection)
@@ -111,7 +119,7 @@ def replace(
     if scope_id is None:
         raise UnknownIdError(f"no source has the id {source_id!r}")
     # Corrected to the same words, a message remains an occurrence of its own.
-    known = find(connection, [new.key], scope_id, conversation=True, now=0)
+    known = find(connection, [new.key], scope_id, conversation=True, alone=True, now=0)
     (holder,) = known.ids
     if new.key.identity in ("hash", "content") and holder not in (None, source_id):
         return written_sources(connection, [holder])[holder]
