@@ -145,6 +145,8 @@ def read_output(output: object, result: Part, skipped: Counter[str], where: str)
         isinstance(one, str) or _kind(one) is not None for one in output
     ):
         parts = list(read_content(output, result, skipped, where))
+    elif isinstance(output, Mapping) and "content_type" in output:  # in an export of ChatGPT
+        parts = list(read_content(output, result, skipped, where))
     else:
         parts = [replace(result, text=output_text(output, where))]
     if skipped.total() > before or any(part.text.strip() for part in parts):

@@ -13,12 +13,11 @@ _KEYS = (
     *("result", "results", "value", "json", "message", "error", "error_code", "errorText"),
     *_CAPTIONS,
 )
-# Words in the types of blocks whose strings are no text for people: media, and what a model
-# thought. Their transcripts and descriptions are.
-_SILENT = ("image", "video", "audio", "file", "screenshot", "thinking", "reasoning", "thought", "encrypted")
-_SPOKEN = ("transcript", *_CAPTIONS)
-# What a model thought has a summary, which is no caption.
+# Words in the types of blocks whose strings are no text for people: what a model thought, and
+# media, whose transcripts and captions are.
 _THOUGHT = ("thinking", "reasoning", "thought", "encrypted")
+_SILENT = ("image", "video", "audio", "file", "screenshot", *_THOUGHT)
+_SPOKEN = ("transcript", *_CAPTIONS)
 # Keys under which a tool's output may stand alone.
 _WRAPPERS = {"output", "result", "content", "text", "json"}
 _MAX_DEPTH = 20
