@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from agentmem.errors import BlankError
 from agentmem.ingest.checks import (
     MAX_CHARS,
     check_label,
@@ -91,6 +92,7 @@ def normalize(
 
     Raises:
         InputError: Something cannot be stored; the message gives its index and says what to do.
+        BlankError: There is no text at all.
     """
     time = check_time(created_at, "created_at")
     shared = check_metadata(metadata, "metadata")
@@ -118,10 +120,6 @@ def normalize(
     if blank is not None and not parts and set(skipped) == {"blank"}:
         raise blank
     return Normalized(tuple(parts), dict(skipped))
-
-
-class BlankError(InputError):
-    """A message without any text, which among others is only counted."""
 
 
 def _items(content: object) -> Iterator[tuple[str, object]]:
