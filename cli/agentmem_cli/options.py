@@ -57,10 +57,17 @@ def _id(text: str) -> int:
     return int(text)
 
 
-def _limit(text: str | int) -> int:
-    if not is_whole(str(text)) or int(text) < 1:  # the default is a number
-        raise typer.BadParameter(f"{text!r:.200} is not a whole number of 1 or more")
+def whole(text: str | int) -> int:
+    """The value of an option that is a whole number; its default is one already."""
+    if not is_whole(str(text)):
+        raise typer.BadParameter(f"{text!r:.200} is not a whole number")
     return int(text)
+
+
+def _limit(text: str | int) -> int:
+    if (number := whole(text)) < 1:
+        raise typer.BadParameter(f"{text!r:.200} is not a whole number of 1 or more")
+    return number
 
 
 def _moment(text: str) -> datetime:

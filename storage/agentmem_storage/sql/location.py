@@ -23,6 +23,7 @@ _PARAMETERS = (
     *("uri", "timeout", "isolation_level", "detect_types", "check_same_thread"),
     "cached_statements",
 )
+_TRUE = ("true", "yes", "on", "y", "t", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +149,13 @@ def _url(label: str, *, create: bool) -> Location:
             f"stores are SQLite databases; {label!r} is a URL of {url.drivername!r}: use a folder, "
             f"':memory:' or 'sqlite:///path/to/file.db'"
         )
-    database, options = _arguments(url, label)
-    if not options.get("uri") and (unread := sorted(set(url.query).difference(_PARAMETERS))):
+    unread = sorted(set(url.query).difference(_PARAMETERS))
+    if unread and str(url.query.get("uri", "")).lower() not in _TRUE:
         raise InputError(
             f"{label!r} has the parameter {unread[0]!r}, which only a 'file:' URL takes: write "
             f"'sqlite:///file:{url.database}?{unread[0]}={url.query[unread[0]]}&uri=true'"
         )
+    database, options = _arguments(url, label)
     if database == MEMORY:
         return _in_memory(label, create=create)
     if options.get("uri"):
