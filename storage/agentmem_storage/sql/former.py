@@ -10,7 +10,7 @@ conversation, and nothing of them stays.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
@@ -60,19 +60,24 @@ def keep_former(connection: Connection, source_ids: Iterable[int]) -> None:
         )
 
 
-def note_forgotten(connection: Connection, source_ids: Sequence[int]) -> None:
-    """Note the places of those sources, all noted by `keep_former`, that have no chunks left."""
-    columns = ("id", "scope_id", "created_at", "added_at", "former")
-    connection.execute(
-        insert(forgotten).from_select(
-            columns,
-            select(*(sources.c[name] for name in columns)).where(
-                sources.c.id.in_(id_list(source_ids)),
-                sources.c.former.is_not(None),
-                ~exists().where(chunks.c.source_id == sources.c.id),
-            ),
+def note_forgotten(connection: Connection, source_ids: Iterable[int]) -> None:
+    """Before they are deleted, note the places of those sources that have no chunks left."""
+    columns = ("id", "scope_id", "created_at", "added_at", "content_hash", "former")
+    rows = connection.execute(
+        select(*(sources.c[name] for name in columns)).where(
+            sources.c.id.in_(id_list(source_ids)),
+            sources.c.kind != "document",
+            sources.c.former.is_not(None) | sources.c.content_hash.is_not(None),
+            ~exists().where(chunks.c.source_id == sources.c.id),
         )
-    )
+    ).all()
+    if rows:
+        prints = Fingerprints(connection)
+        places = [dict(row._mapping) for row in rows]
+        for place in places:
+            content_hash = place.pop("content_hash")
+            place["former"] = place["former"] or prints.of(content_hash)
+        connection.execute(insert(forgotten), places)
 
 
 def drop_forgotten(connection: Connection, scope_ids: Iterable[int]) -> None:

@@ -184,10 +184,10 @@ def forget(
     stale = _delete_chunks(connection, [row.id for row in found], texts)
     source_ids = list({row.source_id: None for row in found})
     touched = id_list(source_ids)
-    keep_former(connection, source_ids)
     note_forgotten(connection, source_ids)
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
+    keep_former(connection, source_ids)
     connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
     scope_ids = {row.scope_id: None for row in found}
     drop_forgotten(connection, scope_ids)
