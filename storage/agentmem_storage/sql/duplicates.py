@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -97,8 +98,9 @@ def find(
     seen: Counter[_Symbol] = Counter()
     for at, (key, one) in enumerate(zip(keys, symbols, strict=True)):
         if key.identity != "sequence" and one in stored:
-            # Current content first, then former.
-            held = sorted(stored[one], key=lambda place: one in place.former)
+            held = stored[one]
+            if former:  # current content first
+                held = sorted(held, key=lambda place: one in place.former)
             number = seen[one] if key.identity == "time" else 0
             ids[at] = held[number].id if number < len(held) else None
         seen[one] += 1
@@ -110,7 +112,7 @@ def find(
             scope_id,
             [symbols[at] for at in order],
             stored,
-            lambda row: _place(row, wanted, former),
+            {place.id: place for place in places},
             conversation=conversation,
             alone=alone,
             now=now,
@@ -140,7 +142,7 @@ def _known(ids: list[int | None], symbols: Sequence[_Symbol], places: Sequence[P
 
 
 def _canonical(metadata: Mapping[str, Any]) -> str:
-    return json.dumps(metadata, sort_keys=True)
+    return json.dumps(metadata, sort_keys=True) if metadata else "{}"
 
 
 def _place(row: Row[Any], wanted: set[_Symbol], former: Mapping[bytes, bytes]) -> Place:
@@ -148,10 +150,9 @@ def _place(row: Row[Any], wanted: set[_Symbol], former: Mapping[bytes, bytes]) -
     current: set[_Symbol] = set()
     if row.content_hash is not None:
         current.add((row.content_hash, None))
-        try:
-            current.add((row.content_hash, _canonical(json.loads(row.metadata or b"{}"))))
-        except ValueError:
-            pass  # damaged metadata equal nothing
+        with suppress(ValueError):  # damaged metadata equal nothing
+            metadata = _canonical(json.loads(row.metadata)) if row.metadata else "{}"
+            current.add((row.content_hash, metadata))
     then = former.get(row.former) if row.former is not None else None
     before = {one for one in wanted if one[0] == then} if then is not None else set()
     return Place(

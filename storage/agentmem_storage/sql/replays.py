@@ -80,7 +80,7 @@ class Replays:
         scope_id: int,
         symbols: Sequence[Symbol],
         stored: Mapping[Symbol, Sequence[Place]],
-        place: Callable[[Row[Any]], Place],
+        places: Mapping[int, Place],
         *,
         conversation: bool,
         alone: bool,
@@ -93,13 +93,13 @@ class Replays:
             scope_id: The scope.
             symbols: What the new sources have in common with equal ones, in order.
             stored: The places that equal each, in order.
-            place: Makes a place of a row of `columns`.
+            places: All of these by id.
             conversation: Whether the scope is one conversation.
             alone: Whether the call brings one source, over all scopes.
             now: The current time, in microseconds since 1970.
         """
         self._connection, self._scope_id = connection, scope_id
-        self._symbols, self._stored, self._place = symbols, stored, place
+        self._symbols, self._stored, self._places = symbols, stored, places
         self._conversation, self._alone, self._now = conversation, alone, now
 
     @staticmethod
@@ -142,13 +142,15 @@ class Replays:
             rows += self._connection.execute(newest.order_by(*order).limit(length))
         rows.sort(key=lambda row: (row.created_at, row.id))
         complete = len(rows) < length
-        places = [(row, self._place(row)) for row in rows[-length:]]
         wanted = set(self._symbols)
-        return [
-            place
-            for row, place in places
-            if place.symbols & wanted or not (row.kind == "document" or row.role in _STANDING_ROLES)
-        ], complete
+        found: list[Place] = []
+        for row in rows[-length:]:
+            place = self._places.get(row.id)
+            if place is not None and place.symbols & wanted:
+                found.append(place)
+            elif not (row.kind == "document" or row.role in _STANDING_ROLES):
+                found.append(_other(row))
+        return found, complete
 
     def _continued(self, tail: Sequence[Place], *, complete: bool) -> _Alignment | None:
         """The longest alignment of the first sources of the call with the end of the scope."""
@@ -157,6 +159,8 @@ class Replays:
         for gap in (0, MAX_GAP):
             best: _Alignment | None = None
             for start in starts:
+                if best is not None and len(tail) - start < len(best.places):
+                    break
                 found = self._align(tail, start, gap, first=complete and start == 0)
                 # Of equally long ones, the newest.
                 longer = best is None or (found and len(found.places) >= len(best.places))
@@ -287,6 +291,21 @@ class _Runs:
                 return found
             last = all_found[at] = left[one].pop().id
         return all_found if last == newest else found
+
+
+def _other(row: Row[Any]) -> Place:
+    """The place of a source that equals none of the call."""
+    none: frozenset[Symbol] = frozenset()
+    return Place(
+        row.id,
+        row.created_at,
+        row.added_at,
+        row.content_hash,
+        row.occurrence,
+        symbols=none,
+        former=none,
+        forgotten=bool(row.forgotten),
+    )
 
 
 def _ends(found: Sequence[Any]) -> list[Any]:
