@@ -127,6 +127,11 @@ def test_instructions_beside_the_messages(request_: dict[str, Any]) -> None:
     ) == said("Hello.")
 
 
+def test_the_input_of_a_call_is_no_list_of_messages() -> None:
+    call = {"type": "tool_use", "id": "t", "name": "add", "input": [1, 2]}
+    assert told(call) == [("tool_call", "assistant", "add([1, 2])")]
+
+
 def test_instructions_that_are_repeated_are_stored_once(memory: Memory) -> None:
     for text in ("Hello.", "Bye."):
         request = {"system": "Be brief.", "messages": [{"role": "user", "content": text}]}

@@ -189,6 +189,32 @@ def test_a_conversation_that_goes_on_another_day(place: Path, memory: Memory) ->
     assert texts(memory) == [*TALK, "Back again."]
 
 
+@pytest.mark.parametrize("width", [3, 8])
+def test_only_some_messages_have_a_time(memory: Memory, width: int) -> None:
+    said: list[dict[str, Any]] = []
+    for n in range(4):
+        said += [
+            {"role": "user", "content": f"Question {n}?", "ts": 1_770_000_000 + n},
+            {"role": "assistant", "content": "No."},
+        ]
+    for end in range(1, len(said) + 1):
+        memory.add(said[max(0, end - width) : end], session_id="s")
+    assert texts(memory) == [message["content"] for message in said]
+
+
+@pytest.mark.parametrize("width", [3, 8])
+def test_only_some_messages_have_an_id(memory: Memory, width: int) -> None:
+    said: list[dict[str, Any]] = []
+    for n in range(4):
+        said += [
+            {"role": "user", "content": "Why?", "id": f"u{n}"},
+            {"role": "assistant", "content": "No."},
+        ]
+    for end in range(1, len(said) + 1):
+        memory.add(said[max(0, end - width) : end], session_id="s")
+    assert texts(memory) == [message["content"] for message in said]
+
+
 # Properties
 
 

@@ -69,7 +69,8 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
     if "role" in item:
         return None
     for key in _LISTS:
-        if isinstance(item.get(key), list | tuple):
+        # A block with a type has an input of its own.
+        if isinstance(item.get(key), list | tuple) and not (key == "input" and "type" in item):
             return [*_instructions(item), *item[key]]
     if item.get("object") == "list" and isinstance(item.get("data"), list | tuple):
         return _page(item["data"])

@@ -115,6 +115,7 @@ def find(
             {place.id: place for place in places},
             conversation=conversation,
             alone=alone,
+            timed=any(key.identity == "time" for key in keys),
             now=now,
         )
         for number, id in replays.matches().items():

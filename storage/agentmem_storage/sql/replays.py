@@ -84,6 +84,7 @@ class Replays:
         *,
         conversation: bool,
         alone: bool,
+        timed: bool,
         now: int,
     ) -> None:
         """Prepare the search.
@@ -96,11 +97,13 @@ class Replays:
             places: All of these by id.
             conversation: Whether the scope is one conversation.
             alone: Whether the call brings one source, over all scopes.
+            timed: Whether some of its sources have a time of their own.
             now: The current time, in microseconds since 1970.
         """
         self._connection, self._scope_id = connection, scope_id
         self._symbols, self._stored, self._places = symbols, stored, places
-        self._conversation, self._alone, self._now = conversation, alone, now
+        self._conversation, self._alone, self._timed = conversation, alone, timed
+        self._now = now
 
     @staticmethod
     def columns(table: Table) -> Select[Any]:
@@ -125,22 +128,36 @@ class Replays:
             return {}
         size = len(self._symbols)
         # A gap needs several sources; for fewer, the end of the scope is enough.
-        tail, complete = self._tail(size + 1 if size < MIN_RUN else 2 * size + 64)
-        found = self._continued(tail, complete=complete)
+        length = size + 1 if size < MIN_RUN else 2 * size + 64
+        tail, complete = self._tail(length)
+        found = None
+        if self._timed:
+            # Those without a time have that of the call, and stand behind all others.
+            written, whole = self._tail(length, written=True)
+            found = self._continued(written, complete=whole)
+        if found is None:
+            found = self._continued(tail, complete=complete)
         if found is None and (size >= MIN_RUN or not (self._alone or self._conversation)):
             return _Runs(self._connection, self._scope_id, self._symbols, self._stored).matches(
                 self._recent, tail[-1].id if tail else None
             )
         return {number: place.id for number, place in enumerate(found.places)} if found else {}
 
-    def _tail(self, length: int) -> tuple[list[Place], bool]:
-        """The newest places of the scope, oldest first, and whether they are all."""
+    def _tail(self, length: int, *, written: bool = False) -> tuple[list[Place], bool]:
+        """The newest places of the scope, oldest first, and whether they are all.
+
+        Args:
+            length: How many, at most.
+            written: In the order of writing, instead of that in which they were said.
+        """
         rows: list[Row[Any]] = []
         for table in (sources, forgotten):
-            order = (table.c.created_at.desc(), table.c.id.desc())
+            said = () if written else (table.c.created_at.desc(),)
             newest = self.columns(table).where(table.c.scope_id == self._scope_id)
-            rows += self._connection.execute(newest.order_by(*order).limit(length))
-        rows.sort(key=lambda row: (row.created_at, row.id))
+            rows += self._connection.execute(
+                newest.order_by(*said, table.c.id.desc()).limit(length)
+            )
+        rows.sort(key=lambda row: (0 if written else row.created_at, row.id))
         complete = len(rows) < length
         wanted = set(self._symbols)
         found: list[Place] = []
