@@ -2,6 +2,8 @@
 
 AgentMemError
 ├─ …                                  see `agentmem_storage.errors`
+├─ InputError
+│  └─ BlankError                      a message has no text; among others it is only counted
 ├─ AnswererError                      a language model gave no answer; carries .status
 ├─ ConfigError(ValueError)            an invalid setting; names file, key and value
 └─ ModelError
@@ -31,6 +33,7 @@ from agentmem_storage.errors import (
 __all__ = [
     "AgentMemError",
     "AnswererError",
+    "BlankError",
     "ConfigError",
     "CorruptRecordError",
     "FilterError",
@@ -57,6 +60,10 @@ class AnswererError(AgentMemError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class BlankError(InputError):
+    """There is nothing but messages without text; among others they are only counted."""
 
 
 class ConfigError(AgentMemError, ValueError):

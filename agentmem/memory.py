@@ -114,14 +114,16 @@ class Memory:
         Raises:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
             NotAStoreError: ``location`` holds something else.
-            InputError: the embedder, the quantization or a required id is unknown, or
-                ``min_fidelity`` is not between 0 and 1.
+            InputError: the embedder, the quantization or a required id is unknown,
+                ``min_fidelity`` is not between 0 and 1, or ``max_chars`` is not positive.
             IncompatibleModelError: the store was created with another model bundle or embedder.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be created there.
         """
         max_chars = as_int(max_chars, "max_chars")
+        if max_chars < 1:
+            raise InputError(f"max_chars must be 1 or more, got {max_chars!r}")
         self._binding = Binding(required=check_require(require))
         self._model = load_model(model, embedder, reranker)
         self._options = EncodingOptions(quantization, min_fidelity, keep_text)

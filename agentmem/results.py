@@ -18,10 +18,11 @@ class Receipt:
     Attributes:
         ids: The chunks of the added content, in order; for a duplicate, those of the existing
             memory.
-        sources: One id per message part or document, in order.
+        sources: One id per message part or document, in order, without those skipped.
         duplicates: The ids among ``ids`` that were not written, because they already existed or
             occur twice in the call.
-        skipped: Number of non-text blocks by type.
+        skipped: Number of non-text blocks by type; "blank" counts messages without text, and
+            "forgotten" those of a transcript that were forgotten and are not stored again.
         tokens: Tokens of the new chunks.
         positions: Decoder positions that their latents take.
         fidelity: Share of those tokens that the latents alone regenerate; 1.0 if nothing is new.
@@ -66,6 +67,10 @@ def write_receipt(
     seen: set[int] = set()
     ids: list[int] = []
     duplicates: list[int] = []
+    counts = dict(skipped or {})
+    if gone := sum(1 for one in written if not one.chunk_ids):
+        counts["forgotten"] = gone
+    written = [one for one in written if one.chunk_ids]
     for one in written:
         repeated = one.duplicate or one.chunk_ids[0] in seen
         duplicates += one.chunk_ids if repeated else ()
@@ -75,7 +80,7 @@ def write_receipt(
         ids=tuple(ids),
         sources=tuple(one.source_id for one in written),
         duplicates=tuple(duplicates),
-        skipped=dict(skipped or {}),
+        skipped=counts,
         tokens=tokens,
         positions=sum(chunk.positions for chunk in chunks),
         fidelity=right / tokens if tokens else 1.0,

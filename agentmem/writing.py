@@ -59,7 +59,7 @@ def _write(
     known: list[Written | None] = [None] * len(parts)
     for scope in dict.fromkeys(part.scope for part in parts):
         places = [place for place, part in enumerate(parts) if part.scope == scope]
-        found = store.find([keys[place] for place in places], scope)
+        found = store.find([keys[place] for place in places], scope, alone=len(parts) == 1)
         for place, one in zip(places, found, strict=True):
             known[place] = one
     fresh = [part for part, one in zip(parts, known, strict=True) if one is None]

@@ -3,10 +3,12 @@ r"""Makes untrusted text inert in a prompt: it can end no block, begin no line a
 What is escaped, so that it stays readable and cannot be taken for what it imitates:
 
 - marks: ``<memories>`` and its closing tag, tags named after a role, and the control tokens of
-  chat templates (``<|im_start|>``, ``<start_of_turn>``, ``[INST]``, ``<<SYS>>``, ``</s>``). Their
+  chat templates (``<|im_start|>``, ``<start_of_turn>``, ``[INST]``, ``<<SYS>>``, ``</s>``,
+  ``<extra_id_0>``, ``[gMASK]``). Their
   bracket becomes a character reference, ``&lt;``, however the mark is spelled: with spaces,
   invisible characters or look-alikes from other alphabets;
 - control characters, direction overrides and invisible tag characters: ``\x1b``, ``\u202e``;
+- names that look as if they ended their head, or had another one in them: they are quoted;
 - line breaks of every kind: further lines are indented, so that only a memory's head stands at the
   beginning of a line.
 
@@ -45,10 +47,25 @@ _ROLES = (
     "memory|memories|system|sys|user|assistant|developer|human|tool|inst|instructions?|think"
     "|thinking"
 )
+# Control tokens that are no words of markup, exactly as they are: of T5, BERT, GLM, Gemma,
+# Baichuan, InternLM and Cohere, of vision models, and of models of code.
+_TAGS = (
+    r"pad|unk|mask|cls|sep|sop|eop|eod|eot|bot|eoh|eoa|image|suf|mid|eom|eol|0x[0-9a-f]{2}"
+    r"|(?:tokens_)?unused_?\d{1,6}|reserved_\d{1,6}|(?:bos|eos|pad|unk|cls|sep|mask)_token"
+    r"|repo_?name|file_?name|file_sep|gh_stars|empty_output|issue_(?:start|comment|closed)"
+    r"|jupyter_[a-z]{1,20}|commit_[a-z]{1,20}"
+)
+_BRACKETED = (
+    r"[gs]?mask|cls|sep|pad|unk|bos|eos|img(?:_break|_end)?|prefix|suffix|middle|/?think"
+    r"|args|call_id|/?model_settings|unused_?(?:token_)?\d{1,6}"
+)
 # Searched in the skeleton of a text, where white space is single; a match begins at its bracket.
 _MARK = re.compile(
     rf"<\s?[/!?]{{0,4}}\s?(?:{_ROLES})(?![a-z])"
     r"|<\s?[/!?]{0,4}\s?(?:[a-z]+_of_[a-z]+|im_[a-z]+|(?:tool|function)_[a-z]+|bos|eos|endoftext)(?![a-z])"
+    r"|<\s?/?\s?(?:extra_id_|fim_)"
+    rf"|<\s?/?\s?(?:{_TAGS})\s?/?\s?>"
+    rf"|\[\s?(?:{_BRACKETED})\s?\]"
     r"|<\s?/?\s?s\s?>"
     r"|<\s?/?\s?\|"
     r"|<(?=\s?<\s?/?\s?sys(?![a-z]))"
@@ -62,6 +79,7 @@ _HIDDEN = re.compile(
     "|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
+_QUOTE = re.compile('["“”„‟«»＂]')
 # In a name, which is short and stands where the roles do, invisible characters have no place.
 _HIDDEN_IN_NAME = re.compile("[\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff]")
 # Lines that a reader's prompt has itself, or that begin a turn.
@@ -71,6 +89,10 @@ _FORGED_LINE = re.compile(
     re.IGNORECASE,
 )
 _DATED_HEAD = re.compile(r"\(\s?\d{1,2}\s\w{1,20}\s\d{4}\s?\)\s?:")
+# What a name has in it that looks like the end of a head, or like the beginning of another.
+_HEAD_IN_NAME = re.compile(
+    r"[:∶꞉ː։׃᠄⁚˸፡：﹕](?!//|\\|\d)|[\[⁅⟦【〔［]\s?(?:#\d|\d{4}-)|\(\s?\d{1,2}\s\w{1,20}\s\d{4}\s?\)"
+)
 # Characters of a line in which the end of its head is looked for.
 _HEAD = 240
 
@@ -81,9 +103,12 @@ def inert(text: str) -> str:
 
 
 def name(text: str) -> str:
-    """A name on one line, without marks and hidden characters."""
-    one_line = " ".join(_without_marks(text).split())
-    return _HIDDEN_IN_NAME.sub("", _visible(one_line))
+    """A name on one line, without marks and hidden characters; quoted if it imitates a head."""
+    one_line = " ".join(text.split())
+    shown = _HIDDEN_IN_NAME.sub("", _visible(" ".join(_without_marks(text).split())))
+    if _HEAD_IN_NAME.search(_HIDDEN_IN_NAME.sub("", one_line)):
+        return '"' + _QUOTE.sub("'", shown) + '"'
+    return shown
 
 
 def unforged(text: str) -> str:

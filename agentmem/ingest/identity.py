@@ -7,9 +7,9 @@ is a duplicate of the first depends on what says when it was said:
 - its own id (``message_id`` in its metadata): it is, if the ids are equal too; metadata do not
   count then;
 - a time given by the caller: it is, if the times are equal too;
-- a document: it is;
+- a document, or a system message, which holds for a whole conversation: it is;
 - anything else: it is, if it repeats a call, or a transcript at the same place; see
-  `agentmem_storage.sql.duplicates`.
+  `agentmem_storage.sql.replays`.
 
 Duplicates are not stored again; the receipt gives the ids of the existing memory. All else are
 occurrences, stored with their own time and metadata.
@@ -27,6 +27,8 @@ from agentmem_storage.records import Identity, LatentsRecord, SourceKey, SourceR
 
 # Tokens; longer titles are cut, so that most of the embedder's input is the chunk itself.
 _MAX_PREFACE = 32
+# Instructions for a whole conversation, which a transcript repeats whatever part of it it is.
+_STANDING = ("system", "developer")
 
 
 def content_hash(part: Part) -> bytes:
@@ -44,7 +46,7 @@ def source_key(part: Part) -> SourceKey:
     identity: Identity = "sequence"
     if part.metadata.get(MESSAGE_ID) is not None:
         identity = "hash"
-    elif part.kind == "document":
+    elif part.kind == "document" or part.role in _STANDING:
         identity = "content"
     elif part.created_at is not None:
         identity = "time"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from agentmem.errors import BlankError
 from agentmem.ingest.checks import (
     MAX_CHARS,
     check_label,
@@ -18,7 +19,14 @@ from agentmem.ingest.checks import (
     join_pieces,
 )
 from agentmem.ingest.scope import combine, message_scope
-from agentmem.ingest.shapes.blocks import call_ids, is_known, read_block, read_content, read_output
+from agentmem.ingest.shapes.blocks import (
+    call_ids,
+    is_known,
+    read_block,
+    read_content,
+    read_invocations,
+    read_output,
+)
 from agentmem.ingest.shapes.envelopes import open_envelope, plain
 from agentmem.ingest.shapes.fields import (
     ROLES,
@@ -84,6 +92,7 @@ def normalize(
 
     Raises:
         InputError: Something cannot be stored; the message gives its index and says what to do.
+        BlankError: There is no text at all.
     """
     time = check_time(created_at, "created_at")
     shared = check_metadata(metadata, "metadata")
@@ -111,10 +120,6 @@ def normalize(
     if blank is not None and not parts and set(skipped) == {"blank"}:
         raise blank
     return Normalized(tuple(parts), dict(skipped))
-
-
-class BlankError(InputError):
-    """A message without any text, which among others is only counted."""
 
 
 def _items(content: object) -> Iterator[tuple[str, object]]:
@@ -224,12 +229,7 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     if base.role == "tool":
         yield from _read_result(item, contents, base, skipped, where)
         return
-    found: list[Part] = []
-    for content in contents:
-        found = list(read_content(content, base, skipped, where))
-        if any(part.text.strip() for part in found):
-            break
-    yield from found
+    yield from _read_contents(contents, base, skipped, where)
     if (refusal := item.get("refusal")) is not None:
         yield from read_content(refusal, base, skipped, f"{where}, refusal")
     if audio := item.get("audio"):
@@ -238,10 +238,41 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
             yield replace(base, text=spoken)
         else:
             skipped["audio"] += 1
-    yield from _read_calls(item, call_ids(contents[0] if contents else None), base, where)
+    known = call_ids(contents[0] if contents else None)
+    yield from _read_calls(item, known, base, where)
+    yield from read_invocations(item, known, base, skipped, where)
     for key in _NOT_TEXT:
         if item.get(key):
             skipped[key] += 1
+
+
+def _read_contents(
+    contents: list[object], base: Part, skipped: Counter[str], where: str
+) -> list[Part]:
+    """The parts of a message's contents; text that stands in two of them is read once.
+
+    The messages of some SDKs have their text as a whole beside its pieces.
+    """
+    found: list[Part] = []
+    for content in contents:
+        more = Counter[str]()
+        parts = list(read_content(content, base, more, where))
+        read = _told(found)
+        if _told(parts) != read:
+            known = {(part.kind, "".join(part.text.split())) for part in found}
+            parts = [part for part in parts if (part.kind, "".join(part.text.split())) not in known]
+            # Beside pieces that are calls, a text introduces them.
+            found = [*parts, *found]
+            skipped.update(more)
+        elif not read:
+            found = found or parts
+            skipped.update(more)
+    return found
+
+
+def _told(parts: list[Part]) -> str:
+    """The texts of parts without white space, by which they are compared."""
+    return "".join("".join(part.text for part in parts if part.kind != "tool_call").split())
 
 
 def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:

@@ -15,7 +15,7 @@ from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
 from agentmem.errors import AgentMemError
 from agentmem_cli import views
 from agentmem_cli.answering import SHOWN, show_answer, show_found
-from agentmem_cli.options import ScopeIds, local_now
+from agentmem_cli.options import ScopeIds, is_whole, local_now
 from agentmem_cli.output import Output, safe
 
 if TYPE_CHECKING:
@@ -120,14 +120,11 @@ class Conversation:
             self._say("no memories yet")
 
     def _forget(self, words: list[str]) -> None:
-        try:
-            ids = [int(word.lstrip("#")) for word in words]
-        except ValueError:
-            ids = []
-        if not ids:
+        numbers = [word.removeprefix("#") for word in words]
+        if not numbers or not all(map(is_whole, numbers)):
             self._complain("/forget takes ids of memories, such as /forget 12")
             return
-        done = self._memory.forget(ids, **self._scope)
+        done = self._memory.forget([int(number) for number in numbers], **self._scope)
         self._out.say(views.forgotten(done))
 
     def _help(self, words: list[str]) -> None:

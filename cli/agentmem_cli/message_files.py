@@ -74,7 +74,8 @@ def _read(
     path: Path, scope: ScopeIds, skipped: Counter[str]
 ) -> Iterator[tuple[ScopeIds, Mapping[str, Any]]]:
     """Scope and message, validated one by one so that errors name it; blank ones are counted."""
-    from agentmem.ingest.normalize import BlankError, normalize
+    from agentmem.errors import BlankError
+    from agentmem.ingest.normalize import normalize
     from agentmem.ingest.shapes.envelopes import open_envelope
 
     for where, value in _values(path):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import typer
+
+from agentmem.errors import InputError
 
 DEFAULT_STORE = "~/.agentmem/default"
 DEFAULT_EMBEDDER = "builtin"
@@ -25,8 +28,15 @@ class ScopeIds(TypedDict, total=False):
 
 
 def scope_ids(user: str | None, agent: str | None, session: str | None) -> ScopeIds:
-    """The scope options as keyword arguments, without those that are not given."""
+    """The scope options as keyword arguments, without those that are not given.
+
+    Raises:
+        InputError: One is empty, perhaps from a variable that is not set.
+    """
     found = ScopeIds()
+    for option, value in (("--user", user), ("--agent", agent), ("--session", session)):
+        if value == "":
+            raise InputError(f"{option} must not be empty: leave it out, or give an id")
     if user is not None:
         found["user_id"] = user
     if agent is not None:
@@ -34,6 +44,30 @@ def scope_ids(user: str | None, agent: str | None, session: str | None) -> Scope
     if session is not None:
         found["session_id"] = session
     return found
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number in plain digits: not 1.0, 1_0 or digits of other scripts."""
+    return re.fullmatch(r"-?[0-9]+", text) is not None
+
+
+def _id(text: str) -> int:
+    if not is_whole(text):
+        raise typer.BadParameter(f"{text!r:.200} is not an id: ids are whole numbers, such as 12")
+    return int(text)
+
+
+def whole(text: str | int) -> int:
+    """The value of an option that is a whole number; its default is one already."""
+    if not is_whole(str(text)):
+        raise typer.BadParameter(f"{text!r:.200} is not a whole number")
+    return int(text)
+
+
+def _limit(text: str | int) -> int:
+    if (number := whole(text)) < 1:
+        raise typer.BadParameter(f"{text!r:.200} is not a whole number of 1 or more")
+    return number
 
 
 def _moment(text: str) -> datetime:
@@ -127,7 +161,10 @@ def _no_number(name: str) -> None:
     raise ValueError(name)
 
 
-IdArgument = Annotated[int, typer.Argument(metavar="ID", help="Id of the memory.")]
+IdArgument = Annotated[int, typer.Argument(parser=_id, metavar="ID", help="Id of the memory.")]
+IdsArgument = Annotated[
+    list[int] | None, typer.Argument(parser=_id, metavar="ID", help="Ids of memories.")
+]
 StoreOption = Annotated[
     str,
     typer.Option(
@@ -161,7 +198,10 @@ EmbedderOption = Annotated[
     ),
 ]
 LimitOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, help="Maximum number of memories to find.")
+    int,
+    typer.Option(
+        "-k", "--k", parser=_limit, metavar="INTEGER", help="Maximum number of memories to find."
+    ),
 ]
 UserOption = Annotated[
     str | None,

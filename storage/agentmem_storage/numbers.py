@@ -29,6 +29,11 @@ def as_int(value: Any, name: str) -> int:
         raise TypeError(f"{name} must be an integer, not {shown(value)}") from None
 
 
+def plain_scalar(value: Any) -> Any:
+    """NumPy's numbers and truth values as Python's; anything else as it is."""
+    return value.item() if isinstance(value, np.number | np.bool_) else value
+
+
 def as_timeout(value: Any) -> float:
     """A time to wait, in seconds.
 

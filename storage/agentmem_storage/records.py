@@ -114,7 +114,10 @@ class NewSource:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The outcome of writing one source: its id, its chunks' ids, whether it already existed."""
+    """The outcome of writing one source: its id, its chunks' ids, whether it already existed.
+
+    One that was forgotten, and is not stored again, has no chunks.
+    """
 
     source_id: int
     chunk_ids: tuple[int, ...]

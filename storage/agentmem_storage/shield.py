@@ -1,12 +1,13 @@
-"""Keeps signal handlers out of the store's work.
+"""Keeps exceptions from outside out of the store's work.
 
 Python runs signal handlers in the main thread, between any two steps of whatever runs there, and a
-handler may raise: `KeyboardInterrupt` on Ctrl-C, the time limit of a task queue, an alarm. No
-``finally`` is safe from that, because the handler may run just before it, and a lock taken or a
-transaction begun would stay open. So whatever the main thread asks of a store is done by another
-thread, which no handler interrupts, while the main thread waits. If the wait is interrupted, the
-work is told so: a transaction that is not committed yet is rolled back, and the exception is raised
-once nothing is left open. In any other thread, work is done directly.
+handler may raise: `KeyboardInterrupt` on Ctrl-C, the time limit of a task queue, an alarm. In any
+other thread, time limits raise in the same way, by ``PyThreadState_SetAsyncExc``. No ``finally`` is
+safe from that, because it may happen just before it, and a lock taken or a transaction begun would
+stay open. So whatever is asked of a store is done by a thread of its own, which nobody knows and
+interrupts, while the asking one waits. If the wait is interrupted, the work is told so: a
+transaction that is not committed yet is rolled back, and the exception is raised once nothing is
+left open.
 """
 
 from __future__ import annotations
@@ -19,20 +20,21 @@ from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from functools import wraps
 from queue import SimpleQueue
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _END: Any = object()
+_STEP_S = 0.05  # between two chances for an exception to be raised in a thread that waits
 
 
 def shielded(work: Callable[P, R]) -> Callable[P, R]:
-    """A function that no signal handler interrupts; see the module."""
+    """A function that nothing interrupts; see the module."""
 
     @wraps(work)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if threading.get_ident() != threading.main_thread().ident or sys.is_finalizing():
+        if getattr(_current, "call", None) is not None or sys.is_finalizing():
             return work(*args, **kwargs)
         return _Call(lambda: work(*args, **kwargs)).wait()
 
@@ -53,21 +55,21 @@ def shielded_steps(make: Callable[P, Iterator[R]]) -> Callable[P, Iterator[R]]:
 
 
 def raise_if_abandoned() -> None:
-    """End the current work if the main thread was interrupted while waiting for it."""
+    """End the current work if the thread that waits for it was interrupted."""
     call: _Call[Any] | None = getattr(_current, "call", None)
     if call is not None and call.abandoned:
         raise AbandonedError
 
 
 class AbandonedError(BaseException):
-    """The main thread no longer waits; it raises its own exception, so nobody sees this one."""
+    """Nobody waits any more; who did raises its own exception, so nobody sees this one."""
 
 
 class _Call(Generic[R]):
-    """One piece of work, which the main thread waits for.
+    """One piece of work, which another thread waits for.
 
-    Only locks are used, because acquiring one is a single step: the main thread may be interrupted
-    between any two.
+    Only locks are used, because acquiring one is a single step: the thread that waits may be
+    interrupted between any two.
     """
 
     def __init__(self, work: Callable[[], R]) -> None:
@@ -86,7 +88,9 @@ class _Call(Generic[R]):
         """Have the work done; its result or its exception."""
         try:
             _Worker.submit(self)
-            self._done.acquire()
+            # Only a signal ends the wait for a lock; what is thrown into a thread comes after it.
+            while not self._done.acquire(timeout=_STEP_S):
+                pass
         except BaseException:
             self.abandoned = True
             if not self._claim.acquire(blocking=False):
@@ -96,9 +100,14 @@ class _Call(Generic[R]):
             raise self._error
         return self._result
 
-    def run(self) -> None:
-        """Do the work, unless the main thread stopped waiting before it began."""
+    def run(self, finish: Callable[[], None]) -> None:
+        """Do the work, unless nobody waits for it any more.
+
+        Args:
+            finish: Called just before the thread that waits goes on.
+        """
         if not self._claim.acquire(blocking=False):
+            finish()
             return
         _current.call = self
         try:
@@ -107,35 +116,42 @@ class _Call(Generic[R]):
             self._error = error
         finally:
             _current.call = None
+            finish()
             self._done.release()
             self._ended.release()
 
 
 class _Worker:
-    """The thread that works for the main thread; it starts with the first work of a process."""
+    """A thread that works for others, one at a time; there are as many as ever worked at once."""
 
-    calls: SimpleQueue[_Call[Any]] = SimpleQueue()
-    started = False
+    idle: ClassVar[list[_Worker]] = []
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[_Call[Any]] = SimpleQueue()
+        _thread.start_new_thread(self._serve, ())
 
     @classmethod
     def submit(cls, call: _Call[Any]) -> None:
-        if not cls.started:
-            # Interrupted before the next line, a second thread will share the queue: no harm.
-            _thread.start_new_thread(cls.serve, ())
-            cls.started = True
-        cls.calls.put(call)
+        try:
+            worker = cls.idle.pop()
+        except IndexError:
+            worker = cls()
+        # Interrupted before the next line, the worker will be missed by nobody.
+        worker._calls.put(call)
 
-    @classmethod
-    def serve(cls) -> None:
+    def _serve(self) -> None:
         while True:
-            call = cls.calls.get()
-            call.run()
+            call = self._calls.get()
+            call.run(self._rest)
             del call  # with all it refers to, such as an open store
+
+    def _rest(self) -> None:
+        _Worker.idle.append(self)
 
     @classmethod
     def forget(cls) -> None:
         """In a forked child, which has no thread but the one that forked."""
-        cls.calls, cls.started = SimpleQueue(), False
+        cls.idle = []
 
 
 _current = threading.local()

@@ -178,13 +178,21 @@ class Store(Reading):
             with self._database.write() as connection:
                 for own, numbers in by_scope.items():
                     part = [rows[number] for number in numbers]
-                    done = write.add(connection, part, own, now_micros())
+                    done = write.add(connection, part, own, now_micros(), alone=len(rows) == 1)
                     written.update(zip(numbers, done, strict=True))
         return [written[number] for number in range(len(rows))]
 
     @shielded
-    def find(self, keys: Sequence[SourceKey], scope: Scope) -> list[Written | None]:
-        """What `add` would find of new sources in exactly this scope; None for what is new."""
+    def find(
+        self, keys: Sequence[SourceKey], scope: Scope, *, alone: bool = False
+    ) -> list[Written | None]:
+        """What `add` would find of new sources in exactly this scope; None for what is new.
+
+        Args:
+            keys: The new sources for this scope, in order.
+            scope: The scope.
+            alone: Whether `add` will be called with only one source, over all scopes.
+        """
         check_scope(scope)
         with self._database.read() as connection:
             scope_id = read.scope_id_of(connection, scope)
@@ -192,10 +200,10 @@ class Store(Reading):
                 return [None] * len(keys)
             conversation, now = scope.session_id is not None, now_micros()
             known = duplicates.find(
-                connection, keys, scope_id, conversation=conversation, now=now
-            ).ids
-            held = read.written_sources(connection, [id for id in known if id is not None])
-            return [None if id is None else held[id] for id in known]
+                connection, keys, scope_id, conversation=conversation, alone=alone, now=now
+            )
+            held = known.written(connection)
+            return [None if id is None else held[id] for id in known.ids]
 
     @shielded
     def count(self, selection: Selection = EVERYTHING) -> int:

@@ -106,7 +106,9 @@ def test_a_transcript_that_is_added_again_stores_nothing(
 ) -> None:
     first = memory.add(INTERVIEW, session_id="s")
     age(place, days * DAY)
-    for again in (INTERVIEW, INTERVIEW[:3], INTERVIEW[3:]):
+    # Parts of it may be said again another day, as those of a routine are.
+    parts = [INTERVIEW, INTERVIEW[:3], INTERVIEW[3:]] if days == 0 else [INTERVIEW]
+    for again in parts:
         receipt = memory.add(again, session_id="s")
         assert receipt.duplicates == receipt.ids
         assert set(receipt.ids) <= set(first.ids)
@@ -141,9 +143,11 @@ def test_a_retry_of_anything_stores_nothing(memory: Memory) -> None:
 def test_a_script_that_runs_twice_stores_nothing_new(memory: Memory) -> None:
     facts = ["I am vegan.", "My sister is called Marta.", "I live in Lyon."]
     for _ in range(2):
-        for fact in facts:
-            memory.add(fact, user_id="ana")
-    assert texts(memory) == facts
+        memory.add(facts, user_id="ana")
+        # One by one, they cannot be told from answers that are given again, unless by their ids.
+        for number, fact in enumerate(facts):
+            memory.add({"role": "user", "content": fact, "id": number}, user_id="bob")
+    assert texts(memory) == facts * 2
 
 
 # Occurrences
@@ -165,7 +169,8 @@ def test_other_metadata_are_kept(memory: Memory) -> None:
     for content in ("I am vegan", Document("page"), Message("hi", created_at=datetime(2026, 5, 1))):
         for turn in (1, 2, 1):
             memory.add(content, metadata={"turn": turn})
-    assert [chunk.metadata["turn"] for chunk in memory.list()] == [1, 2] * 3
+    # Of what has neither id nor time nor title, the third was said after something else.
+    assert [chunk.metadata["turn"] for chunk in memory.list()] == [1, 2, 1, *[1, 2] * 2]
 
 
 def test_the_order_of_metadata_is_no_difference(memory: Memory) -> None:

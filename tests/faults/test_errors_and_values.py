@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import agentmem.errors
-from agentmem import AsyncMemory, Memory, pack
+from agentmem import AsyncMemory, Document, Memory, pack
 from agentmem.chat.answerers import ChatAnswerer
 from agentmem.errors import AgentMemError, InputError, StoreError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
@@ -146,6 +146,49 @@ def test_a_timeout_that_cannot_be(tmp_path: Path, model: ModelBundle, seconds: f
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("limit", [0, -1, np.int64(0)])
+def test_a_limit_that_nothing_fits(tmp_path: Path, model: ModelBundle, limit: Any) -> None:
+    with pytest.raises(InputError, match="max_chars must be 1 or more"):
+        Memory(tmp_path / "store", model=model, max_chars=limit)
+    assert list(tmp_path.iterdir()) == []
+
+
+NUMPY_FILTERS: list[dict[str, Any]] = [
+    {"year": np.int64(2001)},
+    {"year": {"gte": np.uint8(7), "lt": np.float64(2002)}},
+    {"year": {"in": [np.int32(2001)]}},
+    {"year": {"exists": np.True_}},
+    {"done": np.True_},
+    {"word": np.str_("tea")},
+    {"metadata.id": np.int8(5)},
+    {"id": {"in": list(np.array([1, 9]))}},
+    {"created_at": {"gt": np.int64(0)}},
+]
+
+
+@pytest.mark.parametrize("where", NUMPY_FILTERS, ids=str)
+def test_filters_take_numpy_s_values(memory: Memory, where: dict[str, Any]) -> None:
+    memory.add("x", metadata={"year": 2001, "done": True, "word": "tea", "id": 5})
+    memory.add("y", metadata={"year": 1.0, "id": 6}, created_at=-5)
+    assert [chunk.text for chunk in memory.list(where={"and": [where, {"year": 2001}]})] == ["x"]
+    with pytest.raises(InputError, match="finite number"):
+        list(memory.list(where={"year": np.float64("nan")}))
+
+
+def test_keys_and_uris_are_compared_in_composed_form(memory: Memory) -> None:
+    memory.add("x", metadata={"caf\u00e9": {"n\u00e9": 1}, "Ａ": "ｔｅａ"})
+    memory.add(Document("page", uri="file:///caf\u00e9.md"))
+    for where in (
+        {"cafe\u0301": {"exists": True}},
+        {"cafe\u0301.ne\u0301": 1},
+        {"A": "tea"},
+        {"caf\u00e9": {"exists": True}},
+    ):
+        assert [chunk.text for chunk in memory.list(where=where)] == ["x"]
+    for test in ("file:///cafe\u0301.md", {"contains": "cafe\u0301"}):
+        assert [chunk.text for chunk in memory.list(where={"uri": test})] == ["page"]
+
+
 # --- locations ---
 
 
@@ -175,6 +218,23 @@ def test_a_location_that_is_none(
     with pytest.raises(InputError, match=r"is not a (location|folder)"):
         Memory(location, model=model)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("query", ["mode=ro", "immutable=1", "cache=shared", "mdoe=ro&timeout=5"])
+def test_parameters_without_effect_are_refused(
+    tmp_path: Path, model: ModelBundle, query: str
+) -> None:
+    path = tmp_path / "q.db"
+    with Memory(f"sqlite:///{path}?timeout=5", model=model) as memory:
+        memory.add("x")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"write 'sqlite:///file:.*&uri=true'"):
+        Memory(f"sqlite:///{path}?{query}", model=model)
+    assert path.read_bytes() == before
+    with Memory(f"sqlite:///file:{path}?mode=ro&uri=true", model=model) as memory:
+        assert memory.recall("x")[0].text == "x"
+        with pytest.raises(StoreError):
+            memory.add("y")
 
 
 def test_the_command_line_refuses_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +287,33 @@ def test_wrong_arguments_are_an_error_at_once(memory: Memory) -> None:
         AsyncMemory()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="modell"):
         AsyncMemory("notes", modell="x")  # type: ignore[call-arg]
+
+
+# --- the command line ---
+
+
+@pytest.mark.parametrize("word", ["1.0", "1_0", "１", "1e0", "0x1", "one", "²"])
+def test_ids_are_plain_digits(tmp_path: Path, word: str) -> None:
+    cli = Cli(tmp_path)
+    cli.ok("add", *(f"note {n}" for n in range(12)))
+    for command in (["forget", word, "--yes"], ["show", word], ["update", word, "--text", "x"]):
+        assert "is not an id" in cli.error(2, *command)
+    assert "whole number" in cli.error(2, "recall", "note", "-k", word)
+    said = cli.ok("chat", input=f"/forget {word}\n/quit\n")
+    assert "takes ids" in said
+    assert len(cli.ok("list", "-q").split()) == 12
+    assert "forgot" in cli.ok("forget", "1", "--yes")
+
+
+@pytest.mark.parametrize("option", ["--user", "--agent", "--session"])
+@pytest.mark.parametrize("command", ["chat", "add x", "recall x", "list", "forget 1 --yes"])
+def test_an_empty_id_is_no_scope(tmp_path: Path, command: str, option: str) -> None:
+    cli = Cli(tmp_path)
+    cli.ok("add", "note")
+    message = cli.error(3, *command.split(), option, "")
+    assert f"{option} must not be empty" in message
+    assert "agentmem.ANY" not in message
+    assert len(cli.ok("list", "-q").split()) == 1
 
 
 # --- standard input ---

@@ -1,11 +1,12 @@
-"""An exception raised by a signal handler inside a write left the write lock held.
+"""An exception raised from outside inside a write left the write lock held.
 
-Ctrl-C, the time limit of a task queue, an alarm: until the next garbage collection nobody could
-write to the store, or what was being written was half there.
+Ctrl-C, the time limit of a task queue, an alarm, or an exception thrown into a thread: until the
+next garbage collection nobody could write to the store, or what was being written was half there.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sqlite3
@@ -38,6 +39,14 @@ class Interrupter:
     def __init__(self, at: int | None = None) -> None:
         self.at = at
         self.lines = 0
+
+    def run_in_thread(self, call: Callable[[Memory], None], memory: Memory) -> HandlerError | None:
+        """As `run`, in a thread that is not the main one."""
+        done: list[HandlerError | None] = []
+        thread = threading.Thread(target=lambda: done.append(self.run(call, memory)))
+        thread.start()
+        thread.join()
+        return done[0]
 
     def run(self, call: Callable[[Memory], None], memory: Memory) -> HandlerError | None:
         """The exception, with its traceback, so that nothing is collected; None if it came late."""
@@ -93,12 +102,20 @@ def texts(memory: Memory) -> list[str]:
 
 @pytest.mark.parametrize(
     ("call", "kind"),
-    [*((call, "folder") for call in CALLS), (add, "memory"), (recall, "memory")],
+    [
+        *((call, "folder") for call in CALLS),
+        *((call, "memory") for call in (add, recall)),
+        *((call, "thread") for call in (add, forget, recall)),
+    ],
     ids=lambda given: given if isinstance(given, str) else given.__name__,
 )
 def test_nothing_is_held_or_half_there(
     tmp_path: Path, model: ModelBundle, call: Callable[[Memory], None], kind: str
 ) -> None:
+    run = Interrupter.run
+    if kind == "thread":
+        kind, run = "folder", Interrupter.run_in_thread
+
     def filled(name: str) -> Memory:
         place = ":memory:" if kind == "memory" else tmp_path / name
         memory = Memory(place, model=model, timeout_s=0.5)
@@ -108,13 +125,13 @@ def test_nothing_is_held_or_half_there(
     with filled("counted") as memory:
         before = texts(memory)
         counter = Interrupter()
-        counter.run(call, memory)
+        run(counter, call, memory)
         after = texts(memory)
     step = max(1, counter.lines // POINTS)
     memory = filled("interrupted")
     errors = []
     for at in range(1, counter.lines + 1, step):
-        errors.append(Interrupter(at).run(call, memory))
+        errors.append(run(Interrupter(at), call, memory))
         if kind == "folder":
             with closing(sqlite3.connect(tmp_path / "interrupted" / "memory.db")) as other:
                 other.execute("PRAGMA busy_timeout = 0")
@@ -164,6 +181,62 @@ def test_a_real_signal(place: Path, model: ModelBundle) -> None:
     assert texts(memory) == []
     memory.add("life goes on")
     memory.close()
+
+
+def test_an_exception_thrown_into_a_thread(place: Path, model: ModelBundle) -> None:
+    memory = Memory(place, model=model, timeout_s=600)
+    holding, go_on, begun = threading.Event(), threading.Event(), threading.Event()
+    raised: list[BaseException] = []
+
+    def hold() -> None:
+        with memory._store._database.write():
+            holding.set()
+            go_on.wait(60)
+
+    def work() -> None:
+        try:
+            begun.set()
+            memory.add("interrupted")
+        except BaseException as error:
+            raised.append(error)
+
+    holder, worker = threading.Thread(target=hold), threading.Thread(target=work)
+    holder.start()
+    holding.wait(60)
+    worker.start()
+    begun.wait(60)
+    # It waits for the lock that the other thread has, and is told not to.
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    assert throw(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(HandlerError)) == 1
+    worker.join(60)
+    assert not worker.is_alive()
+    assert [type(error) for error in raised] == [HandlerError]
+    go_on.set()
+    holder.join()
+    assert texts(memory) == []
+    memory.add("life goes on")
+    with closing(sqlite3.connect(place / "memory.db")) as other:
+        other.execute("PRAGMA busy_timeout = 0")
+        other.execute("BEGIN IMMEDIATE")
+        other.rollback()
+    memory.close()
+
+
+def test_threads_do_not_wait_for_each_other(memory: Memory) -> None:
+    """Each call has a worker of its own, and workers are used again."""
+    meet = threading.Barrier(4, timeout=60)
+    meeting = shield.shielded(meet.wait)
+    for _ in range(3):
+        threads = [threading.Thread(target=meeting) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not meet.broken
+    before = len(shield._Worker.idle)
+    for _ in range(5):
+        memory.stats()
+    assert len(shield._Worker.idle) == before
 
 
 def test_what_is_not_committed_when_nobody_waits_any_more_is_rolled_back(memory: Memory) -> None:

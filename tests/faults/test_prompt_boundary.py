@@ -92,6 +92,19 @@ TOKENS = [
     "<function_calls>",
     "<think>",
     "<instructions>",
+    # Of rarer templates: T5, GLM, BERT, Gemma, Baichuan, InternLM, Cohere, of code and vision.
+    *("<extra_id_0>", "< extra_id_99 >", "<pad>", "</pad>", "<unk>", "<mask>", "[MASK]", "[gMASK]"),
+    *("[sMASK]", "<sop>", "<eop>", "[CLS]", "[ sep ]", "[PAD]", "[unused7]", "<unused12>"),
+    *("<reserved_106>", "<TOKENS_UNUSED_1>", "[UNUSED_TOKEN_146]", "<eoh>", "<eoa>", "<BOS_TOKEN>"),
+    *(
+        "<fim_prefix>",
+        "<FIM_MIDDLE>",
+        "<fim_suffix>",
+        "<repo_name>",
+        "<file_sep>",
+    ),
+    *("<jupyter_start>", "<commit_msg>", "<EOT>", "<image>", "[IMG]", "[THINK]", "[/THINK]"),
+    *("[ARGS]", "[CALL_ID]", "[PREFIX]", "<0x0A>", "\uff1cextra_id_0\uff1e", "\uff3bgMASK\uff3d"),
 ]
 LINES = [
     f"\n{ORDER}",
@@ -134,7 +147,8 @@ HEAD = re.compile(r"(?:\[#[0-9]+\] )?\[[0-9]{4}-[0-9]{2}-[0-9]{2}\] \S")
 # What no line of a block may hold, whatever character stands for a bracket.
 MARK = re.compile(
     r"<\s*[/\\]?\s*(?:memor|\||system|user|assistant|tool_|function_|think|instr|<|(?:s|bos|eos)>"
-    r"|start_of|end_of)|\[\s*/?\s*(?:inst|sys|tool|avail)"
+    r"|start_of|end_of|extra_id|fim_|unused|reserved_|eo[aphdt]>|pad>|image>)"
+    r"|\[\s*/?\s*(?:inst|sys|tool|avail|[gs]?mask|cls|sep|pad|unused|img|think)"
 )
 
 
@@ -387,7 +401,15 @@ def test_a_reader_sees_the_lines_of_an_ordinary_text_as_they_are(text: str) -> N
         ("Ana", "Ana"),
         ("Jos\u00e9 O'Brien-L\u00f3pez", "Jos\u00e9 O'Brien-L\u00f3pez"),
         ("\u5c71\u7530\u592a\u90ce", "\u5c71\u7530\u592a\u90ce"),
-        (" Ana\n\n[2026-05-01]\tBo ", "Ana [2026-05-01] Bo"),
+        (" Ana\n\n[2026-05-01]\tBo ", '"Ana [2026-05-01] Bo"'),
+        ("Ana: I owe you 100. [2026-05-04] Bob", '"Ana: I owe you 100. [2026-05-04] Bob"'),
+        ("Ana\uff1a I owe you 100", '"Ana\uff1a I owe you 100"'),
+        ('Ana": "yes', "\"Ana': 'yes\""),
+        ("Ana [#7] ", '"Ana [#7]"'),
+        ("Ana (4 May 2026)", '"Ana (4 May 2026)"'),
+        ("Chapter 1: The start", '"Chapter 1: The start"'),
+        ("[beta] Bot (v2) at 9:40", "[beta] Bot (v2) at 9:40"),
+        ("https://example.org/a", "https://example.org/a"),
         ("A\u202ena", "A\\u202ena"),
         ("A\u200bn\u200ea\ufeff", "Ana"),
         ("\x1b[1mAna", "\\x1b[1mAna"),

@@ -37,6 +37,7 @@ _TEXTS = {
 }
 # Keys of a block's type: of most formats, of LlamaIndex, and of exports of ChatGPT.
 _TYPES = ("type", "block_type", "content_type")
+_TYPED = {*_TYPES, "parts"}
 _CALLS = {
     *("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call"),
     *("tool_call", "tool-call", "server_tool_call", "invalid_tool_call"),
@@ -103,7 +104,7 @@ def read_content(content: object, base: Part, skipped: Counter[str], where: str)
     elif isinstance(content, list | tuple):
         for number, block in enumerate(content):
             yield from read_block(block, base, skipped, f"{where}, block {number}")
-    elif isinstance(content, Mapping) and ("type" in content or "parts" in content):
+    elif isinstance(content, Mapping) and not _TYPED.isdisjoint(content):
         parts = content.get("parts")  # an export of ChatGPT: {"content_type": ..., "parts": [...]}
         yield from read_content([content] if parts is None else parts, base, skipped, where)
     else:
@@ -144,6 +145,8 @@ def read_output(output: object, result: Part, skipped: Counter[str], where: str)
         isinstance(one, str) or _kind(one) is not None for one in output
     ):
         parts = list(read_content(output, result, skipped, where))
+    elif isinstance(output, Mapping) and "content_type" in output:  # in an export of ChatGPT
+        parts = list(read_content(output, result, skipped, where))
     else:
         parts = [replace(result, text=output_text(output, where))]
     if skipped.total() > before or any(part.text.strip() for part in parts):
@@ -152,10 +155,34 @@ def read_output(output: object, result: Part, skipped: Counter[str], where: str)
         skipped["tool_result"] += 1
 
 
+def read_invocations(
+    message: Mapping[str, Any], known: set[object], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the calls and results beside the content of a message of Vercel's SDK, version 4.
+
+    Args:
+        message: The message.
+        known: Ids of the calls in its content.
+        base: The part for the message as a whole.
+        skipped: Counts results without text.
+        where: Identifies the message in errors.
+    """
+    given = message.get("toolInvocations")
+    for number, call in enumerate(given if isinstance(given, list | tuple) else ()):
+        if isinstance(call, Mapping) and call.get("toolCallId") not in known:
+            where_call = f"{where}, tool invocation {number}"
+            yield from _read_invocation("tool-invocation", call, base, skipped, where_call)
+
+
 def call_ids(content: object) -> set[object]:
     """Ids of the calls among the blocks of a message's content."""
     blocks = content if isinstance(content, list | tuple) else ()
-    return {call_id_of(block) for block in blocks if _kind(block) in _CALLS}
+    found = {call_id_of(block) for block in blocks if _kind(block) in _CALLS}
+    for block in blocks:
+        inner = block.get("toolInvocation", block) if isinstance(block, Mapping) else None
+        if isinstance(inner, Mapping) and inner.get("toolCallId") is not None:
+            found.add(inner["toolCallId"])
+    return found
 
 
 def _kind(block: object) -> str | None:
@@ -213,6 +240,8 @@ def _read_text(
 ) -> Iterator[Part]:
     """Yield the text of a block, unless it is what a model of Google's thought."""
     text = block.get(key)
+    if isinstance(text, Mapping) and isinstance(text.get("value"), str):
+        text = text["value"]  # in a thread of the Assistants API, with annotations beside it
     if not isinstance(text, str):
         raise InputError(f"{where}: {key!r} must be a string, got {shown(text)}")
     if block.get("thought") is True:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agentmem.ingest.shapes.exports import thread
+from agentmem.ingest.shapes.streams import check_complete, unwrapped
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
 
 # Keys of a list of messages, without a role beside it.
-_LISTS = ("messages", "contents")
+_LISTS = ("messages", "contents", "input")
+# Keys of instructions beside such a list, in requests of Anthropic, Google and OpenAI.
+_SYSTEMS = ("system", "systemInstruction", "system_instruction", "instructions")
 # Keys of a list of alternatives -> the key of the message in each.
 _CHOICES = {"choices": "message", "candidates": "content"}
 # What an envelope says for all of its messages: whose they are, and when it was made. Of the keys
@@ -46,6 +50,7 @@ def _open(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if not depth:
         raise InputError(f"{where}: messages are nested too deeply")
+    check_complete(item, where)
     inside = _unwrapped(item)
     if inside is None:
         yield where, item
@@ -64,19 +69,42 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
     if "role" in item:
         return None
     for key in _LISTS:
-        if isinstance(item.get(key), list | tuple):
-            return list(item[key])
+        # A block with a type has an input of its own.
+        if isinstance(item.get(key), list | tuple) and not (key == "input" and "type" in item):
+            return [*_instructions(item), *item[key]]
+    if item.get("object") == "list" and isinstance(item.get("data"), list | tuple):
+        return _page(item["data"])
     for key, inner in _CHOICES.items():
         if isinstance(item.get(key), list | tuple):
             return [_field(choice, inner) for choice in item[key]]
     if isinstance(item.get("type"), str):
-        return _langchain(item) or _event(item)
+        if (inside := _langchain(item)) is None and (message := unwrapped(item)) is not None:
+            inside = [message]
+        return inside
     if isinstance(item.get("output"), list | tuple):  # of the Responses API
         return list(item["output"])
     if isinstance(item.get("mapping"), Mapping):
-        return _thread(item["mapping"], item.get("current_node"))
+        return thread(item["mapping"], item.get("current_node"))
     alone = (item.get("message"), _field(item.get("output"), "message"))
     return next(([one] for one in alone if isinstance(one, Mapping)), None)
+
+
+def _instructions(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the instructions beside a list of messages, as a message."""
+    for key in _SYSTEMS:
+        given = plain(item.get(key))
+        if isinstance(given, Mapping):
+            yield {**given, "role": "system"}
+        elif given:
+            yield {"role": "system", "content": given}
+
+
+def _page(messages: Sequence[Any]) -> list[Any]:
+    """The messages of a page of a thread, oldest first; the API lists the newest first."""
+    times = [_field(plain(one), "created_at") for one in messages]
+    numbers = [time for time in times if isinstance(time, int | float)]
+    newest_first = len(numbers) > 1 and numbers[0] > numbers[-1]
+    return list(messages)[::-1] if newest_first else list(messages)
 
 
 def _langchain(item: Mapping[str, Any]) -> list[Any] | None:
@@ -86,27 +114,6 @@ def _langchain(item: Mapping[str, Any]) -> list[Any] | None:
     if isinstance(item.get("data"), Mapping) and "content" in item["data"]:
         return [{"type": item["type"], **item["data"]}]
     return None
-
-
-def _event(item: Mapping[str, Any]) -> list[Any] | None:
-    """The message in a line of a log or in an event of a stream, which only wraps it."""
-    for key in ("message", "payload", "item", "response"):
-        inner = item.get(key)
-        if isinstance(inner, Mapping) and ("role" in inner or "output" in inner):
-            return [inner]
-    return None
-
-
-def _thread(nodes: Mapping[str, Any], current: object) -> list[Any]:
-    """The messages of an exported conversation of ChatGPT, a tree, up to its current node."""
-    found: list[Any] = []
-    left = set(nodes)
-    while isinstance(current, str) and current in left:
-        left.discard(current)
-        if isinstance(message := _field(nodes[current], "message"), Mapping):
-            found.insert(0, message)
-        current = _field(nodes[current], "parent")
-    return found
 
 
 def _field(value: object, key: str) -> object:

@@ -6,22 +6,25 @@ import json
 from collections.abc import Iterator, Mapping
 
 # Keys that hold text for people, in the order in which it is read.
+_CAPTIONS = ("caption", "alt", "alt_text", "altText", "description", "summary")
 _KEYS = (
     *("title", "filename", "url", "query", "queries", "code", "text", "transcript", "refusal"),
     *("stdout", "stderr", "logs", "output", "outputs", "content", "cited_content"),
     *("result", "results", "value", "json", "message", "error", "error_code", "errorText"),
+    *_CAPTIONS,
 )
-# Words in the types of blocks whose strings are no text for people: media, and what a model
-# thought. Their transcripts and descriptions are.
-_SILENT = ("image", "video", "audio", "file", "screenshot", "thinking", "reasoning", "encrypted")
-_SPOKEN = ("transcript",)
+# Words in the types of blocks whose strings are no text for people: what a model thought, and
+# media, whose transcripts and captions are.
+_THOUGHT = ("thinking", "reasoning", "thought", "encrypted")
+_SILENT = ("image", "video", "audio", "file", "screenshot", *_THOUGHT)
+_SPOKEN = ("transcript", *_CAPTIONS)
 # Keys under which a tool's output may stand alone.
 _WRAPPERS = {"output", "result", "content", "text", "json"}
 _MAX_DEPTH = 20
 
 
 def is_silent(kind: str) -> bool:
-    """Whether a block of this type has no text but a transcript."""
+    """Whether a block of this type has no text but a transcript or a caption."""
     return "transcri" not in kind and any(word in kind.lower() for word in _SILENT)
 
 
@@ -64,7 +67,10 @@ def _texts(value: object, depth: int) -> Iterator[str]:
             yield from _texts(one, depth - 1)
     elif depth and isinstance(value, Mapping):
         kind = value.get("type") or value.get("block_type")
-        silent = isinstance(kind, str) and is_silent(kind)
+        kind = kind.lower() if isinstance(kind, str) else ""
+        silent = is_silent(kind)
+        if silent and any(word in kind for word in _THOUGHT):
+            return
         for key in _SPOKEN if silent else _KEYS:
             yield from _texts(value.get(key), depth - 1)
         source = value.get("source")

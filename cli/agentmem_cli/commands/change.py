@@ -21,6 +21,7 @@ from agentmem_cli.options import (
     BeforeOption,
     EmbedderOption,
     IdArgument,
+    IdsArgument,
     JsonOption,
     MetaOption,
     ModelOption,
@@ -174,7 +175,7 @@ def update(
 
 
 def forget(
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Ids of memories.")] = None,
+    ids: IdsArgument = None,
     where: WhereOption = None,
     before: BeforeOption = None,
     dry_run: Annotated[

@@ -50,13 +50,13 @@ def chat(
     /memories lists the newest memories, /forget ID deletes one permanently, /help shows more.
     """
     out = Output()
+    scope = scope_ids(user, agent, session)
     open_stdin()  # an error now rather than after the models are loaded
     with open_memory(store, model, embedder=embedder, create=True) as memory:
         answerer, missing = open_answerer(llm, reader)
         out.say(Text(HELP, style="dim"))
         if missing:
             out.note(missing)
-        scope = scope_ids(user, agent, session)
         conversation = Conversation(memory, out, answerer=answerer, scope=scope, k=k)
         for line in _lines(out):
             if not conversation.handle(line):

@@ -30,13 +30,17 @@ from agentmem_cli.options import (
     WhereOption,
     local_now,
     scope_ids,
+    whole,
 )
 from agentmem_cli.output import Output, safe
 
 
 def recall(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A question or keywords.")],
-    k: Annotated[int, typer.Option("-k", help="Maximum number of hits.")] = 8,
+    k: Annotated[
+        int,
+        typer.Option("-k", parser=whole, metavar="INTEGER", help="Maximum number of hits."),
+    ] = 8,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,

@@ -19,7 +19,7 @@ from agentmem_storage.timestamps import read_timestamp, to_micros
 SCOPE_IDS = ("user_id", "agent_id", "session_id")
 TEXTS = ("kind", "role", "name", "title", "uri")
 # Those that people write, compared in composed form.
-WRITTEN = ("name", "title")
+WRITTEN = ("name", "title", "uri")
 IDS = ("id", "source_id")
 TIMES = ("created_at",)
 FIELDS = (*SCOPE_IDS, *TEXTS, *IDS, *TIMES)

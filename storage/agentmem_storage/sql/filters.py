@@ -21,9 +21,11 @@ Operators. ``eq``, ``ne``, ``in``, ``not_in``, ``gt``, ``gte``, ``lt``, ``lte``,
 seconds since 1970. ``id`` and ``source_id`` are compared with whole numbers. These three take any
 operator but ``contains``. The other fields are compared with strings, and with None.
 
-Names, titles and strings in metadata are compared in composed form (NFKC, without invisible
-characters), so that decomposed and full-width letters make no difference; case does. Scope ids and
-the other fields are compared exactly: two users must never be one.
+Names, titles, URIs, and keys and strings in metadata are compared in composed form (NFKC, without
+invisible characters), so that decomposed and full-width letters make no difference; case does.
+Scope ids and the other fields are compared exactly: two users must never be one.
+
+NumPy's numbers and truth values are those of Python.
 
 Types matter: 1 equals 1.0 but neither "1" nor true. Numbers are ordered, and so are strings (by
 code point); other types are not.
@@ -47,6 +49,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
 from sqlalchemy.sql.elements import False_, True_
 
 from agentmem_storage.errors import FilterError
+from agentmem_storage.numbers import plain_scalar
 from agentmem_storage.sql import fields
 from agentmem_storage.sql.fields import ORDER, PREFIX
 from agentmem_storage.sql.plain_metadata import decided
@@ -143,10 +146,20 @@ def _composed(value: Any) -> Any:
 def _look_up(node: Any, path: str) -> tuple[bool, Any]:
     if not isinstance(node, dict):
         return False, None
-    if path in node:
-        return True, node[path]
+    found = _key(node, path)
+    if found is not None:
+        return True, node[found]
     head, dot, rest = path.partition(".")
-    return _look_up(node[head], rest) if dot and head in node else (False, None)
+    inner = _key(node, head) if dot else None
+    return (False, None) if inner is None else _look_up(node[inner], rest)
+
+
+def _key(node: dict[str, Any], name: str) -> str | None:
+    """The key of that name: the same one if there is, or one that reads the same."""
+    if name in node:
+        return name
+    wanted = composed(name)
+    return next((key for key in node if composed(key) == wanted), None)
 
 
 def _holds(value: Any, op: str, wanted: Any) -> bool:
@@ -247,6 +260,7 @@ class _Compiler:
 
     def _operand(self, name: str, op: str, wanted: object) -> Any:
         read = fields.read_value if name in fields.FIELDS else _scalar
+        wanted = plain_scalar(wanted)
         if op == "exists":
             if not isinstance(wanted, bool):
                 raise FilterError(
@@ -261,7 +275,7 @@ class _Compiler:
             self._values += len(wanted)
             if self._values > _MAX_VALUES:
                 raise FilterError(f"a filter may list {_MAX_VALUES} values at most")
-            return [read(name, op, one) for one in wanted]
+            return [read(name, op, plain_scalar(one)) for one in wanted]
         return read(name, op, wanted)
 
 

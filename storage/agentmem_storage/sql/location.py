@@ -18,6 +18,12 @@ from agentmem_storage.sql.sqlite_errors import unwritable
 MEMORY = ":memory:"
 DATABASE_NAME = "memory.db"
 _DRIVERS = ("sqlite", "sqlite+pysqlite")
+# What the driver takes; others, such as "mode", are SQLite's own and need a "file:" URL.
+_PARAMETERS = (
+    *("uri", "timeout", "isolation_level", "detect_types", "check_same_thread"),
+    "cached_statements",
+)
+_TRUE = ("true", "yes", "on", "y", "t", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
         StoreNotFoundError: It does not exist and ``create`` is False.
         StoreUnwritableError: The folder cannot be created.
         StoreError: The URL is malformed or not of SQLite.
-        InputError: It is empty, or looks like a URI but is none that SQLAlchemy knows.
+        InputError: It is empty, looks like a URI but is none that SQLAlchemy knows, or has a
+            parameter that would have no effect.
     """
     label = os.fspath(location)
     if not isinstance(label, str):
@@ -141,6 +148,12 @@ def _url(label: str, *, create: bool) -> Location:
         raise StoreError(
             f"stores are SQLite databases; {label!r} is a URL of {url.drivername!r}: use a folder, "
             f"':memory:' or 'sqlite:///path/to/file.db'"
+        )
+    unread = sorted(set(url.query).difference(_PARAMETERS))
+    if unread and str(url.query.get("uri", "")).lower() not in _TRUE:
+        raise InputError(
+            f"{label!r} has the parameter {unread[0]!r}, which only a 'file:' URL takes: write "
+            f"'sqlite:///file:{url.database}?{unread[0]}={url.query[unread[0]]}&uri=true'"
         )
     database, options = _arguments(url, label)
     if database == MEMORY:

@@ -113,6 +113,25 @@ def _words(connection: Connection) -> None:
     )
 
 
+def _former(connection: Connection) -> None:
+    for statement in (
+        "ALTER TABLE sources ADD COLUMN former BLOB",
+        "CREATE INDEX sources_changed ON sources (scope_id, former) WHERE former IS NOT NULL",
+        """
+        CREATE TABLE forgotten (
+            id INTEGER PRIMARY KEY,
+            scope_id INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            added_at INTEGER NOT NULL,
+            former BLOB NOT NULL
+        )
+        """,
+        "CREATE INDEX forgotten_by_content ON forgotten (scope_id, former)",
+        "CREATE INDEX forgotten_in_time ON forgotten (scope_id, created_at, id)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _letters(connection: Connection) -> None:
     # Letters with a plain form were indexed as they are written; see `agentmem_storage.letters`.
     # Rebuilt as in the step before.
@@ -212,5 +231,6 @@ STEPS: tuple[Step, ...] = (
     Step("0002_episodes", _episodes),
     Step("0003_occurrences", _occurrences),
     Step("0004_words", _words),
+    Step("0005_former", _former),
     Step("0006_letters", _letters),
 )

@@ -90,10 +90,26 @@ sources = Table(
     Column("metadata", LargeBinary),
     # Distinguishes sources of equal content, see `agentmem_storage.sql.duplicates`.
     Column("occurrence", Integer, nullable=False, server_default=text("0")),
+    # A fingerprint of its first content if that has changed, see `agentmem_storage.sql.former`.
+    Column("former", LargeBinary),
     Index("sources_once", "scope_id", "content_hash", "occurrence", unique=True),
     # The order in which things were said; the id is named so that row values can use it.
     Index("sources_in_time", "scope_id", "created_at", "id"),
+    Index("sources_changed", "scope_id", "former", sqlite_where=text("former IS NOT NULL")),
     sqlite_autoincrement=True,
+)
+
+# Places of sources that were forgotten, by their ids, see `agentmem_storage.sql.former`.
+forgotten = Table(
+    "forgotten",
+    schema,
+    Column("id", Integer, primary_key=True),
+    Column("scope_id", Integer, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("added_at", Integer, nullable=False),
+    Column("former", LargeBinary, nullable=False),
+    Index("forgotten_by_content", "scope_id", "former"),
+    Index("forgotten_in_time", "scope_id", "created_at", "id"),
 )
 
 chunks = Table(

@@ -18,6 +18,7 @@ from agentmem_storage.records import Scope, SourceKey, Written
 from agentmem_storage.sql import changes, terms
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
+from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
 from agentmem_storage.sql.read import scope_id_of, source_chunk_ids, written_sources
 from agentmem_storage.sql.rows import SourceRows
 from agentmem_storage.sql.selection import id_list
@@ -25,7 +26,12 @@ from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes,
 
 
 def add(
-    connection: Connection, new: Sequence[SourceRows | SourceKey], scope: Scope, added_at: int
+    connection: Connection,
+    new: Sequence[SourceRows | SourceKey],
+    scope: Scope,
+    added_at: int,
+    *,
+    alone: bool,
 ) -> list[Written]:
     """Write sources, except those that the scope has already.
 
@@ -37,6 +43,7 @@ def add(
         new: The sources, in order; of those believed to be known, only the keys.
         scope: The scope they belong to.
         added_at: The current time, in microseconds since 1970.
+        alone: Whether the call brings only one source, over all scopes.
 
     Returns:
         The outcome for each source, in order.
@@ -46,13 +53,15 @@ def add(
     """
     keys = [one if isinstance(one, SourceKey) else one.key for one in new]
     scope_id = scope_id_of(connection, scope)
-    known = Known([None] * len(keys), Counter())
+    known = Known([None] * len(keys), frozenset(), Counter())
     if scope_id is not None:
         conversation = scope.session_id is not None
-        known = find(connection, keys, scope_id, conversation=conversation, now=added_at)
+        known = find(
+            connection, keys, scope_id, conversation=conversation, alone=alone, now=added_at
+        )
     else:
         scope_id = _insert_scope(connection, scope)
-    held = written_sources(connection, [id for id in known.ids if id is not None])
+    held = known.written(connection)
     next_source = _next_id(connection, sources)
     next_chunk = _next_id(connection, chunks)
     written: list[Written] = []
@@ -110,10 +119,11 @@ def replace(
     if scope_id is None:
         raise UnknownIdError(f"no source has the id {source_id!r}")
     # Corrected to the same words, a message remains an occurrence of its own.
-    known = find(connection, [new.key], scope_id, conversation=True, now=0)
+    known = find(connection, [new.key], scope_id, conversation=True, alone=True, now=0)
     (holder,) = known.ids
     if new.key.identity in ("hash", "content") and holder not in (None, source_id):
         return written_sources(connection, [holder])[holder]
+    keep_former(connection, [source_id])
     old = source_chunk_ids(connection, [source_id]).get(source_id, ())
     episode = connection.scalar(
         select(chunks.c.episode).where(chunks.c.source_id == source_id).order_by(chunks.c.ordinal)
@@ -139,6 +149,8 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
     if old is None:
         raise UnknownIdError(f"no source has the id {source_id!r}")
     new = {name: value for name, value in values.items() if old._mapping[name] != value}
+    if "metadata" in new:
+        keep_former(connection, [source_id])
     if new:
         connection.execute(update(sources).where(sources.c.id == source_id), new)
         _note_unpurged(connection)
@@ -150,7 +162,8 @@ def forget(
     """Delete chunks, then sources without chunks, then scopes without sources.
 
     A source that keeps some of its chunks loses its content hash: it no longer has the content
-    that was added, so adding that again is not a duplicate.
+    that was added. What remains to recognize a replay is described in
+    `agentmem_storage.sql.former`.
 
     Args:
         connection: A write transaction.
@@ -169,11 +182,16 @@ def forget(
     if not found:
         return 0, 0, False
     stale = _delete_chunks(connection, [row.id for row in found], texts)
-    touched = id_list({row.source_id: None for row in found})
+    source_ids = list({row.source_id: None for row in found})
+    touched = id_list(source_ids)
+    note_forgotten(connection, source_ids)
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
+    keep_former(connection, source_ids)
     connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
-    emptied = id_list({row.scope_id: None for row in found})
+    scope_ids = {row.scope_id: None for row in found}
+    drop_forgotten(connection, scope_ids)
+    emptied = id_list(scope_ids)
     has_sources = exists().where(sources.c.scope_id == scopes.c.id)
     connection.execute(delete(scopes).where(scopes.c.id.in_(emptied), ~has_sources))
     return len(found), gone.rowcount, stale

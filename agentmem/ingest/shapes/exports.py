@@ -1,0 +1,65 @@
+"""Conversations of an export of ChatGPT: a tree of messages with contents of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Keys of what a person told about themselves for all conversations.
+_ABOUT = ("user_profile", "user_instructions", "model_set_context")
+
+
+def thread(nodes: Mapping[str, Any], current: object) -> list[Any]:
+    """The messages of a conversation up to its current node, or up to its newest leaf."""
+    found: list[Any] = []
+    left = set(nodes)
+    if current not in left:
+        current = _newest_leaf(nodes)
+    while isinstance(current, str) and current in left:
+        left.discard(current)
+        node = nodes[current]
+        if not isinstance(node, Mapping):
+            break
+        if isinstance(message := node.get("message"), Mapping):
+            found.append(_readable(message))
+        current = node.get("parent")
+    return found[::-1]
+
+
+def _newest_leaf(nodes: Mapping[str, Any]) -> str | None:
+    """The id of the node that was written last among those that nothing follows."""
+    leaves = [(id, node) for id, node in nodes.items() if isinstance(node, Mapping)]
+    parents = {node.get("parent") for _, node in leaves}
+
+    def written(one: tuple[str, Mapping[str, Any]]) -> float:
+        message = one[1].get("message")
+        time = message.get("create_time") if isinstance(message, Mapping) else None
+        return float(time) if isinstance(time, int | float) else 0.0
+
+    # Of several without times, the last of the export.
+    last = [one for one in leaves if one[0] not in parents][::-1]
+    return max(last, key=written)[0] if last else None
+
+
+def _readable(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message in a shape that others have, too."""
+    author, content = message.get("author"), message.get("content")
+    role, name = (author.get("role"), author.get("name")) if isinstance(author, Mapping) else (0, 0)
+    if not isinstance(content, Mapping):
+        return message
+    if about := [content[key] for key in _ABOUT if isinstance(content.get(key), str)]:
+        return {**message, "content": about}
+    if role == "tool" and name:
+        return {"name": name, **message}
+    asked = _texts(content) if role == "assistant" else ""
+    if asked and message.get("recipient") not in (None, "", "all"):
+        call = {"type": "tool_call", "name": message["recipient"], "arguments": asked}
+        return {**message, "content": [call]}
+    return message
+
+
+def _texts(content: Mapping[str, Any]) -> str:
+    """What an assistant wrote for a tool."""
+    parts = content.get("parts")
+    texts = [content.get("text"), *(parts if isinstance(parts, list) else ())]
+    return "\n".join(text for text in texts if isinstance(text, str) and text.strip())

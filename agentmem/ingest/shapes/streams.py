@@ -1,0 +1,49 @@
+"""Events of streams: those that carry a complete message or transcript, and mere fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
+
+# Keys of what an event or a line of a log wraps.
+_WRAPPERS = ("message", "payload", "item", "response")
+# The ends of the types of events that carry what was spoken -> who spoke.
+_TRANSCRIPTS = {
+    "input_audio_transcription.completed": "user",
+    "audio_transcript.done": "assistant",
+}
+
+
+def check_complete(item: Mapping[str, Any], where: str) -> None:
+    """Refuse a fragment of a message, whose rest stands in other events.
+
+    Raises:
+        InputError: it is one.
+    """
+    kind, choices = item.get("type"), item.get("choices")
+    first = choices[0] if isinstance(choices, list | tuple) and choices else None
+    named = isinstance(kind, str) and kind.endswith(("delta", "content_block_start"))
+    if named or (isinstance(first, Mapping) and "delta" in first and "message" not in first):
+        what = kind if named else item.get("object", "delta")
+        raise InputError(
+            f"{where} is a fragment of a stream ({shown(what)}): add the complete message, which "
+            f"the last events or the SDK's final object have"
+        )
+
+
+def unwrapped(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The message in an event or in a line of a log; None if there is none."""
+    for key in _WRAPPERS:
+        inner = item.get(key)
+        if isinstance(inner, Mapping):
+            typed = key == "item" and isinstance(inner.get("type"), str)
+            if typed or "role" in inner or "output" in inner:
+                return inner
+    kind, said = item["type"], item.get("transcript")
+    role = next((role for end, role in _TRANSCRIPTS.items() if kind.endswith(end)), None)
+    if role is not None and isinstance(said, str):
+        return {"role": role, "content": said, "id": item.get("item_id")}
+    return None

@@ -1,0 +1,310 @@
+"""Transcripts sent again: windows and changed conversations were stored twice, routines once.
+
+Three messages said again days later were a replay for ever; without a session, "yes", "no", "yes"
+kept two. After an update or a forget, a loop that adds the whole conversation every turn stored
+messages twice, or brought back what had been forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from agentmem import AsyncMemory, Document, Memory
+from agentmem.testing import tiny_model
+from tests.faults.test_duplicates import age
+from tests.support.cli import Cli
+
+ROUTINE = ["How do you feel?", "Good.", "Took my pills."]
+TALK = ["Hello.", "Hi! What is it?", "My PIN is 4711.", "Noted.", "Forget that.", "Done."]
+
+
+def texts(memory: Memory) -> list[str]:
+    return [chunk.text for chunk in memory.list()]
+
+
+def id_of(memory: Memory, text: str) -> int:
+    return next(chunk.id for chunk in memory.list() if chunk.text == text)
+
+
+# Said again
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+def test_a_routine_is_kept_every_day(place: Path, memory: Memory, session: str | None) -> None:
+    memory.add("I start today.", session_id=session)
+    for _ in range(3):
+        age(place)
+        assert memory.add(ROUTINE, session_id=session).duplicates == ()
+    assert texts(memory) == ["I start today.", *ROUTINE * 3]
+
+
+def test_a_routine_that_is_all_there_is(place: Path, memory: Memory) -> None:
+    for _ in range(3):
+        memory.add(ROUTINE, user_id="ana")
+        age(place)
+    assert texts(memory) == ROUTINE * 3
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+def test_yes_no_yes(memory: Memory, session: str | None) -> None:
+    for said in ("yes", "no", "yes"):
+        assert memory.add(said, session_id=session).duplicates == ()
+    assert memory.add("yes", session_id=session).duplicates != ()  # a retry
+    assert texts(memory) == ["yes", "no", "yes"]
+
+
+def test_a_long_import_is_the_same_years_later(place: Path, memory: Memory) -> None:
+    lines = [f"line {n % 5}" for n in range(20)]
+    memory.add(lines, user_id="ana")
+    memory.add("and then", user_id="ana")
+    age(place, timedelta(days=700))
+    receipt = memory.add(lines, user_id="ana")
+    assert receipt.duplicates == receipt.ids == tuple(range(1, 21))
+
+
+# Forgotten and updated
+
+
+def test_what_was_forgotten_does_not_come_back(memory: Memory) -> None:
+    for end in range(1, len(TALK) + 1):
+        memory.add(TALK[:end], session_id="s")
+        if end == 5:
+            memory.forget([id_of(memory, "My PIN is 4711.")])
+    receipt = memory.add(TALK, session_id="s")
+    assert receipt.skipped == {"forgotten": 1}
+    assert receipt.duplicates == receipt.ids
+    assert len(receipt.ids) == len(receipt.sources) == len(TALK) - 1
+    assert texts(memory) == [text for text in TALK if "PIN" not in text]
+
+
+def test_nor_the_newest_nor_the_first(memory: Memory) -> None:
+    memory.add(TALK[:4], session_id="s")
+    memory.forget([1, 4])
+    assert memory.add(TALK, session_id="s").skipped == {"forgotten": 2}
+    assert texts(memory) == [*TALK[1:3], *TALK[4:]]
+
+
+def test_a_loop_that_forgets_too_loses_nothing(memory: Memory) -> None:
+    memory.add(TALK[:4], session_id="s")
+    memory.forget([3, 4])
+    memory.add([*TALK[:2], "What is new?", "Not much."], session_id="s")
+    assert texts(memory) == [*TALK[:2], "What is new?", "Not much."]
+
+
+@pytest.mark.parametrize("given", ["sequence", "id", "time"])
+def test_what_was_forgotten_can_be_added_again_on_purpose(memory: Memory, given: str) -> None:
+    more: dict[str, Any] = {"sequence": {}, "id": {"id": "m"}, "time": {"ts": 1_770_000_000}}[given]
+    secret = {"role": "user", "content": "My PIN is 4711.", **more}
+    memory.add(["Hello.", secret], session_id="s")
+    memory.forget([2])
+    assert memory.add(["Hello.", secret, "Bye."], session_id="s").skipped == {"forgotten": 1}
+    assert memory.add(secret, session_id="s").duplicates == ()
+    assert texts(memory) == ["Hello.", "Bye.", "My PIN is 4711."]
+
+
+def test_an_updated_message_is_known_by_its_old_text_and_its_new_one(memory: Memory) -> None:
+    memory.add(TALK[:4], session_id="s")
+    (new,) = memory.update(3, text="My PIN is secret.").ids
+    memory.update(1, metadata={"greeting": True})
+    first = memory.add(TALK[:5], session_id="s")
+    assert first.ids[:4] == first.duplicates == (1, 2, new, 4)
+    changed = [*TALK[:2], "My PIN is secret.", *TALK[3:]]
+    assert memory.add(changed, session_id="s").duplicates == first.ids
+    assert texts(memory) == sorted(changed, key=texts(memory).index)
+    assert len(texts(memory)) == len(TALK)
+    # Alone, the old text is meant.
+    assert memory.add("My PIN is 4711.", session_id="s").duplicates == ()
+
+
+def test_a_long_message_that_was_forgotten_in_part(memory: Memory) -> None:
+    long = " ".join(f"word{n}" for n in range(900))
+    memory.add(["Hello.", long, "Thanks."], session_id="s")
+    parts = [chunk.id for chunk in memory.list() if chunk.source.id == 2]
+    memory.forget(parts[:2])
+    receipt = memory.add(["Hello.", long, "Thanks.", "Bye."], session_id="s")
+    assert receipt.duplicates == (1, *parts[2:], parts[-1] + 1)
+    assert len({chunk.source.id for chunk in memory.list()}) == 4
+
+
+def test_documents_come_back_when_they_are_added_again(memory: Memory) -> None:
+    page = Document("page", title="T")
+    (id,) = memory.add([page, "Hello."], user_id="ana").ids[:1]
+    memory.forget([id])
+    assert memory.add([page, "Hello."], user_id="ana").skipped == {}
+    assert sorted(texts(memory)) == ["Hello.", "page"]
+
+
+def test_nothing_remains_of_a_scope_that_was_forgotten(place: Path, memory: Memory) -> None:
+    memory.add(TALK, user_id="ana")
+    memory.forget([3])
+    with closing(sqlite3.connect(place / "memory.db")) as connection:
+        (left,) = connection.execute("SELECT former FROM forgotten").fetchall()
+    memory.forget(user_id="ana")
+    with closing(sqlite3.connect(place / "memory.db")) as connection:
+        assert connection.execute("SELECT * FROM forgotten").fetchall() == []
+    assert all(left[0] not in file.read_bytes() for file in place.rglob("*") if file.is_file())
+    assert memory.add(TALK, user_id="ana").skipped == {}
+    assert texts(memory) == TALK
+
+
+# Windows
+
+
+def test_a_window_behind_the_system_message(memory: Memory) -> None:
+    system = {"role": "system", "content": "You are a nurse."}
+    for end in range(1, len(TALK) + 1):
+        memory.add([system, *TALK[max(0, end - 2) : end]], session_id="s")
+    assert texts(memory) == ["You are a nurse.", *TALK]
+    memory.forget([1])
+    assert memory.add([system, *TALK[-2:], "Bye."], session_id="s").skipped == {"forgotten": 1}
+
+
+def test_notes_between_the_turns(place: Path, memory: Memory) -> None:
+    for end in range(2, len(TALK) + 1, 2):
+        memory.add(TALK[:end], session_id="s")
+        memory.add([f"Note {end} a", f"Note {end} b"], session_id="s")
+    assert sorted(texts(memory)) == sorted(
+        [*TALK, *(f"Note {end} {one}" for end in (2, 4, 6) for one in "ab")]
+    )
+    age(place)
+    assert memory.add([*TALK, "Back again."], session_id="s").duplicates != ()
+    assert texts(memory).count("Hello.") == 1
+
+
+def test_a_conversation_that_goes_on_another_day(place: Path, memory: Memory) -> None:
+    memory.add(TALK, session_id="s")
+    age(place, timedelta(days=9))
+    memory.add([*TALK[-3:], "Back again."], session_id="s")
+    assert texts(memory) == [*TALK, "Back again."]
+
+
+@pytest.mark.parametrize("width", [3, 8])
+def test_only_some_messages_have_a_time(memory: Memory, width: int) -> None:
+    said: list[dict[str, Any]] = []
+    for n in range(4):
+        said += [
+            {"role": "user", "content": f"Question {n}?", "ts": 1_770_000_000 + n},
+            {"role": "assistant", "content": "No."},
+        ]
+    for end in range(1, len(said) + 1):
+        memory.add(said[max(0, end - width) : end], session_id="s")
+    assert texts(memory) == [message["content"] for message in said]
+
+
+@pytest.mark.parametrize("width", [3, 8])
+def test_only_some_messages_have_an_id(memory: Memory, width: int) -> None:
+    said: list[dict[str, Any]] = []
+    for n in range(4):
+        said += [
+            {"role": "user", "content": "Why?", "id": f"u{n}"},
+            {"role": "assistant", "content": "No."},
+        ]
+    for end in range(1, len(said) + 1):
+        memory.add(said[max(0, end - width) : end], session_id="s")
+    assert texts(memory) == [message["content"] for message in said]
+
+
+# Properties
+
+
+Feed = Callable[[int, int], tuple[int, int]]  # the end of a turn and of the one before
+FEEDS: dict[str, Feed] = {
+    "whole": lambda before, end: (0, end),
+    "new": lambda before, end: (before, end),
+    "window": lambda before, end: (max(0, before - 3), end),
+}
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[list[int], dict[int, list[tuple[str, int]]]]:
+    """The lengths of turns, and what is updated or forgotten after which."""
+    turns = draw(st.lists(st.integers(1, 3), min_size=2, max_size=6))
+    change = st.tuples(st.sampled_from(["update", "forget"]), st.integers(0, 17))
+    return turns, draw(st.dictionaries(st.integers(0, 5), st.lists(change, max_size=2), max_size=3))
+
+
+@given(changes(), st.sampled_from(sorted(FEEDS)), st.booleans())
+def test_however_a_conversation_is_fed_it_is_stored_once(
+    plan: tuple[list[int], dict[int, list[tuple[str, int]]]], feed: str, session: bool
+) -> None:
+    turns, change = plan
+    said = [f"message {n}" for n in range(sum(turns))]
+    expected: list[str] = []
+    with Memory(":memory:", model=tiny_model()) as memory:
+        scope = {"session_id": "s" if session else None}
+        end = 0
+        for turn, length in enumerate(turns):
+            before, end = end, end + length
+            first, last = FEEDS[feed](before, end)
+            memory.add(said[first:last], **scope)
+            expected += said[before:end]
+            for what, number in change.get(turn, ()):
+                # The last one stays: of a scope without any, nothing is known.
+                if number >= len(expected) or len(expected) == 1:
+                    continue
+                id = id_of(memory, expected[number])
+                if what == "update":
+                    expected[number] += "!"
+                    memory.update(id, text=expected[number])
+                else:
+                    del expected[number]
+                    memory.forget([id])
+            # What a window brings may have been forgotten completely.
+            if feed == "window":
+                assume(any(text.rstrip("!") in said[max(0, end - 3) :] for text in expected))
+        in_order = sorted(memory.list(), key=lambda chunk: (chunk.created_at, chunk.source.id))
+        assert [chunk.text for chunk in in_order] == expected
+
+
+@given(st.lists(st.sampled_from(["yes", "no", "why?", "ok"]), min_size=4, max_size=14))
+def test_few_different_words_in_windows(said: list[str]) -> None:
+    # "yes", "yes", "yes", "yes" in windows of three is ambiguous.
+    assume(all(len(set(said[n : n + 4])) > 1 for n in range(len(said) - 3)))
+    for width in (4, len(said)):
+        with Memory(":memory:", model=tiny_model()) as memory:
+            for end in range(1, len(said) + 1):
+                memory.add(said[max(0, end - width) : end], session_id="s")
+            assert texts(memory) == said
+
+
+# Other entry points
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    path = tmp_path / "chat.jsonl"
+
+    def add(count: int) -> dict[str, Any]:
+        lines = [json.dumps({"role": "user", "content": text}) for text in TALK[:count]]
+        path.write_text("\n".join(lines), encoding="utf-8")
+        done: dict[str, Any] = cli.json("add", "-f", path, "--session", "s")
+        return done
+
+    add(4)
+    cli.ok("forget", "3", "--yes")
+    assert add(5)["skipped"] == {"forgotten": 1}
+    assert "forgotten" in cli.ok("add", "-f", path, "--session", "s")
+    listed = [json.loads(line)["text"] for line in cli.ok("list", "--json").splitlines()]
+    assert listed == [*TALK[:2], *TALK[3:5]]
+
+
+def test_asyncio() -> None:
+    async def run() -> list[str]:
+        async with await AsyncMemory.open(":memory:", model=tiny_model()) as memory:
+            await memory.add(TALK[:4], session_id="s")
+            await memory.forget([3])
+            await memory.add(TALK, session_id="s")
+            return [chunk.text async for chunk in memory.list()]
+
+    assert asyncio.run(run()) == [*TALK[:2], *TALK[3:]]
