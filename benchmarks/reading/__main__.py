@@ -17,6 +17,7 @@ from agentmem_cli.options import QuietOption
 from agentmem_cli.output import Output
 from benchmarks.command import run
 from benchmarks.reading.study import conditions_table, load_study, run_study
+from benchmarks.reading.work import WorkFolder
 
 _CONFIG = Path(__file__).with_name("reading.toml")
 
@@ -30,6 +31,12 @@ def reading(
         Path | None, typer.Option("--questions", help="qa-dev.jsonl.zst of the corpus.")
     ] = None,
     locomo: Annotated[Path | None, typer.Option("--locomo", help="LoCoMo's file.")] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            "--work", help="Folder that keeps items and answers; what it has is not made again."
+        ),
+    ] = None,
     json: ResultOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -44,6 +51,7 @@ def reading(
             reader=place,
             questions=questions,
             locomo=locomo,
+            work=WorkFolder(work),
             report=lambda condition, done, of: bar(done, of, condition),
         )
     if json is not None:

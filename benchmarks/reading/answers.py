@@ -39,6 +39,31 @@ class Condition:
     adapted: bool = True
     withheld: bool = True
 
+    @property
+    def decoding(self) -> str:
+        """What determines the answers that are decoded, as a file name."""
+        return f"ratio-{self.ratio}-cut-{self.cut}" + ("" if self.adapted else "-unadapted")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decoded answer.
+
+    Attributes:
+        text: None if it says that the answer is not in memory.
+        abstention: Probability of the first token of "not in memory" at the first position.
+        log_probability: Of the whole answer, in nats.
+    """
+
+    text: str | None
+    abstention: float
+    log_probability: float
+
+
+def withhold(answers: Sequence[Answer], above: float) -> list[str | None]:
+    """The answers as a reader gives them: None from this probability of abstention on."""
+    return [one.text if one.abstention < above else None for one in answers]
+
 
 def answer(
     items: Sequence[Item],
@@ -48,12 +73,12 @@ def answer(
     *,
     tokens: int,
     report: Callable[[int], None] = lambda done: None,
-) -> list[str | None]:
-    """The answers to items, in their order; None if the model states that it does not know."""
+) -> list[Answer]:
+    """The answers to items, in their order; nothing is withheld yet."""
     device = model.lm.get_input_embeddings().weight.device
     laid = [(index, _sequence(item, prompt, condition)) for index, item in enumerate(items)]
     laid.sort(key=lambda pair: len(pair[1]))
-    found: dict[int, str | None] = {}
+    found: dict[int, Answer] = {}
     while laid:
         size = 1
         while size < len(laid) and (size + 1) * len(laid[size][1]) <= tokens:
@@ -69,10 +94,10 @@ def answer(
             watch=(prompt.ids(NOT_IN_MEMORY)[0],),
             adapted=condition.adapted,
         )
-        most = model.config.abstain_above if condition.withheld else 1.0
-        for (index, _), ids, first in zip(batch, written.ids, written.first, strict=True):
-            sure = math.exp(first[0]) < most
-            found[index] = _text(ids, prompt.tokenizer) if sure else None
+        for (index, _), ids, first, total in zip(
+            batch, written.ids, written.first, written.log_probabilities, strict=True
+        ):
+            found[index] = Answer(_text(ids, prompt.tokenizer), math.exp(first[0]), total)
         report(len(found))
     return [found[index] for index in range(len(items))]
 

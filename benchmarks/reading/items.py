@@ -14,11 +14,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from agentmem.chat.reader import memory_lines
-from agentmem.corpus import read_records
-from agentmem.memory import Memory
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.training.reader.exercises import cut
+
+# A store is opened, and a corpus read, only where items are made: they can be answered elsewhere,
+# on a machine with a GPU and without a database.
 
 FACTS = Path(__file__).with_name("personal-facts.json")
 # Kinds that ask for more than a few words.
@@ -53,6 +53,8 @@ class Item:
 
 def context_items(path: Path, prompt: ReadingPrompt, *, per_source: int, seed: int) -> list[Item]:
     """Questions of a question file: so many answerable and unanswerable ones of each source."""
+    from agentmem.corpus import read_records
+
     groups: dict[tuple[str, bool], list[dict[str, Any]]] = {}
     for record in read_records(path):
         answers = [a for a in record["answers"] if a.strip()]
@@ -90,6 +92,9 @@ def _cut_items(
 
 def personal_items(ks: Sequence[int]) -> Iterator[Item]:
     """Questions on the personal facts, recalled at several k from a store of all of them."""
+    from agentmem.chat.reader import memory_lines
+    from agentmem.memory import Memory
+
     data = json.loads(FACTS.read_text(encoding="utf-8"))
     with Memory(":memory:") as memory:
         for fact in data["facts"]:
@@ -115,11 +120,13 @@ def personal_items(ks: Sequence[int]) -> Iterator[Item]:
 
 def locomo_items(path: Path, ks: Sequence[int], *, questions: int, seed: int) -> Iterator[Item]:
     """Questions of LoCoMo, each recalled at several k inside its conversation."""
+    from agentmem.chat.reader import memory_lines
+    from agentmem.evaluation.locomo import read_locomo
+    from agentmem.memory import Memory
+
     samples = json.loads(path.read_text(encoding="utf-8"))
     asked = [(sample["sample_id"], qa) for sample in samples for qa in sample["qa"]]
     Random(seed).shuffle(asked)
-    from agentmem.evaluation.locomo import read_locomo
-
     with Memory(":memory:") as memory:
         for conversation in read_locomo(path).conversations:
             memory.add(

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agentmem.errors import ConfigError
 from agentmem.evaluation.result import EvalResult, build_result
@@ -17,9 +19,11 @@ from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_config, load_weights
-from benchmarks.reading.answers import Condition, answer
+from benchmarks.reading.answers import Answer, Condition, answer, withhold
 from benchmarks.reading.items import Item, context_items, locomo_items, personal_items
 from benchmarks.reading.scores import exact, f1, interval, judge
+from benchmarks.reading.work import WorkFolder
+from benchmarks.relevance.scores import auroc
 
 
 class StudyConfig(BaseModel):
@@ -58,6 +62,27 @@ def load_study(path: Path) -> StudyConfig:
         raise ConfigError(f"{path.name!r}: {error}") from error
 
 
+def prepare(
+    config: StudyConfig, prompt: ReadingPrompt, questions: Path | None, locomo: Path | None
+) -> list[Item]:
+    """All items of a study.
+
+    Args:
+        config: The study.
+        prompt: Of the reader, for its tokenizer.
+        questions: The question file, or None to leave that set out.
+        locomo: LoCoMo's file, or None.
+    """
+    items: list[Item] = list(personal_items(config.personal_k))
+    if questions is not None:
+        items += context_items(questions, prompt, per_source=config.per_source, seed=config.seed)
+    if locomo is not None:
+        items += locomo_items(
+            locomo, config.locomo_k, questions=config.locomo_questions, seed=config.seed
+        )
+    return items
+
+
 def run_study(
     config: StudyConfig,
     *,
@@ -65,6 +90,7 @@ def run_study(
     reader: Path,
     questions: Path | None,
     locomo: Path | None,
+    work: WorkFolder,
     report: Callable[[str, int, int], None] = lambda condition, done, of: None,
 ) -> EvalResult:
     """Answer every item under every condition.
@@ -73,52 +99,62 @@ def run_study(
         config: The study.
         language_model: Folder of the language model.
         reader: Folder of the reader's adapter.
-        questions: The question file, or None to leave that set out.
-        locomo: LoCoMo's file, or None.
+        questions: As in `prepare`; not read if the items have been prepared.
+        locomo: Likewise.
+        work: Keeps items and answers, which are not made again.
         report: Called with a condition, the number of answers, and of items.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     began = time.perf_counter()
-    torch.set_num_threads(1)
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    settings: ReaderConfig = load_config(reader)
+    settings = load_config(reader)
     prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), settings.system_prompt)
+    items = work.items(lambda: prepare(config, prompt, questions, locomo))
+    model: list[ReadingModel] = []
+    results: dict[str, Any] = {}
+    machines: dict[str, Any] = {}
+    for name, how in config.conditions.items():
+        condition = Condition(name, **how)
+
+        def decode(condition: Condition = condition) -> list[Answer]:
+            if not model:
+                model.append(_load(language_model, reader, settings))
+            return answer(
+                items,
+                model[0],
+                prompt,
+                condition,
+                tokens=config.tokens,
+                report=lambda done: report(condition.name, done, len(items)),
+            )
+
+        answers, machine = work.answers(condition.decoding, decode)
+        above = settings.abstain_above if condition.withheld else 1.0
+        results[name] = score(items, withhold(answers, above), seed=config.seed)
+        for task, value in abstention_auroc(items, answers).items():
+            results[name][task]["abstention_auroc"] = value
+        machines[name] = machine
+    return build_result(
+        "reading",
+        config={
+            **config.model_dump(),
+            "abstain_above": settings.abstain_above,
+            "decoded_on": machines,
+        },
+        seed=config.seed,
+        seconds=round(time.perf_counter() - began, 1),
+        results=results,
+        threads=1,
+    )
+
+
+def _load(language_model: Path, reader: Path, settings: ReaderConfig) -> ReadingModel:
+    torch.set_num_threads(1)
+    gpu = torch.cuda.is_available()
     lm = AutoModelForCausalLM.from_pretrained(
         language_model, dtype=torch.bfloat16 if gpu else torch.float32
     )
     model = ReadingModel(lm, settings)
     load_weights(model, reader)
-    model = model.to("cuda" if gpu else "cpu").train(False)
-
-    items: list[Item] = list(personal_items(config.personal_k))
-    if questions is not None:
-        items += context_items(questions, prompt, per_source=config.per_source, seed=config.seed)
-    if locomo is not None:
-        items += locomo_items(
-            locomo, config.locomo_k, questions=config.locomo_questions, seed=config.seed
-        )
-    results: dict[str, Any] = {}
-    for name, how in config.conditions.items():
-        condition = Condition(name, **how)
-        answers = answer(
-            items,
-            model,
-            prompt,
-            condition,
-            tokens=config.tokens,
-            report=lambda done, name=name: report(name, done, len(items)),  # type: ignore[misc]
-        )
-        results[name] = score(items, answers, seed=config.seed)
-    return build_result(
-        "reading",
-        config=config.model_dump(),
-        seed=config.seed,
-        seconds=round(time.perf_counter() - began, 1),
-        results=results,
-        threads=1,
-        gpu=gpu,
-    )
+    return model.to("cuda" if gpu else "cpu").train(False)
 
 
 def score(
@@ -132,6 +168,18 @@ def score(
         task: _judged(pairs) if task.startswith("personal") else _scored(pairs, seed)
         for task, pairs in sets.items()
     }
+
+
+def abstention_auroc(items: Sequence[Item], answers: Sequence[Answer]) -> dict[str, float]:
+    """How well the probability of abstention tells unanswerable questions, per set with both."""
+    found = {}
+    for task in dict.fromkeys(item.task for item in items):
+        pairs = [(i, a) for i, a in zip(items, answers, strict=True) if i.task == task]
+        absent = np.array([not item.answerable for item, _ in pairs])
+        if absent.any() and not absent.all():
+            probability = np.array([one.abstention for _, one in pairs])
+            found[task] = round(auroc(probability, absent), 4)
+    return found
 
 
 def _judged(pairs: Sequence[tuple[Item, str | None]]) -> dict[str, Any]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentmem.errors import ConfigError
+from agentmem.errors import ConfigError, InputError
 from agentmem.models.reader.prompt import ReadingPrompt
-from benchmarks.reading.answers import Condition, answer
+from benchmarks.reading.answers import Answer, Condition, answer, withhold
 from benchmarks.reading.items import FACTS, Item, personal_items
 from benchmarks.reading.scores import exact, f1, interval, judge, words
-from benchmarks.reading.study import load_study, score
+from benchmarks.reading.study import abstention_auroc, load_study, score
+from benchmarks.reading.work import WorkFolder
 from tests.support.language_models import reading_model, tiny_lm, tiny_tokenizer
 
 DATA = json.loads(FACTS.read_text(encoding="utf-8"))
@@ -116,17 +118,45 @@ def test_every_item_is_answered_in_its_place(condition: Condition) -> None:
     ]
     answers = answer(items, model, prompt, condition, tokens=600)
     alone = [answer([item], model, prompt, condition, tokens=600)[0] for item in items]
-    assert answers == alone
-    figures = score(items, answers, seed=0)["personal, k = 1"]
+    assert [one.text for one in answers] == [one.text for one in alone]
+    assert [one.abstention for one in answers] == pytest.approx([one.abstention for one in alone])
+    figures = score(items, withhold(answers, 1.0), seed=0)["personal, k = 1"]
     assert figures["questions"] == 5
     assert figures["right"] + figures["wrong"] + figures["abstained"] == 5
 
 
 def test_what_the_model_is_not_sure_of_is_withheld() -> None:
-    model = reading_model(tiny_lm(), abstain_above=1e-12)
-    prompt = ReadingPrompt.of(tiny_tokenizer(), model.config.system_prompt)
-    item = Item("qa-dev", "x", ("Ana: hello",), "who?", ("Ana",), (), True)
-    assert answer([item], model, prompt, Condition("text"), tokens=600) == [None]
+    answers = [Answer("Ana", 0.2, -1.0), Answer(None, 0.01, -1.0), Answer("Ben", 0.05, -1.0)]
+    assert withhold(answers, 0.05) == [None, None, None]
+    assert withhold(answers, 0.1) == [None, None, "Ben"]
+    assert withhold(answers, 1.0) == ["Ana", None, "Ben"]
+
+
+def test_unanswerable_questions_are_told_by_the_probability_of_abstention() -> None:
+    items = [Item("a", "x", (), "?", (), (), n < 2) for n in range(4)] + [
+        Item("b", "x", (), "?", (), (), True)
+    ]
+    answers = [Answer("x", p, 0.0) for p in (0.1, 0.4, 0.3, 0.9, 0.5)]
+    assert abstention_auroc(items, answers) == {"a": 0.75}
+
+
+def test_a_work_folder_keeps_items_and_answers(tmp_path: Path) -> None:
+    item = Item("qa-dev", "x", ("Ana: hello",), "who?", ("Ana",), ("Ben",), True)
+    answers = [Answer("Ana", 0.25, -1.5), Answer(None, 0.5, -0.5)]
+
+    def again() -> list[Any]:
+        raise AssertionError("made a second time")
+
+    first = WorkFolder(tmp_path / "work")
+    assert first.items(lambda: [item]) == [item]
+    made, machine = first.answers("ratio-1-cut-1", lambda: answers)
+    second = WorkFolder(tmp_path / "work")
+    assert second.items(again) == [item]
+    assert second.answers("ratio-1-cut-1", again) == (made, machine) == (answers, machine)
+    (tmp_path / "work" / "items.json").write_text("[")
+    with pytest.raises(InputError, match=r"items\.json"):
+        second.items(again)
+    assert WorkFolder(None).items(lambda: [item]) == [item]
 
 
 def test_a_study_with_an_unknown_key_is_rejected(tmp_path: Path) -> None:

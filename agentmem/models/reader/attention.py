@@ -93,6 +93,8 @@ def masks_for(lm: Any, allowed: Tensor, queries: Tensor, keys: Tensor) -> Any:
     }
 
 
+# Not compiled with the layer around it: the compiler would copy the mask, once for each head.
+@torch.compiler.disable
 def _moving_attention(
     module: Any,
     query: Tensor,

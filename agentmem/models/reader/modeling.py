@@ -22,6 +22,8 @@ from agentmem.models.reader.rotary import rotations
 from agentmem.models.reader.selection import keep_surprising
 from agentmem.models.reader.sequence import IGNORED, MEMORY, PADDING
 
+_ALIGNED = 64
+
 
 @dataclass(frozen=True, slots=True)
 class ReadingBatch:
@@ -89,6 +91,14 @@ class ReadingModel(nn.Module):
         """The parameters that are trained and saved, by name: adapters and marks."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
+    def compile_layers(self) -> None:
+        """Compile the decoder layers, once for all batch shapes, on first use.
+
+        Operations between matrix products are fused: on a GPU they take most of a step.
+        """
+        for layer in self.lm.model.layers:
+            layer.compile(dynamic=True)
+
     def hidden(self, batch: ReadingBatch, ratio: int) -> Tensor:
         """States of the last layer, normalized, for each position: (B, T, H).
 
@@ -155,7 +165,11 @@ class ReadingModel(nn.Module):
     def surprisal(self, batch: ReadingBatch) -> Tensor:
         """The frozen model's surprisal at each memory token, in nats, float (B, T); else 0."""
         memory = batch.kinds == MEMORY
-        end = int(memory.any(dim=0).nonzero().max()) + 1 if bool(memory.any()) else 1
+        # Rounded up: attention is slow where a mask's rows are not aligned.
+        length = memory.shape[1]
+        behind = torch.arange(1, length + 1, device=memory.device)
+        end = int((memory.any(dim=0) * behind).max())
+        end = min(length, max(1, -(-end // _ALIGNED)) * _ALIGNED)
         short = ReadingBatch(*(getattr(batch, name)[:, :end] for name in batch.__slots__))
         hidden = self._states(short, short.kinds == MEMORY)
         selected = memory[:, 1:end]
@@ -197,6 +211,9 @@ class ReadingModel(nn.Module):
         embedded = self.lm.get_input_embeddings()(batch.ids)
         if kept is not None and ratio > 1:
             embedded = embedded + kept[..., None] * self.mark(ratio).to(embedded.dtype)
+        elif torch.is_grad_enabled():
+            # As the inputs of all other layers: else the first one would be compiled separately.
+            embedded.requires_grad_()
         output = self.lm.model(
             inputs_embeds=embedded, use_cache=False, **self.pass_inputs(batch, kept)
         )

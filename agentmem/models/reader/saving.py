@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from agentmem.errors import ModelError, ModelNotFoundError
 from agentmem.models.reader.configuration import FORMAT_VERSION, ReaderConfig
@@ -56,7 +58,8 @@ def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = Fal
     Args:
         model: The model.
         folder: Of a reader.
-        partial: Accept a reader without some of the model's weights, which stay as they are.
+        partial: Accept a reader without some of the model's weights, or with adapters of lower
+            rank: what it lacks stays as it is, which changes nothing as long as it is untrained.
 
     Raises:
         ModelNotFoundError: the weights are missing.
@@ -70,8 +73,7 @@ def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = Fal
     except Exception as error:  # safetensors raises an untyped class of its own
         raise ModelError(f"{str(path)!r} is damaged: {error}") from error
     expected = model.trainable()
-    complete = weights.keys() == expected.keys() or (partial and weights.keys() < expected.keys())
-    if not complete or any(w.shape != expected[name].shape for name, w in weights.items()):
+    if not _fit(weights, expected, partial=partial):
         raise ModelError(
             f"the weights in {str(folder)!r} do not belong to this reader: they were made for "
             f"another language model than {model.config.language_model!r} as it is here, or for "
@@ -79,4 +81,23 @@ def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = Fal
         )
     with torch.no_grad():
         for name, loaded in weights.items():
-            expected[name].copy_(loaded)
+            expected[name][tuple(map(slice, loaded.shape))].copy_(loaded)
+
+
+def _fit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, partial: bool) -> bool:
+    if not partial:
+        return weights.keys() == expected.keys() and all(
+            weight.shape == expected[name].shape for name, weight in weights.items()
+        )
+    return weights.keys() <= expected.keys() and all(
+        _part_of(name, weight.shape, expected[name].shape) for name, weight in weights.items()
+    )
+
+
+def _part_of(name: str, shape: torch.Size, whole: torch.Size) -> bool:
+    """Whether a matrix of an adapter may be part of another one, of a higher rank."""
+    rank = 0 if ".down." in name else 1 if ".up." in name else None
+    return len(shape) == len(whole) and all(
+        n <= most if axis == rank else n == most
+        for axis, (n, most) in enumerate(zip(shape, whole, strict=True))
+    )

@@ -29,6 +29,9 @@ class ReaderRunConfig(Section):
     seed: int = 0
     precision: Literal["no", "bf16"] = "bf16"
     threads: int = Field(default=1, gt=0, description="torch threads on a CPU")
+    compile: bool = Field(
+        default=False, description="compile the layers: a minute at the start, then faster on a GPU"
+    )
     language_model: str = Field(description="folder of the language model")
     published_as: str = Field(description="its Hugging Face id, kept with the reader")
     start: str | None = Field(

@@ -86,6 +86,8 @@ def train_reader(
     ).to(device)
     if config.start is not None:
         load_weights(bare, config.start, partial=True)
+    if config.compile:
+        bare.compile_layers()
     optimizer = adamw(bare.trainable().values(), config.optimizer)
     first = resume(accelerator, folder, bare, optimizer)
     exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix)
@@ -166,7 +168,9 @@ def evaluate(
         total, count = 0.0, 0
         for length, rows in batches:
             batch = collate([exercises[i] for i in rows], length).to(device)
-            _, losses = model.loss(batch, ratio)
+            # Too rare to compile the layers again, without gradients.
+            with torch.compiler.set_stance("force_eager"):
+                _, losses = model.loss(batch, ratio)
             total, count = total + float(losses.sum()), count + len(losses)
         result[ratio] = round(total / max(count, 1), 4)
     return result
