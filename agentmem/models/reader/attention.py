@@ -94,7 +94,7 @@ def masks_for(lm: Any, allowed: Tensor, queries: Tensor, keys: Tensor) -> Any:
 
 
 # Not compiled with the layer around it: the compiler would copy the mask, once for each head.
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _moving_attention(
     module: Any,
     query: Tensor,
