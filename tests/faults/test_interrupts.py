@@ -12,13 +12,14 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+import torch
 
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
@@ -71,6 +72,15 @@ class Interrupter:
             if self.lines == self.at:
                 raise HandlerError
         return self._line
+
+
+@pytest.fixture(autouse=True)
+def gradients() -> Iterator[None]:
+    """An exception inside torch's own context managers leaves gradients off, for all later tests."""
+    yield
+    torch.set_grad_enabled(True)
+    if torch.is_inference_mode_enabled():
+        torch.inference_mode(False).__enter__()
 
 
 def add(memory: Memory) -> None:

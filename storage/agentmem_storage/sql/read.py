@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.metadata import read_metadata
+from agentmem_storage.numbers import as_int
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
@@ -106,7 +107,9 @@ def selected_rows(
     connection: Connection, selection: Selection, ids: Sequence[int]
 ) -> Sequence[Row[Any]]:
     """Rows of those of the given chunks that are selected, by ascending id."""
-    among = ids if selection.ids is None else set(ids).intersection(selection.ids)
+    among = ids
+    if selection.ids is not None:
+        among = list(set(ids).intersection(as_int(one, "id") for one in selection.ids))
     query = selected(replace(selection, ids=tuple(among)))
     return connection.execute(
         select(chunks).where(chunks.c.id.in_(query)).order_by(chunks.c.id)
