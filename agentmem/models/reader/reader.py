@@ -121,6 +121,11 @@ class StatesReader:
         """Size of the cached states of memories, in bytes."""
         return self._kept_bytes
 
+    def drop_states(self) -> None:
+        """Empty the cache of memories' states; they are computed again when they are needed."""
+        self._kept.clear()
+        self._kept_bytes = 0
+
     def count_tokens(self, line: str) -> int:
         """The positions that a memory takes."""
         return len(self.prompt.memory(line))

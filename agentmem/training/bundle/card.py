@@ -115,11 +115,12 @@ def _reader(folder: Path, facts: BundleFacts) -> list[str]:
         f"Low-rank matrices (LoRA, rank {config.text_rank}) beside the linear layers of "
         f"`{config.language_model}`, which stays as it is, keeps its own license, and is installed "
         "with `agentmem reader install`. They teach it to answer from notes in a few words, and to "
-        'say "Not in memory" where the notes hold no answer. The shipped one was trained on plain '
-        "text: on questions over contexts, on conversation turns to be repeated, and on made-up "
-        "lists of personal memories, by the recipes `examples/training/reader-data.toml` and "
-        "`reader-gpu.toml`. It attends to one position for each token of the language model's own "
-        "tokenizer; it does not read the memory vectors. An answer is withheld where the model "
+        'say "Not in memory" where the notes hold no answer, read as text or as states that were '
+        "made of each note alone. The shipped one was trained on questions over contexts, on "
+        "conversation turns to be repeated, and on made-up lists of personal memories, by the "
+        "recipes `reader-gpu.toml` and then `reader-states-gpu.toml` of `examples/training`. It "
+        "attends to one position for each token of the language model's own tokenizer; it does "
+        "not read the memory vectors. An answer is withheld where the model "
         f'gives "Not in memory" a probability of {config.abstain_above:g} or more. License of the '
         "adapter: Apache-2.0. Figures and limits: `docs/reader.md`.",
     ]

@@ -80,6 +80,16 @@ class PackedExercises:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
             raise InputError(f"no packed exercises in {str(path)!r}: {error}") from error
 
+    @classmethod
+    def joined(cls, parts: Sequence[PackedExercises]) -> PackedExercises:
+        """The exercises of several files, one after the other; there is at least one."""
+        return cls(
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in cls.__slots__
+            }
+        )
+
     def __len__(self) -> int:
         return len(self.counts)
 

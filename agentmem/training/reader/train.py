@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ Report = Callable[[int, dict[str, Any]], None]
 def train_reader(
     config: ReaderRunConfig,
     *,
-    data: str | Path,
+    data: Sequence[str | Path],
     dev: str | Path,
     out: str | Path = "runs",
     report: Report = lambda step, metrics: None,
@@ -50,7 +50,7 @@ def train_reader(
 
     Args:
         config: The run.
-        data: Packed exercises to train on.
+        data: Files of packed exercises to train on, at least one.
         dev: Packed exercises to evaluate on.
         out: Folder of runs.
         report: Called with the step and its metrics.
@@ -90,7 +90,8 @@ def train_reader(
         bare.compile_layers()
     optimizer = adamw(bare.trainable().values(), config.optimizer)
     first = resume(accelerator, folder, bare, optimizer)
-    exercises = ExerciseReader(PackedExercises.load(Path(data)), prompt.prefix)
+    packed = PackedExercises.joined([PackedExercises.load(Path(file)) for file in data])
+    exercises = ExerciseReader(packed, prompt.prefix)
     held_out = ExerciseReader(PackedExercises.load(Path(dev)), prompt.prefix)
 
     last = config.optimizer.steps

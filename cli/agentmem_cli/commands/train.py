@@ -172,7 +172,8 @@ def reader_data(
 def reader(
     config: ConfigOption,
     data: Annotated[
-        Path, typer.Option("--data", exists=True, dir_okay=False, help="Packed exercises.")
+        list[Path],
+        typer.Option("--data", exists=True, dir_okay=False, help="Packed exercises; repeatable."),
     ],
     dev: Annotated[
         Path, typer.Option("--dev", exists=True, dir_okay=False, help="To evaluate on.")

@@ -116,6 +116,9 @@ def test_what_is_kept_stays_within_its_bytes_and_changes_no_answer() -> None:
             if lines == LINES:
                 near(reading, plain)
     assert reader.kept_bytes == sum(prompt_tokens) * line_bytes
+    reader.drop_states()
+    assert reader.kept_bytes == 0
+    near(reader.read(QUESTION, LINES, mode="states", max_tokens=5), plain)
 
 
 def test_a_memory_that_is_too_large_drives_out_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

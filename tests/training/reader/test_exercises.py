@@ -69,6 +69,12 @@ def same(packed: PackedExercises, exercises: list[Exercise]) -> None:
             np.testing.assert_array_equal(one, other)
 
 
+@given(st.lists(st.lists(EXERCISES, min_size=1, max_size=3), min_size=1, max_size=3))
+def test_files_are_joined(files: list[list[Exercise]]) -> None:
+    joined = PackedExercises.joined([PackedExercises.of(one) for one in files])
+    same(joined, [exercise for one in files for exercise in one])
+
+
 @given(st.lists(EXERCISES, min_size=1, max_size=4))
 def test_packing_loses_nothing(exercises: list[Exercise]) -> None:
     packed = PackedExercises.of(exercises)

@@ -61,7 +61,7 @@ def config_of(place: Path, name: str, **changes: Any) -> ReaderRunConfig:
 
 
 def train(place: Path, config: ReaderRunConfig, out: str, **options: Any) -> Path:
-    files = {"data": place / "data.npz", "dev": place / "dev.npz", **options}
+    files = {"data": [place / "data.npz"], "dev": place / "dev.npz", **options}
     return train_reader(config, out=place / out, **files)
 
 
@@ -140,9 +140,30 @@ def test_from_another_reader(place: Path, whole: Path) -> None:
         train(
             place, config_of(place, "back", ratios={"0": 1.0}, start=str(begun / "model")), "start"
         )
-    other = config_of(place, "worse", start=str(whole / "model"), text_rank=5)
+    # A higher rank begins as the lower one, and has more to learn with.
+    higher = config_of(
+        place,
+        "higher",
+        start=str(whole / "model"),
+        text_rank=5,
+        optimizer={"steps": 1, "lr": 1e-9},
+    )
+    grown = load_file(train(place, higher, "next") / "model" / "adapter.safetensors")
+    for name, weights in start.items():
+        assert torch.equal(grown[name][tuple(map(slice, weights.shape))], weights)
+        if ".up." in name:
+            assert grown[name].count_nonzero() == weights.count_nonzero()
+    other = config_of(place, "worse", start=str(whole / "model"), text_rank=1)
     with pytest.raises(ModelError, match="do not belong to this reader"):
         train(place, other, "next")
+
+
+@pytest.mark.slow
+def test_compiled_layers_compute_the_same(place: Path, whole: Path) -> None:
+    folder = train(place, config_of(place, "compiled", compile=True), "compiled")
+    rows = zip(logged(folder), logged(whole), strict=True)
+    for compiled, plain in rows:
+        assert compiled["loss"] == pytest.approx(plain["loss"], abs=1e-3)
 
 
 def test_plain_text_alone_has_no_memory_adapter(place: Path) -> None:
@@ -168,7 +189,7 @@ def test_missing_or_invalid_inputs(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no model in"):
         train(place, config_of(place, "a", language_model=str(tmp_path)), "bad")
     with pytest.raises(InputError, match="no packed exercises"):
-        train(place, config_of(place, "b"), "bad", data=tmp_path / "none.npz")
+        train(place, config_of(place, "b"), "bad", data=[tmp_path / "none.npz"])
     with pytest.raises(ConfigError, match="exists with another configuration"):
         train(place, config_of(place, "b", seed=9), "bad")
 
