@@ -9,6 +9,7 @@ from typing import Any
 from agentmem.context.hits import Chunk
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.encode import EncodingOptions, prepare
+from agentmem.ingest.identity import content_hash
 from agentmem.ingest.normalize import normalize
 from agentmem.maintenance import lexical_terms, rebuild_stale_terms, stored_part
 from agentmem.models.base import MemoryModel
@@ -43,7 +44,13 @@ def replace_text(
     """
     old = chunk.source
     (new,) = normalize(text, max_chars=max_chars).parts
-    part = replace(stored_part(store, model, old), text=new.text, metadata=metadata)
+    held = stored_part(store, model, old)
+    # Of a damaged source, the text that is left is not the one that was hashed.
+    if held.text == new.text and content_hash(held) == old.content_hash:
+        if metadata != old.metadata:
+            return replace_metadata(store, chunk, metadata)
+        return write_receipt([Written(old.id, old.chunk_ids, duplicate=False)], [])
+    part = replace(held, text=new.text, metadata=metadata)
     source = prepare([part], model, options=options, now=old.created_at)[0]
     old_terms = lexical_terms(store, model, Selection(ids=old.chunk_ids))
     written = store.replace_source(old.id, source, old_terms)

@@ -320,9 +320,11 @@ class Memory:
         since: Time | None = None,
         until: Time | None = None,
     ) -> Iterator[Chunk]:
-        """Iterate over all chunks of a scope by ascending id, reading them lazily.
+        """Iterate over the chunks of a scope in the order they were added, reading them lazily.
 
-        Damaged chunks are included; reading their text raises CorruptRecordError.
+        A message keeps its place when its text is replaced. What is added or replaced during the
+        iteration is not included, so `update` and `forget` may be called for each chunk. Damaged
+        chunks are included; reading their text raises CorruptRecordError.
 
         Raises:
             FilterError: the filter has an unknown operator or is malformed.
@@ -349,7 +351,8 @@ class Memory:
         """Replace the text or metadata of the message or document that a chunk belongs to.
 
         Its source id, scope, speaker, time and place in the conversation stay the same; with a new
-        text its chunks get new ids, and nothing of the old text remains in the store.
+        text its chunks get new ids, and nothing of the old text remains in the store. The same text
+        again changes nothing.
 
         Args:
             id: One of its chunks.

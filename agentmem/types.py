@@ -100,6 +100,9 @@ class Part:
             own ``message_id``.
         repeat: How many equal parts of the same message precede it.
         scope: Whose memory it is.
+        ordered_at: For a message of unknown time among others: the time of the message before it,
+            or of the next one that has a time. It is stored with that, but not told from equal ones
+            by it.
     """
 
     kind: SourceKind
@@ -112,6 +115,7 @@ class Part:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     repeat: int = 0
     scope: Scope = Scope()
+    ordered_at: datetime | None = None
 
 
 # What `Memory.add` accepts.

@@ -20,11 +20,12 @@ from agentmem_storage.store import Store
 
 
 def load_chunks(store: Store, model: MemoryModel, selection: Selection) -> Iterator[Chunk]:
-    """Selected chunks by ascending id, damaged ones included.
+    """Selected chunks in the order in which they were added, damaged ones included.
 
-    Chunks that are forgotten during the iteration are skipped.
+    Chunks that are added during the iteration are not included, and those that are forgotten or
+    replaced are skipped.
     """
-    for values, loader in _load(store, model, selection):
+    for values, loader in _load(store, model, selection, in_place=True):
         yield make_lazy(Chunk, values, loader)
 
 
@@ -81,9 +82,9 @@ def load_hits(
 
 
 def _load(
-    store: Store, model: MemoryModel, selection: Selection
+    store: Store, model: MemoryModel, selection: Selection, *, in_place: bool = False
 ) -> Iterator[tuple[dict[str, Any], BatchLoader]]:
-    for records in store.iterate(selection, keep_damaged=True):
+    for records in store.iterate(selection, keep_damaged=True, in_place=in_place):
         sources = _sources(store, {record.source_id for record in records})
         loader = BatchLoader(model, records)
         for record in records:

@@ -61,7 +61,7 @@ def prepare(
         parts: The texts to store.
         model: The store's model bundle.
         options: How chunks are encoded and stored.
-        now: The time of parts that carry none.
+        now: The time of parts that have none, and no neighbor that has one.
         on_progress: Called with the number of chunks encoded so far and the total.
     """
     pieces = [chunk_text(p.text, model.tokenizer, max_tokens=model.codec.max_tokens) for p in parts]
@@ -94,7 +94,7 @@ def prepare(
             content_hash=key.content_hash,
             chars=len(part.text),
             chunks=tuple(_chunk(part, *next(made), keep_text=options.keep_text) for _ in group),
-            created_at=part.created_at or now,
+            created_at=part.created_at or part.ordered_at or now,
             role=part.role,
             name=part.name,
             title=part.title,

@@ -119,7 +119,27 @@ def normalize(
         raise InputError("there is nothing to add: the list of messages is empty")
     if blank is not None and not parts and set(skipped) == {"blank"}:
         raise blank
-    return Normalized(tuple(parts), dict(skipped))
+    return Normalized(tuple(_in_order(parts)), dict(skipped))
+
+
+def _in_order(parts: list[Part]) -> list[Part]:
+    """Messages without a time, among others of their scope, with a time that keeps their place.
+
+    It is that of the message before them, so that the first ones have that of the first with one.
+    Documents are no part of the conversation.
+    """
+    placed = list(parts)
+    for indexes in (range(len(parts)), reversed(range(len(parts)))):
+        times: dict[Scope, datetime] = {}
+        for at in indexes:
+            part = placed[at]
+            if part.kind == "document":
+                continue
+            if (known := part.created_at or part.ordered_at) is not None:
+                times[part.scope] = known
+            elif (near := times.get(part.scope)) is not None:
+                placed[at] = replace(part, ordered_at=near)
+    return placed
 
 
 def _items(content: object) -> Iterator[tuple[str, object]]:

@@ -23,7 +23,8 @@ from agentmem_storage.words import phrases
 SHORT = 64
 # What ends a sentence: not the point of "p.m. today" or "config.yaml", nor the mark inside a URL.
 _END = regex.compile(
-    r"[!?\u2026\u061f\u037e\u2047\u2049]++(?=[\s\"')\]]|$)"
+    # Only from the first of a run: from each of its marks, the time would be quadratic.
+    r"(?<![!?\u2026\u061f\u037e\u2047\u2049])[!?\u2026\u061f\u037e\u2047\u2049]++(?=[\s\"')\]]|$)"
     r"|\.(?=\s{1,3}[^\s\p{Ll}]|$)"
     r"|[\n\u3002\uff01\uff1f]"
 )

@@ -1,12 +1,11 @@
-"""Files of messages: JSON lines (``*.jsonl``, ``*.ndjson``) and JSON (``*.json``), in batches."""
+"""Files of messages: JSON lines (``*.jsonl``, ``*.ndjson``) and JSON (``*.json``)."""
 
 from __future__ import annotations
 
 import codecs
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from agentmem.memory import Memory
     from agentmem.results import Receipt
 
-# Messages that are validated and added together.
-BATCH = 1000
 _LINES = (".jsonl", ".ndjson")
 _JSON = ".json"
 
@@ -32,31 +29,31 @@ def has_messages(path: Path) -> bool:
 
 
 def add_messages(memory: Memory, path: Path, defaults: Defaults, out: Output) -> list[Receipt]:
-    """Add the messages of a file, one `Memory.add` per scope and batch.
+    """Add the messages of a file, with one `Memory.add` per scope.
+
+    In several calls, what is said again in the next one would count as a replay.
 
     Raises:
-        InputError: something in it is not a message. Nothing of its batch was written; a note on
-            the error says how many messages of earlier batches were.
+        InputError: something in it is not a message. Nothing was written.
     """
     from agentmem.results import write_receipt
 
     receipts: list[Receipt] = []
     skipped: Counter[str] = Counter()
-    messages, done = _read(path, defaults.scope, skipped), 0
+    scopes, done = list(_by_scope(_read(path, defaults.scope, skipped))), 0
     try:
         with out.progress(path.name) as bar:
-            while batch := list(islice(messages, BATCH)):
-                for scope, of_scope in _by_scope(batch):
-                    receipts.append(
-                        memory.add(
-                            of_scope,
-                            **scope,
-                            created_at=defaults.created_at,
-                            metadata=defaults.metadata,
-                            on_progress=bar,
-                        )
+            for scope, messages in scopes:
+                receipts.append(
+                    memory.add(
+                        messages,
+                        **scope,
+                        created_at=defaults.created_at,
+                        metadata=defaults.metadata,
+                        on_progress=bar,
                     )
-                    done += len(of_scope)
+                )
+                done += len(messages)
                 bar(0, None, f"{done:,} messages stored")
     except (AgentMemError, KeyboardInterrupt) as error:
         if done:
@@ -141,9 +138,9 @@ def _scope_id(message: dict[str, Any], key: str) -> str | None:
 
 
 def _by_scope(
-    batch: Sequence[tuple[ScopeIds, Mapping[str, Any]]],
+    messages: Iterable[tuple[ScopeIds, Mapping[str, Any]]],
 ) -> Iterator[tuple[ScopeIds, list[Mapping[str, Any]]]]:
     groups: dict[frozenset[object], tuple[ScopeIds, list[Mapping[str, Any]]]] = {}
-    for scope, message in batch:
+    for scope, message in messages:
         groups.setdefault(frozenset(scope.items()), (scope, []))[1].append(message)
     yield from groups.values()

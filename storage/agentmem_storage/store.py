@@ -254,16 +254,20 @@ class Store(Reading):
         batch_size: int = 256,
         *,
         keep_damaged: bool = False,
+        in_place: bool = False,
     ) -> Iterator[list[ChunkRecord]]:
         """Selected chunks by ascending id, in lists of up to ``batch_size``.
 
         No transaction stays open between two lists: the caller may write in between, and chunks
-        added after the current position are included.
+        added after the current position are included, unless ``in_place`` is True.
 
         Args:
             selection: Which chunks.
             batch_size: Maximum length of a list.
             keep_damaged: As in `chunks`.
+            in_place: By source and position in it, so that a replaced source keeps its place; only
+                chunks that exist when the first list is read, so that a caller who replaces each
+                comes to an end.
 
         Raises:
             FilterError: The selection's filter is malformed.
@@ -272,6 +276,17 @@ class Store(Reading):
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be 1 or more, got {batch_size!r}")
+        if in_place:
+            with self._database.read() as connection:
+                placed = read.ids_in_place(connection, selection)
+            for first in range(0, len(placed), batch_size):
+                part = placed[first : first + batch_size]
+                with self._database.read() as connection:
+                    found = {row.id: row for row in read.selected_rows(connection, selection, part)}
+                if found:
+                    rows = [found[id] for id in part if id in found]
+                    yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
+            return
         last = 0
         # Listed once rather than for each list; then again, for what was added in the meantime.
         while (ids := self._ids_after(selection, last)).size:

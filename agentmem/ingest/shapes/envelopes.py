@@ -84,7 +84,7 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
     if isinstance(item.get("output"), list | tuple):  # of the Responses API
         return list(item["output"])
     if isinstance(item.get("mapping"), Mapping):
-        return thread(item["mapping"], item.get("current_node"))
+        return thread(item["mapping"], item.get("current_node"), item.get("create_time"))
     alone = (item.get("message"), _field(item.get("output"), "message"))
     return next(([one] for one in alone if isinstance(one, Mapping)), None)
 

@@ -9,8 +9,14 @@ from typing import Any
 _ABOUT = ("user_profile", "user_instructions", "model_set_context")
 
 
-def thread(nodes: Mapping[str, Any], current: object) -> list[Any]:
-    """The messages of a conversation up to its current node, or up to its newest leaf."""
+def thread(nodes: Mapping[str, Any], current: object, began: object = None) -> list[Any]:
+    """The messages of a conversation up to its current node, or up to its newest leaf.
+
+    Args:
+        nodes: The nodes of the conversation, by id.
+        current: The id of the current node.
+        began: The time of the conversation, which the messages before the first with a time get.
+    """
     found: list[Any] = []
     left = set(nodes)
     if current not in left:
@@ -23,7 +29,13 @@ def thread(nodes: Mapping[str, Any], current: object) -> list[Any]:
         if isinstance(message := node.get("message"), Mapping):
             found.append(_readable(message))
         current = node.get("parent")
-    return found[::-1]
+    said = found[::-1]
+    for at, message in enumerate(said):
+        if message.get("create_time") is not None:
+            break
+        if began is not None:
+            said[at] = {**message, "create_time": began}
+    return said
 
 
 def _newest_leaf(nodes: Mapping[str, Any]) -> str | None:

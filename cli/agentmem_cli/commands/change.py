@@ -95,9 +95,8 @@ def add(
          "at": "2026-02-13T09:40Z", "user_id": "ana"}
 
     A *.json file has a list of messages, one message, or an object with "messages". Their user_id,
-    agent_id and session_id, if given, take precedence over the options. A file is read in batches
-    of 1000 messages, and a batch is validated before any of it is written; within a batch, the
-    messages of one scope are stored all or none. Adding a file again stores no duplicates.
+    agent_id and session_id, if given, take precedence over the options. A file is validated before
+    any of it is written, and its messages of one scope are stored all or none. Adding a file again stores no duplicates.
 
     --quiet prints the ids.
     """

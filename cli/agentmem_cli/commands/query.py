@@ -210,7 +210,7 @@ def list_memories(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List memories by ascending id; a note says how many the limit omits.
+    """List memories in the order they were added; a note says how many the limit omits.
 
     --json prints one object per line, --quiet the ids.
     """

@@ -116,6 +116,12 @@ def selected_rows(
     ).all()
 
 
+def ids_in_place(connection: Connection, selection: Selection) -> list[int]:
+    """Ids of the selected chunks in the order of their sources, and of their places in them."""
+    query = selected(selection).order_by(chunks.c.source_id, chunks.c.ordinal)
+    return list(connection.scalars(query))
+
+
 def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
     """Convert a row of ``chunks`` to a record.
 

@@ -7,13 +7,15 @@ Of sources that nothing else tells apart, their order decides. A call may be
 - a retry: all of it was added before, recently, and in a row. In a conversation, `MIN_RUN` or more:
   "No." and "Try again" may be said after two questions. A message that comes alone is a retry only
   if it is the newest;
-- an import that is repeated: `MIN_LONG` or more in a row that stand in a row in the scope. Nobody
+- an import that is repeated: `MIN_LONG` or more in a row that stand in a row in the scope and were
+  added recently, or `MIN_IMPORT`, whenever. A checklist of ten is answered alike every day; nobody
   says that many again, word for word.
 
 Everything else was said again, such as a question and its answers on another day. An alignment
 holds without a doubt if no source of the scope is left out, to its end. Others may have been added
 in between, such as notes on the conversation, so up to `MAX_GAP` in a row are skipped if at least
-`MIN_RUN` are equal. Updated and forgotten sources keep their places; a transcript may still have
+`MIN_RUN` are equal and were added recently: on another day, a conversation may begin as it did, and
+go on differently. Updated and forgotten sources keep their places; a transcript may still have
 them or not.
 """
 
@@ -32,6 +34,7 @@ from agentmem_storage.sql.tables import forgotten, sources
 
 MIN_RUN: Final = 3
 MIN_LONG: Final = 8
+MIN_IMPORT: Final = 32
 MAX_GAP: Final = 8
 RECENT: Final = timedelta(hours=12)
 
@@ -202,9 +205,7 @@ class Replays:
             places.append(tail[following])
             at = following + 1
         skipped += (left := sum(not place.forgotten for place in tail[at:]))
-        # In a session that begins like the call, even a short beginning is no coincidence.
-        enough = MIN_RUN - 1 if first and self._conversation else MIN_RUN
-        if skipped and (left > gap or len(places) < enough):
+        if skipped and (left > gap or len(places) < MIN_RUN):
             return None
         return _Alignment(places, not skipped, first)
 
@@ -220,12 +221,12 @@ class Replays:
     def _holds(self, found: _Alignment) -> bool:
         """Whether an alignment is a replay, and not the same said again."""
         length = len(found.places)
-        if length >= MIN_LONG or self._recent(found.places):
+        if length >= MIN_IMPORT or self._recent(found.places):
             return True
         if length == len(self._symbols):
             # Nothing new: the transcript of a complete conversation, or said again another day.
-            return self._conversation and found.complete and length > 1
-        return found.complete or (found.strict and length >= MIN_RUN)
+            return self._conversation and found.strict and found.complete and length > 1
+        return found.strict and (found.complete or length >= MIN_RUN)
 
     def _recent(self, places: Sequence[Place]) -> bool:
         newest = max(place.added_at for place in places)
@@ -266,7 +267,9 @@ class _Runs:
             for place in places if len(places) <= 2 * _MAX_STARTS else _ends(places):
                 run = self._run(at, place)
                 complete = len(run) == len(self._symbols)
-                if len(run) >= len(best) and (len(run) >= MIN_LONG or (complete and recent(run))):
+                enough = complete or len(run) >= MIN_LONG
+                replayed = len(run) >= MIN_IMPORT or (enough and recent(run))
+                if replayed and len(run) >= len(best):
                     best = run
             for offset, place in enumerate(best):
                 found[at + offset] = place.id
