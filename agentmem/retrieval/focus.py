@@ -2,10 +2,12 @@
 
 A query may be a question behind a hundred words of talk, or a pasted mail with one in the middle.
 Searched as a whole, such a text finds what resembles the talk. Of a query longer than `SHORT`
-tokens, only the sentences that are questions are searched, if there are any; "right?" and the like
-are none. An embedder reads a limited number of tokens, so what is longer is embedded in windows;
-their mean does not depend on their order. The limits were chosen on dialogues that no model was
-trained on, see benchmarks/LOG.md.
+tokens, only the sentences that ask are searched, if one of them is a question; "right?" and the
+like are none. "How are you doing today?" may stand in front of what is wanted, so requests such as
+"Tell me ..." count beside questions, and an end that begins like a question without its mark. An
+embedder reads a limited number of tokens, so what is longer is embedded in windows; their mean does
+not depend on their order. The limits were chosen on dialogues that no model was trained on, see
+benchmarks/LOG.md.
 """
 
 from __future__ import annotations
@@ -31,13 +33,35 @@ _END = regex.compile(
 _QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e", "\u2047", "\u2049")
 # Fewer words than these ask nothing that could be searched for: "Wow?", ", right?".
 _LEAST_WORDS = 3
+# English requests and beginnings of questions.
+_REQUEST = regex.compile(
+    r"\A(?:(?:ok(?:ay)?|so|and|now|then|anyway|but|also|please|just|kindly)\b,?+ ++)*+"
+    r"(?:tell|show|find|list|give|remind|name|explain|describe|summari[sz]e|recall|look up|search"
+    r"|check|help me|let me know|i(?: want| need| would like|['\u2019]d like) to know|i wonder"
+    r"|i am wondering|i['\u2019]m wondering|(?:can|could|would|will) you)\b",
+    regex.IGNORECASE,
+)
+_ASKING = regex.compile(
+    r"\A(?:(?:ok(?:ay)?|so|and|now|then|anyway|but|also)\b,?+ ++)*+"
+    r"(?:who|whom|whose|what|when|where|which|why|how|do|does|did|is|are|was|were|has|have|had|can"
+    r"|could|should|will|would)\b",
+    regex.IGNORECASE,
+)
 
 
 def focused(query: str, tokenizer: Tokenizer) -> str:
     """The part of a query to search for."""
     if len(query) <= SHORT or len(tokenizer.encode(query)) <= SHORT:
         return query
-    return " ".join(one for one in _sentences(query) if _asks(one)) or query
+    sentences = [one for one in _sentences(query) if one]
+    if not any(map(_asks, sentences)):
+        return query
+    asking = [one for one in sentences[:-1] if _asks(one) or _REQUEST.match(one)]
+    last = sentences[-1]
+    # Without capitals, the point before it is not known for the end of a sentence.
+    ends = [last] if _asks(last) else [last, last.rpartition(". ")[2]]
+    asking += [one for one in ends if _asks(one) or _REQUEST.match(one) or _ASKING.match(one)][:1]
+    return " ".join(asking)
 
 
 def _sentences(text: str) -> Iterator[str]:

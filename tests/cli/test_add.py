@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agentmem_cli import message_files
 from agentmem_cli.exits import ExitCode
 from tests.support.cli import Cli
 
@@ -197,19 +196,16 @@ def test_a_line_that_is_not_utf8_is_named(cli: Cli, tmp_path: Path) -> None:
     assert f"{path}:2" in cli.error(ExitCode.INPUT, "add", "-f", path)
 
 
-def test_a_late_bad_line_says_how_many_are_in(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(message_files, "BATCH", 4)  # as 1000 lines would, in less time
+def test_a_late_bad_line_keeps_all_out(cli: Cli, tmp_path: Path) -> None:
     said = [{"role": "user", "content": f"tea {n}", "user_id": f"u{n % 2}"} for n in range(10)]
     path = write_lines(tmp_path / "chat.jsonl", *said, "oops", {"role": "user", "content": "x"})
     message = cli.error(ExitCode.INPUT, "add", "-f", path)
     assert f"{path}:11 is not JSON" in message
-    assert "8 messages" in message
-    assert sorted(one["text"] for one in memories(cli)) == [f"tea {n}" for n in range(8)]
+    # A file is one call: no part of it is stored.
+    assert memories(cli) == []
     write_lines(path, *said)
     done = cli.json("add", "-f", path)
-    assert (len(done["ids"]), len(done["duplicates"])) == (10, 8)
+    assert (len(done["ids"]), len(done["duplicates"])) == (10, 0)
 
 
 def test_a_file_without_messages_is_refused(cli: Cli, tmp_path: Path) -> None:

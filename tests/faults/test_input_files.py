@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from agentmem_cli import message_files
 from tests.support.cli import Cli
 
 SAID = [
@@ -120,13 +119,15 @@ def test_a_json_file_can_be_stored_as_a_document(cli: Cli) -> None:
     assert [(one["text"], one["kind"]) for one in stored(cli)] == [('{"version": 1}', "document")]
 
 
-def test_batches_of_a_long_file_are_one_conversation(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(message_files, "BATCH", 4)
-    path = tmp_path / "long.json"
-    texts = [text for n in range(6) for text in (f"question {n}", "No.")]
-    path.write_text(json.dumps([{"role": "user", "content": text} for text in texts]), "utf-8")
-    for expected in ([], [*range(1, 13)]):
+@pytest.mark.parametrize("name", ["long.json", "long.jsonl"])
+def test_a_long_file_is_one_call(cli: Cli, tmp_path: Path, name: str) -> None:
+    """It was added in batches of 1000, and what began one like the last ended was a duplicate."""
+    path = tmp_path / name
+    texts = [f"message {n % 7}" for n in range(998)] + ["continue", "Done."] * 2
+    lines = [{"role": "user", "content": text} for text in texts]
+    one_a_line = "\n".join(json.dumps(line) for line in lines)
+    path.write_text(one_a_line if name.endswith("l") else json.dumps(lines), "utf-8")
+    for expected in ([], [*range(1, 1003)]):
         assert cli.json("add", "-f", path, "--session", "s")["duplicates"] == expected
-    assert [one["text"] for one in stored(cli)] == texts
+    listed = cli.ok("list", "--json", "--limit", 0).splitlines()
+    assert [json.loads(line)["text"] for line in listed] == texts

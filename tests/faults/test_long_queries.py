@@ -78,6 +78,25 @@ def test_a_long_text_without_a_question_is_searched_as_a_whole(model: ModelBundl
     assert focused(" ".join(TALK), model.tokenizer) == " ".join(TALK)
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "Tell me where I left my umbrella.",
+        "So, please remind me where my umbrella is",
+        "I need to know where my umbrella is.",
+        "where did I leave my umbrella",
+    ],
+)
+def test_a_pleasantry_does_not_hide_the_request(notes: Memory, request_: str) -> None:
+    query = " ".join(["How are you doing today?", *TALK, request_])
+    assert notes.recall(query, user_id="ana", mode="lexical", k=1)[0].text == TEXTS[0]
+
+
+def test_nor_does_talk_at_the_end_become_a_request(model: ModelBundle) -> None:
+    query = said("Where is my scarf?", 5) + " And the bus was late."
+    assert focused(query, model.tokenizer) == "Where is my scarf?"
+
+
 @pytest.mark.parametrize("mark", ["?", "\uff1f", "\u061f", "?!"])
 def test_a_question_is_found_by_its_mark(model: ModelBundle, mark: str) -> None:
     query = said(f"Where is my scarf{mark}", 5)

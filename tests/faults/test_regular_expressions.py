@@ -35,7 +35,7 @@ SMALL, TIMES = 1_000, 16
 # Quadratic time would grow 256-fold; shorter than the floor, a measurement says little.
 MOST, FLOOR_S = 48, 0.001
 UNITS = ["a", "A", "1", " ", "\n", "\t", "-", "'", ".", ",", "?", "[", "]", "(", "#", "n't", "$"]
-UNITS += ["東", "é", "\u3000", "<", "<think>", "The ", "a "]
+UNITS += ["!", "\u2026", "東", "é", "\u3000", "<", "<think>", "The ", "a "]
 TEXTS = [*UNITS, *map("".join, product(["a", "1", " ", "."], ["-", "'", "1", "a", " ", "\n", "["]))]
 
 
@@ -71,12 +71,13 @@ def work(run: Callable[[str], object], text: str) -> float:
     return time.thread_time() - began
 
 
-def growth(run: Callable[[str], object], unit: str) -> float:
+def growth(run: Callable[[str], object], unit: str, end: str = "") -> float:
     """How many times as long sixteen times the text takes; the least of up to four tries."""
     least = math.inf
     for _ in range(4):
         small, large = (
-            work(run, (unit * (size // len(unit) + 1))[:size]) for size in (SMALL, SMALL * TIMES)
+            work(run, (unit * (size // len(unit) + 1))[:size] + end)
+            for size in (SMALL, SMALL * TIMES)
         )
         least = min(least, large / max(small, FLOOR_S))
         if least < MOST:
@@ -101,6 +102,9 @@ def test_the_time_of_a_pattern_grows_with_the_text(pattern: Any) -> None:
 
     for unit in TEXTS:
         assert growth(search, unit) < MOST, unit
+    # A run that matches to its end, and fails on what follows, from each of its places.
+    for unit in UNITS:
+        assert growth(search, unit, "x") < MOST, (unit, "x")
 
 
 @pytest.mark.parametrize(
@@ -124,11 +128,12 @@ def test_the_time_of_making_a_text_inert_grows_with_it(
     assert growth(lambda text: run(start + text), unit) < MOST
 
 
-@pytest.mark.parametrize("unit", ["a1", "is it so ", "? ", "a. "])
+@pytest.mark.parametrize("unit", ["a1", "is it so ", "? ", "a. ", "?", "so ", "\u2026!"])
+@pytest.mark.parametrize("end", ["", "x"])
 def test_the_time_of_finding_the_question_grows_with_the_text(
-    unit: str, model: ModelBundle
+    unit: str, end: str, model: ModelBundle
 ) -> None:
-    assert growth(lambda text: focused(text, model.tokenizer), unit) < MOST
+    assert growth(lambda text: focused(text, model.tokenizer), unit, end) < MOST
 
 
 def test_the_command_line_takes_a_run_of_letters_and_digits(tmp_path: Any) -> None:

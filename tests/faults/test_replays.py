@@ -65,12 +65,45 @@ def test_yes_no_yes(memory: Memory, session: str | None) -> None:
 
 
 def test_a_long_import_is_the_same_years_later(place: Path, memory: Memory) -> None:
-    lines = [f"line {n % 5}" for n in range(20)]
+    lines = [f"line {n % 5}" for n in range(40)]
     memory.add(lines, user_id="ana")
     memory.add("and then", user_id="ana")
     age(place, timedelta(days=700))
     receipt = memory.add(lines, user_id="ana")
-    assert receipt.duplicates == receipt.ids == tuple(range(1, 21))
+    assert receipt.duplicates == receipt.ids == tuple(range(1, 41))
+
+
+# Twenty lines were an import, and so were ten answers of every day.
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("length", [8, 10, 20])
+def test_a_checklist_is_kept_every_day(
+    place: Path, memory: Memory, session: str | None, length: int
+) -> None:
+    checklist = [f"Item {n}: done" for n in range(length)]
+    memory.add("I start today.", session_id=session)
+    for _ in range(3):
+        age(place)
+        assert memory.add(checklist, session_id=session).duplicates == ()
+        assert memory.add(checklist, session_id=session).duplicates != ()  # a retry
+    assert texts(memory) == ["I start today.", *checklist * 3]
+
+
+@pytest.mark.parametrize("hours", [0, 3, 24])
+def test_a_second_day_may_begin_like_the_first(place: Path, memory: Memory, hours: int) -> None:
+    first = ["took my pills", "Noted.", "bye", "Bye!"]
+    second = ["took my pills", "Noted.", "slept badly", "Sorry."]
+    memory.add(first, session_id="s")
+    age(place, timedelta(hours=hours))
+    assert memory.add(second, session_id="s").duplicates == ()
+    assert texts(memory) == [*first, *second]
+
+
+def test_nor_do_three_that_begin_it_make_a_replay_of_another_day(
+    place: Path, memory: Memory
+) -> None:
+    memory.add([*ROUTINE, "bye", "Bye!"], session_id="s")
+    age(place)
+    assert memory.add([*ROUTINE, "slept badly"], session_id="s").duplicates == ()
 
 
 # Forgotten and updated
@@ -171,13 +204,14 @@ def test_a_window_behind_the_system_message(memory: Memory) -> None:
 
 
 def test_notes_between_the_turns(place: Path, memory: Memory) -> None:
-    for end in range(2, len(TALK) + 1, 2):
+    # Two messages in front of notes, and two of a second day that begins like the first, are alike.
+    for end in range(3, len(TALK) + 1):
         memory.add(TALK[:end], session_id="s")
         memory.add([f"Note {end} a", f"Note {end} b"], session_id="s")
     assert sorted(texts(memory)) == sorted(
-        [*TALK, *(f"Note {end} {one}" for end in (2, 4, 6) for one in "ab")]
+        [*TALK, *(f"Note {end} {one}" for end in (3, 4, 5, 6) for one in "ab")]
     )
-    age(place)
+    age(place, timedelta(hours=11))
     assert memory.add([*TALK, "Back again."], session_id="s").duplicates != ()
     assert texts(memory).count("Hello.") == 1
 

@@ -113,6 +113,105 @@ def test_the_order_is_that_of_times_and_then_of_writing(order: list[int], times:
             assert near.index(texts[before]) + 1 == near.index(texts[after])
 
 
+def test_a_list_whose_messages_are_all_replaced_ends(memory: Memory) -> None:
+    ids = memory.add([text(n) for n in range(6)]).ids
+    seen = []
+    for chunk in memory.list():
+        seen.append(chunk.id)
+        memory.update(chunk.id, text=chunk.text.upper())
+        if chunk.id == ids[0]:
+            memory.add("something new")
+    assert tuple(seen) == ids
+    assert [one.text for one in memory.list()] == [
+        *(text(n).upper() for n in range(6)),
+        "something new",
+    ]
+
+
+def test_the_same_text_changes_nothing(memory: Memory) -> None:
+    long = "More words of it. " * 200
+    ids = memory.add(
+        ["alpha", Document(long), {"role": "user", "content": "timed", "at": NOON}]
+    ).ids
+    before = [(one.id, one.text) for one in memory.list()]
+    assert memory.update(ids[0], text="alpha").ids == ids[:1]
+    assert memory.update(ids[1], text=long).ids == ids[1:-1]
+    assert memory.update(ids[-1], text="timed", metadata={"a": 1}).ids == ids[-1:]
+    assert memory.get(ids[-1]).metadata == {"a": 1}
+    assert [(one.id, one.text) for one in memory.list()] == before
+
+
+def test_a_corrected_message_is_listed_in_its_place(memory: Memory) -> None:
+    long = "More words of it. " * 200
+    ids = memory.add(["alpha", "bravo", "charlie"]).ids
+    memory.update(ids[1], text=long)
+    listed = list(memory.list())
+    assert (listed[0].text, listed[-1].text) == ("alpha", "charlie")
+    assert "".join(one.text for one in listed[1:-1]) == long
+
+
+def untimed(without: str) -> list[dict[str, object]]:
+    said = [message(n, minutes=n) if n % 2 == 0 else message(n) for n in range(6)]
+    return said if without == "answers" else said[1:]
+
+
+@pytest.mark.parametrize("without", ["answers", "first"])
+def test_messages_without_a_time_keep_their_places(memory: Memory, without: str) -> None:
+    said = untimed(without)
+    receipt = memory.add([*said, Document("zulu")])
+    in_order = sorted(memory.list(), key=lambda one: (one.created_at, one.source.id))
+    assert [one.text for one in in_order] == [*(one["content"] for one in said), "zulu"]
+    assert in_order[-1].created_at.year > NOON.year or in_order[-1].created_at > NOON
+    # Their time is no time that was given: alone, one was said again.
+    assert memory.add([*said, Document("zulu")]).duplicates == receipt.ids
+    assert memory.add(said[1 if without == "answers" else 0]).duplicates == ()
+
+
+@pytest.mark.parametrize("feed", ["turn", "whole", "window"])
+def test_questions_stand_before_the_answers_of_an_api(memory: Memory, feed: str) -> None:
+    said: list[dict[str, object]] = []
+    for turn in range(4):
+        answer = {"role": "assistant", "content": "No."}
+        completion = {
+            "object": "chat.completion",
+            "created": 1_770_000_000 + turn,
+            "choices": [{"index": 0, "finish_reason": "stop", "message": answer}],
+        }
+        said += [{"role": "user", "content": "Why?"}, completion]
+        first = {"turn": -2, "whole": 0, "window": -5}[feed]
+        memory.add(said[first:], session_id="s")
+    in_order = sorted(memory.list(), key=lambda one: (one.created_at, one.source.id))
+    assert [one.text for one in in_order] == ["Why?", "No."] * 4
+
+
+def test_an_export_with_nodes_without_a_time(memory: Memory) -> None:
+    def conversation(began: int, times: list[int | None], words: str) -> dict[str, object]:
+        nodes = {
+            str(n): {
+                "parent": str(n - 1) if n else None,
+                "message": {
+                    "author": {"role": "user"},
+                    "content": {"content_type": "text", "parts": [f"{words} {n}"]},
+                    "create_time": time,
+                },
+            }
+            for n, time in enumerate(times)
+        }
+        current = str(len(times) - 1)
+        return {"create_time": began, "mapping": nodes, "current_node": current}
+
+    start = 1_770_000_000
+    memory.add(
+        [
+            conversation(start + 50, [None, start + 60, None, start + 70], "second"),
+            conversation(start, [None, None], "first"),
+        ]
+    )
+    in_order = sorted(memory.list(), key=lambda one: (one.created_at, one.source.id))
+    expected = [*(f"first {n}" for n in range(2)), *(f"second {n}" for n in range(4))]
+    assert [one.text for one in in_order] == expected
+
+
 def test_the_command_line_and_asyncio_keep_the_place(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     cli.ok("add", "alpha", "bravo", "charlie")

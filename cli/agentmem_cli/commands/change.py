@@ -96,7 +96,8 @@ def add(
 
     A *.json file has a list of messages, one message, or an object with "messages". Their user_id,
     agent_id and session_id, if given, take precedence over the options. A file is validated before
-    any of it is written, and its messages of one scope are stored all or none. Adding a file again stores no duplicates.
+    any of it is written, and its messages of one scope are stored all or none. Adding a file again
+    stores no duplicates.
 
     --quiet prints the ids.
     """
