@@ -103,8 +103,8 @@ def test_the_time_of_a_pattern_grows_with_the_text(pattern: Any) -> None:
     for unit in TEXTS:
         assert growth(search, unit) < MOST, unit
     # A run that matches to its end, and fails on what follows, from each of its places.
-    for unit in UNITS:
-        assert growth(search, unit, "x") < MOST, (unit, "x")
+    for unit in ("?", ".", "-", "'", " ", "a", "1"):
+        assert growth(search, unit, "x" if unit != "a" else "!") < MOST, unit
 
 
 @pytest.mark.parametrize(
