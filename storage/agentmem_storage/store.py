@@ -284,8 +284,8 @@ class Store(Reading):
                 with self._database.read() as connection:
                     found = {row.id: row for row in read.selected_rows(connection, selection, part)}
                 if found:
-                    rows = [found[id] for id in part if id in found]
-                    yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
+                    ordered = [found[id] for id in part if id in found]
+                    yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in ordered]
             return
         last = 0
         # Listed once rather than for each list; then again, for what was added in the meantime.
