@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from agentmem.retrieval.dates.phrases import Found
 from agentmem.retrieval.dates.side import JOINS
@@ -19,19 +20,23 @@ def has_year_apart(text: Text, found: Sequence[Found]) -> bool:
     May" and "in May, I think in 2019" are of one time.
     """
     places = {at for one in found for at in range(one.start, one.end)}
+    # How many words that join nothing stand before each position.
+    words = [0, *accumulate(_is_word(text, k, places) for k in range(len(text.tokens)))]
+    months = [one for one in found if one.phrase is not None and one.phrase.yearless]
     for year in found:
-        if year.phrase is None or not year.phrase.whole_years:
+        if year.phrase is None or not year.phrase.whole_years or _is_adverbial(text, year):
             continue
-        for other in found:
-            if other.phrase is None or not other.phrase.yearless:
-                continue
-            gap = range(min(year.end, other.end), max(year.start, other.start))
-            apart = [k for k in gap if text.at(k).text not in JOINS and k not in places]
+        for month in months:
+            first, last = sorted([year, month], key=lambda one: one.start)
             # "the 4th of July party in 2022"
-            beside = len(gap) == 1 and text.at(year.start).text in _WHEN
-            if apart and not beside and not _is_adverbial(text, year):
+            beside = last.start - first.end == 1 and text.at(year.start).text in _WHEN
+            if words[last.start] > words[first.end] and not beside:
                 return True
     return False
+
+
+def _is_word(text: Text, k: int, places: set[int]) -> bool:
+    return k not in places and text.at(k).text not in JOINS
 
 
 def _is_adverbial(text: Text, year: Found) -> bool:
