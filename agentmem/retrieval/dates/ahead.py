@@ -49,23 +49,26 @@ def asks_ahead(text: Text) -> bool:
 
 def _is_present(text: Text, k: int) -> bool:
     token = text.at(k)
-    if any(text.says(k, *words) for words in _POLITE):
-        return False  # "can you tell me about May 3?"
+    if token.text in _PRESENT:
+        # not "can you tell me about May 3?"
+        return not any(text.says(k, *words) for words in _POLITE)
     short = token.possessive and token.text in _SHORT_IS
-    return short or token.text in _PRESENT or (token.text in _HAVE and "got" in _two(text, k))
+    return short or (token.text in _HAVE and "got" in _two(text, k))
 
 
 def _is_past(text: Text, k: int) -> bool:
-    token, before, earlier = text.at(k), text.at(k - 1), text.at(k - 2)
+    token = text.at(k)
     if token.text in _PAST:
         return True
+    simple = token.text in _IRREGULAR
+    regular = token.text.endswith("ed") and token.text not in ("need", "speed", "feed")
+    if not (simple or regular or token.text in _PARTICIPLES):
+        return False
+    before, earlier = text.at(k - 1), text.at(k - 2)
     if before.possessive or not _PASSIVE.isdisjoint((before.text, earlier.text)):
         return False  # "what is planned", "are we booked", "what have I got on"
-    if token.text in _IRREGULAR:
-        return True
     subject = before.text in _SUBJECTS or (before.kind == "word" and before.written[0].isupper())
-    regular = token.text.endswith("ed") and token.text not in ("need", "speed", "feed")
-    return subject and (regular or token.text in _PARTICIPLES)
+    return simple or subject
 
 
 def _two(text: Text, k: int) -> tuple[str, str]:

@@ -71,10 +71,10 @@ def _is_ahead(text: Text, found: Sequence[Found]) -> bool:
 def _is_alternative(text: Text, k: int, places: Mapping[int, Found]) -> bool:
     """Whether an unread time stands behind "or": "in May, I think, or June", "3 May?? or 2024"."""
     token = text.at(k)
-    if k in places or "or" not in [text.at(n).text for n in range(k - _REACH, k)]:
+    year = token.kind == "number" and len(token.text) == 4 and 1900 <= token.value <= 2099
+    if k in places or not (year or token.text in MONTHS or token.text in WEEKDAYS):
         return False
-    if token.kind == "number" and len(token.text) == 4 and 1900 <= token.value <= 2099:
-        return bool(places) and not counts(text, k + 1)
-    if text.at(k - 1).text != "or":
-        return False
-    return token.text in MONTHS.keys() | WEEKDAYS.keys() and token.written not in AMBIGUOUS
+    if year:
+        after = any(text.at(n).text == "or" for n in range(k - _REACH, k))
+        return after and bool(places) and not counts(text, k + 1)
+    return text.at(k - 1).text == "or" and token.written not in AMBIGUOUS

@@ -19,12 +19,15 @@ def names_zone(text: Text) -> bool:
     """Whether a time of day has a zone other than that of now, whose days may be others."""
     for k in range(1, len(text.tokens)):
         token, after = text.at(k), text.at(k + 1)
-        if _CLOCK.fullmatch(text.at(k - 1).text) is None:
+        abbreviated = token.written in _ABBREVIATIONS
+        if not (abbreviated or token.text in ("+", "-")):
             continue
-        if token.written in _ABBREVIATIONS:
+        clock = text.at(k - 1).text
+        if _CLOCK.fullmatch(clock) is None:
+            continue
+        if abbreviated:
             if token.written not in _ZERO or text.now.utcoffset() or after.text in ("+", "-"):
                 return True
-        elif token.text in ("+", "-") and not after.spaced and ":" in text.at(k - 1).text:
-            if _OFFSET.fullmatch(after.text) is not None:
-                return True
+        elif ":" in clock and not after.spaced and _OFFSET.fullmatch(after.text) is not None:
+            return True
     return False
