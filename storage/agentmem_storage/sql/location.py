@@ -81,6 +81,10 @@ def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
         raise TypeError(f"a location is a string or a path, not {location!r:.200}")
     if not label or "\0" in label:
         raise InputError(f"{label!r:.200} is not a location: give a folder")
+    try:
+        os.fsencode(label)
+    except UnicodeEncodeError as error:
+        raise InputError(f"{label!a:.200} is not a location: it has half a character") from error
     if isinstance(location, str) and (meant := _meant(label)) is not None:
         raise InputError(
             f"{label!r:.200} is not a folder and not a URL: write {meant}, or './' before it for a "
@@ -149,6 +153,8 @@ def _url(label: str, *, create: bool) -> Location:
             f"stores are SQLite databases; {label!r} is a URL of {url.drivername!r}: use a folder, "
             f"':memory:' or 'sqlite:///path/to/file.db'"
         )
+    if not url.database:
+        raise InputError(f"{label!r} names no file: use ':memory:', or 'sqlite:///path/to/file.db'")
     unread = sorted(set(url.query).difference(_PARAMETERS))
     if unread and str(url.query.get("uri", "")).lower() not in _TRUE:
         raise InputError(
