@@ -41,7 +41,7 @@ def read_timestamp(value: object) -> datetime:
     Raises:
         TypeError: It is none of these.
         ValueError: The string is not a time, or the number is NaN.
-        OverflowError: It is beyond the largest number of nanoseconds, or outside the years 1 to 9999.
+        OverflowError: It is outside the years 1 to 9999, or beyond what nanoseconds can give.
     """
     if isinstance(value, np.datetime64):
         value = _plain(value)
@@ -102,8 +102,17 @@ def to_micros(moment: datetime, name: str) -> int:
 
 
 def from_micros(micros: int) -> datetime:
-    """The time in UTC."""
-    return _EPOCH + micros * _STEP
+    """The time in UTC.
+
+    Raises:
+        ValueError: It is no number, as in a damaged row, or outside the years 1 to 9999.
+    """
+    if not isinstance(micros, int):
+        raise ValueError(f"{micros!r:.200} is not a time")
+    try:
+        return _EPOCH + micros * _STEP
+    except OverflowError as error:
+        raise ValueError(f"{micros!r:.200} is outside the years 1 to 9999") from error
 
 
 def now_micros() -> int:

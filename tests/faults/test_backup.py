@@ -291,6 +291,17 @@ def targets(tmp_path: Path) -> Iterator[object]:
     yield from (":memory:", f"sqlite:///{tmp_path}/x.db", "", "a\0b")
 
 
+def test_a_folder_that_cannot_be(memory: Memory, place: Path) -> None:
+    memory.add(TEXTS)
+    for target in ("~nouser/x", "odd/\ud800", place / "inside", f"{place}/deep/../deeper/copy"):
+        with pytest.raises(InputError):
+            memory.backup(target)
+    assert not (place / "inside").exists()
+    (place.parent / "link").symlink_to(place)
+    with pytest.raises(InputError, match="own folder"):
+        memory.backup(place.parent / "link" / "copy")
+
+
 def test_nothing_is_overwritten(memory: Memory, tmp_path: Path) -> None:
     memory.add(TEXTS)
     for target in targets(tmp_path):

@@ -444,7 +444,8 @@ def test_a_name_is_no_role(memory: Memory, named: str) -> None:
     first, second = memory.list()
     assert name(first.speaker, first.role).startswith('"')
     assert name(second.speaker, second.role) == "assistant"
-    assert f"] {name(named)}: hello" in memory.recall("hello").pack(max_tokens=200).text
+    shown = [line(hit) for hit in memory.recall("hello")]
+    assert f"[2026-05-01] {name(named)}: hello" in shown
 
 
 def test_a_name_of_nothing_visible_falls_back_to_the_role(memory: Memory) -> None:
