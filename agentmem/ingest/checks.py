@@ -13,8 +13,8 @@ from typing import Any
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import exceeds_depth, too_deep
-from agentmem_storage.text import lone_surrogate, shown
 from agentmem_storage.numbers import plain_scalar
+from agentmem_storage.text import lone_surrogate, shown
 from agentmem_storage.timestamps import read_timestamp
 
 MAX_CHARS = 10_000_000
@@ -74,8 +74,8 @@ def check_time(value: object, where: str) -> datetime | None:
     """Return a time in UTC.
 
     Args:
-        value: A datetime, date or ISO 8601 string (UTC if without zone), a time since 1970 in seconds
-            or a smaller unit, or None; see `agentmem_storage.timestamps.read_timestamp`.
+        value: A datetime, date or ISO 8601 string (UTC if without zone), a time since 1970 in
+            seconds or a smaller unit, or None; see `agentmem_storage.timestamps.read_timestamp`.
         where: Identifies the message in errors.
 
     Raises:

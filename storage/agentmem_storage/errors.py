@@ -66,7 +66,7 @@ class StoreMovedError(StoreError):
 
 
 class StoreIncompleteError(StoreError):
-    """The database lacks its newest memories: its write-ahead log is missing, older or cut short."""
+    """The database lacks its newest memories: its write-ahead log is missing, older or cut."""
 
 
 class SchemaVersionError(StoreError):

@@ -32,8 +32,9 @@ def read_timestamp(value: object) -> datetime:
     A date is its beginning, like the string "2026-05-03"; NumPy's times are read like Python's.
 
     Numbers are seconds; from 100,000,000,000 on they are milliseconds, microseconds or nanoseconds,
-    whichever gives a year before 5139, but none that is beyond it in nanoseconds. Strings of digits are read as such numbers, but only with
-    as many digits as the present time has: "2026" and "20260213" are ambiguous.
+    whichever gives a year before 5139; there is none beyond. Strings of digits are read as such
+    numbers, but only with as many digits as the present time has: "2026" and "20260213" are
+    ambiguous.
 
     Returns:
         The time in its own zone.

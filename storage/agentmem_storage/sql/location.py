@@ -153,8 +153,6 @@ def _url(label: str, *, create: bool) -> Location:
             f"stores are SQLite databases; {label!r} is a URL of {url.drivername!r}: use a folder, "
             f"':memory:' or 'sqlite:///path/to/file.db'"
         )
-    if not url.database:
-        raise InputError(f"{label!r} names no file: use ':memory:', or 'sqlite:///path/to/file.db'")
     unread = sorted(set(url.query).difference(_PARAMETERS))
     if unread and str(url.query.get("uri", "")).lower() not in _TRUE:
         raise InputError(
@@ -183,6 +181,8 @@ def _url(label: str, *, create: bool) -> Location:
 
 def _arguments(url: URL, label: str) -> tuple[str, dict[str, Any]]:
     """The arguments of `sqlite3.connect` for a URL, as parsed by SQLAlchemy."""
+    if not url.database and url.host is None:
+        raise InputError(f"{label!r} names no file: use ':memory:', or 'sqlite:///path/to/file.db'")
     try:
         positional, options = SQLiteDialect_pysqlite().create_connect_args(url)
     except ArgumentError as error:

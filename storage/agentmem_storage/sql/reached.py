@@ -95,9 +95,9 @@ def require(path: Path, label: str, mark: Mark | None, connection: sqlite3.Conne
         return
     _write(path, mark._replace(missed=True))
     raise StoreIncompleteError(
-        f"the store at {label!r} is incomplete: {log_of(path).name} is older than {path.name}, or copied "
-        f"in part, and lacks the last {mark.change - now.change:,} changes; copy all files"
-        f" while no process has the store open, or make the copy with `agentmem backup`; to accept "
+        f"the store at {label!r} is incomplete: {log_of(path).name} is older than {path.name}, or "
+        f"copied in part, and lacks the last {mark.change - now.change:,} changes; copy all files "
+        f"while no process has the store open, or make the copy with `agentmem backup`; to accept "
         f"the loss, delete {mark_of(path).name}"
     )
 
