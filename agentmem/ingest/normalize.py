@@ -41,7 +41,7 @@ from agentmem.ingest.shapes.tools import as_result, call_part, read_call
 from agentmem.types import MESSAGE_ID, Content, Document, Message, Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import ANY_SCOPE, Scope
-from agentmem_storage.text import shown
+from agentmem_storage.text import is_blank, shown
 
 # Fields of a chat message with content other than its text.
 _NOT_TEXT = ("reasoning_content", "reasoning", "thinking")
@@ -149,13 +149,13 @@ def _message_parts(item: object, skipped: Counter[str], where: str, max_chars: i
     """
     skipped_here: Counter[str] = Counter()
     found = list(_read(item, skipped_here, where, max_chars))
-    texts = [part for part in found if part.text.strip()]
+    texts = [part for part in found if not is_blank(part.text)]
     if not texts and not skipped_here:
         blank_text = any(part.text for part in found)
-        what = "its text is only whitespace" if blank_text else "it has no text"
+        what = "its text is only whitespace, or invisible" if blank_text else "it has no text"
         error = InputError if isinstance(item, Document) else BlankError
         raise error(f"{where}: {what}; leave it out")
-    if blank := sum(1 for part in found if part.text.isspace()):
+    if blank := sum(1 for part in found if part.text and is_blank(part.text)):
         skipped_here["blank"] += blank
     skipped.update(skipped_here)
     for part in texts:
