@@ -37,6 +37,8 @@ _POSSESSIVE = frozenset("a an can do i no on so us will".split())
 _BEFORE_VERBS = frozenset(
     "about are by could did do does for from had has have is of was were with would".split()
 )
+# Among keywords, the only stop word is there on purpose: "it department floor".
+_KEYWORDS = frozenset("can it us who will".split())
 # "The who", "my us"; none of these comes before the pronoun.
 _DETERMINERS = frozenset("an my our the their your".split())
 # Of more words, "Who" at the beginning is a question word.
@@ -72,10 +74,16 @@ def find_governed(words: Sequence[Word], text: str) -> Iterator[Word]:
         words: The words of the query.
         text: The query, in which every apostrophe is straight.
     """
+    meant = [word for word in words if word.form not in FUNCTION_WORDS]
+    asked = text.rstrip()[-1:] in ("?", "\uff1f", "\u061f")
+    others = {word.form for word in words if word.stop}
+    keywords = bool(meant) and not asked and len(others) == 1 and others <= _KEYWORDS
     for before, word in pairwise([None, *words]):
         if word is None or not word.stop:
             continue
-        if word.form in _POSSESSIVE and text[word.end : word.end + 2].lower() == "'s":
+        if keywords:
+            yield word
+        elif word.form in _POSSESSIVE and text[word.end : word.end + 2].lower() == "'s":
             yield word
         elif before is not None and not text[before.end : word.start].strip():
             person = word.form in ("will", "can") and before.form in _BEFORE_VERBS
