@@ -48,6 +48,7 @@ _RESULTS = ("tool_result", "tool-result", "tool-error", "_call_output", "tool_re
 _SKIPPED = {
     *("step-start", "cache", "compaction", "item_reference", "mcp_list_tools", "computer_call"),
     *("tool-approval-request", "tool-approval-response"),
+    *("mcp_approval_request", "mcp_approval_response"),
 }
 # Keys that say what a block without a type holds, in the formats of Google and of Bedrock.
 _KEYED = {
@@ -68,6 +69,9 @@ _KEYED = {
     "code_execution_result": "tool_result",
     "audioTranscription": "transcript",
     "audio_transcription": "transcript",
+    "guardContent": "transcript",
+    "citationsContent": "transcript",
+    "searchResult": "transcript",
     "json": "json",
     "inlineData": "media",
     "inline_data": "media",
@@ -86,6 +90,18 @@ def is_known(kind: object) -> bool:
     """Whether the type of a block, or of an item that stands for a message, is known."""
     return isinstance(kind, str) and (
         kind in _TEXTS or kind in _CALLS or kind in _SKIPPED or kind.endswith(_RESULTS)
+    )
+
+
+def is_vendors(kind: str) -> bool:
+    """Whether a type is one of a vendor's, whose other fields are known to be no text."""
+    return (
+        is_known(kind)
+        or is_hosted(kind)
+        or is_silent(kind)
+        or kind in ("search_result", "non_standard")
+        or kind.startswith(("tool-", "dynamic-tool", "data-"))
+        or kind.endswith("_call")
     )
 
 
@@ -192,8 +208,16 @@ def _kind(block: object) -> str | None:
     kind = next((block[key] for key in _TYPES if block.get(key)), None)
     if isinstance(kind, str):
         return str(kind)
-    known = (key for key, value in block.items() if value is not None and key in _KEYED)
-    return next(known, None) if kind is None else None
+    return next(iter(_keys(block)), None) if kind is None else None
+
+
+def _keys(block: Mapping[str, Any]) -> list[str]:
+    """The keys that say what a block without a type holds; empty ones only if all are.
+
+    Messages that are dumped with their default values have an empty text beside a call.
+    """
+    known = [key for key, value in block.items() if value is not None and key in _KEYED]
+    return [key for key in known if block[key]] or known[:1]
 
 
 def _read_kind(
@@ -201,7 +225,8 @@ def _read_kind(
 ) -> Iterator[Part]:
     """Yield the parts of a block of a type; nothing if it has no text."""
     if not any(block.get(key) for key in _TYPES):
-        yield from _read_keyed(kind, block, base, skipped, where)
+        for key in _keys(block):
+            yield from _read_keyed(key, block, base, skipped, where)
     elif kind in _TEXTS:
         yield from _read_text(block, _TEXTS[kind], base, skipped, where)
     elif kind in _CALLS:
@@ -229,7 +254,7 @@ def _read_other(
         inner = block.get("data") if kind.startswith("data-") else block.get(kind)
         if isinstance(inner, Mapping):
             inner = {"type": kind, **inner}
-        elif is_silent(kind):
+        elif is_silent(kind):  # a link, or a file in Base64
             inner = None
         if text := plain_text(block) or plain_text(inner):
             yield replace(base, text=text)
@@ -242,6 +267,8 @@ def _read_text(
     text = block.get(key)
     if isinstance(text, Mapping) and isinstance(text.get("value"), str):
         text = text["value"]  # in a thread of the Assistants API, with annotations beside it
+    if text is None and key in block:
+        text = block.get("content", "")
     if not isinstance(text, str):
         raise InputError(f"{where}: {key!r} must be a string, got {shown(text)}")
     if block.get("thought") is True:
@@ -279,6 +306,7 @@ def _read_keyed(
 def _read_document(block: Mapping[str, Any], base: Part, where: str) -> Iterator[Part]:
     """Yield a document or search result that carries its text; files and links carry none."""
     text = plain_text({key: block.get(key) for key in ("text", "content", "source")})
+    text = text or plain_text(block.get("page_content"))
     if text:
         source = block.get("source")
         yield replace(
