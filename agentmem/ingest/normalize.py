@@ -31,12 +31,12 @@ from agentmem.ingest.shapes.blocks import (
 from agentmem.ingest.shapes.envelopes import open_envelope, paired, plain
 from agentmem.ingest.shapes.fields import (
     ROLES,
-    check_read,
     read_contents,
     read_id,
     read_role,
     read_time,
     role_of_type,
+    unread_key,
 )
 from agentmem.ingest.shapes.plain import is_silent, plain_text
 from agentmem.ingest.shapes.streams import is_error
@@ -262,9 +262,14 @@ def _read_item(
     if isinstance(kind, str) and is_error(kind) and not isinstance(item.get("text"), str):
         skipped[kind] += 1
         return
-    found = list(read_block(item, base, skipped, where))
+    found = list(read_block(item, base, skipped, where, alone=True))
     if isinstance(kind, str) and not is_vendors(kind):
-        check_read(item, kind, bool(found), where)
+        key = unread_key(item, kind, prose=bool(found))
+        if key is not None:
+            raise InputError(
+                f"{where}: its type {shown(kind)} is unknown; give its text as 'content', with a "
+                f"'role' ({', '.join(ROLES)}), not as {shown(key)}"
+            )
     yield from found
 
 

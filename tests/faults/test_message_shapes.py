@@ -395,6 +395,16 @@ def test_text_under_an_unknown_key_is_refused(
     assert f"not as '{key}'" in Cli(tmp_path).error(3, "add", "-f", path)
 
 
+def test_a_block_with_text_under_an_unknown_key_is_refused() -> None:
+    block = {"type": "note", "body": "We go to Lyon."}
+    with pytest.raises(InputError, match=r"give its text as \{'type': 'text', .* not as 'body'"):
+        normalize({"role": "user", "content": ["hi", block]})
+    # What a tool returns has any keys.
+    result = {"role": "tool", "tool_call_id": "c", "content": [block]}
+    (part,) = normalize(result).parts
+    assert (part.kind, json.loads(part.text)) == ("tool_result", block)
+
+
 def test_events_without_text_are_counted() -> None:
     event = {"type": "ping", "event_id": "e", "itemId": "i", "timestamp": "2026-02-13T09:40:00Z"}
     assert normalize(["hi", event]).skipped == {"ping": 1}

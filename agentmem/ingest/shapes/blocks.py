@@ -13,11 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from agentmem.ingest.checks import check_label, check_unicode, describe
+from agentmem.ingest.shapes.fields import unread_key
 from agentmem.ingest.shapes.plain import is_silent, plain_text
 from agentmem.ingest.shapes.tools import (
     call_id_of,
     call_part,
     is_hosted,
+    json_text,
     open_result,
     output_text,
     read_call,
@@ -129,11 +131,20 @@ def read_content(content: object, base: Part, skipped: Counter[str], where: str)
         )
 
 
-def read_block(block: object, base: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
+def read_block(
+    block: object, base: Part, skipped: Counter[str], where: str, *, alone: bool = False
+) -> Iterator[Part]:
     """Yield the parts of one content block, or of one Responses item.
 
+    Args:
+        block: The block.
+        base: The part for the message as a whole.
+        skipped: Counts blocks without text.
+        where: Identifies the block in errors.
+        alone: Whether it stands for a message, so that the caller looks for text in other fields.
+
     Raises:
-        InputError: its format is unknown.
+        InputError: its format is unknown, or it has text only in a field that is not known.
     """
     if isinstance(block, str):
         yield replace(base, text=block)
@@ -148,7 +159,16 @@ def read_block(block: object, base: Part, skipped: Counter[str], where: str) -> 
     before = skipped.total()
     found = list(_read_kind(kind, block, base, skipped, where))
     if not found and skipped.total() == before:
-        skipped[kind] += 1
+        key = None if alone or is_vendors(kind) else unread_key(block, kind, prose=True)
+        if key is None:
+            skipped[kind] += 1
+        elif base.kind == "tool_result":  # a value of the tool's own that happens to have a type
+            found = [replace(base, text=json_text(block, where))]
+        else:
+            raise InputError(
+                f"{where}: its type {shown(kind)} is unknown; give its text as "
+                f"{{'type': 'text', 'text': '...'}}, not as {shown(key)}"
+            )
     yield from found
 
 

@@ -138,26 +138,20 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
     return found
 
 
-def check_read(item: Mapping[str, Any], kind: str, read: bool, where: str) -> None:
-    """Refuse a dict of an unknown type that has a text under a key which is not known.
+def unread_key(item: Mapping[str, Any], kind: str, *, prose: bool) -> str | None:
+    """The key of a text in a dict of an unknown type that is not read; None if there is none.
 
     Args:
         item: The dict.
         kind: Its type.
-        read: Whether it has text under known keys. Then a single word elsewhere is none.
-        where: Identifies it in errors.
-
-    Raises:
-        InputError: it has one.
+        prose: Whether only strings of several words count, because a single one may be anything.
     """
     known = (*read_keys(kind), *_CONTENTS, kind)
     for key, text in _strings(item):
         technical = key in _TECHNICAL or key in known or _IDS.search(key)
-        if not technical and (not read or len(text.split()) > 1):
-            raise InputError(
-                f"{where}: its type {shown(kind)} is unknown; give its text as 'content', with a "
-                f"'role' ({', '.join(ROLES)}), not as {shown(key)}"
-            )
+        if not technical and (not prose or len(text.split()) > 1):
+            return key
+    return None
 
 
 def _strings(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -168,6 +168,18 @@ def output_text(value: object, where: str) -> str:
         raise InputError(f"{where}: a tool's output is not JSON ({error})") from error
 
 
+def json_text(value: object, where: str) -> str:
+    """A tool's output as JSON.
+
+    Raises:
+        InputError: it is not JSON.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: a tool's output is not JSON ({error})") from error
+
+
 def _arguments(value: object, where: str) -> str:
     """String arguments unchanged, others as JSON with their key order preserved."""
     if value is None:
