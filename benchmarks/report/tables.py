@@ -324,10 +324,36 @@ def _reading(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _reading_latency(results: Mapping[str, Any]) -> list[str]:
+    heads = (
+        "Tokens of memory",
+        "memories",
+        "text, s",
+        "states made now, s",
+        "kept states, s",
+        "text / made",
+        "text / kept",
+        "kept in memory",
+    )
+    rows = [
+        (
+            f"{row['tokens']:,}",
+            f"{row['memories']:,}",
+            *(f"{row[f'{way}_seconds']:.2f}" for way in ("text", "states_made", "states_kept")),
+            f"{row['made_speedup']:.2f}",
+            f"{row['kept_speedup']:.1f}",
+            f"{row['states_bytes'] / 1e6:.0f} MB",
+        )
+        for row in results["first_token"]
+    ]
+    return table(heads, rows)
+
+
 _TABLES = {
     "fidelity": _fidelity,
     "robustness": _robustness,
     "reading": _reading,
+    "reading-latency": _reading_latency,
     "recall": _recall,
     "relevance": _relevance,
     "retention": _retention,

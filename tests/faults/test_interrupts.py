@@ -76,7 +76,7 @@ class Interrupter:
 
 @pytest.fixture(autouse=True)
 def gradients() -> Iterator[None]:
-    """An exception inside torch's own context managers leaves gradients off, for all later tests."""
+    """An exception inside torch's own context managers leaves gradients off for later tests."""
     yield
     torch.set_grad_enabled(True)
     if torch.is_inference_mode_enabled():

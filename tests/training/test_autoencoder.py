@@ -166,6 +166,8 @@ class TestInterrupted:
         assert train(place, config, out=tmp_path) == folder
         assert_same_run(folder, uninterrupted[0])
 
+    # By default, the reranker's test of the same loop does.
+    @pytest.mark.slow
     def test_killed_between_checkpoints_is_the_same_run(
         self,
         uninterrupted: tuple[Path, list[dict[str, Any]]],

@@ -59,10 +59,8 @@ def single(place: Path) -> tuple[Path, list[dict[str, Any]]]:
     return folder, seen
 
 
-# One of them by default: both start the same two processes.
-@pytest.mark.parametrize(
-    "launcher", ["torchrun", pytest.param("accelerate", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
 def test_two_processes_learn_the_same_as_one(
     launcher: str, place: Path, single: tuple[Path, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
