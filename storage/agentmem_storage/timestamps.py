@@ -24,6 +24,10 @@ _UNITS = {9: 1, 10: 1, 12: 10**3, 13: 10**3, 15: 10**6, 16: 10**6, 18: 10**9, 19
 _MAX_SECONDS = 10**11
 # Units of NumPy that are finer than a microsecond, which is the finest that is stored.
 _FINER = ("ns", "ps", "fs", "as")
+# A year, perhaps with month and day, and with the time, as one number, such as 20260213.
+_DATE = re.compile(
+    r"(?:19|20)[0-9]{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[0-9]{6})?)?"
+)
 
 
 def read_timestamp(value: object) -> datetime:
@@ -34,14 +38,14 @@ def read_timestamp(value: object) -> datetime:
     Numbers are seconds; from 100,000,000,000 on they are milliseconds, microseconds or nanoseconds,
     whichever gives a year before 5139; there is none beyond. Strings of digits are read as such
     numbers, but only with as many digits as the present time has: "2026" and "20260213" are
-    ambiguous.
+    ambiguous, and so are numbers that are written like a date.
 
     Returns:
         The time in its own zone.
 
     Raises:
         TypeError: It is none of these.
-        ValueError: The string is not a time, or the number is NaN.
+        ValueError: The string is not a time, or the number is NaN or may be a date.
         OverflowError: It is outside the years 1 to 9999, or beyond what nanoseconds can give.
     """
     if isinstance(value, np.datetime64):
@@ -83,6 +87,8 @@ def _from_digits(text: str) -> datetime:
 
 
 def _from_number(value: float) -> datetime:
+    if value.is_integer() and _DATE.fullmatch(str(int(value))):
+        raise ValueError(f"{value:.0f} may be a number or a date")
     unit = 1
     while _MAX_SECONDS <= abs(value) / unit < float("inf") and unit < 10**9:
         unit *= 1000
