@@ -15,7 +15,7 @@ from agentmem.maintenance import lexical_terms, rebuild_stale_terms, stored_part
 from agentmem.models.base import MemoryModel
 from agentmem.results import ForgetReceipt, Receipt, write_receipt
 from agentmem_storage.numbers import as_int
-from agentmem_storage.records import Selection, Written
+from agentmem_storage.records import Selection, Unset, Written
 from agentmem_storage.store import Store
 
 
@@ -67,7 +67,7 @@ def forget(
     store: Store,
     model: MemoryModel,
     selection: Selection,
-    ids: Iterable[int] | None,
+    ids: Iterable[int] | Unset,
     *,
     dry_run: bool,
 ) -> ForgetReceipt:
@@ -77,14 +77,14 @@ def forget(
         store: The open store.
         model: Decodes the words that leave the lexical index.
         selection: Which memories; at least one condition beside ``ids``, unless these are given.
-        ids: Chunk ids, which must all be in the selection's scope; None if there are none.
+        ids: Chunk ids, which must all be in the selection's scope; UNSET without this condition.
         dry_run: Only report what would be deleted.
 
     Raises:
         FilterError: the filter is malformed.
         UnknownIdError: an id is not in the scope; nothing was deleted.
     """
-    if ids is not None:
+    if not isinstance(ids, Unset):
         requested = tuple({as_int(one, "an id"): None for one in ids})
         selection = replace(selection, ids=requested)
     selected = tuple(store.ids(selection).tolist())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Self
+
+import numpy as np
 
 from agentmem.context.decode import regenerated_texts
 from agentmem.context.hits import Chunk
@@ -40,14 +42,14 @@ from agentmem.scopes import ANY, Binding, ReadId, WriteId, check_require
 from agentmem.types import Content
 from agentmem.writing import write_parts
 from agentmem_storage.numbers import as_int
-from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection
+from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Unset
 from agentmem_storage.store import Store
 from agentmem_storage.text import shown
 
 Location = str | os.PathLike[str]
 Where = Mapping[str, Any]
-# A datetime or an ISO 8601 string, both UTC if without zone, or seconds since 1970.
-Time = datetime | str | float
+# A datetime, date or ISO 8601 string, UTC if without zone, or seconds since 1970.
+Time = datetime | date | np.datetime64 | str | float
 
 
 class Memory:
@@ -387,19 +389,20 @@ class Memory:
 
     def forget(
         self,
-        ids: Iterable[int] | None = None,
+        ids: Iterable[int] | Unset = UNSET,
         *,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
         session_id: ReadId = UNSET,
-        where: Where | None = None,
-        before: Time | None = None,
+        where: Where | Unset = UNSET,
+        before: Time | Unset = UNSET,
         dry_run: bool = False,
     ) -> ForgetReceipt:
         """Delete memories so that no byte of them remains in any file of the store.
 
         All given conditions must hold. The scope of a scoped handle does not count as one:
-        ``mem.scoped(user_id="ana").forget()`` raises, ``mem.forget(user_id="ana")`` does not.
+        ``mem.scoped(user_id="ana").forget()`` raises, ``mem.forget(user_id="ana")`` does not. None
+        is refused as a condition: one that is missing by mistake must not widen what is deleted.
 
         Args:
             ids: Chunk ids.
@@ -411,23 +414,33 @@ class Memory:
             dry_run: Only report what would be deleted.
 
         Raises:
-            InputError: there is no condition, so that everything would be deleted.
+            InputError: a condition is None, or there is none, so that everything would be deleted.
             FilterError: the filter is malformed, or has no condition, such as ``{"and": []}``.
             UnknownIdError: an id is not in this scope; nothing was deleted.
         """
         scope = self._binding.reading(user_id, agent_id, session_id)
-        if where is not None and self._store.selects_everything(where):
+        for condition, value in (("ids", ids), ("where", where), ("before", before)):
+            if value is None:
+                raise InputError(
+                    f"{condition} is None, which could mean every memory by mistake: leave "
+                    f"{condition}= out if the other conditions are enough"
+                )
+        if not isinstance(where, Unset) and self._store.selects_everything(where):
             raise FilterError(
                 f"the filter {shown(where)} has no condition, so it matches everything: leave "
                 f"where= out if the other conditions are enough"
             )
         given = {user_id, agent_id, session_id}.difference({UNSET, ANY})
-        if not given and all(selector is None for selector in (ids, where, before)):
+        if not given and all(isinstance(one, Unset) for one in (ids, where, before)):
             raise InputError(
                 "forget() needs a condition: ids=, user_id=, agent_id=, session_id=, where= or "
                 "before=; to forget everything, delete the store's folder"
             )
-        selection = Selection(scope, where=where, until=check_time(before, "before"))
+        selection = Selection(
+            scope,
+            where=None if isinstance(where, Unset) else where,
+            until=None if isinstance(before, Unset) else check_time(before, "before"),
+        )
         return forget(self._store, self._model, selection, ids, dry_run=dry_run)
 
     def verify(
@@ -526,5 +539,5 @@ class Memory:
         selection = Selection(scope, ids=(id,))
         found = next(load_chunks(self._store, self._model, selection), None)
         if found is None:
-            raise UnknownIdError(f"no memory of this scope has the id {id!r}")
+            raise UnknownIdError(f"no memory of this scope has the id {shown(id)}")
         return found

@@ -4,11 +4,12 @@ What is escaped, so that it stays readable and cannot be taken for what it imita
 
 - marks: ``<memories>`` and its closing tag, tags named after a role, and the control tokens of
   chat templates (``<|im_start|>``, ``<start_of_turn>``, ``[INST]``, ``<<SYS>>``, ``</s>``,
-  ``<extra_id_0>``, ``[gMASK]``). Their
+  ``<extra_id_0>``, ``[gMASK]``, ``[|user|]``, ``<seed:bos>``, ``]~b]``). Their
   bracket becomes a character reference, ``&lt;``, however the mark is spelled: with spaces,
   invisible characters or look-alikes from other alphabets;
 - control characters, direction overrides and invisible tag characters: ``\x1b``, ``\u202e``;
-- names that look as if they ended their head, or had another one in them: they are quoted;
+- names that look as if they ended their head, had another one in them, or were a role: they are
+  quoted;
 - line breaks of every kind: further lines are indented, so that only a memory's head stands at the
   beginning of a line.
 
@@ -42,7 +43,7 @@ _LOOK_ALIKES = str.maketrans(
     )
 )
 # Every character that may be the bracket of a mark; the rest of the work is needed only after one.
-_BRACKET = re.compile("[<\\[‹〈〈⟨《⟪«˂ᐸ❮❰⧼≺⪡⁅⟦【〔＜﹤︿〈［﹝⸢]")
+_BRACKET = re.compile("[<\\[‹〈〈⟨《⟪«˂ᐸ❮❰⧼≺⪡⁅⟦【〔＜﹤︿〈［﹝⸢\\]⁆⟧】〕］﹞]")
 _ROLES = (
     "memory|memories|system|sys|user|assistant|developer|human|tool|inst|instructions?|think"
     "|thinking"
@@ -50,7 +51,7 @@ _ROLES = (
 # Control tokens that are no words of markup, exactly as they are: of T5, BERT, GLM, Gemma,
 # Baichuan, InternLM and Cohere, of vision models, and of models of code.
 _TAGS = (
-    r"pad|unk|mask|cls|sep|sop|eop|eod|eot|bot|eoh|eoa|image|suf|mid|eom|eol|0x[0-9a-f]{2}"
+    r"role|pad|unk|mask|cls|sep|sop|eop|eod|eot|bot|eoh|eoa|image|suf|mid|eom|eol|0x[0-9a-f]{2}"
     r"|(?:tokens_)?unused_?\d{1,6}|reserved_\d{1,6}|(?:bos|eos|pad|unk|cls|sep|mask)_token"
     r"|repo_?name|file_?name|file_sep|gh_stars|empty_output|issue_(?:start|comment|closed)"
     r"|jupyter_[a-z]{1,20}|commit_[a-z]{1,20}"
@@ -67,6 +68,19 @@ _MARK = re.compile(
     rf"|<\s?/?\s?(?:{_TAGS})\s?/?\s?>"
     rf"|\[\s?(?:{_BRACKETED})\s?\]"
     r"|<\s?/?\s?s\s?>"
+    # Families of tokens: <seed:bos>, <mask:1>; <longcat_user>, <_end>; <turn|>; <SPECIAL_10>;
+    # <image_soft_token>; [|user|]; [BEGIN_AUDIO]; [CONTROL_8]; ]~b]user and [e~[.
+    rf"|<\s?/?\s?(?:seed:|[a-z]{{1,20}}:(?:{_ROLES}|{_TAGS}|bos|eos|end)\s?>)"
+    rf"|<\s?/?\s?(?:{_TAGS}):\d{{1,6}}\s?>"
+    rf"|<\s?/?\s?[a-z]{{0,20}}_(?:{_ROLES}|bos|eos|pad|end|start)\s?>"
+    r"|<\s?/?\s?[a-z_]{1,40}\s?\|\s?>"
+    r"|<\s?/?\s?[a-z]{3,20}(?:_[a-z]{1,20}){0,3}_\d{1,6}\s?>"
+    r"|<\s?/?\s?[a-z]{1,20}(?:_[a-z]{1,20}){0,3}_(?:token|placeholder)\s?>"
+    r"|\[\s?\|\s?/?[a-z_]{1,40}\s?\|\s?\]"
+    r"|\[\s?/?\s?(?:begin|end)_(?:audio|image|img|video|speech|text|tool|turn|of)[a-z_]{0,20}\s?\]"
+    r"|\[\s?(?:control|special|reserved|extra)_\d{1,6}\s?\]"
+    r"|\]\s?~\s?!?\s?[a-z](?=\s?[\[\]])|(?<=\]~[a-z])\[|(?<=\]~![a-z])\["
+    r"|\[\s?[a-z]\s?~(?=\s?\[)|(?<=\[[a-z]~)\["
     r"|<\s?/?\s?\|"
     r"|<(?=\s?<\s?/?\s?sys(?![a-z]))"
     r"|\[\s?/?\s?(?:inst|sys|system[ _]prompt|available[ _]tools"
@@ -89,6 +103,12 @@ _FORGED_LINE = re.compile(
     re.IGNORECASE,
 )
 _DATED_HEAD = re.compile(r"\(\s?\d{1,2}\s\w{1,20}\s\d{4}\s?\)\s?:")
+# What turns are named after, and the role that it is.
+_ROLE_NAMES = {one: one for one in ("system", "user", "assistant", "developer", "tool")} | {
+    "human": "user",
+    "ai": "assistant",
+    "model": "assistant",
+}
 # What a name has in it that looks like the end of a head, or like the beginning of another.
 _HEAD_IN_NAME = re.compile(
     r"[:∶꞉ː։׃᠄⁚˸፡：﹕](?!//|\\|\d)|[\[⁅⟦【〔［]\s?(?:#\d|\d{4}-)|\(\s?\d{1,2}\s\w{1,20}\s\d{4}\s?\)"
@@ -102,11 +122,23 @@ def inert(text: str) -> str:
     return f"\n{INDENT}".join(_visible(_without_marks(text)).splitlines())
 
 
-def name(text: str) -> str:
-    """A name on one line, without marks and hidden characters; quoted if it imitates a head."""
+def name(text: str, role: str | None = None) -> str:
+    """A name on one line, without marks and hidden characters.
+
+    Args:
+        text: The name.
+        role: The role of who has it.
+
+    Returns:
+        The name; quoted if it imitates a head, or a role other than ``role``.
+    """
     one_line = " ".join(text.split())
     shown = _HIDDEN_IN_NAME.sub("", _visible(" ".join(_without_marks(text).split())))
-    if _HEAD_IN_NAME.search(_HIDDEN_IN_NAME.sub("", one_line)):
+    bare = _HIDDEN_IN_NAME.sub("", one_line)
+    # As it is, because some of its characters only look like a colon; and NFKC, because some are.
+    imitates = any(map(_HEAD_IN_NAME.search, (bare, unicodedata.normalize("NFKC", bare))))
+    imitated = skeleton(bare)[0].strip(" *#<>[]()_-")
+    if imitates or (imitated in _ROLE_NAMES and _ROLE_NAMES[imitated] != role):
         return '"' + _QUOTE.sub("'", shown) + '"'
     return shown
 

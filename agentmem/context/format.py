@@ -65,12 +65,12 @@ def reader_line(hit: Hit) -> str:
     """
     from agentmem.models.reader.prompt import memory_line
 
-    who = name(hit.name or hit.source.title or (hit.role or "").capitalize())
+    who = name(hit.name or hit.source.title or (hit.role or "").capitalize(), hit.role)
     return memory_line(unforged(hit.text), who=who, day=hit.created_at.date())
 
 
 def _speaker(hit: Hit) -> str:
-    return name(hit.speaker) or hit.role or hit.source.kind
+    return name(hit.speaker, hit.role) or hit.role or hit.source.kind
 
 
 def _nonce(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import exceeds_depth, too_deep
+from agentmem_storage.numbers import plain_scalar
 from agentmem_storage.text import lone_surrogate, shown
 from agentmem_storage.timestamps import read_timestamp
 
@@ -73,8 +74,8 @@ def check_time(value: object, where: str) -> datetime | None:
     """Return a time in UTC.
 
     Args:
-        value: A datetime or an ISO 8601 string (UTC if without zone), a time since 1970 in seconds
-            or a smaller unit, or None; see `agentmem_storage.timestamps.read_timestamp`.
+        value: A datetime, date or ISO 8601 string (UTC if without zone), a time since 1970 in
+            seconds or a smaller unit, or None; see `agentmem_storage.timestamps.read_timestamp`.
         where: Identifies the message in errors.
 
     Raises:
@@ -122,7 +123,7 @@ def check_metadata(value: object, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: metadata must be a dict, got {describe(value)}")
     plain = dict(value)
     try:
-        packed = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+        packed = json.dumps(plain, ensure_ascii=False, allow_nan=False, default=_plain)
         packed.encode("utf-8")
         _check_keys(plain)
         copy: dict[str, Any] = json.loads(packed)
@@ -136,6 +137,13 @@ def check_metadata(value: object, where: str) -> dict[str, Any]:
     if exceeds_depth(copy):
         raise InputError(too_deep(f"{where}: metadata"))
     return copy
+
+
+def _plain(value: object) -> object:
+    """For what JSON does not know: NumPy's numbers and truth values, as filters take them."""
+    if (plain := plain_scalar(value)) is value:
+        raise TypeError(f"a {type(value).__name__} is not JSON")
+    return plain
 
 
 def _check_keys(value: object) -> None:

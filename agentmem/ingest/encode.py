@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from numbers import Real
 from typing import Literal, get_args
+
+import numpy as np
 
 from agentmem.errors import InputError
 from agentmem.ingest.chunk import Piece, chunk_text
@@ -13,6 +16,7 @@ from agentmem.ingest.identity import preface, preface_ids, source_key, terms, te
 from agentmem.models.base import AUTO, MIN_FIDELITY, EncodedChunk, MemoryModel
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource
+from agentmem_storage.text import shown
 
 # Chunks encoded between two calls of the progress callback.
 _BATCH = 256
@@ -26,6 +30,7 @@ class EncodingOptions:
     """How new chunks are encoded and stored: the options of `agentmem.Memory` that decide it.
 
     Raises:
+        TypeError: the fidelity is not a number.
         InputError: the quantization is unknown, or the fidelity is not between 0 and 1.
     """
 
@@ -37,6 +42,9 @@ class EncodingOptions:
         if self.quantization not in get_args(Quantization):
             names = ", ".join(map(repr, get_args(Quantization)))
             raise InputError(f"unknown quantization {self.quantization!r}: one of {names}")
+        fidelity = self.min_fidelity
+        if isinstance(fidelity, bool | np.bool_) or not isinstance(fidelity, Real):
+            raise TypeError(f"min_fidelity must be a number from 0 to 1, not {shown(fidelity)}")
         if not 0.0 <= self.min_fidelity <= 1.0:
             raise InputError(f"min_fidelity={self.min_fidelity!r} must be between 0 and 1")
 

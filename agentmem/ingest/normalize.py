@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from agentmem.errors import BlankError
@@ -22,12 +21,13 @@ from agentmem.ingest.scope import combine, message_scope
 from agentmem.ingest.shapes.blocks import (
     call_ids,
     is_known,
+    is_vendors,
     read_block,
     read_content,
     read_invocations,
     read_output,
 )
-from agentmem.ingest.shapes.envelopes import open_envelope, plain
+from agentmem.ingest.shapes.envelopes import open_envelope, paired, plain
 from agentmem.ingest.shapes.fields import (
     ROLES,
     read_contents,
@@ -35,13 +35,15 @@ from agentmem.ingest.shapes.fields import (
     read_role,
     read_time,
     role_of_type,
+    unread_key,
 )
-from agentmem.ingest.shapes.plain import plain_text
+from agentmem.ingest.shapes.plain import is_silent, plain_text
+from agentmem.ingest.shapes.streams import is_error
 from agentmem.ingest.shapes.tools import as_result, call_part, read_call
 from agentmem.types import MESSAGE_ID, Content, Document, Message, Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import ANY_SCOPE, Scope
-from agentmem_storage.text import shown
+from agentmem_storage.text import is_blank, shown
 
 # Fields of a chat message with content other than its text.
 _NOT_TEXT = ("reasoning_content", "reasoning", "thinking")
@@ -67,7 +69,7 @@ class Normalized:
 def normalize(
     content: Content,
     *,
-    created_at: datetime | str | float | None = None,
+    created_at: object = None,
     metadata: Mapping[str, Any] | None = None,
     scope: Scope = ANY_SCOPE,
     max_chars: int = MAX_CHARS,
@@ -76,9 +78,9 @@ def normalize(
 
     Accepted are a string (by the user), a `Message`, a `Document`, a message in any of the shapes
     of `agentmem.ingest.shapes`, as a dict or as an object of the vendor's SDK,
-    ``{"name": ..., "content": ...}``, and any list or iterator of these. A dict may carry
-    "metadata", scope ids under "user_id", "agent_id" and "session_id", a time under "created_at",
-    "timestamp", "date" or another usual key, and an "id".
+    ``{"name": ..., "content": ...}``, LangChain's ``(role, text)``, and any list or iterator of
+    these. A dict may carry "metadata", scope ids under "user_id", "agent_id" and "session_id", a
+    time under "created_at", "timestamp", "date" or another usual key, and an "id".
 
     A message without any text is refused if it is alone, and counted as blank among others.
 
@@ -144,14 +146,14 @@ def _in_order(parts: list[Part]) -> list[Part]:
 
 def _items(content: object) -> Iterator[tuple[str, object]]:
     """Yield each message and document, with its name in errors."""
-    content = plain(content)
+    content = paired(plain(content))
     if isinstance(content, str | Message | Document):
         yield "the document" if isinstance(content, Document) else "the message", content
     elif isinstance(content, Mapping):
         yield from open_envelope(content, "the message")
     elif isinstance(content, Iterable) and not isinstance(content, _NO_SEQUENCE):
         for index, item in enumerate(content):
-            item = plain(item)
+            item = paired(plain(item), listed=True)
             if isinstance(item, Mapping):
                 yield from open_envelope(item, f"message {index}")
             else:
@@ -169,13 +171,13 @@ def _message_parts(item: object, skipped: Counter[str], where: str, max_chars: i
     """
     skipped_here: Counter[str] = Counter()
     found = list(_read(item, skipped_here, where, max_chars))
-    texts = [part for part in found if part.text.strip()]
+    texts = [part for part in found if not is_blank(part.text)]
     if not texts and not skipped_here:
         blank_text = any(part.text for part in found)
-        what = "its text is only whitespace" if blank_text else "it has no text"
+        what = "its text is only whitespace, or invisible" if blank_text else "it has no text"
         error = InputError if isinstance(item, Document) else BlankError
         raise error(f"{where}: {what}; leave it out")
-    if blank := sum(1 for part in found if part.text.isspace()):
+    if blank := sum(1 for part in found if part.text and is_blank(part.text)):
         skipped_here["blank"] += blank
     skipped.update(skipped_here)
     for part in texts:
@@ -242,8 +244,7 @@ def _read_document(document: Document, where: str, max_chars: int) -> Part:
 def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> Iterator[Part]:
     base, speaks = _open_message(item, where)
     if not speaks:
-        # An item of the Responses API, or a single block.
-        yield from read_block(item, base, skipped, where)
+        yield from _read_item(item, base, skipped, where)
         return
     contents = read_contents(item, where)
     if base.role == "tool":
@@ -266,6 +267,31 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
             skipped[key] += 1
 
 
+def _read_item(
+    item: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of a dict that does not say who speaks.
+
+    It is an item of the Responses API, a single block, an event, or a document of LangChain's.
+    """
+    kind = item.get("type")
+    if kind in ("Document", "document", None) and isinstance(item.get("page_content"), str):
+        yield replace(base, kind="document", role=None, text=item["page_content"])
+        return
+    if isinstance(kind, str) and is_error(kind) and not isinstance(item.get("text"), str):
+        skipped[kind] += 1
+        return
+    found = list(read_block(item, base, skipped, where, alone=True))
+    if isinstance(kind, str) and not is_vendors(kind):
+        key = unread_key(item, kind, prose=bool(found))
+        if key is not None:
+            raise InputError(
+                f"{where}: its type {shown(kind)} is unknown; give its text as 'content', with a "
+                f"'role' ({', '.join(ROLES)}), not as {shown(key)}"
+            )
+    yield from found
+
+
 def _read_contents(
     contents: list[object], base: Part, skipped: Counter[str], where: str
 ) -> list[Part]:
@@ -282,7 +308,8 @@ def _read_contents(
             known = {(part.kind, "".join(part.text.split())) for part in found}
             parts = [part for part in parts if (part.kind, "".join(part.text.split())) not in known]
             # Beside pieces that are calls, a text introduces them.
-            found = [*parts, *found]
+            called = any(part.kind != "message" for part in found)
+            found = [*parts, *found] if called else [*found, *parts]
             skipped.update(more)
         elif not read:
             found = found or parts
@@ -314,11 +341,13 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
     if said is not None:
         return replace(base, role=said, name=check_label(name or None, "name", where)), True
     if kind not in (None, "message"):
-        if isinstance(item.get("content"), str) and not is_known(kind):
+        if isinstance(item.get("content"), str) and not _carries_content(kind):
             raise InputError(
                 f"{where}: its type {shown(kind)} does not say who speaks; give it a 'role': "
                 f"{', '.join(ROLES)}"
             )
+        return base, False
+    if kind is None and isinstance(item.get("page_content"), str):
         return base, False
     if name is not None:
         return replace(base, name=check_label(name, "name", where)), True
@@ -326,6 +355,11 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
         f"{where}: a dict needs a 'role' ({', '.join(ROLES)}), a 'name' or a 'type'; "
         f"this one has the keys {shown(list(item))}"
     )
+
+
+def _carries_content(kind: object) -> bool:
+    """Whether a block of a type has its text as "content", so that this is no message."""
+    return is_known(kind) or (isinstance(kind, str) and (is_silent(kind) or kind == "document"))
 
 
 def _read_result(

@@ -11,15 +11,27 @@ from agentmem_storage.records import Scope
 from agentmem_storage.text import shown
 
 _NAMES = ("user_id", "agent_id", "session_id")
+# Each also as JavaScript spells it.
+SPELLINGS = {"user_id": "userId", "agent_id": "agentId", "session_id": "sessionId"}
 
 
 def message_scope(message: Mapping[str, Any], where: str) -> Scope:
     """The scope ids of a message dict; None where it has none.
 
     Raises:
-        InputError: One is not a non-empty string.
+        InputError: One is not a non-empty string, or differs in its two spellings.
     """
-    return Scope(**{name: _id(message.get(name), name, where) for name in _NAMES})
+    ids: dict[str, str | None] = {}
+    for name, other in SPELLINGS.items():
+        ids[name] = _id(message.get(name), name, where)
+        second = _id(message.get(other), other, where)
+        if None not in (ids[name], second) and ids[name] != second:
+            raise InputError(
+                f"{where}: its {name} is {shown(ids[name])}, but its {other} is {shown(second)}: "
+                "leave out one of the two"
+            )
+        ids[name] = ids[name] or second
+    return Scope(**ids)
 
 
 def combine(given: Scope, own: Scope, where: str) -> Scope:

@@ -7,6 +7,7 @@ import os
 from agentmem.models.base import BUILTIN, MemoryModel
 from agentmem.models.registry import get_embedder, get_reranker
 from agentmem.models.text import with_embedder, with_reranker
+from agentmem_storage.text import shown
 
 
 def load_model(
@@ -37,6 +38,8 @@ def load_model(
         from agentmem.models.bundle.load import load_bundle
 
         model = load_bundle(None if model is None else os.fspath(model))
+    if not isinstance(model, MemoryModel):
+        raise TypeError(f"model is a bundle's folder or a loaded model, not {shown(model)}")
     if own_embedder is not None:
         model = with_embedder(model, own_embedder)
     if own_reranker is not None:

@@ -12,6 +12,7 @@ from agentmem.ingest.checks import check_unicode
 from agentmem.models.base import MemoryModel, no_reranker
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Selection
+from agentmem_storage.text import is_blank
 
 Mode = Literal["hybrid", "vector", "lexical"]
 Order = Literal["relevance", "time"]
@@ -64,7 +65,7 @@ class RecallQuery:
         text, k = self.text, self.k
         if not isinstance(text, str):
             raise TypeError(f"the query must be a string, not {type(text).__name__}")
-        if not text.strip():
+        if is_blank(text):
             raise InputError(f"the query {text!r} is blank")
         check_unicode(text, "the query")
         if k < 1:

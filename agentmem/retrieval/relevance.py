@@ -19,8 +19,9 @@ A logistic regression makes evidence of them, in log-odds::
 
 The second is how likely the hit is the one that holds what the query asks for; a hit with less
 evidence than another is less likely to be it. The third is how likely any memory of the scope holds
-it. The numbers are fitted on questions with and without evidence, in stores of several kinds and
-sizes, by ``python -m benchmarks.relevance``.
+it; where the scope has a single memory, both are the third. The numbers are fitted on questions
+with and without evidence, in stores of several kinds and sizes, by
+``python -m benchmarks.relevance``.
 
 Cosines differ from model to model. Where the embeddings are not those of the bundle that the
 numbers were fitted with, the words alone make the evidence, with numbers of their own.
@@ -33,7 +34,7 @@ from collections.abc import Mapping, Sequence
 
 from agentmem.retrieval.calibration import Signals, calibration
 from agentmem.retrieval.question import Question
-from agentmem_storage.records import Scope
+from agentmem_storage.records import Scope, Selection
 from agentmem_storage.snapshot import Snapshot
 
 # Hits are compared with the best of at least so many, so that relevance hardly depends on k.
@@ -67,6 +68,11 @@ class Comparison:
         self._snapshot, self._question, self._scope = snapshot, question, scope
         self._cosines = dict(cosines or {})
         self.counts_cosines = counts_cosines
+
+    @property
+    def single(self) -> bool:
+        """Whether the scope has a single memory."""
+        return self._snapshot.count(Selection(scope=self._scope)) == 1
 
     def signals(self, ids: Sequence[int]) -> dict[int, Signals]:
         """What the query and each of these chunks have in common, by id.
@@ -119,6 +125,8 @@ class Relevance:
     def of_hits(self, ids: Sequence[int]) -> dict[int, float]:
         """Relevance of each of these chunks by id, whether they were among the best or not."""
         self._evidence |= self._evidence_of([id for id in ids if id not in self._evidence])
+        if self._comparison.single:
+            return {id: self._calibration.of_recall(self._evidence[id]) for id in ids}
         return {id: self._calibration.of_hit(self._evidence[id], self._best) for id in ids}
 
     def _evidence_of(self, ids: Sequence[int]) -> dict[int, float]:

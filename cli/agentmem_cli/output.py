@@ -17,7 +17,8 @@ from rich.text import Text
 
 # Width of tables when the output is not a terminal.
 _WIDTH = 160
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Of a terminal, and those that make it show letters in another order.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Bar(Protocol):
@@ -29,7 +30,12 @@ class Bar(Protocol):
 
 def safe(text: str) -> str:
     """A text without control characters, so that a memory cannot control the terminal."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROLS.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 class Output:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -70,12 +72,19 @@ def speaker(chunk: Chunk) -> str:
     """Who speaks, on one line, so that a name cannot pass for a line of another memory."""
     from agentmem.context.escape import name
 
-    return safe(name(chunk.speaker))
+    return safe(name(chunk.speaker, chunk.role))
+
+
+def local(moment: datetime) -> datetime:
+    """A time in the local zone, in which the commands read times too."""
+    with suppress(OverflowError, OSError):  # at the ends of the calendar, or of the system's
+        return moment.astimezone()
+    return moment
 
 
 def named(chunk: Chunk, *, full: bool = False) -> Text:
     """A chunk with its id, date and speaker, and the beginning of its text or all of it."""
-    head = f"  #{chunk.id}  {chunk.created_at:%Y-%m-%d}  {speaker(chunk)}: "
+    head = f"  #{chunk.id}  {local(chunk.created_at):%Y-%m-%d}  {speaker(chunk)}: "
     text = safe(chunk.text).replace("\n", "\n      ") if full else short(chunk.text)
     return Text.assemble((head, "dim"), text)
 
@@ -123,7 +132,7 @@ def hits(found: Recall) -> Text:
 def line(chunk: Chunk) -> Text:
     """A memory on one line."""
     text = " ".join(safe(chunk.text).split())
-    date = f"{chunk.created_at:%Y-%m-%d}"
+    date = f"{local(chunk.created_at):%Y-%m-%d}"
     return Text.assemble((f"{chunk.id:>6}  {date}  {speaker(chunk)}: ", "dim"), text)
 
 
@@ -138,7 +147,7 @@ def chunk_facts(chunk: Chunk) -> Text:
             ("speaker", f"{speaker(chunk)} ({chunk.role})" if chunk.role else ""),
             ("title", " ".join((source.title or "").split())),
             ("from", source.uri or ""),
-            ("at", f"{chunk.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("at", f"{local(chunk.created_at):%Y-%m-%d %H:%M:%S %Z}"),
             ("scope", ", ".join(f"{name} {id}" for name, id in ids if id) or "none"),
             ("metadata", ", ".join(f"{key}={value!r}" for key, value in chunk.metadata.items())),
             ("span", f"{first}-{last} of {source.chars:,} characters of source {source.id}"),

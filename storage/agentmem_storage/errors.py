@@ -9,7 +9,7 @@ AgentMemError
 │  ├─ StoreBusyError                  another writer held the lock for longer than the timeout
 │  ├─ StoreUnwritableError            read-only folder or file, or no space left
 │  ├─ StoreMovedError                 its files were moved, deleted or replaced while it was open
-│  ├─ StoreIncompleteError            memory.db was copied without its write-ahead log
+│  ├─ StoreIncompleteError            a copy without its write-ahead log, or an older one
 │  ├─ SchemaVersionError              written by a newer agentmem
 │  ├─ CorruptRecordError              a row's bytes do not match their checksum
 │  └─ UnknownIdError(KeyError)        no memory has that id
@@ -66,7 +66,7 @@ class StoreMovedError(StoreError):
 
 
 class StoreIncompleteError(StoreError):
-    """The database was copied without its write-ahead log, which held its newest memories."""
+    """The database lacks its newest memories: its write-ahead log is missing, older or cut."""
 
 
 class SchemaVersionError(StoreError):

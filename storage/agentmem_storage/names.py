@@ -1,11 +1,15 @@
-"""Names: which stop words of a text are written like names, such as in "plan A" and "The Who"."""
+"""Names: which stop words of a text are written like names, such as in "plan A" and "The Who".
+
+People type questions in any case. In a query, a stop word that stands where only a name can is one
+too ("will's", "does will", "the who"), and others may be.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from agentmem_storage.splitting import Word, are_joined
+from agentmem_storage.splitting import FUNCTION_WORDS, Word, are_joined
 
 # From so many words on, a sentence without a small initial is a headline.
 _MIN_HEADLINE = 4
@@ -25,6 +29,18 @@ _FINITE = frozenset(
     "lent paid rode rose sat shot slept sold spoke stood swam taught threw woke wore".split()
 )
 _VOWELS = frozenset("aeiouh")
+# Stop words that are common as names: people, countries, departments, bands, labels.
+_AMBIGUOUS = frozenset("a an can do i it no so us who will".split())
+# Where "'s" is no contraction, it follows a name: "will's", but "who's".
+_POSSESSIVE = frozenset("a an can do i no on so us will".split())
+# "Does will", "with can"; none of these comes before the verb.
+_BEFORE_VERBS = frozenset(
+    "about are by could did do does for from had has have is of was were with would".split()
+)
+# Among keywords, the only stop word is there on purpose: "it department floor".
+_KEYWORDS = frozenset("can it us who will".split())
+# "The who", "my us"; none of these comes before the pronoun.
+_DETERMINERS = frozenset("an my our the their your".split())
 # Of more words, "Who" at the beginning is a question word.
 _MAX_KEYWORDS = 4
 
@@ -49,6 +65,35 @@ def find_names(words: Sequence[Word], text: str) -> Iterator[Word]:
             named = _begins(letters, asked) if at == 0 else _is_name(letters, at, text)
             if word.stop and (heads or named or _is_name(letters, at, text)):
                 yield word
+
+
+def find_governed(words: Sequence[Word], text: str) -> Iterator[Word]:
+    """The stop words of a query that stand where only a name can, however they are written.
+
+    Args:
+        words: The words of the query.
+        text: The query, in which every apostrophe is straight.
+    """
+    meant = [word for word in words if word.form not in FUNCTION_WORDS]
+    asked = text.rstrip()[-1:] in ("?", "\uff1f", "\u061f")
+    others = {word.form for word in words if word.stop}
+    keywords = bool(meant) and not asked and len(others) == 1 and others <= _KEYWORDS
+    for before, word in pairwise([None, *words]):
+        if word is None or not word.stop:
+            continue
+        if keywords:
+            yield word
+        elif word.form in _POSSESSIVE and text[word.end : word.end + 2].lower() == "'s":
+            yield word
+        elif before is not None and not text[before.end : word.start].strip():
+            person = word.form in ("will", "can") and before.form in _BEFORE_VERBS
+            if person or (word.form in ("it", "us", "who") and before.form in _DETERMINERS):
+                yield word
+
+
+def is_ambiguous(word: Word) -> bool:
+    """Whether a stop word is a name in many texts: "will", "it"."""
+    return word.stop and word.form in _AMBIGUOUS
 
 
 def _begins(sentence: Sequence[Word], asked: bool) -> bool:
@@ -79,7 +124,7 @@ def _is_name(sentence: Sequence[Word], at: int, text: str) -> bool:
         # "World War I", "vitamin a": behind a word that means something, at the end of a clause.
         closed = not text[word.end : word.end + 1].strip(" \t") and after is None
         closed = closed or text[word.end : word.end + 1] in set(",;.!?:)\n")
-        named = before is not None and not before.stop
+        named = before is not None and before.form not in FUNCTION_WORDS
         return closed and named and (word.form != "i" or before.capitalized)  # type: ignore[union-attr]
     if len(word.written) > 1 and word.written.isupper():
         return after is None or not after.written.isupper() or len(after.written) == 1

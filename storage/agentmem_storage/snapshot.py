@@ -28,7 +28,7 @@ from agentmem_storage.sql import episodes, matches, neighbors, read, terms
 from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.state import Listed, State, list_ids, read_state, read_state_and_ids
 from agentmem_storage.sync import IndexSync
-from agentmem_storage.words import phrases
+from agentmem_storage.words import parse
 
 
 class Snapshot:
@@ -227,10 +227,19 @@ class Snapshot:
         # nothing would be filtered out.
         everywhere = within is None and selection == whole
         allowed = None if everywhere else self._listed(selection).json
-        counts = terms.count(self._connection, phrases(query), scope=within, allowed=allowed)
+        certain, possible = parse(query)
+        counts = terms.count(self._connection, [*certain, *possible], scope=within, allowed=allowed)
         self._known_counts[query, selection.scope] = {one.phrase: one.scope for one in counts}
         rows, held = self._state.terms, self.count(whole)
-        return terms.search(self._connection, counts, k, rows=rows, held=held, allowed=allowed)
+        return terms.search(
+            self._connection,
+            counts,
+            k,
+            rows=rows,
+            held=held,
+            allowed=allowed,
+            possible=possible,
+        )
 
     def word_matches(self, query: str, ids: Iterable[int], scope: Scope) -> WordMatches:
         """How much of a query's words the given chunks contain; see `WordMatches`.

@@ -2,7 +2,9 @@
 
 Words are runs of letters, digits and marks in the form of `agentmem_storage.text.normalized`, so
 that decomposed or full-width letters make no difference, and further without what most writers omit
-or vary, see `agentmem_storage.letters`. An emoji is a word; its skin tone is not.
+or vary, see `agentmem_storage.letters`. An emoji is a word; its skin tone is not. Abbreviations are
+the same with and without full stops ("U.S."), and a sign that makes another name belongs to the
+word ("C++", "C#", ".NET").
 """
 
 from __future__ import annotations
@@ -22,13 +24,27 @@ STOP_WORDS = frozenset(
     "them then there these they this to us was we were what when where which who why will with "
     "would you your".split()
 )
+# With the stop words, what a question may consist of without being about anything: "tell me more".
+# Beside other words these are searched, and count, like any.
+FUNCTION_WORDS = STOP_WORDS | frozenset(
+    "again all also am another anybody anyone anything being both down each either else ever "
+    "every everybody everyone everything few give here into just know least less lot many maybe "
+    "me might mine more most much must neither nobody none nor nothing now off ok okay once one "
+    "only other others out over own perhaps please quite rather really same say shall since some "
+    "somebody someone something still such tell than theirs too under until up upon very well "
+    "whether while whom whose without yes yet yours".split()
+)
 
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 # Unassigned code points count as letters: most become letters in a later version of Unicode, and
 # the words of a text must not change while they are indexed.
 _LETTERS = rf"[[\p{{L}}\p{{N}}\p{{M}}\p{{Co}}\p{{Cn}}]--[{_SPACELESS}\p{{Extended_Pictographic}}]]"
+_LETTER = rf"[\p{{L}}--[{_SPACELESS}]]"
 _WORD = regex.compile(
-    rf"(?P<spaceless>[{_SPACELESS}][{_SPACELESS}\p{{M}}]*+)|(?P<word>{_LETTERS}++)"
+    rf"(?P<dotted>(?<!{_LETTERS}|\.){_LETTER}(?:\.{_LETTER})++(?!{_LETTERS})(?:\.(?!\s+\p{{Lu}}))?)"
+    rf"|(?P<signed>(?<!{_LETTERS})(?:[A-Za-z](?:\+\+(?!{_LETTER})|\#(?!{_LETTERS}))"
+    rf"|\.[Nn][Ee][Tt](?!{_LETTERS})))"
+    rf"|(?P<spaceless>[{_SPACELESS}][{_SPACELESS}\p{{M}}]*+)|(?P<word>{_LETTERS}++)"
     r"|\p{Regional_Indicator}{2}|\p{Extended_Pictographic}",
     regex.V1,
 )
@@ -67,11 +83,27 @@ class Word:
 def split(composed: str) -> Iterator[Word]:
     """The words of a composed text."""
     for match in _WORD.finditer(composed):
+        if match["dotted"]:
+            yield from _dotted(match[0], match.start())
+            continue
         # Case folding makes a letter of the Greek iota below another, so accents go first.
         form = plain(normalized(plain(match[0])))
         if form:
             spaceless = match["spaceless"] is not None
             yield Word(form, match[0], match.start(), match.end(), spaceless)
+
+
+def _dotted(text: str, start: int) -> Iterator[Word]:
+    """An abbreviation with full stops, "U.S.", is the word without them, in capitals."""
+    letters = text.rstrip(".").split(".")
+    forms = [plain(normalized(plain(letter))) for letter in letters]
+    if all(len(form) == 1 for form in forms):
+        yield Word("".join(forms), "".join(letters).upper(), start, start + len(text), False)
+        return
+    # A letter of which the plain form is two, or none: "ae.b" is no abbreviation.
+    for at, (letter, form) in enumerate(zip(letters, forms, strict=True)):
+        if form:
+            yield Word(form, letter, start + 2 * at, start + 2 * at + 1, False)
 
 
 def are_joined(before: Word, word: Word, text: str) -> bool:

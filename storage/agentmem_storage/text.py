@@ -9,6 +9,12 @@ import regex
 
 # Invisible: soft hyphens, zero-width spaces and joiners, direction marks, variation selectors.
 _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
+_BLANK = regex.compile(r"[\s\p{Default_Ignorable_Code_Point}]*")
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has nothing but white space and invisible characters."""
+    return text.isspace() or _BLANK.fullmatch(text) is not None
 
 
 def lone_surrogate(text: str) -> int | None:

@@ -5,7 +5,8 @@ to them ("서울" and "서울에"). Each of their characters is indexed as a wor
 pairs of adjacent characters.
 
 Some names are spelled like words that say nothing: "Will", "IT", "The Who", "plan A". Where such a
-word is written like a name, it is also indexed, and searched, in a form of its own: "will_".
+word is written like a name, it is also indexed, and searched, in a form of its own: "will_". In a
+query written without care the form of a word that may be a name is searched too, with less weight.
 
 How words are split and compared is part of the stored index: whoever changes what `index_text`
 returns for any text adds a migration that rebuilds it.
@@ -15,14 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import regex
 
-from agentmem_storage.names import find_names
-from agentmem_storage.splitting import STOP_WORDS, Word, are_joined, split
+from agentmem_storage.names import find_governed, find_names, is_ambiguous
+from agentmem_storage.splitting import FUNCTION_WORDS, STOP_WORDS, Word, are_joined, split
 from agentmem_storage.text import composed
 
-__all__ = ["STOP_WORDS", "index_text", "phrases"]
+__all__ = ["STOP_WORDS", "Phrases", "asks_nothing", "index_text", "parse", "phrases"]
 
 # A compound of more parts is not an identifier but text without spaces.
 _MAX_PARTS = 8
@@ -31,6 +33,22 @@ _CHARACTER = regex.compile(r"\P{M}\p{M}*+|\p{M}++")
 _CONTRACTED = regex.compile(
     r"\b(?>[^\W\d_]+)(?<=n)'t\b|(?<=[^\W_])'(?:s|t|d|m|re|ve|ll)\b", regex.IGNORECASE
 )
+
+# Before these, "may" is a verb; elsewhere a month or a name.
+_PRONOUNS = frozenset("i you he she it we they".split())
+
+
+class Phrases(NamedTuple):
+    """What to search for; each phrase is of words separated by spaces.
+
+    Attributes:
+        certain: The distinct phrases, in order. Compounds such as "AB-1234" come first, as phrases;
+            their parts follow. A query of nothing but stop words is searched by these.
+        possible: Stop words in the form of names, which they may be.
+    """
+
+    certain: list[str]
+    possible: list[str]
 
 
 def index_text(text: str) -> str:
@@ -42,16 +60,21 @@ def index_text(text: str) -> str:
 
 
 def phrases(query: str) -> list[str]:
-    """The phrases to search for, each of words separated by spaces: the distinct ones, in order.
+    """The phrases that are certainly meant; see `Phrases`."""
+    return parse(query).certain
 
-    Compounds such as "AB-1234" come first, as phrases; their parts are searched too. A query of
-    nothing but stop words is searched by these.
-    """
+
+def parse(query: str) -> Phrases:
+    """Split a query into the phrases to search for."""
     plain = composed(query.encode("utf-8", "replace").decode())
-    short = _CONTRACTED.sub(" ", plain.replace("\u2019", "'"))
+    straight = plain.replace("\u2019", "'")
+    # Of the same length, so that a word stands at the same place in both.
+    short = _CONTRACTED.sub(lambda match: " " * len(match[0]), straight)
     words = list(split(short))
     found = list(_compounds(words, short))
     names = {word.start: word for word in find_names(words, short)}
+    names |= {word.start: word for word in find_governed(words, straight)}
+    possible = [_as_name(one) for one in words if is_ambiguous(one) and one.start not in names]
     for before, word in pairwise([None, *words]):
         if word is None or (word.stop and word.start not in names):
             continue
@@ -62,7 +85,20 @@ def phrases(query: str) -> list[str]:
         found.extend(_pairs(word))
     if not found:
         found = [pair for word in split(plain) for pair in _pairs(word)]
-    return list(dict.fromkeys(found))
+        if len(words) == 1:
+            found, possible = [*possible, *found], []
+    certain = dict.fromkeys(found)
+    return Phrases(list(certain), [one for one in dict.fromkeys(possible) if one not in certain])
+
+
+def asks_nothing(query: str) -> bool:
+    """Whether a query is of function words alone: "tell me more"."""
+    forms = [word for phrase in phrases(query) for word in phrase.split()]
+    if "may" in forms:
+        order = [word.form for word in split(composed(query.encode("utf-8", "replace").decode()))]
+        if not any(a == "may" and b in _PRONOUNS for a, b in pairwise(order)):
+            return False
+    return all(form in FUNCTION_WORDS or form == "may" for form in forms)
 
 
 def _forms(word: Word) -> list[str]:

@@ -87,6 +87,76 @@ def test_a_later_write_is_missed_as_well(memory: Memory, place: Path, tmp_path: 
             Memory(part, model=model)
 
 
+def refused(place: Path, model: ModelBundle) -> None:
+    # SQLite deletes the log when the first attempt ends; the second one must see it all the same.
+    for _ in range(2):
+        with pytest.raises(
+            StoreIncompleteError, match=r"lacks the last \d+ changes.*memory\.db-mark"
+        ):
+            Memory(place, model=model)
+
+
+def test_an_older_log_is_refused(
+    memory: Memory, place: Path, tmp_path: Path, model: ModelBundle
+) -> None:
+    memory.add(TEXTS[:5])
+    older = copy(place, tmp_path / "copy", "memory.db-wal")
+    memory.add(TEXTS[5:10])
+    for name in ("memory.db", "memory.db-mark"):
+        shutil.copy(place / name, older / name)
+    refused(older, model)
+    (older / "memory.db-mark").unlink()  # the loss is accepted
+    assert texts_in(older, model) == TEXTS[:5]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_part_of_a_log_is_refused(
+    memory: Memory, place: Path, tmp_path: Path, model: ModelBundle, share: float
+) -> None:
+    for text in TEXTS:
+        memory.add(text)
+    part = copy(place, tmp_path / "copy", "memory.db", "memory.db-wal", "memory.db-mark")
+    log = part / "memory.db-wal"
+    os.truncate(log, int(log.stat().st_size * share))
+    refused(part, model)
+
+
+def test_the_command_line_finds_a_part_of_a_log(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.ok("add", "first")
+    with Memory(cli.store, model=bundle()) as memory:
+        memory.add(TEXTS)
+        memory.add("last")
+        part = copy(cli.store, tmp_path / "copy", "memory.db", "memory.db-wal", "memory.db-mark")
+    os.truncate(part / "memory.db-wal", (part / "memory.db-wal").stat().st_size // 2)
+    assert "incomplete" in cli.error(7, "verify", "--store", part)
+
+
+def test_the_mark_of_a_closed_store_is_gone(
+    place: Path, tmp_path: Path, model: ModelBundle
+) -> None:
+    with Memory(place, model=model) as memory:
+        memory.add(TEXTS[:10])
+        backup = memory.backup(tmp_path / "backup").path
+        memory.add(TEXTS[10:])
+        mark = (place / "memory.db-mark").read_bytes()
+    assert not (place / "memory.db-mark").exists()
+    # One that a killed process left does not refuse a database that replaces the old one.
+    (place / "memory.db-mark").write_bytes(mark)
+    shutil.copy(backup / "memory.db", place / "memory.db")
+    assert texts_in(place, model) == TEXTS[:10]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 55, b"other 9 0\n", "\u00e9".encode()])
+def test_a_mark_that_a_crash_damaged_is_ignored(
+    place: Path, model: ModelBundle, content: bytes
+) -> None:
+    with Memory(place, model=model) as memory:
+        memory.add(TEXTS)
+        (place / "memory.db-mark").write_bytes(content)
+        assert texts_in(place, model) == TEXTS
+
+
 def test_with_its_log_a_copy_is_complete(
     memory: Memory, place: Path, tmp_path: Path, model: ModelBundle
 ) -> None:
@@ -219,6 +289,17 @@ def targets(tmp_path: Path) -> Iterator[object]:
     (tmp_path / "full" / "notes.txt").write_text("mine")
     yield from (tmp_path / "file", tmp_path / "full", tmp_path / "store")
     yield from (":memory:", f"sqlite:///{tmp_path}/x.db", "", "a\0b")
+
+
+def test_a_folder_that_cannot_be(memory: Memory, place: Path) -> None:
+    memory.add(TEXTS)
+    for target in ("~nouser/x", "odd/\ud800", place / "inside", f"{place}/deep/../deeper/copy"):
+        with pytest.raises(InputError):
+            memory.backup(target)
+    assert not (place / "inside").exists()
+    (place.parent / "link").symlink_to(place)
+    with pytest.raises(InputError, match="own folder"):
+        memory.backup(place.parent / "link" / "copy")
 
 
 def test_nothing_is_overwritten(memory: Memory, tmp_path: Path) -> None:

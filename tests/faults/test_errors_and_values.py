@@ -6,10 +6,14 @@ import asyncio
 import copy
 import inspect
 import pickle
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing, suppress
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,13 @@ from hypothesis import strategies as st
 import agentmem.errors
 from agentmem import AsyncMemory, Document, Memory, pack
 from agentmem.chat.answerers import ChatAnswerer
-from agentmem.errors import AgentMemError, InputError, StoreError, UnknownIdError
+from agentmem.errors import (
+    AgentMemError,
+    CorruptRecordError,
+    InputError,
+    StoreError,
+    UnknownIdError,
+)
 from agentmem.models.bundle.load import ModelBundle
 from tests.support.cli import ROOT, Cli
 
@@ -335,3 +345,113 @@ def test_standard_input_is_closed(tmp_path: Path, command: str) -> None:
     assert done.returncode == 3, done.stderr.decode()
     assert done.stderr.decode().startswith("error: standard input is closed")
     assert not cli.store.exists()
+
+
+TIMES = [
+    date(2026, 5, 3),
+    np.datetime64("2026-05-03"),
+    np.datetime64("2026-05-03T00:00:00.000000000"),
+    "2026-05-03",
+]
+
+
+@pytest.mark.parametrize("moment", TIMES, ids=repr)
+def test_dates_and_numpy_s_times(memory: Memory, moment: Any) -> None:
+    memory.add("tea", created_at=moment)
+    memory.add({"role": "user", "content": "tea again", "timestamp": moment})
+    assert [chunk.created_at for chunk in memory.list()] == [datetime(2026, 5, 3, tzinfo=UTC)] * 2
+    assert len(memory.recall("tea", since=moment, now=moment)) == 2
+    assert not memory.recall("tea", until=moment)
+    assert memory.forget(before=moment, dry_run=True).ids == ()
+
+
+NO_TIMES = [1e20, 10**20, float("inf"), np.datetime64("NaT"), np.datetime64("30000-01-01"), True]
+
+
+@pytest.mark.parametrize("moment", NO_TIMES, ids=repr)
+def test_what_is_no_time(memory: Memory, moment: Any) -> None:
+    with pytest.raises(InputError):
+        memory.add("tea", created_at=moment)
+    for name in ("since", "until", "now"):
+        with pytest.raises(InputError):
+            memory.recall("tea", **{name: moment})
+
+
+def test_metadata_take_numpy_s_values(memory: Memory) -> None:
+    given = {"x": np.int64(3), "y": [np.bool_(True)], "z": {"f": np.float32(1.5)}}
+    memory.add("tea", metadata=given)
+    assert next(memory.list()).metadata == {"x": 3, "y": [True], "z": {"f": 1.5}}
+    memory.update(1, metadata={"x": np.uint8(4)})
+    assert [chunk.id for chunk in memory.list(where={"x": np.int64(4)})] == [1]
+    for value in (np.float32("nan"), np.zeros(2), object()):
+        with pytest.raises(InputError):
+            memory.add("coffee", metadata={"x": value})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"model": 5}, {"min_fidelity": "1"}, {"min_fidelity": True}, {"model": b"x"}],
+    ids=str,
+)
+def test_options_of_the_wrong_type(place: Path, model: ModelBundle, options: Any) -> None:
+    with pytest.raises(TypeError, match=next(iter(options))):
+        Memory(place, **{"model": model, **options})
+    assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    "location", ["odd/\ud800", "sqlite:///", "sqlite://", "sqlite:///\ud800.db"]
+)
+def test_a_location_that_names_nothing(location: str, model: ModelBundle) -> None:
+    with pytest.raises(InputError):
+        Memory(location, model=model)
+
+
+def test_an_id_of_thousands_of_digits(filled: Memory) -> None:
+    huge = 10**5000
+    calls: list[Callable[[], object]] = [
+        lambda: filled.get(huge),
+        lambda: filled.forget([huge]),
+        lambda: filled.update(huge, text="x"),
+        lambda: list(filled.list(source_id=huge)),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="not an id"):
+            call()
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff", "\u2060 \u00ad\n", "\u3164"], ids=ascii)
+def test_invisible_text_is_blank(memory: Memory, text: str) -> None:
+    with pytest.raises(InputError):
+        memory.add(text)
+    with pytest.raises(InputError, match="blank"):
+        memory.recall(text)
+    assert memory.add([text, "\u200bvisible"]).skipped == {"blank": 1}
+    assert next(memory.list()).text == "\u200bvisible"
+
+
+@pytest.mark.parametrize("damaged", ["'never'", "9e18", "9000000000000000000"])
+def test_a_damaged_time_is_reported(memory: Memory, place: Path, damaged: str) -> None:
+    memory.add(["I like tea", "I like coffee"])
+    with closing(sqlite3.connect(place / "memory.db")) as database:
+        database.execute(f"UPDATE sources SET created_at = {damaged} WHERE id = 1")
+        database.commit()
+    assert [(one.id, "time" in one.what) for one in memory.verify().damage] == [(1, True)]
+    with suppress(CorruptRecordError):  # and no other
+        memory.recall("tea")
+    assert len(list(memory.list())) == 2
+
+
+def test_the_command_line_shows_local_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        cli = Cli(tmp_path)
+        cli.ok("add", "Dentist visit\u202e", "--at", "2026-05-04")
+        assert "2026-05-04  user: Dentist visit\\u202e" in cli.ok("list")
+        assert "2026-05-04 00:00:00 JST" in cli.ok("show", "1")
+        assert "2026-05-04" in (found := cli.ok("recall", "dentist"))
+        assert "\u202e" not in found
+    finally:
+        monkeypatch.undo()
+        time.tzset()

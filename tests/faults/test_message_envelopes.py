@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ PIECE = {"type": "tool-invocation", "toolInvocation": INVOCATION}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
 
 TWO_KEYS: list[tuple[dict[str, Any], Told]] = [
-    ({"role": "user", "content": "one", "text": "two"}, said("two", "one")),
+    ({"role": "user", "content": "one", "text": "two"}, said("one", "two")),
     ({"role": "user", "content": "one", "text": " one\n"}, said("one")),
     (
         {"role": "user", "content": "No, never.", "text": "No"},
-        said("No", "No, never."),
+        said("No, never.", "No"),
     ),
     ({"role": "user", "content": [IMAGE], "text": "my cat"}, said("my cat")),
     ({"role": "user", "content": "a b", "parts": [{"text": "a "}, {"text": "b"}]}, said("a ", "b")),
@@ -268,6 +269,63 @@ def test_a_log_of_a_stream_stores_what_was_said_once(memory: Memory) -> None:
     log = [event for event, _ in EVENTS[:2]]
     memory.add(log, session_id="s")
     assert [chunk.text for chunk in memory.list()] == ["Hi."]
+
+
+PIECES: list[dict[str, Any]] = [
+    {"type": "response.output_text.done", "item_id": "i", "text": "Hello."},
+    {"type": "response.text.done", "item_id": "i", "text": "Hello."},
+    {"type": "response.refusal.done", "item_id": "i", "refusal": "No."},
+    {"type": "response.content_part.done", "part": {"type": "text", "text": "Hello."}},
+    {"type": "response.function_call_arguments.done", "item_id": "i", "arguments": "{}"},
+    {"type": "response.code_interpreter_call_code.done", "item_id": "i", "code": "1 + 1"},
+]
+
+
+@pytest.mark.parametrize("event", PIECES, ids=[one["type"] for one in PIECES])
+def test_pieces_that_a_later_event_repeats_are_refused(event: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"fragment of a stream.*add the complete message"):
+        normalize([HELLO, event])
+
+
+ERRORS: list[dict[str, Any]] = [
+    {"type": "error", "code": "rate_limit", "message": "Too many requests."},
+    {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded."}},
+    {
+        "type": "conversation.item.input_audio_transcription.failed",
+        **{"item_id": "i", "error": {"message": "The audio is unintelligible."}},
+    },
+]
+
+
+@pytest.mark.parametrize("event", ERRORS, ids=[str(sorted(one)) for one in ERRORS])
+def test_nobody_said_an_error_of_the_service(event: dict[str, Any]) -> None:
+    assert told([HELLO, event]) == said("Hello.")
+    assert normalize([HELLO, event]).skipped == {event["type"]: 1}
+
+
+LEFT_EMPTY: list[dict[str, Any]] = [
+    {"candidates": [{"finishReason": "SAFETY"}]},
+    {"candidates": [{"content": {"role": "model"}, "finishReason": "MAX_TOKENS"}]},
+    {"choices": [{"message": None, "finish_reason": "content_filter"}]},
+    {"role": "user", "content": [{"type": "text", "text": None}]},
+]
+
+
+@pytest.mark.parametrize("answer", LEFT_EMPTY, ids=map(str, LEFT_EMPTY))
+def test_a_blocked_answer_is_blank(answer: dict[str, Any]) -> None:
+    assert told([HELLO, answer]) == said("Hello.")
+    assert normalize([HELLO, answer]).skipped == {"blank": 1}
+
+
+def test_a_line_of_a_log_gives_its_message_what_it_says_itself() -> None:
+    line = {"type": "user", "timestamp": 1770975600, "sessionId": "s", "message": HELLO}
+    (part,) = normalize(line).parts
+    assert part.created_at == datetime(2026, 2, 13, 9, 40, tzinfo=UTC)
+    assert part.scope.session_id == "s"
+    own = {**line, "message": {**HELLO, "session_id": "own", "time": "2020-01-01"}}
+    (part,) = normalize(own).parts
+    assert part.created_at == datetime(2020, 1, 1, tzinfo=UTC)
+    assert part.scope.session_id == "own"
 
 
 # Other entry points

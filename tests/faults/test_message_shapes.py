@@ -228,7 +228,11 @@ def test_an_empty_turn_is_counted(turn: dict[str, Any], memory: Memory) -> None:
         memory.add([turn])
 
 
-TIMES = ["created_at", "createdAt", "create_time", "timestamp", "ts", "sent_at", "date"]
+TIMES = [
+    *("created_at", "createdAt", "create_time", "timestamp", "ts", "sent_at", "date"),
+    *("time", "datetime", "dateTime", "sent", "created_time", "posted_at", "time_created"),
+    "Timestamp",
+]
 
 
 @pytest.mark.parametrize("key", TIMES)
@@ -269,6 +273,27 @@ def test_no_digits_are_a_year_long_ago(memory: Memory, digits: str) -> None:
         memory.add({"role": "user", "content": "x", "ts": digits})
     with pytest.raises(InputError, match="cannot read the time"):
         memory.recall("x", since=digits)
+
+
+@pytest.mark.parametrize("number", [20240503, 20240503.0, 20240503101112, 2024])
+def test_a_date_that_is_written_as_a_number_is_refused(memory: Memory, number: float) -> None:
+    with pytest.raises(InputError, match="cannot read the time"):
+        memory.add({"role": "user", "content": "x", "created_at": number})
+    with pytest.raises(InputError, match="cannot read the time"):
+        memory.add("x", created_at=number)
+    with pytest.raises(InputError, match="cannot read the time"):
+        memory.recall("x", since=number)
+
+
+def test_a_time_beside_a_day() -> None:
+    (part,) = normalize({"name": "Ana", "content": "x", "date": "2026-02-13", "time": "9:40"}).parts
+    assert part.created_at == MOMENT
+
+
+@pytest.mark.parametrize("none", [{"created_at": ""}, {"sent": True}, {"time": None}], ids=str)
+def test_no_time_is_none(none: dict[str, Any]) -> None:
+    (part,) = normalize({"role": "user", "content": "x", **none}).parts
+    assert part.created_at is None
 
 
 # Any shape around any text gives the text back
@@ -319,6 +344,148 @@ def test_any_dict_is_read_or_refused(message: dict[str, Any]) -> None:
 
 
 # Other entry points
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        ({"type": "profile", "text": "keep"}, "keep"),
+        ({"type": "text_file", "text": "keep"}, "keep"),
+        ({"type": "file-content", "text": "keep"}, "keep"),
+        ({"type": "image_description", "text": "keep"}, "keep"),
+        ({"type": "image", "text": "keep"}, "keep"),
+        ({"type": "file", "content": "keep this file"}, "keep this file"),
+        ({"type": "video", "text": "keep"}, "keep"),
+        ({"type": "file", "content": "QUJD" * 30}, None),
+        ({"type": "image", "content": "data:image/png;base64,AA=="}, None),
+        ({"type": "reasoning", "text": "drop"}, None),
+        ({"guardContent": {"text": {"text": "keep", "qualifiers": ["query"]}}}, "keep"),
+        ({"document": {"source": {"bytes": "AA=="}}}, None),
+    ],
+    ids=str,
+)
+def test_media_keep_what_is_plainly_text(block: dict[str, Any], text: str | None) -> None:
+    found = normalize({"role": "user", "content": ["x", block]})
+    assert [part.text for part in found.parts[1:]] == ([] if text is None else [text])
+    assert sum(found.skipped.values()) == (text is None)
+    if "type" in block:
+        alone = normalize(["x", block])
+        assert [part.text for part in alone.parts[1:]] == ([] if text is None else [text])
+
+
+UNREAD: list[tuple[dict[str, Any], str]] = [
+    ({"type": "email", "subject": "Trip", "body": "We go to Lyon."}, "subject"),
+    ({"type": "email", "title": "Trip", "body": "We go to Lyon."}, "body"),
+    ({"type": "note", "body": "We go to Lyon."}, "body"),
+    ({"type": "memory", "data": "Ana likes tea"}, "data"),
+    ({"type": "preference", "memory": "tea"}, "memory"),
+    ({"type": "page", "url": "https://example.com", "markdown": "# A page"}, "markdown"),
+    ({"type": "list", "lines": ["one", "two"]}, "lines"),
+]
+
+
+@pytest.mark.parametrize(("item", "key"), UNREAD, ids=[str(one)[:60] for one, _ in UNREAD])
+def test_text_under_an_unknown_key_is_refused(
+    item: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=rf"give its text as 'content', .* not as '{key}'"):
+        normalize(["hi", item])
+    path = tmp_path / "lines.jsonl"
+    path.write_text(json.dumps(item), "utf-8")
+    assert f"not as '{key}'" in Cli(tmp_path).error(3, "add", "-f", path)
+
+
+def test_a_block_with_text_under_an_unknown_key_is_refused() -> None:
+    block = {"type": "note", "body": "We go to Lyon."}
+    with pytest.raises(InputError, match=r"give its text as \{'type': 'text', .* not as 'body'"):
+        normalize({"role": "user", "content": ["hi", block]})
+    # What a tool returns has any keys.
+    result = {"role": "tool", "tool_call_id": "c", "content": [block]}
+    (part,) = normalize(result).parts
+    assert (part.kind, json.loads(part.text)) == ("tool_result", block)
+
+
+def test_events_without_text_are_counted() -> None:
+    event = {"type": "ping", "event_id": "e", "itemId": "i", "timestamp": "2026-02-13T09:40:00Z"}
+    assert normalize(["hi", event]).skipped == {"ping": 1}
+
+
+PAGE = {"page_content": "A page.", "metadata": {"source": "a.md"}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"id": "d1", "type": "Document", **PAGE},
+        {"id": None, "type": "Document", **PAGE},
+        {"lc": 1, "type": "constructor", "id": ["langchain", "Document"], "kwargs": PAGE},
+        PAGE,
+    ],
+    ids=["id", "no id", "constructor", "plain"],
+)
+def test_documents_of_langchain(document: dict[str, Any], memory: Memory) -> None:
+    for content in ([document], [Dumped(document)]):
+        (part,) = normalize(content).parts
+        assert (part.kind, part.role, part.text) == ("document", None, "A page.")
+        assert part.metadata["source"] == "a.md"
+    (id,) = memory.add([document]).ids
+    assert memory.get(id).text == "A page."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ("human", "I am vegan"),
+        [("human", "I am vegan")],
+        [["user", "I am vegan"]],
+        [("human", [{"type": "text", "text": "I am vegan"}])],
+    ],
+    ids=str,
+)
+def test_pairs_of_langchain(content: Any) -> None:
+    assert normalize(content).parts == (Part("message", "I am vegan", role="user"),)
+    assert len(normalize(["human", "I am vegan"]).parts) == 2
+    with pytest.raises(InputError, match="unknown role 'Ana'"):
+        normalize([("Ana", "I am vegan")])
+
+
+def test_default_values_beside_a_call() -> None:
+    part = {"text": "", "thought": False, "inlineData": {}}
+    call = {**part, "functionCall": {"name": "f", "args": {"q": 1}}}
+    (found,) = normalize({"role": "model", "parts": [call]}).parts
+    assert (found.kind, found.text) == ("tool_call", 'f({"q": 1})')
+    both = normalize({"role": "model", "parts": [{**call, "text": "Let me see."}]}).parts
+    assert [one.text for one in both] == ["Let me see.", 'f({"q": 1})']
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"functionResponse": {"name": "f", "response": {"error": "no such city"}}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_FAILED", "output": "boom"}},
+        {"code_execution_result": {"outcome": "OUTCOME_DEADLINE_EXCEEDED", "output": "boom"}},
+    ],
+    ids=str,
+)
+def test_failures_at_google_are_marked(block: dict[str, Any]) -> None:
+    (part,) = normalize({"role": "user", "parts": [block]}).parts
+    assert part.metadata["is_error"] is True
+
+
+def test_ids_in_the_spelling_of_javascript(memory: Memory, tmp_path: Path) -> None:
+    line = {"role": "user", "content": "x", "userId": "ana", "sessionId": "s", "agentId": "a"}
+    memory.add([line])
+    assert len(list(memory.list(user_id="ana", session_id="s", agent_id="a"))) == 1
+    with pytest.raises(InputError, match="leave out one of the two"):
+        memory.add({**line, "user_id": "bo"})
+    with pytest.raises(InputError, match="leave out one of the two"):
+        memory.add(line, user_id="bo")
+    with pytest.raises(InputError, match="'userId' must be a non-empty string"):
+        memory.add({**line, "userId": 7})
+    cli = Cli(tmp_path)
+    path = tmp_path / "lines.jsonl"
+    path.write_text(json.dumps(line), "utf-8")
+    assert "user_id" in cli.error(3, "add", "-f", path, "--user", "bo")
 
 
 def test_the_command_line_reads_every_vendor(tmp_path: Path) -> None:

@@ -69,6 +69,22 @@ def test_none_does_not_hide_behind_other_conditions(shared: Memory, unchanged: U
             shared.recall("tea", user_id=None, agent_id="a")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("condition", ["ids", "where", "before"])
+def test_none_is_no_condition_for_forget(
+    shared: Memory, condition: str, unchanged: Unchanged
+) -> None:
+    given: dict[str, Any] = {condition: None}
+    others: list[dict[str, Any]] = [{}, {"user_id": "ana"}, {"dry_run": True}]
+    if condition != "ids":
+        others.append({"ids": [1]})
+    with unchanged(shared):
+        for other in others:
+            with pytest.raises(InputError, match=f"{condition} is None.*leave {condition}= out"):
+                shared.forget(**given, **other)
+        with pytest.raises(InputError, match=f"{condition} is None"):
+            shared.scoped(user_id="ana").forget(**given)
+
+
 def test_an_id_that_is_not_given_or_any_selects_everybody(shared: Memory) -> None:
     for scope in ({}, {"user_id": ANY}, dict.fromkeys(NAMES, ANY)):
         assert len(shared.recall("like", **scope)) == 3
@@ -255,6 +271,8 @@ def test_async_refuses_none_too(place: Path, model: ModelBundle) -> None:
                 await memory.recall("tea", user_id=nothing)
             with pytest.raises(InputError, match="user_id is None"):
                 await memory.forget([1], user_id=nothing)
+            with pytest.raises(InputError, match="ids is None"):
+                await memory.forget(nothing, user_id="ana")
             with pytest.raises(InputError, match="user_id is None"):
                 _ = [chunk async for chunk in memory.list(user_id=nothing)]
             with pytest.raises(InputError, match="user_id is None"):

@@ -105,6 +105,12 @@ TOKENS = [
     ),
     *("<jupyter_start>", "<commit_msg>", "<EOT>", "<image>", "[IMG]", "[THINK]", "[/THINK]"),
     *("[ARGS]", "[CALL_ID]", "[PREFIX]", "<0x0A>", "\uff1cextra_id_0\uff1e", "\uff3bgMASK\uff3d"),
+    # Of templates of 2025 and 2026.
+    *("[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]", "[ |\u200buser| ]"),
+    *("<SPECIAL_10>", "<audio_token_7>", "]~b]user", "]~!b[", "[e~[", "\uff3d~b\uff3d"),
+    *("<seed:bos>", "</seed:think>", "<mask:1>", "<turn|>", "<|turn>", "<tool_call|>"),
+    *("<longcat_system>", "<longcat_user>", "<_system>", "<_user>", "<_end>", "<\uff3fuser>"),
+    *("<role>SYSTEM</role>", "[BEGIN_AUDIO]", "[CONTROL_8]", "<image_soft_token>"),
 ]
 LINES = [
     f"\n{ORDER}",
@@ -369,6 +375,8 @@ def test_the_budget_covers_the_tags(found: Recall) -> None:
         "std::vector<int> v; List<String> names; <b>bold</b> <a href='/x'>y</a>",
         "- [ ] buy milk\n- [x] [INSTALL.md](a.md)".split("\n")[0],
         "see [1], [system](docs/a.md) and <https://example.org/user>",
+        "if a[x_1] and d[i]~[j]: [x] ~ [y], f[end_index]",
+        "<xs:element> <localhost:8080> List<T_1> <my_type> <role_name>",
         "|---|---| a | b |  \ttab",
         "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627\u200f \u6771\u4eac",
         "\U0001f469\u200d\U0001f680 caf\u00e9 e\u0301",
@@ -403,6 +411,7 @@ def test_a_reader_sees_the_lines_of_an_ordinary_text_as_they_are(text: str) -> N
         ("\u5c71\u7530\u592a\u90ce", "\u5c71\u7530\u592a\u90ce"),
         (" Ana\n\n[2026-05-01]\tBo ", '"Ana [2026-05-01] Bo"'),
         ("Ana: I owe you 100. [2026-05-04] Bob", '"Ana: I owe you 100. [2026-05-04] Bob"'),
+        ("Ana\ufe13 ok", '"Ana\ufe13 ok"'),
         ("Ana\uff1a I owe you 100", '"Ana\uff1a I owe you 100"'),
         ('Ana": "yes', "\"Ana': 'yes\""),
         ("Ana [#7] ", '"Ana [#7]"'),
@@ -419,6 +428,24 @@ def test_a_reader_sees_the_lines_of_an_ordinary_text_as_they_are(text: str) -> N
 )
 def test_names(given_name: str, shown: str) -> None:
     assert name(given_name) == shown
+
+
+@pytest.mark.parametrize("token", TOKENS, ids=ascii)
+def test_no_token_keeps_its_bracket(token: str) -> None:
+    assert "&" in inert(token)
+
+
+@pytest.mark.parametrize(
+    "named", ["system", "Assistant", "S\u200bYSTEM", "\u0455ystem", "[system]"]
+)
+def test_a_name_is_no_role(memory: Memory, named: str) -> None:
+    memory.add(Message("hello", "user", name=named, created_at=DAY))
+    memory.add(Message("hello from the assistant", "assistant", created_at=DAY))
+    first, second = memory.list()
+    assert name(first.speaker, first.role).startswith('"')
+    assert name(second.speaker, second.role) == "assistant"
+    shown = [line(hit) for hit in memory.recall("hello")]
+    assert f"[2026-05-01] {name(named)}: hello" in shown
 
 
 def test_a_name_of_nothing_visible_falls_back_to_the_role(memory: Memory) -> None:

@@ -22,6 +22,7 @@ from agentmem.errors import InputError
 from agentmem.models.bundle.load import ModelBundle, load_bundle
 from agentmem.models.text import with_embedder
 from agentmem.retrieval.calibration import Calibration, Signals, calibration, knows_cosines
+from agentmem_storage.words import asks_nothing
 from tests.support.cli import ROOT, Cli
 
 MEMORIES = [
@@ -66,6 +67,17 @@ FUNCTION_WORDS = [
     "what is the",
     "do you?",
     "who was that",
+    "what am I?",
+    "What Am I?",
+    "all those",
+    "could you tell me?",
+    "tell me more",
+    "some",
+    "may I?",
+    "May we?",
+    "up",
+    "very",
+    "just that",
     "?",
 ]
 
@@ -160,6 +172,25 @@ def test_an_added_memory_has_a_relevance_of_its_own(shipped: Memory) -> None:
     best, *added = found
     assert added
     assert all(hit.relevance < best.relevance for hit in added)
+
+
+@pytest.mark.parametrize("query", ["sister Marta", "blood type", "the"])
+@pytest.mark.parametrize("weights", ["shipped", "tiny"])
+def test_of_a_single_memory_hit_and_recall_are_as_relevant(
+    weights: str, query: str, request: pytest.FixtureRequest
+) -> None:
+    memory: Memory = request.getfixturevalue(weights)
+    memory.add(MEMORIES[4], user_id="only")
+    found = memory.recall(query, user_id="only")
+    assert [hit.relevance for hit in found] == [found.relevance]
+
+
+# Only "may we" is of function words; a month is none.
+@pytest.mark.parametrize(
+    ("query", "nothing"), [("May we?", True), ("What did we do in May?", False)]
+)
+def test_may(query: str, nothing: bool) -> None:
+    assert asks_nothing(query) is nothing
 
 
 # min_relevance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,110 @@ FOUND = [
     ("Who band in Leeds", "We heard The Who"),
 ]
 
+PEOPLE = "Ana Ben Cleo Dora Emil Finn Greta Hugo Ivo Jane".split()
+ALIKE = [
+    *(f"{name}'s birthday is on {day} June." for day, name in enumerate(PEOPLE, 3)),
+    "Will's birthday is on 21 June.",
+    "I will plan a birthday party, and she will help.",
+    "Plan A is for the rainy days.",
+    "Plan B is for the sunny days.",
+    "The sales department is on floor 4.",
+    "The HR department is on floor 2.",
+    "The IT department is on floor 3.",
+    "My UK visa expires in May.",
+    "My US visa expires in March.",
+    "My French visa expires in July.",
+    "The Cure concert is on Sunday.",
+    "The Who concert is on Friday.",
+    "Option B is Turin, a city in Italy.",
+    "Option A is Lyon, a city in France.",
+    "For the party Ana wants a cake.",
+    "For the party Will wants a kite.",
+    "He codes in C.",
+    "They code in C#.",
+    "She codes in C++.",
+    "It codes in F#, on .NET.",
+]
+WRITTEN_ANYHOW = [
+    ("when is will's birthday?", "Will's"),
+    ("when is will\u2019s birthday?", "Will's"),
+    ("When Is Will's Birthday?", "Will's"),
+    ("WILL'S BIRTHDAY", "Will's"),
+    ("Will's birthday", "Will's"),
+    ("Will birthday", "Will's"),
+    ("birthday: Will", "Will's"),
+    ("Will", "Will's"),
+    ("will", "Will's"),
+    ("what does will want for the party?", "For the party Will"),
+    ("when does my us visa expire?", "My US"),
+    ("U.S. visa", "My US"),
+    ("when does the u.s. visa expire?", "My US"),
+    ("U.K. visa", "My UK"),
+    ("where's plan a for", "Plan A"),
+    ("A plan", "Plan A"),
+    ("option a city", "Option A"),
+    ("it department floor", "The IT"),
+    ("IT DEPARTMENT FLOOR", "The IT"),
+    ("the who concert", "The Who"),
+    ("when is the who on?", "The Who"),
+    ("C", "He codes"),
+    ("C++", "She codes"),
+    ("who codes in c++?", "She codes"),
+    ("C#", "They code"),
+    ("f#", "It codes"),
+    (".Net", "It codes"),
+]
+
+
+@pytest.fixture(scope="module")
+def alike(model: ModelBundle) -> Iterator[Memory]:
+    """Memories that differ in the name alone."""
+    with Memory(":memory:", model=model) as memory:
+        memory.add(ALIKE)
+        yield memory
+
+
+@pytest.mark.parametrize(("query", "begins"), WRITTEN_ANYHOW, ids=[q for q, _ in WRITTEN_ANYHOW])
+def test_a_name_is_found_however_the_query_is_written(
+    alike: Memory, query: str, begins: str
+) -> None:
+    found = alike.recall(query, mode="lexical", k=3)
+    assert found[0].text.startswith(begins), [hit.text for hit in found]
+
+
+@pytest.mark.parametrize("query", ["it will rain", "Is it a birthday?", "who will do it?"])
+def test_a_word_that_only_may_be_a_name_selects_no_better_than_others(
+    alike: Memory, query: str
+) -> None:
+    certain, possible = words.parse(query)
+    assert possible
+    assert not any(phrase.endswith("_") for phrase in certain)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("U.S. visa", "US visa"), ("the U.S.A", "the USA"), ("9 a.m.", "9 AM"), ("J.K. R", "JK R")],
+)
+def test_full_stops_in_an_abbreviation_make_no_difference(one: str, other: str) -> None:
+    assert words.index_text(one) == words.index_text(other)
+    assert words.phrases(one) == words.phrases(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "forms"),
+    [
+        ("C++, C# or C", "c++ c# or c"),
+        ("c++11", "c++ 11"),
+        ("ASP.NET", "asp net"),
+        ("example.net", "example net"),
+        ("issue#12", "issue 12"),
+        ("v1.2.b", "v1 2 b"),
+        ("He moved to the U.S. Ana did not", "he moved to the us ana did not us_"),
+    ],
+)
+def test_signs_that_belong_to_a_word(text: str, forms: str) -> None:
+    assert words.index_text(text) == forms
+
 
 @pytest.fixture
 def notes(memory: Memory) -> Memory:
@@ -110,8 +215,9 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     for text in TEXTS[:5]:
         cli.ok("add", text)
-    (hit,) = cli.json("recall", "What does Will like?", "--mode", "lexical", "-k", "1")["hits"]
-    assert hit["text"] == TEXTS[3]
+    for query in ("What does Will like?", "what does will like?", "will's boat"):
+        (hit,) = cli.json("recall", query, "--mode", "lexical", "-k", "1")["hits"]
+        assert hit["text"] == TEXTS[3]
 
 
 async def _first(place: Path, model: ModelBundle, query: str) -> str:
@@ -121,3 +227,4 @@ async def _first(place: Path, model: ModelBundle, query: str) -> str:
 
 def test_in_async_memory(notes: Memory, place: Path, model: ModelBundle) -> None:
     assert asyncio.run(_first(place, model, "What is plan A?")) == TEXTS[0]
+    assert asyncio.run(_first(place, model, "what does will like?")) == TEXTS[3]

@@ -66,7 +66,7 @@ def test_a_url_may_open_a_file_for_reading_only(tmp_path: Path) -> None:
         assert len(store.ids()) == 1
 
 
-@pytest.mark.parametrize("location", [":memory:", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize("location", [":memory:", "sqlite:///:memory:"])
 def test_memory_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:

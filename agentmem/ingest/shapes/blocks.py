@@ -13,11 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from agentmem.ingest.checks import check_label, check_unicode, describe
+from agentmem.ingest.shapes.fields import unread_key
 from agentmem.ingest.shapes.plain import is_silent, plain_text
 from agentmem.ingest.shapes.tools import (
     call_id_of,
     call_part,
     is_hosted,
+    json_text,
     open_result,
     output_text,
     read_call,
@@ -48,6 +50,7 @@ _RESULTS = ("tool_result", "tool-result", "tool-error", "_call_output", "tool_re
 _SKIPPED = {
     *("step-start", "cache", "compaction", "item_reference", "mcp_list_tools", "computer_call"),
     *("tool-approval-request", "tool-approval-response"),
+    *("mcp_approval_request", "mcp_approval_response"),
 }
 # Keys that say what a block without a type holds, in the formats of Google and of Bedrock.
 _KEYED = {
@@ -68,6 +71,9 @@ _KEYED = {
     "code_execution_result": "tool_result",
     "audioTranscription": "transcript",
     "audio_transcription": "transcript",
+    "guardContent": "transcript",
+    "citationsContent": "transcript",
+    "searchResult": "transcript",
     "json": "json",
     "inlineData": "media",
     "inline_data": "media",
@@ -86,6 +92,18 @@ def is_known(kind: object) -> bool:
     """Whether the type of a block, or of an item that stands for a message, is known."""
     return isinstance(kind, str) and (
         kind in _TEXTS or kind in _CALLS or kind in _SKIPPED or kind.endswith(_RESULTS)
+    )
+
+
+def is_vendors(kind: str) -> bool:
+    """Whether a type is one of a vendor's, whose other fields are known to be no text."""
+    return (
+        is_known(kind)
+        or is_hosted(kind)
+        or is_silent(kind)
+        or kind in ("search_result", "non_standard")
+        or kind.startswith(("tool-", "dynamic-tool", "data-"))
+        or kind.endswith("_call")
     )
 
 
@@ -113,11 +131,20 @@ def read_content(content: object, base: Part, skipped: Counter[str], where: str)
         )
 
 
-def read_block(block: object, base: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
+def read_block(
+    block: object, base: Part, skipped: Counter[str], where: str, *, alone: bool = False
+) -> Iterator[Part]:
     """Yield the parts of one content block, or of one Responses item.
 
+    Args:
+        block: The block.
+        base: The part for the message as a whole.
+        skipped: Counts blocks without text.
+        where: Identifies the block in errors.
+        alone: Whether it stands for a message, so that the caller looks for text in other fields.
+
     Raises:
-        InputError: its format is unknown.
+        InputError: its format is unknown, or it has text only in a field that is not known.
     """
     if isinstance(block, str):
         yield replace(base, text=block)
@@ -132,7 +159,16 @@ def read_block(block: object, base: Part, skipped: Counter[str], where: str) -> 
     before = skipped.total()
     found = list(_read_kind(kind, block, base, skipped, where))
     if not found and skipped.total() == before:
-        skipped[kind] += 1
+        key = None if alone or is_vendors(kind) else unread_key(block, kind, prose=True)
+        if key is None:
+            skipped[kind] += 1
+        elif base.kind == "tool_result":  # a value of the tool's own that happens to have a type
+            found = [replace(base, text=json_text(block, where))]
+        else:
+            raise InputError(
+                f"{where}: its type {shown(kind)} is unknown; give its text as "
+                f"{{'type': 'text', 'text': '...'}}, not as {shown(key)}"
+            )
     yield from found
 
 
@@ -192,8 +228,16 @@ def _kind(block: object) -> str | None:
     kind = next((block[key] for key in _TYPES if block.get(key)), None)
     if isinstance(kind, str):
         return str(kind)
-    known = (key for key, value in block.items() if value is not None and key in _KEYED)
-    return next(known, None) if kind is None else None
+    return next(iter(_keys(block)), None) if kind is None else None
+
+
+def _keys(block: Mapping[str, Any]) -> list[str]:
+    """The keys that say what a block without a type holds; empty ones only if all are.
+
+    Messages that are dumped with their default values have an empty text beside a call.
+    """
+    known = [key for key, value in block.items() if value is not None and key in _KEYED]
+    return [key for key in known if block[key]] or known[:1]
 
 
 def _read_kind(
@@ -201,7 +245,8 @@ def _read_kind(
 ) -> Iterator[Part]:
     """Yield the parts of a block of a type; nothing if it has no text."""
     if not any(block.get(key) for key in _TYPES):
-        yield from _read_keyed(kind, block, base, skipped, where)
+        for key in _keys(block):
+            yield from _read_keyed(key, block, base, skipped, where)
     elif kind in _TEXTS:
         yield from _read_text(block, _TEXTS[kind], base, skipped, where)
     elif kind in _CALLS:
@@ -229,7 +274,7 @@ def _read_other(
         inner = block.get("data") if kind.startswith("data-") else block.get(kind)
         if isinstance(inner, Mapping):
             inner = {"type": kind, **inner}
-        elif is_silent(kind):
+        elif is_silent(kind):  # a link, or a file in Base64
             inner = None
         if text := plain_text(block) or plain_text(inner):
             yield replace(base, text=text)
@@ -242,6 +287,8 @@ def _read_text(
     text = block.get(key)
     if isinstance(text, Mapping) and isinstance(text.get("value"), str):
         text = text["value"]  # in a thread of the Assistants API, with annotations beside it
+    if text is None and key in block:
+        text = block.get("content", "")
     if not isinstance(text, str):
         raise InputError(f"{where}: {key!r} must be a string, got {shown(text)}")
     if block.get("thought") is True:
@@ -279,6 +326,7 @@ def _read_keyed(
 def _read_document(block: Mapping[str, Any], base: Part, where: str) -> Iterator[Part]:
     """Yield a document or search result that carries its text; files and links carry none."""
     text = plain_text({key: block.get(key) for key in ("text", "content", "source")})
+    text = text or plain_text(block.get("page_content"))
     if text:
         source = block.get("source")
         yield replace(

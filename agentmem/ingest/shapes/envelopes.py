@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agentmem.ingest.scope import SPELLINGS
 from agentmem.ingest.shapes.exports import thread
+from agentmem.ingest.shapes.fields import ROLES, find_time
 from agentmem.ingest.shapes.streams import check_complete, unwrapped
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
@@ -16,13 +18,6 @@ _LISTS = ("messages", "contents", "input")
 _SYSTEMS = ("system", "systemInstruction", "system_instruction", "instructions")
 # Keys of a list of alternatives -> the key of the message in each.
 _CHOICES = {"choices": "message", "candidates": "content"}
-# What an envelope says for all of its messages: whose they are, and when it was made. Of the keys
-# for a time, "date" is the last that is looked at, so that a message's own counts.
-_SHARED = {
-    **{key: key for key in ("user_id", "agent_id", "session_id")},
-    "created": "date",
-    "created_at": "date",
-}
 _MAX_DEPTH = 8
 
 
@@ -32,6 +27,23 @@ def plain(item: object) -> object:
     if isinstance(item, Mapping) or not callable(dump) or isinstance(item, type):
         return item
     return dump(mode="json")
+
+
+def paired(item: object, *, listed: bool = False) -> object:
+    """LangChain's pair of a role and a content as a dict; anything else as it is.
+
+    Args:
+        item: What was added.
+        listed: Whether it stands in a list, where a pair is never a list of two messages.
+    """
+    if not isinstance(item, list | tuple) or len(item) != 2:
+        return item
+    role, content = item
+    if not isinstance(role, str) or not isinstance(content, str | list | tuple):
+        return item
+    if listed or (isinstance(item, tuple) and role in ROLES):
+        return {"role": role, "content": content}
+    return item
 
 
 def open_envelope(item: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -60,8 +72,19 @@ def _open(
         one = plain(one)
         if not isinstance(one, Mapping):
             raise InputError(f"{each}: a message must be a dict, got {shown(one)}")
-        shared = {new: item[key] for key, new in _SHARED.items() if item.get(key) is not None}
+        shared = _shared(item, one)
         yield from _open({**shared, **one} if shared else one, each, depth - 1)
+
+
+def _shared(item: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
+    """What an envelope says for a message in it: whose it is, and when it was made."""
+    shared: dict[str, Any] = {}
+    for spellings in SPELLINGS.items():
+        if all(message.get(key) is None for key in spellings):
+            shared.update({key: item[key] for key in spellings if item.get(key) is not None})
+    if find_time(message) is None and (time := find_time(item)) is not None:
+        shared["date"] = time
+    return shared
 
 
 def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
@@ -76,7 +99,7 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
         return _page(item["data"])
     for key, inner in _CHOICES.items():
         if isinstance(item.get(key), list | tuple):
-            return [_field(choice, inner) for choice in item[key]]
+            return [_chosen(choice, inner) for choice in item[key]]
     if isinstance(item.get("type"), str):
         if (inside := _langchain(item)) is None and (message := unwrapped(item)) is not None:
             inside = [message]
@@ -87,6 +110,18 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
         return thread(item["mapping"], item.get("current_node"), item.get("create_time"))
     alone = (item.get("message"), _field(item.get("output"), "message"))
     return next(([one] for one in alone if isinstance(one, Mapping)), None)
+
+
+def _chosen(choice: object, key: str) -> object:
+    """The message of an alternative; an empty one if it was blocked."""
+    if not isinstance(choice, Mapping):
+        return choice
+    message = plain(choice.get(key))
+    if message is None:
+        return {"role": "assistant", "content": choice.get("text")}
+    if isinstance(message, Mapping) and message.get("role") is None:
+        return {**message, "role": "assistant"}
+    return message
 
 
 def _instructions(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

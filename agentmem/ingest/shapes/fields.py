@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any, get_args
 from uuid import UUID
 
 from agentmem.ingest.checks import check_time, check_unicode, describe
+from agentmem.ingest.shapes.plain import read_keys
 from agentmem.types import Role
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
@@ -33,26 +35,31 @@ _ROLE_TYPES: dict[str, Role] = {
     "function": "tool",
     "developer": "developer",
 }
+# Without case and underscores.
 _TIMES = (
-    *("created_at", "createdAt", "create_time", "createTime", "created"),
-    *("timestamp", "ts", "at", "sent_at", "sentAt", "date"),  # "date" last, see `envelopes`
+    *("createdat", "createtime", "createdtime", "timecreated", "created"),
+    *("timestamp", "ts", "at", "sentat", "senttime", "sent", "postedat", "postedtime"),
+    *("datetime", "time", "date"),  # "date" last, see `envelopes`
 )
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::.*)?")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Where content stands; Vercel's messages have their text twice, so the parts come first.
 _CONTENTS = ("parts", "blocks", "content", "text")
+# Fields that are read under any spelling, without case and underscores.
+_FIELDS = {*_TIMES, "userid", "agentid", "sessionid", "toolcallid"}
 # Other fields of messages: one that has no content may have these and is merely empty.
 _OTHERS = {
     *("role", "type", "name", "id", "status", "model", "object", "author", "recipient", "channel"),
-    *("user_id", "agent_id", "session_id", "tool_call_id", "toolCallId", "stop_reason", "phase"),
-    *(
-        "tool_calls",
-        "refusal",
-        "reasoning_content",
-        "reasoning",
-        "thinking",
-        "finish_reason",
-        *_TIMES,
-    ),
+    *("tool_calls", "refusal", "reasoning_content", "reasoning", "thinking"),
+    *("stop_reason", "finish_reason", "phase"),
 }
+# Strings of events and of lines of logs that are no text for people.
+_TECHNICAL = {
+    *("object", "block_type", "content_type", "subtype", "kind", "format", "language", "version"),
+    *("mime_type", "mimeType", "media_type", "mediaType", "signature", "level", "operation"),
+    *("cwd", "gitBranch", "slug", "userType", "entrypoint", "source", "href", "lang", "locale"),
+}
+_IDS = re.compile(r"(?:^|_|-)(?:u?u?id|url|uri)$|(?:U?U?[Ii][Dd]|Ur[li]|UR[LI])$")
 
 
 def read_role(role: object, where: str) -> Role:
@@ -81,8 +88,23 @@ def read_time(message: Mapping[str, Any], where: str) -> datetime | None:
     Raises:
         InputError: it is not a time.
     """
-    given = (message[key] for key in _TIMES if message.get(key) is not None)
-    return check_time(next(given, None), where)
+    return check_time(find_time(message), where)
+
+
+def find_time(message: Mapping[str, Any]) -> object:
+    """What a message gives as its time, under the most specific key; None if it gives none."""
+    given = {_squashed(key): value for key, value in message.items() if value not in (None, "")}
+    if isinstance(given.get("sent"), bool):
+        del given["sent"]  # whether, not when
+    clock, day = given.get("time"), given.get("date")
+    if isinstance(clock, str) and _CLOCK.fullmatch(clock.strip()):
+        if isinstance(day, str) and _DAY.fullmatch(day.strip()):
+            given["time"] = f"{day.strip()}T{clock.strip():0>5}"
+    return next((given[key] for key in _TIMES if key in given), None)
+
+
+def _squashed(key: object) -> str:
+    return key.replace("_", "").lower() if isinstance(key, str) else ""
 
 
 def read_id(message: Mapping[str, Any], where: str) -> str | int | None:
@@ -110,8 +132,33 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
         InputError: there is text only in a field that is not known.
     """
     found: list[object] = [message[key] for key in _CONTENTS if message.get(key) is not None]
-    texts = (key for key, value in message.items() if isinstance(value, str) and value.strip())
-    unread = [key for key in texts if key not in _OTHERS]
+    unread = [key for key, _ in _strings(message)]
     if unread and not any(content or content == 0 for content in found):
         raise InputError(f"{where}: give its text as 'content', not as {shown(unread[0])}")
     return found
+
+
+def unread_key(item: Mapping[str, Any], kind: str, *, prose: bool) -> str | None:
+    """The key of a text in a dict of an unknown type that is not read; None if there is none.
+
+    Args:
+        item: The dict.
+        kind: Its type.
+        prose: Whether only strings of several words count, because a single one may be anything.
+    """
+    known = (*read_keys(kind), *_CONTENTS, kind)
+    for key, text in _strings(item):
+        technical = key in _TECHNICAL or key in known or _IDS.search(key)
+        if not technical and (not prose or len(text.split()) > 1):
+            return key
+    return None
+
+
+def _strings(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what may be text: the strings of a message that are none of its usual fields."""
+    for key, value in message.items():
+        if isinstance(key, str) and key not in _OTHERS and _squashed(key) not in _FIELDS:
+            given = value if isinstance(value, list | tuple) else [value]
+            texts = [one for one in given if isinstance(one, str) and one.strip()]
+            if texts:
+                yield key, texts[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 # Keys that hold text for people, in the order in which it is read.
@@ -14,18 +15,40 @@ _KEYS = (
     *_CAPTIONS,
 )
 # Words in the types of blocks whose strings are no text for people: what a model thought, and
-# media, whose transcripts and captions are.
-_THOUGHT = ("thinking", "reasoning", "thought", "encrypted")
-_SILENT = ("image", "video", "audio", "file", "screenshot", *_THOUGHT)
-_SPOKEN = ("transcript", *_CAPTIONS)
+# media, apart from what is plainly their text.
+_THOUGHT = {"thinking", "reasoning", "thought", "thoughts", "encrypted"}
+_MEDIA = ("image", "video", "audio", "file", "screenshot")
+_SPOKEN = ("text", "content", "transcript", *_CAPTIONS)
+# The words of a type such as "input_image", "image-url" or "fileData".
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+# A file in Base64, or a link to one.
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}|(?:data|https?|file|gs|s3):\S+")
 # Keys under which a tool's output may stand alone.
 _WRAPPERS = {"output", "result", "content", "text", "json"}
 _MAX_DEPTH = 20
 
 
 def is_silent(kind: str) -> bool:
-    """Whether a block of this type has no text but a transcript or a caption."""
-    return "transcri" not in kind and any(word in kind.lower() for word in _SILENT)
+    """Whether a block of this type is a thought, or media with at most a text of its own."""
+    return is_thought(kind) or (
+        "transcri" not in kind and any(word.startswith(_MEDIA) for word in _words(kind))
+    )
+
+
+def is_thought(kind: str) -> bool:
+    """Whether a block of this type is what a model thought."""
+    return not _THOUGHT.isdisjoint(_words(kind))
+
+
+def read_keys(kind: str) -> tuple[str, ...]:
+    """The keys under which `plain_text` finds the text of a block of this type."""
+    if is_thought(kind):
+        return ()
+    return _SPOKEN if is_silent(kind) else _KEYS
+
+
+def _words(kind: str) -> list[str]:
+    return [word.lower() for word in _WORDS.findall(kind)]
 
 
 def plain_text(value: object) -> str:
@@ -67,12 +90,14 @@ def _texts(value: object, depth: int) -> Iterator[str]:
             yield from _texts(one, depth - 1)
     elif depth and isinstance(value, Mapping):
         kind = value.get("type") or value.get("block_type")
-        kind = kind.lower() if isinstance(kind, str) else ""
-        silent = is_silent(kind)
-        if silent and any(word in kind for word in _THOUGHT):
+        kind = kind if isinstance(kind, str) else ""
+        if is_thought(kind):
             return
-        for key in _SPOKEN if silent else _KEYS:
-            yield from _texts(value.get(key), depth - 1)
+        silent = is_silent(kind)
+        for key in read_keys(kind):
+            text = value.get(key)
+            if not (silent and isinstance(text, str) and _ENCODED.fullmatch(text.strip())):
+                yield from _texts(text, depth - 1)
         source = value.get("source")
         if isinstance(source, Mapping) and source.get("type") == "text":
             yield from _texts(source.get("data"), depth - 1)

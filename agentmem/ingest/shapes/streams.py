@@ -15,6 +15,12 @@ _TRANSCRIPTS = {
     "input_audio_transcription.completed": "user",
     "audio_transcript.done": "assistant",
 }
+# The ends of the types of events that carry a piece of a message, which a later event repeats as a
+# whole, with its time.
+_PIECES = (
+    *("delta", "content_block_start", "content_part.done", "refusal.done", "arguments.done"),
+    *("response.text.done", "output_text.done", "_call_code.done", "_call_input.done"),
+)
 
 
 def check_complete(item: Mapping[str, Any], where: str) -> None:
@@ -25,13 +31,18 @@ def check_complete(item: Mapping[str, Any], where: str) -> None:
     """
     kind, choices = item.get("type"), item.get("choices")
     first = choices[0] if isinstance(choices, list | tuple) and choices else None
-    named = isinstance(kind, str) and kind.endswith(("delta", "content_block_start"))
+    named = isinstance(kind, str) and kind.endswith(_PIECES)
     if named or (isinstance(first, Mapping) and "delta" in first and "message" not in first):
         what = kind if named else item.get("object", "delta")
         raise InputError(
             f"{where} is a fragment of a stream ({shown(what)}): add the complete message, which "
             f"the last events or the SDK's final object have"
         )
+
+
+def is_error(kind: str) -> bool:
+    """Whether an event says that something failed, which nobody said in the conversation."""
+    return kind == "error" or kind.endswith((".error", ".failed"))
 
 
 def unwrapped(item: Mapping[str, Any]) -> Mapping[str, Any] | None:

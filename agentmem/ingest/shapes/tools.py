@@ -115,11 +115,21 @@ def open_result(block: Mapping[str, Any], base: Part, where: str) -> tuple[objec
         output, failed = error if output is None else output, True
     if failed is None and block.get("status") in ("error", "failed"):
         failed = True
+    if failed is None and _failed_at_google(block):
+        failed = True
     result = as_result(base, first(block, _IDS), failed, where)
     tool = check_label(first(block, _NAMES) or None, "a tool's name", where)
     if tool is not None:
         result = replace(result, metadata={"tool": tool, **result.metadata})
     return output, result
+
+
+def _failed_at_google(block: Mapping[str, Any]) -> bool:
+    """Whether a function's response is an error, or code was not run to its end."""
+    response, outcome = block.get("response"), block.get("outcome")
+    if isinstance(response, Mapping) and response.get("error"):
+        return response.get("output") is None
+    return outcome in ("OUTCOME_FAILED", "OUTCOME_DEADLINE_EXCEEDED")
 
 
 def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part:
@@ -154,6 +164,18 @@ def output_text(value: object, where: str) -> str:
     """
     try:
         return as_text(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: a tool's output is not JSON ({error})") from error
+
+
+def json_text(value: object, where: str) -> str:
+    """A tool's output as JSON.
+
+    Raises:
+        InputError: it is not JSON.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: a tool's output is not JSON ({error})") from error
 

@@ -27,7 +27,8 @@ Several times are combined to the interval that contains them all. Ambiguous wor
 dates: not "may" and "march", not a bare "2023" or "June", and not 3/5/2023. Neither are "today" and
 "this week": such questions are as often about the future, which was mentioned earlier. Seasons
 alone ("last summer") and movable feasts have different dates in different places. A weekday that is
-not that of the day it is said of ("Tuesday, March 4") contradicts it.
+not that of the day it is said of ("Tuesday, March 4") contradicts it. In a question about
+what is to come ("am I free in December?") a date without a year is none.
 
 The grammar is our own: dateparser and parsedatetime give points, not intervals, understand parts
 ("half a year ago" is "a year ago" to both), and read words such as "may" and "march" as dates.

@@ -47,7 +47,10 @@ _BOUNDING = frozenset(
 # "different from last week", "three weeks out from 3 May"
 _NOT_FROM = frozenset({"apart", "aside", "different", "away", "out"})
 _SPECIAL_YEARS = frozenset("fiscal financial school academic tax model season light".split())
-_COMPARED = frozenset({"compared", "up", "leading", "relative", "back"})
+_COMPARED = frozenset(
+    "compared up leading relative back down run-up runup lead-up leadup build-up buildup countdown "
+    "road way close closer next path approach".split()
+)
 _VERSIONS = frozenset({"version", "build", "model", "revision"})
 _ONE = frozenset({"a", "one", "some", "which", "what"})
 # How far before "and" the "between" may stand that it belongs to.

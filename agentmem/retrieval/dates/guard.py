@@ -14,11 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from agentmem.retrieval.dates.ahead import asks_ahead
+from agentmem.retrieval.dates.apart import has_year_apart
 from agentmem.retrieval.dates.before import Before
 from agentmem.retrieval.dates.behind import Behind
+from agentmem.retrieval.dates.counting import counts
 from agentmem.retrieval.dates.phrases import Found, NotUnderstood, Phrase
 from agentmem.retrieval.dates.text import Text
 from agentmem.retrieval.dates.vocabulary import AMBIGUOUS, MONTHS, WEEKDAYS
+from agentmem.retrieval.dates.zones import names_zone
+
+# "3 May 2025, or was it in 2024?"
+_REACH = 4
 
 
 def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
@@ -33,6 +40,8 @@ def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
     places = {at: one for one in found for at in range(one.start, one.end)}
     if any(_is_alternative(text, k, places) for k in range(len(text.tokens))):
         raise NotUnderstood
+    if found and (_is_ahead(text, found) or has_year_apart(text, found) or names_zone(text)):
+        raise NotUnderstood
     phrases: list[Phrase] = []
     for one in found:
         if one.phrase is None:
@@ -46,9 +55,26 @@ def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
     return phrases
 
 
+def _is_ahead(text: Text, found: Sequence[Found]) -> bool:
+    """Whether a time without a year may be a coming one: "am I free in December?"."""
+    phrases = [one.phrase for one in found if one.phrase is not None]
+    if any(phrase.whole_years or phrase.times[0].weak for phrase in phrases):
+        return False  # "is there a photo of last year, in May?"
+    open_to_it = [
+        phrase
+        for phrase in phrases
+        if phrase.yearless and phrase.lead != "since" and not any(t.past for t in phrase.times)
+    ]
+    return bool(open_to_it) and asks_ahead(text)
+
+
 def _is_alternative(text: Text, k: int, places: Mapping[int, Found]) -> bool:
-    """Whether an unread month or weekday stands behind "or": "in May, I think, or June"."""
-    if text.at(k - 1).text != "or" or k in places:
-        return False
+    """Whether an unread time stands behind "or": "in May, I think, or June", "3 May?? or 2024"."""
     token = text.at(k)
-    return token.text in MONTHS.keys() | WEEKDAYS.keys() and token.written not in AMBIGUOUS
+    year = token.kind == "number" and len(token.text) == 4 and 1900 <= token.value <= 2099
+    if k in places or not (year or token.text in MONTHS or token.text in WEEKDAYS):
+        return False
+    if year:
+        after = any(text.at(n).text == "or" for n in range(k - _REACH, k))
+        return after and bool(places) and not counts(text, k + 1)
+    return text.at(k - 1).text == "or" and token.written not in AMBIGUOUS

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agentmem.retrieval.dates.ago import relative_year
 from agentmem.retrieval.dates.calendar import Time, month_of, shifted
+from agentmem.retrieval.dates.counting import counts, is_amount
 from agentmem.retrieval.dates.text import Read, Text
 from agentmem.retrieval.dates.tokens import END
 from agentmem.retrieval.dates.vocabulary import (
@@ -24,6 +25,11 @@ _TRUST = frozenset(
     "believe believes believed confide confides confided trust trusts trusted faith interest "
     "interested".split()
 )
+# "in May 24" is May of 2024, or a mistake.
+_WHOLE_MONTH = frozenset("in during throughout early mid late".split())
+_PARTS = frozenset("end start beginning middle course rest half".split())
+# Behind these, "march" is a verb or a protest.
+_NO_MONTH = frozenset("a an the to my our your his her their this that".split())
 
 
 def month(text: Text, i: int, *, alone: bool, plain: bool, past: bool = False) -> Read | None:
@@ -46,16 +52,23 @@ def month(text: Text, i: int, *, alone: bool, plain: bool, past: bool = False) -
         return None if apart else (Time("month", month_of(named[0], number)), named[1])
     whole = Time("month", None, number, past=past)
     suffixed, end = with_year(text, whole, j)
+    if _is_other_word(text, i, alone or plain or past) and end > j:
+        return None  # "a march 10 years ago", "did I meet Jan 2 years ago"
     if suffixed.days is not None:
         return suffixed, end  # "May 2 years ago"
     days = day_list(text, j)
     if days is not None:
         first, last, nth, end = days
+        if first == last and not nth and _is_whole(text, i):
+            if not counts(text, end) and year(text, end) is None:
+                raise ValueError("it may be a day or a short year: in May 24")
         time = Time("day" if first == last else "span", None, number, first, last, past)
         dated = with_year(text, time, end)
         verb = token.written in AMBIGUOUS and not (plain or nth or past)
         # "I may 3 ...": it is a date only at the end of a clause; "in May 20 people came".
-        counting = text.at(i - 1).text == "in" and not nth and _counts(text, end)
+        counting = text.at(i - 1).text == "in" and not nth and counts(text, end)
+        if dated[0].days is None and not nth and is_amount(text, end):
+            counting, verb = True, True  # "did I see May 3 times"
         if dated[0].days is not None or (not verb and not counting) or text.ends_clause(end):
             return dated
     if past or (alone and not _is_name(text, i, j)):
@@ -75,10 +88,27 @@ def _is_name(text: Text, i: int, j: int) -> bool:
     return j == i + 1 and after.written[0].isupper()  # "in Mar Vista"
 
 
-def _counts(text: Text, i: int) -> bool:
-    """Whether a number before this position counts what stands here: "20 people"."""
-    after = text.at(i)
-    return after.kind == "word" and after.text not in FUNCTION_WORDS | PREPOSITIONS
+def _is_whole(text: Text, i: int) -> bool:
+    """Whether what stands before a month is said of all of it: "in", "the end of"."""
+    part = text.at(i - 1).text == "of" and text.at(i - 2).text in _PARTS
+    return part or text.at(i - 1).text in _WHOLE_MONTH
+
+
+def _is_other_word(text: Text, i: int, timed: bool) -> bool:
+    """Whether a month before "2 years ago" is a name, or a march, and not when it was."""
+    token, before = text.at(i), text.at(i - 1)
+    if token.written in AMBIGUOUS and before.text in _NO_MONTH:
+        return True
+    return not timed and before.kind == "word"
+
+
+def _is_second(text: Text, i: int, k: int) -> bool:
+    """Whether "march" or "may" behind an ordinal is a noun: "the second march"."""
+    return (
+        text.at(k).written in AMBIGUOUS
+        and text.at(k - 1).kind == "ordinal"
+        and (text.at(i - 1).text in _NO_MONTH or text.at(i).text in _NO_MONTH)
+    )
 
 
 def days_of_month(text: Text, i: int, *, plain: bool, past: bool = False) -> Read | None:
@@ -104,6 +134,10 @@ def days_of_month(text: Text, i: int, *, plain: bool, past: bool = False) -> Rea
     if text.at(j).text == "." and not text.at(j).spaced and len(named.text) <= 4:
         j += 1
     dated = with_year(text, time, j)
+    if dated[0].days is None and not nth and is_amount(text, j) and not text.says(j, "of"):
+        return None  # "did I buy 3 April tickets"
+    if nth and not plain and _is_second(text, i, j - 1) and dated[0].days is None:
+        return None
     verb = named.written in AMBIGUOUS and not (plain or nth or past)
     if verb and dated[0].days is None and not text.ends_clause(j):
         return None

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 
 from agentmem.retrieval.dates.ago import ago
 from agentmem.retrieval.dates.calendar import DAY, Time, month_of, one_day, years
+from agentmem.retrieval.dates.counting import COUNTED, NO_PLURALS
 from agentmem.retrieval.dates.months import days_of_month, year
 from agentmem.retrieval.dates.text import Read, Text
 from agentmem.retrieval.dates.vocabulary import FUNCTION_WORDS, MONTHS, PREPOSITIONS
 
-# "in 2000 meters": what is counted, where a plural does not show it.
-_COUNTED = frozenset(
-    "people persons men women children feet km m cm mm kg g mg lb lbs oz ml rpm mph kmh percent "
-    "euro usd eur gbp dollar hz mhz mb gb kb ft yd different or more".split()
-)
 _NO_YEARS = frozenset({"%", "$", "\u20ac", "\u00b0", "bc", "bce"})
-# Words in "s" that are no plurals.
-_NO_PLURALS = frozenset(
-    "was is does has as us this his its yes always sometimes perhaps besides towards overseas "
-    "afterwards across versus vs plus thus less unless already whereas regards".split()
+_STREETS = frozenset(
+    "street st avenue ave road rd drive dr lane ln boulevard blvd square way court place terrace "
+    "highway row crescent broadway".split()
 )
+# "the class of 2010": its year is not when something happened. Neither is "what I think of 1917".
+_NAMED_BY_YEAR = frozenset(
+    "class generation cohort vintage edition copy think thought thinks thinking heard hear fan "
+    "review ending plot version".split()
+)
+_DETERMINERS = frozenset("the a an my our your his her their this that".split())
 
 
 def in_digits(text: Text, i: int, *, named: bool) -> Read | None:
@@ -36,6 +37,10 @@ def in_digits(text: Text, i: int, *, named: bool) -> Read | None:
         ValueError: There is no such day.
     """
     form = text.at(i).text.lower()
+    if re.fullmatch(r"\d{4}-\d\d-\d\dt[\d:.]*(?:z|[+-][\d:]*)", form):
+        # Midnights are those of the zone of now.
+        instant = datetime.fromisoformat(form.upper()).astimezone(text.now.tzinfo)
+        return Time("day", one_day(instant.date())), i + 1
     found = _whole_date(form) or _unclear(form) or (_span(form) if named else None)
     if isinstance(found, Time):
         return found, i + 1
@@ -87,12 +92,30 @@ def bare_year(text: Text, i: int) -> Read | None:
     if token.kind != "number" or len(token.text) != 4 or not 1900 <= token.value <= 2099:
         return None
     word = after.kind == "word" and after.written[0].islower()
-    if word and after.text not in FUNCTION_WORDS | PREPOSITIONS | _NO_PLURALS:
-        if after.text in _COUNTED or after.text.endswith("s") or token.value % 100 == 0:
+    if word and after.text not in FUNCTION_WORDS | PREPOSITIONS | NO_PLURALS:
+        if after.text in COUNTED or after.text.endswith("s") or token.value % 100 == 0:
             return None
-    if after.text in _NO_YEARS:
+    if after.text in _NO_YEARS or _is_attribute(text, i):
         return None
     return Time("year", years(token.value, token.value)), i + 1
+
+
+def _is_attribute(text: Text, i: int) -> bool:
+    """Whether a year belongs to a name: "the 2015 Bordeaux", "2023 Main Street"."""
+    before, after = text.at(i - 1).text, text.at(i + 1)
+    named = after.kind == "word" and after.text not in FUNCTION_WORDS | PREPOSITIONS
+    if named and before in _DETERMINERS:
+        return True
+    if named and after.written[0].isupper():
+        nearby = [text.at(k) for k in range(i + 1, i + 4)]
+        if any(word.text in _STREETS and word.written[0].isupper() for word in nearby):
+            return True
+    if before == "of" and (
+        text.at(i - 2).text in _NAMED_BY_YEAR
+        or (named and after.written[0].islower() and not after.text.endswith("ly"))
+    ):
+        return True
+    return after.text == "by" and text.at(i + 2).written[:1].isupper()
 
 
 def quarter(text: Text, i: int) -> Read | None:

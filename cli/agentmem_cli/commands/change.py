@@ -204,8 +204,11 @@ def forget(
             "give a condition: ids, --user, --agent, --session, --where or --before"
         )
     scope = scope_ids(user, agent, session)
+    # What is not given is left out: `forget` refuses None.
+    given = {"ids": ids or None, "where": where, "before": before}
+    conditions: dict[str, Any] = {name: one for name, one in given.items() if one is not None}
     with open_memory(store, model, embedder=embedder) as memory:
-        done = memory.forget(ids or None, **scope, where=where, before=before, dry_run=True)
+        done = memory.forget(**conditions, **scope, dry_run=True)
         if not dry_run:
             if len(done.ids) < 2 or yes or _agreed(len(done.ids), out):
                 # Delete exactly what was confirmed, even if more memories match by now.

@@ -28,6 +28,10 @@ def back_up(
 ) -> Copied:
     """Copy a database to a new folder; see `agentmem_storage.store.Store.backup`."""
     folder = _folder(target)
+    if (own := _own_folder(database)) is not None and folder.resolve().is_relative_to(own):
+        raise InputError(
+            f"{str(target)!r:.200} is inside the store's own folder: a backup goes elsewhere"
+        )
     try:
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise InputError(f"{str(target)!r} exists already: give a new or an empty folder")
@@ -53,6 +57,12 @@ def back_up(
     return Copied(folder, memories, (folder / DATABASE_NAME).stat().st_size)
 
 
+def _own_folder(database: Database) -> Path | None:
+    """The folder of a store; None if it is a single file, or in memory."""
+    path = database.location.path
+    return path.parent.resolve() if path is not None and path.name == DATABASE_NAME else None
+
+
 def _copy(
     database: Database, partial: Path, on_progress: Callable[[int, int], object] | None
 ) -> int:
@@ -75,4 +85,8 @@ def _folder(target: str | os.PathLike[str]) -> Path:
         raise TypeError(f"a backup goes to a folder, given as a string or path, not {target!r}")
     if not name or name.startswith(":") or "://" in name or "\0" in name:
         raise InputError(f"a backup goes to a new folder, not to {name!r:.200}")
-    return Path(name).expanduser().absolute()
+    try:
+        os.fsencode(name)
+        return Path(name).expanduser().absolute()
+    except (RuntimeError, UnicodeEncodeError) as error:
+        raise InputError(f"{name!a:.200} is not a folder for a backup: {error}") from error

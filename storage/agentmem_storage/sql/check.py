@@ -23,6 +23,7 @@ from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list, scope_conditions, selected
 from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunks, meta, scopes, sources
+from agentmem_storage.timestamps import from_micros
 
 _BATCH = 500
 
@@ -115,6 +116,10 @@ def _source_rows(database: Database, scope: Scope) -> Iterator[Problem]:
         for row in rows:
             own = spans.get(row.id, [])
             yield from _tiling_faults(row, own)
+            try:
+                _ = from_micros(row.created_at), from_micros(row.added_at)
+            except ValueError:
+                yield Problem(_first_id(own), read.damaged_time(f"source {row.id}"))
             try:
                 read_metadata(row.metadata)
             except ValueError:

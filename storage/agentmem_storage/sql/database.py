@@ -29,7 +29,7 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import filters, forks, log_mark
+from agentmem_storage.sql import filters, forks, log_mark, reached
 from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
@@ -83,7 +83,7 @@ class Database:
             NotAStoreError: The location holds something else.
             StoreUnwritableError: A new store cannot be created there.
             StoreBusyError: Another process kept it locked.
-            StoreIncompleteError: It was copied without its write-ahead log.
+            StoreIncompleteError: It was copied without its write-ahead log, or with an older one.
         """
         try:
             return cls._open(location, create=create, timeout_s=timeout_s)
@@ -158,6 +158,7 @@ class Database:
             self._check_log()
             if self._has_log and self.location.path is not None and own.total_changes > changes:
                 log_mark.keep(self.location.path, own)
+                reached.note(self.location.path, own)
 
     def purge(self, *, wait: bool = True) -> bool:
         """Rewrite the files so that no byte of deleted rows remains in them.
@@ -193,6 +194,8 @@ class Database:
         """Close all connections; the database cannot be used afterwards."""
         self._closed = True
         self._engine.dispose()
+        if self.location.path is not None and self._has_log:
+            reached.remove_if_unneeded(self.location.path)
 
     def before_fork(self) -> None:
         """See `agentmem_storage.sql.forks`; one in memory is copied with its connection."""
@@ -261,11 +264,15 @@ class Database:
         """Note whether there is a write-ahead log, and repair what a crash left half done."""
         if self.location.path is None:
             return
+        mark = reached.expected(self.location.path)
         with self.read() as connection:
             # Only after a read does a connection know what the file says now.
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
             marked = log_mark.is_marked(_driver_connection(connection))
+            reached.require(
+                self.location.path, self.location.label, mark, _driver_connection(connection)
+            )
         self._has_log = mode == "wal"
         if marked and self._has_log and not self.location.options.get("uri"):
             # If others keep the store locked, one of them will.

@@ -81,6 +81,10 @@ def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
         raise TypeError(f"a location is a string or a path, not {location!r:.200}")
     if not label or "\0" in label:
         raise InputError(f"{label!r:.200} is not a location: give a folder")
+    try:
+        os.fsencode(label)
+    except UnicodeEncodeError as error:
+        raise InputError(f"{label!a:.200} is not a location: it has half a character") from error
     if isinstance(location, str) and (meant := _meant(label)) is not None:
         raise InputError(
             f"{label!r:.200} is not a folder and not a URL: write {meant}, or './' before it for a "
@@ -177,6 +181,8 @@ def _url(label: str, *, create: bool) -> Location:
 
 def _arguments(url: URL, label: str) -> tuple[str, dict[str, Any]]:
     """The arguments of `sqlite3.connect` for a URL, as parsed by SQLAlchemy."""
+    if not url.database and url.host is None:
+        raise InputError(f"{label!r} names no file: use ':memory:', or 'sqlite:///path/to/file.db'")
     try:
         positional, options = SQLiteDialect_pysqlite().create_connect_args(url)
     except ArgumentError as error:

@@ -22,7 +22,7 @@ from sqlalchemy.sql.expression import text
 from agentmem_storage.records import WordMatches
 from agentmem_storage.sql.tables import chunk_terms_name
 from agentmem_storage.sql.terms import quoted
-from agentmem_storage.words import STOP_WORDS, phrases
+from agentmem_storage.words import STOP_WORDS, asks_nothing, phrases
 
 # With more chunks than this, one scan of each phrase takes less time than a look-up for each chunk.
 _MOST_LOOKUPS = 64
@@ -35,7 +35,9 @@ _IDS = func.json_each(bindparam("ids")).table_valued("value", name="chunk")
 
 
 def meaningful(query: str) -> list[str]:
-    """The phrases of a query that count: all that are not of stop words alone."""
+    """The phrases of a query that count: none of stop words alone, or if they ask nothing."""
+    if asks_nothing(query):
+        return []
     return [one for one in phrases(query) if not STOP_WORDS.issuperset(one.split())]
 
 

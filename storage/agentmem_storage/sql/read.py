@@ -239,11 +239,15 @@ def read_said(connection: Connection, ids: Iterable[int]) -> dict[int, Said]:
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
+        CorruptRecordError: The time of one's source is damaged.
     """
     wanted = [as_id(one) for one in ids]
     rows = connection.execute(_SAID, given(wanted)).all()
     found = {id: Said(*said) for id, *said in rows}
     require(wanted, found, "memory")
+    for id, said in found.items():
+        if not isinstance(said.created_at, int):
+            raise CorruptRecordError(damaged_time(f"memory {id}"))
     return found
 
 
@@ -285,6 +289,13 @@ def _source_record(row: Row[Any], *, keep_damaged: bool) -> SourceRecord:
         damage = f"the metadata of source {row.source_id} cannot be read: the row is damaged"
         if not keep_damaged:
             raise CorruptRecordError(damage) from error
+    try:
+        created_at, added_at = from_micros(row.created_at), from_micros(row.added_at)
+    except ValueError as error:
+        damage = damaged_time(f"source {row.source_id}")
+        if not keep_damaged:
+            raise CorruptRecordError(damage) from error
+        created_at = added_at = from_micros(0)
     return SourceRecord(
         id=row.source_id,
         scope=Scope(row.user_id, row.agent_id, row.session_id),
@@ -293,14 +304,19 @@ def _source_record(row: Row[Any], *, keep_damaged: bool) -> SourceRecord:
         name=row.name,
         title=row.title,
         uri=row.uri,
-        created_at=from_micros(row.created_at),
-        added_at=from_micros(row.added_at),
+        created_at=created_at,
+        added_at=added_at,
         chars=row.chars,
         chunk_ids=tuple(id for _, id in sorted(json.loads(row.chunk_ids))),
         metadata=metadata,
         damage=damage,
         content_hash=row.content_hash,
     )
+
+
+def damaged_time(what: str) -> str:
+    """What is wrong with a row whose time cannot be read."""
+    return f"the time of {what} cannot be read: the row is damaged"
 
 
 def require(wanted: Sequence[int], found: Mapping[int, object], what: str) -> None:

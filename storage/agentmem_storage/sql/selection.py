@@ -14,6 +14,7 @@ from agentmem_storage.records import Scope, Selection
 from agentmem_storage.sql.filters import compile_filter
 from agentmem_storage.sql.rows import check_scope
 from agentmem_storage.sql.tables import chunks, scopes, sources
+from agentmem_storage.text import shown
 from agentmem_storage.timestamps import to_micros
 
 _MAX_ID = 2**63 - 1
@@ -92,7 +93,7 @@ def as_id(value: SupportsIndex) -> int:
     """
     number = value if type(value) is int else as_int(value, "an id")
     if not -_MAX_ID <= number <= _MAX_ID:
-        raise InputError(f"{number!r} is not an id: ids have at most 63 bits")
+        raise InputError(f"{shown(number)} is not an id: ids have at most 63 bits")
     return number
 
 

@@ -4,7 +4,8 @@
 and drops the diacritics of Latin letters.
 
 ``score = (sum of BM25 over the query's phrases in the chunk) * (number of those phrases)``: BM25
-alone would rank a short chunk with one rare word of the query above a longer one with three.
+alone would rank a short chunk with one rare word of the query above a longer one with three. A word
+that only may be a name adds `POSSIBLE_SHARE` of its BM25, and is not counted.
 
 How rare a word is depends on the scope that is searched: within one user's memories the user's name
 carries no information, however rare it is in the whole store, and what others write must not change
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,8 @@ from agentmem_storage.sql.tables import chunk_terms, chunk_terms_name, chunk_ter
 MAX_PHRASES = 64
 # The most chunks, in total, that the rarest words of a query may select as candidates.
 MAX_LEADING = 1_000
+# The part of its weight that a phrase has which only may be meant: it decides between equals.
+POSSIBLE_SHARE = 0.4
 
 _ROWID = literal_column("chunk_terms.rowid", Integer)
 # The unary plus keeps SQLite from querying FTS5 once per allowed id.
@@ -112,6 +115,7 @@ def search(
     rows: int,
     held: int,
     allowed: str | None,
+    possible: Collection[str] = (),
 ) -> Ranked:
     """Find the k chunks that match a query's phrases best, best first, ties by id.
 
@@ -122,12 +126,14 @@ def search(
         rows: Number of rows of the table.
         held: Number of chunks in the scope.
         allowed: The ids to consider, as JSON; None if all are allowed.
+        possible: Those of the phrases that only may be meant.
     """
-    leading, following = _weights(counts, rows, held)
+    leading, following = _weights(counts, rows, held, possible)
     if not leading:
         return Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
     given: dict[str, Any] = {"k": k}
     given |= {"leading": json.dumps(leading), "following": json.dumps(following)}
+    given["possible"] = json.dumps([quoted(one) for one in possible])
     if allowed is not None:
         given["allowed"] = allowed
     best = connection.execute(_EVERYWHERE if allowed is None else _AMONG, given).all()
@@ -154,7 +160,9 @@ def _best(allowed: Select[tuple[int]] | None) -> Select[tuple[int, float]]:
     others = _matches("following", select(led.c.id)).subquery("others")
     matches = union_all(select(led), select(others)).subquery("matches")
     # Rounded, because the sum may depend on the order of its terms in the last bit.
-    score = func.round(-func.sum(matches.c.bm25) * func.count(), 9, type_=Float).label("score")
+    score = func.round(
+        -func.sum(matches.c.bm25) * func.max(1, func.sum(matches.c.counted)), 9, type_=Float
+    ).label("score")
     return (
         select(matches.c.id, score)
         .group_by(matches.c.id)
@@ -163,14 +171,16 @@ def _best(allowed: Select[tuple[int]] | None) -> Select[tuple[int, float]]:
     )
 
 
-def _matches(counts: str, allowed: Select[tuple[int]] | None) -> Select[tuple[int, float]]:
+def _matches(counts: str, allowed: Select[tuple[int]] | None) -> Select[tuple[int, float, int]]:
     """Allowed chunks that contain a phrase, one row per phrase, with its weighted BM25.
 
     ``counts`` is the name of the parameter with the phrases and their weights.
     """
     weights = func.json_each(bindparam(counts)).table_valued("key", "value")
+    possible = func.json_each(bindparam("possible")).table_valued("value", name="possible")
+    counted = weights.c.key.not_in(select(possible.c.value)).cast(Integer).label("counted")
     found = (
-        select(_ROWID.label("id"), (_BM25 * weights.c.value).label("bm25"))
+        select(_ROWID.label("id"), (_BM25 * weights.c.value).label("bm25"), counted)
         .select_from(weights.join(text("chunk_terms"), true()))
         .where(chunk_terms_name.op("MATCH")(weights.c.key))
         # bm25() works only while FTS5 scans, not in a grouped query; LIMIT prevents flattening.
@@ -204,7 +214,7 @@ _COUNTS: dict[tuple[str, ...], Select[*tuple[Any, ...]]] = {
 
 
 def _weights(
-    counts: Sequence[Count], rows: int, held: int
+    counts: Sequence[Count], rows: int, held: int, possible: Collection[str]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The factor for FTS5's BM25 of each phrase that gives its BM25 within the scope.
 
@@ -212,6 +222,7 @@ def _weights(
         counts: Of the phrases.
         rows: Number of rows of the table.
         held: Number of chunks in the scope.
+        possible: Those of the phrases that only may be meant.
 
     Returns:
         Of the `MAX_PHRASES` rarest, those that lead, as many as `MAX_LEADING` permits but at least
@@ -219,14 +230,16 @@ def _weights(
     """
     found = [one for one in counts if one.allowed]
     # Among equally rare ones the longer; never the earlier, for a question may stand anywhere.
-    found.sort(key=lambda one: (one.allowed, -len(one.phrase), one.phrase))
+    found.sort(key=lambda one: (one.phrase in possible, one.allowed, -len(one.phrase), one.phrase))
     leading: dict[str, float] = {}
     following: dict[str, float] = {}
     led = 0
     for phrase, everywhere, n, allowed in found[:MAX_PHRASES]:
         led += allowed
         part = leading if led <= MAX_LEADING or not leading else following
-        part[quoted(phrase)] = math.log1p((held - n + 0.5) / (n + 0.5)) / _rarity(rows, everywhere)
+        share = POSSIBLE_SHARE if phrase in possible else 1.0
+        rarity = math.log1p((held - n + 0.5) / (n + 0.5))
+        part[quoted(phrase)] = share * rarity / _rarity(rows, everywhere)
     return leading, following
 
 

@@ -1,0 +1,75 @@
+"""Tells whether a query is about what is to come: "am I free in December?".
+
+A date without a year is taken for the latest that has begun. In a question in the present or the
+future tense, it is as often the next one.
+"""
+
+from __future__ import annotations
+
+from agentmem.retrieval.dates.text import Text
+
+_PRESENT = frozenset(
+    "is are am isn't aren't ain't i'm we're you're they're he'll she'll it'll i'll we'll you'll "
+    "they'll there'll who'll what'll will won't shall can can't cannot should shouldn't could must "
+    "might do does don't doesn't gonna planned plans planning scheduled upcoming due deadline "
+    "agenda appointment appointments happening happens free".split()
+)
+# "What's", whose "'s" is not part of the token.
+_SHORT_IS = frozenset("what who where when how why which it that there he she".split())
+_ORDERING = frozenset("remind book reserve schedule plan cancel add put invite set make".split())
+_PAST = frozenset("did didn't was wasn't were weren't had hadn't used ago yesterday".split())
+_SUBJECTS = frozenset("i we you he she they it who that which what".split())
+_HAVE = frozenset({"have", "has", "haven't", "hasn't", "i've", "we've", "you've"})
+_PASSIVE = _HAVE | frozenset("is are am be been being isn't aren't get gets".split())
+# Past forms that are no participles.
+_IRREGULAR = frozenset(
+    "ate awoke became began bit blew broke came chose drank drew drove fell flew forgave forgot "
+    "froze gave grew knew ran rang rode rose sang saw shook spoke stole swam swore threw took tore "
+    "went woke wore wrote".split()
+)
+# "The wine I bought", but not "is the wine bought".
+_PARTICIPLES = frozenset(
+    "bent brought built bought caught crept dealt dug fed felt fought found got heard held hung "
+    "kept laid left lent lost made meant met paid said sat sent shot slept sold spent spun "
+    "stood stuck stung swept taught thought told understood won".split()
+)
+_POLITE = frozenset(
+    {("can", "you"), ("could", "you")}
+    | {("do", "you", word) for word in ("remember", "recall", "know")}
+)
+
+
+def asks_ahead(text: Text) -> bool:
+    """Whether a query is in the present or the future tense, and nothing in it is in the past."""
+    places = range(len(text.tokens))
+    if any(_is_past(text, k) for k in places):
+        return False
+    return text.at(0).text in _ORDERING or any(_is_present(text, k) for k in places)
+
+
+def _is_present(text: Text, k: int) -> bool:
+    token = text.at(k)
+    if token.text in _PRESENT:
+        # not "can you tell me about May 3?"
+        return not any(text.says(k, *words) for words in _POLITE)
+    short = token.possessive and token.text in _SHORT_IS
+    return short or (token.text in _HAVE and "got" in _two(text, k))
+
+
+def _is_past(text: Text, k: int) -> bool:
+    token = text.at(k)
+    if token.text in _PAST:
+        return True
+    simple = token.text in _IRREGULAR
+    regular = token.text.endswith("ed") and token.text not in ("need", "speed", "feed")
+    if not (simple or regular or token.text in _PARTICIPLES):
+        return False
+    before, earlier = text.at(k - 1), text.at(k - 2)
+    if before.possessive or not _PASSIVE.isdisjoint((before.text, earlier.text)):
+        return False  # "what is planned", "are we booked", "what have I got on"
+    subject = before.text in _SUBJECTS or (before.kind == "word" and before.written[0].isupper())
+    return simple or subject
+
+
+def _two(text: Text, k: int) -> tuple[str, str]:
+    return text.at(k + 1).text, text.at(k + 2).text
