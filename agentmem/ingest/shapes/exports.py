@@ -15,7 +15,7 @@ def thread(nodes: Mapping[str, Any], current: object, began: object = None) -> l
     Args:
         nodes: The nodes of the conversation, by id.
         current: The id of the current node.
-        began: The time of the conversation, which the messages before the first with a time get.
+        began: The time of the conversation, which messages without a time have until one has its own.
     """
     found: list[Any] = []
     left = set(nodes)
@@ -32,8 +32,8 @@ def thread(nodes: Mapping[str, Any], current: object, began: object = None) -> l
     said = found[::-1]
     for at, message in enumerate(said):
         if message.get("create_time") is not None:
-            break
-        if began is not None:
+            began = message["create_time"]
+        elif began is not None:
             said[at] = {**message, "create_time": began}
     return said
 
