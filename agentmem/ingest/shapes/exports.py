@@ -15,7 +15,8 @@ def thread(nodes: Mapping[str, Any], current: object, began: object = None) -> l
     Args:
         nodes: The nodes of the conversation, by id.
         current: The id of the current node.
-        began: The time of the conversation, which messages without a time have until one has its own.
+        began: The time of the conversation. A message without a time has that of the one before
+            it, and those at the beginning have this one.
     """
     found: list[Any] = []
     left = set(nodes)
