@@ -74,13 +74,18 @@ class Interrupter:
         return self._line
 
 
+GUARDS: list[torch.inference_mode] = []
+
+
 @pytest.fixture(autouse=True)
 def gradients() -> Iterator[None]:
     """An exception inside torch's own context managers leaves gradients off for later tests."""
     yield
     torch.set_grad_enabled(True)
     if torch.is_inference_mode_enabled():
-        torch.inference_mode(False).__enter__()
+        # Kept: it would be undone when it is collected.
+        GUARDS.append(torch.inference_mode(False))
+        GUARDS[-1].__enter__()
 
 
 def add(memory: Memory) -> None:
