@@ -38,7 +38,8 @@ def load_model(
         from agentmem.models.bundle.load import load_bundle
 
         model = load_bundle(None if model is None else os.fspath(model))
-    if not isinstance(model, MemoryModel):
+    # Not its class: a wrapper that stands for a model will do.
+    if not (hasattr(model, "codec") and hasattr(model, "embedder")):
         raise TypeError(f"model is a bundle's folder or a loaded model, not {shown(model)}")
     if own_embedder is not None:
         model = with_embedder(model, own_embedder)

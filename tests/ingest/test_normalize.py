@@ -17,6 +17,7 @@ from agentmem.ingest.checks import MAX_CHARS
 from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.types import Document, Message, Part
 from agentmem_storage.errors import InputError
+from agentmem_storage.text import is_blank
 
 
 def texts(normalized: Normalized) -> list[str]:
@@ -35,7 +36,7 @@ def test_a_string_is_said_by_the_user() -> None:
     assert normalize("hello") == Normalized((Part("message", "hello", role="user"),), {})
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip))
+@given(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: not is_blank(text)))
 def test_any_unicode_is_kept_exactly(text: str) -> None:
     block = {"role": "user", "content": [{"type": "text", "text": text}]}
     said = {"role": "user", "content": text}
@@ -316,7 +317,10 @@ CIRCLE.append(CIRCLE)
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "empty": ("", "the message: it has no text; leave it out"),
-    "white": (" \n\t\u3000", "the message: its text is only whitespace; leave it out"),
+    "white": (
+        " \n\t\u3000",
+        "the message: its text is only whitespace, or invisible; leave it out",
+    ),
     "nothing": ([], "the list of messages is empty"),
     "none": (None, "the content is a NoneType"),
     "number": (7, "the content is a int"),
