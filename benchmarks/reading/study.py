@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from agentmem.evaluation.result import EvalResult, build_result
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
-from agentmem.models.reader.saving import load_config, load_weights
+from agentmem.models.reader.saving import WEIGHTS, load_config, load_weights
 from benchmarks.reading.answers import Answer, Condition, answer, withhold
 from benchmarks.reading.items import Item, context_items, locomo_items, personal_items
 from benchmarks.reading.scores import exact, f1, interval, judge
@@ -108,6 +109,8 @@ def run_study(
     settings = load_config(reader)
     prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), settings.system_prompt)
     items = work.items(lambda: prepare(config, prompt, questions, locomo))
+    # Part of the files' names: answers of another reader are not taken for those of this one.
+    weights = hashlib.sha256((reader / WEIGHTS).read_bytes()).hexdigest()[:8]
     model: list[ReadingModel] = []
     results: dict[str, Any] = {}
     machines: dict[str, Any] = {}
@@ -126,7 +129,7 @@ def run_study(
                 report=lambda done: report(condition.name, done, len(items)),
             )
 
-        answers, machine = work.answers(condition.decoding, decode)
+        answers, machine = work.answers(f"{condition.decoding}-{weights}", decode)
         above = settings.abstain_above if condition.withheld else 1.0
         results[name] = score(items, withhold(answers, above), seed=config.seed)
         for task, value in abstention_auroc(items, answers).items():
