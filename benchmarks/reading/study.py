@@ -21,7 +21,13 @@ from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import WEIGHTS, load_config, load_weights
 from benchmarks.reading.answers import Answer, Condition, answer, withhold
-from benchmarks.reading.items import Item, context_items, locomo_items, personal_items
+from benchmarks.reading.items import (
+    Item,
+    context_items,
+    locomo_items,
+    notebook_items,
+    personal_items,
+)
 from benchmarks.reading.scores import exact, f1, interval, judge
 from benchmarks.reading.work import WorkFolder
 from benchmarks.relevance.scores import auroc
@@ -36,6 +42,8 @@ class StudyConfig(BaseModel):
         personal_k: How many memories are recalled for a personal question.
         locomo_k: Likewise for LoCoMo.
         locomo_questions: How many of LoCoMo's questions.
+        notebook_k: How many memories are recalled for a question about a notebook.
+        notebook_questions: How many of those questions.
         tokens: Padded tokens of a batch.
         conditions: Settings of each condition, by its name.
     """
@@ -47,6 +55,8 @@ class StudyConfig(BaseModel):
     personal_k: list[int] = [8]
     locomo_k: list[int] = [8]
     locomo_questions: int = 480
+    notebook_k: int = 8
+    notebook_questions: int = 480
     tokens: int = 16_384
     conditions: dict[str, dict[str, Any]]
 
@@ -64,7 +74,11 @@ def load_study(path: Path) -> StudyConfig:
 
 
 def prepare(
-    config: StudyConfig, prompt: ReadingPrompt, questions: Path | None, locomo: Path | None
+    config: StudyConfig,
+    prompt: ReadingPrompt,
+    questions: Path | None,
+    locomo: Path | None,
+    notebooks: Path | None,
 ) -> list[Item]:
     """All items of a study.
 
@@ -73,6 +87,7 @@ def prepare(
         prompt: Of the reader, for its tokenizer.
         questions: The question file, or None to leave that set out.
         locomo: LoCoMo's file, or None.
+        notebooks: A file of notebooks that the reader was not trained on, or None.
     """
     items: list[Item] = list(personal_items(config.personal_k))
     if questions is not None:
@@ -80,6 +95,10 @@ def prepare(
     if locomo is not None:
         items += locomo_items(
             locomo, config.locomo_k, questions=config.locomo_questions, seed=config.seed
+        )
+    if notebooks is not None:
+        items += notebook_items(
+            notebooks, config.notebook_k, questions=config.notebook_questions, seed=config.seed
         )
     return items
 
@@ -91,6 +110,7 @@ def run_study(
     reader: Path,
     questions: Path | None,
     locomo: Path | None,
+    notebooks: Path | None,
     work: WorkFolder,
     report: Callable[[str, int, int], None] = lambda condition, done, of: None,
 ) -> EvalResult:
@@ -102,13 +122,14 @@ def run_study(
         reader: Folder of the reader's adapter.
         questions: As in `prepare`; not read if the items have been prepared.
         locomo: Likewise.
+        notebooks: Likewise.
         work: Keeps items and answers, which are not made again.
         report: Called with a condition, the number of answers, and of items.
     """
     began = time.perf_counter()
     settings = load_config(reader)
     prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), settings.system_prompt)
-    items = work.items(lambda: prepare(config, prompt, questions, locomo))
+    items = work.items(lambda: prepare(config, prompt, questions, locomo, notebooks))
     # Part of the files' names: answers of another reader are not taken for those of this one.
     weights = hashlib.sha256((reader / WEIGHTS).read_bytes()).hexdigest()[:8]
     model: list[ReadingModel] = []

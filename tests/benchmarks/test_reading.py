@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agentmem.errors import ConfigError, InputError
 from agentmem.models.reader.prompt import ReadingPrompt
 from benchmarks.reading.answers import Answer, Condition, answer, withhold
-from benchmarks.reading.items import FACTS, Item, personal_items
+from benchmarks.reading.items import FACTS, Item, notebook_items, personal_items
 from benchmarks.reading.scores import exact, f1, interval, judge, words
 from benchmarks.reading.study import abstention_auroc, load_study, score
 from benchmarks.reading.work import WorkFolder
@@ -164,3 +164,27 @@ def test_a_study_with_an_unknown_key_is_rejected(tmp_path: Path) -> None:
     file.write_text("sed = 1\n[conditions]\n")
     with pytest.raises(ConfigError, match=r"study\.toml"):
         load_study(file)
+
+
+def test_notebook_questions_are_asked_of_what_is_recalled_from_one_person(tmp_path: Path) -> None:
+    def book(name: str, codes: list[str]) -> dict[str, Any]:
+        notes = [
+            {"date": "2024-01-01", "speaker": "user", "text": f"{name}'s locker {n}: {code}"}
+            for n, code in enumerate(codes)
+        ]
+        asked = {"question": "code of locker 1?", "answer": codes[1], "evidence": [1]}
+        nothing = {"question": "whose is the boat?", "answer": None}
+        return {"person": name, "notes": notes, "questions": [asked, nothing]}
+
+    path = tmp_path / "notebooks.jsonl"
+    books = [book("Ana", ["4401", "4402"]), book("Bo", ["5501", "5502", "5503"])]
+    path.write_text("".join(json.dumps(one) + "\n" for one in books))
+    items = list(notebook_items(path, 8, questions=10, seed=0))
+    assert len(items) == 4
+    for item in items:
+        name = books[int(item.source)]["person"]
+        assert all(f"{name}'s" in memory for memory in item.memories)
+        assert item.answerable == (item.question == "code of locker 1?")
+        assert item.expected == (
+            (books[int(item.source)]["notes"][1]["text"][-4:],) * item.answerable
+        )
