@@ -33,6 +33,11 @@ from benchmarks.reading.work import WorkFolder
 from benchmarks.relevance.scores import auroc
 
 
+# Sets of short factual answers, which are right or wrong rather than similar to an expected one.
+_JUDGED = ("personal", "notebooks")
+_THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+
+
 class StudyConfig(BaseModel):
     """Configuration of the reading study.
 
@@ -155,6 +160,9 @@ def run_study(
         results[name] = score(items, withhold(answers, above), seed=config.seed)
         for task, value in abstention_auroc(items, answers).items():
             results[name][task]["abstention_auroc"] = value
+        if not condition.withheld:
+            for task, rows in abstention_curves(items, answers).items():
+                results[name][task]["by_threshold"] = rows
         machines[name] = machine
     return build_result(
         "reading",
@@ -189,7 +197,7 @@ def score(
     for item, text in zip(items, answers, strict=True):
         sets.setdefault(item.task, []).append((item, text))
     return {
-        task: _judged(pairs) if task.startswith("personal") else _scored(pairs, seed)
+        task: _judged(pairs) if task.startswith(_JUDGED) else _scored(pairs, seed)
         for task, pairs in sets.items()
     }
 
@@ -203,6 +211,22 @@ def abstention_auroc(items: Sequence[Item], answers: Sequence[Answer]) -> dict[s
         if absent.any() and not absent.all():
             probability = np.array([one.abstention for _, one in pairs])
             found[task] = round(auroc(probability, absent), 4)
+    return found
+
+
+def abstention_curves(
+    items: Sequence[Item], answers: Sequence[Answer]
+) -> dict[str, list[dict[str, Any]]]:
+    """What a reader would get right and wrong at several values of ``abstain_above``, per set."""
+    found = {}
+    for task in dict.fromkeys(item.task for item in items if item.task.startswith(_JUDGED)):
+        pairs = [(i, a) for i, a in zip(items, answers, strict=True) if i.task == task]
+        rows = []
+        for above in _THRESHOLDS:
+            kept = withhold([one for _, one in pairs], above)
+            figures = _judged([(item, text) for (item, _), text in zip(pairs, kept, strict=True)])
+            rows.append({"abstain_above": above, **figures})
+        found[task] = rows
     return found
 
 

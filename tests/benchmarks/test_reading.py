@@ -15,7 +15,7 @@ from agentmem.models.reader.prompt import ReadingPrompt
 from benchmarks.reading.answers import Answer, Condition, answer, withhold
 from benchmarks.reading.items import FACTS, Item, notebook_items, personal_items
 from benchmarks.reading.scores import exact, f1, interval, judge, words
-from benchmarks.reading.study import abstention_auroc, load_study, score
+from benchmarks.reading.study import abstention_auroc, abstention_curves, load_study, score
 from benchmarks.reading.work import WorkFolder
 from tests.support.language_models import reading_model, tiny_lm, tiny_tokenizer
 
@@ -138,6 +138,21 @@ def test_unanswerable_questions_are_told_by_the_probability_of_abstention() -> N
     ]
     answers = [Answer("x", p, 0.0) for p in (0.1, 0.4, 0.3, 0.9, 0.5)]
     assert abstention_auroc(items, answers) == {"a": 0.75}
+
+
+def test_what_each_threshold_would_give() -> None:
+    items = [
+        Item("personal", "x", (), "?", ("Ana",), (), True),
+        Item("personal", "x", (), "?", (), (), False),
+        Item("other", "x", (), "?", ("Ana",), (), True),
+    ]
+    answers = [Answer("Ana", 0.12, 0.0), Answer("Ben", 0.45, 0.0), Answer("Ana", 0.1, 0.0)]
+    curves = abstention_curves(items, answers)
+    assert curves.keys() == {"personal"}
+    rows = {row["abstain_above"]: (row["right"], row["wrong"]) for row in curves["personal"]}
+    assert rows[0.1] == (1, 0)
+    assert rows[0.15] == rows[0.4] == (2, 0)
+    assert rows[0.5] == rows[1.0] == (1, 1)
 
 
 def test_a_work_folder_keeps_items_and_answers(tmp_path: Path) -> None:
