@@ -32,7 +32,6 @@ from benchmarks.reading.scores import exact, f1, interval, judge
 from benchmarks.reading.work import WorkFolder
 from benchmarks.relevance.scores import auroc
 
-
 # Sets of short factual answers, which are right or wrong rather than similar to an expected one.
 _JUDGED = ("personal", "notebooks")
 _THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
