@@ -19,6 +19,8 @@ from agentmem_storage.store import Store
 
 # How many chunks are decoded between two reports of progress.
 _STEP = 64
+# Only if others rebuild the lexical index at the same time, there is a second one.
+_ROUNDS = 20
 
 
 def verify(
@@ -43,13 +45,19 @@ def verify(
     return Verification(checked, tuple(damage))
 
 
-def lexical_terms(
+def lexical_terms(store: Store, model: MemoryModel, selection: Selection) -> dict[int, str]:
+    """The indexed text of chunks by id, without damaged ones."""
+    found = _terms(store, model, selection)
+    return {id: text for id, text in found.items() if text is not None}
+
+
+def _terms(
     store: Store,
     model: MemoryModel,
     selection: Selection = EVERYTHING,
     on_progress: Progress | None = None,
-) -> dict[int, str]:
-    """The indexed text of chunks by id, without damaged ones.
+) -> dict[int, str | None]:
+    """The indexed text of chunks by id; None for damaged ones.
 
     Args:
         store: The open store.
@@ -57,19 +65,30 @@ def lexical_terms(
         selection: Which chunks.
         on_progress: Called with the number of chunks decoded so far and the total.
     """
-    found: dict[int, str] = {}
+    found: dict[int, str | None] = {}
     total = 0 if on_progress is None else store.count(selection)
     for seen, chunk in enumerate(load_chunks(store, model, selection), start=1):
-        if (text := _text(chunk)) is not None:
-            found[chunk.id] = terms(text, chunk.source)
+        text = _text(chunk)
+        found[chunk.id] = None if text is None else terms(text, chunk.source)
         if on_progress is not None and (seen % _STEP == 0 or seen >= total):
             on_progress(seen, max(seen, total))
     return found
 
 
 def rebuild_terms(store: Store, model: MemoryModel, on_progress: Progress | None = None) -> None:
-    """Rebuild the lexical index from decoded texts, which is nearly all of the time it takes."""
-    store.rebuild_terms(lexical_terms(store, model, on_progress=on_progress).items())
+    """Rebuild the lexical index from decoded texts, which is nearly all of the time it takes.
+
+    What others add while the texts are decoded is decoded after them, and found from then on.
+    """
+    texts = _terms(store, model, on_progress=on_progress)
+    left = store.rebuild_terms(texts.items())
+    # Whatever is added after the first round is indexed by whoever adds it.
+    for _ in range(_ROUNDS):
+        if not left.size:
+            return
+        more: dict[int, str | None] = dict.fromkeys(left.tolist())
+        more |= _terms(store, model, Selection(ids=tuple(more)))
+        left = store.rebuild_terms(more.items(), keep=True)
 
 
 def rebuild_stale_terms(

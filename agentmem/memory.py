@@ -15,7 +15,7 @@ from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
-from agentmem.editing import forget, replace_metadata, replace_text
+from agentmem.editing import forget, update_metadata, update_text
 from agentmem.errors import FilterError, InputError, UnknownIdError
 from agentmem.ingest.checks import (
     MAX_CHARS,
@@ -371,19 +371,20 @@ class Memory:
             UnknownIdError: no memory of this scope has that id.
             InputError: nothing to change, the new text cannot be stored, or it would make a
                 document equal to another one of the scope.
+            StoreBusyError: others hold the lock for too long, or keep changing the same message.
         """
         if text is None and metadata is None:
             raise InputError("update() needs text= or metadata=")
         if text is not None and not isinstance(text, str):
             raise TypeError(f"text must be a string, not {type(text).__name__}")
-        chunk = self._one(id, self._binding.reading(user_id, agent_id, session_id))
-        new_metadata = chunk.metadata if metadata is None else check_metadata(metadata, "metadata")
+        source = self._one(id, self._binding.reading(user_id, agent_id, session_id)).source
+        new_metadata = None if metadata is None else check_metadata(metadata, "metadata")
         if text is None:
-            return replace_metadata(self._store, chunk, new_metadata)
-        return replace_text(
+            return update_metadata(self._store, source.id, new_metadata or {})
+        return update_text(
             self._store,
             self._model,
-            chunk,
+            source.id,
             text,
             new_metadata,
             options=self._options,

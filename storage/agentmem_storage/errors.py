@@ -7,6 +7,7 @@ AgentMemError
 │  ├─ StoreNotFoundError              there is no store at that location, and create=False
 │  ├─ NotAStoreError                  the location holds something else
 │  ├─ StoreBusyError                  another writer held the lock for longer than the timeout
+│  │  └─ ChangedError                 another writer changed what was to be changed
 │  ├─ StoreUnwritableError            read-only folder or file, or no space left
 │  ├─ StoreMovedError                 its files were moved, deleted or replaced while it was open
 │  ├─ StoreIncompleteError            a copy without its write-ahead log, or an older one
@@ -55,6 +56,10 @@ class NotAStoreError(StoreError):
 
 class StoreBusyError(StoreError):
     """Another process held the write lock for longer than the timeout."""
+
+
+class ChangedError(StoreBusyError):
+    """Another writer changed what was to be changed, since it was read; nothing was written."""
 
 
 class StoreUnwritableError(StoreError):

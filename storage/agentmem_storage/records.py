@@ -294,7 +294,7 @@ class Forgotten:
     """The outcome of one `forget`.
 
     Attributes:
-        chunks: Number of chunks deleted; unknown ids do not count.
+        ids: Ids of the chunks deleted, ascending.
         sources: Number of sources deleted because they had no other chunk.
         terms_stale: Whether the lexical index still contains terms of deleted chunks, because
             their texts were not given; rebuilding it removes them.
@@ -303,10 +303,15 @@ class Forgotten:
             of the store try again.
     """
 
-    chunks: int
+    ids: tuple[int, ...]
     sources: int
     terms_stale: bool
     purged: bool
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks deleted; unknown ids do not count."""
+        return len(self.ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -334,7 +334,12 @@ class Store(Reading):
 
     @shielded
     def replace_source(
-        self, source_id: int, new: NewSource, old_terms: Mapping[int, str]
+        self,
+        source_id: int,
+        new: NewSource,
+        old_terms: Mapping[int, str],
+        *,
+        expected: SourceRecord | None = None,
     ) -> Written:
         """Replace the content of a source; it keeps its id and scope, its chunks get new ids.
 
@@ -345,6 +350,8 @@ class Store(Reading):
             new: The new content.
             old_terms: By old chunk id, the text that was indexed for it. If one is missing,
                 `terms_stale` is true afterwards.
+            expected: What the new content was made from. If the source is no longer equal to it,
+                nothing is written, so that no change of another writer is lost.
 
         Returns:
             The new chunks. If another source of the scope already has the content, and the new
@@ -353,10 +360,13 @@ class Store(Reading):
 
         Raises:
             UnknownIdError: No source has that id.
+            ChangedError: The source is not the expected one; nothing was written.
             InputError: Something cannot be stored; nothing was written.
         """
         rows = make_rows(new, self.embedding_dims)
         with self._database.write() as connection:
+            if expected is not None:
+                write.require_unchanged(connection, expected)
             written = write.replace(connection, as_id(source_id), rows, old_terms)
             if not written.duplicate:
                 self._index.drop_files()
@@ -364,25 +374,53 @@ class Store(Reading):
         return written
 
     @shielded
-    def forget(self, ids: Iterable[int], terms: Mapping[int, str]) -> Forgotten:
+    def forget(
+        self,
+        chosen: Iterable[int] | Selection,
+        terms: Mapping[int, str],
+        *,
+        seen: Container[int] | None = None,
+    ) -> Forgotten:
         """Delete chunks so that no byte of them remains in any file of the store.
 
         Sources without remaining chunks are deleted too, with their metadata, and so are scopes.
 
         Args:
-            ids: Chunk ids; unknown ones are ignored.
+            chosen: Chunk ids, of which unknown ones are ignored; or a selection, which is made when
+                the chunks are deleted, so that none escapes that was changed just before.
             terms: By chunk id, the text that was indexed for it. If one can no longer be
                 reconstructed, leave it out and call `rebuild_terms` soon afterwards.
+            seen: The ids for which ``terms`` was made. If others are selected by now, nothing is
+                deleted.
 
         Returns:
             What was deleted, and whether the lexical index has to be rebuilt.
+
+        Raises:
+            UnknownIdError: An id of the selection is not in its scope; nothing was deleted.
+            ChangedError: Chunks are selected that were not seen; nothing was deleted.
+            FilterError: The selection's filter is malformed.
         """
+        ids = None if isinstance(chosen, Selection) else [as_id(one) for one in chosen]
         with self._database.write() as connection:
-            chunks, sources, stale = write.forget(connection, [as_id(one) for one in ids], terms)
-            if chunks:
+            if isinstance(chosen, Selection):
+                ids = write.choose(connection, chosen, seen)
+            deleted, sources, stale = write.forget(connection, ids or [], terms)
+            if deleted:
                 self._index.drop_files()
         purged = self._purge()
-        return Forgotten(chunks, sources, terms_stale=stale, purged=purged)
+        return Forgotten(tuple(deleted), sources, terms_stale=stale, purged=purged)
+
+    @shielded
+    def chosen(self, selection: Selection) -> tuple[int, ...]:
+        """Ids of the chunks that `forget` would delete now, ascending.
+
+        Raises:
+            UnknownIdError: An id of the selection is not in its scope.
+            FilterError: The selection's filter is malformed.
+        """
+        with self._database.read() as connection:
+            return tuple(write.choose(connection, selection, None))
 
     @property
     @shielded
@@ -391,21 +429,30 @@ class Store(Reading):
         return self._flag("terms_stale") != 0
 
     @shielded
-    def rebuild_terms(self, texts: Iterable[tuple[int, str]]) -> NDArray[np.int64]:
+    def rebuild_terms(
+        self, texts: Iterable[tuple[int, str | None]], *, keep: bool = False
+    ) -> NDArray[np.int64]:
         """Rebuild the lexical index.
 
+        ::
+
+            while left.size:  # at most once: whatever is added from now on is indexed by itself
+                left = store.rebuild_terms(texts_of(left), keep=True)
+
         Args:
-            texts: Chunk ids, each with the text to index. All are consumed before the store is
-                locked, so they may be read from it lazily.
+            texts: Chunk ids, each with the text to index; None if it can no longer be
+                reconstructed. All are consumed before the store is locked, so they may be read from
+                it lazily.
+            keep: Keep what is indexed, and only add what is missing.
 
         Returns:
-            Ids of chunks without a text, int64 of shape (n,): lexical search does not find them.
-            If there are any, because they were added in the meantime, call this again with all
-            texts.
+            Ids of chunks that are missing from ``texts``, because they were added in the meantime,
+            and from the index, int64 of shape (n,). Until they are given to another call,
+            `terms_stale` is true, and lexical search does not find them.
         """
         given = dict(texts)
         with self._database.write() as connection:
-            left = write.rebuild_terms(connection, given)
+            left = write.rebuild_terms(connection, given, keep=keep)
         self._purge()
         return np.array(left, dtype=np.int64)
 

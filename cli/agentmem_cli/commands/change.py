@@ -210,7 +210,9 @@ def forget(
     with open_memory(store, model, embedder=embedder) as memory:
         done = memory.forget(**conditions, **scope, dry_run=True)
         if not dry_run:
-            if len(done.ids) < 2 or yes or _agreed(len(done.ids), out):
+            if yes:
+                done = memory.forget(**conditions, **scope)
+            elif len(done.ids) < 2 or _agreed(len(done.ids), out):
                 # Delete exactly what was confirmed, even if more memories match by now.
                 done = memory.forget(done.ids, **scope)
             else:

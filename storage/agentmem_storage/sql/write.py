@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
-from agentmem_storage.errors import UnknownIdError
-from agentmem_storage.records import Scope, SourceKey, Written
+from agentmem_storage.errors import ChangedError, UnknownIdError
+from agentmem_storage.records import Scope, Selection, SourceKey, SourceRecord, Written
 from agentmem_storage.sql import changes, terms
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
 from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
-from agentmem_storage.sql.read import scope_id_of, source_chunk_ids, written_sources
+from agentmem_storage.sql.read import (
+    read_sources,
+    scope_id_of,
+    source_chunk_ids,
+    written_sources,
+)
 from agentmem_storage.sql.rows import SourceRows
-from agentmem_storage.sql.selection import id_list
+from agentmem_storage.sql.selection import id_list, selected
+from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes, sources
 
 
@@ -139,6 +145,47 @@ def replace(
     return written
 
 
+def require_unchanged(connection: Connection, expected: SourceRecord) -> None:
+    """Check that a source is what it was when it was read.
+
+    Raises:
+        UnknownIdError: It has been forgotten.
+        ChangedError: It has been changed.
+    """
+    (now,) = read_sources(connection, [expected.id], keep_damaged=True)
+    if now != expected:
+        raise ChangedError(
+            f"source {expected.id} was changed by another writer in the meantime; nothing was "
+            f"written: try again"
+        )
+
+
+def choose(connection: Connection, selection: Selection, seen: Container[int] | None) -> list[int]:
+    """The ids of the chunks that a selection has now.
+
+    Args:
+        connection: A write transaction.
+        selection: The selection; its ids must all be in its scope.
+        seen: The ids that may be among them; None for any.
+
+    Raises:
+        UnknownIdError: An id of the selection is not in its scope.
+        ChangedError: There are others than those seen.
+    """
+    if selection.ids is not None:
+        of_scope = Selection(selection.scope, ids=selection.ids)
+        present = list_ids(connection, selected(of_scope)).ids.tolist()
+        if missing := sorted(set(selection.ids).difference(present)):
+            raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
+    chosen: list[int] = list_ids(connection, selected(selection)).ids.tolist()
+    if seen is not None and not all(one in seen for one in chosen):
+        raise ChangedError(
+            "other memories are selected than a moment ago, because another writer changed some; "
+            "nothing was deleted: try again"
+        )
+    return chosen
+
+
 def update_source(connection: Connection, source_id: int, values: Mapping[str, Any]) -> None:
     """Set columns of a source.
 
@@ -158,7 +205,7 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
 
 def forget(
     connection: Connection, ids: Sequence[int], texts: Mapping[int, str]
-) -> tuple[int, int, bool]:
+) -> tuple[list[int], int, bool]:
     """Delete chunks, then sources without chunks, then scopes without sources.
 
     A source that keeps some of its chunks loses its content hash: it no longer has the content
@@ -172,7 +219,7 @@ def forget(
             as stale.
 
     Returns:
-        Number of chunks and of sources deleted, and whether a text was missing.
+        Ids of the chunks deleted, number of sources deleted, and whether a text was missing.
     """
     found = connection.execute(
         select(chunks.c.id, chunks.c.source_id, chunks.c.scope_id)
@@ -180,7 +227,7 @@ def forget(
         .order_by(chunks.c.id)
     ).all()
     if not found:
-        return 0, 0, False
+        return [], 0, False
     stale = _delete_chunks(connection, [row.id for row in found], texts)
     source_ids = list({row.source_id: None for row in found})
     touched = id_list(source_ids)
@@ -194,22 +241,38 @@ def forget(
     emptied = id_list(scope_ids)
     has_sources = exists().where(sources.c.scope_id == scopes.c.id)
     connection.execute(delete(scopes).where(scopes.c.id.in_(emptied), ~has_sources))
-    return len(found), gone.rowcount, stale
+    return [row.id for row in found], gone.rowcount, stale
 
 
-def rebuild_terms(connection: Connection, texts: Mapping[int, str]) -> list[int]:
+def rebuild_terms(
+    connection: Connection, texts: Mapping[int, str | None], *, keep: bool
+) -> list[int]:
     """Rebuild the lexical index from texts; those of deleted chunks are ignored.
 
+    The index stays marked as stale as long as a chunk is missing from it whose text was not given,
+    or it has rows of deleted chunks.
+
+    Args:
+        connection: A write transaction.
+        texts: By chunk id, the text to index; None if it cannot be read.
+        keep: Keep the rows that are there.
+
     Returns:
-        Ids of chunks without a text, which lexical search does not find.
+        Ids of chunks that are neither indexed nor among ``texts``.
     """
     present = connection.scalars(select(chunks.c.id).order_by(chunks.c.id)).all()
-    terms.clear(connection)
-    terms.insert(connection, ((one, texts[one]) for one in present if one in texts))
+    if not keep:
+        terms.clear(connection)
+    indexed = set(terms.known_ids(connection))
+    forgotten = bool(indexed.difference(present))
+    missing = [one for one in present if one not in indexed]
+    given = ((one, texts.get(one)) for one in missing)
+    terms.insert(connection, ((one, text) for one, text in given if text is not None))
     terms.optimize(connection)
-    connection.execute(update(meta).values(terms_stale=0))
+    left = [one for one in missing if one not in texts]
+    connection.execute(update(meta).values(terms_stale=int(forgotten or bool(left))))
     _note_unpurged(connection)
-    return [one for one in present if one not in texts]
+    return left
 
 
 def _note_unpurged(connection: Connection) -> None:
