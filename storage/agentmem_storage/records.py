@@ -129,7 +129,8 @@ class SourceRecord:
     """A stored source, without its chunks.
 
     ``damage`` describes a row whose metadata cannot be read; the metadata are then empty.
-    ``content_hash`` is None once a part of the source has been forgotten.
+    ``content_hash`` is None once a part of the source has been forgotten. ``changed`` says that its
+    content or metadata were others once; it is not kept of documents.
     """
 
     id: int
@@ -146,6 +147,7 @@ class SourceRecord:
     metadata: Mapping[str, Any]
     damage: str | None = None
     content_hash: bytes | None = field(default=None, repr=False)
+    changed: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -92,6 +92,10 @@ class Snapshot:
         """
         return read.read_chunks(self._connection, ids, keep_damaged=keep_damaged)
 
+    def present_sources(self, ids: Iterable[int]) -> list[int]:
+        """Those of the given ids that are of sources, ascending."""
+        return read.present_sources(self._connection, ids)
+
     def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
         """Sources in the order of ``ids``.
 

@@ -286,10 +286,12 @@ class Store(Reading):
             for first in range(0, len(placed), batch_size):
                 part = placed[first : first + batch_size]
                 with self._database.read() as connection:
-                    found = {row.id: row for row in read.selected_rows(connection, selection, part)}
-                if found:
-                    ordered = [found[id] for id in part if id in found]
-                    yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in ordered]
+                    records = read.selected_chunks(
+                        connection, selection, part, keep_damaged=keep_damaged
+                    )
+                if records:
+                    found = {record.id: record for record in records}
+                    yield [found[id] for id in part if id in found]
             return
         last = 0
         # Listed once rather than for each list; then again, for what was added in the meantime.
@@ -298,9 +300,11 @@ class Store(Reading):
             for first in range(0, ids.size, batch_size):
                 part = ids[first : first + batch_size].tolist()
                 with self._database.read() as connection:
-                    rows = read.selected_rows(connection, selection, part)
-                if rows:
-                    yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
+                    records = read.selected_chunks(
+                        connection, selection, part, keep_damaged=keep_damaged
+                    )
+                if records:
+                    yield records
 
     @shielded
     def update_source(

@@ -130,6 +130,7 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "s" / "memory.db")) as connection, connection:
         connection.execute("DROP INDEX chunks_in_episode")
         connection.execute("ALTER TABLE chunks DROP COLUMN episode")
+        connection.execute("ALTER TABLE sources DROP COLUMN sums")
         connection.execute("DROP TABLE forgotten")
         connection.execute("DROP INDEX sources_changed")
         connection.execute("ALTER TABLE sources DROP COLUMN former")

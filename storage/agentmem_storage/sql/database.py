@@ -30,10 +30,12 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import filters, forks, log_mark, reached
+from agentmem_storage.sql.columns import read_text
 from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
 from agentmem_storage.sql.sqlite_errors import translated, unwritable
+from agentmem_storage.text import shown
 
 _BEGIN = "agentmem_begin"
 _MATCHER = "agentmem_matcher"
@@ -44,7 +46,10 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     # Sorting must not leave a user's text in temporary files.
     "PRAGMA temp_store = MEMORY",
+    # What stands in the schema of a file from elsewhere must not call functions of this process.
+    "PRAGMA trusted_schema = OFF",
 )
+_FOREIGN = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
 _RETRY_S = 0.01
 _STEP_S = 0.1  # between two looks at whether anybody still waits
 
@@ -316,6 +321,7 @@ class Database:
         connection: sqlite3.Connection = sqlite3.connect(
             self.location.database, **(self.location.options | own)
         )
+        connection.text_factory = read_text
         try:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
@@ -335,12 +341,20 @@ class Database:
                 mark = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
                 tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
                 empty = tables.scalar_one() == 0
+                foreign = connection.exec_driver_sql(_FOREIGN).first()
         except StoreError as error:
             if _code(error) == sqlite3.SQLITE_NOTADB:
                 raise self._not_a_store("not an SQLite database") from error
             raise
         if mark != APPLICATION_ID and not empty:
             raise self._not_a_store("a database of another program")
+        if foreign is not None:
+            kind, name = foreign
+            raise NotAStoreError(
+                f"{self.location.label!r} has a {kind} {shown(name)}, which agentmem has not made "
+                f"and which may change or copy what is stored: nothing was changed; drop it if you "
+                f"know where it comes from (DROP {str(kind).upper()}), or use another location"
+            )
         return not empty
 
     def _not_a_store(self, what: str) -> NotAStoreError:

@@ -12,7 +12,7 @@ from agentmem_storage.sql import codec
 from agentmem_storage.text import lone_surrogate
 from agentmem_storage.timestamps import to_micros
 
-_KINDS = get_args(SourceKind)
+KINDS = get_args(SourceKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ def make_rows(new: NewSource, embedding_dims: int) -> SourceRows:
     Raises:
         InputError: Something in it cannot be stored or is inconsistent.
     """
-    if new.kind not in _KINDS:
-        raise InputError(f"unknown kind {new.kind!r}: one of {', '.join(_KINDS)}")
+    if new.kind not in KINDS:
+        raise InputError(f"unknown kind {new.kind!r}: one of {', '.join(KINDS)}")
     if not new.chunks:
         raise InputError("a source needs at least one chunk")
     if not new.content_hash:
@@ -116,7 +116,7 @@ def _chunk_row(chunk: NewChunk, ordinal: int, embedding_dims: int) -> dict[str, 
         "start": chunk.start,
         "end": chunk.end,
         "tokens": chunk.tokens,
-        "fidelity": chunk.fidelity,
+        "fidelity": float(chunk.fidelity),
         "text_hash": chunk.text_hash,
         "key": codec.encode_embedding(chunk.embedding),
         "patch": codec.encode_patch(chunk.patch),
