@@ -51,7 +51,7 @@ def update_text(
             the scope.
         CorruptRecordError: the row of the source is damaged.
         UnknownIdError: it has been forgotten in the meantime.
-        StoreBusyError: others keep changing it.
+        ChangedError: others keep changing it.
     """
     (new,) = normalize(text, max_chars=max_chars).parts
     for _ in range(_RETRIES):

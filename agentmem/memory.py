@@ -371,7 +371,8 @@ class Memory:
             UnknownIdError: no memory of this scope has that id.
             InputError: nothing to change, the new text cannot be stored, or it would make a
                 document equal to another one of the scope.
-            StoreBusyError: others hold the lock for too long, or keep changing the same message.
+            StoreBusyError: others hold the lock for too long.
+            ChangedError: others keep changing the same message.
         """
         if text is None and metadata is None:
             raise InputError("update() needs text= or metadata=")
