@@ -35,6 +35,7 @@ from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
 from agentmem_storage.sql.sqlite_errors import translated, unwritable
+from agentmem_storage.sql.unlocked import look
 from agentmem_storage.text import shown
 
 _BEGIN = "agentmem_begin"
@@ -71,6 +72,7 @@ class Database:
         self._forked_while_used = False
         self._files = None if location.path is None else OpenFiles(location.path, location.label)
         self._has_log = False
+        self._seen = look(location.path) if location.path is not None else None
         # All threads of an in-memory store share one connection, one transaction at a time.
         # Otherwise only writers take turns, which is fairer than SQLite's polling.
         self._turn = threading.Lock()
@@ -132,8 +134,69 @@ class Database:
                 with self._begun(connection, "BEGIN"):
                     yield connection
         else:
-            with self._connected() as connection, self._begun(connection, "BEGIN"):
-                yield connection
+            with self._unchanged(), self._connected() as connection:
+                with self._begun(connection, "BEGIN"):
+                    yield connection
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Without locks: of one state of the file, the newest. With them, SQLite sees to that.
+
+        Raises:
+            StoreBusyError: The file was written during the read.
+            StoreUnwritableError: What is new is in a log, which cannot be read without writing.
+        """
+        if not self._follow():
+            yield
+            return
+        seen = self._seen
+        error: StoreError | None = None
+        try:
+            yield
+        except StoreError as raised:
+            error = raised
+        assert self.location.path is not None
+        if look(self.location.path) != seen:
+            raise StoreBusyError(
+                f"the store at {self.location.label!r} was written by another process while this "
+                f"one was reading, which may not lock it: try again"
+            ) from error
+        if error is not None:
+            raise error
+
+    def _follow(self) -> bool:
+        """Read what is new in a file that is read without locks; whether it still is."""
+        if not self.location.unlocked or self.location.path is None or self._closed:
+            return False
+        with self._turn:
+            now = look(self.location.path)
+            if now == self._seen:
+                return self.location.unlocked
+            self._seen = now
+            # Whatever connections have read is of the old state.
+            self._engine.dispose()
+            if now.log_has_rows:
+                locked = self.location.read_only(immutable=False)
+                if not self._opens(locked):
+                    self._seen = None
+                    raise StoreUnwritableError(
+                        f"the store at {self.location.label!r} is being written by another "
+                        f"process, and this one may not read what is in its log: open it with "
+                        f"permission to write to its folder, or read a copy made with "
+                        f"`agentmem backup`"
+                    )
+                self.location = locked
+            return self.location.unlocked
+
+    def _opens(self, location: Location) -> bool:
+        """Whether the database can be read at a location."""
+        try:
+            connection = sqlite3.connect(location.database, **location.options)
+            with closing(connection):
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            return False
+        return True
 
     @contextmanager
     def read_raw(self) -> Iterator[sqlite3.Connection]:

@@ -36,6 +36,7 @@ class Location:
         options: Further arguments of `sqlite3.connect`.
         path: The database file; None in memory and for ``file:`` URIs, which may refer to anything.
         cache: The folder of the vector index's cache file; None without a cache.
+        unlocked: Whether it is read without locks, see `agentmem_storage.sql.unlocked`.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Location:
     options: dict[str, Any]
     path: Path | None
     cache: Path | None
+    unlocked: bool = False
 
     @property
     def in_memory(self) -> bool:
@@ -58,7 +60,8 @@ class Location:
         assert self.path is not None
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         uri = f"{self.path.absolute().as_uri()}?{mode}"
-        return Location(self.label, uri, self.options | {"uri": True}, self.path, None)
+        options = self.options | {"uri": True}
+        return Location(self.label, uri, options, self.path, None, unlocked=immutable)
 
 
 def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
