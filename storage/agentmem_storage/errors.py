@@ -25,9 +25,16 @@ from __future__ import annotations
 
 from typing import Any
 
+# Characters of a message; what is between its beginning and its end may be a value of any size.
+_LONGEST = 2_000
+_END = 500
+
 
 class AgentMemError(Exception):
     """The root of every error raised by agentmem; all of them can be pickled and copied."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_shortened(one) if isinstance(one, str) else one for one in args))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As an exception does, but without calling the constructor, which may need keywords."""
@@ -103,6 +110,13 @@ class MissingExtraError(AgentMemError, ImportError):
     def __init__(self, message: str, *, extra: str) -> None:
         super().__init__(message)
         self.extra = extra
+
+
+def _shortened(message: str) -> str:
+    """A message of which the middle is left out if it is long: the way out stands at the end."""
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST - _END - 5]} ... {message[-_END:]}"
 
 
 def _restored(kind: type[AgentMemError], args: tuple[object, ...]) -> AgentMemError:

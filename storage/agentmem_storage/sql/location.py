@@ -170,16 +170,23 @@ def _url(label: str, *, create: bool) -> Location:
             raise StoreError(f"{label!r} may refer to a new store each time: use ':memory:'")
         return Location(label, database, options, None, None)
     path = Path(database).absolute()
+    try:
+        _check_file(path, label, create=create)
+    except OSError as error:
+        raise unwritable(error, label) from error
+    return Location(label, str(path), options, path, path.with_name(f"{path.name}-index"))
+
+
+def _check_file(path: Path, label: str, *, create: bool) -> None:
+    """Check that a store is or can be at the path of a URL, and make the folder it is in."""
     if path.is_dir():
         raise NotAStoreError(f"{label!r} is a folder: give its path without 'sqlite:///'")
+    if path.exists() and not path.is_file():
+        raise NotAStoreError(f"{label!r} is a device or a pipe: give the path of a file")
     if not path.exists():
         if not create:
             raise StoreNotFoundError(f"there is no store at {label!r}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(error, label) from error
-    return Location(label, str(path), options, path, path.with_name(f"{path.name}-index"))
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _arguments(url: URL, label: str) -> tuple[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKey, SourceKind
 from agentmem_storage.sql import codec
-from agentmem_storage.text import lone_surrogate
+from agentmem_storage.text import lone_surrogate, shown
 from agentmem_storage.timestamps import to_micros
 
 KINDS = get_args(SourceKind)
@@ -98,7 +98,7 @@ def storable(value: str | None, name: str) -> str | None:
 
 def _required(value: str, name: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {value!r}")
+        raise TypeError(f"{name} must be a str, got {shown(value)}")
     if lone_surrogate(value) is not None:
         raise InputError(f"{name} has a lone surrogate and is not valid Unicode: {value!r}")
     return value
