@@ -41,13 +41,8 @@ class Reading(ABC):
         return self.snapshot(lambda one: one.sources(ids, keep_damaged=keep_damaged))
 
     def sources_present(self, ids: Iterable[int]) -> list[SourceRecord]:
-        """Those of the given sources that there are, by ascending id, damaged ones included."""
-        wanted = sorted(ids)
-
-        def read(one: Snapshot) -> list[SourceRecord]:
-            return one.sources(one.present_sources(wanted), keep_damaged=True)
-
-        return self.snapshot(read)
+        """See `Snapshot.sources_present`."""
+        return self.snapshot(lambda one: one.sources_present(ids))
 
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """See `Snapshot.latents`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
 from agentmem_storage.disk import file_bytes
-from agentmem_storage.errors import InputError
+from agentmem_storage.errors import InputError, StoreUnwritableError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.numbers import as_timeout
@@ -405,15 +406,16 @@ class Store(Reading):
             ChangedError: Chunks are selected that were not seen; nothing was deleted.
             FilterError: The selection's filter is malformed.
         """
-        ids = None if isinstance(chosen, Selection) else [as_id(one) for one in chosen]
-        with self._database.write() as connection:
-            if isinstance(chosen, Selection):
-                ids = write.choose(connection, chosen, seen)
-            deleted, sources, stale = write.forget(connection, ids or [], terms)
-            if deleted:
-                self._index.drop_files()
-        purged = self._purge()
-        return Forgotten(tuple(deleted), sources, terms_stale=stale, purged=purged)
+        if not isinstance(chosen, Selection):
+            chosen = tuple(as_id(one) for one in chosen)
+        try:
+            done = self._forget(chosen, terms, seen)
+        except StoreUnwritableError:
+            # On a full disk, what can be spared makes room for what the deletion has to write.
+            self._index.drop_files()
+            self._database.empty_log()
+            done = self._forget(chosen, terms, seen)
+        return replace(done, purged=self._purge())
 
     @shielded
     def chosen(self, selection: Selection) -> tuple[int, ...]:
@@ -517,6 +519,20 @@ class Store(Reading):
         """All scopes with their id_list of sources and chunks, in order of first use."""
         with self._database.read() as connection:
             return totals.scope_list(connection)
+
+    def _forget(
+        self,
+        chosen: Sequence[int] | Selection,
+        terms: Mapping[int, str],
+        seen: Container[int] | None,
+    ) -> Forgotten:
+        with self._database.write() as connection:
+            if isinstance(chosen, Selection):
+                chosen = write.choose(connection, chosen, seen)
+            deleted, sources, stale = write.forget(connection, chosen, terms)
+            if deleted:
+                self._index.drop_files()
+        return Forgotten(tuple(deleted), sources, terms_stale=stale, purged=False)
 
     def _ids_after(self, selection: Selection, last: int) -> NDArray[np.int64]:
         """Ids of the selected chunks above one, ascending."""

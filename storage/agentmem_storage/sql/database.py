@@ -245,18 +245,32 @@ class Database:
         self._engine.clear_compiled_cache()
         if self.location.in_memory:
             return True
-        try:
-            with self._taking_turn(), self._bare_connection() as connection:
-                if not wait:
-                    connection.execute("PRAGMA busy_timeout = 0")
-                # VACUUM copies the remaining rows to a temporary file, which may not fit in memory.
-                connection.execute("PRAGMA temp_store = FILE")
-                connection.execute("VACUUM")
-                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except (StoreBusyError, StoreUnwritableError) as error:
-            _log.warning("bytes of forgotten memories remain in the files for now: %s", error)
-            return False
-        return not busy
+        # VACUUM copies the remaining rows to a temporary file, which may not fit in memory; nor on
+        # a full disk, and then the log is emptied first.
+        for place in ("FILE", "MEMORY"):
+            try:
+                with self._taking_turn(), self._bare_connection() as connection:
+                    if not wait:
+                        connection.execute("PRAGMA busy_timeout = 0")
+                    connection.execute(f"PRAGMA temp_store = {place}")
+                    connection.execute("VACUUM")
+                    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
+            except (StoreBusyError, StoreUnwritableError) as error:
+                reason = error
+                if isinstance(error, StoreBusyError):
+                    break
+                self.empty_log()
+        _log.warning("bytes of forgotten memories remain in the files for now: %s", reason)
+        return False
+
+    def empty_log(self) -> None:
+        """Move what is in the write-ahead log to the database, if that is possible now."""
+        if self.location.in_memory:
+            return
+        with suppress(StoreError), self._taking_turn(), self._bare_connection() as connection:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
         """Close all connections; the database cannot be used afterwards."""
