@@ -176,8 +176,9 @@ class Stats:
         patch_bytes: Bytes of patches.
         embedding_bytes: Bytes of embeddings.
         text_bytes: UTF-8 bytes of stored texts.
-        file_bytes: Size of all files of the store, including the lexical index and the index cache;
-            None for a scope.
+        file_bytes: Size of all files of the store, including the lexical index and the index cache,
+            but not the cache of states; None for a scope.
+        states_bytes: Size of the cache of readers' states, see `Memory.prepare`; None for a scope.
         fidelity: Number of chunks by fidelity, as ``(lower edge of the bin, chunks)``.
         model: Name of the model bundle.
         fingerprint: The bundle's fingerprint, to which the store is bound.
@@ -193,6 +194,7 @@ class Stats:
     embedding_bytes: int
     text_bytes: int
     file_bytes: int | None
+    states_bytes: int | None
     fidelity: tuple[tuple[float, int], ...]
     model: str
     fingerprint: str
@@ -220,6 +222,7 @@ def make_stats(found: StoreStats, model: str, fingerprint: str) -> Stats:
         embedding_bytes=found.embedding_bytes,
         text_bytes=found.text_bytes,
         file_bytes=found.file_bytes,
+        states_bytes=found.states_bytes,
         fidelity=tuple(zip(FIDELITY_EDGES, found.fidelity, strict=True)),
         model=model,
         fingerprint=fingerprint,

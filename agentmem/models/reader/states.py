@@ -206,4 +206,3 @@ def _held(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
     """Keys and values of each layer, (B, G, N, D)."""
     layers: list[Any] = cache.layers
     return [(layer.keys, layer.values) for layer in layers]
-
