@@ -163,6 +163,28 @@ class BackupReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Preparation:
+    """The result of `Memory.prepare`.
+
+    Attributes:
+        made: How many memories a reader's states were made of now.
+        present: Of how many there were states already.
+        left_out: How many have none: there was no room for them, they are longer than the reader's
+            context, or they have been forgotten meanwhile.
+        damaged: Ids of those that cannot be read.
+    """
+
+    made: int
+    present: int
+    left_out: int
+    damaged: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Totals of a store, or of a scope in it.
 
