@@ -74,7 +74,7 @@ def prepare(
         digests = {chunk.id: states.digest(line) for chunk, line, _ in lines}
         held = store.held_states(states.fingerprint, digests)
         present += len(held)
-        missing = [one for one in lines if one[0].id not in held and one[2] <= room]
+        missing = [one for one in lines[::-1] if one[0].id not in held and one[2] <= room]
         done = first + len(part) - len(missing)
         if on_progress is not None:
             on_progress(done, len(ids))
