@@ -151,7 +151,7 @@ def test_memories_are_read_ahead_and_once(
     assert shown == "read 0 memories, 2 had been read before\n"
     assert cli.ok("reader", "prepare", *how, "--quiet") == "0\n"
     assert cli.json("stats")["states_bytes"] > 0
-    assert re.search(r"\nstates +[0-9.]+ [kM]B", cli.ok("stats"))
+    assert re.search(r"\nstates +[0-9.]+ KiB", cli.ok("stats"))
     assert cli.json("stats", "--user", "ana")["states_bytes"] is None
     made.clear()
     cli.json("ask", QUESTION, *how, "--read-as", "text")
