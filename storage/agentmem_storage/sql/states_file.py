@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,7 @@ _SCHEMA = (
     f"PRAGMA application_id = {STATES_ID}",
     f"PRAGMA user_version = {_FORMAT}",
 )
+_RETRY_S = 0.01
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
 _log = logging.getLogger(__name__)
@@ -130,7 +132,7 @@ class StatesFile:
             outdated = self._outdated(connection)
             if outdated is None and _is_empty(connection):
                 if create:
-                    self._create(connection)
+                    self._create(connection, timeout_s)
                     return connection
                 connection.close()
                 return None
@@ -168,9 +170,20 @@ class StatesFile:
         (store_id,) = connection.execute("SELECT id FROM store").fetchone()
         return None if store_id == self._store_id else "it is of another store"
 
-    def _create(self, connection: sqlite3.Connection) -> None:
+    def _create(self, connection: sqlite3.Connection, timeout_s: float) -> None:
         connection.execute(f"PRAGMA page_size = {PAGE}")
-        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                break
+            except sqlite3.OperationalError as error:
+                # Another process is doing the same, and SQLite does not wait for a lock here.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_RETRY_S)
         with transaction(connection):
             if _is_empty(connection):  # another process may have been faster
                 make_tables(connection, self._store_id)
