@@ -35,9 +35,12 @@ def test_each_number_is_within_half_a_step_of_its_scale(lm: Any) -> None:
                 assert rounded.shape == exact.shape
                 assert rounded.dtype == torch.float32
                 # A scale in float16 is itself off by up to 2^-11, which shows at the largest.
-                largest = exact.abs().amax(axis, keepdim=True)
-                step = largest / 127
-                assert bool(((rounded - exact).abs() <= step / 2 + largest / 2048 + 1e-6).all())
+                most = exact.abs().amax(axis, keepdim=True)
+                if kind == "keys":
+                    low, high = exact.amin(axis, keepdim=True), exact.amax(axis, keepdim=True)
+                    most = (high - low) / 2
+                slack = exact.abs().amax(axis, keepdim=True) / 2048 + 1e-6
+                assert bool(((rounded - exact).abs() <= most / 127 / 2 + slack).all())
 
 
 @torch.no_grad()
@@ -60,10 +63,12 @@ def test_what_rounding_changes_in_the_logits(lm: Any) -> None:
 def test_keys_have_a_scale_for_each_channel_and_values_for_each_token() -> None:
     keys, values = torch.randn(2, 2, 9, 8)
     keys[:, :, 3] *= 1000
+    keys[:, :, 4] += 1000
     values[:, 3] *= 1000
     back = round_trip(MemoryStates((keys,), (values,)))
-    rest = [n for n in range(8) if n != 3]
+    rest = [n for n in range(8) if n not in (3, 4)]
     assert (back.keys[0] - keys)[:, :, rest].abs().max() < 0.05
+    assert (back.keys[0] - keys)[:, :, 4].abs().max() < 0.05  # as near as if it were around zero
     rest = [n for n in range(9) if n != 3]
     assert (back.values[0] - values)[:, rest].abs().max() < 0.05
 
@@ -87,7 +92,7 @@ def test_they_take_about_a_byte_a_number() -> None:
     shape = (3, 40, 64)
     layers = tuple(torch.randn(shape) for _ in range(30))
     states = MemoryStates(layers, layers)
-    assert len(pack_states(states)) < 1.05 * states.stored_bytes / 4
+    assert len(pack_states(states)) < 1.07 * states.stored_bytes / 4
 
 
 def test_the_fingerprint_tells_what_makes_other_states() -> None:
