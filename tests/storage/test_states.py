@@ -19,9 +19,11 @@ from typing import Any
 
 import pytest
 
-from agentmem_storage.errors import InputError
+from agentmem_storage.errors import InputError, StoreUnwritableError
 from agentmem_storage.records import NewStates, Scope
 from agentmem_storage.sql import states, states_file
+from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.states import StatesCache
 from agentmem_storage.states import StatesSync
 from agentmem_storage.store import Store
@@ -466,6 +468,27 @@ def test_a_read_only_store_reads_them_and_writes_nothing(folder: Path) -> None:
     assert cache.find(READER, wanted) == {}
     after = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     assert {name: one for name, one in before.items() if name != "states.db"} == after
+
+
+def test_a_store_that_is_opened_for_reading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(folder) as store:
+        ids = add(store, "one", "two")
+        kept = keep(store, ids[0])
+    usual = Database._open.__func__  # type: ignore[attr-defined]
+
+    def closed(cls: Any, location: Location, **options: Any) -> Database:
+        if location.writable:
+            raise StoreUnwritableError("a read-only disk")
+        opened: Database = usual(cls, location, **options)
+        return opened
+
+    monkeypatch.setattr(Database, "_open", classmethod(closed))
+    before = {file.name: file.read_bytes() for file in folder.glob("states*")}
+    with open_store(folder) as store:
+        assert find(store, *ids) == kept
+        assert not store.keeps_states
+        assert keep(store, ids[1]) == {}
+    assert {file.name: file.read_bytes() for file in folder.glob("states*")} == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
