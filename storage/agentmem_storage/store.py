@@ -410,6 +410,7 @@ class Store(Reading):
         return Forgotten(chunks, sources, terms_stale=stale, purged=purged)
 
     @property
+    @shielded
     def keeps_states(self) -> bool:
         """Whether readers' states can be kept: it can be written, and ``states_bytes`` is not 0."""
         return self._states.keeps
