@@ -523,7 +523,8 @@ print("parent", find(store, *ids)[ids[0]] == kept[ids[0]])
 """
 
 
-def test_threads(store: Store) -> None:
+def test_threads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(states, "_PATIENCE_S", 120.0)
     ids = add(store, *(f"text {n}" for n in range(24)))
     wrong: list[Any] = []
 
@@ -540,6 +541,57 @@ def test_threads(store: Store) -> None:
         thread.join()
     assert wrong == []
     assert len(find(store, *ids)) == len(ids)
+
+
+KEEPER = """
+import random, sys
+from tests.storage.test_states import READER, find, open_store, states_of
+chance = random.Random(int(sys.argv[2]))
+with open_store(sys.argv[1]) as store:
+    ids = store.ids().tolist()
+    packed = {id: random.Random(id).randbytes(6000) for id in ids}
+    made = states_of(store, ids, packed)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(25):
+        some = chance.sample(made, 5)
+        store.keep_states(READER, some)
+        found = find(store, *(one.chunk_id for one in some))
+        assert all(packed[id] == states for id, states in found.items())
+print("done", flush=True)
+"""
+
+
+def test_processes_keep_find_and_forget(folder: Path) -> None:
+    with open_store(folder, states_bytes=20 * 3 * 4096) as store:
+        ids = add(store, *(f"text {n}" for n in range(24)))
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", KEEPER, str(folder), str(seed)],
+                env={"PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{Path(__file__).parents[2]}"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for seed in range(2)
+        ]
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("go\n")
+            child.stdin.flush()
+        gone = {id: random.Random(id).randbytes(6000) for id in ids[::3]}
+        for id in gone:
+            store.forget([id], {})
+        assert [child.communicate(timeout=120)[0] for child in children] == ["done\n"] * 2
+        store.forget([], {})
+        assert found_in(folder, gone) == set()
+        left = find(store, *ids)
+        assert left
+        assert not left.keys() & gone.keys()
+        assert found_in(folder, left) == set(left)
 
 
 def test_backup_and_check_leave_it_out(store: Store, folder: Path, tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ class StatesCache:
 
     @contextmanager
     def _open(
-        self, *, create: bool = False, timeout_s: float = _PATIENCE_S, durable: bool = False
+        self, *, create: bool = False, timeout_s: float | None = None, durable: bool = False
     ) -> Iterator[sqlite3.Connection | None]:
         """A connection for one call; None if the cache is closed, or there is no file."""
         with forks.not_during_fork():
@@ -284,8 +284,9 @@ class StatesCache:
             elif self._closed:
                 yield None
             else:
+                patience = _PATIENCE_S if timeout_s is None else timeout_s
                 with self._file.opened(
-                    create=create, timeout_s=timeout_s, durable=durable
+                    create=create, timeout_s=patience, durable=durable
                 ) as connection:
                     yield connection
 
