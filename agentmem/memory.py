@@ -335,8 +335,11 @@ class Memory:
         where: Where | None = None,
         since: Time | None = None,
         until: Time | None = None,
+        newest_first: bool = False,
     ) -> Iterator[Chunk]:
         """Iterate over the chunks of a scope in the order they were added, reading them lazily.
+
+        ``newest_first`` begins with what was added last.
 
         A message keeps its place when its text is replaced. What is added or replaced during the
         iteration is not included, so `update` and `forget` may be called for each chunk. Damaged
@@ -352,7 +355,7 @@ class Memory:
             since=check_time(since, "since"),
             until=check_time(until, "until"),
         )
-        return load_chunks(self._store, self._model, selection)
+        return load_chunks(self._store, self._model, selection, newest_first=newest_first)
 
     def update(
         self,

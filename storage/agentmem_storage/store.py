@@ -278,6 +278,7 @@ class Store(Reading):
         *,
         keep_damaged: bool = False,
         in_place: bool = False,
+        newest_first: bool = False,
     ) -> Iterator[list[ChunkRecord]]:
         """Selected chunks by ascending id, in lists of up to ``batch_size``.
 
@@ -291,6 +292,7 @@ class Store(Reading):
             in_place: By source and position in it, so that a replaced source keeps its place; only
                 chunks that exist when the first list is read, so that a caller who replaces each
                 comes to an end.
+            newest_first: In the opposite order; only together with ``in_place``.
 
         Raises:
             FilterError: The selection's filter is malformed.
@@ -302,6 +304,8 @@ class Store(Reading):
         if in_place:
             with self._database.read() as connection:
                 placed = read.ids_in_place(connection, selection)
+            if newest_first:
+                placed = placed[::-1]
             for first in range(0, len(placed), batch_size):
                 part = placed[first : first + batch_size]
                 with self._database.read() as connection:

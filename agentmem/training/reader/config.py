@@ -13,10 +13,11 @@ from agentmem.training.config import OptimizerConfig, Section
 class ReaderDataConfig(Section):
     """Configuration of `agentmem train reader-data`: exercises of each kind, and their length."""
 
-    questions: list[str] = Field(description="question files of the corpus folder")
+    questions: list[str] = Field(default=[], description="question files of the corpus folder")
     conversations: list[str] = Field(default=[], description="conversation files, for repetition")
     contexts: int = Field(default=50_000, ge=0, description="exercises from contexts, at most")
     personal: int = Field(default=40_000, ge=0, description="exercises of personal memories")
+    notebooks: int = Field(default=0, ge=0, description="exercises from a file of notebooks")
     turns: int = Field(default=6_000, ge=0, description="exercises of conversation turns")
     most: int = Field(default=700, gt=0, description="tokens of an exercise, without the prefix")
     seed: int = 1

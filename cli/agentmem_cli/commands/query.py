@@ -201,6 +201,9 @@ def list_memories(
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Maximum number to list; 0 lists all.")
     ] = 50,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="Begin with what was added last.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
@@ -222,6 +225,7 @@ def list_memories(
             where=where,
             since=since,
             until=until,
+            newest_first=newest,
         )
         for chunk in islice(chunks, limit or None):
             out.emit(
