@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ import pytest
 
 from agentmem_storage.errors import InputError, StoreUnwritableError
 from agentmem_storage.records import NewStates, Scope
-from agentmem_storage.sql import states, states_file
+from agentmem_storage.sql import forks, states, states_file
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.states import StatesCache
@@ -521,6 +522,21 @@ if pid == 0:
 os.waitpid(pid, 0)
 print("parent", find(store, *ids)[ids[0]] == kept[ids[0]])
 """
+
+
+def test_a_fork_waits_for_who_reads_rows_while_keeping_states() -> None:
+    # Keeping states reads the store inside: that must not wait for the fork that waits for it.
+    gate = forks._Gate()
+    ended: list[bool] = []
+    forking = threading.Thread(target=lambda: ended.append(gate.close()))
+    with gate.entered():
+        forking.start()
+        while not gate._closed:
+            time.sleep(0.001)
+        with gate.entered():
+            assert ended == []
+    forking.join(60)
+    assert ended == [True]
 
 
 def test_threads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
