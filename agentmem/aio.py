@@ -158,6 +158,7 @@ class AsyncMemory:
     verify = _in_worker(Memory.verify)
     backup = _in_worker(Memory.backup)
     stats = _in_worker(Memory.stats)
+    prepare = _in_worker(Memory.prepare)
     regenerated = _in_worker(Memory.regenerated)
     reindex = _in_worker(Memory.reindex)
 
