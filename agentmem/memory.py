@@ -545,7 +545,7 @@ class Memory:
 
             reader = MemoryReader.from_pretrained()
             mem.prepare(reader, user_id="ana")
-            reader.answer(question, mem.recall(question, user_id="ana"))
+            reader.answer(question, mem.recall(question, user_id="ana"), mode="states")
 
         States are derived data: they are made again if their file is missing or damaged, or for
         another reader. `forget` and `update` erase them, `verify` and `backup` leave them out.

@@ -104,7 +104,7 @@ class MemoryReader:
         question: str,
         hits: Sequence[Hit],
         *,
-        mode: Literal["text", "states"] = "states",
+        mode: Literal["text", "states"] = "text",
         fallback: Literal["text"] | None = None,
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
@@ -115,12 +115,12 @@ class MemoryReader:
             question: In plain words.
             hits: Results of a recall, best first. Those that do not fit into the language model's
                 context after better ones are left out.
-            mode: ``"states"`` reads keys and values that are computed for each memory by itself
-                and kept between questions: in a file beside the store that ``hits`` are from, if
-                they are a `Recall`, see `Memory.prepare`; otherwise, and what finds no room there,
-                in this process. ``"text"`` reads the memories' text again for each question, which
-                takes longer, and is better where an answer needs several memories. In either mode
-                a memory takes one position per token of the language model.
+            mode: ``"text"`` reads the memories' text again for each question, and is the more
+                accurate; ``"states"`` reads keys and values that were computed for each memory by
+                itself and are kept between questions, which saves that pass: in a file beside the
+                store that ``hits`` are from, if they are a `Recall`, see `Memory.prepare`;
+                otherwise, and what finds no room there, in this process. In either mode a memory
+                takes one position per token of the language model.
             fallback: ``"text"``: where no answer is given from states, the best `FALLBACK_HITS`
                 hits are read once more as text, and if that gives an answer, it counts.
             max_tokens: Maximum length of the answer, in tokens of the language model.

@@ -39,8 +39,8 @@ ReadAsOption = Annotated[
     Literal["text", "states"] | None,
     typer.Option(
         "--read-as",
-        help="How the reader on this machine reads: states, which are made of each memory once and "
-        "kept beside the store (the default); or text, again for each question.",
+        help="How the reader on this machine reads: text, again for each question; or states, "
+        "which are made of each memory once, and kept beside the store.",
     ),
 ]
 ReaderOption = Annotated[

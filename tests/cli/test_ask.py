@@ -142,7 +142,7 @@ def test_memories_are_read_ahead_and_once(
     how = ("--reader", reader / "reader")
     done = cli.json("reader", "prepare", *how, "--user", "ana")
     assert done == {"made": 1, "present": 0, "left_out": 0, "damaged": []}
-    ask = ("ask", QUESTION, *how)
+    ask = ("ask", QUESTION, *how, "--read-as", "states")
     first = cli.json(*ask)
     assert sum(made) == 2
     assert cli.json(*ask) == first
