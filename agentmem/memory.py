@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
@@ -229,7 +230,8 @@ class Memory:
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
-        return write_receipt(written, new, skipped=normalized.skipped)
+        given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
+        return write_receipt([one for _, one in given], new, skipped=normalized.skipped)
 
     def recall(
         self,

@@ -13,6 +13,7 @@ from agentmem_storage.text import shown
 _NAMES = ("user_id", "agent_id", "session_id")
 # Each also as JavaScript spells it.
 SPELLINGS = {"user_id": "userId", "agent_id": "agentId", "session_id": "sessionId"}
+SCOPE_KEYS = frozenset(key for spellings in SPELLINGS.items() for key in spellings)
 
 
 def message_scope(message: Mapping[str, Any], where: str) -> Scope:
