@@ -152,6 +152,7 @@ def _make_older(place: Path) -> None:
     """Undo the migration, as if an older version had written the store."""
     with closing(sqlite3.connect(place / "memory.db")) as connection, connection:
         connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
+        connection.execute("DROP TABLE replaced")
         connection.execute("DELETE FROM migrations WHERE name >= '0006_letters'")
 
 

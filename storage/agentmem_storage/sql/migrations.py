@@ -141,6 +141,14 @@ def _letters(connection: Connection) -> None:
     )
 
 
+def _replaced(connection: Connection) -> None:
+    for statement in (
+        "CREATE TABLE replaced (chunk_id INTEGER PRIMARY KEY, source_id INTEGER NOT NULL)",
+        "CREATE INDEX replaced_in_source ON replaced (source_id)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -233,4 +241,5 @@ STEPS: tuple[Step, ...] = (
     Step("0004_words", _words),
     Step("0005_former", _former),
     Step("0006_letters", _letters),
+    Step("0007_replaced", _replaced),
 )
