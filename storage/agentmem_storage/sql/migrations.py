@@ -134,7 +134,7 @@ def _former(connection: Connection) -> None:
 
 def _letters(connection: Connection) -> None:
     # Letters with a plain form were indexed as they are written; see `agentmem_storage.letters`.
-    # Rebuilt as in the step before.
+    # Rebuilt by whoever opens the store, as in the step `_words`.
     connection.exec_driver_sql("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
     connection.exec_driver_sql(
         "UPDATE meta SET terms_stale = 1 WHERE EXISTS (SELECT 1 FROM chunks)"
@@ -147,6 +147,11 @@ def _replaced(connection: Connection) -> None:
         "CREATE INDEX replaced_in_source ON replaced (source_id)",
     ):
         connection.exec_driver_sql(statement)
+
+
+def _numbers(connection: Connection) -> None:
+    # Symbols were no words, a number and its unit were one, and groups of digits were not joined.
+    _letters(connection)
 
 
 # "AgMm", written to the file header by the first step; identifies the file as a store.
@@ -242,4 +247,5 @@ STEPS: tuple[Step, ...] = (
     Step("0005_former", _former),
     Step("0006_letters", _letters),
     Step("0007_replaced", _replaced),
+    Step("0008_numbers", _numbers),
 )
