@@ -94,14 +94,22 @@ def split(composed: str) -> Iterator[Word]:
         if match["dotted"]:
             yield from _dotted(match[0], match.start())
             continue
-        written, start = match[0], match.start()
-        numbered = _NUMBERED.fullmatch(written) if match["word"] else None
-        cut = 0 if numbered is None else max(numbered.end("number"), numbered.end("name"))
-        for part in (written[:cut], written[cut:]):
+        start, spaceless = match.start(), match["spaceless"] is not None
+        for part in _parts(match[0]):
             if form := _form(part):
-                spaceless = match["spaceless"] is not None
                 yield Word(form, part, start, start + len(part), spaceless)
             start += len(part)
+
+
+def _parts(written: str) -> tuple[str, ...]:
+    """A number and its unit, or a name and its number; any other word as it is."""
+    if written[0].isdecimal() == written[-1].isdecimal():
+        return (written,)
+    numbered = _NUMBERED.fullmatch(written)
+    if numbered is None:
+        return (written,)
+    cut = max(numbered.end("number"), numbered.end("name"))
+    return written[:cut], written[cut:]
 
 
 def _form(written: str) -> str:
