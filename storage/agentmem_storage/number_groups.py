@@ -14,8 +14,9 @@ import regex
 
 from agentmem_storage.splitting import Word
 
-# Digits of all groups. Fewer are dates and times, more are tables.
-_MIN_DIGITS, _MAX_DIGITS = 7, 16
+# Digits of all groups: fewer are dates and times, an account has the most. More groups are tables.
+_MIN_DIGITS, _MAX_DIGITS = 7, 22
+_MAX_GROUPS = 8
 _GAP = regex.compile(r"[ \xa0./()\-\u2010\u2013]{1,3}")
 
 
@@ -31,23 +32,19 @@ def grouped_numbers(words: Sequence[Word], text: str) -> Iterator[str]:
         if groups and not (word and before and _follows(before, word, text)):
             yield from _whole(groups)
             groups = []
-        if word is not None and word.form.isdecimal() and (groups or not _continues(word, text)):
+        if word is not None and word.form.isdecimal():
             groups.append(word.form)
 
 
 def _follows(before: Word, word: Word, text: str) -> bool:
-    """Whether a group follows another one; only the first may be of a single digit."""
+    """Whether a group follows another one; a single digit does not behind a space."""
     gap = text[before.end : word.start]
-    return word.form.isdecimal() and len(word.form) > 1 and _GAP.fullmatch(gap) is not None
-
-
-def _continues(word: Word, text: str) -> bool:
-    """Whether a number is the end of another word, such as a serial."""
-    return word.start > 0 and text[word.start - 1].isalnum()
+    near = len(word.form) > 1 or not any(character.isspace() for character in gap)
+    return word.form.isdecimal() and near and _GAP.fullmatch(gap) is not None
 
 
 def _whole(groups: Sequence[str]) -> Iterator[str]:
-    if len(groups) < 2 or sum(map(len, groups)) > _MAX_DIGITS:
+    if not 2 <= len(groups) <= _MAX_GROUPS or sum(map(len, groups)) > _MAX_DIGITS:
         return
     for first, last in combinations(range(len(groups)), 2):
         whole = "".join(groups[first : last + 1])

@@ -454,8 +454,13 @@ def test_a_message_whose_text_is_only_in_a_dict_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=r"give its text as 'content', not as '\w+\.\w+'"):
             normalize(["hi", message])
-    empty = {"role": "assistant", "content": "", "usage": {"note": "two words"}, "tool_calls": []}
-    assert normalize(["hi", empty]).skipped == {"blank": 1}
+    for more in (
+        {"usage": {"note": "two words"}, "tool_calls": []},
+        {"provider_specific_fields": {"citations": ["two words"]}},
+        {"extra": {"citations": ["two words"], "trace_id": "two words", "error": {"note": "a b"}}},
+    ):
+        empty = {"role": "assistant", "content": "", **more}
+        assert normalize(["hi", empty]).skipped == {"blank": 1}
 
 
 FILE = {"name": "my cat.png", "contentType": "image/png", "url": "data:image/png;base64,AA=="}

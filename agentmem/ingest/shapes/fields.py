@@ -68,7 +68,8 @@ _SAID = {
 }
 # The ends of keys of dicts about a message: how it was made, not what it says.
 _ABOUT = re.compile(
-    r"(?:metadata|kwargs|usage|config|settings|options|params|logprobs|annotations|citations|error)"
+    r"(?:metadata|kwargs|usage|config|settings|options|params|fields|logprobs|annotations|citations"
+    r"|error)"
     r"$",
     re.IGNORECASE,
 )
@@ -179,19 +180,22 @@ def nested_key(item: Mapping[str, Any]) -> str | None:
 
 def _nested(item: Mapping[str, Any], depth: int) -> str | None:
     for key, value in item.items() if depth else ():
-        if not isinstance(key, str) or _ABOUT.search(key) or key in ATTACHMENTS:
+        if not isinstance(key, str) or _is_about(key):
             continue
         for inner in value if isinstance(value, list | tuple) else [value]:
             if not isinstance(inner, Mapping):
                 continue
             own = (one for one, text in _strings(inner) if _is_prose(one, text))
-            path = next(
-                (one for one in own if one not in _TECHNICAL and not _IDS.search(one)), None
-            )
+            path = next((one for one in own if not _is_about(one)), None)
             path = _nested(inner, depth - 1) if path is None else path
             if path is not None:
                 return f"{key}.{path}"
     return None
+
+
+def _is_about(key: str) -> bool:
+    """Whether what stands under a key is read elsewhere, or no text for people."""
+    return bool(key in ATTACHMENTS or key in _TECHNICAL or _ABOUT.search(key) or _IDS.search(key))
 
 
 def _is_prose(key: str, text: str) -> bool:
