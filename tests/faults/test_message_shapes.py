@@ -466,7 +466,7 @@ def test_a_message_whose_text_is_only_in_a_dict_is_refused() -> None:
 FILE = {"name": "my cat.png", "contentType": "image/png", "url": "data:image/png;base64,AA=="}
 
 
-@pytest.mark.parametrize("key", ["experimental_attachments", "attachments"])
+@pytest.mark.parametrize("key", ["experimental_attachments", "attachments", "images", "files"])
 @pytest.mark.parametrize("content", ["Look.", ""])
 def test_attachments_are_counted(key: str, content: str) -> None:
     found = normalize({"role": "user", "content": content, key: [FILE, FILE]})
@@ -475,6 +475,16 @@ def test_attachments_are_counted(key: str, content: str) -> None:
     read = normalize({"role": "user", "content": content, key: [{**FILE, "text": "A cat."}, "x"]})
     assert [part.text for part in read.parts][-1] == "A cat."
     assert read.skipped == {"attachment": 1}
+    encoded = normalize({"role": "user", "content": content, key: ["iVBORw0KGgo="]})
+    assert encoded.skipped == {"attachment": 1}
+
+
+def test_attachments_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text(
+        json.dumps({"role": "user", "content": "Look.", "attachments": [FILE]}), "utf-8"
+    )
+    assert Cli(tmp_path).json("add", "-f", path)["skipped"] == {"attachment": 1}
 
 
 def test_events_without_text_are_counted() -> None:

@@ -218,7 +218,8 @@ def read_attachments(
     """Yield the texts of what is attached to a message; files and links are counted as skipped.
 
     Args:
-        message: The message; Vercel's of version 4 have ``experimental_attachments``.
+        message: The message; Vercel's of version 4 have ``experimental_attachments``, Ollama's
+            ``images``.
         base: The part for the message as a whole.
         skipped: Counts attachments without text.
     """

@@ -48,7 +48,7 @@ _CONTENTS = ("parts", "blocks", "content", "text")
 # Fields that are read under any spelling, without case and underscores.
 _FIELDS = {*_TIMES, "userid", "agentid", "sessionid", "toolcallid"}
 # Attached files, which are read on their own.
-ATTACHMENTS = ("experimental_attachments", "attachments")
+ATTACHMENTS = ("experimental_attachments", "attachments", "images", "files")
 # Other fields of messages: one that has no content may have these and is merely empty.
 _OTHERS = {
     *("role", "type", "name", "id", "status", "model", "object", "author", "recipient", "channel"),
