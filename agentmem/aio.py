@@ -181,6 +181,11 @@ class AsyncMemory:
     async def __aexit__(self, *error: object) -> None:
         await self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise StoreError(
+            "an AsyncMemory belongs to its process: send the location, and open it there"
+        )
+
     def __repr__(self) -> str:
         return "AsyncMemory(not open)" if self._opened is None else f"Async{self._opened!r}"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime, tzinfo
+from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,8 +18,8 @@ from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
-from agentmem.editing import forget, replace_metadata, replace_text
-from agentmem.errors import FilterError, InputError, UnknownIdError
+from agentmem.editing import forget, replace_metadata, replace_text, unknown_id
+from agentmem.errors import FilterError, InputError, StoreError
 from agentmem.ingest.checks import (
     MAX_CHARS,
     check_metadata,
@@ -70,7 +72,8 @@ class Memory:
     ``ANY`` does explicitly; None is refused, because a user id that is missing by mistake must not
     select the memories of everybody. In a service with many users, hand out scoped handles, or
     open the store with ``require=("user_id",)``.
-    Safe to use from several threads, and several processes may open the same store.
+    Safe to use from several threads, and several processes may open the same store. A Memory that
+    is sent to another process opens the store again there.
     """
 
     def __init__(
@@ -140,6 +143,19 @@ class Memory:
         if cache_bytes < 0:
             raise InputError(f"cache_bytes must be 0 or more, got {cache_bytes!r}")
         self._binding = Binding(required=check_require(require))
+        self._opened_with: dict[str, Any] = {
+            "location": _absolute(location),
+            "model": model,
+            "embedder": embedder,
+            "reranker": reranker,
+            "quantization": quantization,
+            "min_fidelity": min_fidelity,
+            "keep_text": keep_text,
+            "timeout_s": timeout_s,
+            "max_chars": max_chars,
+            "require": self._binding.required,
+            "cache_bytes": cache_bytes,
+        }
         self._model = load_model(model, embedder, reranker)
         self._options = EncodingOptions(quantization, min_fidelity, keep_text)
         self._store = Store.open(
@@ -169,6 +185,23 @@ class Memory:
     def __repr__(self) -> str:
         bound = f", {self._binding}" if self._binding.scope != ANY_SCOPE else ""
         return f"Memory({self._store.location!r}{bound})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is sent to another process is how the store was opened; it opens it again there.
+
+        Raises:
+            StoreError: that process could not, because the store is in memory, or the model is a
+                loaded one.
+        """
+        opened_with = self._opened_with
+        if opened_with["location"] == ":memory:":
+            raise StoreError("a store in memory belongs to its process: use a folder to share it")
+        if not isinstance(opened_with["model"], str | os.PathLike | None):
+            raise StoreError(
+                "this Memory has a loaded model, which another process does not have: open it with "
+                "model= as a folder, or in the other process"
+            )
+        return _reopened, (opened_with, self._binding)
 
     def close(self) -> None:
         """Save the index cache and close the store; closing a scoped handle does nothing."""
@@ -243,7 +276,8 @@ class Memory:
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
-        return write_receipt(written, new, skipped=normalized.skipped)
+        given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
+        return write_receipt([one for _, one in given], new, skipped=normalized.skipped)
 
     def recall(
         self,
@@ -611,5 +645,21 @@ class Memory:
         selection = Selection(scope, ids=(id,))
         found = next(load_chunks(self._store, self._model, selection), None)
         if found is None:
-            raise UnknownIdError(f"no memory of this scope has the id {shown(id)}")
+            raise unknown_id(self._store, scope, id)
         return found
+
+
+def _absolute(location: Location) -> Location:
+    """A location that is the same from any working directory; URLs as they are."""
+    if isinstance(location, str) and (location == ":memory:" or "://" in location):
+        return location
+    return os.path.abspath(os.path.expanduser(location))
+
+
+def _reopened(opened_with: Mapping[str, Any], binding: Binding) -> Memory:
+    """The store of a Memory that was sent here from another process."""
+    memory = Memory(**opened_with, create=False)
+    if binding.scope == ANY_SCOPE:
+        return memory
+    ids = {name: id for name, id in asdict(binding.scope).items() if id is not None}
+    return memory.scoped(**ids)

@@ -101,12 +101,15 @@ class ForgetReceipt:
         purged: Whether every byte has been removed from the files. False if another process was
             reading an older state; the rest is removed at the next `forget`, or when the last
             process closes the store.
+        unknown_keys: If nothing matched, the metadata keys of the filter that no memory of the
+            scope has, perhaps misspelled.
     """
 
     ids: tuple[int, ...]
     sources: int
     dry_run: bool
     purged: bool
+    unknown_keys: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

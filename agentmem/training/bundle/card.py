@@ -119,8 +119,9 @@ def _reader(folder: Path, facts: BundleFacts) -> list[str]:
         "made of each note alone. The shipped one was trained on questions over contexts, on "
         "conversation turns to be repeated, on made-up lists of personal memories, and on 317 "
         "notebooks and chats, with questions, that a larger language model wrote for this "
-        "(`reader-notebooks.jsonl.zst`), by the recipes `reader-gpu.toml`, `reader-states-gpu.toml` "
-        "and `reader-notebooks-gpu.toml` of `examples/training`, one after the other. It "
+        "(`reader-notebooks.jsonl.zst`), by the recipes `reader-gpu.toml`, "
+        "`reader-states-gpu.toml` and `reader-notebooks-gpu.toml` of `examples/training`, one after "
+        "the other. It "
         "attends to one position for each token of the language model's own tokenizer; it does "
         "not read the memory vectors. An answer is withheld where the model "
         f'gives "Not in memory" a probability of {config.abstain_above:g} or more. License of the '
