@@ -120,8 +120,8 @@ def _reader(folder: Path, facts: BundleFacts) -> list[str]:
         "conversation turns to be repeated, on made-up lists of personal memories, and on 317 "
         "notebooks and chats, with questions, that a larger language model wrote for this "
         "(`reader-notebooks.jsonl.zst`), by the recipes `reader-gpu.toml`, "
-        "`reader-states-gpu.toml` and `reader-notebooks-gpu.toml` of `examples/training`, one after "
-        "the other. It "
+        "`reader-states-gpu.toml` and `reader-notebooks-gpu.toml` of `examples/training`, one "
+        "after the other. It "
         "attends to one position for each token of the language model's own tokenizer; it does "
         "not read the memory vectors. An answer is withheld where the model "
         f'gives "Not in memory" a probability of {config.abstain_above:g} or more. License of the '
