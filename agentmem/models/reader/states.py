@@ -27,6 +27,8 @@ _CHANGING = ("dynamic", "longrope")
 # Largest relative difference of keys that rounding explains: with bfloat16 and 30 layers it is
 # 0.04. Keys that are not rotated, or differently, differ by half their norm and more.
 _TOLERANCE = 0.2
+# Padded tokens that are accepted in every batch.
+_PADDING = 64
 # Positions by which keys are moved in the check: enough to see low frequencies.
 _TRIAL = 50
 
@@ -63,7 +65,7 @@ def encode_memories(
         memories: Token ids of each memory, none empty.
         prefix: Token ids that each memory sees before it, at least one: what says what it is read
             for, and takes the attention that first tokens attract. Its own states are dropped.
-        tokens: Padded tokens of one batch; a longer memory is a batch by itself.
+        tokens: Most padded tokens of one batch; a longer memory is a batch by itself.
 
     Returns:
         The states of each memory, in the order given.
@@ -79,14 +81,8 @@ def encode_memories(
         use_cache=True,
     )
     found: dict[int, MemoryStates] = {}
-    order = sorted(range(len(memories)), key=lambda i: len(memories[i]))
-    while order:
-        # The longest of a batch is its last: as many as stay within the budget.
-        size = 1
-        while size < len(order) and (size + 1) * (len(memories[order[size]]) + start) <= tokens:
-            size += 1
-        batch, order = order[:size], order[size:]
-        length = len(memories[batch[-1]])
+    for batch in _batches([len(memory) for memory in memories], tokens):
+        size, length = len(batch), len(memories[batch[-1]])
         ids = torch.full((size, length), prefix[0], device=device)
         mask = torch.zeros((size, start + length), dtype=torch.long, device=device)
         mask[:, :start] = 1
@@ -115,6 +111,26 @@ def encode_memories(
                 tuple(values[row, :, :end].clone() for _, values in held),
             )
     return [found[index] for index in range(len(memories))]
+
+
+def _batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Indices of memories in batches of similar length, each in ascending order of length.
+
+    A batch ends where it would exceed so many padded tokens, or where padding would take more time
+    than another batch saves.
+    """
+    batches: list[list[int]] = []
+    held = 0
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        padded = (len(batches[-1]) + 1) * lengths[index] if batches else 0
+        wasted = padded - held - lengths[index]
+        if batches and padded <= tokens and wasted <= max(_PADDING, padded // 8):
+            batches[-1].append(index)
+            held += lengths[index]
+        else:
+            batches.append([index])
+            held = lengths[index]
+    return batches
 
 
 @torch.no_grad()
