@@ -8,6 +8,7 @@ passes: there are no deadlines, and no health checks that measure speed.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -32,6 +33,12 @@ _NO_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 settings.register_profile("default", _NO_CLOCK, max_examples=20, derandomize=True)
 settings.register_profile("thorough", _NO_CLOCK, max_examples=250)
 settings.load_profile(os.environ.get("AGENTMEM_TESTS", "default"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the million objects of torch and all other modules out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,6 @@ def alone(test: Callable[..., None]) -> Callable[..., None]:
             test(**given)
         finally:
             gc.collect()
-            gc.unfreeze()
 
     @wraps(test)
     def call_in_thread(**given: Any) -> None:
