@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,19 +37,23 @@ TALK = (
 )
 
 
-@pytest.fixture
-def talk(memory: Memory) -> Memory:
-    """Eight turns, a day apart, by turns of Ana and Bob; the channel changes in the middle."""
-    memory.add(
-        Message(
-            text,
-            name=("Ana", "Bob")[number % 2],
-            created_at=DAY + timedelta(days=number),
-            metadata={"channel": "web" if number < 4 else "phone", "turn": number},
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory, model: ModelBundle) -> Iterator[Memory]:
+    """Eight turns, a day apart, by turns of Ana and Bob; the channel changes in the middle.
+
+    All tests search the same store; none may change it.
+    """
+    with Memory(tmp_path_factory.mktemp("talk"), model=model) as memory:
+        memory.add(
+            Message(
+                text,
+                name=("Ana", "Bob")[number % 2],
+                created_at=DAY + timedelta(days=number),
+                metadata={"channel": "web" if number < 4 else "phone", "turn": number},
+            )
+            for number, text in enumerate(TALK)
         )
-        for number, text in enumerate(TALK)
-    )
-    return memory
+        yield memory
 
 
 @pytest.mark.parametrize("mode", MODES)
