@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -37,6 +38,25 @@ def pytest_collection_finish() -> None:
     """Leave the million objects of torch and all other modules out of every garbage collection."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test that changes what all later ones run in, and not one of these."""
+    before = _surroundings()
+    yield
+    after = _surroundings()
+    assert {name: after[name] for name in before} == before  # torch may just have been imported
+
+
+def _surroundings() -> dict[str, Any]:
+    found: dict[str, Any] = {"folder": os.getcwd()}
+    if torch := sys.modules.get("torch"):
+        found["threads"] = torch.get_num_threads()
+        found["gradients"] = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        found["autocast contexts"] = torch.autocast_increment_nesting() - 1
+        torch.autocast_decrement_nesting()
+    return found
 
 
 @pytest.fixture(scope="session")
