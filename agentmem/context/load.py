@@ -19,13 +19,15 @@ from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.store import Store
 
 
-def load_chunks(store: Store, model: MemoryModel, selection: Selection) -> Iterator[Chunk]:
-    """Selected chunks in the order in which they were added, damaged ones included.
+def load_chunks(
+    store: Store, model: MemoryModel, selection: Selection, *, newest_first: bool = False
+) -> Iterator[Chunk]:
+    """Selected chunks in the order in which they were added, or reversed; damaged ones included.
 
     Chunks that are added during the iteration are not included, and those that are forgotten or
     replaced are skipped.
     """
-    for values, loader in _load(store, model, selection, in_place=True):
+    for values, loader in _load(store, model, selection, in_place=True, newest_first=newest_first):
         yield make_lazy(Chunk, values, loader)
 
 
@@ -82,9 +84,9 @@ def load_hits(
 
 
 def _load(
-    store: Store, model: MemoryModel, selection: Selection, *, in_place: bool = False
+    store: Store, model: MemoryModel, selection: Selection, **order: bool
 ) -> Iterator[tuple[dict[str, Any], BatchLoader]]:
-    for records in store.iterate(selection, keep_damaged=True, in_place=in_place):
+    for records in store.iterate(selection, keep_damaged=True, **order):
         sources = _sources(store, {record.source_id for record in records})
         loader = BatchLoader(model, records)
         for record in records:

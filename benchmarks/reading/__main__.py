@@ -31,6 +31,9 @@ def reading(
         Path | None, typer.Option("--questions", help="qa-dev.jsonl.zst of the corpus.")
     ] = None,
     locomo: Annotated[Path | None, typer.Option("--locomo", help="LoCoMo's file.")] = None,
+    notebooks: Annotated[
+        Path | None, typer.Option("--notebooks", help="Notebooks that no reader was trained on.")
+    ] = None,
     work: Annotated[
         Path | None,
         typer.Option(
@@ -40,7 +43,7 @@ def reading(
     json: ResultOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Answer personal, qa-dev and LoCoMo questions under every condition of the study."""
+    """Answer personal, qa-dev, LoCoMo and notebook questions under every condition of the study."""
     out = Output(quiet=quiet)
     place = reader or shipped_bundle() / READER
     model = find_language_model(load_config(place).language_model)
@@ -51,6 +54,7 @@ def reading(
             reader=place,
             questions=questions,
             locomo=locomo,
+            notebooks=notebooks,
             work=WorkFolder(work),
             report=lambda condition, done, of: bar(done, of, condition),
         )

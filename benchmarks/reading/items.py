@@ -1,7 +1,7 @@
 """The items of the reading benchmark: questions on contexts, personal facts and conversations.
 
-Each item contains the memories to read, as lines of text. Those of the personal facts and of
-LoCoMo are results of `Memory.recall`.
+Each item contains the memories to read, as lines of text. Those of the personal facts, of
+notebooks and of LoCoMo are results of `Memory.recall`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -116,6 +116,38 @@ def personal_items(ks: Sequence[int]) -> Iterator[Item]:
                     tuple(question.get("wrong", ())),
                     question["answerable"],
                 )
+
+
+def notebook_items(path: Path, k: int, *, questions: int, seed: int) -> Iterator[Item]:
+    """Questions about notebooks, each recalled inside the notes of its person."""
+    from agentmem.chat.reader import memory_lines
+    from agentmem.corpus import read_records
+    from agentmem.memory import Memory
+    from agentmem.training.reader.notebooks import read_notebooks
+
+    notebooks = read_notebooks(read_records(path))
+    asked = [(number, one) for number, book in enumerate(notebooks) for one in book.questions]
+    Random(seed).shuffle(asked)
+    with Memory(":memory:") as memory:
+        for number, book in enumerate(notebooks):
+            for note in book.notes:
+                role = "assistant" if note.speaker == "assistant" else "user"
+                message = {"role": role, "content": note.text, "created_at": str(note.date)}
+                if note.speaker not in ("user", "assistant"):
+                    message["name"] = note.speaker
+                memory.add(message, user_id=str(number))
+        for number, one in asked[:questions]:
+            later = datetime.combine(notebooks[number].notes[-1].date, time(12), UTC)
+            hits = memory.recall(one.question, k=k, user_id=str(number), now=later)
+            yield Item(
+                f"notebooks, k = {k}",
+                str(number),
+                memory_lines(hits),
+                one.question,
+                () if one.answer is None else (one.answer,),
+                (),
+                one.answer is not None,
+            )
 
 
 def locomo_items(path: Path, ks: Sequence[int], *, questions: int, seed: int) -> Iterator[Item]:

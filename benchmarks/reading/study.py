@@ -21,10 +21,20 @@ from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import WEIGHTS, load_config, load_weights
 from benchmarks.reading.answers import Answer, Condition, answer, withhold
-from benchmarks.reading.items import Item, context_items, locomo_items, personal_items
+from benchmarks.reading.items import (
+    Item,
+    context_items,
+    locomo_items,
+    notebook_items,
+    personal_items,
+)
 from benchmarks.reading.scores import exact, f1, interval, judge
 from benchmarks.reading.work import WorkFolder
 from benchmarks.relevance.scores import auroc
+
+# Sets of short factual answers, which are right or wrong rather than similar to an expected one.
+_JUDGED = ("personal", "notebooks")
+_THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 
 
 class StudyConfig(BaseModel):
@@ -36,6 +46,8 @@ class StudyConfig(BaseModel):
         personal_k: How many memories are recalled for a personal question.
         locomo_k: Likewise for LoCoMo.
         locomo_questions: How many of LoCoMo's questions.
+        notebook_k: How many memories are recalled for a question about a notebook.
+        notebook_questions: How many of those questions.
         tokens: Padded tokens of a batch.
         conditions: Settings of each condition, by its name.
     """
@@ -47,6 +59,8 @@ class StudyConfig(BaseModel):
     personal_k: list[int] = [8]
     locomo_k: list[int] = [8]
     locomo_questions: int = 480
+    notebook_k: int = 8
+    notebook_questions: int = 480
     tokens: int = 16_384
     conditions: dict[str, dict[str, Any]]
 
@@ -64,7 +78,11 @@ def load_study(path: Path) -> StudyConfig:
 
 
 def prepare(
-    config: StudyConfig, prompt: ReadingPrompt, questions: Path | None, locomo: Path | None
+    config: StudyConfig,
+    prompt: ReadingPrompt,
+    questions: Path | None,
+    locomo: Path | None,
+    notebooks: Path | None,
 ) -> list[Item]:
     """All items of a study.
 
@@ -73,6 +91,7 @@ def prepare(
         prompt: Of the reader, for its tokenizer.
         questions: The question file, or None to leave that set out.
         locomo: LoCoMo's file, or None.
+        notebooks: A file of notebooks that the reader was not trained on, or None.
     """
     items: list[Item] = list(personal_items(config.personal_k))
     if questions is not None:
@@ -80,6 +99,10 @@ def prepare(
     if locomo is not None:
         items += locomo_items(
             locomo, config.locomo_k, questions=config.locomo_questions, seed=config.seed
+        )
+    if notebooks is not None:
+        items += notebook_items(
+            notebooks, config.notebook_k, questions=config.notebook_questions, seed=config.seed
         )
     return items
 
@@ -91,6 +114,7 @@ def run_study(
     reader: Path,
     questions: Path | None,
     locomo: Path | None,
+    notebooks: Path | None,
     work: WorkFolder,
     report: Callable[[str, int, int], None] = lambda condition, done, of: None,
 ) -> EvalResult:
@@ -102,13 +126,14 @@ def run_study(
         reader: Folder of the reader's adapter.
         questions: As in `prepare`; not read if the items have been prepared.
         locomo: Likewise.
+        notebooks: Likewise.
         work: Keeps items and answers, which are not made again.
         report: Called with a condition, the number of answers, and of items.
     """
     began = time.perf_counter()
     settings = load_config(reader)
     prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), settings.system_prompt)
-    items = work.items(lambda: prepare(config, prompt, questions, locomo))
+    items = work.items(lambda: prepare(config, prompt, questions, locomo, notebooks))
     # Part of the files' names: answers of another reader are not taken for those of this one.
     weights = hashlib.sha256((reader / WEIGHTS).read_bytes()).hexdigest()[:8]
     model: list[ReadingModel] = []
@@ -134,6 +159,9 @@ def run_study(
         results[name] = score(items, withhold(answers, above), seed=config.seed)
         for task, value in abstention_auroc(items, answers).items():
             results[name][task]["abstention_auroc"] = value
+        if not condition.withheld:
+            for task, rows in abstention_curves(items, answers).items():
+                results[name][task]["by_threshold"] = rows
         machines[name] = machine
     return build_result(
         "reading",
@@ -168,7 +196,7 @@ def score(
     for item, text in zip(items, answers, strict=True):
         sets.setdefault(item.task, []).append((item, text))
     return {
-        task: _judged(pairs) if task.startswith("personal") else _scored(pairs, seed)
+        task: _judged(pairs) if task.startswith(_JUDGED) else _scored(pairs, seed)
         for task, pairs in sets.items()
     }
 
@@ -182,6 +210,22 @@ def abstention_auroc(items: Sequence[Item], answers: Sequence[Answer]) -> dict[s
         if absent.any() and not absent.all():
             probability = np.array([one.abstention for _, one in pairs])
             found[task] = round(auroc(probability, absent), 4)
+    return found
+
+
+def abstention_curves(
+    items: Sequence[Item], answers: Sequence[Answer]
+) -> dict[str, list[dict[str, Any]]]:
+    """What a reader would get right and wrong at several values of ``abstain_above``, per set."""
+    found = {}
+    for task in dict.fromkeys(item.task for item in items if item.task.startswith(_JUDGED)):
+        pairs = [(i, a) for i, a in zip(items, answers, strict=True) if i.task == task]
+        rows = []
+        for above in _THRESHOLDS:
+            kept = withhold([one for _, one in pairs], above)
+            figures = _judged([(item, text) for (item, _), text in zip(pairs, kept, strict=True)])
+            rows.append({"abstain_above": above, **figures})
+        found[task] = rows
     return found
 
 

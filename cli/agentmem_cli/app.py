@@ -18,6 +18,7 @@ from agentmem_cli.commands import (
     change,
     chat,
     evaluate,
+    mcp,
     model,
     query,
     reader,
@@ -114,6 +115,7 @@ register(
         "doctor": store.doctor,
         "reindex": store.reindex,
         "backup": store.backup,
+        "mcp": mcp.mcp,
     },
 )
 register(train.app, {"bundle": bundle.bundle})

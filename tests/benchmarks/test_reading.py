@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from agentmem.errors import ConfigError, InputError
 from agentmem.models.reader.prompt import ReadingPrompt
 from benchmarks.reading.answers import Answer, Condition, answer, withhold
-from benchmarks.reading.items import FACTS, Item, personal_items
+from benchmarks.reading.items import FACTS, Item, notebook_items, personal_items
 from benchmarks.reading.scores import exact, f1, interval, judge, words
-from benchmarks.reading.study import abstention_auroc, load_study, score
+from benchmarks.reading.study import abstention_auroc, abstention_curves, load_study, score
 from benchmarks.reading.work import WorkFolder
 from tests.support.language_models import reading_model, tiny_lm, tiny_tokenizer
 
@@ -140,6 +140,21 @@ def test_unanswerable_questions_are_told_by_the_probability_of_abstention() -> N
     assert abstention_auroc(items, answers) == {"a": 0.75}
 
 
+def test_what_each_threshold_would_give() -> None:
+    items = [
+        Item("personal", "x", (), "?", ("Ana",), (), True),
+        Item("personal", "x", (), "?", (), (), False),
+        Item("other", "x", (), "?", ("Ana",), (), True),
+    ]
+    answers = [Answer("Ana", 0.12, 0.0), Answer("Ben", 0.45, 0.0), Answer("Ana", 0.1, 0.0)]
+    curves = abstention_curves(items, answers)
+    assert curves.keys() == {"personal"}
+    rows = {row["abstain_above"]: (row["right"], row["wrong"]) for row in curves["personal"]}
+    assert rows[0.1] == (1, 0)
+    assert rows[0.15] == rows[0.4] == (2, 0)
+    assert rows[0.5] == rows[1.0] == (1, 1)
+
+
 def test_a_work_folder_keeps_items_and_answers(tmp_path: Path) -> None:
     item = Item("qa-dev", "x", ("Ana: hello",), "who?", ("Ana",), ("Ben",), True)
     answers = [Answer("Ana", 0.25, -1.5), Answer(None, 0.5, -0.5)]
@@ -164,3 +179,27 @@ def test_a_study_with_an_unknown_key_is_rejected(tmp_path: Path) -> None:
     file.write_text("sed = 1\n[conditions]\n")
     with pytest.raises(ConfigError, match=r"study\.toml"):
         load_study(file)
+
+
+def test_notebook_questions_are_asked_of_what_is_recalled_from_one_person(tmp_path: Path) -> None:
+    def book(name: str, codes: list[str]) -> dict[str, Any]:
+        notes = [
+            {"date": "2024-01-01", "speaker": "user", "text": f"{name}'s locker {n}: {code}"}
+            for n, code in enumerate(codes)
+        ]
+        asked = {"question": "code of locker 1?", "answer": codes[1], "evidence": [1]}
+        nothing = {"question": "whose is the boat?", "answer": None}
+        return {"person": name, "notes": notes, "questions": [asked, nothing]}
+
+    path = tmp_path / "notebooks.jsonl"
+    books = [book("Ana", ["4401", "4402"]), book("Bo", ["5501", "5502", "5503"])]
+    path.write_text("".join(json.dumps(one) + "\n" for one in books))
+    items = list(notebook_items(path, 8, questions=10, seed=0))
+    assert len(items) == 4
+    for item in items:
+        name = books[int(item.source)]["person"]
+        assert all(f"{name}'s" in memory for memory in item.memories)
+        assert item.answerable == (item.question == "code of locker 1?")
+        assert item.expected == (
+            (books[int(item.source)]["notes"][1]["text"][-4:],) * item.answerable
+        )

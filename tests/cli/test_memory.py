@@ -216,6 +216,11 @@ def test_list_says_how_many_the_limit_leaves_out(cli: Cli) -> None:
     assert cli.run("list", "--limit", 1, "--quiet").stderr == ""
 
 
+def test_list_begins_with_the_newest(cli: Cli) -> None:
+    assert ids(cli, "list", "--newest") == [3, 2, 1]
+    assert cli.ok("list", "--newest", "--limit", 1, "--quiet") == "3\n"
+
+
 def test_list_of_one_source(cli: Cli) -> None:
     source = cli.json("show", 3)["source_id"]
     assert ids(cli, "list", "--source", source) == [3]

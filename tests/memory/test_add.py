@@ -186,6 +186,14 @@ def long_text(seed: int, chars: int) -> str:
     return text
 
 
+def test_the_newest_first(shared: Memory) -> None:
+    user = new_user()
+    ids = shared.add([f"note {n}" for n in range(5)], user_id=user).ids
+    replaced = shared.update(ids[3], text="note three").ids
+    newest = [chunk.id for chunk in shared.list(user_id=user, newest_first=True)]
+    assert newest == [ids[4], *replaced, ids[2], ids[1], ids[0]]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_chunks_of_a_long_document_tile_it(shared: Memory, seed: int) -> None:
     text = long_text(seed, 15_000)

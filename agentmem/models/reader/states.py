@@ -2,8 +2,8 @@
 
 A memory is read behind a prefix, such as the chat template up to the memories, whose own states are
 dropped. Its states do not depend on what else is read, so they are made once and are good in every
-context: reading moves the keys to the positions that the memory's text would have there, which for
-rotary embeddings is one more rotation (Su et al. 2021, arXiv 2104.09864; blocks that are encoded
+context: keys are kept before rotation, and reading rotates them to the positions that the memory's
+text would have there (rotary embeddings: Su et al. 2021, arXiv 2104.09864; blocks that are encoded
 alone: Block-Attention, arXiv 2409.15355).
 """
 
@@ -36,8 +36,7 @@ class MemoryStates:
     """Keys and values of one memory of N tokens, of every layer.
 
     Attributes:
-        keys: Keys of each layer, rotated for a memory whose first token is at position 0,
-            float (G, N, D) with G key-value heads of D dims.
+        keys: Keys of each layer before rotation, float (G, N, D) with G key-value heads of D dims.
         values: Values of each layer, likewise.
     """
 
@@ -103,7 +102,7 @@ def encode_memories(
             past_key_values=cache,
             use_cache=True,
         )
-        back = torch.full((length,), -start, device=device)
+        back = -torch.arange(start, start + length, device=device)
         held = [
             (rotate(keys[:, :, start:], rotation(model, index, back[None])), values[:, :, start:])
             for index, (keys, values) in enumerate(_held(cache))
@@ -137,19 +136,14 @@ def append_memories(
     if not memories:
         return start
     weight = model.get_input_embeddings().weight
-    # A memory's own keys are rotated for its beginning: all of its tokens move by the same number.
-    moves = torch.cat(
-        [
-            torch.full((len(states),), start + before)
-            for states, before in zip(memories, _starts(memories), strict=True)
-        ]
-    ).to(weight.device)
+    end = start + sum(map(len, memories))
+    positions = torch.arange(start, end, device=weight.device)[None]
     for index in range(len(memories[0].keys)):
         keys = torch.cat([states.keys[index] for states in memories], dim=1)[None]
         values = torch.cat([states.values[index] for states in memories], dim=1)[None]
         keys, values = keys.to(weight), values.to(weight)
-        cache.update(rotate(keys, rotation(model, index, moves[None])), values, index)
-    return start + sum(map(len, memories))
+        cache.update(rotate(keys, rotation(model, index, positions)), values, index)
+    return end
 
 
 @torch.no_grad()
@@ -212,12 +206,3 @@ def _held(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
     """Keys and values of each layer, (B, G, N, D)."""
     layers: list[Any] = cache.layers
     return [(layer.keys, layer.values) for layer in layers]
-
-
-def _starts(memories: Sequence[MemoryStates]) -> list[int]:
-    """How many tokens stand before each memory in those before it."""
-    starts, at = [], 0
-    for states in memories:
-        starts.append(at)
-        at += len(states)
-    return starts

@@ -7,28 +7,26 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from agentmem.models.reader.configuration import SYSTEM_PROMPT
-from agentmem.training.config import OptimizerConfig, Section
+from agentmem.training.config import LoopConfig, Section
 
 
 class ReaderDataConfig(Section):
     """Configuration of `agentmem train reader-data`: exercises of each kind, and their length."""
 
-    questions: list[str] = Field(description="question files of the corpus folder")
+    questions: list[str] = Field(default=[], description="question files of the corpus folder")
     conversations: list[str] = Field(default=[], description="conversation files, for repetition")
     contexts: int = Field(default=50_000, ge=0, description="exercises from contexts, at most")
     personal: int = Field(default=40_000, ge=0, description="exercises of personal memories")
+    notebooks: int = Field(default=0, ge=0, description="exercises from a file of notebooks")
     turns: int = Field(default=6_000, ge=0, description="exercises of conversation turns")
     most: int = Field(default=700, gt=0, description="tokens of an exercise, without the prefix")
     seed: int = 1
 
 
-class ReaderRunConfig(Section):
+class ReaderRunConfig(LoopConfig):
     """A run of `agentmem train reader`."""
 
-    name: str
-    seed: int = 0
     precision: Literal["no", "bf16"] = "bf16"
-    threads: int = Field(default=1, gt=0, description="torch threads on a CPU")
     compile: bool = Field(
         default=False, description="compile the layers: a minute at the start, then faster on a GPU"
     )
@@ -46,9 +44,6 @@ class ReaderRunConfig(Section):
     memory_rank: int = Field(default=24, ge=0)
     tokens_per_step: int = Field(default=32_768, gt=0)
     log_every: int = Field(default=50, gt=0)
-    eval_every: int = Field(default=500, gt=0)
-    save_every: int = Field(default=500, gt=0)
-    optimizer: OptimizerConfig
 
     @field_validator("ratios")
     @classmethod

@@ -1,6 +1,7 @@
 """Exercises, the reader's training examples: memories, and several questions about them.
 
-There are three kinds, from a corpus or generated; all of them may include repetition:
+From a corpus or generated; all but those of `agentmem.training.reader.notebooks` may include
+repetition:
 
 - **questions** over a context that is cut into memories, sometimes among memories of another
   context; a question whose context is absent is answered with "not in memory";

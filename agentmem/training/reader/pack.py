@@ -11,6 +11,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from agentmem.corpus import read_records
+from agentmem.errors import ConfigError
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.training.reader.config import ReaderDataConfig
 from agentmem.training.reader.exercises import (
@@ -21,6 +22,7 @@ from agentmem.training.reader.exercises import (
     from_turns,
     personal,
 )
+from agentmem.training.reader.notebooks import from_notebooks, read_notebooks
 from agentmem.training.reader.packed import PackedExercises
 
 _LONGEST_CONTEXT = 2600  # code points; longer ones would not fit
@@ -34,6 +36,7 @@ def pack_exercises(
     language_model: str | Path,
     system_prompt: str,
     path: str | Path,
+    notebooks: str | Path | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> PackedExercises:
     """Build the configured exercises, shuffle them, and write them to a file.
@@ -44,12 +47,17 @@ def pack_exercises(
         language_model: Folder of the language model, for its tokenizer.
         system_prompt: As in the reader's configuration.
         path: The npz file to write.
+        notebooks: File of notebooks; needed if the configuration asks for their exercises.
         report: Called with the number of exercises built so far.
 
     Raises:
-        InputError: a file of the corpus is damaged, or yields no exercises.
+        ConfigError: the configuration asks for exercises of notebooks, and there is no file.
+        InputError: a file of the corpus or the notebooks is damaged, or yields no exercises.
         ModelError: the tokenizer has no chat template.
     """
+    if config.notebooks and notebooks is None:
+        raise ConfigError(f"notebooks={config.notebooks}: name their file, --notebooks FILE")
+    written = [] if notebooks is None else read_notebooks(read_records(notebooks))
     prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), system_prompt)
     random = Random(config.seed)
     corpus = Path(corpus)
@@ -58,6 +66,7 @@ def pack_exercises(
         islice(_from_contexts(config, corpus, prompt, random), config.contexts),
         islice(personal(config.seed, prompt), config.personal),
         islice(_from_conversations(config, corpus, prompt, random), config.turns),
+        islice(from_notebooks(written, prompt, Random(config.seed)), config.notebooks),
     )
     for kind in kinds:
         for exercise in kind:

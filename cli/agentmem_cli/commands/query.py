@@ -32,7 +32,7 @@ from agentmem_cli.options import (
     scope_ids,
     whole,
 )
-from agentmem_cli.output import Output, safe
+from agentmem_cli.output import Output, note_unknown_keys, safe
 
 
 def recall(
@@ -116,11 +116,13 @@ def recall(
                     "candidates": found.candidates,
                     "relevance": found.relevance,
                     "confident": found.confident,
+                    "unknown_keys": list(found.unknown_keys),
                     "hits": [hit.to_dict() for hit in found],
                 },
                 human=lambda: views.hits(found),
                 quiet=lambda: [str(hit.id) for hit in found],
             )
+            note_unknown_keys(found.unknown_keys, out)
             if found.candidates and found.relevance < views.UNLIKELY:
                 out.note(f"probably nothing in memory fits (relevance {found.relevance:.2f})")
             return
@@ -201,6 +203,9 @@ def list_memories(
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Maximum number to list; 0 lists all.")
     ] = 50,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="Begin with what was added last.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
@@ -222,6 +227,7 @@ def list_memories(
             where=where,
             since=since,
             until=until,
+            newest_first=newest,
         )
         for chunk in islice(chunks, limit or None):
             out.emit(

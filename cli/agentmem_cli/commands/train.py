@@ -145,6 +145,12 @@ def reader_data(
         typer.Option("--lm", exists=True, file_okay=False, help="Folder of the language model."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The npz file to write.")],
+    notebooks: Annotated[
+        Path | None,
+        typer.Option(
+            "--notebooks", exists=True, dir_okay=False, help="Notes of people, with questions."
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -164,6 +170,7 @@ def reader_data(
             language_model=language_model,
             system_prompt=SYSTEM_PROMPT,
             path=out,
+            notebooks=notebooks,
             report=lambda done: bar(done, None, "exercises"),
         )
     show_paths(output, {"exercises": out})

@@ -1,0 +1,1 @@
+"""Adapters of other libraries' interfaces, one module each; each needs the extra of its name."""
