@@ -285,7 +285,7 @@ def test_a_hit_has_all_fields(talk: Memory) -> None:
 
 def test_a_recall_is_a_sequence(talk: Memory) -> None:
     found = talk.recall("train to Lyon", k=4)
-    assert found[:2] == tuple(found)[:2]
+    assert list(found[:2]) == list(found)[:2]
     assert found[-1] is list(found)[-1]
     assert found[0] in found
 
