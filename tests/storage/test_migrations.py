@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,27 @@ def test_each_step_runs_once_and_is_recorded(database: Database) -> None:
     with database.read() as connection:
         assert applied(connection) == [*names, "9999_tenant"]
         connection.execute(text("SELECT tenant FROM scopes"))
+
+
+def test_a_new_store_is_made_in_one_transaction(database: Database) -> None:
+    """Each waits for the disk."""
+    begun = 0
+
+    @contextmanager
+    def write() -> Iterator[Connection]:
+        nonlocal begun
+        begun += 1
+        with database.write() as connection:
+            yield connection
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        migrate(write, (*STEPS, Step("9999_broken", _break)))
+    with database.read() as connection:
+        assert applied(connection) == []
+    assert migrate(write, STEPS) == [step.name for step in STEPS]
+    assert begun == 2
+    migrate(write, (*STEPS, Step("9998_tenant", _add_column), Step("9999_none", lambda _: None)))
+    assert begun == 4
 
 
 def test_a_step_that_fails_leaves_nothing(database: Database) -> None:
