@@ -6,12 +6,12 @@ checked that nothing they started from was changed by another writer; if it was,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from agentmem.errors import InputError
+from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.encode import EncodingOptions, prepare
 from agentmem.ingest.identity import content_hash
 from agentmem.ingest.normalize import normalize
@@ -21,11 +21,22 @@ from agentmem.results import ForgetReceipt, Receipt, write_receipt
 from agentmem.types import Part
 from agentmem_storage.errors import ChangedError
 from agentmem_storage.numbers import as_int
-from agentmem_storage.records import Selection, Unset, Written
+from agentmem_storage.records import Scope, Selection, Unset, Written
 from agentmem_storage.store import Store
+from agentmem_storage.text import shown
 
 # Each retry takes another writer a complete change of the same memories.
 _RETRIES = 20
+T = TypeVar("T")
+
+
+def unknown_id(store: Store, scope: Scope, id: int) -> UnknownIdError:
+    """The error for an id that a scope does not have; it names what replaced it, if anything."""
+    if isinstance(id, int) and (became := store.became(id, scope)):
+        several = f"the ids {', '.join(map(str, became))}" if len(became) > 1 else f"id {became[0]}"
+        message = f"memory {id!r} was replaced when its text was updated, and now has {several}"
+        return UnknownIdError(message, became=became)
+    return UnknownIdError(f"no memory of this scope has the id {shown(id)}")
 
 
 def update_metadata(store: Store, source_id: int, metadata: Mapping[str, Any]) -> Receipt:
@@ -89,6 +100,17 @@ def _update_text(
     return write_receipt([written], [source])
 
 
+def _named(store: Store, selection: Selection, work: Callable[[], T]) -> T:
+    """What work returns; its error for an id that is not there names what replaced it."""
+    try:
+        return work()
+    except UnknownIdError:
+        present = store.ids(Selection(selection.scope, ids=selection.ids)).tolist()
+        if missing := sorted(set(selection.ids or ()).difference(present)):
+            raise unknown_id(store, selection.scope, missing[0]) from None
+        raise
+
+
 def forget(
     store: Store,
     model: MemoryModel,
@@ -113,21 +135,22 @@ def forget(
     if not isinstance(ids, Unset):
         requested = tuple({as_int(one, "an id"): None for one in ids})
         selection = replace(selection, ids=requested)
-    selected = store.chosen(selection)
+    selected = _named(store, selection, lambda: store.chosen(selection))
     if dry_run or not selected:
-        return ForgetReceipt(selected, 0, dry_run, purged=not dry_run)
+        unknown = () if selected else store.unknown_keys(selection)
+        return ForgetReceipt(selected, 0, dry_run, purged=not dry_run, unknown_keys=unknown)
     words: dict[int, str] = {}
     seen: set[int] = set()
     for _ in range(_RETRIES):
         fresh = tuple(one for one in selected if one not in seen)
-        words |= lexical_terms(store, model, Selection(ids=fresh))
+        words.update(lexical_terms(store, model, Selection(ids=fresh)))
         seen.update(fresh)
         with suppress(ChangedError):
-            done = store.forget(selection, words, seen=seen)
+            done = _named(store, selection, lambda: store.forget(selection, words, seen=seen))
             break
-        selected = store.chosen(selection)
+        selected = _named(store, selection, lambda: store.chosen(selection))
     else:
         # What is not seen costs a rebuild of the lexical index, but is forgotten too.
-        done = store.forget(selection, words)
+        done = _named(store, selection, lambda: store.forget(selection, words))
     rebuild_stale_terms(store, model)
     return ForgetReceipt(done.ids, done.sources, dry_run=False, purged=done.purged)

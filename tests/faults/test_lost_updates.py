@@ -141,7 +141,7 @@ class TestForget:
         one, two = memory.add(["I like tea", "and jam"]).ids
         change = lambda: other.update(one, text="I like rum")  # noqa: E731
         meanwhile(agentmem.editing, "lexical_terms", change)
-        with pytest.raises(UnknownIdError, match=f"id {one}"):
+        with pytest.raises(UnknownIdError, match=f"memory {one} was replaced"):
             memory.forget([one, two])
         assert {chunk.text for chunk in memory.list()} == {"I like rum", "and jam"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,27 @@ def test_each_step_runs_once_and_is_recorded(database: Database) -> None:
         connection.execute(text("SELECT tenant FROM scopes"))
 
 
+def test_a_new_store_is_made_in_one_transaction(database: Database) -> None:
+    """Each waits for the disk."""
+    begun = 0
+
+    @contextmanager
+    def write() -> Iterator[Connection]:
+        nonlocal begun
+        begun += 1
+        with database.write() as connection:
+            yield connection
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        migrate(write, (*STEPS, Step("9999_broken", _break)))
+    with database.read() as connection:
+        assert applied(connection) == []
+    assert migrate(write, STEPS) == [step.name for step in STEPS]
+    assert begun == 2
+    migrate(write, (*STEPS, Step("9998_tenant", _add_column), Step("9999_none", lambda _: None)))
+    assert begun == 4
+
+
 def test_a_step_that_fails_leaves_nothing(database: Database) -> None:
     migrate(database.write, STEPS)
     broken = (*STEPS, Step("9998_tenant", _add_column), Step("9999_broken", _break))
@@ -130,6 +151,7 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "s" / "memory.db")) as connection, connection:
         connection.execute("DROP INDEX chunks_in_episode")
         connection.execute("ALTER TABLE chunks DROP COLUMN episode")
+        connection.execute("DROP TABLE replaced")
         connection.execute("ALTER TABLE sources DROP COLUMN sums")
         connection.execute("DROP TABLE forgotten")
         connection.execute("DROP INDEX sources_changed")
@@ -155,4 +177,5 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
         source_id = store.chunks(old)[0].source_id
         changed = store.replace_source(source_id, make_source("c"), {old[0]: "old 0"})
         assert store.episodes(changed.chunk_ids) == {changed.chunk_ids[0]: changed.chunk_ids}
+        assert store.became(old[0], ANA) == changed.chunk_ids
         assert list(store.check()) == []

@@ -92,9 +92,9 @@ class ModelBundle(MemoryModel):
                 f"the parts of bundle {manifest.name!r} have different vocabulary sizes: {sizes}"
             )
         codes = VALUES_PER_DIM**config.slot_dims
-        if reranker is not None and reranker.config.cells != codes:
+        if reranker is not None and reranker.config.codes != codes:
             raise ModelError(
-                f"the reranker of bundle {manifest.name!r} knows {reranker.config.cells} codes, "
+                f"the reranker of bundle {manifest.name!r} knows {reranker.config.codes} codes, "
                 f"its autoencoder makes {codes}"
             )
         try:

@@ -14,7 +14,7 @@ class LatentRerankerConfig(PretrainedConfig):
         vocab_size: V, token ids of the bundle's tokenizer.
         hidden_size: H, width of token embeddings.
         intermediate_size: Width of the layers that compare a query token with its matches.
-        cells: Number of codes that a slot can hold, the size of the token table.
+        codes: Number of codes that a slot can hold, the size of the token table.
         pad_token_id: Id used for padding.
     """
 
@@ -25,7 +25,7 @@ class LatentRerankerConfig(PretrainedConfig):
         vocab_size: int = 8192,
         hidden_size: int = 64,
         intermediate_size: int = 128,
-        cells: int = 255**2,
+        codes: int = 255**2,
         pad_token_id: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -33,7 +33,7 @@ class LatentRerankerConfig(PretrainedConfig):
             "vocab_size": vocab_size,
             "hidden_size": hidden_size,
             "intermediate_size": intermediate_size,
-            "cells": cells,
+            "codes": codes,
         }
         for name, size in sizes.items():
             if size < 1:
@@ -41,6 +41,6 @@ class LatentRerankerConfig(PretrainedConfig):
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
-        self.cells = cells
+        self.codes = codes
         self.pad_token_id = pad_token_id
         super().__init__(**kwargs)

@@ -36,6 +36,8 @@ class Location:
         options: Further arguments of `sqlite3.connect`.
         path: The database file; None in memory and for ``file:`` URIs, which may refer to anything.
         cache: The folder of the vector index's cache file; None without a cache.
+        states: The file of the cache of states; None to keep them in memory.
+        writable: Whether the store may be written.
         unlocked: Whether it is read without locks, see `agentmem_storage.sql.unlocked`.
     """
 
@@ -44,6 +46,8 @@ class Location:
     options: dict[str, Any]
     path: Path | None
     cache: Path | None
+    states: Path | None = None
+    writable: bool = True
     unlocked: bool = False
 
     @property
@@ -61,7 +65,11 @@ class Location:
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         uri = f"{self.path.absolute().as_uri()}?{mode}"
         options = self.options | {"uri": True}
-        return Location(self.label, uri, options, self.path, None, unlocked=immutable)
+        return Location(
+            *(self.label, uri, options, self.path, None, self.states),
+            writable=False,
+            unlocked=immutable,
+        )
 
 
 def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
@@ -141,7 +149,7 @@ def _folder(label: str, *, create: bool) -> Location:
             make_private_folder(folder)
     except OSError as error:
         raise unwritable(error, label) from error
-    return Location(label, str(path), {}, path, folder / "index")
+    return Location(label, str(path), {}, path, folder / "index", folder / "states.db")
 
 
 def _url(label: str, *, create: bool) -> Location:
@@ -174,7 +182,8 @@ def _url(label: str, *, create: bool) -> Location:
         _check_file(path, label, create=create)
     except OSError as error:
         raise unwritable(error, label) from error
-    return Location(label, str(path), options, path, path.with_name(f"{path.name}-index"))
+    cache, states = (path.with_name(f"{path.name}-{what}") for what in ("index", "states"))
+    return Location(label, str(path), options, path, cache, states)
 
 
 def _check_file(path: Path, label: str, *, create: bool) -> None:
