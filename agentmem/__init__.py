@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
     from agentmem.chat.answerers import ChatAnswerer, connect
     from agentmem.chat.reader import Answer, MemoryReader
+    from agentmem.chat.session import AsyncSession, Session
     from agentmem.context.hits import Chunk, Hit, Occurrence
     from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
@@ -43,6 +44,7 @@ __all__ = [
     "AgentMemError",
     "Answer",
     "AsyncMemory",
+    "AsyncSession",
     "BackupReceipt",
     "ChatAnswerer",
     "Chunk",
@@ -58,6 +60,7 @@ __all__ = [
     "Preparation",
     "Recall",
     "Receipt",
+    "Session",
     "Stats",
     "Verification",
     "__version__",
@@ -71,6 +74,7 @@ _HOMES = {
     "AgentMemError": "agentmem.errors",
     "Answer": "agentmem.chat.reader",
     "AsyncMemory": "agentmem.aio",
+    "AsyncSession": "agentmem.chat.session",
     "BackupReceipt": "agentmem.results",
     "ChatAnswerer": "agentmem.chat.answerers",
     "Chunk": "agentmem.context.hits",
@@ -86,6 +90,7 @@ _HOMES = {
     "Preparation": "agentmem.results",
     "Recall": "agentmem.context.recall",
     "Receipt": "agentmem.results",
+    "Session": "agentmem.chat.session",
     "Stats": "agentmem.results",
     "Verification": "agentmem.results",
     "connect": "agentmem.chat.answerers",

@@ -27,6 +27,7 @@ from inspect import signature
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from agentmem.chat.session import AsyncSession
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
 from agentmem.errors import CorruptRecordError, StoreError
@@ -203,6 +204,17 @@ class AsyncMemory:
         )
         handle._worker, handle._owns_worker = self._worker, False
         return handle
+
+    def session(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> AsyncSession:
+        """See `Memory.session`."""
+        session = self._memory.session(user_id=user_id, agent_id=agent_id, session_id=session_id)
+        return AsyncSession(session, self._run)
 
     async def close(self) -> None:
         """See `Memory.close`; earlier calls are completed first."""

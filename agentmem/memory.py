@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, tzinfo
+from functools import partial
 from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from agentmem.chat.prepare import prepare
+from agentmem.chat.session import Session
 from agentmem.context.decode import regenerated_texts
 from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
@@ -27,7 +29,7 @@ from agentmem.ingest.checks import (
     check_time,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
-from agentmem.ingest.normalize import normalize
+from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
@@ -228,6 +230,37 @@ class Memory:
         handle._owns_store = False
         return handle
 
+    def session(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Session:
+        """A conversation that remembers: what to send to a model, and what to keep of it.
+
+        It writes to the scope of these ids, and recalls from all conversations of that user and
+        agent. With a ``session_id``, what was said is told for certain from what was sent again,
+        also if several conversations go on at the same time.
+
+        ::
+
+            session = mem.session(user_id="ana", session_id="2026-05-03")
+            reply = generate(session.context(messages))
+            session.observe(messages, reply)
+
+        Raises:
+            InputError: a scope id is None, empty, `ANY`, contradicts this handle's own, or is
+                required and not given.
+        """
+        if ANY in (user_id, agent_id, session_id):
+            raise InputError(f"a session belongs to somebody: leave out what is not {ANY!r}")
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        self._binding.check_required(scope)
+        others = ANY if self._binding.scope.session_id is None else UNSET
+        recall = partial(self.recall, user_id=user_id, agent_id=agent_id, session_id=others)
+        return Session(recall, self._write, scope=scope, max_chars=self._max_chars)
+
     def add(
         self,
         content: Content,
@@ -266,18 +299,7 @@ class Memory:
             scope=self._binding.writing(user_id, agent_id, session_id),
             max_chars=self._max_chars,
         )
-        for scope in dict.fromkeys(part.scope for part in normalized.parts):
-            self._binding.check_required(scope)
-        written, new = write_parts(
-            self._store,
-            self._model,
-            normalized.parts,
-            options=self._options,
-            now=datetime.now(UTC),
-            on_progress=on_progress,
-        )
-        given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
-        return write_receipt([one for _, one in given], new, skipped=normalized.skipped)
+        return self._write(normalized, on_progress)
 
     def recall(
         self,
@@ -640,6 +662,20 @@ class Memory:
             )
         self._store.rebuild_index()
         rebuild_terms(self._store, self._model)
+
+    def _write(self, normalized: Normalized, on_progress: Progress | None = None) -> Receipt:
+        for scope in dict.fromkeys(part.scope for part in normalized.parts):
+            self._binding.check_required(scope)
+        written, new = write_parts(
+            self._store,
+            self._model,
+            normalized.parts,
+            options=self._options,
+            now=datetime.now(UTC),
+            on_progress=on_progress,
+        )
+        given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
+        return write_receipt([one for _, one in given], new, skipped=normalized.skipped)
 
     def _one(self, id: int, scope: Scope) -> Chunk:
         selection = Selection(scope, ids=(id,))
