@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
+    from agentmem.integrations.clients import wrap
     from agentmem.memory import Memory
     from agentmem.results import (
         BackupReceipt,
@@ -66,6 +67,7 @@ __all__ = [
     "__version__",
     "connect",
     "pack",
+    "wrap",
 ]
 
 # Names are imported on first use, so that `import agentmem` loads neither SQL nor torch.
@@ -95,6 +97,7 @@ _HOMES = {
     "Verification": "agentmem.results",
     "connect": "agentmem.chat.answerers",
     "pack": "agentmem.context.pack",
+    "wrap": "agentmem.integrations.clients",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -116,13 +116,7 @@ class Session:
                 or ``count_tokens`` cannot be called.
         """
         given = _listed(messages)
-        k = _positive(k, "k")
-        max_tokens = _positive(max_tokens, "max_tokens")
-        if count_tokens is not None and not callable(count_tokens):
-            raise InputError(
-                f"count_tokens must be a function from a text to its number of tokens, "
-                f"got {describe(count_tokens)}"
-            )
+        k, max_tokens = check_options(k=k, max_tokens=max_tokens, count_tokens=count_tokens)
         added = self._guarded(
             "recalling", lambda: self._with_memories(given, max_tokens, k, count_tokens)
         )
@@ -147,8 +141,9 @@ class Session:
         Raises:
             InputError: ``messages`` is no list or tuple, or ``reply`` is nothing like a reply.
         """
-        given, replied = _listed(messages), _reply(reply)
-        return self._guarded("storing", lambda: self._write(self._said(given, replied)))
+        given = _listed(messages)
+        _check_reply(reply)
+        return self._guarded("storing", lambda: self._write(self._said(given, _answer(reply))))
 
     def failed(self, doing: str, error: Exception) -> None:
         """Log a failure of the memory, and keep it as `error`."""
@@ -234,6 +229,10 @@ class AsyncSession:
         """See `Session`."""
         return self._session.error
 
+    def failed(self, doing: str, error: Exception) -> None:
+        """See `Session.failed`."""
+        self._session.failed(doing, error)
+
     async def context(
         self,
         messages: Sequence[Any],
@@ -257,12 +256,28 @@ class AsyncSession:
     async def observe(self, messages: Sequence[Any], reply: object = None) -> Receipt | None:
         """See `Session.observe`."""
         # As they are now: the caller may go on with the list.
-        given, replied = _listed(messages), _reply(reply)
+        given = _listed(messages)
+        _check_reply(reply)
         try:
-            return await self._run(lambda: self._session.observe(given, replied))
+            return await self._run(lambda: self._session.observe(given, reply))
         except StoreError as error:
             self._session.failed("storing", error)
             return None
+
+
+def check_options(*, max_tokens: int, k: int, count_tokens: CountTokens | None) -> tuple[int, int]:
+    """Check the options of `Session.context`; return ``k`` and ``max_tokens``.
+
+    Raises:
+        InputError: one is wrong.
+    """
+    k, max_tokens = _positive(k, "k"), _positive(max_tokens, "max_tokens")
+    if count_tokens is not None and not callable(count_tokens):
+        raise InputError(
+            f"count_tokens must be a function from a text to its number of tokens, "
+            f"got {describe(count_tokens)}"
+        )
+    return k, max_tokens
 
 
 def _listed(messages: object) -> list[Any]:
@@ -278,23 +293,31 @@ def _positive(value: int, name: str) -> int:
     return number
 
 
-def _reply(reply: object) -> Any:
-    """A reply as messages that can be added; None if there was none.
+def _check_reply(reply: object) -> None:
+    """Check that something may be a reply.
 
     Raises:
-        InputError: it is nothing like a reply.
+        InputError: it is nothing like one.
     """
+    dumps = callable(getattr(reply, "model_dump", None)) and not isinstance(reply, type)
+    if not dumps and not isinstance(reply, str | Mapping | list | tuple | Message | None):
+        raise InputError(
+            f"a reply must be a text, or a response or message of an API as an object or a dict, "
+            f"got {describe(reply)}"
+        )
+
+
+def _answer(reply: object) -> Any:
+    """A reply as messages that can be added; None if there was none."""
     if isinstance(reply, str):
-        return Message(reply, "assistant") if not is_blank(reply) else None
+        return None if is_blank(reply) else Message(reply, "assistant")
     reply = plain(reply)
-    if isinstance(reply, Mapping) and isinstance(reply.get("choices"), list | tuple):
-        reply = {**reply, "choices": chosen} if (chosen := list(reply["choices"][:1])) else None
-    if reply is None or isinstance(reply, Mapping | list | tuple | Message):
-        return reply or None
-    raise InputError(
-        f"a reply must be a text, or a response or message of an API as an object or a dict, "
-        f"got {describe(reply)}"
-    )
+    if isinstance(reply, Mapping):
+        if isinstance(choices := reply.get("choices"), list | tuple):
+            reply = {**reply, "choices": list(choices[:1])} if choices else None
+        elif reply.get("output") == []:
+            return None  # of a response that goes on in the background
+    return reply or None
 
 
 def _user_texts(parts: Sequence[Part]) -> list[str]:
