@@ -28,6 +28,7 @@ from itertools import islice
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from agentmem.chat.session import AsyncSession
+from agentmem.chat.tools import AsyncTools, ToolFormat
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
 from agentmem.errors import CorruptRecordError, StoreError
@@ -215,6 +216,10 @@ class AsyncMemory:
         """See `Memory.session`."""
         session = self._memory.session(user_id=user_id, agent_id=agent_id, session_id=session_id)
         return AsyncSession(session, self._run)
+
+    def as_tools(self, format: ToolFormat = "openai") -> AsyncTools:
+        """See `Memory.as_tools`."""
+        return AsyncTools(self._memory.as_tools(format), self._run)
 
     async def close(self) -> None:
         """See `Memory.close`; earlier calls are completed first."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from agentmem.chat.prepare import prepare
 from agentmem.chat.session import Session
+from agentmem.chat.tools import ToolFormat, Tools
 from agentmem.context.decode import regenerated_texts
 from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
@@ -260,6 +261,27 @@ class Memory:
         others = ANY if self._binding.scope.session_id is None else UNSET
         recall = partial(self.recall, user_id=user_id, agent_id=agent_id, session_id=others)
         return Session(recall, self._write, scope=scope, max_chars=self._max_chars)
+
+    def as_tools(self, format: ToolFormat = "openai") -> Tools:
+        """Tools remember, recall and forget, with which a model uses this memory itself.
+
+        They keep to the scope of a scoped handle. They are those of the MCP server.
+
+        ::
+
+            tools = mem.scoped(user_id="ana").as_tools("openai")
+            reply = client.chat.completions.create(tools=tools.definitions, ...)
+            for call in reply.choices[0].message.tool_calls or ():
+                text = tools.call_tool(call.function.name, call.function.arguments)
+
+        Args:
+            format: What the definitions are for: ``openai`` for chat completions, ``responses``,
+                or ``anthropic``.
+
+        Raises:
+            InputError: the format is unknown.
+        """
+        return Tools(self, format)
 
     def add(
         self,
