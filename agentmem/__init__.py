@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agentmem.context.hits import Chunk, Hit, Occurrence
     from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
+    from agentmem.context.source import Source
     from agentmem.errors import AgentMemError
     from agentmem.integrations.clients import wrap
     from agentmem.memory import Memory
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         ForgetReceipt,
         Preparation,
         Receipt,
+        ScopeUse,
         Stats,
         Verification,
     )
@@ -61,7 +63,9 @@ __all__ = [
     "Preparation",
     "Recall",
     "Receipt",
+    "ScopeUse",
     "Session",
+    "Source",
     "Stats",
     "Verification",
     "__version__",
@@ -92,7 +96,9 @@ _HOMES = {
     "Preparation": "agentmem.results",
     "Recall": "agentmem.context.recall",
     "Receipt": "agentmem.results",
+    "ScopeUse": "agentmem.results",
     "Session": "agentmem.chat.session",
+    "Source": "agentmem.context.source",
     "Stats": "agentmem.results",
     "Verification": "agentmem.results",
     "connect": "agentmem.chat.answerers",

@@ -21,6 +21,7 @@ from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
+from agentmem.context.source import Source, load_source
 from agentmem.editing import forget, replace_metadata, replace_text, unknown_id
 from agentmem.errors import FilterError, InputError, StoreError
 from agentmem.ingest.checks import (
@@ -39,6 +40,7 @@ from agentmem.results import (
     ForgetReceipt,
     Preparation,
     Receipt,
+    ScopeUse,
     Stats,
     Verification,
     make_stats,
@@ -403,6 +405,83 @@ class Memory:
         """
         return self._one(id, self._binding.reading(user_id, agent_id, session_id))
 
+    def get_source(
+        self,
+        id: int,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Source:
+        """Return a message or document as a whole, from its chunks.
+
+        ::
+
+            mem.get_source(hits[0].source.id).text
+
+        Args:
+            id: Its source id, as `Receipt.sources` and ``chunk.source.id`` have it.
+            user_id: As in `recall`: an id outside the scope is unknown.
+            agent_id: Likewise.
+            session_id: Likewise.
+
+        Raises:
+            UnknownIdError: no message or document of this scope has that id.
+            CorruptRecordError: a chunk of it is damaged.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return load_source(self._store, self._model, scope, id)
+
+    def scopes(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> tuple[ScopeUse, ...]:
+        """The users, agents and sessions that have memories, the last used first.
+
+        One entry for each combination that something was written to.
+
+        Args:
+            user_id: Only this user's, such as all sessions of a user.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+        """
+        found = self._store.scopes(self._binding.reading(user_id, agent_id, session_id))
+        uses = [
+            ScopeUse(
+                one.scope.user_id,
+                one.scope.agent_id,
+                one.scope.session_id,
+                memories=one.chunks,
+                sources=one.sources,
+                last_added=one.last_added,
+            )
+            for one in found
+        ]
+        latest = datetime.min.replace(tzinfo=UTC)
+        return tuple(sorted(uses, key=lambda use: use.last_added or latest, reverse=True))
+
+    def count(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        source_id: int | None = None,
+        where: Where | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> int:
+        """How many memories `list` would return, without reading them.
+
+        Raises:
+            FilterError: the filter has an unknown operator or is malformed.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return self._store.count(_listed(scope, source_id, where, since, until))
+
     def list(
         self,
         *,
@@ -426,13 +505,8 @@ class Memory:
         Raises:
             FilterError: the filter has an unknown operator or is malformed.
         """
-        selection = Selection(
-            self._binding.reading(user_id, agent_id, session_id),
-            source_ids=None if source_id is None else (source_id,),
-            where=where,
-            since=check_time(since, "since"),
-            until=check_time(until, "until"),
-        )
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        selection = _listed(scope, source_id, where, since, until)
         return load_chunks(self._store, self._model, selection, newest_first=newest_first)
 
     def update(
@@ -705,6 +779,23 @@ class Memory:
         if found is None:
             raise unknown_id(self._store, scope, id)
         return found
+
+
+def _listed(
+    scope: Scope,
+    source_id: int | None,
+    where: Where | None,
+    since: Time | None,
+    until: Time | None,
+) -> Selection:
+    """What `Memory.list` and `Memory.count` select."""
+    return Selection(
+        scope,
+        source_ids=None if source_id is None else (source_id,),
+        where=where,
+        since=check_time(since, "since"),
+        until=check_time(until, "until"),
+    )
 
 
 def _absolute(location: Location) -> Location:

@@ -175,7 +175,7 @@ class Session:
         at = _place(read)
         return [*given[:at], *added, *given[at:]]
 
-    def _parts(self, message: object) -> tuple[Part, ...]:
+    def _parts(self, message: Any) -> tuple[Part, ...]:
         """The texts of one message; none if it has no text."""
         try:
             return normalize([message], max_chars=self._max_chars).parts

@@ -9,7 +9,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, get_args
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, validate_call
 
@@ -185,7 +185,7 @@ class AsyncTools:
 
 def _defined(tool: Callable[..., Any], format: ToolFormat) -> dict[str, Any]:
     """A tool as an API takes it."""
-    schema = TypeAdapter(tool).json_schema()
+    schema = TypeAdapter[Any](cast(Any, tool)).json_schema()
     described = {"name": tool.__name__, "description": inspect.getdoc(tool)}
     match format:
         case "anthropic":

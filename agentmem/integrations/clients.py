@@ -148,8 +148,8 @@ class _Client(_Proxy):
         self._path, self._around = path, around
 
     @property
-    def agentmem_session(self) -> Session | AsyncSession:
-        """The session that remembers."""
+    def agentmem_session(self) -> Any:
+        """The session that remembers: a `Session` or an `AsyncSession`."""
         return self._around.session
 
     def __getattr__(self, name: str) -> Any:

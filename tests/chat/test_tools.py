@@ -38,7 +38,9 @@ def test_definitions(memory: Memory, format: Any) -> None:
         assert inner["description"].endswith(".")
         schema = inner["input_schema" if format == "anthropic" else "parameters"]
         assert schema["type"] == "object"
-        assert schema["required"] == [{"remember": "text", "recall": "query", "forget": "ids"}[name]]
+        assert schema["required"] == [
+            {"remember": "text", "recall": "query", "forget": "ids"}[name]
+        ]
     assert json.loads(json.dumps(tools.definitions)) == tools.definitions
 
 
