@@ -326,11 +326,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ScopeStats:
-    """One scope that has memories, exactly as given on writing."""
+    """One scope that has memories, exactly as given on writing.
+
+    ``last_added`` is when something was last added to it; None if that is damaged.
+    """
 
     scope: Scope
     sources: int
     chunks: int
+    last_added: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -584,10 +584,10 @@ class Store(Reading):
             return totals.sums(connection, selected(selection))
 
     @shielded
-    def scopes(self) -> list[ScopeStats]:
-        """All scopes with their id_list of sources and chunks, in order of first use."""
+    def scopes(self, scope: Scope = ANY_SCOPE) -> list[ScopeStats]:
+        """The scopes within one, by default all, with what they have, in order of first use."""
         with self._database.read() as connection:
-            return totals.scope_list(connection)
+            return totals.scope_list(connection, scope)
 
     def _forget(
         self,
