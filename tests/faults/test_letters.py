@@ -169,6 +169,7 @@ def _make_older(place: Path, step: str = "0006_letters") -> None:
         connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
         if step < "0007_replaced":
             connection.execute("DROP TABLE replaced")
+        connection.execute("ALTER TABLE sources DROP COLUMN sums")
         connection.execute("DELETE FROM migrations WHERE name >= ?", (step,))
 
 
