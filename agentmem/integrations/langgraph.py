@@ -6,7 +6,7 @@
     from agentmem.integrations.langgraph import AgentMemStore
 
     store = AgentMemStore(Memory("notes"))
-    store.put(("users", "ana@example.org"), "diet", {"text": "Ana is vegan."})
+    store.put(("users", "ana@example.org"), "diet", {"text": "Ana eats no meat."})
     store.search(("users",), query="what does Ana eat?")[0].value
 
 An item is one document: its text is what `search` finds it by, and its metadata hold the value,
