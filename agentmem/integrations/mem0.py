@@ -374,7 +374,7 @@ def _messages(messages: object) -> Iterator[tuple[str, Any, str | None]]:
         yield "\n".join(part.text for part in parts), parts[0].role, parts[0].name
 
 
-def _scope(**ids: object) -> dict[str, str]:
+def _scope(**ids: object) -> dict[str, Any]:
     """The scope ids that are given, by Memory's names.
 
     Raises:
@@ -393,7 +393,7 @@ def _id(id: Any) -> Any:
 
 def _read_filters(
     filters: Mapping[str, Any] | None, *, show_expired: bool
-) -> tuple[dict[str, str], dict[str, Any]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Filters of mem0 as the scope and the filter of `agentmem.Memory`."""
     given = {} if filters is None else filters
     if not isinstance(given, Mapping):

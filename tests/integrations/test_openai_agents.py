@@ -40,7 +40,7 @@ ITEMS: list[dict[str, Any]] = [
     },
     {"role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA"}]},
     {"role": "user", "content": ""},
-    {"type": "unheard_of", "payload": {"deep": [1, None, "\u200b"]}},
+    {"type": "unheard_of", "role": ["x"], "payload": {"deep": [1, None, "\u200b"]}},
 ]
 
 
