@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 # The key of an item in the metadata of its memory.
 _ITEM: Final = "openai_agents"
-_ROLES: Final = get_args(Role)
+_ROLES: Final[tuple[Role, ...]] = get_args(Role)
 _TICK = timedelta(microseconds=1)
 # Writing takes turns anyway; an item must not be popped twice, or be added between two of one call.
 _WRITING = Lock()
@@ -165,12 +165,13 @@ def _checked(item: object, place: int) -> dict[str, Any]:
 def _message(item: Mapping[str, Any], created_at: datetime) -> Message:
     """The memory of an item: what it says, and whose words they are."""
     parts = _parts(item)
-    role: Any = parts[0].role if parts else item.get("role")
+    said = parts[0].role if parts else item.get("role")
+    role = next((one for one in _ROLES if one == said), "assistant")
     # What says nothing, such as an image, is found by what it is; its bytes are no text.
     text = "\n".join(part.text for part in parts) or f"[{item.get('type') or 'message'}]"
     return Message(
         text,
-        role if isinstance(role, str) and role in _ROLES else "assistant",
+        role,
         created_at=created_at,
         metadata={_ITEM: item},
     )
