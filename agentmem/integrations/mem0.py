@@ -328,7 +328,7 @@ class Memory:
         source = chunk.source
         text = chunk.text
         if len(source.chunk_ids) > 1:
-            text = "".join(one.text for one in self.memory.list(source_id=source.id))
+            text = self.memory.get_source(source.id).text
         about = dict(chunk.metadata)
         created_at = source.created_at.isoformat()
         ids = {name: getattr(source.scope, field) for name, field in _SCOPE.items()}

@@ -20,6 +20,7 @@ from agentmem.models.bundle.manifest import RERANKER, bundled_part, read_manifes
 from agentmem.models.bundle.parts import BundleCodec, BundleEmbedder, BundleReranker
 from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.layers.forks import one_thread_in_children
+from agentmem.models.plain import require_size
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.models.tokenizer import ByteTokenizer
 
@@ -37,6 +38,7 @@ def _frozen(kind: type[NetworkT], folder: Path) -> NetworkT:
 
     Unlike `from_pretrained`, this shows no progress bar on stderr each time a store is opened.
     """
+    require_size(folder)
     network: NetworkT = kind(kind.config_class.from_pretrained(folder))
     try:
         load_model(network, folder / "model.safetensors")  # copied into float32 parameters

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, inspect, select
 
 from agentmem_storage.errors import SchemaVersionError
+from agentmem_storage.sql import sums
 from agentmem_storage.sql.tables import migrations
 
 
@@ -157,6 +158,12 @@ def _numbers(connection: Connection) -> None:
     _letters(connection)
 
 
+def _sums(connection: Connection) -> None:
+    # Of what is there: only damage from now on can be found.
+    connection.exec_driver_sql("ALTER TABLE sources ADD COLUMN sums BLOB")
+    sums.write_all(connection)
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -251,4 +258,5 @@ STEPS: tuple[Step, ...] = (
     Step("0006_letters", _letters),
     Step("0007_replaced", _replaced),
     Step("0008_numbers", _numbers),
+    Step("0009_sums", _sums),
 )
