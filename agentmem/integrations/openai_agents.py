@@ -166,7 +166,7 @@ def _message(item: Mapping[str, Any], created_at: datetime) -> Message:
     """The memory of an item: what it says, and whose words they are."""
     parts = _parts(item)
     said = parts[0].role if parts else item.get("role")
-    role = next((one for one in _ROLES if one == said), "assistant")
+    role: Role = next((one for one in _ROLES if one == said), "assistant")
     # What says nothing, such as an image, is found by what it is; its bytes are no text.
     text = "\n".join(part.text for part in parts) or f"[{item.get('type') or 'message'}]"
     return Message(
