@@ -48,7 +48,8 @@ _LOOK_ALIKES = str.maketrans(
 _BRACKET = re.compile(
     r"[<\[\]"
     + "".join(chr(one) for one, plain in _LOOK_ALIKES.items() if plain in ("<", "[", "]"))
-    + "\u2329\u226e\u2280\ufe3d\ufe3f\ufe64\uff1c\ufe39\ufe3b\ufe47\ufe5d\uff3b\ufe3a\ufe3c\ufe48\ufe5e\uff3d]"
+    + "\u2329\u226e\u2280\ufe3d\ufe3f\ufe64\uff1c"
+    + "\ufe39\ufe3b\ufe47\ufe5d\uff3b\ufe3a\ufe3c\ufe48\ufe5e\uff3d]"
 )
 _ROLES = (
     "memory|memories|system|sys|user|assistant|developer|human|tool|inst|instructions?|think"
