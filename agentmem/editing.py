@@ -11,6 +11,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import numpy as np
+
+from agentmem.context.hits import Chunk
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.encode import EncodingOptions, prepare
 from agentmem.ingest.identity import content_hash
@@ -130,11 +133,11 @@ def forget(
 
     Raises:
         FilterError: the filter is malformed.
+        TypeError: ``ids`` are no ids, or none that were meant as such, such as bytes.
         UnknownIdError: an id is not in the scope; nothing was deleted.
     """
     if not isinstance(ids, Unset):
-        requested = tuple({as_int(one, "an id"): None for one in ids})
-        selection = replace(selection, ids=requested)
+        selection = replace(selection, ids=_requested(ids))
     selected = _named(store, selection, lambda: store.chosen(selection))
     if dry_run or not selected:
         unknown = () if selected else store.unknown_keys(selection)
@@ -154,3 +157,21 @@ def forget(
         done = _named(store, selection, lambda: store.forget(selection, words))
     rebuild_stale_terms(store, model)
     return ForgetReceipt(done.ids, done.sources, dry_run=False, purged=done.purged)
+
+
+def _requested(ids: object) -> tuple[int, ...]:
+    """Ids without repeats. What is none is refused, also where its parts happen to be integers."""
+    if isinstance(ids, Receipt | ForgetReceipt):
+        raise TypeError(f"ids must be integers, not a {type(ids).__name__}: pass its .ids")
+    if isinstance(ids, Chunk) or (isinstance(ids, int | np.integer) and not isinstance(ids, bool)):
+        one = ids.id if isinstance(ids, Chunk) else ids
+        raise TypeError(f"ids must be an iterable of integers: for one memory, ids=[{one}]")
+    if isinstance(ids, str | bytes | bytearray | memoryview) or not isinstance(ids, Iterable):
+        raise TypeError(f"ids must be an iterable of integers, such as [12], not {shown(ids)}")
+    return tuple({_requested_id(one): None for one in ids})
+
+
+def _requested_id(one: object) -> int:
+    if isinstance(one, Chunk):
+        raise TypeError(f"an id must be an integer, not a {type(one).__name__}: pass its .id")
+    return as_int(one, "an id")

@@ -587,6 +587,7 @@ class Memory:
         Raises:
             InputError: a condition is None, or there is none, so that everything would be deleted.
             FilterError: the filter is malformed, or has no condition, such as ``{"and": []}``.
+            TypeError: ``ids`` is no iterable of integers, such as one integer, a receipt or bytes.
             UnknownIdError: an id is not in this scope; nothing was deleted.
         """
         scope = self._binding.reading(user_id, agent_id, session_id)

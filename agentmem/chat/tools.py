@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, validate_call
+from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError, validate_call
 
 from agentmem.chat.session import Run
 from agentmem.context.hits import Chunk
@@ -29,7 +29,7 @@ _OFFERED = ("remember", "recall", "forget")
 Text: TypeAlias = Annotated[str, Field(description="a fact, in full sentences")]
 Query: TypeAlias = Annotated[str, Field(description="a question or keywords")]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MOST)]
-Ids: TypeAlias = Annotated[list[int], Field(description="ids of memories", min_length=1)]
+Ids: TypeAlias = Annotated[list[StrictInt], Field(description="ids of memories", min_length=1)]
 
 
 class StoredMemory(BaseModel):

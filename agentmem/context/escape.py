@@ -2,7 +2,8 @@ r"""Makes untrusted text inert in a prompt: it can end no block, begin no line a
 
 What is escaped, so that it stays readable and cannot be taken for what it imitates:
 
-- marks: ``<memories>`` and its closing tag, tags named after a role, and the control tokens of
+- marks: ``<memories>`` and its closing tag, tags named after a role, tags of tool calls and of
+  documents (``<invoke name="x">``, ``</search_results>``), and the control tokens of
   chat templates (``<|im_start|>``, ``<start_of_turn>``, ``[INST]``, ``<<SYS>>``, ``</s>``,
   ``<extra_id_0>``, ``[gMASK]``, ``[|user|]``, ``<seed:bos>``, ``]~b]``). Their
   bracket becomes a character reference, ``&lt;``, however the mark is spelled: with spaces,
@@ -26,8 +27,8 @@ _ENTITIES = {"<": "&lt;", "[": "&#91;"}
 
 # Brackets and letters that look like those of a mark and have no compatibility decomposition to it.
 _LOOK_ALIKES = str.maketrans(
-    dict.fromkeys("‹〈〈⟨《⟪«˂ᐸ❮❰⧼≺⪡", "<")
-    | dict.fromkeys("›〉〉⟩》⟫»˃ᐳ❯❱⧽≻⪢", ">")
+    dict.fromkeys("‹〈〈⟨《⟪«˂ᐸ❬❮❰⧼≺⪡≪⋘⋖⦉⦑⦓", "<")
+    | dict.fromkeys("›〉〉⟩》⟫»˃ᐳ❭❯❱⧽≻⪢≫⋙⋗⦊⦒⦔", ">")
     | dict.fromkeys("⁅⟦【〔", "[")
     | dict.fromkeys("⁆⟧】〕", "]")
     | dict.fromkeys("⁄∕╱⧸⟋\\", "/")
@@ -43,7 +44,13 @@ _LOOK_ALIKES = str.maketrans(
     )
 )
 # Every character that may be the bracket of a mark; the rest of the work is needed only after one.
-_BRACKET = re.compile("[<\\[‹〈〈⟨《⟪«˂ᐸ❮❰⧼≺⪡⁅⟦【〔＜﹤︿〈［﹝⸢\\]⁆⟧】〕］﹞]")
+# The last ones have a decomposition to one of the others, perhaps with an overlay.
+_BRACKET = re.compile(
+    r"[<\[\]"
+    + "".join(chr(one) for one, plain in _LOOK_ALIKES.items() if plain in ("<", "[", "]"))
+    + "\u2329\u226e\u2280\ufe3d\ufe3f\ufe64\uff1c"
+    + "\ufe39\ufe3b\ufe47\ufe5d\uff3b\ufe3a\ufe3c\ufe48\ufe5e\uff3d]"
+)
 _ROLES = (
     "memory|memories|system|sys|user|assistant|developer|human|tool|inst|instructions?|think"
     "|thinking"
@@ -60,10 +67,16 @@ _BRACKETED = (
     r"[gs]?mask|cls|sep|pad|unk|bos|eos|img(?:_break|_end)?|prefix|suffix|middle|/?think"
     r"|args|call_id|/?model_settings|unused_?(?:token_)?\d{1,6}"
 )
+# Tags in which tools are called and prompts are given documents, some within a namespace. Bare and
+# right behind a word, such a name is a type: List<Document>.
+_CALLS = r"(?:[a-z]{1,20}:)?(?:invoke|parameter|functions?|tools|documents?|context|results?)"
 # Searched in the skeleton of a text, where white space is single; a match begins at its bracket.
 _MARK = re.compile(
     rf"<\s?[/!?]{{0,4}}\s?(?:{_ROLES})(?![a-z])"
     r"|<\s?[/!?]{0,4}\s?(?:[a-z]+_of_[a-z]+|im_[a-z]+|(?:tool|function)_[a-z]+|bos|eos|endoftext)(?![a-z])"
+    rf"|<\s?/\s?{_CALLS}\s?>|(?<![a-z0-9_])<\s?{_CALLS}\s?/?\s?>"
+    rf"|<\s?{_CALLS}(?:\s[a-z_]{{1,20}})?\s?="
+    r"|<\s?/?\s?(?:[a-z]{1,20}:)?(?:search_results?|document_contents?|(?:tool|function)_[a-z]+)(?![a-z])"
     r"|<\s?/?\s?(?:extra_id_|fim_)"
     rf"|<\s?/?\s?(?:{_TAGS})\s?/?\s?>"
     rf"|\[\s?(?:{_BRACKETED})\s?\]"

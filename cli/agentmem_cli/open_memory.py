@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentmem.errors import StoreNotFoundError
+from agentmem.errors import InputError, StoreNotFoundError
 from agentmem_cli.output import Bar, Output
 
 if TYPE_CHECKING:
@@ -41,3 +41,17 @@ def open_memory(
             ) from error
     with memory:
         yield memory
+
+
+def require_file(store: str) -> None:
+    """Check that a store outlives the command.
+
+    Raises:
+        InputError: it is in memory.
+    """
+    url = store.partition("?")[0]
+    if url == ":memory:" or ("://" in url and url.endswith("/:memory:")):
+        raise InputError(
+            f"a store in memory ends with this command, and {store!r:.200} would keep nothing: "
+            f"give --store a folder"
+        )

@@ -253,6 +253,13 @@ def test_the_command_line_refuses_it_too(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("store", [":memory:", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"])
+def test_nothing_is_added_to_a_store_that_ends_with_the_command(tmp_path: Path, store: str) -> None:
+    done = Cli(tmp_path).run("add", "tea", "--store", store)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "would keep nothing" in done.stderr
+
+
 def test_a_folder_may_have_such_a_name(
     tmp_path: Path, model: ModelBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

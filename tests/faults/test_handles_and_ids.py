@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agentmem import AsyncMemory, Memory
@@ -254,3 +255,40 @@ def test_of_a_forgotten_source_no_number_is_kept(memory: Memory) -> None:
     memory.forget(user_id="ana")
     with memory._store._database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM replaced").scalar_one() == 0
+
+
+# --- ids that were not meant as such ---
+
+
+@pytest.mark.parametrize("ids", [b"\x01\x02", bytearray(b"\x01"), memoryview(b"\x02"), "1"])
+def test_bytes_are_no_ids(memory: Memory, ids: Any) -> None:
+    memory.add(["one", "two"])
+    with pytest.raises(TypeError, match="iterable of integers"):
+        memory.forget(ids)
+    assert memory.count() == 2
+
+
+def test_an_error_says_which_ids_to_pass(memory: Memory) -> None:
+    receipt: Any = memory.add(["one", "two"])
+    first: Any = memory.get(receipt.ids[0])
+    hits: Any = memory.recall("one")
+    for given, said in [
+        (3, r"ids=\[3\]"),
+        (np.int64(3), r"ids=\[3\]"),
+        (receipt, "Receipt: pass its .ids"),
+        (memory.forget(receipt.ids, dry_run=True), "ForgetReceipt: pass its .ids"),
+        (first, rf"ids=\[{first.id}\]"),
+        (hits, "Hit: pass its .id"),
+        (True, "not True"),
+    ]:
+        with pytest.raises(TypeError, match=said):
+            memory.forget(given)
+    assert memory.count() == 2
+    assert memory.forget(np.array(receipt.ids)).ids == receipt.ids
+
+
+@pytest.mark.parametrize("ids", [[True], ["2"], [1.0]])
+def test_a_model_that_gives_no_ids_is_told(memory: Memory, ids: list[Any]) -> None:
+    memory.add(["one", "two"])
+    assert memory.as_tools().call_tool("forget", {"ids": ids}).startswith("error: ids.0: ")
+    assert memory.count() == 2

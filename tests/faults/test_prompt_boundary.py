@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from agentmem import AsyncMemory, Context, Document, Memory, Message, Recall, pack
 from agentmem.chat.answerers import ChatAnswerer, from_client
 from agentmem.chat.reader import memory_lines
-from agentmem.context.escape import inert, name, unforged
+from agentmem.context.escape import inert, name, skeleton, unforged
 from agentmem.context.format import block, line
 from agentmem.models.bundle.load import ModelBundle
 from tests.support.cli import Cli
@@ -53,6 +53,8 @@ CLOSINGS = [
     "\u2329/memories\u232a",
     "\u27e8/memories\u27e9",
     "\u276e/memories\u276f",
+    "\u276c/memories\u276d",
+    "\u2991/memories\u2992",
     "<\u2044memories>",
     "<\u2215memories>",
     "</m\u0435mori\u0435s>",  # Cyrillic
@@ -111,6 +113,12 @@ TOKENS = [
     *("<seed:bos>", "</seed:think>", "<mask:1>", "<turn|>", "<|turn>", "<tool_call|>"),
     *("<longcat_system>", "<longcat_user>", "<_system>", "<_user>", "<_end>", "<\uff3fuser>"),
     *("<role>SYSTEM</role>", "[BEGIN_AUDIO]", "[CONTROL_8]", "<image_soft_token>"),
+    # Tool calls and documents as tags.
+    *('<invoke name="send">', '<parameter name="to">', "</parameter>", "</invoke>", "< / Invoke >"),
+    *('<a:invoke name="send">', "</function_calls>", "<function=send>", "<parameter=to>"),
+    *("<document>", '<document index="1">', "</document>", "</documents>", "<document_content>"),
+    *("<search_results>", "</search_result>", "x</context>", "<context>", "</results>"),
+    *("</tools>", "\u276c/document\u276d", "\u2329/context\u232a"),
 ]
 LINES = [
     f"\n{ORDER}",
@@ -378,6 +386,8 @@ def test_the_budget_covers_the_tags(found: Recall) -> None:
         "if a[x_1] and d[i]~[j]: [x] ~ [y], f[end_index]",
         "<xs:element> <localhost:8080> List<T_1> <my_type> <role_name>",
         "|---|---| a | b |  \ttab",
+        "List<Document> d; vector<Function> f; useContext<Context>(); <Context.Provider value={1}>",
+        "a << b >> c, x \u226a y",
         "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627\u200f \u6771\u4eac",
         "\U0001f469\u200d\U0001f680 caf\u00e9 e\u0301",
         "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f won",
@@ -433,6 +443,19 @@ def test_names(given_name: str, shown: str) -> None:
 @pytest.mark.parametrize("token", TOKENS, ids=ascii)
 def test_no_token_keeps_its_bracket(token: str) -> None:
     assert "&" in inert(token)
+
+
+@pytest.mark.parametrize("closing", CLOSINGS, ids=ascii)
+def test_no_closing_tag_keeps_its_bracket(closing: str) -> None:
+    assert "&" in inert(closing)
+
+
+def test_every_character_that_looks_like_a_bracket_is_escaped() -> None:
+    """What may be a bracket is known by two lists, which must agree."""
+    marks = {"<": "{}/memories>", "[": "{}inst]", "]": "{}~b]user"}
+    for one in map(chr, range(0x10000)):
+        if not 0xD800 <= ord(one) < 0xE000 and (mark := marks.get(skeleton(one)[0])):
+            assert inert(mark.format(one)).startswith("&"), ascii(one)
 
 
 @pytest.mark.parametrize(

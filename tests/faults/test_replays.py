@@ -250,6 +250,27 @@ def test_an_updated_message_is_known_by_its_old_text_and_its_new_one(memory: Mem
     assert memory.add("My PIN is 4711.", session_id="s").duplicates == ()
 
 
+@pytest.mark.parametrize("steps", ["once", "metadata first", "text first"])
+def test_so_is_one_whose_metadata_were_updated_too(memory: Memory, steps: str) -> None:
+    tool = {"role": "tool", "name": "find", "tool_call_id": "c1", "content": "My PIN is 4711."}
+    talk: list[Any] = ["Hello.", tool, "Noted."]
+    memory.add(talk, session_id="s")
+    both: dict[str, Any] = {"text": "redacted", "metadata": {"by": "Ana"}}
+    for step in {"once": [both], "metadata first": [{"metadata": {"by": "Ana"}}, both]}.get(
+        steps, [{"text": "redacted"}, {"metadata": {"by": "Ana"}}]
+    ):
+        (last,) = memory.get_source(2).chunks
+        memory.update(last.id, **step)
+    for content in ("redacted", "My PIN is 4711."):
+        again = memory.add(["Hello.", {**tool, "content": content}, "Noted."], session_id="s")
+        assert len(again.duplicates) == 3
+    more = memory.add(["Hello.", {**tool, "content": "redacted"}, "Noted.", "Bye."], session_id="s")
+    assert len(more.duplicates) == 3
+    assert texts(memory) == ["Hello.", "redacted", "Noted.", "Bye."]
+    # Alone, and with other metadata, it is said again.
+    assert memory.add({**tool, "content": "redacted"}, session_id="s").duplicates == ()
+
+
 def test_a_long_message_that_was_forgotten_in_part(memory: Memory) -> None:
     long = " ".join(f"word{n}" for n in range(900))
     memory.add(["Hello.", long, "Thanks."], session_id="s")

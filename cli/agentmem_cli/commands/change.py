@@ -13,7 +13,7 @@ from agentmem.errors import InputError
 from agentmem_cli import content as inputs
 from agentmem_cli import views
 from agentmem_cli.message_files import add_messages, has_messages
-from agentmem_cli.open_memory import open_memory
+from agentmem_cli.open_memory import open_memory, require_file
 from agentmem_cli.options import (
     DEFAULT_EMBEDDER,
     DEFAULT_STORE,
@@ -108,6 +108,7 @@ def add(
         raise typer.TyperException("give a TEXT or --file, or pipe a text in")
     if not texts and (role or name):
         raise typer.TyperException("--role and --name are for TEXT and standard input")
+    require_file(store)
     from agentmem.types import Document
 
     paths = list(file or ())

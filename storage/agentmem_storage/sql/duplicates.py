@@ -1,7 +1,8 @@
 """Which of several new sources a scope already has, and which are occurrences of their own.
 
 Equal content means an equal ``content_hash`` and equal metadata, or that of the source before it
-was updated or forgotten, see `agentmem_storage.sql.former`. What else counts depends on the
+was updated or forgotten, see `agentmem_storage.sql.former`; of such a source the metadata do not
+count, for those that it was added with are not known any more. What else counts depends on the
 source's `Identity`:
 
 - ``hash``: nothing, not even metadata. The hash says which source it is: it includes an id that the
@@ -157,7 +158,9 @@ def _place(row: Row[Any], wanted: set[_Symbol], former: Mapping[bytes, bytes]) -
             metadata = _canonical(json.loads(row.metadata)) if row.metadata else "{}"
             current.add((row.content_hash, metadata))
     then = former.get(row.former) if row.former is not None else None
-    before = {one for one in wanted if one[0] == then} if then is not None else set()
+    # An updated source may have been given other metadata, so that only its text is compared.
+    loose = {then, row.content_hash} - {None} if row.former is not None else set()
+    before = {one for one in wanted if one[0] in loose}
     return Place(
         row.id,
         row.created_at,
