@@ -23,6 +23,7 @@ from itertools import count
 
 from agentmem.context.escape import inert, name, skeleton, unforged
 from agentmem.context.hits import Hit
+from agentmem_storage.timestamps import said_on
 
 # Enough that a guess is hopeless; that no memory contains it is checked, not left to chance.
 NONCE_DIGITS = 6
@@ -32,7 +33,7 @@ _OPENING = re.compile(rf"<{_TAG}-([0-9a-f]{{{NONCE_DIGITS}}})>\n")
 
 def line(hit: Hit) -> str:
     """A hit with its date and speaker; further lines of its text are indented."""
-    return f"[{hit.created_at:%Y-%m-%d}] {_speaker(hit)}: {inert(hit.text)}"
+    return f"[{said_on(hit.created_at):%Y-%m-%d}] {_speaker(hit)}: {inert(hit.text)}"
 
 
 def numbered_line(hit: Hit) -> str:
@@ -91,7 +92,7 @@ def reader_line(hit: Hit) -> str:
     from agentmem.models.reader.prompt import memory_line
 
     who = name(hit.name or hit.source.title or (hit.role or "").capitalize(), hit.role)
-    return memory_line(unforged(hit.text), who=who, day=hit.created_at.date())
+    return memory_line(unforged(hit.text), who=who, day=said_on(hit.created_at))
 
 
 def _speaker(hit: Hit) -> str:

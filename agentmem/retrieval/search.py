@@ -12,7 +12,6 @@ import numpy as np
 
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.calibration import knows_cosines
-from agentmem.retrieval.dates import Interval
 from agentmem.retrieval.expand import Neighborhood, Surroundings, expand, present
 from agentmem.retrieval.fusion import (
     NEIGHBOR_DECAY,
@@ -93,7 +92,8 @@ def search(
     if question.interval is not None:
         # Memories of that time may rank far below the best by words and vectors: search them
         # separately too.
-        selections.append(_during(query.selection, question.interval))
+        during = question.interval.since, question.interval.until
+        selections.append(replace(query.selection, days=during))
     surroundings = Surroundings(snapshot, query.selection, len(NEIGHBOR_DECAY))
     matches = _find(snapshot, question, limit, selections, weights, surroundings)
     lexical = normalize_bm25(matches.lexical)
@@ -220,13 +220,6 @@ def _union(results: Sequence[Ranked]) -> Ranked:
         ids=np.concatenate([_NOTHING.ids, *(one.ids for one in results)]),
         scores=np.concatenate([_NOTHING.scores, *(one.scores for one in results)]),
     )
-
-
-def _during(selection: Selection, interval: Interval) -> Selection:
-    """The part of a selection whose time lies in an interval."""
-    since = [one for one in (selection.since, interval.since) if one is not None]
-    until = [one for one in (selection.until, interval.until) if one is not None]
-    return replace(selection, since=max(since, default=None), until=min(until, default=None))
 
 
 def _expanded(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from agentmem_cli.output import safe
+from agentmem_storage.timestamps import said_on
 
 if TYPE_CHECKING:
     from agentmem.context.hits import Chunk
@@ -82,9 +83,15 @@ def local(moment: datetime) -> datetime:
     return moment
 
 
+def _when(moment: datetime) -> str:
+    """The day and the minute of a time; the day alone if only that is known and it has another."""
+    day = said_on(moment)
+    return f"{moment:%Y-%m-%d %H:%M}" if day == moment.date() else f"{day:%Y-%m-%d}"
+
+
 def named(chunk: Chunk, *, full: bool = False) -> Text:
     """A chunk with its id, date and speaker, and the beginning of its text or all of it."""
-    head = f"  #{chunk.id}  {local(chunk.created_at):%Y-%m-%d}  {speaker(chunk)}: "
+    head = f"  #{chunk.id}  {said_on(local(chunk.created_at)):%Y-%m-%d}  {speaker(chunk)}: "
     text = safe(chunk.text).replace("\n", "\n      ") if full else short(chunk.text)
     return Text.assemble((head, "dim"), text)
 
@@ -116,7 +123,7 @@ def hits(found: Recall) -> Text:
     for hit in found:
         rank_of_hit += hit.expanded_from is None
         rank = rank_of_hit if hit.expanded_from is None else "+"
-        origin = f"{hit.created_at:%Y-%m-%d %H:%M}  {speaker(hit)}"
+        origin = f"{_when(hit.created_at)}  {speaker(hit)}"
         if hit.occurrences:
             origin += f"  said {len(hit.occurrences) + 1} times"
         text = safe(hit.text).rstrip().replace("\n", "\n   ")
@@ -132,7 +139,7 @@ def hits(found: Recall) -> Text:
 def line(chunk: Chunk) -> Text:
     """A memory on one line."""
     text = " ".join(safe(chunk.text).split())
-    date = f"{local(chunk.created_at):%Y-%m-%d}"
+    date = f"{said_on(local(chunk.created_at)):%Y-%m-%d}"
     return Text.assemble((f"{chunk.id:>6}  {date}  {speaker(chunk)}: ", "dim"), text)
 
 

@@ -223,6 +223,8 @@ class Selection:
         where: Filter over metadata and fields, see `agentmem_storage.sql.filters`.
         since: Inclusive lower bound of ``created_at``.
         until: Exclusive upper bound of ``created_at``.
+        days: From the beginning of one day to that of another, exclusive; None is an open end. They
+            bound the day on which something was said, see `agentmem_storage.timestamps.said_on`.
     """
 
     scope: Scope = Scope()
@@ -231,6 +233,7 @@ class Selection:
     where: Mapping[str, Any] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    days: tuple[datetime | None, datetime | None] = (None, None)
 
     @property
     def everything(self) -> bool:

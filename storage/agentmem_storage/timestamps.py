@@ -17,6 +17,7 @@ from agentmem_storage.text import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP = timedelta(microseconds=1)
+DAY_MICROS = 86_400 * 10**6
 # A string of digits is never read as an ISO date without separators: "1770975600" would be a day
 # in the year 1770, or none.
 _DIGITS = re.compile(r"[+-]?[0-9]+(?:[.][0-9]+)?")
@@ -121,6 +122,17 @@ def from_micros(micros: int) -> datetime:
         return _EPOCH + micros * _STEP
     except OverflowError as error:
         raise ValueError(f"{micros!r:.200} is outside the years 1 to 9999") from error
+
+
+def said_on(moment: datetime) -> date:
+    """The day of a time, in its zone; a time that is only a date is that date in every zone.
+
+    A date is stored as its beginning in UTC, so a time at midnight in UTC is taken for one.
+    """
+    micros = (moment - _EPOCH) // _STEP
+    if micros % DAY_MICROS:
+        return moment.date()
+    return (_EPOCH + micros * _STEP).date()
 
 
 def now_micros() -> int:

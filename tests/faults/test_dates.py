@@ -225,3 +225,56 @@ def test_yesterday_on_the_command_line_is_that_of_the_user(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+ANGELES = ZoneInfo("America/Los_Angeles")
+DATES = [("2026-05-03", "2026-05-04"), (date(2026, 5, 3), date(2026, 5, 4))]
+
+
+@pytest.mark.parametrize("days", DATES)
+@pytest.mark.parametrize("zone", [ANGELES, UTC, ZoneInfo("Pacific/Kiritimati")])
+def test_a_date_is_that_day_in_every_zone(memory: Memory, days: Any, zone: Any) -> None:
+    """West of UTC, what had only a date was of the day before."""
+    for day, place in zip(days, ("by the river", "in the car"), strict=True):
+        memory.add(Message(f"We ate sardines {place}.", name="Ana", created_at=day), user_id="ana")
+    now = datetime(2026, 5, 6, 9, tzinfo=zone)
+    asked = "where did we eat sardines on 3 May 2026?"
+    found = memory.recall(asked, user_id="ana", now=now)
+    timely = {hit.text: hit.explain["time"] for hit in found}
+    assert timely == {"We ate sardines by the river.": 1.0, "We ate sardines in the car.": 0.0}
+    assert "[2026-05-03] Ana: We ate sardines by the river." in found.pack(max_tokens=200).to_text()
+    assert found[0].created_at == datetime(2026, 5, 3, tzinfo=UTC)
+
+
+def test_a_time_beside_a_date_is_of_its_own_day(memory: Memory) -> None:
+    """In Los Angeles, one in the morning in UTC is on the day before."""
+    memory.add(Message("We had sardines.", created_at="2026-05-04T01:00:00Z"), user_id="ana")
+    memory.add(Message("We had tuna.", created_at="2026-05-04"), user_id="ana")
+    for day, right in ((3, "We had sardines."), (4, "We had tuna.")):
+        asked = f"what did we have on {day} May 2026?"
+        now = datetime(2026, 5, 6, 9, tzinfo=ANGELES)
+        found = memory.recall(asked, user_id="ana", now=now)
+        assert [hit.text for hit in found if hit.explain["time"]] == [right]
+    found = memory.recall("what did we have since 4 May 2026?", user_id="ana", now=now)
+    assert [hit.text for hit in found if hit.explain["time"]] == ["We had tuna."]
+
+
+def test_a_date_in_a_file_is_that_day_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    try:
+        cli = Cli(tmp_path)
+        said = tmp_path / "said.json"
+        said.write_text(
+            '[{"role": "user", "content": "We had sardines.", "created_at": "2025-01-01"}]'
+        )
+        cli.ok("add", "--file", str(said))
+        assert "2025-01-01" in cli.ok("list")
+        assert "2025-01-01" in cli.ok("recall", "sardines")
+        cli.ok("add", "We had tuna.", "--at", "2025-01-01")
+        assert cli.ok("list").count("2025-01-01") == 2
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -38,13 +38,13 @@ The grammar is our own: dateparser and parsedatetime give points, not intervals,
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from agentmem.retrieval.dates.calendar import DAY, Days, hull, shifted
 from agentmem.retrieval.dates.guard import understood
 from agentmem.retrieval.dates.phrases import NotUnderstood, Phrase, Phrases
+from agentmem.retrieval.dates.spelling import normalized, spelled_out
 from agentmem.retrieval.dates.text import Text
 from agentmem.retrieval.dates.tokens import tokens
 
@@ -73,7 +73,7 @@ def named_interval(query: str, now: datetime) -> Interval | None:
         An interval from midnight to midnight in the zone of ``now``; None if no time is named, if
         one is not understood as a whole, or if the named times contradict each other.
     """
-    text = Text(tokens(unicodedata.normalize("NFKC", query)), now)
+    text = Text(spelled_out(tokens(normalized(query))), now)
     try:
         found = Phrases(text).read_all()
         return _together(understood(text, found), now)

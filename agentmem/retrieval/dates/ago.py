@@ -15,7 +15,14 @@ from agentmem.retrieval.dates.calendar import (
     years,
 )
 from agentmem.retrieval.dates.text import Read, Text
-from agentmem.retrieval.dates.vocabulary import FEASTS, MONTHS, OTHER_UNITS, UNITS, WEEKDAYS
+from agentmem.retrieval.dates.vocabulary import (
+    FEASTS,
+    MONTHS,
+    ORDINALS,
+    OTHER_UNITS,
+    UNITS,
+    WEEKDAYS,
+)
 
 _SMALL_UNITS = frozenset({"hour", "minute", "second"})
 _LESS = (("less", "than"), ("under",), ("no", "more", "than"), ("at", "most"), ("up", "to"))
@@ -23,6 +30,8 @@ _MORE = (("more", "than"), ("over",), ("at", "least"), ("longer", "than"))
 _ABOUT = tuple((word,) for word in "about around roughly approximately nearly almost".split())
 # "The week before last Friday" is counted from a Friday.
 _LAST_WHAT = UNITS.keys() | MONTHS.keys() | WEEKDAYS.keys() | OTHER_UNITS | FEASTS
+_FRACTIONS = frozenset({"half", "halves", "quarter", "quarters"})
+_FRACTIONS |= {name + plural for name in ORDINALS for plural in ("", "s")}
 # A unit, with the least and the greatest count of it.
 _Step = tuple[str, float, float]
 
@@ -56,8 +65,8 @@ def ago(text: Text, i: int) -> Read | None:
     if not text.says(j, "ago"):
         return None
     j += 1
-    if any(name not in UNITS for name, *_ in steps) or text.at(j).text in WEEKDAYS:
-        return None, j  # hours; "a week ago Friday", which is a day of either week
+    if any(name not in UNITS for name, *_ in steps) or _is_other_day(text, i, j):
+        return None, j  # hours; or another day
     try:
         days = _days_ago(text.today, steps, kind)
     except (ValueError, OverflowError):
@@ -107,6 +116,14 @@ def smaller(unit: str, count: float) -> tuple[str, float]:
     if unit == "year" and count != int(count):
         return "month", count * 12
     return unit, count
+
+
+def _is_other_day(text: Text, i: int, j: int) -> bool:
+    """Whether it is some time in between: "(a third of) a year ago", "a week ago (Friday)"."""
+    if text.at(j).text in WEEKDAYS:
+        return True  # a day of either week
+    one = text.at(i).text in ("a", "an", "one")
+    return one and text.says(i - 1, "of") and text.at(i - 2).text in _FRACTIONS
 
 
 def _unit(text: Text, i: int) -> str:

@@ -18,8 +18,10 @@ from agentmem.retrieval.dates.ahead import asks_ahead
 from agentmem.retrieval.dates.apart import has_year_apart
 from agentmem.retrieval.dates.before import Before
 from agentmem.retrieval.dates.behind import Behind
+from agentmem.retrieval.dates.corrected import is_corrected
 from agentmem.retrieval.dates.counting import counts
 from agentmem.retrieval.dates.events import has_event_beside
+from agentmem.retrieval.dates.latest import is_earlier
 from agentmem.retrieval.dates.phrases import Found, NotUnderstood, Phrase
 from agentmem.retrieval.dates.text import Text
 from agentmem.retrieval.dates.titles import is_title
@@ -45,6 +47,8 @@ def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
     if found and (_is_ahead(text, found) or has_year_apart(text, found) or names_zone(text)):
         raise NotUnderstood
     if has_event_beside(text, found) or any(is_title(text, one) for one in found):
+        raise NotUnderstood
+    if is_earlier(text, found) or is_corrected(text, found):
         raise NotUnderstood
     phrases: list[Phrase] = []
     for one in found:
@@ -76,6 +80,9 @@ def _is_alternative(text: Text, k: int, places: Mapping[int, Found]) -> bool:
     """Whether an unread time stands behind "or": "in May, I think, or June", "3 May?? or 2024"."""
     token = text.at(k)
     year = token.kind == "number" and len(token.text) == 4 and 1900 <= token.value <= 2099
+    if token.text in MONTHS and text.says(k - 1, "the") and text.says(k + 1, "before"):
+        if text.at(k - 2).text in ("or", "and") and places:
+            return True  # "last May or the May before"
     if k in places or not (year or token.text in MONTHS or token.text in WEEKDAYS):
         return False
     if year:

@@ -34,6 +34,8 @@ _PEOPLE = frozenset(
 )
 _PARTS = frozenset("end start beginning middle course rest half".split())
 # Behind these, "march" is a verb or a protest.
+_WHOSE = frozenset("my our your his her their its".split())
+_BEFORE_DAYS = frozenset("on since before after until till by from between to and or".split())
 _NO_MONTH = frozenset("a an the to my our your his her their this that".split())
 
 
@@ -118,6 +120,23 @@ def _is_second(text: Text, i: int, k: int) -> bool:
     )
 
 
+def _is_one_of_many(text: Text, i: int, j: int) -> bool:
+    """Whether an ordinal counts months, or what follows: "my third August", "the second May call".
+
+    Args:
+        text: The query.
+        i: The position of the ordinal.
+        j: The position behind the month.
+    """
+    before = text.at(i - 1)
+    if before.possessive or before.text in _WHOSE:
+        return True
+    if text.at(i).kind != "ordinal" or text.at(i).text[0].isdigit():
+        return False
+    led = text.at(i - 2).text in _BEFORE_DAYS
+    return counts(text, j) or (before.text == "the" and not led and not text.ends_clause(j))
+
+
 def days_of_month(text: Text, i: int, *, plain: bool, past: bool = False) -> Read | None:
     """Read "3 May", "the 3rd of May 2023", "3, 4 and 5 May", "the 3rd of last month"."""
     days = day_list(text, i)
@@ -125,6 +144,7 @@ def days_of_month(text: Text, i: int, *, plain: bool, past: bool = False) -> Rea
         return None
     first, last, nth, j = days
     specific = nth and text.says(i - 1, "the")  # "she came third in May"
+    behind = j
     for _ in range(2):  # "3rd of May", "3 in May"
         if text.at(j).text == "of" or (specific and text.at(j).text == "in"):
             j += 1
@@ -133,7 +153,7 @@ def days_of_month(text: Text, i: int, *, plain: bool, past: bool = False) -> Rea
         over = shifted(text.today, "month", -1)
         time = Time(unit, None, over.month, first, last)
         return replace(time, days=time.in_year(over.year)), j + 2
-    named = text.at(j)
+    named, month_at = text.at(j), j
     if named.text not in MONTHS:
         return None
     time = Time(unit, None, MONTHS[named.text], first, last, past)
@@ -145,6 +165,8 @@ def days_of_month(text: Text, i: int, *, plain: bool, past: bool = False) -> Rea
         return None  # "did I buy 3 April tickets"
     if nth and not plain and _is_second(text, i, j - 1) and dated[0].days is None:
         return None
+    if nth and behind == month_at and dated[0].days is None and _is_one_of_many(text, i, j):
+        raise ValueError("it may be the month, or what is named after it: the second March meeting")
     verb = named.written in AMBIGUOUS and not (plain or nth or past)
     if verb and dated[0].days is None and not text.ends_clause(j):
         return None

@@ -8,7 +8,14 @@ from datetime import date, datetime
 
 from agentmem.retrieval.dates.calendar import Time
 from agentmem.retrieval.dates.tokens import END, Token
-from agentmem.retrieval.dates.vocabulary import COUNTS, END_OF_CLAUSE, LAST, UNITS
+from agentmem.retrieval.dates.vocabulary import (
+    COUNTS,
+    END_OF_CLAUSE,
+    LAST,
+    MONTHS,
+    NUMBER_WORDS,
+    UNITS,
+)
 
 # A time and the position behind it; without a time: understood, but no time of the past.
 Read = tuple[Time | None, int]
@@ -47,6 +54,8 @@ class Text:
     def count(self, i: int) -> tuple[float, int] | None:
         """A count, and the position behind it: "3", "a couple of", "two and a half"."""
         token = self.at(i)
+        if self._goes_on(i):
+            return None
         if token.text == "half" and self.at(i + 1).text in ("a", "an"):
             return 0.5, i + 2
         if self.says(i, "a", "half"):
@@ -62,6 +71,21 @@ class Text:
         if self.says(i + 1, "and", "a", "half") and self.at(i + 4).text in UNITS:
             return count + 0.5, i + 4
         return count, i + 1
+
+    def _goes_on(self, i: int) -> bool:
+        """Whether a number before a position makes it a part of a larger one: "10 000".
+
+        But a day and a count are two: "on May 3 2 years ago".
+        """
+        token, before = self.at(i), self.at(i - 1)
+        if token.kind != "number" and token.text not in NUMBER_WORDS | {"one"}:
+            return False
+        if before.text == "and":
+            return self.at(i - 2).text in ("hundred", "thousand")
+        dated = self.at(i - 2).text in MONTHS or self.at(i - 3).text in MONTHS
+        year = len(before.text) == 4 and before.value >= 1000
+        digits = before.kind == "number" and token.kind == "number" and not dated and not year
+        return digits or before.text in NUMBER_WORDS
 
     def counts(self, i: int) -> tuple[float, float, int] | None:
         """One count, or two, and the position behind them: "1 or 2", "2-3"."""

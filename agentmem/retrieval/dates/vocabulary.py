@@ -31,11 +31,19 @@ _ONES = "one two three four five six seven eight nine ten eleven twelve".split()
 _TEENS = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
 COUNTS = {"a": 1, "an": 1}
 COUNTS |= {name: number for number, name in enumerate(_ONES + _TEENS, start=1)}
-COUNTS |= {name: 10 * number for number, name in enumerate("thirty forty fifty".split(), start=3)}
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+TENS = {name: 10 * number for number, name in enumerate(_TENS.split(), start=2)}
+COUNTS |= TENS
+# Of two words as well: see `spelling`.
+_TWO_DIGITS = {
+    f"{ten}-{one}": value + number
+    for ten, value in TENS.items()
+    for number, one in enumerate(_ONES[:9], start=1)
+}
+COUNTS |= _TWO_DIGITS
 # All words of numbers but "one", which is also a pronoun.
-NUMBER_WORDS = frozenset(_ONES[1:] + _TEENS) | frozenset(
-    "thirty forty fifty sixty seventy eighty ninety hundred thousand dozen several few".split()
-)
+NUMBER_WORDS = frozenset(_ONES[1:] + _TEENS) | TENS.keys() | _TWO_DIGITS.keys()
+NUMBER_WORDS |= frozenset("hundred thousand dozen several few".split())
 _FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
 _FIRST += "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
 ORDINALS = {name: number for number, name in enumerate(_FIRST.split(), start=1)}

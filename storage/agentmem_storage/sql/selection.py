@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import SupportsIndex
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, column, func, select
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, case, column, func, select
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.numbers import as_int
@@ -15,7 +16,7 @@ from agentmem_storage.sql.filters import compile_filter
 from agentmem_storage.sql.rows import check_scope
 from agentmem_storage.sql.tables import chunks, scopes, sources
 from agentmem_storage.text import shown
-from agentmem_storage.timestamps import to_micros
+from agentmem_storage.timestamps import DAY_MICROS, to_micros
 
 _MAX_ID = 2**63 - 1
 
@@ -105,4 +106,20 @@ def _source_conditions(selection: Selection) -> list[ColumnElement[bool]]:
         conditions.append(sources.c.created_at >= to_micros(selection.since, "since"))
     if selection.until is not None:
         conditions.append(sources.c.created_at < to_micros(selection.until, "until"))
+    since, until = selection.days
+    if since is not None:
+        conditions.append(~_is_before(since))
+    if until is not None:
+        conditions.append(_is_before(until))
     return conditions
+
+
+def _is_before(midnight: datetime) -> ColumnElement[bool]:
+    """Whether something was said on a day before that which begins at a time.
+
+    What has only a date, which is stored as midnight in UTC, has it in every zone.
+    """
+    said = sources.c.created_at
+    date = midnight.replace(tzinfo=UTC)
+    bounds = to_micros(date, "days"), to_micros(midnight, "days")
+    return said < case((said % DAY_MICROS == 0, bounds[0]), else_=bounds[1])

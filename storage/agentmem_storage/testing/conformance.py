@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,24 @@ class StoreConformance:
             assert list(store.ids(Selection(ids=(ids[2], 999), since=NOON))) == ids[2:]
             assert list(store.ids(Selection(source_ids=(written[1].source_id,)))) == [ids[1]]
             assert list(store.ids(Selection(ids=()))) == []
+
+    def test_a_date_is_in_that_day_of_every_zone(self, tmp_path: Path) -> None:
+        west = timezone(timedelta(hours=-8))
+        morning, next_day = datetime(2024, 5, 3, tzinfo=west), datetime(2024, 5, 4, tzinfo=west)
+        moments = [
+            datetime(2024, 5, 3, tzinfo=UTC),  # a date
+            datetime(2024, 5, 4, tzinfo=UTC),
+            datetime(2024, 5, 4, 1, tzinfo=UTC),  # the evening of 3 May
+        ]
+        with self.open_store(tmp_path) as store:
+            new = [make_source(f"at {moment}", created_at=moment) for moment in moments]
+            ids = [one.chunk_ids[0] for one in store.add(new, Scope())]
+            for days, expected in [
+                ((morning, next_day), [ids[0], ids[2]]),
+                ((next_day, None), [ids[1]]),
+                ((None, morning), []),
+            ]:
+                assert sorted(store.ids(Selection(days=days))) == expected
 
     def test_metadata_and_fields_select(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
