@@ -22,13 +22,20 @@ _STEP = 64
 
 
 def verify(
-    store: Store, model: MemoryModel, scope: Scope, on_progress: Progress | None
+    store: Store,
+    model: MemoryModel,
+    scope: Scope,
+    on_progress: Progress | None,
+    *,
+    decode: bool = True,
 ) -> Verification:
     """Check rows and checksums of a scope, then decode every text and compare it with its hash."""
     damage = [Damage(problem.chunk_id, problem.what) for problem in store.check(scope)]
     broken = {item.id for item in damage}
     selection = Selection(scope)
     total = store.count(selection)
+    if not decode:
+        return Verification(total, tuple(damage), decoded=False)
     seen = checked = 0
     for records in store.iterate(selection, keep_damaged=True):
         sound = [record for record in records if record.id not in broken]

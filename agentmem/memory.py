@@ -82,9 +82,14 @@ class Memory:
         timeout_s: float = 30.0,
         max_chars: int = MAX_CHARS,
         require: Sequence[str] = (),
+        preload: bool = False,
         on_progress: Progress | None = None,
     ) -> None:
         """Open a store, creating it if necessary.
+
+        The networks of the bundle, and torch with them, are loaded when a text is first encoded,
+        decoded or embedded: `stats`, `backup`, ``verify(decode=False)``, and `list` and `forget` of
+        a store with texts need none.
 
         Args:
             location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
@@ -110,6 +115,8 @@ class Memory:
             require: Names of scope ids without which every call raises InputError, such as
                 ``("user_id",)``. A scoped handle gives those it is bound to; on reading,
                 ``agentmem.ANY`` counts as given.
+            preload: Load the networks now: for a service, whose first request must not wait for
+                them, and for a process that forks others, which then share them.
             on_progress: Called with the number of chunks indexed so far and the total, if the
                 lexical index has to be rebuilt, as after an upgrade.
 
@@ -128,6 +135,8 @@ class Memory:
             raise InputError(f"max_chars must be 1 or more, got {max_chars!r}")
         self._binding = Binding(required=check_require(require))
         self._model = load_model(model, embedder, reranker)
+        if preload:
+            self._model.load()
         self._options = EncodingOptions(quantization, min_fidelity, keep_text)
         self._store = Store.open(
             location,
@@ -452,6 +461,7 @@ class Memory:
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
         session_id: ReadId = UNSET,
+        decode: bool = True,
         on_progress: Progress | None = None,
     ) -> Verification:
         """Check rows and checksums, and that every text of a scope decodes exactly.
@@ -463,10 +473,12 @@ class Memory:
             user_id: Only this user's memories.
             agent_id: Only this agent's.
             session_id: Only this conversation's.
+            decode: Whether to decode texts; without, rows and checksums are checked, which takes
+                a small part of the time and no model.
             on_progress: Called with the number of chunks checked so far and the total.
         """
         scope = self._binding.reading(user_id, agent_id, session_id)
-        return verify(self._store, self._model, scope, on_progress)
+        return verify(self._store, self._model, scope, on_progress, decode=decode)
 
     def backup(self, path: Location, *, on_progress: Progress | None = None) -> BackupReceipt:
         """Copy the complete store to a new folder, while others read and write it.
