@@ -25,6 +25,7 @@ from agentmem.ingest.checks import (
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
 from agentmem.ingest.normalize import normalize
+from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
@@ -83,6 +84,7 @@ class Memory:
         max_chars: int = MAX_CHARS,
         require: Sequence[str] = (),
         preload: bool = False,
+        threads: int | None = None,
         on_progress: Progress | None = None,
     ) -> None:
         """Open a store, creating it if necessary.
@@ -117,6 +119,10 @@ class Memory:
                 ``agentmem.ANY`` counts as given.
             preload: Load the networks now: for a service, whose first request must not wait for
                 them, and for a process that forks others, which then share them.
+            threads: How many threads encode what is added, at most; texts of less than 256 chunks
+                need one. None: as many as the environment variable ``AGENTMEM_THREADS`` says, or
+                one for each core that this process may use, but not more than four. What is stored
+                does not depend on it, and torch's own threads stay as the program has set them.
             on_progress: Called with the number of chunks indexed so far and the total, if the
                 lexical index has to be rebuilt, as after an upgrade.
 
@@ -124,7 +130,8 @@ class Memory:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
             NotAStoreError: ``location`` holds something else.
             InputError: the embedder, the quantization or a required id is unknown,
-                ``min_fidelity`` is not between 0 and 1, or ``max_chars`` is not positive.
+                ``min_fidelity`` is not between 0 and 1, or ``max_chars`` or ``threads`` is not
+                positive.
             IncompatibleModelError: the store was created with another model bundle or embedder.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
@@ -134,10 +141,11 @@ class Memory:
         if max_chars < 1:
             raise InputError(f"max_chars must be 1 or more, got {max_chars!r}")
         self._binding = Binding(required=check_require(require))
+        options = EncodingOptions(quantization, min_fidelity, keep_text, thread_count(threads))
         self._model = load_model(model, embedder, reranker)
         if preload:
             self._model.load()
-        self._options = EncodingOptions(quantization, min_fidelity, keep_text)
+        self._options = options
         self._store = Store.open(
             location,
             model=self._model.fingerprint,

@@ -17,7 +17,7 @@ from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import Codebook, Packer, quantization_number, raise_error
 from agentmem.models.autoencoder.patch import apply_patch, make_patch
 from agentmem.models.base import Encoded
-from agentmem.models.layers.inference import full_precision
+from agentmem.models.layers.inference import inference
 from agentmem.models.layers.padding import by_length, pad, pad_rows
 
 # A prediction that wins by less than this (in nats) may flip under another batch shape, thread
@@ -61,7 +61,7 @@ class LatentCodec:
             name: Packer(model.config, name, books.get(name)) for name in self.quantizations
         }
 
-    @full_precision()
+    @inference()
     def encode(
         self,
         chunks: Sequence[Sequence[int]],
@@ -144,7 +144,7 @@ class LatentCodec:
             one if isinstance(one, ValueError) else one[0] for one in self._unpack(packed, tokens)
         ]
 
-    @full_precision()
+    @inference()
     def decode(
         self,
         packed: Sequence[bytes],

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.models.embedder.modeling import EmbedderModel
-from agentmem.models.layers.inference import full_precision
+from agentmem.models.layers.inference import inference
 from agentmem.models.layers.padding import by_length, pad
 
 
-@full_precision()
+@inference()
 def embed(
     network: EmbedderModel, chunks: Sequence[Sequence[int]], max_tokens: int
 ) -> NDArray[np.float32]:
