@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from agentmem.context.recall import Recall
     from agentmem.errors import AgentMemError
     from agentmem.memory import Memory
-    from agentmem.results import BackupReceipt, Damage, ForgetReceipt, Receipt, Stats, Verification
+    from agentmem.results import (
+        BackupReceipt,
+        Damage,
+        ForgetReceipt,
+        Preparation,
+        Receipt,
+        Stats,
+        Verification,
+    )
     from agentmem.scopes import ANY
     from agentmem.types import Document, Message
 
@@ -47,6 +55,7 @@ __all__ = [
     "MemoryReader",
     "Message",
     "Occurrence",
+    "Preparation",
     "Recall",
     "Receipt",
     "Stats",
@@ -74,6 +83,7 @@ _HOMES = {
     "MemoryReader": "agentmem.chat.reader",
     "Message": "agentmem.types",
     "Occurrence": "agentmem.context.hits",
+    "Preparation": "agentmem.results",
     "Recall": "agentmem.context.recall",
     "Receipt": "agentmem.results",
     "Stats": "agentmem.results",

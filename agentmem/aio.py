@@ -158,6 +158,7 @@ class AsyncMemory:
     verify = _in_worker(Memory.verify)
     backup = _in_worker(Memory.backup)
     stats = _in_worker(Memory.stats)
+    prepare = _in_worker(Memory.prepare)
     regenerated = _in_worker(Memory.regenerated)
     reindex = _in_worker(Memory.reindex)
 
@@ -179,6 +180,11 @@ class AsyncMemory:
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise StoreError(
+            "an AsyncMemory belongs to its process: send the location, and open it there"
+        )
 
     def __repr__(self) -> str:
         return "AsyncMemory(not open)" if self._opened is None else f"Async{self._opened!r}"

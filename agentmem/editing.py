@@ -15,8 +15,18 @@ from agentmem.maintenance import lexical_terms, rebuild_stale_terms, stored_part
 from agentmem.models.base import MemoryModel
 from agentmem.results import ForgetReceipt, Receipt, write_receipt
 from agentmem_storage.numbers import as_int
-from agentmem_storage.records import Selection, Unset, Written
+from agentmem_storage.records import Scope, Selection, Unset, Written
 from agentmem_storage.store import Store
+from agentmem_storage.text import shown
+
+
+def unknown_id(store: Store, scope: Scope, id: int) -> UnknownIdError:
+    """The error for an id that a scope does not have; it names what replaced it, if anything."""
+    if isinstance(id, int) and (became := store.became(id, scope)):
+        several = f"the ids {', '.join(map(str, became))}" if len(became) > 1 else f"id {became[0]}"
+        message = f"memory {id!r} was replaced when its text was updated, and now has {several}"
+        return UnknownIdError(message, became=became)
+    return UnknownIdError(f"no memory of this scope has the id {shown(id)}")
 
 
 def replace_metadata(store: Store, chunk: Chunk, metadata: Mapping[str, Any]) -> Receipt:
@@ -92,9 +102,10 @@ def forget(
         present = store.ids(Selection(selection.scope, ids=selection.ids)).tolist()
         missing = sorted(set(selection.ids).difference(present))
         if missing:
-            raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
+            raise unknown_id(store, selection.scope, missing[0])
     if dry_run or not selected:
-        return ForgetReceipt(selected, 0, dry_run, purged=not dry_run)
+        unknown = () if selected else store.unknown_keys(selection)
+        return ForgetReceipt(selected, 0, dry_run, purged=not dry_run, unknown_keys=unknown)
     done = store.forget(selected, lexical_terms(store, model, Selection(ids=selected)))
     rebuild_stale_terms(store, model)
     return ForgetReceipt(selected, done.sources, dry_run=False, purged=done.purged)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from dataclasses import asdict
+from datetime import UTC, date, datetime, tzinfo
+from operator import itemgetter
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from agentmem.chat.prepare import prepare
 from agentmem.context.decode import regenerated_texts
 from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
-from agentmem.editing import forget, replace_metadata, replace_text
-from agentmem.errors import FilterError, InputError, UnknownIdError
+from agentmem.editing import forget, replace_metadata, replace_text, unknown_id
+from agentmem.errors import FilterError, InputError, StoreError
 from agentmem.ingest.checks import (
     MAX_CHARS,
     check_metadata,
@@ -32,6 +35,7 @@ from agentmem.models.load import load_model
 from agentmem.results import (
     BackupReceipt,
     ForgetReceipt,
+    Preparation,
     Receipt,
     Stats,
     Verification,
@@ -44,8 +48,11 @@ from agentmem.types import Content
 from agentmem.writing import write_parts
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Unset
-from agentmem_storage.store import Store
+from agentmem_storage.store import STATES_BYTES, Store
 from agentmem_storage.text import shown
+
+if TYPE_CHECKING:
+    from agentmem.chat.reader import MemoryReader
 
 Location = str | os.PathLike[str]
 Where = Mapping[str, Any]
@@ -66,7 +73,8 @@ class Memory:
     ``ANY`` does explicitly; None is refused, because a user id that is missing by mistake must not
     select the memories of everybody. In a service with many users, hand out scoped handles, or
     open the store with ``require=("user_id",)``.
-    Safe to use from several threads, and several processes may open the same store.
+    Safe to use from several threads, and several processes may open the same store. A Memory that
+    is sent to another process opens the store again there.
     """
 
     def __init__(
@@ -82,6 +90,7 @@ class Memory:
         create: bool = True,
         timeout_s: float = 30.0,
         max_chars: int = MAX_CHARS,
+        cache_bytes: int = STATES_BYTES,
         require: Sequence[str] = (),
         preload: bool = False,
         threads: int | None = None,
@@ -114,6 +123,9 @@ class Memory:
             create: Whether to create the store if it does not exist.
             timeout_s: How long to wait for other writers, in seconds.
             max_chars: The longest text that `add` accepts, in code points.
+            cache_bytes: The most that is kept of readers' states of memories, in a file beside the
+                store's own; see `prepare`. Those that were used least recently are dropped for
+                others. 0 keeps none.
             require: Names of scope ids without which every call raises InputError, such as
                 ``("user_id",)``. A scoped handle gives those it is bound to; on reading,
                 ``agentmem.ANY`` counts as given.
@@ -130,8 +142,8 @@ class Memory:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
             NotAStoreError: ``location`` holds something else.
             InputError: the embedder, the quantization or a required id is unknown,
-                ``min_fidelity`` is not between 0 and 1, or ``max_chars`` or ``threads`` is not
-                positive.
+                ``min_fidelity`` is not between 0 and 1, ``max_chars`` or ``threads`` is not
+                positive, or ``cache_bytes`` is negative.
             IncompatibleModelError: the store was created with another model bundle or embedder.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
@@ -140,8 +152,25 @@ class Memory:
         max_chars = as_int(max_chars, "max_chars")
         if max_chars < 1:
             raise InputError(f"max_chars must be 1 or more, got {max_chars!r}")
+        cache_bytes = as_int(cache_bytes, "cache_bytes")
+        if cache_bytes < 0:
+            raise InputError(f"cache_bytes must be 0 or more, got {cache_bytes!r}")
         self._binding = Binding(required=check_require(require))
         options = EncodingOptions(quantization, min_fidelity, keep_text, thread_count(threads))
+        self._opened_with: dict[str, Any] = {
+            "location": _absolute(location),
+            "model": model,
+            "embedder": embedder,
+            "reranker": reranker,
+            "quantization": quantization,
+            "min_fidelity": min_fidelity,
+            "keep_text": keep_text,
+            "timeout_s": timeout_s,
+            "max_chars": max_chars,
+            "require": self._binding.required,
+            "cache_bytes": cache_bytes,
+            "threads": threads,
+        }
         self._model = load_model(model, embedder, reranker)
         if preload:
             self._model.load()
@@ -152,6 +181,7 @@ class Memory:
             embedding_dims=self._model.embedder.dims,
             create=create,
             timeout_s=timeout_s,
+            states_bytes=cache_bytes,
         )
         self._max_chars = max_chars
         self._owns_store = True
@@ -172,6 +202,23 @@ class Memory:
     def __repr__(self) -> str:
         bound = f", {self._binding}" if self._binding.scope != ANY_SCOPE else ""
         return f"Memory({self._store.location!r}{bound})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is sent to another process is how the store was opened; it opens it again there.
+
+        Raises:
+            StoreError: that process could not, because the store is in memory, or the model is a
+                loaded one.
+        """
+        opened_with = self._opened_with
+        if opened_with["location"] == ":memory:":
+            raise StoreError("a store in memory belongs to its process: use a folder to share it")
+        if not isinstance(opened_with["model"], str | os.PathLike | None):
+            raise StoreError(
+                "this Memory has a loaded model, which another process does not have: open it with "
+                "model= as a folder, or in the other process"
+            )
+        return _reopened, (opened_with, self._binding)
 
     def close(self) -> None:
         """Save the index cache and close the store; closing a scoped handle does nothing."""
@@ -246,7 +293,8 @@ class Memory:
             now=datetime.now(UTC),
             on_progress=on_progress,
         )
-        return write_receipt(written, new, skipped=normalized.skipped)
+        given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
+        return write_receipt([one for _, one in given], new, skipped=normalized.skipped)
 
     def recall(
         self,
@@ -527,6 +575,61 @@ class Memory:
         scope = self._binding.reading(user_id, agent_id, session_id)
         return make_stats(self._store.stats(scope), self._model.name, self._model.fingerprint)
 
+    def prepare(
+        self,
+        reader: MemoryReader,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        where: Where | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        zone: tzinfo = UTC,
+        on_progress: Progress | None = None,
+    ) -> Preparation:
+        """Make a reader's states of memories ahead of questions, and keep them beside the store.
+
+        An answer from states makes those that are missing, and keeps them too; this only makes it
+        earlier, for the newest memories first, until ``cache_bytes`` is reached. Nothing that is
+        kept is dropped for it. It can be interrupted and called again at any time, and makes only
+        what is missing.
+
+        ::
+
+            reader = MemoryReader.from_pretrained()
+            mem.prepare(reader, user_id="ana")
+            reader.answer(question, mem.recall(question, user_id="ana"), mode="states")
+
+        States are derived data: they are made again if their file is missing or damaged, or for
+        another reader. `forget` and `update` erase them, `verify` and `backup` leave them out.
+
+        Args:
+            reader: Makes and reads them.
+            user_id: Only this user's memories.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+            where: A filter, as in `recall`.
+            since: Only memories from this time or later.
+            until: Only memories from before this time.
+            zone: The zone of the ``now`` that questions will be recalled with: a reader reads on
+                which day something was said, and that is part of the states.
+            on_progress: Called with the number of memories done so far and the total.
+
+        Raises:
+            InputError: the store keeps no states: it is read-only, or ``cache_bytes`` is 0.
+            FilterError: the filter has an unknown operator or is malformed.
+        """
+        selection = Selection(
+            self._binding.reading(user_id, agent_id, session_id),
+            where=where,
+            since=check_time(since, "since"),
+            until=check_time(until, "until"),
+        )
+        return prepare(
+            self._store, self._model, reader, selection, zone=zone, on_progress=on_progress
+        )
+
     def regenerated(
         self,
         id: int,
@@ -562,5 +665,21 @@ class Memory:
         selection = Selection(scope, ids=(id,))
         found = next(load_chunks(self._store, self._model, selection), None)
         if found is None:
-            raise UnknownIdError(f"no memory of this scope has the id {shown(id)}")
+            raise unknown_id(self._store, scope, id)
         return found
+
+
+def _absolute(location: Location) -> Location:
+    """A location that is the same from any working directory; URLs as they are."""
+    if isinstance(location, str) and (location == ":memory:" or "://" in location):
+        return location
+    return os.path.abspath(os.path.expanduser(location))
+
+
+def _reopened(opened_with: Mapping[str, Any], binding: Binding) -> Memory:
+    """The store of a Memory that was sent here from another process."""
+    memory = Memory(**opened_with, create=False)
+    if binding.scope == ANY_SCOPE:
+        return memory
+    ids = {name: id for name, id in asdict(binding.scope).items() if id is not None}
+    return memory.scoped(**ids)

@@ -101,12 +101,15 @@ class ForgetReceipt:
         purged: Whether every byte has been removed from the files. False if another process was
             reading an older state; the rest is removed at the next `forget`, or when the last
             process closes the store.
+        unknown_keys: If nothing matched, the metadata keys of the filter that no memory of the
+            scope has, perhaps misspelled.
     """
 
     ids: tuple[int, ...]
     sources: int
     dry_run: bool
     purged: bool
+    unknown_keys: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -166,6 +169,28 @@ class BackupReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Preparation:
+    """The result of `Memory.prepare`.
+
+    Attributes:
+        made: How many memories a reader's states were made of now.
+        present: Of how many there were states already.
+        left_out: How many have none: there was no room for them, they are longer than the reader's
+            context, or they have been forgotten meanwhile.
+        damaged: Ids of those that cannot be read.
+    """
+
+    made: int
+    present: int
+    left_out: int
+    damaged: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Totals of a store, or of a scope in it.
 
@@ -179,8 +204,9 @@ class Stats:
         patch_bytes: Bytes of patches.
         embedding_bytes: Bytes of embeddings.
         text_bytes: UTF-8 bytes of stored texts.
-        file_bytes: Size of all files of the store, including the lexical index and the index cache;
-            None for a scope.
+        file_bytes: Size of all files of the store, including the lexical index and the index cache,
+            but not the cache of states; None for a scope.
+        states_bytes: Size of the cache of readers' states, see `Memory.prepare`; None for a scope.
         fidelity: Number of chunks by fidelity, as ``(lower edge of the bin, chunks)``.
         model: Name of the model bundle.
         fingerprint: The bundle's fingerprint, to which the store is bound.
@@ -196,6 +222,7 @@ class Stats:
     embedding_bytes: int
     text_bytes: int
     file_bytes: int | None
+    states_bytes: int | None
     fidelity: tuple[tuple[float, int], ...]
     model: str
     fingerprint: str
@@ -223,6 +250,7 @@ def make_stats(found: StoreStats, model: str, fingerprint: str) -> Stats:
         embedding_bytes=found.embedding_bytes,
         text_bytes=found.text_bytes,
         file_bytes=found.file_bytes,
+        states_bytes=found.states_bytes,
         fidelity=tuple(zip(FIDELITY_EDGES, found.fidelity, strict=True)),
         model=model,
         fingerprint=fingerprint,

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from agentmem.errors import InputError
 from agentmem.ingest.checks import check_unicode
 from agentmem_storage.records import UNSET, Scope, Unset
-from agentmem_storage.text import shown
+from agentmem_storage.text import is_blank, shown
 
 SCOPE_IDS = ("user_id", "agent_id", "session_id")
 
@@ -155,8 +155,8 @@ def check_require(names: Sequence[str]) -> tuple[str, ...]:
 def _checked(name: str, given: str, bound: str | None, instead: str) -> str:
     if not isinstance(given, str):
         raise TypeError(f"{name} must be a string, not {shown(given)}")
-    if given == "":
-        raise InputError(f"{name} must not be empty: {instead}")
+    if is_blank(given):
+        raise InputError(f"{name} must not be empty or blank: {instead}")
     check_unicode(given, name)
     if bound is not None and given != bound:
         raise InputError(f"this handle is bound to {name}={shown(bound)}, not {shown(given)}")

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from agentmem.chat.shelf import StoreShelf
 from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
 from agentmem.models.bundle.manifest import READER, bundled_part, shipped_bundle
 
 if TYPE_CHECKING:
-    from agentmem.models.reader.reader import StatesReader
+    from agentmem.context.full_scope import FullScope
+    from agentmem.models.reader.kept import StatesShelf
+    from agentmem.models.reader.reader import Mode, Reading, StatesReader
+
+# The most that are read once more, as text.
+FALLBACK_HITS = 8
+
+Line = tuple[Hit, str]
+"""A hit, and what a reader reads of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,12 @@ class MemoryReader:
     """
 
     def __init__(self, states: StatesReader) -> None:
-        self._states = states
+        """Wrap a reader of lines.
+
+        Args:
+            states: The reader; it stays as `states`.
+        """
+        self.states = states
 
     @classmethod
     def from_pretrained(
@@ -91,6 +105,7 @@ class MemoryReader:
         hits: Sequence[Hit],
         *,
         mode: Literal["text", "states"] = "text",
+        fallback: Literal["text"] | None = None,
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
@@ -102,39 +117,60 @@ class MemoryReader:
                 context after better ones are left out.
             mode: ``"text"`` reads the memories' text again for each question, and is the more
                 accurate; ``"states"`` reads keys and values that were computed for each memory by
-                itself and are cached between questions, which saves that pass. In either mode a
-                memory takes one position per token of the language model.
+                itself and are kept between questions, which saves that pass: in a file beside the
+                store that ``hits`` are from, if they are a `Recall`, see `Memory.prepare`;
+                otherwise, and what finds no room there, in this process. In either mode a memory
+                takes one position per token of the language model.
+            fallback: ``"text"``: where no answer is given from states, the best `FALLBACK_HITS`
+                hits are read once more as text, and if that gives an answer, it counts.
             max_tokens: Maximum length of the answer, in tokens of the language model.
             on_text: Called with each piece of the answer as it is generated; never called if
                 there is no answer.
 
         Raises:
-            InputError: the question is empty, or the mode is unknown.
+            InputError: the question is empty, the mode or fallback is unknown, or there is a
+                fallback from text.
             CorruptRecordError: a hit is damaged.
         """
         if not question.strip():
             raise InputError("an empty question: ask something")
-        included: list[tuple[Hit, str]] = []
-        room = self._states.room(question, max_tokens=max_tokens)
+        if fallback not in (None, "text"):
+            raise InputError(f"unknown fallback {fallback!r}: 'text' or None")
+        if fallback is not None and mode != "states":
+            raise InputError(
+                f"fallback={fallback!r} is for mode='states': with mode={mode!r}, leave it out"
+            )
+        included: list[Line] = []
+        room = self.states.room(question, max_tokens=max_tokens)
         for hit in hits:
             line = reader_line(hit)
-            tokens = self._states.count_tokens(line)
+            tokens = self.states.count_tokens(line)
             if tokens <= room:
                 room -= tokens
                 included.append((hit, line))
         left_out = len(hits) - len(included)
         if not included:
             return Answer(None, None, (), left_out)
-        included.sort(key=lambda pair: pair[0].order)
-        reading = self._states.read(
-            question,
-            [line for _, line in included],
-            mode=mode,
-            max_tokens=max_tokens,
-            on_text=on_text,
-        )
+        # Only what a recall returned, and not a part of it or a copy, says where it is from.
+        full_scope: FullScope | None = getattr(hits, "full_scope", None)
+
+        def read(lines: Sequence[Line], mode: Mode) -> tuple[Reading, list[Line]]:
+            in_order = sorted(lines, key=lambda pair: pair[0].order)
+            shelf: StatesShelf | None = None
+            if full_scope is not None:
+                shelf = StoreShelf(full_scope.store, [hit for hit, _ in in_order])
+            texts = [line for _, line in in_order]
+            options: dict[str, Any] = {"max_tokens": max_tokens, "on_text": on_text}
+            return self.states.read(question, texts, mode=mode, shelf=shelf, **options), in_order
+
+        reading, shown = read(included, mode)
+        if reading.text is None and fallback == "text":
+            # Nothing has been given to on_text yet.
+            second, best = read(included[:FALLBACK_HITS], "text")
+            if second.text is not None:
+                reading, shown = second, best
         shares = {
-            hit.id: share for (hit, _), share in zip(included, reading.shares, strict=True) if share
+            hit.id: share for (hit, _), share in zip(shown, reading.shares, strict=True) if share
         }
         ranked = sorted(shares.items(), key=lambda item: -item[1])
         citations = tuple(Citation(id, share) for id, share in ranked) if reading.text else ()

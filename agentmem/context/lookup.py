@@ -29,12 +29,15 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
     question = read_question(query, model)
     zone = query.now.tzinfo or UTC
 
-    def read(snapshot: Snapshot) -> tuple[SearchResult, tuple[Hit, ...]]:
+    def read(snapshot: Snapshot) -> tuple[SearchResult, tuple[Hit, ...], tuple[str, ...]]:
         found = search(snapshot, model, query, question)
-        return found, load_hits(snapshot, model, found.ranked, found.relevance, zone=zone)
+        hits = load_hits(snapshot, model, found.ranked, found.relevance, zone=zone)
+        unknown = () if found.candidates else snapshot.unknown_keys(query.selection)
+        return found, hits, unknown
 
-    found, hits = store.snapshot(read)
+    found, hits, unknown = store.snapshot(read)
     if query.order == "time":
         hits = tuple(sorted(hits, key=lambda hit: hit.order))
     full_scope = FullScope(store, model, query.selection, found.candidates, zone)
-    return make_recall(query.text, hits, found.candidates, found.recall_relevance, full_scope)
+    relevance = found.recall_relevance
+    return make_recall(query.text, hits, found.candidates, relevance, full_scope, unknown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 from agentmem.context.full_scope import FullScope
@@ -23,8 +23,9 @@ class _WithFullScope:
 class Recall(_WithFullScope, Sequence[Hit]):
     """The hits of one query, best first or in the requested order.
 
-    A sequence of `Hit`: iterate over it, index it, slice it. Like a hit it can be pickled, copied
-    and passed to `dataclasses.asdict`; a copy has no link to the store, which only
+    A sequence of `Hit`: iterate over it, index it, slice it; a slice is a `Recall` of the same
+    query with some of the hits. Like a hit it can be pickled, copied and passed to
+    `dataclasses.asdict`; copies and slices have no link to the store, which only
     ``pack(policy="auto")`` needs.
 
     Attributes:
@@ -34,19 +35,24 @@ class Recall(_WithFullScope, Sequence[Hit]):
         relevance: How likely the memories answer the query at all, 0 to 1; comparable across
             recalls and stores. It does not depend on ``min_relevance``. See
             `agentmem.retrieval.relevance`.
+        unknown_keys: If nothing matched, the metadata keys of the filter that no memory of the
+            scope has, perhaps misspelled.
     """
 
     query: str
     hits: tuple[Hit, ...]
     candidates: int
     relevance: float
+    unknown_keys: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
-    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
-        return self.hits[index]
+    def __getitem__(self, index: slice) -> Recall: ...
+    def __getitem__(self, index: int | slice) -> Hit | Recall:
+        if not isinstance(index, slice):
+            return self.hits[index]
+        return replace(self, hits=self.hits[index])
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -55,7 +61,8 @@ class Recall(_WithFullScope, Sequence[Hit]):
         return iter(self.hits)
 
     def __repr__(self) -> str:
-        return f"Recall({self.query!r}, {len(self)} of {self.candidates} memories)"
+        unknown = f", no memory has {', '.join(self.unknown_keys)}" if self.unknown_keys else ""
+        return f"Recall({self.query!r}, {len(self)} of {self.candidates} memories{unknown})"
 
     def __str__(self) -> str:
         return "\n".join([repr(self), *(f"  {hit!r}" for hit in self)])
@@ -102,9 +109,14 @@ class Recall(_WithFullScope, Sequence[Hit]):
 
 
 def make_recall(
-    query: str, hits: Sequence[Hit], candidates: int, relevance: float, full_scope: FullScope
+    query: str,
+    hits: Sequence[Hit],
+    candidates: int,
+    relevance: float,
+    full_scope: FullScope,
+    unknown_keys: Sequence[str] = (),
 ) -> Recall:
     """A recall that is linked to its store."""
-    made = Recall(query, tuple(hits), candidates, relevance)
+    made = Recall(query, tuple(hits), candidates, relevance, tuple(unknown_keys))
     object.__setattr__(made, "_full_scope", full_scope)
     return made

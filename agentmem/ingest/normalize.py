@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from agentmem.errors import BlankError
@@ -18,11 +19,13 @@ from agentmem.ingest.checks import (
     describe,
     join_pieces,
 )
+from agentmem.ingest.order import said_order
 from agentmem.ingest.scope import combine, message_scope
 from agentmem.ingest.shapes.blocks import (
     call_ids,
     is_known,
     is_vendors,
+    read_attachments,
     read_block,
     read_content,
     read_invocations,
@@ -31,6 +34,7 @@ from agentmem.ingest.shapes.blocks import (
 from agentmem.ingest.shapes.envelopes import open_envelope, paired, plain
 from agentmem.ingest.shapes.fields import (
     ROLES,
+    nested_key,
     read_contents,
     read_id,
     read_role,
@@ -57,14 +61,16 @@ class Normalized:
     """Normalized content.
 
     Attributes:
-        parts: The texts, in order.
+        parts: The texts, in the order in which they were said, see `agentmem.ingest.order`.
         skipped: Number of skipped blocks by type: images and other non-text blocks, thinking,
             "tool_result" for tools that returned nothing, and "blank" for whitespace next to
             other texts.
+        places: For each part, its place in the order in which the texts were given.
     """
 
     parts: tuple[Part, ...]
     skipped: dict[str, int]
+    places: tuple[int, ...] = field(default=(), compare=False)
 
 
 def normalize(
@@ -100,7 +106,7 @@ def normalize(
     time = check_time(created_at, "created_at")
     shared = check_metadata(metadata, "metadata")
     skipped: Counter[str] = Counter()
-    parts: list[Part] = []
+    messages: list[list[Part]] = []
     blank: BlankError | None = None
     count = 0
     for where, item in _items(content):
@@ -113,16 +119,26 @@ def normalize(
             blank = blank or error
             skipped["blank"] += 1
             continue
-        for part in found:
+        for at, part in enumerate(found):
             merged = {**shared, **part.metadata}
-            whose = combine(scope, part.scope, where)
-            said = part.created_at or time
-            parts.append(replace(part, created_at=said, metadata=merged, scope=whose))
+            found[at] = replace(part, metadata=merged, scope=combine(scope, part.scope, where))
+        if found:
+            messages.append(found)
     if not count:
         raise InputError("there is nothing to add: the list of messages is empty")
-    if blank is not None and not parts and set(skipped) == {"blank"}:
+    if blank is not None and not messages and set(skipped) == {"blank"}:
         raise blank
-    return Normalized(tuple(_in_order(parts)), dict(skipped))
+    parts, places = _in_said_order(messages)
+    parts = [replace(part, created_at=part.created_at or time) for part in parts]
+    return Normalized(tuple(_in_order(parts)), dict(skipped), tuple(places))
+
+
+def _in_said_order(messages: list[list[Part]]) -> tuple[list[Part], list[int]]:
+    """The parts of messages in the order in which they were said, and their places as given."""
+    begins = [0, *accumulate(len(parts) for parts in messages)]
+    order = said_order([parts[0].created_at for parts in messages])
+    places = [begins[at] + part for at in order for part in range(len(messages[at]))]
+    return [part for at in order for part in messages[at]], places
 
 
 def _in_order(parts: list[Part]) -> list[Part]:
@@ -174,6 +190,8 @@ def _message_parts(item: object, skipped: Counter[str], where: str, max_chars: i
     found = list(_read(item, skipped_here, where, max_chars))
     texts = [part for part in found if not is_blank(part.text)]
     if not texts and not skipped_here:
+        if isinstance(item, Mapping) and (path := nested_key(item)) is not None:
+            raise InputError(f"{where}: give its text as 'content', not as {shown(path)}")
         blank_text = any(part.text for part in found)
         what = "its text is only whitespace, or invisible" if blank_text else "it has no text"
         error = InputError if isinstance(item, Document) else BlankError
@@ -263,6 +281,7 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     known = call_ids(contents[0] if contents else None)
     yield from _read_calls(item, known, base, where)
     yield from read_invocations(item, known, base, skipped, where)
+    yield from read_attachments(item, base, skipped)
     for key in _NOT_TEXT:
         if item.get(key):
             skipped[key] += 1

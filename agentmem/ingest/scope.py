@@ -8,11 +8,12 @@ from typing import Any
 from agentmem.ingest.checks import check_unicode
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import Scope
-from agentmem_storage.text import shown
+from agentmem_storage.text import is_blank, shown
 
 _NAMES = ("user_id", "agent_id", "session_id")
 # Each also as JavaScript spells it.
 SPELLINGS = {"user_id": "userId", "agent_id": "agentId", "session_id": "sessionId"}
+SCOPE_KEYS = frozenset(key for spellings in SPELLINGS.items() for key in spellings)
 
 
 def message_scope(message: Mapping[str, Any], where: str) -> Scope:
@@ -60,6 +61,6 @@ def combine(given: Scope, own: Scope, where: str) -> Scope:
 def _id(value: object, name: str, where: str) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or is_blank(value):
         raise InputError(f"{where}: {name!r} must be a non-empty string, got {shown(value)}")
     return check_unicode(value, f"{where}: {name!r}")

@@ -31,6 +31,7 @@ _BASELINES = {
     "id_huffman": "Huffman ids",
 }
 _VERDICTS, _LOCOMO = ("right", "wrong", "abstained"), "LoCoMo, k = 8"
+_NOTEBOOKS = "notebooks, k = 8"
 _RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@10", "mrr")
 
 
@@ -293,6 +294,8 @@ def _reading(results: Mapping[str, Any]) -> list[str]:
         "The model reads",
         *(f"k = 8: {verdict}" for verdict in _VERDICTS),
         *(f"k = 16: {verdict}" for verdict in _VERDICTS),
+        "notebooks: right",
+        "notebooks: wrong",
         "qa-dev: F1",
         "unanswerable: abstained",
         "LoCoMo: F1",
@@ -304,6 +307,10 @@ def _reading(results: Mapping[str, Any]) -> list[str]:
                 str(sets[personal][verdict]) if personal in sets else MISSING
                 for personal in ("personal, k = 8", "personal, k = 16")
                 for verdict in _VERDICTS
+            ),
+            *(
+                str(sets[_NOTEBOOKS][verdict]) if _NOTEBOOKS in sets else MISSING
+                for verdict in ("right", "wrong")
             ),
             _with_interval(sets["qa-dev"], "f1"),
             percent(sets["qa-dev"]["unanswerable_abstained"]),
@@ -317,11 +324,22 @@ def _reading(results: Mapping[str, Any]) -> list[str]:
         *table(heads, rows),
         "",
         f"k = 8 and k = 16: the {personal['questions']} questions on personal facts, "
-        f"{personal['answerable']} of them answerable, with so many memories recalled. qa-dev: "
+        f"{personal['answerable']} of them answerable, with so many memories recalled. "
+        f"{_notebooks(results['text'])}qa-dev: "
         f"{questions['answerable']} answerable questions, word F1 with its 95 % interval, and "
         f"{questions['unanswerable']} unanswerable. LoCoMo: {locomo['answerable']} answerable "
         "questions, k = 8.",
     ]
+
+
+def _notebooks(sets: Mapping[str, Any]) -> str:
+    if _NOTEBOOKS not in sets:
+        return ""
+    figures = sets[_NOTEBOOKS]
+    return (
+        f"Notebooks: {figures['questions']} questions, {figures['answerable']} of them answerable, "
+        "k = 8. "
+    )
 
 
 def _reading_latency(results: Mapping[str, Any]) -> list[str]:

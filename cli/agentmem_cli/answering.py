@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Group, RenderableType
@@ -14,7 +14,11 @@ from agentmem_cli import views
 from agentmem_cli.output import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from agentmem.chat.answerers import Answer, Answerer
+    from agentmem.chat.reader import MemoryReader
+    from agentmem.context.hits import Hit
     from agentmem.context.recall import Recall
 
 # Memories shown below an answer; of the others only the ids are shown.
@@ -31,20 +35,58 @@ LlmOption = Annotated[
         "that speaks OpenAI's protocol, instead of the reader on this machine.",
     ),
 ]
+ReadAsOption = Annotated[
+    Literal["text", "states"] | None,
+    typer.Option(
+        "--read-as",
+        help="How the reader on this machine reads: text, again for each question; or states, "
+        "which are made of each memory once, and kept beside the store.",
+    ),
+]
 ReaderOption = Annotated[
     Path | None,
     typer.Option("--reader", metavar="DIR", help="Folder of a reader; default: the shipped one."),
 ]
 
 
-def open_answerer(llm: str | None, reader: Path | None) -> tuple[Answerer | None, str]:
+class _Reader:
+    """A reader that reads in one way."""
+
+    def __init__(self, reader: MemoryReader, read_as: Literal["text", "states"]) -> None:
+        self._reader = reader
+        self._read_as: Literal["text", "states"] = read_as
+
+    def answer(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        *,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        return self._reader.answer(question, hits, mode=self._read_as, on_text=on_text)
+
+
+def open_answerer(
+    llm: str | None, reader: Path | None, read_as: Literal["text", "states"] | None = None
+) -> tuple[Answerer | None, str]:
     """What answers, or None and how to get answers.
 
+    Args:
+        llm: The language model that answers instead of the reader on this machine.
+        reader: Folder of the reader; None is the shipped one.
+        read_as: How it reads; None is its default.
+
     Raises:
+        BadParameter: ``read_as`` is given for a language model that is no reader.
         InputError: ``llm`` is malformed.
         AnswererError: ``llm`` needs an API key that is not set.
         ModelError: the reader is damaged.
     """
+    if llm is not None and read_as is not None:
+        raise typer.BadParameter(
+            f"--read-as {read_as} is for the reader on this machine, and --llm {llm} answers "
+            f"instead of it: leave one of them out"
+        )
     if llm is not None:
         from agentmem.chat.answerers import connect
 
@@ -52,7 +94,8 @@ def open_answerer(llm: str | None, reader: Path | None) -> tuple[Answerer | None
     from agentmem.chat.reader import MemoryReader
 
     try:
-        return MemoryReader.from_pretrained(reader), ""
+        loaded = MemoryReader.from_pretrained(reader)
+        return loaded if read_as is None else _Reader(loaded, read_as), ""
     except ModelNotFoundError as error:
         if reader is not None:
             raise

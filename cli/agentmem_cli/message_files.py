@@ -64,6 +64,10 @@ def add_messages(memory: Memory, path: Path, defaults: Defaults, out: Output) ->
         raise
     if not done:
         raise InputError(f"{str(path)!r} contains no messages with text")
+    for id, given in defaults.scope.items():
+        own = sum(len(messages) for scope, messages in scopes if scope.get(id) != given)
+        if own:
+            out.note(f"{own:,} of {done:,} messages of {path.name} keep their own {id}")
     return [*receipts, write_receipt([], [], skipped=skipped)]
 
 
@@ -73,6 +77,7 @@ def _read(
     """Scope and message, validated one by one so that errors name it; blank ones are counted."""
     from agentmem.errors import BlankError
     from agentmem.ingest.normalize import normalize
+    from agentmem.ingest.scope import SCOPE_KEYS, message_scope
     from agentmem.ingest.shapes.envelopes import open_envelope
 
     for where, value in _values(path):
@@ -80,11 +85,10 @@ def _read(
             raise InputError(f"{where} is not a JSON object: {shown(value)}{_way_out(path)}")
         try:
             for _, message in open_envelope(value, "the message"):
-                own = dict(message)
+                whose = message_scope(message, "the message")
+                own = {key: message[key] for key in message if key not in SCOPE_KEYS}
                 found = scope | scope_ids(
-                    user=_scope_id(own, "user_id"),
-                    agent=_scope_id(own, "agent_id"),
-                    session=_scope_id(own, "session_id"),
+                    user=whose.user_id, agent=whose.agent_id, session=whose.session_id
                 )
                 try:
                     normalize(own)
@@ -128,13 +132,6 @@ def _way_out(path: Path) -> str:
     if path.suffix.lower() != _JSON:
         return ""
     return "; to store a JSON file as a document, pipe it: agentmem add - < FILE"
-
-
-def _scope_id(message: dict[str, Any], key: str) -> str | None:
-    value = message.pop(key, None)
-    if value is not None and (not isinstance(value, str) or not value):
-        raise InputError(f"{key!r} must be a non-empty string, got {shown(value)}")
-    return value
 
 
 def _by_scope(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypedDict
 import typer
 
 from agentmem.errors import InputError
+from agentmem_storage.text import is_blank
 
 DEFAULT_STORE = "~/.agentmem/default"
 DEFAULT_EMBEDDER = "builtin"
@@ -31,12 +32,12 @@ def scope_ids(user: str | None, agent: str | None, session: str | None) -> Scope
     """The scope options as keyword arguments, without those that are not given.
 
     Raises:
-        InputError: One is empty, perhaps from a variable that is not set.
+        InputError: One is blank, perhaps from a variable that is not set.
     """
     found = ScopeIds()
     for option, value in (("--user", user), ("--agent", agent), ("--session", session)):
-        if value == "":
-            raise InputError(f"{option} must not be empty: leave it out, or give an id")
+        if value is not None and is_blank(value):
+            raise InputError(f"{option} must not be empty or blank: leave it out, or give an id")
     if user is not None:
         found["user_id"] = user
     if agent is not None:

@@ -132,6 +132,12 @@ class Output:
             self._out.print(shown, soft_wrap=not self._out.is_terminal)
 
 
+def note_unknown_keys(keys: Iterable[str], out: Output) -> None:
+    """Say which metadata keys of a filter no memory has."""
+    if names := ", ".join(map(repr, keys)):
+        out.note(f"no memory has the metadata key {names}")
+
+
 def _console(*, stderr: bool = False) -> Console:
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:

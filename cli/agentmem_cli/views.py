@@ -170,7 +170,8 @@ def stats(found: Stats) -> Text:
     """Totals of a store or a scope, and a histogram of fidelity."""
     latents, tokens = found.latent_bytes + found.patch_bytes, found.tokens
     each = f" ({tokens / found.positions:.1f} tokens each)" if found.positions else ""
-    files = [] if found.file_bytes is None else [("all files", size(found.file_bytes))]
+    sizes = (("all files", found.file_bytes), ("states", found.states_bytes))
+    files = [(name, size(held)) for name, held in sizes if held is not None]
     table = facts(
         [
             ("memories", f"{found.memories:,}"),

@@ -82,7 +82,14 @@ class CorruptRecordError(StoreError):
 
 
 class UnknownIdError(StoreError, KeyError):
-    """No memory has that id; also a ``KeyError``, so that generic lookup code catches it."""
+    """No memory has that id; also a ``KeyError``, so that generic lookup code catches it.
+
+    ``became`` has the ids of the memories that replaced it, if its text was updated.
+    """
+
+    def __init__(self, message: str, *, became: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.became = became
 
     def __str__(self) -> str:
         return str(self.args[0])

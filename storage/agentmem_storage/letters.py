@@ -2,7 +2,8 @@
 
 Accents are left out in haste and on foreign keyboards, and several letters have a plain form that
 most people type: "Łódź" and "Lodz", "ёлка" and "елка". A word is indexed, and searched, in its
-plain form. Letters that no one interchanges stay different: "и" and "й" in Cyrillic, and all vowel
+plain form. Scripts of India write a nasal before its consonant as a letter or as a dot: "हिन्दी"
+and "हिंदी". Letters that no one interchanges stay different: "и" and "й" in Cyrillic, and all vowel
 signs of the scripts of India.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+
+import regex
 
 # Latin letters with a stroke and the like have no decomposition. Alef, yeh and kaf differ by
 # country and keyboard, teh marbuta is often written as heh, and tatweel only stretches a word.
@@ -37,7 +40,27 @@ _PLAIN = {
     "\u0629": "\u0647",
     "\u06c1": "\u0647",
     "\u0640": "",
+    "\u0901": "\u0902",  # the moon-dot of Devanagari, for which most print a dot
+    "\u093c": "",  # its dot below, which marks sounds of foreign words
 }
+# Devanagari, Gujarati, Odia, Telugu and Kannada have their letters in the same order: the nasals,
+# each with the first and the last consonant of its class.
+_SCRIPTS = (0x0900, 0x0A80, 0x0B00, 0x0C00, 0x0C80)
+_CLASSES = (
+    (0x19, 0x15, 0x18),
+    (0x1E, 0x1A, 0x1D),
+    (0x23, 0x1F, 0x22),
+    (0x28, 0x24, 0x27),
+    (0x2E, 0x2A, 0x2D),
+)
+_ANUSVARA, _VIRAMA = 0x02, 0x4D
+_NASALS = regex.compile(
+    "|".join(
+        rf"{chr(at + nasal)}{chr(at + _VIRAMA)}(?=[{chr(at + first)}-{chr(at + last)}])"
+        for at in _SCRIPTS
+        for nasal, first, last in _CLASSES
+    )
+)
 _ACCENTED = ("LATIN", "GREEK")
 
 
@@ -46,7 +69,11 @@ def plain(word: str) -> str:
 
     Digits of all scripts become those of ASCII.
     """
-    return word if word.isascii() else "".join(map(_plain, word))
+    return word if word.isascii() else _NASALS.sub(_dot, "".join(map(_plain, word)))
+
+
+def _dot(nasal: regex.Match[str]) -> str:
+    return chr(ord(nasal[0][0]) & ~0x7F | _ANUSVARA)
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.records import (
+    ANY_SCOPE,
     EVERYTHING,
     ChunkRecord,
     LatentsRecord,
@@ -47,6 +48,14 @@ class Reading(ABC):
     def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
         """See `Snapshot.ids`."""
         return self.snapshot(lambda one: one.ids(selection))
+
+    def unknown_keys(self, selection: Selection) -> tuple[str, ...]:
+        """See `Snapshot.unknown_keys`."""
+        return self.snapshot(lambda one: one.unknown_keys(selection))
+
+    def became(self, id: int, scope: Scope = ANY_SCOPE) -> tuple[int, ...]:
+        """See `Snapshot.became`."""
+        return self.snapshot(lambda one: one.became(id, scope))
 
     def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """See `Snapshot.neighbors`."""

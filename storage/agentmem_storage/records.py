@@ -349,7 +349,9 @@ class StoreStats:
         patch_bytes: Bytes of patches, checksums included.
         embedding_bytes: Bytes of embeddings, headers included.
         text_bytes: UTF-8 bytes of the stored texts.
-        file_bytes: Size of all files of the store, the index cache included; None for a scope.
+        file_bytes: Size of all files of the store, the index cache included, but not the cache of
+            states; None for a scope.
+        states_bytes: Size of the cache of readers' states; None for a scope.
         fidelity: Number of chunks per bin, from `FIDELITY_EDGES`[i] to below the next edge.
     """
 
@@ -363,7 +365,41 @@ class StoreStats:
     embedding_bytes: int
     text_bytes: int
     file_bytes: int | None
+    states_bytes: int | None
     fidelity: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewStates:
+    """A reader's states of one chunk, to be kept.
+
+    Attributes:
+        chunk_id: The chunk.
+        source: Its source, as it was when they were made.
+        text_hash: SHA-256 of its text.
+        digest: 32 bytes, of all that the states were made of.
+        packed: The states, as the reader packs them.
+    """
+
+    chunk_id: int
+    source: SourceRecord
+    text_hash: bytes
+    digest: bytes
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStates:
+    """Which states were kept.
+
+    Attributes:
+        ids: Of their chunks.
+        full: Whether others were not, because there was no room, or nothing could be written. Those
+            of chunks that have changed or are gone are never kept.
+    """
+
+    ids: frozenset[int]
+    full: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ from agentmem_storage.records import (
     WordMatches,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import episodes, matches, neighbors, read, terms
+from agentmem_storage.sql import episodes, matches, neighbors, read, replaced, terms
+from agentmem_storage.sql.fields import PREFIX
+from agentmem_storage.sql.filters import metadata_keys
 from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.state import Listed, State, list_ids, read_state, read_state_and_ids
 from agentmem_storage.sync import IndexSync
@@ -68,6 +70,27 @@ class Snapshot:
             FilterError: The selection's filter is malformed.
         """
         return self._state.chunks if selection.everything else len(self.ids(selection))
+
+    def unknown_keys(self, selection: Selection) -> tuple[str, ...]:
+        """The metadata keys in a selection's filter that no chunk of its scope has.
+
+        Raises:
+            FilterError: The filter is malformed.
+        """
+        if selection.where is None or not self.count(Selection(selection.scope)):
+            return ()
+        return tuple(
+            key
+            for key in metadata_keys(selection.where)
+            if not self.count(Selection(selection.scope, where={PREFIX + key: {"exists": True}}))
+        )
+
+    def became(self, id: int, scope: Scope = ANY_SCOPE) -> tuple[int, ...]:
+        """The chunks of a scope's source whose text was replaced, by the id of an earlier chunk."""
+        source_id = replaced.source_of(self._connection, as_id(id))
+        if source_id is None:
+            return ()
+        return tuple(self.ids(Selection(scope, source_ids=(source_id,))).tolist())
 
     def matching(self, ids: Iterable[int], selection: Selection) -> set[int]:
         """Those of the given chunks that are selected.

@@ -2,9 +2,11 @@
 
 Words are runs of letters, digits and marks in the form of `agentmem_storage.text.normalized`, so
 that decomposed or full-width letters make no difference, and further without what most writers omit
-or vary, see `agentmem_storage.letters`. An emoji is a word; its skin tone is not. Abbreviations are
-the same with and without full stops ("U.S."), and a sign that makes another name belongs to the
-word ("C++", "C#", ".NET").
+or vary, see `agentmem_storage.letters`. An emoji is a word; its skin tone is not. So is a symbol
+such as a star, an arrow or a currency sign, but for those of ASCII and what tables are drawn with.
+A number and its unit are two words ("20mg"), and so are a name and its number ("COVID19").
+Abbreviations are the same with and without full stops ("U.S."), and a sign that makes another name
+belongs to the word ("C++", "C#", ".NET").
 """
 
 from __future__ import annotations
@@ -45,8 +47,14 @@ _WORD = regex.compile(
     rf"|(?P<signed>(?<!{_LETTERS})(?:[A-Za-z](?:\+\+(?!{_LETTER})|\#(?!{_LETTERS}))"
     rf"|\.[Nn][Ee][Tt](?!{_LETTERS})))"
     rf"|(?P<spaceless>[{_SPACELESS}][{_SPACELESS}\p{{M}}]*+)|(?P<word>{_LETTERS}++)"
-    r"|\p{Regional_Indicator}{2}|\p{Extended_Pictographic}",
+    r"|\p{Regional_Indicator}{2}|\p{Extended_Pictographic}"
+    # Not minus and the line of a fraction, which numbers have in many forms.
+    r"|[[\p{So}\p{Sm}\p{Sc}]--[\p{ASCII}\u2044\u2212\u2500-\u259f]]",
     regex.V1,
+)
+_NUMBERED = regex.compile(
+    r"(?<![\p{L}\p{M}\p{Nd}])(?:(?P<number>\p{Nd}++)(?P<unit>(?:\p{L}\p{M}*+){1,4})"
+    r"|(?P<name>(?:\p{L}\p{M}*+){2,}+)(?P<serial>\p{Nd}++))"
 )
 _JOINERS = frozenset("-_./:@'&+#")
 
@@ -86,17 +94,33 @@ def split(composed: str) -> Iterator[Word]:
         if match["dotted"]:
             yield from _dotted(match[0], match.start())
             continue
-        # Case folding makes a letter of the Greek iota below another, so accents go first.
-        form = plain(normalized(plain(match[0])))
-        if form:
-            spaceless = match["spaceless"] is not None
-            yield Word(form, match[0], match.start(), match.end(), spaceless)
+        start, spaceless = match.start(), match["spaceless"] is not None
+        for part in _parts(match[0]):
+            if form := _form(part):
+                yield Word(form, part, start, start + len(part), spaceless)
+            start += len(part)
+
+
+def _parts(written: str) -> tuple[str, ...]:
+    """A number and its unit, or a name and its number; any other word as it is."""
+    if written[0].isdecimal() == written[-1].isdecimal():
+        return (written,)
+    numbered = _NUMBERED.fullmatch(written)
+    if numbered is None:
+        return (written,)
+    cut = max(numbered.end("number"), numbered.end("name"))
+    return written[:cut], written[cut:]
+
+
+def _form(written: str) -> str:
+    # Case folding makes a letter of the Greek iota below another, so accents go first.
+    return plain(normalized(plain(written)))
 
 
 def _dotted(text: str, start: int) -> Iterator[Word]:
     """An abbreviation with full stops, "U.S.", is the word without them, in capitals."""
     letters = text.rstrip(".").split(".")
-    forms = [plain(normalized(plain(letter))) for letter in letters]
+    forms = [_form(letter) for letter in letters]
     if all(len(form) == 1 for form in forms):
         yield Word("".join(forms), "".join(letters).upper(), start, start + len(text), False)
         return
@@ -107,8 +131,12 @@ def _dotted(text: str, start: int) -> Iterator[Word]:
 
 
 def are_joined(before: Word, word: Word, text: str) -> bool:
-    """Whether two words are parts of one compound: "AB-1234", "1,200"."""
-    if before.spaceless or word.spaceless or word.start != before.end + 1:
+    """Whether two words are parts of one compound: "AB-1234", "1,200", "20mg"."""
+    if before.spaceless or word.spaceless:
+        return False
+    if word.start == before.end:  # only a number and letters stand so
+        return before.written[-1].isalnum() and word.written[0].isalnum()
+    if word.start != before.end + 1:
         return False
     mark = text[before.end]
     digits = before.written[-1].isdecimal() and word.written[0].isdecimal()

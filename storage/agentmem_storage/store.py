@@ -25,7 +25,9 @@ from agentmem_storage.records import (
     ChunkRecord,
     Copied,
     Forgotten,
+    KeptStates,
     NewSource,
+    NewStates,
     Problem,
     Scope,
     ScopeStats,
@@ -49,8 +51,12 @@ from agentmem_storage.sql.rows import check_scope, make_rows, storable
 from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunks, meta
+from agentmem_storage.states import StatesSync
 from agentmem_storage.sync import IndexSync
 from agentmem_storage.timestamps import now_micros, to_micros
+
+# Some 22,000 tokens of a reader whose language model has 30 layers of 3 x 64 dims.
+STATES_BYTES = 256 * 2**20
 
 T = TypeVar("T")
 
@@ -70,7 +76,15 @@ class Store(Reading):
         embedding_dims: K.
     """
 
-    def __init__(self, database: Database, identity: Identity, index: IndexKind) -> None:
+    def __init__(
+        self,
+        database: Database,
+        identity: Identity,
+        index: IndexKind,
+        *,
+        states_bytes: int,
+        timeout_s: float,
+    ) -> None:
         self._database = database
         self.location = database.location.label
         self.store_id = identity.store_id
@@ -78,6 +92,9 @@ class Store(Reading):
         self.embedding_dims = identity.embedding_dims
         self._index = IndexSync(
             database, store_id=self.store_id, model=self.model, dims=self.embedding_dims, kind=index
+        )
+        self._states = StatesSync(
+            database, store_id=self.store_id, most_bytes=states_bytes, timeout_s=timeout_s
         )
 
     @classmethod
@@ -91,6 +108,7 @@ class Store(Reading):
         create: bool = True,
         timeout_s: float = 30.0,
         index: IndexKind = "auto",
+        states_bytes: int = STATES_BYTES,
     ) -> Self:
         """Open a store, creating it if necessary.
 
@@ -101,6 +119,8 @@ class Store(Reading):
             create: Whether to create the store if it does not exist.
             timeout_s: How long to wait for other writers, in seconds.
             index: Backend of the vector search: "faiss", "exact", or "auto": FAISS if installed.
+            states_bytes: The most that is kept of readers' states, beside the store's own files;
+                0 keeps none.
 
         Raises:
             StoreNotFoundError: There is no store and ``create`` is False.
@@ -109,14 +129,16 @@ class Store(Reading):
             SchemaVersionError: The store was written by a newer agentmem.
             StoreUnwritableError: It cannot be created or migrated.
             MissingExtraError: The requested backend is not installed.
-            InputError: ``timeout_s`` is negative or infinite.
+            InputError: ``timeout_s`` is negative or infinite, or ``states_bytes`` is negative.
         """
         timeout_s = as_timeout(timeout_s)
+        if states_bytes < 0:
+            raise InputError(f"states_bytes must be 0 or more, got {states_bytes!r}")
         found = locate_store(location, create=create)
         database = Database.open(found, create=create, timeout_s=timeout_s)
         try:
             identity = prepare(database, model=model, embedding_dims=embedding_dims)
-            store = cls(database, identity, index)
+            store = cls(database, identity, index, states_bytes=states_bytes, timeout_s=timeout_s)
             # An earlier process may have died, or been blocked by others, before it purged.
             store._purge(wait=False)
             raise_if_abandoned()
@@ -143,6 +165,7 @@ class Store(Reading):
     def close(self) -> None:
         """Save the vector index and close the files; closing twice is harmless."""
         self._index.save()
+        self._states.close()
         self._database.close()
 
     @shielded
@@ -326,9 +349,15 @@ class Store(Reading):
             values["created_at"] = to_micros(created_at, "created_at")
         if not isinstance(title, Unset):
             values["title"] = storable(title, "title")
+        # Before the change too: a process that dies after it leaves nothing of the old values.
+        old = self.sources([source_id])[0] if values.keys() & {"created_at", "title"} else None
+        if old is not None:
+            self._states.erase(old.chunk_ids)
         with self._database.write() as connection:
             write.update_source(connection, as_id(source_id), values)
             updated = read.read_sources(connection, [source_id])[0]
+        if old is not None:
+            self._states.erase(old.chunk_ids)
         self._purge()
         return updated
 
@@ -383,6 +412,43 @@ class Store(Reading):
                 self._index.drop_files()
         purged = self._purge()
         return Forgotten(chunks, sources, terms_stale=stale, purged=purged)
+
+    @property
+    @shielded
+    def keeps_states(self) -> bool:
+        """Whether readers' states can be kept: it can be written, and ``states_bytes`` is not 0."""
+        return self._states.keeps
+
+    @shielded
+    def find_states(self, reader: str, wanted: Mapping[int, bytes]) -> dict[int, bytes]:
+        """The states that are kept of chunks; none where they cannot be read.
+
+        Args:
+            reader: Fingerprint of the reader that made them.
+            wanted: By chunk id, the digest of what they must have been made of.
+
+        Returns:
+            By chunk id, the states as they were packed.
+        """
+        return self._states.find(reader, wanted)
+
+    @shielded
+    def held_states(self, reader: str, wanted: Mapping[int, bytes]) -> set[int]:
+        """Ids of the chunks whose states `find_states` finds, unless these are damaged."""
+        return self._states.held(reader, wanted)
+
+    @shielded
+    def keep_states(
+        self, reader: str, made: Sequence[NewStates], *, evict: bool = True
+    ) -> KeptStates:
+        """Keep states that a reader has made of chunks, where that is possible.
+
+        Args:
+            reader: Fingerprint of the reader.
+            made: The states.
+            evict: Whether those that were used least recently are dropped where there is no room.
+        """
+        return self._states.keep(reader, made, evict=evict)
 
     @property
     @shielded
@@ -447,9 +513,12 @@ class Store(Reading):
     @shielded
     def stats(self, scope: Scope = ANY_SCOPE) -> StoreStats:
         """Totals of a scope, by default of the whole store."""
+        whole = scope == ANY_SCOPE
+        # Not inside the transaction, which those who keep states wait for.
+        states_bytes = self._states.stored_bytes() if whole else None
         with self._database.read() as connection:
-            file_bytes = self._file_bytes(connection) if scope == ANY_SCOPE else None
-            return totals.stats(connection, scope, file_bytes)
+            file_bytes = self._file_bytes(connection) if whole else None
+            return totals.stats(connection, scope, file_bytes=file_bytes, states_bytes=states_bytes)
 
     @shielded
     def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
@@ -481,7 +550,8 @@ class Store(Reading):
         noted = self._flag("unpurged")
         if not noted:
             return True
-        if not self._database.purge(wait=wait):
+        swept = self._states.sweep(wait=wait)
+        if not self._database.purge(wait=wait) or not swept:
             return False
         with self._database.write() as connection:
             connection.execute(update(meta).where(meta.c.unpurged == noted).values(unpurged=0))

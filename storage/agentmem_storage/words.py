@@ -8,6 +8,9 @@ Some names are spelled like words that say nothing: "Will", "IT", "The Who", "pl
 word is written like a name, it is also indexed, and searched, in a form of its own: "will_". In a
 query written without care the form of a word that may be a name is searched too, with less weight.
 
+Numbers that are written in groups, such as those of telephones, are also indexed, and searched, as
+one: "555-123-4567", "555 123 4567", "5551234567".
+
 How words are split and compared is part of the stored index: whoever changes what `index_text`
 returns for any text adds a migration that rebuilds it.
 """
@@ -21,6 +24,7 @@ from typing import NamedTuple
 import regex
 
 from agentmem_storage.names import find_governed, find_names, is_ambiguous
+from agentmem_storage.number_groups import grouped_numbers
 from agentmem_storage.splitting import FUNCTION_WORDS, STOP_WORDS, Word, are_joined, split
 from agentmem_storage.text import composed
 
@@ -56,7 +60,8 @@ def index_text(text: str) -> str:
     plain = composed(text)
     words = list(split(plain))
     forms = [form for word in words for form in _forms(word)]
-    return " ".join([*forms, *(_as_name(word) for word in find_names(words, plain))])
+    names = (_as_name(word) for word in find_names(words, plain))
+    return " ".join([*forms, *names, *grouped_numbers(words, plain)])
 
 
 def phrases(query: str) -> list[str]:
@@ -71,7 +76,7 @@ def parse(query: str) -> Phrases:
     # Of the same length, so that a word stands at the same place in both.
     short = _CONTRACTED.sub(lambda match: " " * len(match[0]), straight)
     words = list(split(short))
-    found = list(_compounds(words, short))
+    found = [*_compounds(words, short), *grouped_numbers(words, short)]
     names = {word.start: word for word in find_names(words, short)}
     names |= {word.start: word for word in find_governed(words, straight)}
     possible = [_as_name(one) for one in words if is_ambiguous(one) and one.start not in names]

@@ -37,9 +37,10 @@ QUESTION = "When does my train leave?"
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, model: ModelBundle) -> Iterator[Memory]:
     with Memory(tmp_path_factory.mktemp("answerers"), model=model) as memory:
+        # Ids follow the order of adding, which is not the order in which it was said.
+        memory.add(Message("The train leaves at 9:40.", name="Ana", created_at=_day(2)))
         memory.add(
             [
-                Message("The train leaves at 9:40.", name="Ana", created_at=_day(2)),
                 Message("The train to Lyon is booked.", created_at=_day(1)),
                 Message("Trains are late on Mondays.", "assistant", created_at=_day(3)),
             ]

@@ -85,8 +85,8 @@ def test_they_are_read_in_the_order_of_time_with_speaker_and_day(
 def test_what_does_not_fit_is_left_out(
     reader: MemoryReader, hits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = reader._states.room(QUESTION, max_tokens=4)
-    lengths = [reader._states.count_tokens(f"Ana (1 May 2026): {hit.text}") for hit in hits]
+    room = reader.states.room(QUESTION, max_tokens=4)
+    lengths = [reader.states.count_tokens(f"Ana (1 May 2026): {hit.text}") for hit in hits]
     shortest = lengths.index(min(lengths))
     beside = 1024 - room
 

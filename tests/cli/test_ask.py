@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agentmem.models.reader.reader import StatesReader
 from agentmem.models.reader.saving import save_reader
 from agentmem_cli.exits import ExitCode
 from tests.support.cli import Cli
@@ -122,6 +124,45 @@ def test_a_reader_answers_from_the_memories_found(cli: Cli, reader: Path) -> Non
         assert cli.ok(*args, "--quiet") == ""
     else:
         assert cli.ok(*args, "--quiet").strip() == output["answer"].strip()
+
+
+def test_memories_are_read_ahead_and_once(
+    cli: Cli, reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    usual = StatesReader._made
+
+    def spy(reader: StatesReader, memories: list[Any]) -> list[bytes]:
+        made.append(len(memories))
+        return usual(reader, memories)
+
+    monkeypatch.setattr(StatesReader, "_made", spy)
+    cli.environment["AGENTMEM_MODELS"] = str(reader / "models")
+    cli.ok("add", "and what was asked", "--user", "ana", "--meta", "asked=true")
+    how = ("--reader", reader / "reader")
+    done = cli.json("reader", "prepare", *how, "--user", "ana")
+    assert done == {"made": 1, "present": 0, "left_out": 0, "damaged": []}
+    ask = ("ask", QUESTION, *how, "--read-as", "states")
+    first = cli.json(*ask)
+    assert sum(made) == 2
+    assert cli.json(*ask) == first
+    assert sum(made) == 2
+    shown = cli.ok("reader", "prepare", *how)
+    assert shown == "read 0 memories, 2 had been read before\n"
+    assert cli.ok("reader", "prepare", *how, "--quiet") == "0\n"
+    assert cli.json("stats")["states_bytes"] > 0
+    assert re.search(r"\nstates +[0-9.]+ KiB", cli.ok("stats"))
+    assert cli.json("stats", "--user", "ana")["states_bytes"] is None
+    made.clear()
+    cli.json("ask", QUESTION, *how, "--read-as", "text")
+    assert made == []
+
+
+def test_a_language_model_elsewhere_reads_text(cli: Cli) -> None:
+    error = cli.error(
+        ExitCode.USAGE, "ask", QUESTION, "--llm", "ollama:tiny", "--read-as", "states"
+    )
+    assert "leave one of them out" in re.sub(r"[\s│]+", " ", error)
 
 
 def test_a_folder_without_a_reader_is_an_error(cli: Cli, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_the_commands_are_there() -> None:
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train embedder", "train bundle"),
         *("train reranker", "train reader", "train reader-data"),
-        *("reader install", "reader show"),
+        *("reader install", "reader show", "reader prepare"),
         *("eval fidelity", "eval recall"),
     }
 

@@ -25,6 +25,7 @@ from agentmem_storage.testing import EMBEDDING_DIMS, MODEL
 from tests.support.cli import Cli, bundle
 
 TEXTS = [f"note {n}" for n in range(20)]
+FILES = ("memory.db", "memory.db-wal", "memory.db-mark")
 
 
 def texts_in(place: Path, model: ModelBundle) -> list[str]:
@@ -115,7 +116,7 @@ def test_a_part_of_a_log_is_refused(
 ) -> None:
     for text in TEXTS:
         memory.add(text)
-    part = copy(place, tmp_path / "copy", "memory.db", "memory.db-wal", "memory.db-mark")
+    part = copy(place, tmp_path / "copy", *FILES)
     log = part / "memory.db-wal"
     os.truncate(log, int(log.stat().st_size * share))
     refused(part, model)
@@ -127,9 +128,12 @@ def test_the_command_line_finds_a_part_of_a_log(tmp_path: Path) -> None:
     with Memory(cli.store, model=bundle()) as memory:
         memory.add(TEXTS)
         memory.add("last")
-        part = copy(cli.store, tmp_path / "copy", "memory.db", "memory.db-wal", "memory.db-mark")
+        part = copy(cli.store, tmp_path / "copy", *FILES)
+        without_mark = copy(cli.store, tmp_path / "without mark", *FILES[:2])
     os.truncate(part / "memory.db-wal", (part / "memory.db-wal").stat().st_size // 2)
-    assert "incomplete" in cli.error(7, "verify", "--store", part)
+    for place in (part, without_mark):
+        for command in (["verify"], ["recall", "note"], ["stats"]):
+            assert "incomplete" in cli.error(7, *command, "--store", place)
 
 
 def test_the_mark_of_a_closed_store_is_gone(
@@ -157,11 +161,98 @@ def test_a_mark_that_a_crash_damaged_is_ignored(
         assert texts_in(place, model) == TEXTS
 
 
-def test_with_its_log_a_copy_is_complete(
+def test_with_all_its_files_a_copy_is_complete(
     memory: Memory, place: Path, tmp_path: Path, model: ModelBundle
 ) -> None:
-    memory.add(TEXTS)
-    assert texts_in(copy(place, tmp_path / "copy", "memory.db", "memory.db-wal"), model) == TEXTS
+    for text in TEXTS:
+        memory.add(text)
+    assert texts_in(copy(place, tmp_path / "copy", *FILES), model) == TEXTS
+
+
+def without_mark_refused(
+    place: Path, model: ModelBundle, match: str = "without memory.db-mark"
+) -> None:
+    before = {file.name: file.read_bytes() for file in place.iterdir()}
+    for _ in range(2):
+        with pytest.raises(StoreIncompleteError, match=match):
+            Memory(place, model=model)
+    assert {file.name: file.read_bytes() for file in place.iterdir()} == before
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1])
+def test_a_log_without_its_mark_is_refused(
+    memory: Memory, place: Path, tmp_path: Path, model: ModelBundle, share: float
+) -> None:
+    for text in TEXTS:
+        memory.add(text)
+    part = copy(place, tmp_path / "copy", "memory.db", "memory.db-wal")
+    log = part / "memory.db-wal"
+    os.truncate(log, int(log.stat().st_size * share))
+    without_mark_refused(part, model)
+
+
+def test_so_is_an_older_log(
+    memory: Memory, place: Path, tmp_path: Path, model: ModelBundle
+) -> None:
+    memory.add(TEXTS[:5])
+    older = copy(place, tmp_path / "copy", "memory.db-wal")
+    memory.add(TEXTS[5:10])
+    shutil.copy(place / "memory.db", older)
+    without_mark_refused(older, model)
+    with closing(sqlite3.connect(older / "memory.db")) as database:
+        database.execute("PRAGMA user_version = 0")  # the loss is accepted
+    assert texts_in(older, model) == TEXTS[:5]
+
+
+@pytest.mark.parametrize(
+    "early", [["memory.db"], ["memory.db-wal"], ["memory.db", "memory.db-mark"]]
+)
+def test_files_of_different_times_are_not_mixed(
+    memory: Memory, place: Path, tmp_path: Path, model: ModelBundle, early: list[str]
+) -> None:
+    memory.add(TEXTS[:5])
+    mixed = copy(place, tmp_path / "copy", *early)
+    with closing(sqlite3.connect(place / "memory.db")) as other:
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    memory.add(TEXTS[5:10])
+    for name in FILES:
+        if name not in early:
+            shutil.copy(place / name, mixed)
+    without_mark_refused(mixed, model, "copied at different times")
+
+
+def test_without_a_mark_there_is_no_alarm_for_lack_of_it(
+    place: Path, tmp_path: Path, model: ModelBundle
+) -> None:
+    (place / "memory.db-mark").mkdir(parents=True)  # it cannot be written
+    with Memory(f"sqlite:///{place}/memory.db", model=model) as memory:
+        for text in TEXTS:
+            memory.add(text)
+        whole = copy(place, tmp_path / "copy", "memory.db", "memory.db-wal")
+        alone = copy(place, tmp_path / "alone", "memory.db")
+    assert texts_in(whole, model) == TEXTS
+    without_mark_refused(alone, model, "without memory.db-wal")
+
+
+def test_no_false_alarm_while_others_write(place: Path) -> None:
+    program = f"""
+import sys
+from agentmem_storage.records import Scope
+from agentmem_storage.store import Store
+from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
+for number in range(15):
+    with Store.open({str(place)!r}, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
+        for part in range(number % 3 + 1):
+            text = f"{{sys.argv[1]}} {{number}} {{part}}"
+            store.add([make_source(text)], Scope())
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program]
+    writers = [subprocess.Popen([*command, name], env=environment) for name in ("a", "b", "c")]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    with Store.open(place, model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
+        assert store.count() == 90
+    assert not (place / "memory.db-mark").exists()
 
 
 def test_a_closed_store_is_one_file(place: Path, tmp_path: Path, model: ModelBundle) -> None:
@@ -217,7 +308,7 @@ def test_a_process_killed_while_it_sets_the_mark(
     # What the files look like then: the log says 1, and is still there.
     with closing(sqlite3.connect(place / "memory.db", isolation_level=None)) as other:
         other.execute("PRAGMA user_version = 1")
-        left = copy(place, tmp_path / "left", "memory.db", "memory.db-wal")
+        left = copy(place, tmp_path / "left", *FILES)
         other.execute("PRAGMA user_version = 0")
     for _ in range(2):
         assert texts_in(left, model) == TEXTS

@@ -78,8 +78,8 @@ def test_messages_take_the_scope_and_time_of_their_conversation(cli: Cli, tmp_pa
     path.write_text(json.dumps([chat]), "utf-8")
     cli.ok("add", "-f", path, "--user", "bob")
     assert [(one["user_id"], one["session_id"], one["created_at"][:10]) for one in stored(cli)] == [
-        ("ana", "s", "2026-05-01"),
         ("ana", "s", "2026-02-13"),
+        ("ana", "s", "2026-05-01"),
     ]
 
 

@@ -59,6 +59,18 @@ PAIRS = [
     ("Ångström", "angstrom"),
     ("São", "Sao"),
     ("façade", "FACADE"),
+    ("हिन्दी", "हिंदी"),
+    ("कम्पनी", "कंपनी"),
+    ("गङ्गा", "गंगा"),
+    ("पञ्च", "पंच"),
+    ("ठण्डा", "ठंडा"),
+    ("माँ", "मां"),
+    ("ज़रूर", "जरूर"),
+    ("फ़ोन", "फोन"),
+    ("હિન્દી", "હિંદી"),
+    ("ହିନ୍ଦୀ", "ହିଂଦୀ"),
+    ("హిన్దీ", "హిందీ"),
+    ("ಹಿನ್ದಿ", "ಹಿಂದಿ"),
 ]
 IDS = [f"{one} {other}" for one, other in PAIRS]
 
@@ -90,6 +102,9 @@ def test_a_text_is_found_by_the_other_spelling_and_stays_as_it_is(memory: Memory
         ("мой", "мои"),
         ("їжак", "іжак"),
         ("की", "का"),
+        ("सम्मान", "संमान"),
+        ("जन्म", "जंम"),
+        ("अन्य", "अंय"),
         ("ก่า", "กา"),
         ("か", "が"),
         ("бар", "bar"),
@@ -148,20 +163,23 @@ def test_in_async_memory(memory: Memory, place: Path, model: ModelBundle) -> Non
     assert asyncio.run(_first(place, model, "lodzi")) == "Jedziemy do Łodzi"
 
 
-def _make_older(place: Path) -> None:
+def _make_older(place: Path, step: str = "0006_letters") -> None:
     """Undo the migration, as if an older version had written the store."""
     with closing(sqlite3.connect(place / "memory.db")) as connection, connection:
         connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
-        connection.execute("DELETE FROM migrations WHERE name >= '0006_letters'")
+        if step < "0007_replaced":
+            connection.execute("DROP TABLE replaced")
+        connection.execute("DELETE FROM migrations WHERE name >= ?", (step,))
 
 
+@pytest.mark.parametrize("step", ["0006_letters", "0008_numbers"])
 def test_the_index_of_an_older_version_is_rebuilt(
-    memory: Memory, place: Path, model: ModelBundle
+    memory: Memory, place: Path, model: ModelBundle, step: str
 ) -> None:
     """Its progress is reported, for it takes some milliseconds for each memory."""
     memory.add([f"ёлка {at}" for at in range(70)])
     memory.close()
-    _make_older(place)
+    _make_older(place, step)
     seen: list[tuple[int, int]] = []
     with Memory(place, model=model, on_progress=lambda *step: seen.append(step)) as opened:
         assert len(opened.recall("елка", mode="lexical", k=100)) == 70

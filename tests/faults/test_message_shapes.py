@@ -405,9 +405,93 @@ def test_a_block_with_text_under_an_unknown_key_is_refused() -> None:
     assert (part.kind, json.loads(part.text)) == ("tool_result", block)
 
 
+NESTED: list[tuple[dict[str, Any], str]] = [
+    ({"type": "card", "body": {"text": "I live in Porto."}}, "body.text"),
+    ({"type": "card", "payload": {"body": {"words": "I live in Porto."}}}, "payload.body.words"),
+    ({"type": "card", "payload": [{"n": 1}, {"words": "I live in Porto."}]}, "payload.words"),
+    ({"type": "card", "payload": {"id": "a b", "lines": ["I live in Porto."]}}, "payload.lines"),
+    ({"type": "answer", "reply": "Porto"}, "reply"),
+    ({"type": "answer", "id": "a", "status": "done", "body": "Yes"}, "body"),
+    ({"type": "poll", "question": {"choice": "Porto"}}, "question.choice"),
+]
+
+
+@pytest.mark.parametrize(("block", "path"), NESTED, ids=[path for _, path in NESTED])
+def test_text_inside_a_dict_under_an_unknown_key_is_refused(
+    block: dict[str, Any], path: str, tmp_path: Path
+) -> None:
+    message = {"role": "user", "content": ["hi", block]}
+    with pytest.raises(InputError, match=rf"give its text as .* not as '{path}'"):
+        normalize(message)
+    file = tmp_path / "lines.jsonl"
+    file.write_text(json.dumps(message), "utf-8")
+    assert f"not as '{path}'" in Cli(tmp_path).error(3, "add", "-f", file)
+    # What a tool returns has any keys.
+    (part,) = normalize({"role": "tool", "tool_call_id": "c", "content": [block]}).parts
+    assert json.loads(part.text) == block
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "step", "state": "done", "data": {"state": "done", "traceId": "a b"}},
+        {"type": "card", "response_metadata": {"finish": "end of turn"}},
+        {"type": "card", "providerOptions": {"mode": "two words"}},
+    ],
+    ids=str,
+)
+def test_words_for_programs_are_counted(block: dict[str, Any]) -> None:
+    found = normalize({"role": "user", "content": ["hi", block]})
+    assert [part.text for part in found.parts] == ["hi"]
+    assert found.skipped == {block["type"]: 1}
+
+
+def test_a_message_whose_text_is_only_in_a_dict_is_refused() -> None:
+    for message in (
+        {"role": "user", "payload": {"body": "I live in Porto."}},
+        {"role": "user", "content": "", "payload": {"body": "Porto"}},
+        {"role": "assistant", "content": None, "reply": [{"words": "I live in Porto."}]},
+    ):
+        with pytest.raises(InputError, match=r"give its text as 'content', not as '\w+\.\w+'"):
+            normalize(["hi", message])
+    for more in (
+        {"usage": {"note": "two words"}, "tool_calls": []},
+        {"provider_specific_fields": {"citations": ["two words"]}},
+        {"extra": {"citations": ["two words"], "trace_id": "two words", "error": {"note": "a b"}}},
+    ):
+        empty = {"role": "assistant", "content": "", **more}
+        assert normalize(["hi", empty]).skipped == {"blank": 1}
+
+
+FILE = {"name": "my cat.png", "contentType": "image/png", "url": "data:image/png;base64,AA=="}
+
+
+@pytest.mark.parametrize("key", ["experimental_attachments", "attachments", "images", "files"])
+@pytest.mark.parametrize("content", ["Look.", ""])
+def test_attachments_are_counted(key: str, content: str) -> None:
+    found = normalize({"role": "user", "content": content, key: [FILE, FILE]})
+    assert [part.text for part in found.parts] == ([content] if content else [])
+    assert found.skipped == {"attachment": 2}
+    read = normalize({"role": "user", "content": content, key: [{**FILE, "text": "A cat."}, "x"]})
+    assert [part.text for part in read.parts][-1] == "A cat."
+    assert read.skipped == {"attachment": 1}
+    encoded = normalize({"role": "user", "content": content, key: ["iVBORw0KGgo="]})
+    assert encoded.skipped == {"attachment": 1}
+
+
+def test_attachments_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text(
+        json.dumps({"role": "user", "content": "Look.", "attachments": [FILE]}), "utf-8"
+    )
+    assert Cli(tmp_path).json("add", "-f", path)["skipped"] == {"attachment": 1}
+
+
 def test_events_without_text_are_counted() -> None:
     event = {"type": "ping", "event_id": "e", "itemId": "i", "timestamp": "2026-02-13T09:40:00Z"}
     assert normalize(["hi", event]).skipped == {"ping": 1}
+    event = {"type": "progress", "data": {"type": "hook", "command": "npm run lint"}}
+    assert normalize(["hi", event]).skipped == {"progress": 1}
 
 
 PAGE = {"page_content": "A page.", "metadata": {"source": "a.md"}}
@@ -485,7 +569,16 @@ def test_ids_in_the_spelling_of_javascript(memory: Memory, tmp_path: Path) -> No
     cli = Cli(tmp_path)
     path = tmp_path / "lines.jsonl"
     path.write_text(json.dumps(line), "utf-8")
-    assert "user_id" in cli.error(3, "add", "-f", path, "--user", "bo")
+    # As with "user_id", the options are defaults for the messages without their own.
+    for option in (("--user", "bo"), ("--session", "other"), ("--session", "s")):
+        (chunk,) = cli.json("add", "-f", path, *option)["ids"]
+        found = json.loads(cli.ok("list", "--json"))
+        assert (found["id"], found["user_id"], found["session_id"]) == (chunk, "ana", "s")
+    assert (
+        "1 of 1 messages of lines.jsonl keep their own session_id"
+        in cli.run("add", "-f", path, "--session", "other").stderr
+    )
+    assert "keep" not in cli.run("add", "-f", path, "--session", "s").stderr
 
 
 def test_the_command_line_reads_every_vendor(tmp_path: Path) -> None:

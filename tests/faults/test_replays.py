@@ -106,6 +106,95 @@ def test_nor_do_three_that_begin_it_make_a_replay_of_another_day(
     assert memory.add([*ROUTINE, "slept badly"], session_id="s").duplicates == ()
 
 
+COFFEE = ["log: 1 coffee", "Noted."]
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("said", [COFFEE, COFFEE[:1]], ids=len)
+@pytest.mark.parametrize("between", [[], ["log: 1 tea", "Noted, too."]], ids=len)
+def test_two_coffees_in_a_day(
+    place: Path, memory: Memory, session: str | None, said: list[str], between: list[str]
+) -> None:
+    memory.add(["Hello.", "Hi!"], session_id=session)
+    for _ in range(3):
+        assert memory.add(said, session_id=session).duplicates == ()
+        assert len(memory.add(said, session_id=session).duplicates) == len(said)  # a retry
+        if between:
+            memory.add(between, session_id=session)
+        age(place, timedelta(hours=1))
+    kept = [text for text in texts(memory) if text in COFFEE]
+    assert kept == said * 3
+
+
+def test_a_retry_of_a_short_session_is_none_all_day(place: Path, memory: Memory) -> None:
+    memory.add(COFFEE, session_id="s")
+    age(place, timedelta(hours=11))
+    assert memory.add(COFFEE, session_id="s").duplicates == (1, 2)
+    age(place, timedelta(days=3))
+    assert memory.add(COFFEE, session_id="s").duplicates == (1, 2)
+
+
+# Changed
+
+
+LONG = [f"{who} {n}" for n in range(1, 7) for who in ("question", "answer")]
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("turn", [1, 3, 7])
+def test_an_answer_that_was_generated_again(memory: Memory, session: str | None, turn: int) -> None:
+    memory.add(LONG[:8], session_id=session)
+    changed = [*LONG]
+    changed[turn] = "another answer"
+    for end in (9, 10, 12):
+        memory.add(changed[:end], session_id=session)
+    assert sorted(texts(memory)) == sorted([*LONG, "another answer"])
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("width", [6, 12])
+def test_a_first_message_that_changes_with_every_turn(
+    memory: Memory, session: str | None, width: int
+) -> None:
+    memory.add(LONG[:4], session_id=session)
+    for end in range(5, len(LONG) + 1):
+        recalled = f"What you know: {end}"
+        memory.add([recalled, *LONG[max(0, end - width) : end]], session_id=session)
+    assert [text for text in texts(memory) if text in LONG] == LONG
+
+
+def test_an_answer_that_grows_costs_only_itself(memory: Memory) -> None:
+    for length in (5, 10, 15):
+        memory.add([*LONG[:4], "This is a long answer"[:length]], session_id="s")
+    assert [text for text in texts(memory) if text in LONG] == LONG[:4]
+
+
+def test_messages_in_the_middle_that_are_left_out(memory: Memory) -> None:
+    memory.add(LONG[:8], session_id="s")
+    memory.add([*LONG[:3], *LONG[4:9]], session_id="s")
+    assert texts(memory) == LONG[:9]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        ["ok", "Where to?", "yes", "Booked.", "thanks"],
+        ["yes", "And you?", "ok", "Fine.", "thanks", "Bye."],
+        ["Hello again.", "ok", "So?", "thanks", "Sure."],
+    ],
+    ids=str,
+)
+def test_words_in_common_make_no_replay(memory: Memory, later: list[str]) -> None:
+    memory.add(["A train?", "ok", "Which?", "yes", "It is late.", "thanks"], session_id="s")
+    assert memory.add(later, session_id="s").duplicates == ()
+
+
+def test_a_long_list_of_common_words_takes_no_long_time(memory: Memory) -> None:
+    memory.add([f"{n % 7}" for n in range(300)], session_id="s")
+    memory.add([f"{n % 5} {n % 3}" if n % 4 else f"{n % 7}" for n in range(300)], session_id="s")
+    assert len(texts(memory)) == 600
+
+
 # Forgotten and updated
 
 
@@ -331,6 +420,17 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "forgotten" in cli.ok("add", "-f", path, "--session", "s")
     listed = [json.loads(line)["text"] for line in cli.ok("list", "--json").splitlines()]
     assert listed == [*TALK[:2], *TALK[3:5]]
+
+
+def test_two_coffees_on_the_command_line(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    path = tmp_path / "coffee.jsonl"
+    path.write_text("\n".join(json.dumps({"role": "user", "content": one}) for one in COFFEE))
+    for _ in range(2):
+        cli.ok("add", "-f", path)
+        assert len(cli.json("add", "-f", path)["duplicates"]) == 2
+        age(cli.store, timedelta(hours=1))
+    assert len(cli.ok("list", "--json").splitlines()) == 4
 
 
 def test_asyncio() -> None:

@@ -48,7 +48,7 @@ def test_a_new_text_takes_the_place_of_the_old(place: Path, model: ModelBundle, 
         assert receipt.tokens == after.tokens
         for name in ("scope", "role", "name", "created_at", "metadata"):
             assert getattr(after, name) == getattr(before, name), name
-        with pytest.raises(UnknownIdError, match=f"no memory of this scope has the id {old}"):
+        with pytest.raises(UnknownIdError, match=f"memory {old} was replaced .* now has id {new}"):
             memory.get(old)
         assert memory.recall("Xylophon", mode="lexical", user_id="ana").hits == ()
         assert memory.recall("Zither", mode="lexical", user_id="ana")[0].id == new

@@ -251,7 +251,7 @@ def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
             store.add([make_source("kept")], Scope())
             # Copied while it is open: the rows are in the write-ahead log.
             (folder / "unfinished").mkdir()
-            for file in ("memory.db", "memory.db-wal"):
+            for file in ("memory.db", "memory.db-wal", "memory.db-mark"):
                 (folder / "unfinished" / file).write_bytes((tmp_path / "s" / file).read_bytes())
         closed = [folder / "clean", folder / "unfinished", folder]
         for one in closed:

@@ -130,6 +130,7 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "s" / "memory.db")) as connection, connection:
         connection.execute("DROP INDEX chunks_in_episode")
         connection.execute("ALTER TABLE chunks DROP COLUMN episode")
+        connection.execute("DROP TABLE replaced")
         connection.execute("DROP TABLE forgotten")
         connection.execute("DROP INDEX sources_changed")
         connection.execute("ALTER TABLE sources DROP COLUMN former")
@@ -154,4 +155,5 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
         source_id = store.chunks(old)[0].source_id
         changed = store.replace_source(source_id, make_source("c"), {old[0]: "old 0"})
         assert store.episodes(changed.chunk_ids) == {changed.chunk_ids[0]: changed.chunk_ids}
+        assert store.became(old[0], ANA) == changed.chunk_ids
         assert list(store.check()) == []

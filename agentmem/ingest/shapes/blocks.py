@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from agentmem.ingest.checks import check_label, check_unicode, describe
-from agentmem.ingest.shapes.fields import unread_key
+from agentmem.ingest.shapes.fields import ATTACHMENTS, nested_key, unread_key
 from agentmem.ingest.shapes.plain import is_silent, plain_text
 from agentmem.ingest.shapes.tools import (
     call_id_of,
@@ -159,7 +159,9 @@ def read_block(
     before = skipped.total()
     found = list(_read_kind(kind, block, base, skipped, where))
     if not found and skipped.total() == before:
-        key = None if alone or is_vendors(kind) else unread_key(block, kind, prose=True)
+        key = None
+        if not alone and not is_vendors(kind):
+            key = unread_key(block, kind, prose=True) or nested_key(block)
         if key is None:
             skipped[kind] += 1
         elif base.kind == "tool_result":  # a value of the tool's own that happens to have a type
@@ -208,6 +210,27 @@ def read_invocations(
         if isinstance(call, Mapping) and call.get("toolCallId") not in known:
             where_call = f"{where}, tool invocation {number}"
             yield from _read_invocation("tool-invocation", call, base, skipped, where_call)
+
+
+def read_attachments(
+    message: Mapping[str, Any], base: Part, skipped: Counter[str]
+) -> Iterator[Part]:
+    """Yield the texts of what is attached to a message; files and links are counted as skipped.
+
+    Args:
+        message: The message; Vercel's of version 4 have ``experimental_attachments``, Ollama's
+            ``images``.
+        base: The part for the message as a whole.
+        skipped: Counts attachments without text.
+    """
+    for key in ATTACHMENTS:
+        given = message.get(key)
+        for attachment in given if isinstance(given, list | tuple) else ():
+            file = {**attachment, "type": "file"} if isinstance(attachment, Mapping) else None
+            if text := plain_text(file):
+                yield replace(base, text=text)
+            else:
+                skipped["attachment"] += 1
 
 
 def call_ids(content: object) -> set[object]:

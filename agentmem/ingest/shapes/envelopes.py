@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentmem.ingest.scope import SPELLINGS
@@ -96,7 +96,7 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
         if isinstance(item.get(key), list | tuple) and not (key == "input" and "type" in item):
             return [*_instructions(item), *item[key]]
     if item.get("object") == "list" and isinstance(item.get("data"), list | tuple):
-        return _page(item["data"])
+        return list(item["data"])
     for key, inner in _CHOICES.items():
         if isinstance(item.get(key), list | tuple):
             return [_chosen(choice, inner) for choice in item[key]]
@@ -132,14 +132,6 @@ def _instructions(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield {**given, "role": "system"}
         elif given:
             yield {"role": "system", "content": given}
-
-
-def _page(messages: Sequence[Any]) -> list[Any]:
-    """The messages of a page of a thread, oldest first; the API lists the newest first."""
-    times = [_field(plain(one), "created_at") for one in messages]
-    numbers = [time for time in times if isinstance(time, int | float)]
-    newest_first = len(numbers) > 1 and numbers[0] > numbers[-1]
-    return list(messages)[::-1] if newest_first else list(messages)
 
 
 def _langchain(item: Mapping[str, Any]) -> list[Any] | None:

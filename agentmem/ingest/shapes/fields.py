@@ -47,11 +47,13 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CONTENTS = ("parts", "blocks", "content", "text")
 # Fields that are read under any spelling, without case and underscores.
 _FIELDS = {*_TIMES, "userid", "agentid", "sessionid", "toolcallid"}
+# Attached files, which are read on their own.
+ATTACHMENTS = ("experimental_attachments", "attachments", "images", "files")
 # Other fields of messages: one that has no content may have these and is merely empty.
 _OTHERS = {
     *("role", "type", "name", "id", "status", "model", "object", "author", "recipient", "channel"),
     *("tool_calls", "refusal", "reasoning_content", "reasoning", "thinking"),
-    *("stop_reason", "finish_reason", "phase"),
+    *("stop_reason", "finish_reason", "phase", *ATTACHMENTS),
 }
 # Strings of events and of lines of logs that are no text for people.
 _TECHNICAL = {
@@ -59,6 +61,19 @@ _TECHNICAL = {
     *("mime_type", "mimeType", "media_type", "mediaType", "signature", "level", "operation"),
     *("cwd", "gitBranch", "slug", "userType", "entrypoint", "source", "href", "lang", "locale"),
 }
+# Keys under which a single word is what somebody said, too.
+_SAID = {
+    *("body", "reply", "answer", "response", "choice", "option", "selected", "selection"),
+    *("note", "comment", "remark", "utterance", "speech", "question", "markdown", "feedback"),
+}
+# The ends of keys of dicts about a message: how it was made, not what it says.
+_ABOUT = re.compile(
+    r"(?:metadata|kwargs|usage|config|settings|options|params|fields|logprobs|annotations|citations"
+    r"|error)"
+    r"$",
+    re.IGNORECASE,
+)
+_MAX_DEPTH = 20
 _IDS = re.compile(r"(?:^|_|-)(?:u?u?id|url|uri)$|(?:U?U?[Ii][Dd]|Ur[li]|UR[LI])$")
 
 
@@ -149,9 +164,43 @@ def unread_key(item: Mapping[str, Any], kind: str, *, prose: bool) -> str | None
     known = (*read_keys(kind), *_CONTENTS, kind)
     for key, text in _strings(item):
         technical = key in _TECHNICAL or key in known or _IDS.search(key)
-        if not technical and (not prose or len(text.split()) > 1):
+        if not technical and (not prose or _is_prose(key, text)):
             return key
     return None
+
+
+def nested_key(item: Mapping[str, Any]) -> str | None:
+    """The path of prose in the dicts of a dict that is not read, such as "payload.body".
+
+    Returns:
+        None if there is none.
+    """
+    return _nested(item, _MAX_DEPTH)
+
+
+def _nested(item: Mapping[str, Any], depth: int) -> str | None:
+    for key, value in item.items() if depth else ():
+        if not isinstance(key, str) or _is_about(key):
+            continue
+        for inner in value if isinstance(value, list | tuple) else [value]:
+            if not isinstance(inner, Mapping):
+                continue
+            own = (one for one, text in _strings(inner) if _is_prose(one, text))
+            path = next((one for one in own if not _is_about(one)), None)
+            path = _nested(inner, depth - 1) if path is None else path
+            if path is not None:
+                return f"{key}.{path}"
+    return None
+
+
+def _is_about(key: str) -> bool:
+    """Whether what stands under a key is read elsewhere, or no text for people."""
+    return bool(key in ATTACHMENTS or key in _TECHNICAL or _ABOUT.search(key) or _IDS.search(key))
+
+
+def _is_prose(key: str, text: str) -> bool:
+    """Whether a string is something that somebody said, and not a word for programs."""
+    return len(text.split()) > 1 or key in _SAID
 
 
 def _strings(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

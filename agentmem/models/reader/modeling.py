@@ -139,6 +139,10 @@ class ReadingModel(nn.Module):
         weights = batch.weights[:, 1:][selected]
         return (losses * weights).sum() / weights.sum().clamp(min=1e-6), losses.detach()
 
+    def forward(self, batch: ReadingBatch, ratio: int) -> Tensor:
+        """The loss alone, a scalar, as `loss` gives it."""
+        return self.loss(batch, ratio)[0]
+
     def mark(self, ratio: int) -> Tensor:
         """The vector that is added to a kept token's embedding, (H,).
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from array import array
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,21 +18,19 @@ from transformers import DynamicCache
 from agentmem.errors import InputError, ModelError
 from agentmem.models.huggingface import local_folder, quiet
 from agentmem.models.reader.configuration import NOT_IN_MEMORY
+from agentmem.models.reader.fingerprint import states_fingerprint
+from agentmem.models.reader.kept import KeptStates, StatesShelf
 from agentmem.models.reader.modeling import ReadingModel
+from agentmem.models.reader.packing import pack_states, unpack_states
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_config, load_weights
-from agentmem.models.reader.states import (
-    MemoryStates,
-    append_memories,
-    check_rotary,
-    encode_memories,
-)
+from agentmem.models.reader.states import append_memories, check_rotary, encode_memories
 
 Mode = Literal["text", "states"]
 
-# Default size of the cache of memories' states: 128 MiB hold some 1,400 tokens in float32 for a
-# model with 30 layers of 3 x 64 dims.
-CACHE_BYTES = 512 * 2**20
+# Default size of the cache of memories' states in this process: some 11,000 tokens for a model with
+# 30 layers of 3 x 64 dims.
+CACHE_BYTES = 128 * 2**20
 # The beginning of an answer that states that there is none.
 _NOTHING = NOT_IN_MEMORY.lower().rstrip(".")
 
@@ -67,7 +67,8 @@ class StatesReader:
         Args:
             model: The model with its adapter's weights loaded.
             tokenizer: The language model's, with its chat template.
-            cache_bytes: Size of the cache of memories' states, which is kept between questions.
+            cache_bytes: The most that is kept in this process of the states of memories, for those
+                that no shelf keeps.
 
         Raises:
             ModelError: the tokenizer has no chat template, or the model no rotary positions.
@@ -75,9 +76,7 @@ class StatesReader:
         self.model = model.train(False)
         self.prompt = ReadingPrompt.of(tokenizer, model.config.system_prompt)
         check_rotary(model.lm)
-        self._cache_bytes = cache_bytes
-        self._kept: OrderedDict[str, MemoryStates] = OrderedDict()
-        self._kept_bytes = 0
+        self._kept = KeptStates(cache_bytes)
         self._prefix: DynamicCache | None = None
 
     @classmethod
@@ -118,13 +117,25 @@ class StatesReader:
 
     @property
     def kept_bytes(self) -> int:
-        """Size of the cached states of memories, in bytes."""
-        return self._kept_bytes
+        """Size of the states of memories that are kept in this process, in bytes."""
+        return self._kept.stored_bytes
 
     def drop_states(self) -> None:
-        """Empty the cache of memories' states; they are computed again when they are needed."""
+        """Drop the states that are kept in this process; they are made again when needed."""
         self._kept.clear()
-        self._kept_bytes = 0
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies what makes the states of this reader, see `states_fingerprint`."""
+        return states_fingerprint(self.model.lm, self.prompt.prefix)
+
+    def digest(self, line: str) -> bytes:
+        """A digest of all of a memory that its states depend on, 32 bytes."""
+        return _digest(self.prompt.memory(line))
+
+    def make_states(self, lines: Sequence[str]) -> list[bytes]:
+        """The packed states of memories, made now, in one pass over all of them."""
+        return self._made([self.prompt.memory(line) for line in lines])
 
     def count_tokens(self, line: str) -> int:
         """The positions that a memory takes."""
@@ -143,6 +154,7 @@ class StatesReader:
         mode: Mode = "text",
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
+        shelf: StatesShelf | None = None,
     ) -> Reading:
         """Answer a question from memories.
 
@@ -154,6 +166,8 @@ class StatesReader:
             max_tokens: Maximum length of the answer, in tokens of the language model.
             on_text: Called with each piece of the answer as it is generated; the pieces add up to
                 the returned text, so there are none if it is None.
+            shelf: Where states are kept between answers, of these memories in this order; what it
+                does not keep is kept in this process.
 
         Raises:
             InputError: memories, question and answer do not fit the language model's context;
@@ -171,7 +185,7 @@ class StatesReader:
                 f"{len(lines)} memories, the question and its answer take {need} positions, the "
                 f"language model has {self.positions}: read fewer memories"
             )
-        cache, start = self._read_memories(lines, memories, mode)
+        cache, start = self._read_memories(memories, mode, shelf)
         again = deepcopy(cache)
         ids, absent = self._write(request, cache, start, max_tokens, on_text)
         if absent >= self.model.config.abstain_above:
@@ -182,13 +196,14 @@ class StatesReader:
         return Reading(text if found else None, 1 - absent if found else absent, shares)
 
     def _read_memories(
-        self, lines: Sequence[str], memories: Sequence[list[int]], mode: Mode
+        self, memories: Sequence[list[int]], mode: Mode, shelf: StatesShelf | None
     ) -> tuple[DynamicCache, int]:
         """A cache that holds prefix and memories, and the position after them."""
         cache = self._prefix_cache()
         start = len(self.prompt.prefix)
         if mode == "states":
-            return cache, append_memories(self.model.lm, cache, self._states(lines), start)
+            states = [unpack_states(packed) for packed in self._packed(memories, shelf)]
+            return cache, append_memories(self.model.lm, cache, states, start)
         text = [token for memory in memories for token in memory]
         if text:
             self._forward(text, cache, start)
@@ -212,30 +227,33 @@ class StatesReader:
             self._forward(self.prompt.prefix, self._prefix, 0)
         return deepcopy(self._prefix)
 
-    def _states(self, lines: Sequence[str]) -> list[MemoryStates]:
-        """States of memories: cached ones, and those that had to be computed now."""
-        missing = list(dict.fromkeys(line for line in lines if line not in self._kept))
+    def _packed(self, memories: Sequence[Sequence[int]], shelf: StatesShelf | None) -> list[bytes]:
+        """Packed states of memories: those that are kept, and those that had to be made now.
+
+        Also those are packed that were made now: an answer does not depend on what was kept.
+        """
+        digests = [_digest(memory) for memory in memories]
+        shelved = {} if shelf is None else shelf.find(self.fingerprint, digests)
+        # By digest: what two memories have in common is made once.
+        found = {digests[position]: packed for position, packed in shelved.items()}
+        for digest in digests:
+            if digest not in found and (own := self._kept.find(digest)) is not None:
+                found[digest] = own
+        missing = {d: m for d, m in zip(digests, memories, strict=True) if d not in found}
+        found |= zip(missing, self._made(list(missing.values())), strict=True)
+        packed = [found[digest] for digest in digests]
+        new = {n: (digests[n], packed[n]) for n in range(len(packed)) if n not in shelved}
+        kept = shelf.keep(self.fingerprint, new) if shelf is not None and new else ()
+        for position, (digest, states) in new.items():
+            if position not in kept:
+                self._kept.keep(digest, states)
+        return packed
+
+    def _made(self, memories: Sequence[Sequence[int]]) -> list[bytes]:
         device = self.model.lm.get_input_embeddings().weight.device
         with self.model.gates.set(text=torch.ones(1, 1, 1, device=device)):
-            made = encode_memories(
-                self.model.lm,
-                [self.prompt.memory(line) for line in missing],
-                prefix=self.prompt.prefix,
-            )
-        fresh = dict(zip(missing, made, strict=True))
-        found = [fresh[line] if line in fresh else self._kept[line] for line in lines]
-        for line, states in fresh.items():
-            # A single one that exceeds the cache must not evict all others.
-            if states.stored_bytes <= self._cache_bytes:
-                self._kept[line] = states
-                self._kept_bytes += states.stored_bytes
-        for line in lines:
-            if line in self._kept:
-                self._kept.move_to_end(line)
-        while self._kept_bytes > self._cache_bytes:
-            _, dropped = self._kept.popitem(last=False)
-            self._kept_bytes -= dropped.stored_bytes
-        return found
+            made = encode_memories(self.model.lm, memories, prefix=self.prompt.prefix)
+        return [pack_states(states) for states in made]
 
     @torch.no_grad()
     def _write(
@@ -319,6 +337,10 @@ class StatesReader:
         mass = [float(part.sum()) for part in torch.split(weight, sizes, dim=1)]
         whole = sum(mass) or 1.0
         return tuple(share / whole for share in mass)
+
+
+def _digest(memory: Sequence[int]) -> bytes:
+    return sha256(array("q", memory).tobytes()).digest()
 
 
 class _Stream:

@@ -2,8 +2,8 @@
 
 A memory is read behind a prefix, such as the chat template up to the memories, whose own states are
 dropped. Its states do not depend on what else is read, so they are made once and are good in every
-context: reading moves the keys to the positions that the memory's text would have there, which for
-rotary embeddings is one more rotation (Su et al. 2021, arXiv 2104.09864; blocks that are encoded
+context: keys are kept before rotation, and reading rotates them to the positions that the memory's
+text would have there (rotary embeddings: Su et al. 2021, arXiv 2104.09864; blocks that are encoded
 alone: Block-Attention, arXiv 2409.15355).
 """
 
@@ -27,6 +27,8 @@ _CHANGING = ("dynamic", "longrope")
 # Largest relative difference of keys that rounding explains: with bfloat16 and 30 layers it is
 # 0.04. Keys that are not rotated, or differently, differ by half their norm and more.
 _TOLERANCE = 0.2
+# Padded tokens that are accepted in every batch.
+_PADDING = 64
 # Positions by which keys are moved in the check: enough to see low frequencies.
 _TRIAL = 50
 
@@ -36,8 +38,7 @@ class MemoryStates:
     """Keys and values of one memory of N tokens, of every layer.
 
     Attributes:
-        keys: Keys of each layer, rotated for a memory whose first token is at position 0,
-            float (G, N, D) with G key-value heads of D dims.
+        keys: Keys of each layer before rotation, float (G, N, D) with G key-value heads of D dims.
         values: Values of each layer, likewise.
     """
 
@@ -64,7 +65,7 @@ def encode_memories(
         memories: Token ids of each memory, none empty.
         prefix: Token ids that each memory sees before it, at least one: what says what it is read
             for, and takes the attention that first tokens attract. Its own states are dropped.
-        tokens: Padded tokens of one batch; a longer memory is a batch by itself.
+        tokens: Most padded tokens of one batch; a longer memory is a batch by itself.
 
     Returns:
         The states of each memory, in the order given.
@@ -80,14 +81,8 @@ def encode_memories(
         use_cache=True,
     )
     found: dict[int, MemoryStates] = {}
-    order = sorted(range(len(memories)), key=lambda i: len(memories[i]))
-    while order:
-        # The longest of a batch is its last: as many as stay within the budget.
-        size = 1
-        while size < len(order) and (size + 1) * (len(memories[order[size]]) + start) <= tokens:
-            size += 1
-        batch, order = order[:size], order[size:]
-        length = len(memories[batch[-1]])
+    for batch in _batches([len(memory) for memory in memories], tokens):
+        size, length = len(batch), len(memories[batch[-1]])
         ids = torch.full((size, length), prefix[0], device=device)
         mask = torch.zeros((size, start + length), dtype=torch.long, device=device)
         mask[:, :start] = 1
@@ -103,7 +98,7 @@ def encode_memories(
             past_key_values=cache,
             use_cache=True,
         )
-        back = torch.full((length,), -start, device=device)
+        back = -torch.arange(start, start + length, device=device)
         held = [
             (rotate(keys[:, :, start:], rotation(model, index, back[None])), values[:, :, start:])
             for index, (keys, values) in enumerate(_held(cache))
@@ -116,6 +111,26 @@ def encode_memories(
                 tuple(values[row, :, :end].clone() for _, values in held),
             )
     return [found[index] for index in range(len(memories))]
+
+
+def _batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Indices of memories in batches of similar length, each in ascending order of length.
+
+    A batch ends where it would exceed so many padded tokens, or where padding would take more time
+    than another batch saves.
+    """
+    batches: list[list[int]] = []
+    held = 0
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        padded = (len(batches[-1]) + 1) * lengths[index] if batches else 0
+        wasted = padded - held - lengths[index]
+        if batches and padded <= tokens and wasted <= max(_PADDING, padded // 8):
+            batches[-1].append(index)
+            held += lengths[index]
+        else:
+            batches.append([index])
+            held = lengths[index]
+    return batches
 
 
 @torch.no_grad()
@@ -137,19 +152,14 @@ def append_memories(
     if not memories:
         return start
     weight = model.get_input_embeddings().weight
-    # A memory's own keys are rotated for its beginning: all of its tokens move by the same number.
-    moves = torch.cat(
-        [
-            torch.full((len(states),), start + before)
-            for states, before in zip(memories, _starts(memories), strict=True)
-        ]
-    ).to(weight.device)
+    end = start + sum(map(len, memories))
+    positions = torch.arange(start, end, device=weight.device)[None]
     for index in range(len(memories[0].keys)):
         keys = torch.cat([states.keys[index] for states in memories], dim=1)[None]
         values = torch.cat([states.values[index] for states in memories], dim=1)[None]
         keys, values = keys.to(weight), values.to(weight)
-        cache.update(rotate(keys, rotation(model, index, moves[None])), values, index)
-    return start + sum(map(len, memories))
+        cache.update(rotate(keys, rotation(model, index, positions)), values, index)
+    return end
 
 
 @torch.no_grad()
@@ -212,12 +222,3 @@ def _held(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
     """Keys and values of each layer, (B, G, N, D)."""
     layers: list[Any] = cache.layers
     return [(layer.keys, layer.values) for layer in layers]
-
-
-def _starts(memories: Sequence[MemoryStates]) -> list[int]:
-    """How many tokens stand before each memory in those before it."""
-    starts, at = [], 0
-    for states in memories:
-        starts.append(at)
-        at += len(states)
-    return starts

@@ -9,7 +9,7 @@ the zone of ``now``, weeks begin on Monday. Supported are:
   day that is not in the future;
 - months: "May 2023", "in May" (the latest that has begun), "last May" (the latest that is over),
   "in May last year", "in May 2 years ago", "mid-May";
-- years: "in 2023", "the year 2023", "the 1990s", "Q3 2022", "week 18 of 2023";
+- years: "in 2023", "the year 2023", "the 1990s", "Q3 2022", "Q1 and Q2 2023", "week 18 of 2023";
 - holidays of a fixed date: "last Christmas", "on New Year's Eve 2022";
 - "yesterday", "last night", "the day before yesterday", "last Friday", "last weekend";
 - "last week", "last month", "last year"; "the week before last"; "Monday to Friday last week";
@@ -26,8 +26,10 @@ the zone of ``now``, weeks begin on Monday. Supported are:
 Several times are combined to the interval that contains them all. Ambiguous words alone are not
 dates: not "may" and "march", not a bare "2023" or "June", and not 3/5/2023. Neither are "today" and
 "this week": such questions are as often about the future, which was mentioned earlier. Seasons
-alone ("last summer") and movable feasts have different dates in different places. A weekday that is
-not that of the day it is said of ("Tuesday, March 4") contradicts it. In a question about
+alone ("last summer"), movable feasts and quarters ("last quarter") have different dates in
+different places, and "the 80s" are temperatures, too. "1984" is a title where something is told of
+it in the present tense, and a time beside an event ("in May or the wedding") names none. A weekday
+that is not that of the day it is said of ("Tuesday, March 4") contradicts it. In a question about
 what is to come ("am I free in December?") a date without a year is none.
 
 The grammar is our own: dateparser and parsedatetime give points, not intervals, understand parts

@@ -19,8 +19,10 @@ from agentmem.retrieval.dates.apart import has_year_apart
 from agentmem.retrieval.dates.before import Before
 from agentmem.retrieval.dates.behind import Behind
 from agentmem.retrieval.dates.counting import counts
+from agentmem.retrieval.dates.events import has_event_beside
 from agentmem.retrieval.dates.phrases import Found, NotUnderstood, Phrase
 from agentmem.retrieval.dates.text import Text
+from agentmem.retrieval.dates.titles import is_title
 from agentmem.retrieval.dates.vocabulary import AMBIGUOUS, MONTHS, WEEKDAYS
 from agentmem.retrieval.dates.zones import names_zone
 
@@ -41,6 +43,8 @@ def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
     if any(_is_alternative(text, k, places) for k in range(len(text.tokens))):
         raise NotUnderstood
     if found and (_is_ahead(text, found) or has_year_apart(text, found) or names_zone(text)):
+        raise NotUnderstood
+    if has_event_beside(text, found) or any(is_title(text, one) for one in found):
         raise NotUnderstood
     phrases: list[Phrase] = []
     for one in found:

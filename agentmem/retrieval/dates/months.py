@@ -27,6 +27,11 @@ _TRUST = frozenset(
 )
 # "in May 24" is May of 2024, or a mistake.
 _WHOLE_MONTH = frozenset("in during throughout early mid late".split())
+# "the sister in June": of somebody's novel, or one who is called so.
+_PEOPLE = frozenset(
+    "sister brother mother father girl boy woman man daughter son wife husband friend aunt uncle "
+    "cousin person character heroine hero actress actor protagonist".split()
+)
 _PARTS = frozenset("end start beginning middle course rest half".split())
 # Behind these, "march" is a verb or a protest.
 _NO_MONTH = frozenset("a an the to my our your his her their this that".split())
@@ -81,6 +86,8 @@ def _is_name(text: Text, i: int, j: int) -> bool:
     token, after = text.at(i), text.at(j)
     if token.possessive or text.at(i - 2).text in _TRUST:
         return True  # "in June's car"
+    if text.at(i - 1).text == "in" and text.at(i - 2).text in _PEOPLE and text.says(i - 3, "the"):
+        return True
     if after.kind != "word" or after.text in FUNCTION_WORDS | PREPOSITIONS:
         return False
     if token.written == "august":

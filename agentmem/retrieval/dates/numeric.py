@@ -10,7 +10,13 @@ from agentmem.retrieval.dates.calendar import DAY, Time, month_of, one_day, year
 from agentmem.retrieval.dates.counting import COUNTED, NO_PLURALS
 from agentmem.retrieval.dates.months import days_of_month, year
 from agentmem.retrieval.dates.text import Read, Text
-from agentmem.retrieval.dates.vocabulary import FUNCTION_WORDS, MONTHS, PREPOSITIONS
+from agentmem.retrieval.dates.vocabulary import (
+    FUNCTION_WORDS,
+    LISTED,
+    MONTHS,
+    PREPOSITIONS,
+    RANGED,
+)
 
 _NO_YEARS = frozenset({"%", "$", "\u20ac", "\u00b0", "bc", "bce"})
 _STREETS = frozenset(
@@ -119,15 +125,30 @@ def _is_attribute(text: Text, i: int) -> bool:
 
 
 def quarter(text: Text, i: int) -> Read | None:
-    """Read "Q3 2022", "H1 of 2022"."""
-    match = re.fullmatch(r"q([1-4])|h([12])", text.at(i).text)
-    named = year(text, i + 1)
-    if match is None or named is None:
+    """Read "Q3 2022", "H1 of 2022", "Q1 and Q2 2023", "Q1-Q3 2023"."""
+    months: list[int] = []
+    j = i
+    while read := _months_of(text.at(j).text):
+        months += read
+        j += 1
+        if text.at(j).text not in LISTED | RANGED or not _months_of(text.at(j + 1).text):
+            break
+        j += 1
+    named = year(text, j)
+    if not months or named is None:
         return None
+    last = month_of(named[0], max(months))
+    return Time("span", (date(named[0], min(months), 1), last[1])), named[1]
+
+
+def _months_of(word: str) -> list[int]:
+    """The first and the last month of "q3" or "h1"; none of another word."""
+    match = re.fullmatch(r"q([1-4])|h([12])", word)
+    if match is None:
+        return []
     size = 3 if match[1] else 6
-    first = 1 + size * (int(match[1] or match[2]) - 1)
-    last = month_of(named[0], first + size - 1)
-    return Time("span", (date(named[0], first, 1), last[1])), named[1]
+    last = size * int(match[1] or match[2])
+    return [last - size + 1, last]
 
 
 def numbered_week(text: Text, i: int) -> Read | None:

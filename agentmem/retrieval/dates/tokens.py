@@ -103,7 +103,7 @@ def _read_word(word: str, spaced: bool) -> Iterator[Token]:
         return
     parts = text.split("-")
     if len(parts) > 1 and all(_splits(part) for part in parts):
-        # "mid-May", "March-May"
+        # "mid-May", "March-May", "Q1-Q2"
         for number, (part, written) in enumerate(zip(parts, word.split("-"), strict=False)):
             if number and parts[number - 1] not in _SPLIT_OFF:
                 yield Token("-", "mark", "-", spaced=False)
@@ -115,4 +115,5 @@ def _read_word(word: str, spaced: bool) -> Iterator[Token]:
 
 def _splits(part: str) -> bool:
     dated = part.isascii() and regex.fullmatch(r"\d+|\d{4}s", part) is not None
-    return part in MONTHS or part in _SPLIT_OFF or dated
+    quarter = regex.fullmatch(r"q[1-4]|h[12]", part) is not None
+    return part in MONTHS or part in _SPLIT_OFF or dated or quarter

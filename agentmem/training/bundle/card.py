@@ -117,8 +117,11 @@ def _reader(folder: Path, facts: BundleFacts) -> list[str]:
         "with `agentmem reader install`. They teach it to answer from notes in a few words, and to "
         'say "Not in memory" where the notes hold no answer, read as text or as states that were '
         "made of each note alone. The shipped one was trained on questions over contexts, on "
-        "conversation turns to be repeated, and on made-up lists of personal memories, by the "
-        "recipes `reader-gpu.toml` and then `reader-states-gpu.toml` of `examples/training`. It "
+        "conversation turns to be repeated, on made-up lists of personal memories, and on 317 "
+        "notebooks and chats, with questions, that a larger language model wrote for this "
+        "(`reader-notebooks.jsonl.zst`), by the recipes `reader-gpu.toml`, "
+        "`reader-states-gpu.toml` and `reader-notebooks-gpu.toml` of `examples/training`, one "
+        "after the other. It "
         "attends to one position for each token of the language model's own tokenizer; it does "
         "not read the memory vectors. An answer is withheld where the model "
         f'gives "Not in memory" a probability of {config.abstain_above:g} or more. License of the '
@@ -167,10 +170,13 @@ def _kind(file: str) -> str | None:
 
 
 def _files(run: Mapping[str, Any]) -> list[str]:
-    """Corpus files that a run was trained on, without those of its evaluation."""
+    """Corpus files that a run, and the one it started from, were trained on."""
     if "data" in run:
         return list(run["data"]["train"])
-    return [*run["questions"], *run.get("conversations", [])]
+    files = {*run["questions"], *run.get("conversations", [])}
+    if "start_run" in run:
+        files.update(_files(run["start_run"]))
+    return sorted(files)
 
 
 def _trained_how(training: Mapping[str, Any]) -> list[str]:

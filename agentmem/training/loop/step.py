@@ -44,10 +44,12 @@ class TrainingRun:
     Attributes:
         folder: Holds ``run.json``, ``metrics.jsonl`` and ``checkpoint/``.
         model: The network as the accelerator wrapped it; set by `start`.
+        done: How many steps are done; set by `start`.
         is_complete: Whether every step is done.
     """
 
     model: nn.Module
+    done: int
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class TrainingRun:
         *,
         report: Report = no_report,
         stop_after: int | None = None,
+        stop_after_s: float | None = None,
         on_evaluation: Callable[[Path], None] | None = None,
     ) -> None:
         """Claim the run's folder, before any expensive work.
@@ -67,6 +70,7 @@ class TrainingRun:
             config: The run's configuration, recorded in ``run.json``.
             report: Called with the step and its metrics after every step.
             stop_after: Save a checkpoint and stop after this many steps.
+            stop_after_s: Save a checkpoint and stop after this many seconds.
             on_evaluation: Called with the path of ``metrics.jsonl`` after each evaluation.
 
         Raises:
@@ -77,7 +81,9 @@ class TrainingRun:
         self._accelerator = accelerator
         self._config = config
         self._report = report
-        self._stop_after = stop_after
+        self._stop_after, self._stop_after_s = stop_after, stop_after_s
+        self._began = time.monotonic()
+        self._is_stopping = False
         self._on_evaluation = on_evaluation
         claim(accelerator, folder, config)
 
@@ -85,11 +91,11 @@ class TrainingRun:
         """Wrap the network for its processes, and load the last checkpoint if there is one."""
         self._network = network
         self.model, self._optimizer = self._accelerator.prepare(network, optimizer)
-        self._done = resume(self._accelerator, self.folder, network, self._optimizer)
+        self.done = resume(self._accelerator, self.folder, network, self._optimizer)
 
     def steps(self) -> Iterator[int]:
         """The steps that are left, from 0; the learning rate of each is set before it begins."""
-        for step in range(self._done, self._config.optimizer.steps):
+        for step in range(self.done, self._config.optimizer.steps):
             self._started = time.perf_counter()
             set_rate(self._optimizer, self._config.optimizer, step)
             yield step
@@ -115,7 +121,9 @@ class TrainingRun:
         self._optimizer.step()
         self._optimizer.zero_grad()
 
-    def record(self, metrics: dict[str, Any], evaluate: Evaluate) -> None:
+    def record(
+        self, metrics: dict[str, Any], evaluate: Evaluate, *, log_every: int | None = None
+    ) -> None:
         """End a step: evaluate, log, save a checkpoint and report, each when it is due.
 
         Only the main process does so.
@@ -123,19 +131,24 @@ class TrainingRun:
         Args:
             metrics: Of the step.
             evaluate: Computes the metrics on held-out data, logged under ``dev``.
+            log_every: Log also the metrics of every so many steps, and of the one before a stop;
+                None logs with evaluations alone.
         """
-        self._done += 1
+        self.done += 1
+        self._is_stopping = self._has_to_stop()
         if not self._accelerator.is_main_process:
             return
-        done, is_last = self._done, self._done == self._config.optimizer.steps
+        done, is_last = self.done, self.done == self._config.optimizer.steps
         metrics = {"step": done, **metrics}
-        if done % self._config.eval_every == 0 or is_last:
+        is_evaluated = done % self._config.eval_every == 0 or is_last
+        if is_evaluated:
             metrics["dev"] = evaluate()
-            log = self.folder / "metrics.jsonl"
+        log = self.folder / "metrics.jsonl"
+        if is_evaluated or (log_every and (done % log_every == 0 or self._is_stopping)):
             with log.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")
-            if self._on_evaluation is not None:
-                self._on_evaluation(log)
+        if is_evaluated and self._on_evaluation is not None:
+            self._on_evaluation(log)
         if done % self._config.save_every == 0 or is_last or self._is_stopping:
             checkpoint = self.folder / "checkpoint"
             save_checkpoint(checkpoint, self._network, self._optimizer, {"step": done})
@@ -146,6 +159,12 @@ class TrainingRun:
         del self.model
         finish(self._accelerator)
 
-    @property
-    def _is_stopping(self) -> bool:
-        return self._stop_after is not None and self._done >= self._stop_after
+    def _has_to_stop(self) -> bool:
+        """Whether the run has to stop here; all its processes agree, whose clocks differ."""
+        if self._stop_after is not None and self.done >= self._stop_after:
+            return True
+        if self._stop_after_s is None:
+            return False
+        is_late = time.monotonic() - self._began > self._stop_after_s
+        flag = torch.tensor(int(is_late), device=self._accelerator.device)
+        return bool(self._accelerator.reduce(flag, "sum"))

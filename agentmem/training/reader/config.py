@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from agentmem.models.reader.configuration import SYSTEM_PROMPT
-from agentmem.training.config import OptimizerConfig, Section
+from agentmem.training.config import LoopConfig, Section
 
 
 class ReaderDataConfig(Section):
@@ -23,13 +23,10 @@ class ReaderDataConfig(Section):
     seed: int = 1
 
 
-class ReaderRunConfig(Section):
+class ReaderRunConfig(LoopConfig):
     """A run of `agentmem train reader`."""
 
-    name: str
-    seed: int = 0
     precision: Literal["no", "bf16"] = "bf16"
-    threads: int = Field(default=1, gt=0, description="torch threads on a CPU")
     compile: bool = Field(
         default=False, description="compile the layers: a minute at the start, then faster on a GPU"
     )
@@ -47,9 +44,6 @@ class ReaderRunConfig(Section):
     memory_rank: int = Field(default=24, ge=0)
     tokens_per_step: int = Field(default=32_768, gt=0)
     log_every: int = Field(default=50, gt=0)
-    eval_every: int = Field(default=500, gt=0)
-    save_every: int = Field(default=500, gt=0)
-    optimizer: OptimizerConfig
 
     @field_validator("ratios")
     @classmethod

@@ -1,8 +1,9 @@
 """Exercises from notebooks: the notes one person left over months, and questions about them.
 
-Unlike the synthetic memories of `agentmem.training.reader.personal`, notes and questions are
-written by hand, each worded differently. An exercise is a sample of a notebook's notes: those
-that answer some of its questions, and others that resemble them.
+Unlike the memories that `agentmem.training.reader.personal` makes from templates, notes and
+questions are written one by one, by a person or a large language model, each worded differently.
+An exercise is a sample of a notebook's notes: those that answer some of its questions, and others
+that resemble them.
 
 A record has ``person``; ``notes``, each with ``date``, ``speaker`` and ``text``; and
 ``questions``, each with ``question``, ``answer`` (null if no note answers it), ``evidence``

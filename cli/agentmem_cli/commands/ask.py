@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from agentmem_cli.answering import (
     LlmOption,
+    ReadAsOption,
     ReaderOption,
     answer_to_dict,
     open_answerer,
@@ -42,6 +43,7 @@ def ask(
     k: LimitOption = 8,
     llm: LlmOption = None,
     reader: ReaderOption = None,
+    read_as: ReadAsOption = None,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -76,7 +78,7 @@ def ask(
             until=until,
             now=local_now(),
         )
-        answerer, missing = open_answerer(llm, reader) if found else (None, "")
+        answerer, missing = open_answerer(llm, reader, read_as) if found else (None, "")
         answer = answerer.answer(question, found) if answerer else None
 
         def human() -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,7 +34,7 @@ from agentmem_cli.options import (
     read_metadata,
     scope_ids,
 )
-from agentmem_cli.output import Output
+from agentmem_cli.output import Output, note_unknown_keys
 
 
 def add(
@@ -209,15 +210,17 @@ def forget(
     conditions: dict[str, Any] = {name: one for name, one in given.items() if one is not None}
     with open_memory(store, model, embedder=embedder) as memory:
         done = memory.forget(**conditions, **scope, dry_run=True)
+        unknown = done.unknown_keys
         if not dry_run:
             if len(done.ids) < 2 or yes or _agreed(len(done.ids), out):
                 # Delete exactly what was confirmed, even if more memories match by now.
-                done = memory.forget(done.ids, **scope)
+                done = replace(memory.forget(done.ids, **scope), unknown_keys=unknown)
             else:
                 out.note("nothing was forgotten")
     out.emit(
         json=done.to_dict, human=lambda: views.forgotten(done), quiet=lambda: map(str, done.ids)
     )
+    note_unknown_keys(unknown, out)
     if not done.dry_run and not done.purged:
         out.note("another process reads an older state: the last bytes are removed when it ends")
 

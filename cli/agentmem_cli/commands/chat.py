@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from rich.text import Text
 
-from agentmem_cli.answering import LlmOption, ReaderOption, open_answerer
+from agentmem_cli.answering import LlmOption, ReadAsOption, ReaderOption, open_answerer
 from agentmem_cli.content import open_stdin
 from agentmem_cli.conversation import HELP, Conversation
 from agentmem_cli.open_memory import open_memory
@@ -32,6 +32,7 @@ def chat(
     k: LimitOption = 8,
     llm: LlmOption = None,
     reader: ReaderOption = None,
+    read_as: ReadAsOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
@@ -53,7 +54,7 @@ def chat(
     scope = scope_ids(user, agent, session)
     open_stdin()  # an error now rather than after the models are loaded
     with open_memory(store, model, embedder=embedder, create=True) as memory:
-        answerer, missing = open_answerer(llm, reader)
+        answerer, missing = open_answerer(llm, reader, read_as)
         out.say(Text(HELP, style="dim"))
         if missing:
             out.note(missing)

@@ -32,7 +32,7 @@ from agentmem_cli.options import (
     scope_ids,
     whole,
 )
-from agentmem_cli.output import Output, safe
+from agentmem_cli.output import Output, note_unknown_keys, safe
 
 
 def recall(
@@ -116,11 +116,13 @@ def recall(
                     "candidates": found.candidates,
                     "relevance": found.relevance,
                     "confident": found.confident,
+                    "unknown_keys": list(found.unknown_keys),
                     "hits": [hit.to_dict() for hit in found],
                 },
                 human=lambda: views.hits(found),
                 quiet=lambda: [str(hit.id) for hit in found],
             )
+            note_unknown_keys(found.unknown_keys, out)
             if found.candidates and found.relevance < views.UNLIKELY:
                 out.note(f"probably nothing in memory fits (relevance {found.relevance:.2f})")
             return

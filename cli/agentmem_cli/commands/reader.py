@@ -1,4 +1,4 @@
-"""Commands about readers: get the language model that one is for, and see what is there."""
+"""Commands about readers: get their language model, see what is there, and read ahead."""
 
 from __future__ import annotations
 
@@ -9,10 +9,28 @@ import typer
 from rich.text import Text
 
 from agentmem.errors import ModelNotFoundError
-from agentmem_cli.options import JsonOption, QuietOption
+from agentmem_cli.answering import ReaderOption
+from agentmem_cli.open_memory import open_memory
+from agentmem_cli.options import (
+    DEFAULT_EMBEDDER,
+    DEFAULT_STORE,
+    AgentOption,
+    EmbedderOption,
+    JsonOption,
+    ModelOption,
+    QuietOption,
+    SessionOption,
+    SinceOption,
+    StoreOption,
+    UntilOption,
+    UserOption,
+    WhereOption,
+    local_now,
+    scope_ids,
+)
 from agentmem_cli.output import Output
 from agentmem_cli.register import command_group
-from agentmem_cli.views import facts
+from agentmem_cli.views import facts, number, ranges
 
 
 def install(
@@ -71,6 +89,60 @@ def show(
     out.emit(json=lambda: found, human=lambda: facts(found.items()), quiet=lambda: [where])
 
 
+def prepare(
+    reader: ReaderOption = None,
+    where: WhereOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    session: SessionOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Read memories ahead, so that no question about them has to wait for that.
+
+    What a reader makes of each memory is kept beside the store, the newest memories first, as far
+    as there is room; it is erased with the memory. Only what is missing is made: the command can be
+    interrupted, and run again. Questions stored by `agentmem chat` are excluded.
+
+    --quiet prints how many memories were read.
+    """
+    from agentmem.chat.questions import answers_only
+    from agentmem.chat.reader import MemoryReader
+
+    out = Output(json=json, quiet=quiet)
+    loaded = MemoryReader.from_pretrained(reader)
+    zone = local_now().tzinfo
+    assert zone is not None
+    with open_memory(store, model, embedder=embedder) as memory, out.progress("reading") as bar:
+        done = memory.prepare(
+            loaded,
+            **scope_ids(user, agent, session),
+            where=answers_only(where),
+            since=since,
+            until=until,
+            zone=zone,
+            on_progress=bar,
+        )
+
+    def human() -> Text:
+        lines = [
+            f"read {number(done.made, 'memory', 'memories')}, {done.present:,} had been read before"
+        ]
+        if done.left_out:
+            lines.append(f"left out {done.left_out:,}, for which there is no room")
+        if done.damaged:
+            lines.append(f"damaged: {ranges(done.damaged)}")
+        return Text("\n".join(lines))
+
+    out.emit(json=done.to_dict, human=human, quiet=lambda: [str(done.made)])
+
+
 app = command_group(
-    {"install": install, "show": show}, help="Get the language model that answers are written with."
+    {"install": install, "show": show, "prepare": prepare},
+    help="Get the language model that answers are written with, and read memories ahead.",
 )

@@ -83,7 +83,8 @@ class Database:
             NotAStoreError: The location holds something else.
             StoreUnwritableError: A new store cannot be created there.
             StoreBusyError: Another process kept it locked.
-            StoreIncompleteError: It was copied without its write-ahead log, or with an older one.
+            StoreIncompleteError: It was copied without its write-ahead log, or with one of another
+                time, or there is nothing to tell whether the log is whole.
         """
         try:
             return cls._open(location, create=create, timeout_s=timeout_s)
@@ -157,8 +158,10 @@ class Database:
             self._check_files()
             self._check_log()
             if self._has_log and self.location.path is not None and own.total_changes > changes:
-                log_mark.keep(self.location.path, own)
-                reached.note(self.location.path, own)
+                noted = reached.note(self.location.path, own)
+                if log_mark.keep(self.location.path, own, noted=noted):
+                    # Again, if another process has just closed the store and removed the file.
+                    reached.note(self.location.path, own)
 
     def purge(self, *, wait: bool = True) -> bool:
         """Rewrite the files so that no byte of deleted rows remains in them.

@@ -30,8 +30,9 @@ from sqlalchemy import ColumnElement, Connection, Row
 
 from agentmem_storage.records import SourceKey, Written
 from agentmem_storage.sql.former import Fingerprints, any_former
+from agentmem_storage.sql.places import Place
 from agentmem_storage.sql.read import written_sources
-from agentmem_storage.sql.replays import Place, Replays
+from agentmem_storage.sql.replays import Replays
 from agentmem_storage.sql.tables import forgotten, sources
 
 # Hashes are bound one by one, and SQLite limits the number of bound values in a statement.

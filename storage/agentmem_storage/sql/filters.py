@@ -41,7 +41,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -95,6 +95,20 @@ def selects_everything(where: Mapping[str, Any]) -> bool:
     """
     # Constants are folded where conditions are combined.
     return isinstance(compile_filter(where), True_)
+
+
+def metadata_keys(where: Mapping[str, Any]) -> tuple[str, ...]:
+    """The metadata keys that a valid filter names, each once, without the prefix."""
+    return tuple(dict.fromkeys(_metadata_keys(where)))
+
+
+def _metadata_keys(where: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in where.items():
+        if name in _JOINERS:
+            for part in [value] if name == "not" else value:
+                yield from _metadata_keys(part)
+        elif name not in fields.FIELDS:
+            yield name.removeprefix(PREFIX)
 
 
 class Matcher:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -36,23 +37,27 @@ class Connected(Protocol):
 
 
 class _Gate:
-    """Counts the transactions of this process, and lets no new one begin during a fork."""
+    """Counts the transactions of this process, and lets no new one begin during a fork.
+
+    A thread that is inside may enter again: the fork waits for it, and it must not wait for that.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._inside = 0
+        self._inside: Counter[int] = Counter()  # by thread
         self._closed = False
 
     @contextmanager
     def entered(self) -> Iterator[None]:
+        thread = threading.get_ident()
         with self._condition:
-            self._condition.wait_for(lambda: not self._closed)
-            self._inside += 1
+            self._condition.wait_for(lambda: not self._closed or self._inside[thread])
+            self._inside[thread] += 1
         try:
             yield
         finally:
             with self._condition:
-                self._inside -= 1
+                self._inside -= Counter({thread: 1})  # which leaves out what is zero
                 self._condition.notify_all()
 
     def close(self) -> bool:

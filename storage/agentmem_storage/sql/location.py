@@ -36,6 +36,8 @@ class Location:
         options: Further arguments of `sqlite3.connect`.
         path: The database file; None in memory and for ``file:`` URIs, which may refer to anything.
         cache: The folder of the vector index's cache file; None without a cache.
+        states: The file of the cache of states; None to keep them in memory.
+        writable: Whether the store may be written.
     """
 
     label: str
@@ -43,6 +45,8 @@ class Location:
     options: dict[str, Any]
     path: Path | None
     cache: Path | None
+    states: Path | None = None
+    writable: bool = True
 
     @property
     def in_memory(self) -> bool:
@@ -58,7 +62,8 @@ class Location:
         assert self.path is not None
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         uri = f"{self.path.absolute().as_uri()}?{mode}"
-        return Location(self.label, uri, self.options | {"uri": True}, self.path, None)
+        options = self.options | {"uri": True}
+        return Location(self.label, uri, options, self.path, None, self.states, writable=False)
 
 
 def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
@@ -138,7 +143,7 @@ def _folder(label: str, *, create: bool) -> Location:
             make_private_folder(folder)
     except OSError as error:
         raise unwritable(error, label) from error
-    return Location(label, str(path), {}, path, folder / "index")
+    return Location(label, str(path), {}, path, folder / "index", folder / "states.db")
 
 
 def _url(label: str, *, create: bool) -> Location:
@@ -176,7 +181,8 @@ def _url(label: str, *, create: bool) -> Location:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(error, label) from error
-    return Location(label, str(path), options, path, path.with_name(f"{path.name}-index"))
+    cache, states = (path.with_name(f"{path.name}-{what}") for what in ("index", "states"))
+    return Location(label, str(path), options, path, cache, states)
 
 
 def _arguments(url: URL, label: str) -> tuple[str, dict[str, Any]]:

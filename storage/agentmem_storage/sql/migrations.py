@@ -134,11 +134,24 @@ def _former(connection: Connection) -> None:
 
 def _letters(connection: Connection) -> None:
     # Letters with a plain form were indexed as they are written; see `agentmem_storage.letters`.
-    # Rebuilt as in the step before.
+    # Rebuilt by whoever opens the store, as in the step `_words`.
     connection.exec_driver_sql("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
     connection.exec_driver_sql(
         "UPDATE meta SET terms_stale = 1 WHERE EXISTS (SELECT 1 FROM chunks)"
     )
+
+
+def _replaced(connection: Connection) -> None:
+    for statement in (
+        "CREATE TABLE replaced (chunk_id INTEGER PRIMARY KEY, source_id INTEGER NOT NULL)",
+        "CREATE INDEX replaced_in_source ON replaced (source_id)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+def _numbers(connection: Connection) -> None:
+    # Symbols were no words, a number and its unit were one, and groups of digits were not joined.
+    _letters(connection)
 
 
 # "AgMm", written to the file header by the first step; identifies the file as a store.
@@ -233,4 +246,6 @@ STEPS: tuple[Step, ...] = (
     Step("0004_words", _words),
     Step("0005_former", _former),
     Step("0006_letters", _letters),
+    Step("0007_replaced", _replaced),
+    Step("0008_numbers", _numbers),
 )

@@ -5,7 +5,8 @@ older or a truncated log, from which SQLite silently reads an older state. So af
 number of the newest change is written to a file beside the log, and compared on opening.
 
 The number is written after its commit is durable, and not synced: after a crash it is at most too
-low, which is no alarm. Once the log is gone, the database has everything, and the file goes too.
+low, which is no alarm. The file itself is synced before a database says that it needs it. Once the
+log is gone, the database has everything, and the file goes too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from agentmem_storage.disk import make_private_file
+from agentmem_storage.disk import make_private_file, sync
 from agentmem_storage.errors import StoreIncompleteError
 from agentmem_storage.sql.files import has_rows, log_of
 
@@ -45,17 +46,35 @@ def mark_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-mark")
 
 
-def note(path: Path, connection: sqlite3.Connection) -> None:
+def note(path: Path, connection: sqlite3.Connection) -> bool:
     """Write down what the store has reached, after a commit.
 
     Args:
         path: The database file.
         connection: A connection to it, outside of transactions.
+
+    Returns:
+        Whether it could be written.
     """
     # The rows are durable in any case; without the mark, only a faulty copy is not noticed.
     with suppress(sqlite3.Error):
         if (now := _reached(connection)) is not None:
-            _write(path, now)
+            return _write(path, now)
+    return False
+
+
+def sync_mark(path: Path) -> bool:
+    """Make sure that a crash does not take the mark away.
+
+    Returns:
+        Whether it could be done.
+    """
+    try:
+        sync(mark_of(path))
+        sync(path.parent)
+    except OSError:
+        return False
+    return True
 
 
 def expected(path: Path) -> Mark | None:
@@ -114,14 +133,17 @@ def remove(path: Path) -> None:
         mark_of(path).unlink(missing_ok=True)
 
 
-def _write(path: Path, mark: Mark) -> None:
-    with suppress(OSError):
+def _write(path: Path, mark: Mark) -> bool:
+    try:
         make_private_file(mark_of(path))
         descriptor = os.open(mark_of(path), os.O_WRONLY)
         try:
             os.write(descriptor, _LINE.format(*mark).encode())
         finally:
             os.close(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _reached(connection: sqlite3.Connection) -> Mark | None:

@@ -4,9 +4,12 @@ Of sources that nothing else tells apart, their order decides. A call may be
 
 - a transcript that goes on: its beginning is the newest part of the scope. Complete, as a loop
   sends it that adds the whole conversation after every turn, or a window of the last messages;
+- a transcript of which something was changed: an early answer that was generated again, or a first
+  message with what was recalled for this turn; see `agentmem_storage.sql.edits`;
 - a retry: all of it was added before, recently, and in a row. In a conversation, `MIN_RUN` or more:
   "No." and "Try again" may be said after two questions. A message that comes alone is a retry only
-  if it is the newest;
+  if it is the newest. Fewer than `MIN_RUN` that are not a complete conversation are a retry within
+  `RETRY`: "log: 1 coffee", "Noted." is said again after an hour;
 - an import that is repeated: `MIN_LONG` or more in a row that stand in a row in the scope and were
   added recently, or `MIN_IMPORT`, whenever. A checklist of ten is answered alike every day; nobody
   says that many again, word for word.
@@ -22,13 +25,15 @@ them or not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, Table, func, literal, null, select
 
+from agentmem_storage.sql.edits import edited
+from agentmem_storage.sql.places import Place, Symbol
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import forgotten, sources
 
@@ -37,32 +42,13 @@ MIN_LONG: Final = 8
 MIN_IMPORT: Final = 32
 MAX_GAP: Final = 8
 RECENT: Final = timedelta(hours=12)
+RETRY: Final = timedelta(minutes=10)
 
-_RECENT_MICROS: Final = RECENT // timedelta(microseconds=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 # Of very many equal sources, how many of the oldest and of the newest may begin an alignment.
 _MAX_STARTS: Final = 64
 # Said once for a whole conversation, wherever they stand.
 _STANDING_ROLES: Final = ("system", "developer")
-
-Symbol = tuple[bytes, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A stored source, or the place of a forgotten one, in the order in which things were said.
-
-    ``symbols`` are those of the new sources that it equals, ``former`` those among them that it
-    equals only as it once was.
-    """
-
-    id: int
-    created_at: int
-    added_at: int
-    content_hash: bytes | None
-    occurrence: int
-    symbols: frozenset[Symbol]
-    former: frozenset[Symbol]
-    forgotten: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +119,17 @@ class Replays:
         # A gap needs several sources; for fewer, the end of the scope is enough.
         length = size + 1 if size < MIN_RUN else 2 * size + 64
         tail, complete = self._tail(length)
-        found = None
+        found: dict[int, Place] = {}
         if self._timed:
             # Those without a time have that of the call, and stand behind all others.
             written, whole = self._tail(length, written=True)
             found = self._continued(written, complete=whole)
-        if found is None:
-            found = self._continued(tail, complete=complete)
-        if found is None and (size >= MIN_RUN or not (self._alone or self._conversation)):
+        found = found or self._continued(tail, complete=complete)
+        if not found and (size >= MIN_RUN or not (self._alone or self._conversation)):
             return _Runs(self._connection, self._scope_id, self._symbols, self._stored).matches(
-                self._recent, tail[-1].id if tail else None
+                self._retried, tail[-1].id if tail else None
             )
-        return {number: place.id for number, place in enumerate(found.places)} if found else {}
+        return {number: place.id for number, place in found.items()}
 
     def _tail(self, length: int, *, written: bool = False) -> tuple[list[Place], bool]:
         """The newest places of the scope, oldest first, and whether they are all.
@@ -172,7 +157,17 @@ class Replays:
                 found.append(_other(row))
         return found, complete
 
-    def _continued(self, tail: Sequence[Place], *, complete: bool) -> _Alignment | None:
+    def _continued(self, tail: Sequence[Place], *, complete: bool) -> dict[int, Place]:
+        """The places of the sources of a call that goes on with the end of the scope."""
+        found = self._aligned(tail, complete=complete)
+        if found is not None and found.strict:
+            return dict(enumerate(found.places))
+        changed = edited(self._symbols, tail, self._stored.keys(), MIN_RUN, MAX_GAP)
+        if len(changed) > len(found.places if found else ()) and self._recent(changed.values()):
+            return changed
+        return dict(enumerate(found.places)) if found else {}
+
+    def _aligned(self, tail: Sequence[Place], *, complete: bool) -> _Alignment | None:
         """The longest alignment of the first sources of the call with the end of the scope."""
         starts = [at for at, place in enumerate(tail) if self._symbols[0] in place.symbols]
         starts = starts if len(starts) <= 2 * _MAX_STARTS else _ends(starts)
@@ -221,16 +216,23 @@ class Replays:
     def _holds(self, found: _Alignment) -> bool:
         """Whether an alignment is a replay, and not the same said again."""
         length = len(found.places)
-        if length >= MIN_IMPORT or self._recent(found.places):
+        if length >= MIN_IMPORT:
             return True
         if length == len(self._symbols):
             # Nothing new: the transcript of a complete conversation, or said again another day.
-            return self._conversation and found.strict and found.complete and length > 1
-        return found.strict and (found.complete or length >= MIN_RUN)
+            whole = self._conversation and found.strict and found.complete
+            recent = self._recent if whole else self._retried
+            return recent(found.places) or (whole and length > 1)
+        recent_or_sure = found.strict and (found.complete or length >= MIN_RUN)
+        return recent_or_sure or self._recent(found.places)
 
-    def _recent(self, places: Sequence[Place]) -> bool:
+    def _recent(self, places: Collection[Place], within: timedelta = RECENT) -> bool:
         newest = max(place.added_at for place in places)
-        return self._now - newest < _RECENT_MICROS
+        return (self._now - newest) * _MICROSECOND < within
+
+    def _retried(self, places: Collection[Place]) -> bool:
+        """Whether a call that brings nothing but these may be a retry."""
+        return self._recent(places, RETRY if len(self._symbols) < MIN_RUN else RECENT)
 
 
 class _Runs:

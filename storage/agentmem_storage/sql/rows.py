@@ -9,7 +9,7 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKey, SourceKind
 from agentmem_storage.sql import codec
-from agentmem_storage.text import lone_surrogate
+from agentmem_storage.text import is_blank, lone_surrogate
 from agentmem_storage.timestamps import to_micros
 
 _KINDS = get_args(SourceKind)
@@ -78,11 +78,12 @@ def check_scope(scope: Scope) -> Scope:
     """Return the scope if its ids are valid.
 
     Raises:
-        InputError: An id is empty or not valid Unicode.
+        InputError: An id is blank or not valid Unicode.
     """
     for name in ("user_id", "agent_id", "session_id"):
-        if storable(getattr(scope, name), name) == "":
-            raise InputError(f"{name} must not be empty; omit it to leave it unspecified")
+        id = storable(getattr(scope, name), name)
+        if id is not None and is_blank(id):
+            raise InputError(f"{name} must not be empty or blank; omit it to leave it unspecified")
     return scope
 
 

@@ -137,6 +137,15 @@ chunks = Table(
     sqlite_autoincrement=True,
 )
 
+# Ids of chunks that an update replaced, see `agentmem_storage.sql.replaced`.
+replaced = Table(
+    "replaced",
+    schema,
+    Column("chunk_id", Integer, primary_key=True),
+    Column("source_id", Integer, nullable=False),
+    Index("replaced_in_source", "source_id"),
+)
+
 changes = Table(
     "changes",
     schema,

@@ -18,8 +18,10 @@ from agentmem_storage.sql.selection import scope_conditions
 from agentmem_storage.sql.tables import chunks, scopes, sources
 
 
-def stats(connection: Connection, scope: Scope, file_bytes: int | None) -> StoreStats:
-    """Totals of a scope, or of the store; the caller provides the size of its files."""
+def stats(
+    connection: Connection, scope: Scope, *, file_bytes: int | None, states_bytes: int | None
+) -> StoreStats:
+    """Totals of a scope, or of the store; the caller provides the sizes of its files."""
     fidelity = chunks.c.fidelity
     in_bin = [
         *(and_(fidelity >= low, fidelity < high) for low, high in pairwise(FIDELITY_EDGES)),
@@ -58,6 +60,7 @@ def stats(connection: Connection, scope: Scope, file_bytes: int | None) -> Store
         embedding_bytes=row[4],
         text_bytes=row[5],
         file_bytes=file_bytes,
+        states_bytes=states_bytes,
         fidelity=tuple(row[1 + len(sizes) :]),
     )
 

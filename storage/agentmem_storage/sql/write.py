@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
 from agentmem_storage.errors import UnknownIdError
 from agentmem_storage.records import Scope, SourceKey, Written
-from agentmem_storage.sql import changes, terms
+from agentmem_storage.sql import changes, replaced, terms
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
 from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
@@ -129,6 +129,7 @@ def replace(
         select(chunks.c.episode).where(chunks.c.source_id == source_id).order_by(chunks.c.ordinal)
     )
     _delete_chunks(connection, old, old_terms)
+    replaced.note(connection, old, source_id)
     occurrence = known.occurrences[new.key.content_hash]
     connection.execute(
         update(sources).where(sources.c.id == source_id).values(occurrence=occurrence, **new.source)
@@ -187,6 +188,7 @@ def forget(
     note_forgotten(connection, source_ids)
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
+    replaced.drop(connection, source_ids)
     keep_former(connection, source_ids)
     connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
     scope_ids = {row.scope_id: None for row in found}

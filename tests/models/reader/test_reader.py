@@ -98,31 +98,35 @@ def test_a_stream(texts: list[str], pieces: list[str]) -> None:
 
 
 def near(one: Reading, other: Reading) -> None:
+    """Equal, but for what another batch may change."""
     assert one.text == other.text
     assert one.confidence == pytest.approx(other.confidence, rel=1e-3)
     assert one.shares == pytest.approx(other.shares, abs=1e-3)
 
 
+def sizes_of(*lines: str) -> list[int]:
+    return [len(packed) for packed in reader_of(tiny_lm()).make_states(lines)]
+
+
 def test_what_is_kept_stays_within_its_bytes_and_changes_no_answer() -> None:
     lm = tiny_lm()
     plain = reader_of(lm).read(QUESTION, LINES, mode="states", max_tokens=5)
-    line_bytes = 2 * 2 * 2 * 8 * 4
-    prompt_tokens = [len(tiny_tokenizer()(line + "\n").input_ids) for line in LINES]
-    for room in (0, 1, 3 * line_bytes, min(prompt_tokens) * line_bytes, 10**9):
+    sizes = sizes_of(*LINES)
+    for room in (0, 1, min(sizes) - 1, min(sizes), sum(sizes) - 1, 10**9):
         reader = reader_of(tiny_lm(), cache_bytes=room)
         for lines in (LINES, LINES[::-1], (LINES[0], LINES[0]), (), LINES):
             reading = reader.read(QUESTION, lines, mode="states", max_tokens=5)
             assert reader.kept_bytes <= room
             if lines == LINES:
                 near(reading, plain)
-    assert reader.kept_bytes == sum(prompt_tokens) * line_bytes
+    assert reader.kept_bytes == sum(sizes)
     reader.drop_states()
     assert reader.kept_bytes == 0
     near(reader.read(QUESTION, LINES, mode="states", max_tokens=5), plain)
 
 
 def test_a_memory_that_is_too_large_drives_out_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = [len(tiny_tokenizer()(line + "\n").input_ids) * 256 for line in LINES]
+    sizes = sizes_of(*LINES)
     reader = reader_of(tiny_lm(), cache_bytes=sizes[1] + sizes[2])
     reader.read(QUESTION, LINES[1:], mode="states", max_tokens=1)
     assert reader.kept_bytes == sizes[1] + sizes[2] < sizes[0] + sizes[1]
@@ -142,11 +146,10 @@ def test_a_memory_that_is_too_large_drives_out_no_other(monkeypatch: pytest.Monk
 
 def test_the_least_recently_read_goes_first() -> None:
     lines = ("qz", "zq", "zz")  # three tokens each
-    size = len(tiny_tokenizer()("qz\n").input_ids) * 256
-    reader = reader_of(tiny_lm(), cache_bytes=2 * size)
+    reader = reader_of(tiny_lm(), cache_bytes=2 * sizes_of(lines[0])[0])
     for line in (lines[0], lines[1], lines[0], lines[2]):
         reader.read(QUESTION, [line], mode="states", max_tokens=1)
-    assert list(reader._kept) == [lines[0], lines[2]]
+    assert [reader.digest(line) in reader._kept for line in lines] == [True, False, True]
 
 
 def test_an_answer_takes_a_token() -> None:
@@ -171,10 +174,17 @@ def test_kept_states_need_no_pass_over_anything() -> None:
     wanted = reader.read(QUESTION, LINES, mode="states", max_tokens=3)
     passes: list[int] = []
     hook = reader.model.lm.model.register_forward_hook(lambda *_: passes.append(1))
-    reader._states(LINES)
+    reader._packed([reader.prompt.memory(line) for line in LINES], None)
     hook.remove()
     assert passes == []
     assert reader.read(QUESTION, LINES, mode="states", max_tokens=3) == wanted
+
+
+def test_the_fingerprint_does_not_depend_on_what_was_read() -> None:
+    fresh, used = reader_of(tiny_lm()), reader_of(tiny_lm())
+    used.read(QUESTION, LINES, mode="states", max_tokens=3)
+    assert used.fingerprint == fresh.fingerprint
+    assert used.digest(LINES[0]) == fresh.digest(LINES[0]) != fresh.digest(LINES[1])
 
 
 def test_no_memories() -> None:

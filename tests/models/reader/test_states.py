@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import CohereConfig, CohereForCausalLM, DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from agentmem.errors import ModelError
-from agentmem.models.reader.states import append_memories, check_rotary, encode_memories
+from agentmem.models.reader.states import _batches, append_memories, check_rotary, encode_memories
 from tests.support.language_models import FAMILIES, close, tiny_lm, tokens
 
 PREFIX, *MEMORIES = tokens(0, 6, 10, 1, 17, 4)
@@ -113,3 +113,15 @@ def test_models_whose_keys_cannot_be_moved_are_refused() -> None:
     growing = tiny_lm(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4})
     with pytest.raises(ModelError, match="'dynamic', which change with the length"):
         check_rotary(growing)
+
+
+@given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 2000))
+def test_batches_hold_every_memory_once_and_little_padding(lengths: list[int], most: int) -> None:
+    batches = _batches(lengths, most)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        sizes = [lengths[index] for index in batch]
+        padded = len(batch) * sizes[-1]
+        assert sizes == sorted(sizes)
+        assert len(batch) == 1 or padded <= most
+        assert padded - sum(sizes) <= max(64, padded // 8)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from agentmem.models.reader.sequence import Branch
 from agentmem.training.reader.config import ReaderRunConfig
 from agentmem.training.reader.exercises import Exercise
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
-from agentmem.training.reader.train import _any, _average, evaluate, train_reader
+from agentmem.training.reader.train import evaluate, train_reader
 from tests.support.language_models import reading_model, save_lm, tiny_lm, tokens
 from tests.support.training import Killed, kill_at, weights_of
 
@@ -200,20 +203,53 @@ def test_ratios_have_shares(place: Path, ratios: dict[str, float]) -> None:
         config_of(place, "c", ratios=ratios)
 
 
-def test_processes_agree_on_stopping_and_average_gradients(place: Path) -> None:
-    """In a group of one, which takes the same ways."""
-    model = reading_model(tiny_lm())
-    resting, learning = list(model.trainable().values())[:2]
-    learning.grad = torch.full_like(learning, 3.0)
-    torch.distributed.init_process_group(
-        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+from agentmem.training.reader.config import ReaderRunConfig
+from agentmem.training.reader.train import train_reader
+
+place, out, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+config = ReaderRunConfig.model_validate_json((out / "config.json").read_text())
+steps = []
+train_reader(
+    config,
+    data=[place / "data.npz"],
+    dev=place / "dev.npz",
+    out=out,
+    report=lambda step, figures: steps.append(figures),
+    stop_after_s=seconds,
+)
+(out / f"steps-{os.environ['RANK']}.json").write_text(json.dumps(steps))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("seconds", "steps"), [(0.0, 1), (500.0, STEPS)])
+def test_two_processes(place: Path, tmp_path: Path, seconds: float, steps: int) -> None:
+    """They stop at the same step, and one of them writes."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    (tmp_path / "config.json").write_text(config_of(place, "two").model_dump_json())
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", "2", script, place, tmp_path, str(seconds)),
+        ],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": ":".join(sys.path),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+        check=False,
+        timeout=500,
     )
-    try:
-        assert not _any(False, learning.device)
-        assert _any(True, learning.device)
-        _average(model, 2)
-    finally:
-        torch.distributed.destroy_process_group()
-    assert bool((learning.grad == 1.5).all())
-    assert resting.grad is not None
-    assert bool((resting.grad == 0).all())
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path / f"steps-{rank}.json").read_text()) for rank in (0, 1))
+    assert ([figures["step"] for figures in first], second) == ([*range(1, steps + 1)], [])
+    assert logged(tmp_path / "two")[-1]["step"] == steps
+    StatesReader.from_pretrained(tmp_path / "two" / "model", place / "lm")
