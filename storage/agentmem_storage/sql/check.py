@@ -18,7 +18,7 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import ANY_SCOPE, Problem, Scope, Selection
-from agentmem_storage.sql import codec, read, terms
+from agentmem_storage.sql import codec, metadata_values, read, terms
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list, scope_conditions, selected
 from agentmem_storage.sql.state import list_ids
@@ -111,6 +111,7 @@ def _source_rows(database: Database, scope: Scope) -> Iterator[Problem]:
         with database.read() as connection:
             rows = connection.execute(query.where(sources.c.id > last)).all()
             spans = _spans(connection, [row.id for row in rows])
+            values = metadata_values.read(connection, [row.id for row in rows])
         if not rows:
             return
         for row in rows:
@@ -124,6 +125,12 @@ def _source_rows(database: Database, scope: Scope) -> Iterator[Problem]:
                 read_metadata(row.metadata)
             except ValueError:
                 yield Problem(_first_id(own), f"the metadata of source {row.id} cannot be read")
+            else:
+                if values[row.id] != metadata_values.values_of(row.metadata):
+                    yield Problem(
+                        _first_id(own),
+                        f"filters see other metadata of source {row.id} than it has: reindex",
+                    )
         last = rows[-1].id
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
 from agentmem_storage.errors import UnknownIdError
 from agentmem_storage.records import Scope, SourceKey, Written
-from agentmem_storage.sql import changes, replaced, terms
+from agentmem_storage.sql import changes, metadata_values, replaced, terms
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
 from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
@@ -95,6 +95,7 @@ def add(
         written.append(one)
     if fresh:
         connection.execute(insert(sources), values)
+        metadata_values.write(connection, {row["id"]: row["metadata"] for row in values})
         _insert_chunks(
             connection, fresh, fresh_rows, scope_id, assign(connection, fresh_rows, scope_id)
         )
@@ -134,6 +135,7 @@ def replace(
     connection.execute(
         update(sources).where(sources.c.id == source_id).values(occurrence=occurrence, **new.source)
     )
+    metadata_values.replace(connection, source_id, new.source["metadata"])
     first = _next_id(connection, chunks)
     written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
     _insert_chunks(connection, [written], [new], scope_id, [episode] * len(new.chunks))
@@ -152,6 +154,7 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
     new = {name: value for name, value in values.items() if old._mapping[name] != value}
     if "metadata" in new:
         keep_former(connection, [source_id])
+        metadata_values.replace(connection, source_id, new["metadata"])
     if new:
         connection.execute(update(sources).where(sources.c.id == source_id), new)
         _note_unpurged(connection)
@@ -189,6 +192,7 @@ def forget(
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
     replaced.drop(connection, source_ids)
+    metadata_values.drop(connection, source_ids)
     keep_former(connection, source_ids)
     connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
     scope_ids = {row.scope_id: None for row in found}
@@ -202,6 +206,8 @@ def forget(
 def rebuild_terms(connection: Connection, texts: Mapping[int, str]) -> list[int]:
     """Rebuild the lexical index from texts; those of deleted chunks are ignored.
 
+    The values that filters look up are rebuilt too, from the sources' metadata.
+
     Returns:
         Ids of chunks without a text, which lexical search does not find.
     """
@@ -209,6 +215,7 @@ def rebuild_terms(connection: Connection, texts: Mapping[int, str]) -> list[int]
     terms.clear(connection)
     terms.insert(connection, ((one, texts[one]) for one in present if one in texts))
     terms.optimize(connection)
+    metadata_values.rebuild(connection)
     connection.execute(update(meta).values(terms_stale=0))
     _note_unpurged(connection)
     return [one for one in present if one not in texts]
