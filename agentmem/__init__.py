@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
     from agentmem.chat.answerers import ChatAnswerer, connect
     from agentmem.chat.reader import Answer, MemoryReader
+    from agentmem.chat.session import AsyncSession, Session
     from agentmem.context.hits import Chunk, Hit, Occurrence
     from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
+    from agentmem.context.source import Source
     from agentmem.errors import AgentMemError
+    from agentmem.integrations.clients import wrap
     from agentmem.memory import Memory
     from agentmem.results import (
         BackupReceipt,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
         ForgetReceipt,
         Preparation,
         Receipt,
+        ScopeUse,
         Stats,
         Verification,
     )
@@ -43,6 +47,7 @@ __all__ = [
     "AgentMemError",
     "Answer",
     "AsyncMemory",
+    "AsyncSession",
     "BackupReceipt",
     "ChatAnswerer",
     "Chunk",
@@ -58,11 +63,15 @@ __all__ = [
     "Preparation",
     "Recall",
     "Receipt",
+    "ScopeUse",
+    "Session",
+    "Source",
     "Stats",
     "Verification",
     "__version__",
     "connect",
     "pack",
+    "wrap",
 ]
 
 # Names are imported on first use, so that `import agentmem` loads neither SQL nor torch.
@@ -71,6 +80,7 @@ _HOMES = {
     "AgentMemError": "agentmem.errors",
     "Answer": "agentmem.chat.reader",
     "AsyncMemory": "agentmem.aio",
+    "AsyncSession": "agentmem.chat.session",
     "BackupReceipt": "agentmem.results",
     "ChatAnswerer": "agentmem.chat.answerers",
     "Chunk": "agentmem.context.hits",
@@ -86,10 +96,14 @@ _HOMES = {
     "Preparation": "agentmem.results",
     "Recall": "agentmem.context.recall",
     "Receipt": "agentmem.results",
+    "ScopeUse": "agentmem.results",
+    "Session": "agentmem.chat.session",
+    "Source": "agentmem.context.source",
     "Stats": "agentmem.results",
     "Verification": "agentmem.results",
     "connect": "agentmem.chat.answerers",
     "pack": "agentmem.context.pack",
+    "wrap": "agentmem.integrations.clients",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

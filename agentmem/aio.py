@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import wraps
@@ -27,8 +27,11 @@ from inspect import signature
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from agentmem.chat.session import AsyncSession
+from agentmem.chat.tools import AsyncTools, ToolFormat
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
+from agentmem.context.source import Source
 from agentmem.errors import CorruptRecordError, StoreError
 from agentmem.memory import Memory
 from agentmem.scopes import ReadId
@@ -89,7 +92,11 @@ def _stream(
 
 def _decoded(result: R) -> R:
     """Decode here, in the worker; damage is raised where a text is read."""
-    for chunk in result if isinstance(result, Recall | tuple) else (result,):
+    if isinstance(result, Source):
+        several: Iterable[object] = result.chunks
+    else:
+        several = result if isinstance(result, Recall | tuple) else (result,)
+    for chunk in several:
         if isinstance(chunk, Chunk):
             with suppress(CorruptRecordError):
                 _ = chunk.text, chunk.latents
@@ -152,6 +159,9 @@ class AsyncMemory:
     add = _in_worker(Memory.add)
     recall = _in_worker(Memory.recall)
     get = _in_worker(Memory.get)
+    get_source = _in_worker(Memory.get_source)
+    scopes = _in_worker(Memory.scopes)
+    count = _in_worker(Memory.count)
     list = _stream(Memory.list)
     update = _in_worker(Memory.update)
     forget = _in_worker(Memory.forget)
@@ -203,6 +213,21 @@ class AsyncMemory:
         )
         handle._worker, handle._owns_worker = self._worker, False
         return handle
+
+    def session(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> AsyncSession:
+        """See `Memory.session`."""
+        session = self._memory.session(user_id=user_id, agent_id=agent_id, session_id=session_id)
+        return AsyncSession(session, self._run)
+
+    def as_tools(self, format: ToolFormat = "openai") -> AsyncTools:
+        """See `Memory.as_tools`."""
+        return AsyncTools(self._memory.as_tools(format), self._run)
 
     async def close(self) -> None:
         """See `Memory.close`; earlier calls are completed first."""

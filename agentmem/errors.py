@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from agentmem_storage.errors import (
     AgentMemError,
+    ChangedError,
     CorruptRecordError,
     FilterError,
     IncompatibleModelError,
@@ -34,6 +35,7 @@ __all__ = [
     "AgentMemError",
     "AnswererError",
     "BlankError",
+    "ChangedError",
     "ConfigError",
     "CorruptRecordError",
     "FilterError",

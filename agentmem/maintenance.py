@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
 
 from agentmem.context.decode import exact_texts
 from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
-from agentmem.errors import CorruptRecordError
+from agentmem.errors import (
+    CorruptRecordError,
+    StoreBusyError,
+    StoreError,
+    StoreMovedError,
+    StoreUnwritableError,
+)
 from agentmem.ingest.encode import Progress
 from agentmem.ingest.identity import content_hash, terms
 from agentmem.models.base import MemoryModel
 from agentmem.results import Damage, Verification
-from agentmem.types import Part, Role
+from agentmem.types import MESSAGE_ID, Part, Role
 from agentmem_storage.records import EVERYTHING, ChunkRecord, Scope, Selection, SourceRecord
 from agentmem_storage.store import Store
 
 # How many chunks are decoded between two reports of progress.
 _STEP = 64
+# How many chunks are verified at once.
+_BATCH = 256
+# Only if others rebuild the lexical index at the same time, there is a second one.
+_ROUNDS = 20
+# How many equal parts of one message are told apart, which its content hash counts.
+_REPEATS = 1000
 
 
 def verify(
@@ -29,34 +44,125 @@ def verify(
     *,
     decode: bool = True,
 ) -> Verification:
-    """Check rows and checksums of a scope, then decode every text and compare it with its hash."""
+    """Check rows and checksums of a scope, then decode every text and compare it with its hash.
+
+    What cannot be read is damage too, and does not end it.
+    """
     damage = [Damage(problem.chunk_id, problem.what) for problem in store.check(scope)]
     broken = {item.id for item in damage}
-    selection = Selection(scope)
-    total = store.count(selection)
+    ids: list[int] = []
+    with _noting(damage):
+        ids = store.ids(Selection(scope)).tolist()
     if not decode:
-        return Verification(total, tuple(damage), decoded=False)
+        return Verification(len(ids), tuple(damage), decoded=False)
     seen = checked = 0
-    for records in store.iterate(selection, keep_damaged=True):
+    contents = _Contents(store)
+    for first in range(0, len(ids), _BATCH):
+        part = ids[first : first + _BATCH]
+        records = _readable(store, Selection(scope, ids=tuple(part)), damage)
         sound = [record for record in records if record.id not in broken]
         for record, text in zip(sound, exact_texts(model, sound), strict=True):
             if isinstance(text, CorruptRecordError):
                 damage.append(Damage(record.id, str(text)))
             elif not _latents_match(model, record):
                 damage.append(Damage(record.id, f"{record.tokens} tokens do not fit its latents"))
-        seen, checked = seen + len(records), checked + len(sound)
+            else:
+                contents.add(record, text)
+        with _noting(damage):
+            damage += contents.damage()
+        seen, checked = seen + len(part), checked + len(sound)
         if on_progress is not None:
-            on_progress(seen, max(seen, total))
+            on_progress(seen, len(ids))
     return Verification(checked, tuple(damage))
 
 
-def lexical_terms(
+@contextmanager
+def _noting(damage: list[Damage], id: int | None = None) -> Iterator[None]:
+    """Note what the store cannot read, and go on."""
+    try:
+        yield
+    except (StoreBusyError, StoreMovedError, StoreUnwritableError):
+        raise
+    except StoreError as error:
+        noted = Damage(id, str(error))
+        if noted not in damage:
+            damage.append(noted)
+
+
+def _readable(store: Store, selection: Selection, damage: list[Damage]) -> list[ChunkRecord]:
+    """Those of the selected chunks that can be read; the others are noted."""
+    assert selection.ids is not None
+    try:
+        return [one for part in store.iterate(selection, keep_damaged=True) for one in part]
+    except (StoreBusyError, StoreMovedError, StoreUnwritableError):
+        raise
+    except StoreError as error:
+        if len(selection.ids) == 1:
+            if not any(one.id == selection.ids[0] for one in damage):
+                damage.append(Damage(selection.ids[0], f"it cannot be read: {error}"))
+            return []
+    middle = len(selection.ids) // 2
+    halves = (selection.ids[:middle], selection.ids[middle:])
+    return [one for ids in halves for one in _readable(store, replace(selection, ids=ids), damage)]
+
+
+class _Contents:
+    """Compares the texts of whole sources with the hashes of their content.
+
+    Only of messages that nobody changed: the hash of another may be of what its metadata were.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._texts: dict[int, dict[int, str]] = defaultdict(dict)
+
+    def add(self, record: ChunkRecord, text: str) -> None:
+        """Note the text of a chunk."""
+        self._texts[record.source_id][record.id] = text
+
+    def damage(self) -> list[Damage]:
+        """What is wrong with the sources that are complete, which are then let go."""
+        found = []
+        for source in self._store.sources_present(self._texts):
+            texts = self._texts[source.id]
+            if len(texts) < len(source.chunk_ids):
+                continue
+            del self._texts[source.id]
+            text = "".join(texts.get(id, "") for id in source.chunk_ids)
+            if not _content_matches(source, text):
+                what = f"the content hash of source {source.id} does not match its text"
+                found.append(Damage(min(texts), what))
+        return found
+
+
+def _content_matches(source: SourceRecord, text: str) -> bool:
+    """Whether a source has the content hash of a text; True where that cannot be known."""
+    if source.changed or source.kind == "document" or source.content_hash is None or source.damage:
+        return True
+    part = _part(source, text)
+    times = (None, source.created_at)
+    repeats = range(_REPEATS if MESSAGE_ID in source.metadata else 1)
+    hashes = (
+        content_hash(replace(part, created_at=time, repeat=repeat))
+        for repeat in repeats
+        for time in times
+    )
+    return source.content_hash in hashes
+
+
+def lexical_terms(store: Store, model: MemoryModel, selection: Selection) -> dict[int, str]:
+    """The indexed text of chunks by id, without damaged ones."""
+    found = _terms(store, model, selection)
+    return {id: text for id, text in found.items() if text is not None}
+
+
+def _terms(
     store: Store,
     model: MemoryModel,
     selection: Selection = EVERYTHING,
     on_progress: Progress | None = None,
-) -> dict[int, str]:
-    """The indexed text of chunks by id, without damaged ones.
+) -> dict[int, str | None]:
+    """The indexed text of chunks by id; None for damaged ones.
 
     Args:
         store: The open store.
@@ -64,19 +170,30 @@ def lexical_terms(
         selection: Which chunks.
         on_progress: Called with the number of chunks decoded so far and the total.
     """
-    found: dict[int, str] = {}
+    found: dict[int, str | None] = {}
     total = 0 if on_progress is None else store.count(selection)
     for seen, chunk in enumerate(load_chunks(store, model, selection), start=1):
-        if (text := _text(chunk)) is not None:
-            found[chunk.id] = terms(text, chunk.source)
+        text = _text(chunk)
+        found[chunk.id] = None if text is None else terms(text, chunk.source)
         if on_progress is not None and (seen % _STEP == 0 or seen >= total):
             on_progress(seen, max(seen, total))
     return found
 
 
 def rebuild_terms(store: Store, model: MemoryModel, on_progress: Progress | None = None) -> None:
-    """Rebuild the lexical index from decoded texts, which is nearly all of the time it takes."""
-    store.rebuild_terms(lexical_terms(store, model, on_progress=on_progress).items())
+    """Rebuild the lexical index from decoded texts, which is nearly all of the time it takes.
+
+    What others add while the texts are decoded is decoded after them, and found from then on.
+    """
+    texts = _terms(store, model, on_progress=on_progress)
+    left = store.rebuild_terms(texts.items())
+    # Whatever is added after the first round is indexed by whoever adds it.
+    for _ in range(_ROUNDS):
+        if not left.size:
+            return
+        more: dict[int, str | None] = dict.fromkeys(left.tolist())
+        more |= _terms(store, model, Selection(ids=tuple(more)))
+        left = store.rebuild_terms(more.items(), keep=True)
 
 
 def rebuild_stale_terms(
@@ -93,18 +210,22 @@ def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
     Damaged or forgotten parts of its text are omitted, and its time then counts as given.
     """
     chunks = load_chunks(store, model, Selection(source_ids=(source.id,)))
-    part = Part(
+    part = _part(source, "".join(_text(chunk) or "" for chunk in chunks))
+    if content_hash(part) == source.content_hash:
+        return part
+    return replace(part, created_at=source.created_at)
+
+
+def _part(source: SourceRecord, text: str) -> Part:
+    return Part(
         source.kind,
-        "".join(_text(chunk) or "" for chunk in chunks),
+        text,
         role=cast("Role | None", source.role),
         name=source.name,
         title=source.title,
         uri=source.uri,
         metadata=source.metadata,
     )
-    if content_hash(part) == source.content_hash:
-        return part
-    return replace(part, created_at=source.created_at)
 
 
 def _latents_match(model: MemoryModel, record: ChunkRecord) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, tzinfo
+from functools import partial
 from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from agentmem.chat.prepare import prepare
+from agentmem.chat.session import Session
+from agentmem.chat.tools import ToolFormat, Tools
 from agentmem.context.decode import regenerated_texts
 from agentmem.context.hits import Chunk
 from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
-from agentmem.editing import forget, replace_metadata, replace_text, unknown_id
+from agentmem.context.source import Source, load_source
+from agentmem.editing import forget, unknown_id, update_metadata, update_text
 from agentmem.errors import FilterError, InputError, StoreError
 from agentmem.ingest.checks import (
     MAX_CHARS,
@@ -27,7 +31,7 @@ from agentmem.ingest.checks import (
     check_time,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
-from agentmem.ingest.normalize import normalize
+from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
@@ -37,6 +41,7 @@ from agentmem.results import (
     ForgetReceipt,
     Preparation,
     Receipt,
+    ScopeUse,
     Stats,
     Verification,
     make_stats,
@@ -245,6 +250,58 @@ class Memory:
         handle._owns_store = False
         return handle
 
+    def session(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Session:
+        """A conversation that remembers: what to send to a model, and what to keep of it.
+
+        It writes to the scope of these ids, and recalls from all conversations of that user and
+        agent. With a ``session_id``, what was said is told for certain from what was sent again,
+        also if several conversations go on at the same time.
+
+        ::
+
+            session = mem.session(user_id="ana", session_id="2026-05-03")
+            reply = generate(session.context(messages))
+            session.observe(messages, reply)
+
+        Raises:
+            InputError: a scope id is None, empty, `ANY`, contradicts this handle's own, or is
+                required and not given.
+        """
+        if ANY in (user_id, agent_id, session_id):
+            raise InputError(f"a session belongs to somebody: leave out what is not {ANY!r}")
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        self._binding.check_required(scope)
+        others = ANY if self._binding.scope.session_id is None else UNSET
+        recall = partial(self.recall, user_id=user_id, agent_id=agent_id, session_id=others)
+        return Session(recall, self._write, scope=scope, max_chars=self._max_chars)
+
+    def as_tools(self, format: ToolFormat = "openai") -> Tools:
+        """Tools remember, recall and forget, with which a model uses this memory itself.
+
+        They keep to the scope of a scoped handle. They are those of the MCP server.
+
+        ::
+
+            tools = mem.scoped(user_id="ana").as_tools("openai")
+            reply = client.chat.completions.create(tools=tools.definitions, ...)
+            for call in reply.choices[0].message.tool_calls or ():
+                text = tools.call_tool(call.function.name, call.function.arguments)
+
+        Args:
+            format: What the definitions are for: ``openai`` for chat completions, ``responses``,
+                or ``anthropic``.
+
+        Raises:
+            InputError: the format is unknown.
+        """
+        return Tools(self, format)
+
     def add(
         self,
         content: Content,
@@ -283,18 +340,7 @@ class Memory:
             scope=self._binding.writing(user_id, agent_id, session_id),
             max_chars=self._max_chars,
         )
-        for scope in dict.fromkeys(part.scope for part in normalized.parts):
-            self._binding.check_required(scope)
-        written, new = write_parts(
-            self._store,
-            self._model,
-            normalized.parts,
-            options=self._options,
-            now=datetime.now(UTC),
-            on_progress=on_progress,
-        )
-        given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
-        return write_receipt([one for _, one in given], new, skipped=normalized.skipped)
+        return self._write(normalized, on_progress)
 
     def recall(
         self,
@@ -376,6 +422,83 @@ class Memory:
         """
         return self._one(id, self._binding.reading(user_id, agent_id, session_id))
 
+    def get_source(
+        self,
+        id: int,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Source:
+        """Return a message or document as a whole, from its chunks.
+
+        ::
+
+            mem.get_source(hits[0].source.id).text
+
+        Args:
+            id: Its source id, as `Receipt.sources` and ``chunk.source.id`` have it.
+            user_id: As in `recall`: an id outside the scope is unknown.
+            agent_id: Likewise.
+            session_id: Likewise.
+
+        Raises:
+            UnknownIdError: no message or document of this scope has that id.
+            CorruptRecordError: a chunk of it is damaged.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return load_source(self._store, self._model, scope, id)
+
+    def scopes(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> tuple[ScopeUse, ...]:
+        """The users, agents and sessions that have memories, the last used first.
+
+        One entry for each combination that something was written to.
+
+        Args:
+            user_id: Only this user's, such as all sessions of a user.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+        """
+        found = self._store.scopes(self._binding.reading(user_id, agent_id, session_id))
+        uses = [
+            ScopeUse(
+                one.scope.user_id,
+                one.scope.agent_id,
+                one.scope.session_id,
+                memories=one.chunks,
+                sources=one.sources,
+                last_added=one.last_added,
+            )
+            for one in found
+        ]
+        latest = datetime.min.replace(tzinfo=UTC)
+        return tuple(sorted(uses, key=lambda use: use.last_added or latest, reverse=True))
+
+    def count(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        source_id: int | None = None,
+        where: Where | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> int:
+        """How many memories `list` would return, without reading them.
+
+        Raises:
+            FilterError: the filter has an unknown operator or is malformed.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return self._store.count(_listed(scope, source_id, where, since, until))
+
     def list(
         self,
         *,
@@ -399,13 +522,8 @@ class Memory:
         Raises:
             FilterError: the filter has an unknown operator or is malformed.
         """
-        selection = Selection(
-            self._binding.reading(user_id, agent_id, session_id),
-            source_ids=None if source_id is None else (source_id,),
-            where=where,
-            since=check_time(since, "since"),
-            until=check_time(until, "until"),
-        )
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        selection = _listed(scope, source_id, where, since, until)
         return load_chunks(self._store, self._model, selection, newest_first=newest_first)
 
     def update(
@@ -436,19 +554,21 @@ class Memory:
             UnknownIdError: no memory of this scope has that id.
             InputError: nothing to change, the new text cannot be stored, or it would make a
                 document equal to another one of the scope.
+            StoreBusyError: others hold the lock for too long.
+            ChangedError: others keep changing the same message.
         """
         if text is None and metadata is None:
             raise InputError("update() needs text= or metadata=")
         if text is not None and not isinstance(text, str):
             raise TypeError(f"text must be a string, not {type(text).__name__}")
-        chunk = self._one(id, self._binding.reading(user_id, agent_id, session_id))
-        new_metadata = chunk.metadata if metadata is None else check_metadata(metadata, "metadata")
+        source = self._one(id, self._binding.reading(user_id, agent_id, session_id)).source
+        new_metadata = None if metadata is None else check_metadata(metadata, "metadata")
         if text is None:
-            return replace_metadata(self._store, chunk, new_metadata)
-        return replace_text(
+            return update_metadata(self._store, source.id, new_metadata or {})
+        return update_text(
             self._store,
             self._model,
-            chunk,
+            source.id,
             text,
             new_metadata,
             options=self._options,
@@ -661,12 +781,43 @@ class Memory:
         self._store.rebuild_index()
         rebuild_terms(self._store, self._model)
 
+    def _write(self, normalized: Normalized, on_progress: Progress | None = None) -> Receipt:
+        for scope in dict.fromkeys(part.scope for part in normalized.parts):
+            self._binding.check_required(scope)
+        written, new = write_parts(
+            self._store,
+            self._model,
+            normalized.parts,
+            options=self._options,
+            now=datetime.now(UTC),
+            on_progress=on_progress,
+        )
+        given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
+        return write_receipt([one for _, one in given], new, skipped=normalized.skipped)
+
     def _one(self, id: int, scope: Scope) -> Chunk:
         selection = Selection(scope, ids=(id,))
         found = next(load_chunks(self._store, self._model, selection), None)
         if found is None:
             raise unknown_id(self._store, scope, id)
         return found
+
+
+def _listed(
+    scope: Scope,
+    source_id: int | None,
+    where: Where | None,
+    since: Time | None,
+    until: Time | None,
+) -> Selection:
+    """What `Memory.list` and `Memory.count` select."""
+    return Selection(
+        scope,
+        source_ids=None if source_id is None else (source_id,),
+        where=where,
+        since=check_time(since, "since"),
+        until=check_time(until, "until"),
+    )
 
 
 def _absolute(location: Location) -> Location:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,32 @@ class Preparation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeUse:
+    """One scope that has memories, exactly as given on writing, see `Memory.scopes`.
+
+    Attributes:
+        user_id: Whose memories they are; None if unspecified.
+        agent_id: Which agent's.
+        session_id: Which conversation's.
+        memories: Number of chunks.
+        sources: Number of messages and documents.
+        last_added: When something was last added, in UTC; None if that is damaged.
+    """
+
+    user_id: str | None
+    agent_id: str | None
+    session_id: str | None
+    memories: int
+    sources: int
+    last_added: datetime | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        last = None if self.last_added is None else self.last_added.isoformat()
+        return {**asdict(self), "last_added": last}
 
 
 @dataclass(frozen=True, slots=True)

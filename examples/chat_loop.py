@@ -6,21 +6,20 @@ and returns text. Here a stand-in answers from its prompt, so that the example r
 
 from collections.abc import Callable
 
-from agentmem import Memory
+from agentmem import Memory, Session
 
 Generate = Callable[[list[dict[str, str]]], str]
 
 
-def reply(memory: Memory, generate: Generate, text: str) -> str:
+def reply(session: Session, generate: Generate, text: str) -> str:
     """Answer one message with recalled memories in the prompt, then store both messages.
 
     Only the conversation is stored, never the recalled memories: they must not be stored again as
     new ones.
     """
-    recalled = memory.recall(text, k=5).pack(max_tokens=400).to_messages("openai")
-    message = {"role": "user", "content": text}
-    answer = generate([*recalled, message])
-    memory.add([message, {"role": "assistant", "content": answer}])
+    messages = [{"role": "user", "content": text}]
+    answer = generate(session.context(messages, k=5, max_tokens=400))
+    session.observe(messages, answer)
     return answer
 
 
@@ -33,7 +32,7 @@ def parrot(messages: list[dict[str, str]]) -> str:
 
 if __name__ == "__main__":
     with Memory(":memory:") as store:
-        ana = store.scoped(user_id="ana")
+        ana = store.session(user_id="ana", session_id="today")
         for line in ("My sister Marta lives in Porto.", "Where does my sister Marta live?"):
             print("ana:", line)
             print("bot:", reply(ana, parrot, line))

@@ -1,5 +1,7 @@
 """Settings and fixtures that all tests share.
 
+Torch is imported where it is used: the process that only hands out tests to others needs none.
+
 Tests run on one thread, whatever the machine has, unless OMP_NUM_THREADS says otherwise. Those of
 Hypothesis try the same few examples every time; with AGENTMEM_TESTS=thorough, which
 `make test-slow` sets, they try many more, and others every time. No clock decides whether a test
@@ -8,25 +10,23 @@ passes: there are no deadlines, and no health checks that measure speed.
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
-from agentmem import Memory, Receipt
-from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.models.bundle.load import ModelBundle
-from agentmem.models.bundle.manifest import write_manifest
-from agentmem.testing import tiny_bundle, tiny_model
+if TYPE_CHECKING:
+    from agentmem import Memory, Receipt
+    from agentmem.models.bundle.load import ModelBundle
 
-if "OMP_NUM_THREADS" not in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
-    torch.set_num_threads(1)
+# Before anything that reads it is imported, and for the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _NO_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", _NO_CLOCK, max_examples=20, derandomize=True)
@@ -34,14 +34,48 @@ settings.register_profile("thorough", _NO_CLOCK, max_examples=250)
 settings.load_profile(os.environ.get("AGENTMEM_TESTS", "default"))
 
 
+def pytest_collection_finish() -> None:
+    """Leave the million objects of torch and all other modules out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test that changes what all later ones run in, and not one of these."""
+    before = _surroundings()
+    yield
+    after = _surroundings()
+    assert {name: after[name] for name in before} == before  # torch may just have been imported
+
+
+def _surroundings() -> dict[str, Any]:
+    found: dict[str, Any] = {"folder": os.getcwd()}
+    if torch := sys.modules.get("torch"):
+        found["threads"] = torch.get_num_threads()
+        found["gradients"] = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        found["autocast contexts"] = torch.autocast_increment_nesting() - 1
+        torch.autocast_decrement_nesting()
+    return found
+
+
 @pytest.fixture(scope="session")
 def model() -> ModelBundle:
+    from agentmem.testing import tiny_model
+
     return tiny_model()
 
 
 @pytest.fixture(scope="session")
 def forgetful_model(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
     """A model whose latents alone get some tokens wrong, so that chunks have patches."""
+    import torch
+
+    from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+    from agentmem.models.bundle.load import ModelBundle
+    from agentmem.models.bundle.manifest import write_manifest
+    from agentmem.testing import tiny_bundle
+
     folder = tiny_bundle(tmp_path_factory.mktemp("forgetful"))
     autoencoder = MemoryAutoencoder.from_pretrained(folder / "autoencoder")
     noise = torch.Generator().manual_seed(0)
@@ -56,6 +90,8 @@ def forgetful_model(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
 @pytest.fixture
 def threads_as_before() -> Iterator[None]:
     """Restore torch's number of threads, which training sets for the whole process."""
+    import torch
+
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -69,6 +105,8 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def memory(place: Path, model: ModelBundle) -> Iterator[Memory]:
+    from agentmem import Memory
+
     with Memory(place, model=model) as memory:
         yield memory
 

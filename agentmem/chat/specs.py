@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from agentmem.chat.servers import Server
 from agentmem.errors import AgentMemError, AnswererError, ConfigError, InputError
+from agentmem_storage.text import shown
 
 _MAX_TIMEOUT_S = 24 * 3600
 
@@ -15,7 +16,7 @@ _MAX_TIMEOUT_S = 24 * 3600
 def find_server(spec: str, *, api_key: str | None, timeout_s: float) -> Server:
     """Resolve a spec to a server and model; see `agentmem.chat.answerers.connect`."""
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
-        raise TypeError(f"timeout_s must be a number, not {timeout_s!r}")
+        raise TypeError(f"timeout_s must be a number, not {shown(timeout_s)}")
     if not 0 < timeout_s <= _MAX_TIMEOUT_S:
         raise InputError(f"timeout_s={timeout_s!r} must be above 0 and at most {_MAX_TIMEOUT_S}")
     if spec.startswith(("http://", "https://")):

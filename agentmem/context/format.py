@@ -16,6 +16,7 @@ name it, because it is derived from all that is in the block. The same hits give
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import count
@@ -26,6 +27,7 @@ from agentmem.context.hits import Hit
 # Enough that a guess is hopeless; that no memory contains it is checked, not left to chance.
 NONCE_DIGITS = 6
 _TAG = "memories"
+_OPENING = re.compile(rf"<{_TAG}-([0-9a-f]{{{NONCE_DIGITS}}})>\n")
 
 
 def line(hit: Hit) -> str:
@@ -50,6 +52,29 @@ def block(body: Sequence[str]) -> str:
     text = "\n".join(body)
     tag = f"{_TAG}-{_nonce(text)}"
     return f"<{tag}>\n{text}\n</{tag}>"
+
+
+def split_blocks(text: str) -> tuple[str, list[str]]:
+    """A text without the blocks of memories in it, and what stood between their tags.
+
+    Only what `block` made counts: the nonce of a tag that somebody wrote does not fit its text.
+    """
+    kept: list[str] = []
+    bodies: list[str] = []
+    end = 0
+    for opening in _OPENING.finditer(text):
+        closing = f"\n</{_TAG}-{opening[1]}>"
+        close = text.find(closing, opening.end())
+        if opening.start() < end or close < 0:
+            continue
+        body = text[opening.end() : close]
+        if _nonce(body) == opening[1]:
+            kept.append(text[end : opening.start()])
+            bodies.append(body)
+            end = close + len(closing)
+    if not bodies:
+        return text, []
+    return "".join([*kept, text[end:]]).strip(), bodies
 
 
 def frame_tokens(count_tokens: Callable[[str], int]) -> int:

@@ -151,7 +151,7 @@ def _check_keys(value: object) -> None:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"the key {key!r} is not a string")
+                raise TypeError(f"the key {shown(key)} is not a string")
         value = list(value.values())
     if isinstance(value, list | tuple):
         for item in value:

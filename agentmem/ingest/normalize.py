@@ -265,7 +265,7 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     if not speaks:
         yield from _read_item(item, base, skipped, where)
         return
-    contents = read_contents(item, where)
+    contents = [_with_plain_blocks(one) for one in read_contents(item, where)]
     if base.role == "tool":
         yield from _read_result(item, contents, base, skipped, where)
         return
@@ -285,6 +285,11 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     for key in _NOT_TEXT:
         if item.get(key):
             skipped[key] += 1
+
+
+def _with_plain_blocks(content: object) -> object:
+    """A content whose blocks are dicts; in a message that goes on they may be an SDK's objects."""
+    return [plain(one) for one in content] if isinstance(content, list | tuple) else content
 
 
 def _read_item(

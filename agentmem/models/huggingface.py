@@ -1,13 +1,21 @@
-"""Hugging Face models already on this machine: found without network access or progress bars."""
+"""Hugging Face models already on this machine: found without network access or progress bars.
+
+Whatever is loaded goes through here, so that no code of a model is ever run, nor asked for on
+standard input, and its weights are safetensors files; see `agentmem.models.plain`.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from huggingface_hub import try_to_load_from_cache
 from transformers.utils import logging
+
+from agentmem.models.plain import require_plain
 
 
 def local_folder(name: str | os.PathLike[str]) -> str:
@@ -41,3 +49,43 @@ def quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def load_tokenizer(folder: str | os.PathLike[str]) -> Any:
+    """The tokenizer in a folder; no code from there is run.
+
+    Raises:
+        ModelError: it needs code of its own.
+        Exception: what transformers raises, if there is none.
+    """
+    from transformers import AutoTokenizer
+
+    require_plain(folder)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def load_causal_lm(folder: str | os.PathLike[str], dtype: torch.dtype) -> Any:
+    """The causal language model in a folder, from safetensors files; no code from there is run.
+
+    Raises:
+        ModelError: it needs code of its own, its weights are of another kind, or its configuration
+            does not fit them.
+        Exception: what transformers raises, if there is none.
+    """
+    from transformers import AutoModelForCausalLM
+
+    require_plain(folder)
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
+    )
+
+
+def load_encoder(folder: str | os.PathLike[str]) -> Any:
+    """The model in a folder without a head, in float32, for inference; likewise."""
+    from transformers import AutoModel
+
+    require_plain(folder)
+    model = AutoModel.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+    )
+    return model.train(False)

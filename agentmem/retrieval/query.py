@@ -12,7 +12,7 @@ from agentmem.ingest.checks import check_unicode
 from agentmem.models.base import MemoryModel, no_reranker
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Selection
-from agentmem_storage.text import is_blank
+from agentmem_storage.text import is_blank, shown
 
 Mode = Literal["hybrid", "vector", "lexical"]
 Order = Literal["relevance", "time"]
@@ -83,7 +83,7 @@ def _check_min_relevance(least: object) -> None:
     if least is None:
         return
     if isinstance(least, bool) or not isinstance(least, Real):
-        raise TypeError(f"min_relevance must be a number from 0 to 1, not {least!r}")
+        raise TypeError(f"min_relevance must be a number from 0 to 1, not {shown(least)}")
     if not 0 <= float(least) <= 1:
         raise InputError(f"min_relevance={least!r} must be from 0 to 1")
 

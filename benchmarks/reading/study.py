@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agentmem.errors import ConfigError
 from agentmem.evaluation.result import EvalResult, build_result
+from agentmem.models.huggingface import load_causal_lm, load_tokenizer
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
@@ -132,7 +132,7 @@ def run_study(
     """
     began = time.perf_counter()
     settings = load_config(reader)
-    prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), settings.system_prompt)
+    prompt = ReadingPrompt.of(load_tokenizer(language_model), settings.system_prompt)
     items = work.items(lambda: prepare(config, prompt, questions, locomo, notebooks))
     # Part of the files' names: answers of another reader are not taken for those of this one.
     weights = hashlib.sha256((reader / WEIGHTS).read_bytes()).hexdigest()[:8]
@@ -180,9 +180,7 @@ def run_study(
 def _load(language_model: Path, reader: Path, settings: ReaderConfig) -> ReadingModel:
     torch.set_num_threads(1)
     gpu = torch.cuda.is_available()
-    lm = AutoModelForCausalLM.from_pretrained(
-        language_model, dtype=torch.bfloat16 if gpu else torch.float32
-    )
+    lm = load_causal_lm(language_model, torch.bfloat16 if gpu else torch.float32)
     model = ReadingModel(lm, settings)
     load_weights(model, reader)
     return model.to("cuda" if gpu else "cpu").train(False)

@@ -364,7 +364,14 @@ def _reading_latency(results: Mapping[str, Any]) -> list[str]:
         )
         for row in results["first_token"]
     ]
-    return table(heads, rows)
+    answers = results["answers"]
+    return [
+        *table(heads, rows),
+        "",
+        f"A whole answer to a personal question from the text of {answers['memories']} memories, "
+        f"{answers['tokens']} tokens on average: {answers['median_seconds']:.1f} s, the longest of "
+        f"{answers['questions']} {answers['longest_seconds']:.1f} s.",
+    ]
 
 
 _TABLES = {

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from agentmem.errors import ConfigError, MissingExtraError
 from agentmem.models.autoencoder.configuration import LEVELS
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.embedder.modeling import EmbedderModel
+from agentmem.models.huggingface import load_encoder, load_tokenizer
 from agentmem.models.tokenizer import ByteTokenizer
 from benchmarks.retention.config import EncoderName
 
@@ -127,8 +128,8 @@ def _minilm(own: ByteTokenizer) -> FrozenEncoder:
             extra="bench",
         )
     folder = Path(found.origin).with_name("model")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    network = _frozen(AutoModel.from_pretrained(folder, dtype=torch.float32))
+    tokenizer = load_tokenizer(folder)
+    network = _frozen(load_encoder(folder))
 
     def embed(ids: Tensor) -> Tensor:
         texts = [own.decode(row) for row in ids.tolist()]

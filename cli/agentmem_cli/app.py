@@ -24,6 +24,7 @@ from agentmem_cli.commands import (
     reader,
     store,
     train,
+    users,
 )
 from agentmem_cli.exits import ExitCode, epilog, exit_code
 from agentmem_cli.output import safe
@@ -110,6 +111,7 @@ register(
         "list": query.list_memories,
         "forget": change.forget,
         "update": change.update,
+        "users": users.users,
         "stats": store.stats,
         "verify": store.verify,
         "doctor": store.doctor,

@@ -18,6 +18,7 @@ from rich.text import Text
 # Width of tables when the output is not a terminal.
 _WIDTH = 160
 # Of a terminal, and those that make it show letters in another order.
+_BEYOND_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -146,4 +147,6 @@ def _console(*, stderr: bool = False) -> Console:
 
 
 def _dump(value: Any, *, indent: int | None) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    dumped = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    # JSON allows them as they are, but a terminal obeys them, and the reader gets the same value.
+    return _BEYOND_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", dumped)

@@ -7,6 +7,7 @@ AgentMemError
 │  ├─ StoreNotFoundError              there is no store at that location, and create=False
 │  ├─ NotAStoreError                  the location holds something else
 │  ├─ StoreBusyError                  another writer held the lock for longer than the timeout
+│  │  └─ ChangedError                 another writer changed what was to be changed
 │  ├─ StoreUnwritableError            read-only folder or file, or no space left
 │  ├─ StoreMovedError                 its files were moved, deleted or replaced while it was open
 │  ├─ StoreIncompleteError            a copy without its write-ahead log, or an older one
@@ -24,9 +25,16 @@ from __future__ import annotations
 
 from typing import Any
 
+# Characters of a message; what is between its beginning and its end may be a value of any size.
+_LONGEST = 2_000
+_END = 500
+
 
 class AgentMemError(Exception):
     """The root of every error raised by agentmem; all of them can be pickled and copied."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_shortened(one) if isinstance(one, str) else one for one in args))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As an exception does, but without calling the constructor, which may need keywords."""
@@ -55,6 +63,10 @@ class NotAStoreError(StoreError):
 
 class StoreBusyError(StoreError):
     """Another process held the write lock for longer than the timeout."""
+
+
+class ChangedError(StoreBusyError):
+    """Another writer changed what was to be changed, since it was read; nothing was written."""
 
 
 class StoreUnwritableError(StoreError):
@@ -105,6 +117,13 @@ class MissingExtraError(AgentMemError, ImportError):
     def __init__(self, message: str, *, extra: str) -> None:
         super().__init__(message)
         self.extra = extra
+
+
+def _shortened(message: str) -> str:
+    """A message of which the middle is left out if it is long: the way out stands at the end."""
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST - _END - 5]} ... {message[-_END:]}"
 
 
 def _restored(kind: type[AgentMemError], args: tuple[object, ...]) -> AgentMemError:

@@ -41,6 +41,10 @@ class Reading(ABC):
         """See `Snapshot.sources`."""
         return self.snapshot(lambda one: one.sources(ids, keep_damaged=keep_damaged))
 
+    def sources_present(self, ids: Iterable[int]) -> list[SourceRecord]:
+        """See `Snapshot.sources_present`."""
+        return self.snapshot(lambda one: one.sources_present(ids))
+
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """See `Snapshot.latents`."""
         return self.snapshot(lambda one: one.latents(ids))

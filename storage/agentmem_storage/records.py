@@ -129,7 +129,8 @@ class SourceRecord:
     """A stored source, without its chunks.
 
     ``damage`` describes a row whose metadata cannot be read; the metadata are then empty.
-    ``content_hash`` is None once a part of the source has been forgotten.
+    ``content_hash`` is None once a part of the source has been forgotten. ``changed`` says that its
+    content or metadata were others once; it is not kept of documents.
     """
 
     id: int
@@ -146,6 +147,7 @@ class SourceRecord:
     metadata: Mapping[str, Any]
     damage: str | None = None
     content_hash: bytes | None = field(default=None, repr=False)
+    changed: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,7 +296,7 @@ class Forgotten:
     """The outcome of one `forget`.
 
     Attributes:
-        chunks: Number of chunks deleted; unknown ids do not count.
+        ids: Ids of the chunks deleted, ascending.
         sources: Number of sources deleted because they had no other chunk.
         terms_stale: Whether the lexical index still contains terms of deleted chunks, because
             their texts were not given; rebuilding it removes them.
@@ -303,10 +305,15 @@ class Forgotten:
             of the store try again.
     """
 
-    chunks: int
+    ids: tuple[int, ...]
     sources: int
     terms_stale: bool
     purged: bool
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks deleted; unknown ids do not count."""
+        return len(self.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,11 +326,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ScopeStats:
-    """One scope that has memories, exactly as given on writing."""
+    """One scope that has memories, exactly as given on writing.
+
+    ``last_added`` is when something was last added to it; None if that is damaged.
+    """
 
     scope: Scope
     sources: int
     chunks: int
+    last_added: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

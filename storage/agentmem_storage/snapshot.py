@@ -118,6 +118,10 @@ class Snapshot:
         """
         return read.read_chunks(self._connection, ids, keep_damaged=keep_damaged)
 
+    def sources_present(self, ids: Iterable[int]) -> list[SourceRecord]:
+        """Those of the given sources that there are, by ascending id, damaged ones included."""
+        return self.sources(read.present_sources(self._connection, ids), keep_damaged=True)
+
     def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
         """Sources in the order of ``ids``.
 

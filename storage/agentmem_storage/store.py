@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
 from agentmem_storage.disk import file_bytes
-from agentmem_storage.errors import InputError
+from agentmem_storage.errors import InputError, StoreUnwritableError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.numbers import as_timeout
@@ -309,10 +310,12 @@ class Store(Reading):
             for first in range(0, len(placed), batch_size):
                 part = placed[first : first + batch_size]
                 with self._database.read() as connection:
-                    found = {row.id: row for row in read.selected_rows(connection, selection, part)}
-                if found:
-                    ordered = [found[id] for id in part if id in found]
-                    yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in ordered]
+                    records = read.selected_chunks(
+                        connection, selection, part, keep_damaged=keep_damaged
+                    )
+                if records:
+                    found = {record.id: record for record in records}
+                    yield [found[id] for id in part if id in found]
             return
         last = 0
         # Listed once rather than for each list; then again, for what was added in the meantime.
@@ -321,9 +324,11 @@ class Store(Reading):
             for first in range(0, ids.size, batch_size):
                 part = ids[first : first + batch_size].tolist()
                 with self._database.read() as connection:
-                    rows = read.selected_rows(connection, selection, part)
-                if rows:
-                    yield [read.decode_chunk(row, keep_damaged=keep_damaged) for row in rows]
+                    records = read.selected_chunks(
+                        connection, selection, part, keep_damaged=keep_damaged
+                    )
+                if records:
+                    yield records
 
     @shielded
     def update_source(
@@ -363,7 +368,12 @@ class Store(Reading):
 
     @shielded
     def replace_source(
-        self, source_id: int, new: NewSource, old_terms: Mapping[int, str]
+        self,
+        source_id: int,
+        new: NewSource,
+        old_terms: Mapping[int, str],
+        *,
+        expected: SourceRecord | None = None,
     ) -> Written:
         """Replace the content of a source; it keeps its id and scope, its chunks get new ids.
 
@@ -374,6 +384,8 @@ class Store(Reading):
             new: The new content.
             old_terms: By old chunk id, the text that was indexed for it. If one is missing,
                 `terms_stale` is true afterwards.
+            expected: What the new content was made from. If the source is no longer equal to it,
+                nothing is written, so that no change of another writer is lost.
 
         Returns:
             The new chunks. If another source of the scope already has the content, and the new
@@ -382,10 +394,13 @@ class Store(Reading):
 
         Raises:
             UnknownIdError: No source has that id.
+            ChangedError: The source is not the expected one; nothing was written.
             InputError: Something cannot be stored; nothing was written.
         """
         rows = make_rows(new, self.embedding_dims)
         with self._database.write() as connection:
+            if expected is not None:
+                write.require_unchanged(connection, expected)
             written = write.replace(connection, as_id(source_id), rows, old_terms)
             if not written.duplicate:
                 self._index.drop_files()
@@ -393,25 +408,54 @@ class Store(Reading):
         return written
 
     @shielded
-    def forget(self, ids: Iterable[int], terms: Mapping[int, str]) -> Forgotten:
+    def forget(
+        self,
+        chosen: Iterable[int] | Selection,
+        terms: Mapping[int, str],
+        *,
+        seen: Container[int] | None = None,
+    ) -> Forgotten:
         """Delete chunks so that no byte of them remains in any file of the store.
 
         Sources without remaining chunks are deleted too, with their metadata, and so are scopes.
 
         Args:
-            ids: Chunk ids; unknown ones are ignored.
+            chosen: Chunk ids, of which unknown ones are ignored; or a selection, which is made when
+                the chunks are deleted, so that none escapes that was changed just before.
             terms: By chunk id, the text that was indexed for it. If one can no longer be
                 reconstructed, leave it out and call `rebuild_terms` soon afterwards.
+            seen: The ids for which ``terms`` was made. If others are selected by now, nothing is
+                deleted.
 
         Returns:
             What was deleted, and whether the lexical index has to be rebuilt.
+
+        Raises:
+            UnknownIdError: An id of the selection is not in its scope; nothing was deleted.
+            ChangedError: Chunks are selected that were not seen; nothing was deleted.
+            FilterError: The selection's filter is malformed.
         """
-        with self._database.write() as connection:
-            chunks, sources, stale = write.forget(connection, [as_id(one) for one in ids], terms)
-            if chunks:
-                self._index.drop_files()
-        purged = self._purge()
-        return Forgotten(chunks, sources, terms_stale=stale, purged=purged)
+        if not isinstance(chosen, Selection):
+            chosen = tuple(as_id(one) for one in chosen)
+        try:
+            done = self._forget(chosen, terms, seen)
+        except StoreUnwritableError:
+            # On a full disk, what can be spared makes room for what the deletion has to write.
+            self._index.drop_files()
+            self._database.empty_log()
+            done = self._forget(chosen, terms, seen)
+        return replace(done, purged=self._purge())
+
+    @shielded
+    def chosen(self, selection: Selection) -> tuple[int, ...]:
+        """Ids of the chunks that `forget` would delete now, ascending.
+
+        Raises:
+            UnknownIdError: An id of the selection is not in its scope.
+            FilterError: The selection's filter is malformed.
+        """
+        with self._database.read() as connection:
+            return tuple(write.choose(connection, selection, None))
 
     @property
     @shielded
@@ -457,21 +501,30 @@ class Store(Reading):
         return self._flag("terms_stale") != 0
 
     @shielded
-    def rebuild_terms(self, texts: Iterable[tuple[int, str]]) -> NDArray[np.int64]:
+    def rebuild_terms(
+        self, texts: Iterable[tuple[int, str | None]], *, keep: bool = False
+    ) -> NDArray[np.int64]:
         """Rebuild the lexical index.
 
+        ::
+
+            while left.size:  # at most once: whatever is added from now on is indexed by itself
+                left = store.rebuild_terms(texts_of(left), keep=True)
+
         Args:
-            texts: Chunk ids, each with the text to index. All are consumed before the store is
-                locked, so they may be read from it lazily.
+            texts: Chunk ids, each with the text to index; None if it can no longer be
+                reconstructed. All are consumed before the store is locked, so they may be read from
+                it lazily.
+            keep: Keep what is indexed, and only add what is missing.
 
         Returns:
-            Ids of chunks without a text, int64 of shape (n,): lexical search does not find them.
-            If there are any, because they were added in the meantime, call this again with all
-            texts.
+            Ids of chunks that are missing from ``texts``, because they were added in the meantime,
+            and from the index, int64 of shape (n,). Until they are given to another call,
+            `terms_stale` is true, and lexical search does not find them.
         """
         given = dict(texts)
         with self._database.write() as connection:
-            left = write.rebuild_terms(connection, given)
+            left = write.rebuild_terms(connection, given, keep=keep)
         self._purge()
         return np.array(left, dtype=np.int64)
 
@@ -531,10 +584,24 @@ class Store(Reading):
             return totals.sums(connection, selected(selection))
 
     @shielded
-    def scopes(self) -> list[ScopeStats]:
-        """All scopes with their id_list of sources and chunks, in order of first use."""
+    def scopes(self, scope: Scope = ANY_SCOPE) -> list[ScopeStats]:
+        """The scopes within one, by default all, with what they have, in order of first use."""
         with self._database.read() as connection:
-            return totals.scope_list(connection)
+            return totals.scope_list(connection, scope)
+
+    def _forget(
+        self,
+        chosen: Sequence[int] | Selection,
+        terms: Mapping[int, str],
+        seen: Container[int] | None,
+    ) -> Forgotten:
+        with self._database.write() as connection:
+            if isinstance(chosen, Selection):
+                chosen = write.choose(connection, chosen, seen)
+            deleted, sources, stale = write.forget(connection, chosen, terms)
+            if deleted:
+                self._index.drop_files()
+        return Forgotten(tuple(deleted), sources, terms_stale=stale, purged=False)
 
     def _ids_after(self, selection: Selection, last: int) -> NDArray[np.int64]:
         """Ids of the selected chunks above one, ascending."""

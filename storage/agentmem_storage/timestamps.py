@@ -13,6 +13,7 @@ from numbers import Real
 import numpy as np
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP = timedelta(microseconds=1)
@@ -60,7 +61,7 @@ def read_timestamp(value: object) -> datetime:
     elif isinstance(value, Real) and not isinstance(value, bool):
         moment = _from_number(float(value))
     else:
-        raise TypeError(f"{value!r} is not a time")
+        raise TypeError(f"{shown(value)} is not a time")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -111,30 +111,35 @@ class Terminal:
             self._seen += text
 
 
-def test_a_new_session_in_a_real_terminal_draws_on_the_last_one(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    first = Terminal(cli, "chat")
-    assert "/forget" in first.until_asked()
-    first.type(f"{FACT}\n")
-    assert "stored as #1" in first.until_asked()
-    first.interrupt()
-    code, last = first.end()
+def test_a_session_in_a_real_terminal_draws_on_the_last_one(tmp_path: Path) -> None:
+    chat = Chat(tmp_path)
+    assert chat(FACT) == "stored as #1\n"
+    terminal = Terminal(chat.cli, "chat")
+    shown = terminal.until_asked()
+    assert "/forget" in shown
+    assert "no answer, only the memories found" in shown
+    terminal.type("I like green tea\n")
+    assert "stored as #2" in terminal.until_asked()
+    terminal.type(f"{QUESTION}\n")
+    answered = terminal.until_asked()
+    assert re.search(rf"#1  20\d\d-\d\d-\d\d  user: {re.escape(FACT)}\n", answered)
+    terminal.type("/memories\n")
+    assert FACT in terminal.until_asked()
+    terminal.type("/forget 1\n")
+    assert "forgot 1 memory: 1" in terminal.until_asked()
+    terminal.type("/memories\n")
+    assert FACT not in terminal.until_asked()
+    terminal.interrupt()
+    code, last = terminal.end()
     assert (code, last.strip()) == (ExitCode.OK, "")
 
-    second = Terminal(cli, "chat")
-    assert "no answer, only the memories found" in second.until_asked()
-    second.type(f"{QUESTION}\n")
-    answered = second.until_asked()
-    assert re.search(rf"#1  20\d\d-\d\d-\d\d  user: {re.escape(FACT)}\n", answered)
-    second.type("/memories\n")
-    assert FACT in second.until_asked()
-    second.type("/forget 1\n")
-    assert "forgot 1 memory: 1" in second.until_asked()
-    second.type("/memories\n")
-    assert FACT not in second.until_asked()
-    second.type("\x04")  # Ctrl-D
-    code, last = second.end()
-    assert (code, last.strip()) == (ExitCode.OK, "")
+
+def test_ctrl_d_ends_a_session_in_a_real_terminal(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, shown = chat.cli.terminal(monkeypatch, "chat", typed=b"\x04")
+    assert code == ExitCode.OK
+    assert shown.rstrip().endswith(">")
 
 
 def test_statements_are_stored_and_questions_are_answered(chat: Chat) -> None:

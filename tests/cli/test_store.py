@@ -21,6 +21,7 @@ COMMANDS = (
     ("forget", 1),
     ("update", 1, "--text", "x"),
     ("stats",),
+    ("users",),
     ("verify",),
     ("reindex",),
 )

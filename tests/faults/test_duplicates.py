@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -274,24 +273,6 @@ def test_asyncio_keeps_a_second_no() -> None:
             return [chunk.text async for chunk in memory.list()]
 
     assert asyncio.run(run()) == INTERVIEW
-
-
-def _add(place: Path) -> None:
-    with Memory(place, model=tiny_model()) as memory:
-        for _ in range(2):
-            memory.add(INTERVIEW, session_id="s")
-            memory.add({"role": "user", "content": "once", "id": "m1"}, session_id="s")
-
-
-def test_two_processes_store_a_transcript_once(place: Path, memory: Memory) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_add, args=(place,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    assert sorted(texts(memory)) == sorted([*INTERVIEW, "once"])
 
 
 def test_a_message_may_be_corrected_to_words_that_were_said_before(memory: Memory) -> None:

@@ -436,7 +436,9 @@ def test_a_damaged_time_is_reported(memory: Memory, place: Path, damaged: str) -
     with closing(sqlite3.connect(place / "memory.db")) as database:
         database.execute(f"UPDATE sources SET created_at = {damaged} WHERE id = 1")
         database.commit()
-    assert [(one.id, "time" in one.what) for one in memory.verify().damage] == [(1, True)]
+    (found,) = memory.verify().damage
+    assert found.id == 1
+    assert "the time of source 1" in found.what or "created_at is text" in found.what
     with suppress(CorruptRecordError):  # and no other
         memory.recall("tea")
     assert len(list(memory.list())) == 2

@@ -7,19 +7,21 @@ next garbage collection nobody could write to the store, or what was being writt
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
-import torch
 
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
@@ -74,18 +76,27 @@ class Interrupter:
         return self._line
 
 
-GUARDS: list[torch.inference_mode] = []
+def alone(test: Callable[..., None]) -> Callable[..., None]:
+    """A test in a thread of its own, which takes along what exceptions leave behind.
 
+    Torch's contexts belong to a thread. One that an exception leaves open would change later tests,
+    and so would one that is closed late, by a collection in the middle of them.
+    """
 
-@pytest.fixture(autouse=True)
-def gradients() -> Iterator[None]:
-    """An exception inside torch's own context managers leaves gradients off for later tests."""
-    yield
-    torch.set_grad_enabled(True)
-    if torch.is_inference_mode_enabled():
-        # Kept: it would be undone when it is collected.
-        GUARDS.append(torch.inference_mode(False))
-        GUARDS[-1].__enter__()
+    @wraps(test)
+    def call(**given: Any) -> None:
+        gc.freeze()  # so that only what the test leaves is collected
+        try:
+            test(**given)
+        finally:
+            gc.collect()
+
+    @wraps(test)
+    def call_in_thread(**given: Any) -> None:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(call, **given).result()
+
+    return call_in_thread
 
 
 def add(memory: Memory) -> None:
@@ -124,6 +135,7 @@ def texts(memory: Memory) -> list[str]:
     ],
     ids=lambda given: given if isinstance(given, str) else given.__name__,
 )
+@alone
 def test_nothing_is_held_or_half_there(
     tmp_path: Path, model: ModelBundle, call: Callable[[Memory], None], kind: str
 ) -> None:

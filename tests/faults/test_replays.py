@@ -24,6 +24,7 @@ from agentmem import AsyncMemory, Document, Memory
 from agentmem.testing import tiny_model
 from tests.faults.test_duplicates import age
 from tests.support.cli import Cli
+from tests.support.examples import HALF
 
 ROUTINE = ["How do you feel?", "Good.", "Took my pills."]
 TALK = ["Hello.", "Hi! What is it?", "My PIN is 4711.", "Noted.", "Forget that.", "Done."]
@@ -390,6 +391,7 @@ def test_however_a_conversation_is_fed_it_is_stored_once(
         assert [chunk.text for chunk in in_order] == expected
 
 
+@HALF
 @given(st.lists(st.sampled_from(["yes", "no", "why?", "ok"]), min_size=4, max_size=14))
 def test_few_different_words_in_windows(said: list[str]) -> None:
     # "yes", "yes", "yes", "yes" in windows of three is ambiguous.

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agentmem import AsyncMemory, Document, Memory
 from agentmem.testing import tiny_model
 from tests.support.cli import Cli
+from tests.support.examples import HALF
 
 WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf"]
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -101,6 +102,7 @@ def test_evidence_of_neighbors_follows_the_times(memory: Memory) -> None:
     assert scores[text(3)] > scores[text(4)]
 
 
+@HALF
 @given(st.permutations(range(6)), st.lists(st.integers(0, 2), min_size=6, max_size=6))
 def test_the_order_is_that_of_times_and_then_of_writing(order: list[int], times: list[int]) -> None:
     with Memory(":memory:", model=tiny_model()) as memory:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from agentmem.ingest.checks import MAX_CHARS
 from agentmem.ingest.normalize import Normalized, normalize
@@ -489,3 +490,13 @@ def test_json_lines_as_read_are_accepted() -> None:
         '{"name": "b", "content": "c"}',
     ]
     assert texts(normalize(json.loads(line) for line in lines)) == ["a", "c"]
+
+
+def test_blocks_may_be_objects_of_an_sdk() -> None:
+    class Block(BaseModel):
+        type: str = "text"
+        text: str = "Hello."
+
+    for content in ([Block()], (Block(), {"type": "text", "text": "You."})):
+        parts = normalize({"role": "assistant", "content": content}).parts
+        assert [part.text for part in parts] == ["Hello.", "You."][: len(content)]

@@ -45,7 +45,7 @@ def test_a_verb_is_called_as_that_of_memory(verb: str) -> None:
     theirs, ours = getattr(Memory, verb), getattr(AsyncMemory, verb)
     assert parameters(ours) == parameters(theirs)
     assert inspect.getdoc(ours)
-    assert inspect.iscoroutinefunction(ours) or verb in ("list", "scoped")
+    assert inspect.iscoroutinefunction(ours) or verb in ("as_tools", "list", "scoped", "session")
 
 
 def test_it_is_opened_as_memory_is() -> None:

@@ -149,6 +149,20 @@ def test_two_processes_lose_nothing(memory: Memory, place: Path, worker: Worker)
     assert memory.verify().ok
 
 
+def test_two_processes_store_a_transcript_once(memory: Memory, place: Path, worker: Worker) -> None:
+    talk = ["Do you smoke?", "No.", "Do you drink?", "No."]
+    once = {"role": "user", "content": "once", "id": "m1"}
+    added = f"len(mem.add({talk!r}, session_id='s').ids + mem.add({once!r}, session_id='s').ids)"
+    assert worker.ask(f"opened({str(place)!r}).stats().memories") == 0
+    worker.tell(f"(lambda mem: [{added} for _ in range(2)])(opened({str(place)!r}))")
+    for _ in range(2):
+        memory.add(talk, session_id="s")
+        memory.add(once, session_id="s")
+    assert worker.answer() == [5, 5]
+    worker.ask(f"close({str(place)!r})")
+    assert sorted(chunk.text for chunk in memory.list()) == sorted([*talk, "once"])
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.013, 0.031])
 def test_what_add_has_returned_survives_a_kill(
     place: Path, tmp_path: Path, model: ModelBundle, worker: Worker, delay_s: float

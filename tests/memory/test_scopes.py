@@ -15,6 +15,7 @@ from agentmem import Memory
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage.text import is_blank
+from tests.support.examples import HALF
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
 
@@ -129,6 +130,7 @@ def test_an_empty_scope_id_is_rejected(
         getattr(memory, verb)(*arguments, **{name: ""}, **more)
 
 
+@HALF
 @given(word=st.text(min_size=1, max_size=40).filter(lambda word: not is_blank(word)))
 def test_any_nonempty_scope_id_is_valid(shared: Memory, word: str) -> None:
     scope: dict[str, Any] = {"session_id": word}

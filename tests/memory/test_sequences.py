@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from agentmem import ANY, Memory, Recall
 from agentmem.errors import UnknownIdError
 from agentmem.testing import tiny_model
+from tests.support.examples import HALF
 
 users = st.sampled_from(["ana", "bob", None])
 words = st.sampled_from(["train", "Lyon", "vegan", "日本", "🚆", "9:40"])
@@ -108,5 +109,5 @@ class Sequences(RuleBasedStateMachine):
         assert stats.scopes == len({user for user, _ in self.expected.values()})
 
 
-Sequences.TestCase.settings = settings(stateful_step_count=15)
+Sequences.TestCase.settings = settings(HALF, stateful_step_count=15)
 TestSequences = Sequences.TestCase

@@ -47,7 +47,7 @@ def test_chat_loop_does_not_store_what_it_recalled() -> None:
     chat = runpy.run_path(str(EXAMPLES / "chat_loop.py"))
     with Memory(":memory:") as memory:
         for line in ("I am vegan.", "What do I eat?", "What do I eat, again?"):
-            chat["reply"](memory, chat["parrot"], line)
+            chat["reply"](memory.session(), chat["parrot"], line)
         assert not [chunk.text for chunk in memory.list() if "<memories" in chunk.text]
 
 

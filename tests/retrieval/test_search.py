@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,19 +37,23 @@ TALK = (
 )
 
 
-@pytest.fixture
-def talk(memory: Memory) -> Memory:
-    """Eight turns, a day apart, by turns of Ana and Bob; the channel changes in the middle."""
-    memory.add(
-        Message(
-            text,
-            name=("Ana", "Bob")[number % 2],
-            created_at=DAY + timedelta(days=number),
-            metadata={"channel": "web" if number < 4 else "phone", "turn": number},
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory, model: ModelBundle) -> Iterator[Memory]:
+    """Eight turns, a day apart, by turns of Ana and Bob; the channel changes in the middle.
+
+    All tests search the same store; none may change it.
+    """
+    with Memory(tmp_path_factory.mktemp("talk"), model=model) as memory:
+        memory.add(
+            Message(
+                text,
+                name=("Ana", "Bob")[number % 2],
+                created_at=DAY + timedelta(days=number),
+                metadata={"channel": "web" if number < 4 else "phone", "turn": number},
+            )
+            for number, text in enumerate(TALK)
         )
-        for number, text in enumerate(TALK)
-    )
-    return memory
+        yield memory
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -281,7 +285,7 @@ def test_a_hit_has_all_fields(talk: Memory) -> None:
 
 def test_a_recall_is_a_sequence(talk: Memory) -> None:
     found = talk.recall("train to Lyon", k=4)
-    assert found[:2] == tuple(found)[:2]
+    assert list(found[:2]) == list(found)[:2]
     assert found[-1] is list(found)[-1]
     assert found[0] in found
 

@@ -70,7 +70,12 @@ def damage(store: Store, statement: str, *values: Any) -> None:
             id="latents for a key",
         ),
         pytest.param(
-            "UPDATE chunks SET fidelity = 1.5 WHERE id = 5", [(5, "fidelity 1.5")], id="fidelity"
+            "UPDATE chunks SET fidelity = 1.5 WHERE id = 5",
+            [
+                (5, "fidelity 1.5"),
+                (5, "the place, length or hash of one of its chunks was altered"),
+            ],
+            id="fidelity",
         ),
         pytest.param(
             'UPDATE chunks SET "end" = 63 WHERE id = 1',
@@ -145,8 +150,9 @@ def test_damaged_metadata_are_reported_on_reading(store: Store) -> None:
 def test_a_lost_chunk_is_missed(store: Store) -> None:
     damage(store, "DELETE FROM chunks WHERE id = 2")
     problems = list(store.check())
-    assert [problem.chunk_id for problem in problems] == [3, None]
+    assert [problem.chunk_id for problem in problems] == [3, None, None]
     assert "still contains 1 forgotten" in problems[1].what
+    assert "the change log is damaged" in problems[2].what
 
 
 def test_a_source_without_chunks_is_reported(store: Store) -> None:

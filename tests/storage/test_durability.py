@@ -16,7 +16,7 @@ import pytest
 
 import agentmem_storage
 from agentmem_storage.episodes import assign
-from agentmem_storage.errors import StoreBusyError, StoreUnwritableError
+from agentmem_storage.errors import StoreBusyError, StoreError, StoreUnwritableError
 from agentmem_storage.records import Scope
 from agentmem_storage.sql.codec import decode_embeddings
 from agentmem_storage.store import Store
@@ -334,7 +334,7 @@ def test_an_error_in_the_middle_undoes_everything(tmp_path: Path) -> None:
             connection.exec_driver_sql(
                 "CREATE TRIGGER stop BEFORE INSERT ON changes BEGIN SELECT raise(ABORT, 'x'); END"
             )
-        with pytest.raises(Exception, match="IntegrityError"):
+        with pytest.raises(StoreError, match="SQLITE_CONSTRAINT"):
             store.add([make_source("never")], Scope("new"))
         with store._database.write() as connection:
             connection.exec_driver_sql("DROP TRIGGER stop")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,27 @@ def test_each_step_runs_once_and_is_recorded(database: Database) -> None:
         connection.execute(text("SELECT tenant FROM scopes"))
 
 
+def test_a_new_store_is_made_in_one_transaction(database: Database) -> None:
+    """Each waits for the disk."""
+    begun = 0
+
+    @contextmanager
+    def write() -> Iterator[Connection]:
+        nonlocal begun
+        begun += 1
+        with database.write() as connection:
+            yield connection
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        migrate(write, (*STEPS, Step("9999_broken", _break)))
+    with database.read() as connection:
+        assert applied(connection) == []
+    assert migrate(write, STEPS) == [step.name for step in STEPS]
+    assert begun == 2
+    migrate(write, (*STEPS, Step("9998_tenant", _add_column), Step("9999_none", lambda _: None)))
+    assert begun == 4
+
+
 def test_a_step_that_fails_leaves_nothing(database: Database) -> None:
     migrate(database.write, STEPS)
     broken = (*STEPS, Step("9998_tenant", _add_column), Step("9999_broken", _break))
@@ -132,6 +153,7 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
         connection.execute("ALTER TABLE chunks DROP COLUMN episode")
         connection.execute("DROP TABLE replaced")
         connection.execute("DROP TABLE metadata_values")
+        connection.execute("ALTER TABLE sources DROP COLUMN sums")
         connection.execute("DROP TABLE forgotten")
         connection.execute("DROP INDEX sources_changed")
         connection.execute("ALTER TABLE sources DROP COLUMN former")

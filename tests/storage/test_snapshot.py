@@ -225,10 +225,10 @@ def test_searches_while_others_write(store: Store) -> None:
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=search) for _ in range(3)]
+    threads = [threading.Thread(target=search) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for n in range(15):
+    for n in range(8):
         store.add([make_source(f"more {n}")], BEN)
         store.forget([max(store.ids().tolist())], {})
     done.set()

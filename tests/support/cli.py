@@ -14,12 +14,28 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer.testing
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from agentmem.testing import tiny_bundle
 from agentmem_cli.app import app
 
 ROOT = Path(__file__).parents[2]
+
+
+COMMANDS = get_command(app)
+
+
+def _commands(of: typer.Typer) -> object:
+    """What runs a command line: made once, because that takes longer than most of its commands."""
+    if of is not app:
+        return get_command(of)
+    COMMANDS.debug = False  # as in a new process
+    return COMMANDS
+
+
+typer.testing._get_command = _commands
 
 
 @cache

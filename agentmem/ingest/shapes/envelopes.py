@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from agentmem.ingest.scope import SPELLINGS
 from agentmem.ingest.shapes.exports import thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
@@ -26,7 +28,9 @@ def plain(item: object) -> object:
     dump = getattr(item, "model_dump", None)
     if isinstance(item, Mapping) or not callable(dump) or isinstance(item, type):
         return item
-    return dump(mode="json")
+    # Parsed answers of SDKs hold objects that their own classes do not declare.
+    quiet = {"warnings": False} if isinstance(item, BaseModel) else {}
+    return dump(mode="json", **quiet)
 
 
 def paired(item: object, *, listed: bool = False) -> object:

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-import heapq
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def huffman_lengths(probabilities: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Bits of each symbol's Huffman code, (S,); at least two symbols."""
+    """Bits of each symbol's Huffman code, (S,); at least two symbols.
+
+    Sums of two nodes are made in rising order, so that two sorted queues take the place of a heap:
+    the symbols, and the sums.
+    """
     size = len(probabilities)
-    parent = np.zeros(2 * size - 1, dtype=np.int64)
-    heap = [(float(probability), index) for index, probability in enumerate(probabilities)]
-    heapq.heapify(heap)
-    for made in range(size, 2 * size - 1):
-        first, one = heapq.heappop(heap)
-        second, other = heap[0]
-        parent[[one, other]] = made
-        heapq.heapreplace(heap, (first + second, made))
-    depth = np.zeros(2 * size - 1, dtype=np.uint8)
+    order = np.argsort(probabilities, kind="stable")
+    symbols = [*probabilities[order].tolist(), math.inf]
+    sums: list[float] = []
+    parent = [0] * (2 * size - 1)
+    symbol = made = 0  # the first of either queue
+    for node in range(size, 2 * size - 1):
+        total = 0.0
+        for _ in range(2):
+            if made < len(sums) and sums[made] < symbols[symbol]:
+                total += sums[made]
+                parent[size + made] = node
+                made += 1
+            else:
+                total += symbols[symbol]
+                parent[symbol] = node
+                symbol += 1
+        sums.append(total)
+    depth = [0] * (2 * size - 1)
     for node in range(2 * size - 3, -1, -1):
         depth[node] = depth[parent[node]] + 1
-    return depth[:size]
+    lengths = np.empty(size, dtype=np.uint8)
+    lengths[order] = depth[:size]
+    return lengths

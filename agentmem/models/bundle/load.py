@@ -110,8 +110,8 @@ def _check_sizes(
     if len(set(sizes.values())) > 1:
         raise ModelError(f"the parts of bundle {bundle!r} have different vocabulary sizes: {sizes}")
     codes = VALUES_PER_DIM**autoencoder.slot_dims
-    if reranker is not None and reranker.cells != codes:
+    if reranker is not None and reranker.codes != codes:
         raise ModelError(
-            f"the reranker of bundle {bundle!r} knows {reranker.cells} codes, its autoencoder "
+            f"the reranker of bundle {bundle!r} knows {reranker.codes} codes, its autoencoder "
             f"makes {codes}"
         )

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from agentmem.errors import MissingExtraError, ModelError, ModelNotFoundError
 from agentmem.models.huggingface import local_folder, quiet
+from agentmem.models.plain import require_plain
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -98,12 +99,14 @@ def _load(name: str) -> tuple[SentenceTransformer, Path]:
         ) from error
     try:
         folder = local_folder(name)
+        require_plain(folder)
         with quiet():
             model = SentenceTransformer(
                 folder,
                 device="cpu",
                 local_files_only=True,
-                model_kwargs={"dtype": torch.float32},
+                trust_remote_code=False,
+                model_kwargs={"dtype": torch.float32, "use_safetensors": True},
             )
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(

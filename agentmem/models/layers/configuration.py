@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from agentmem.errors import ModelError, ModelNotFoundError
+from agentmem.models.plain import require_size
 
 FILE = "config.json"
 
@@ -36,14 +37,15 @@ class NetworkConfig:
         Raises:
             ModelNotFoundError: there is no such file.
             ModelError: it is not the configuration of this kind of network, or a size in it is
-                impossible.
+                impossible, or larger than the weights beside it.
         """
+        require_size(Path(folder))
         file = Path(folder) / FILE
         try:
             given = json.loads(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelNotFoundError(f"no model in {str(folder)!r}: it has no {FILE}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{str(file)!r} is not JSON in UTF-8: {error}") from error
         kind = given.get("model_type") if isinstance(given, dict) else None
         if kind != cls.model_type:

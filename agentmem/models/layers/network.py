@@ -76,6 +76,9 @@ class Network(nn.Module, Generic[ConfigT]):
         """
         folder = Path(folder)
         config = cls.config_class.from_pretrained(folder)
+        # Nothing is allocated for sizes that no weights bear out.
+        if not (folder / WEIGHTS).is_file():
+            raise ModelNotFoundError(f"no model in {str(folder)!r}: it has no {WEIGHTS}")
         # The caller's random numbers, default device and inference mode must not matter.
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             loading = _LOADING.set(True)
@@ -89,8 +92,6 @@ class Network(nn.Module, Generic[ConfigT]):
 
     @torch.no_grad()
     def _load(self, folder: Path) -> None:
-        if not (folder / WEIGHTS).is_file():
-            raise ModelNotFoundError(f"no model in {str(folder)!r}: it has no {WEIGHTS}")
         try:
             weights = load_file(folder / WEIGHTS)
             held = {name: weights[other] for name, other in self.tied.items() if other in weights}

@@ -177,9 +177,14 @@ def _from_gguf(file: Path, fresh: Path) -> None:
         raise ModelError("reading a GGUF file needs the package gguf: pip install gguf")
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            tokenizer = AutoTokenizer.from_pretrained(
+                file.parent, gguf_file=file.name, trust_remote_code=False
+            )
             loaded = AutoModelForCausalLM.from_pretrained(
-                file.parent, gguf_file=file.name, dtype=torch.float32
+                file.parent,
+                gguf_file=file.name,
+                dtype=torch.float32,
+                trust_remote_code=False,
             )
             # A model loaded from GGUF cannot be saved as it is: its configuration says quantized.
             config = loaded.config

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from agentmem.errors import InputError, ModelError
-from agentmem.models.huggingface import local_folder, quiet
+from agentmem.models.huggingface import load_causal_lm, load_tokenizer, local_folder, quiet
 from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.fingerprint import states_fingerprint
 from agentmem.models.reader.kept import KeptStates, StatesShelf
@@ -90,15 +90,15 @@ class StatesReader:
             ModelError: the adapter is damaged or made for another language model; or what is in
                 ``language_model`` is no causal language model with a chat template.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
         config = load_config(folder)
         dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
         try:
             place = local_folder(language_model)
             with quiet():
-                lm = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
-                tokenizer = AutoTokenizer.from_pretrained(place)
+                lm = load_causal_lm(place, dtype)
+                tokenizer = load_tokenizer(place)
+        except ModelError:
+            raise
         except Exception as error:  # transformers raises classes of its own
             raise ModelError(
                 f"no causal language model in {str(language_model)!r}: {error}"

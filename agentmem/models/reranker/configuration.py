@@ -15,7 +15,7 @@ class LatentRerankerConfig(NetworkConfig):
         vocab_size: V, token ids of the bundle's tokenizer.
         hidden_size: H, width of token embeddings.
         intermediate_size: Width of the layers that compare a query token with its matches.
-        cells: Number of codes that a slot can hold, the size of the token table.
+        codes: Number of codes that a slot can hold, the size of the token table.
         pad_token_id: Id used for padding.
     """
 
@@ -24,8 +24,8 @@ class LatentRerankerConfig(NetworkConfig):
     vocab_size: int = 8192
     hidden_size: int = 64
     intermediate_size: int = 128
-    cells: int = 255**2
+    codes: int = 255**2
     pad_token_id: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(self, "vocab_size", "hidden_size", "intermediate_size", "cells")
+        check_positive(self, "vocab_size", "hidden_size", "intermediate_size", "codes")

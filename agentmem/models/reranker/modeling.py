@@ -39,7 +39,7 @@ class LatentReranker(Network[LatentRerankerConfig]):
         super().__init__(config)
         h, wide = config.hidden_size, config.intermediate_size
         # The token that each code stands for.
-        self.register_buffer("tokens", torch.zeros(config.cells, dtype=torch.int16))
+        self.register_buffer("tokens", torch.zeros(config.codes, dtype=torch.int16))
         self.embedding = nn.Embedding(config.vocab_size, h)
         self.mix = nn.Conv1d(h, h, kernel_size=3, padding=1)
         self.mix_query = nn.Conv1d(h, h, kernel_size=3, padding=1)

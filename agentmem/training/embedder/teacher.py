@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel, AutoTokenizer
 
 from agentmem.errors import ConfigError
+from agentmem.models.huggingface import load_encoder, load_tokenizer
 
 _BATCH = 32
 # Texts between two calls of the progress callback.
@@ -74,8 +74,8 @@ def teacher_embeddings(
 
 @torch.inference_mode()
 def _vectors(texts: Sequence[str], teacher: Path, progress: Progress) -> NDArray[np.float16]:
-    tokenizer = AutoTokenizer.from_pretrained(teacher)
-    model = AutoModel.from_pretrained(teacher, dtype=torch.float32).train(False)
+    tokenizer = load_tokenizer(teacher)
+    model = load_encoder(teacher)
     out = np.empty((len(texts), model.config.hidden_size), dtype=np.float16)
     for start in range(0, len(texts), _STRIDE):
         # Texts of similar length together: padding costs as much as text.

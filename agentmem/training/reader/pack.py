@@ -8,10 +8,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from agentmem.corpus import read_records
 from agentmem.errors import ConfigError
+from agentmem.models.huggingface import load_tokenizer
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.training.reader.config import ReaderDataConfig
 from agentmem.training.reader.exercises import (
@@ -58,7 +57,7 @@ def pack_exercises(
     if config.notebooks and notebooks is None:
         raise ConfigError(f"notebooks={config.notebooks}: name their file, --notebooks FILE")
     written = [] if notebooks is None else read_notebooks(read_records(notebooks))
-    prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(language_model), system_prompt)
+    prompt = ReadingPrompt.of(load_tokenizer(language_model), system_prompt)
     random = Random(config.seed)
     corpus = Path(corpus)
     made: list[Exercise] = []

@@ -11,8 +11,8 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from agentmem.models.huggingface import load_causal_lm, load_tokenizer
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
@@ -72,8 +72,8 @@ def train_reader(
     )
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     place = local_model(config.language_model)
-    lm = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
-    prompt = ReadingPrompt.of(AutoTokenizer.from_pretrained(place), config.system_prompt)
+    lm = load_causal_lm(place, dtype)
+    prompt = ReadingPrompt.of(load_tokenizer(place), config.system_prompt)
     torch.manual_seed(config.seed)
     ratios = {int(ratio): share for ratio, share in config.ratios.items()}
     network = ReadingModel(

@@ -34,5 +34,5 @@ class RerankerConfig(LoopConfig):
     def _sizes(cls, given: dict[str, Any]) -> dict[str, Any]:
         # The tokenizer and the autoencoder determine these two.
         return model_arguments(
-            LatentRerankerConfig, given, derived=frozenset({"vocab_size", "cells"})
+            LatentRerankerConfig, given, derived=frozenset({"vocab_size", "codes"})
         )

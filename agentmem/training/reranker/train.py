@@ -80,7 +80,7 @@ def train_reranker(
     dev_tasks = [ranking_task(one, chosen, config.candidates, rng) for one in chosen]
 
     torch.manual_seed(config.seed)
-    shape = {"vocab_size": tokenizer.vocab_size, "cells": len(table)}
+    shape = {"vocab_size": tokenizer.vocab_size, "codes": len(table)}
     network = LatentReranker(LatentRerankerConfig(**shape, **config.model))
     cast("Tensor", network.tokens).copy_(table)
     run.start(network, adamw(network.parameters(), config.optimizer))

@@ -212,7 +212,9 @@ def forget(
         done = memory.forget(**conditions, **scope, dry_run=True)
         unknown = done.unknown_keys
         if not dry_run:
-            if len(done.ids) < 2 or yes or _agreed(len(done.ids), out):
+            if yes:
+                done = memory.forget(**conditions, **scope)
+            elif len(done.ids) < 2 or _agreed(len(done.ids), out):
                 # Delete exactly what was confirmed, even if more memories match by now.
                 done = replace(memory.forget(done.ids, **scope), unknown_keys=unknown)
             else:

@@ -16,6 +16,7 @@ from agentmem_storage.sql import log_mark
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.location import DATABASE_NAME
 from agentmem_storage.sql.sqlite_errors import unwritable
+from agentmem_storage.text import shown
 
 _PAGES = 256
 _PARTIAL = f"{DATABASE_NAME}.partial"
@@ -82,7 +83,9 @@ def _copy(
 def _folder(target: str | os.PathLike[str]) -> Path:
     name = os.fspath(target)
     if not isinstance(name, str):
-        raise TypeError(f"a backup goes to a folder, given as a string or path, not {target!r}")
+        raise TypeError(
+            f"a backup goes to a folder, given as a string or path, not {shown(target)}"
+        )
     if not name or name.startswith(":") or "://" in name or "\0" in name:
         raise InputError(f"a backup goes to a new folder, not to {name!r:.200}")
     try:

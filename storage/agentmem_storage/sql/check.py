@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from agentmem_storage.errors import (
     CorruptRecordError,
@@ -18,7 +18,7 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import ANY_SCOPE, Problem, Scope, Selection
-from agentmem_storage.sql import codec, metadata_values, read, terms
+from agentmem_storage.sql import changes, codec, metadata_values, read, sums, terms
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list, scope_conditions, selected
 from agentmem_storage.sql.state import list_ids
@@ -33,10 +33,11 @@ def check(database: Database, scope: Scope) -> Iterator[Problem]:
     parts: list[Iterator[Problem]] = [
         _chunk_rows(database, scope),
         _source_rows(database, scope),
+        _values_of_rows(database, scope),
         _terms_of_rows(database, scope),
     ]
     if scope == ANY_SCOPE:
-        parts = [_file_structure(database), *parts, _terms_of_store(database)]
+        parts = [_file_structure(database), *parts, _terms_of_store(database), _log(database)]
     for part in parts:
         try:
             yield from part
@@ -103,41 +104,101 @@ def _chunk_faults(row: Row[Any], embedding_dims: int | None) -> Iterator[str]:
 
 
 def _source_rows(database: Database, scope: Scope) -> Iterator[Problem]:
-    query = select(sources).order_by(sources.c.id).limit(_BATCH)
+    for ids in _source_ids(database, scope):
+        yield from _faults_of_sources(database, ids)
+
+
+def _source_ids(database: Database, scope: Scope) -> Iterator[list[int]]:
+    """The ids of the sources of a scope, a batch at a time."""
+    query = select(sources.c.id).order_by(sources.c.id)
     if conditions := scope_conditions(scope):
         query = query.where(sources.c.scope_id.in_(select(scopes.c.id).where(*conditions)))
-    last = 0
-    while True:
+    with database.read() as connection:
+        ids = list(connection.scalars(query))
+    for first in range(0, len(ids), _BATCH):
+        yield ids[first : first + _BATCH]
+
+
+def _faults_of_sources(database: Database, ids: Sequence[int]) -> Iterator[Problem]:
+    try:
         with database.read() as connection:
-            rows = connection.execute(query.where(sources.c.id > last)).all()
-            spans = _spans(connection, [row.id for row in rows])
-            values = metadata_values.read(connection, [row.id for row in rows])
-        if not rows:
+            query = select(sources).where(sources.c.id.in_(id_list(ids)))
+            rows = connection.execute(query.order_by(sources.c.id)).all()
+            spans = _spans(connection, ids)
+            altered = sums.damaged(connection, ids)
+            owners = _first_ids(connection, ids)
+    except (StoreBusyError, StoreUnwritableError):
+        raise
+    except StoreError as error:
+        if len(ids) == 1:
+            with database.read() as connection:
+                owner = _first_ids(connection, ids).get(ids[0])
+            yield Problem(owner, f"source {ids[0]} cannot be read: {error}")
             return
-        for row in rows:
-            own = spans.get(row.id, [])
-            yield from _tiling_faults(row, own)
-            try:
-                _ = from_micros(row.created_at), from_micros(row.added_at)
-            except ValueError:
-                yield Problem(_first_id(own), read.damaged_time(f"source {row.id}"))
-            try:
-                read_metadata(row.metadata)
-            except ValueError:
-                yield Problem(_first_id(own), f"the metadata of source {row.id} cannot be read")
-            else:
-                if values[row.id] != metadata_values.values_of(row.metadata):
-                    yield Problem(
-                        _first_id(own),
-                        f"filters see other metadata of source {row.id} than it has: reindex",
-                    )
-        last = rows[-1].id
+        middle = len(ids) // 2
+        for half in (ids[:middle], ids[middle:]):
+            yield from _faults_of_sources(database, half)
+        return
+    for row in rows:
+        found = list(_source_faults(row, spans.get(row.id, [])))
+        yield from found
+        if not found:
+            for group in sorted(altered.get(row.id, ())):
+                yield Problem(
+                    owners.get(row.id),
+                    f"source {row.id} is not as it was written: {sums.NAMES[group]} was altered",
+                )
+
+
+def _source_faults(row: Row[Any], own: Sequence[Any]) -> Iterator[Problem]:
+    yield from _tiling_faults(row, own)
+    try:
+        _ = from_micros(row.created_at), from_micros(row.added_at)
+    except ValueError:
+        yield Problem(_first_id(own), read.damaged_time(f"source {row.id}"))
+    try:
+        read_metadata(row.metadata)
+    except ValueError:
+        yield Problem(_first_id(own), f"the metadata of source {row.id} cannot be read")
+    for span in own:
+        if span.scope_id != row.scope_id:
+            yield Problem(span.id, f"it is in another scope than its source {row.id}")
+
+
+def _values_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+    """What filters look up is what the metadata say.
+
+    Not of sources whose metadata were altered, which is a problem of these.
+    """
+    for ids in _source_ids(database, scope):
+        with database.read() as connection:
+            differing = metadata_values.differing(connection, ids)
+            altered = sums.damaged(connection, differing)
+            owners = _first_ids(connection, differing)
+        for id in differing:
+            if sums.METADATA not in altered.get(id, ()):
+                yield Problem(
+                    owners.get(id),
+                    f"filters see other metadata of source {id} than it has: reindex",
+                )
+
+
+def _first_ids(connection: Connection, source_ids: Sequence[int]) -> dict[int, int]:
+    """The lowest chunk id of each source."""
+    query = select(chunks.c.source_id, func.min(chunks.c.id).label("id"))
+    rows = connection.execute(
+        query.where(chunks.c.source_id.in_(id_list(source_ids))).group_by(chunks.c.source_id)
+    )
+    return {row.source_id: row.id for row in rows}
 
 
 def _spans(connection: Connection, source_ids: Sequence[int]) -> Mapping[int, Sequence[Any]]:
     query = (
-        select(chunks.c.source_id, chunks.c.id, chunks.c.ordinal, chunks.c.start, chunks.c.end)
-        .where(chunks.c.source_id.in_(source_ids))
+        select(
+            *(chunks.c.source_id, chunks.c.scope_id, chunks.c.id),
+            *(chunks.c.ordinal, chunks.c.start, chunks.c.end),
+        )
+        .where(chunks.c.source_id.in_(id_list(source_ids)))
         .order_by(chunks.c.source_id, chunks.c.ordinal)
     )
     found = defaultdict(list)
@@ -180,6 +241,19 @@ def _terms_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
         present = set(list_ids(connection, selected(Selection(scope))).ids.tolist())
     for chunk_id in sorted(present - known):
         yield Problem(chunk_id, "it is missing from the lexical index; rebuild the terms")
+
+
+def _log(database: Database) -> Iterator[Problem]:
+    """What the change log says last of a chunk is whether it is there."""
+    with database.read() as connection:
+        said = {id: op for op, id in changes.after(connection, changes.Mark())}
+        present = set(list_ids(connection, select(chunks.c.id)).ids.tolist())
+    for id, op in said.items():
+        if (op == changes.ADD) != (id in present):
+            yield Problem(
+                id if id in present else None,
+                f"the change log is damaged: it says the opposite of memory {id} of what is stored",
+            )
 
 
 def _terms_of_store(database: Database) -> Iterator[Problem]:

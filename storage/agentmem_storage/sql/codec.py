@@ -67,8 +67,9 @@ def decode_latents(blob: bytes, chunk_id: int) -> tuple[bytes, int]:
 
 
 def latents_positions(head: bytes) -> int:
-    """M, from the first `COUNT_BYTES` of a blob of latents; 0 if it is shorter."""
-    return int(_COUNT.unpack(head)[0]) if len(head) == COUNT_BYTES else 0
+    """M, from the first `COUNT_BYTES` of a blob of latents; 0 if it is shorter, or no blob."""
+    whole = isinstance(head, bytes) and len(head) == COUNT_BYTES
+    return int(_COUNT.unpack(head)[0]) if whole else 0
 
 
 def encode_embedding(embedding: NDArray[np.float32]) -> bytes:

@@ -30,10 +30,13 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import filters, forks, log_mark, reached
+from agentmem_storage.sql.columns import read_text
 from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.location import Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
 from agentmem_storage.sql.sqlite_errors import translated, unwritable
+from agentmem_storage.sql.unlocked import look
+from agentmem_storage.text import shown
 
 _BEGIN = "agentmem_begin"
 _MATCHER = "agentmem_matcher"
@@ -44,7 +47,10 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     # Sorting must not leave a user's text in temporary files.
     "PRAGMA temp_store = MEMORY",
+    # What stands in the schema of a file from elsewhere must not call functions of this process.
+    "PRAGMA trusted_schema = OFF",
 )
+_FOREIGN = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
 _RETRY_S = 0.01
 _STEP_S = 0.1  # between two looks at whether anybody still waits
 
@@ -66,6 +72,7 @@ class Database:
         self._forked_while_used = False
         self._files = None if location.path is None else OpenFiles(location.path, location.label)
         self._has_log = False
+        self._seen = look(location.path) if location.path is not None else None
         # All threads of an in-memory store share one connection, one transaction at a time.
         # Otherwise only writers take turns, which is fairer than SQLite's polling.
         self._turn = threading.Lock()
@@ -128,8 +135,69 @@ class Database:
                 with self._begun(connection, "BEGIN"):
                     yield connection
         else:
-            with self._connected() as connection, self._begun(connection, "BEGIN"):
-                yield connection
+            with self._unchanged(), self._connected() as connection:
+                with self._begun(connection, "BEGIN"):
+                    yield connection
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Without locks: of one state of the file, the newest. With them, SQLite sees to that.
+
+        Raises:
+            StoreBusyError: The file was written during the read.
+            StoreUnwritableError: What is new is in a log, which cannot be read without writing.
+        """
+        if not self._follow():
+            yield
+            return
+        seen = self._seen
+        error: StoreError | None = None
+        try:
+            yield
+        except StoreError as raised:
+            error = raised
+        assert self.location.path is not None
+        if look(self.location.path) != seen:
+            raise StoreBusyError(
+                f"the store at {self.location.label!r} was written by another process while this "
+                f"one was reading, which may not lock it: try again"
+            ) from error
+        if error is not None:
+            raise error
+
+    def _follow(self) -> bool:
+        """Read what is new in a file that is read without locks; whether it still is."""
+        if not self.location.unlocked or self.location.path is None or self._closed:
+            return False
+        with self._turn:
+            now = look(self.location.path)
+            if now == self._seen:
+                return self.location.unlocked
+            self._seen = now
+            # Whatever connections have read is of the old state.
+            self._engine.dispose()
+            if now.log_has_rows:
+                locked = self.location.read_only(immutable=False)
+                if not self._opens(locked):
+                    self._seen = None
+                    raise StoreUnwritableError(
+                        f"the store at {self.location.label!r} is being written by another "
+                        f"process, and this one may not read what is in its log: open it with "
+                        f"permission to write to its folder, or read a copy made with "
+                        f"`agentmem backup`"
+                    )
+                self.location = locked
+            return self.location.unlocked
+
+    def _opens(self, location: Location) -> bool:
+        """Whether the database can be read at a location."""
+        try:
+            connection = sqlite3.connect(location.database, **location.options)
+            with closing(connection):
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            return False
+        return True
 
     @contextmanager
     def read_raw(self) -> Iterator[sqlite3.Connection]:
@@ -180,18 +248,32 @@ class Database:
         self._engine.clear_compiled_cache()
         if self.location.in_memory:
             return True
-        try:
-            with self._taking_turn(), self._bare_connection() as connection:
-                if not wait:
-                    connection.execute("PRAGMA busy_timeout = 0")
-                # VACUUM copies the remaining rows to a temporary file, which may not fit in memory.
-                connection.execute("PRAGMA temp_store = FILE")
-                connection.execute("VACUUM")
-                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except (StoreBusyError, StoreUnwritableError) as error:
-            _log.warning("bytes of forgotten memories remain in the files for now: %s", error)
-            return False
-        return not busy
+        # VACUUM copies the remaining rows to a temporary file, which may not fit in memory; nor on
+        # a full disk, and then the log is emptied first.
+        for place in ("FILE", "MEMORY"):
+            try:
+                with self._taking_turn(), self._bare_connection() as connection:
+                    if not wait:
+                        connection.execute("PRAGMA busy_timeout = 0")
+                    connection.execute(f"PRAGMA temp_store = {place}")
+                    connection.execute("VACUUM")
+                    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
+            except (StoreBusyError, StoreUnwritableError) as error:
+                reason = error
+                if isinstance(error, StoreBusyError):
+                    break
+                self.empty_log()
+        _log.warning("bytes of forgotten memories remain in the files for now: %s", reason)
+        return False
+
+    def empty_log(self) -> None:
+        """Move what is in the write-ahead log to the database, if that is possible now."""
+        if self.location.in_memory:
+            return
+        with suppress(StoreError), self._taking_turn(), self._bare_connection() as connection:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
         """Close all connections; the database cannot be used afterwards."""
@@ -319,6 +401,7 @@ class Database:
         connection: sqlite3.Connection = sqlite3.connect(
             self.location.database, **(self.location.options | own)
         )
+        connection.text_factory = read_text
         try:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
@@ -338,12 +421,20 @@ class Database:
                 mark = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
                 tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
                 empty = tables.scalar_one() == 0
+                foreign = connection.exec_driver_sql(_FOREIGN).first()
         except StoreError as error:
             if _code(error) == sqlite3.SQLITE_NOTADB:
                 raise self._not_a_store("not an SQLite database") from error
             raise
         if mark != APPLICATION_ID and not empty:
             raise self._not_a_store("a database of another program")
+        if foreign is not None:
+            kind, name = foreign
+            raise NotAStoreError(
+                f"{self.location.label!r} has a {kind} {shown(name)}, which agentmem has not made "
+                f"and which may change or copy what is stored: nothing was changed; drop it if you "
+                f"know where it comes from (DROP {str(kind).upper()}), or use another location"
+            )
         return not empty
 
     def _not_a_store(self, what: str) -> NotAStoreError:

@@ -34,6 +34,7 @@ from agentmem_storage.sql.places import Place
 from agentmem_storage.sql.read import written_sources
 from agentmem_storage.sql.replays import Replays
 from agentmem_storage.sql.tables import forgotten, sources
+from agentmem_storage.sql.tolerant import intact
 
 # Hashes are bound one by one, and SQLite limits the number of bound values in a statement.
 _HASH_BATCH: Final = 500
@@ -180,7 +181,7 @@ def _rows(
         query = Replays.columns(table).where(table.c.scope_id == scope_id)
         for first in range(0, len(values), _HASH_BATCH):
             batch = values[first : first + _HASH_BATCH]
-            for row in connection.execute(query.where(column.in_(batch))):
+            for row in intact(connection.execute(query.where(column.in_(batch)))):
                 found[row.id] = row
 
     read(sources.c.content_hash, sorted(hashes))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Integer, func, select
 
 from agentmem_storage.episodes import GAP_MICROS, Episode
 from agentmem_storage.episodes import assign as by_rule
@@ -17,6 +17,7 @@ from agentmem_storage.sql.read import require
 from agentmem_storage.sql.rows import SourceRows
 from agentmem_storage.sql.selection import GIVEN, as_id, given
 from agentmem_storage.sql.tables import chunks, sources
+from agentmem_storage.sql.tolerant import intact
 
 
 def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
@@ -53,6 +54,10 @@ def assign(connection: Connection, new: Sequence[SourceRows], scope_id: int) -> 
     return by_rule(stored.last(), zip(embeddings, times, strict=True), stored)
 
 
+# A number whatever there is, for a damaged row must not keep others from being added.
+_SAID_AT = sources.c.created_at.cast(Integer).label("created_at")
+
+
 class _Stored:
     """The stored episodes of a scope; implements `agentmem_storage.episodes.Earlier`."""
 
@@ -83,13 +88,15 @@ class _Stored:
 
     def load(self, number: int) -> Episode:
         """An episode, without damaged embeddings."""
-        rows = self._connection.execute(
-            select(chunks.c.id, chunks.c.key, sources.c.created_at)
+        found_rows = self._connection.execute(
+            select(chunks.c.id, chunks.c.key, _SAID_AT)
             .join(sources, sources.c.id == chunks.c.source_id)
             .where(chunks.c.scope_id == self._scope_id, chunks.c.episode == number)
             .order_by(chunks.c.id)
-        ).all()
-        times = [row.created_at for row in rows]
+        )
+        rows = list(intact(found_rows))
+        # None if its sources are damaged: what is new then begins another episode.
+        times = [row.created_at for row in rows] or [0]
         found = Episode(number, 0, np.zeros(self._dims), min(times), max(times))
         for row in rows:
             with suppress(CorruptRecordError):

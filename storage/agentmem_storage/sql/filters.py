@@ -161,7 +161,7 @@ class Matcher:
         """
         try:
             present, value = _look_up(self._read(metadata or b"{}"), path)
-        except (ValueError, RecursionError):
+        except (TypeError, ValueError, RecursionError):
             # A damaged row satisfies nothing; `check` reports it.
             present, value = False, None
         wanted = self._read(operand)

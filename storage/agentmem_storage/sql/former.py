@@ -4,18 +4,19 @@ Of an updated or partly forgotten source, a fingerprint of its first content sta
 forgotten one, the table ``forgotten`` keeps its place in the conversation and the fingerprint,
 until the last source of its scope is forgotten. A fingerprint is a keyed hash of 64 bits: no text
 can be read from it, but whoever has the file can test a guess. Documents are no part of a
-conversation, and nothing of them stays.
+conversation, and nothing of them stays. A source whose row is damaged is not recognized.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
-from agentmem_storage.sql.selection import id_list
+from agentmem_storage.sql.selection import GIVEN, id_list
 from agentmem_storage.sql.tables import chunks, forgotten, meta, sources
+from agentmem_storage.sql.tolerant import read_tolerantly
 
 _FINGERPRINT_BYTES = 8
 
@@ -42,16 +43,18 @@ def any_former(connection: Connection, scope_id: int) -> bool:
     )
 
 
-def keep_former(connection: Connection, source_ids: Iterable[int]) -> None:
+def keep_former(connection: Connection, source_ids: Sequence[int]) -> None:
     """Before they change, note the first content of sources."""
-    rows = connection.execute(
+    rows, _ = read_tolerantly(
+        connection,
         select(sources.c.id, sources.c.content_hash).where(
-            sources.c.id.in_(id_list(source_ids)),
+            sources.c.id.in_(GIVEN),
             sources.c.former.is_(None),
             sources.c.content_hash.is_not(None),
             sources.c.kind != "document",
-        )
-    ).all()
+        ),
+        source_ids,
+    )
     if rows:
         prints = Fingerprints(connection)
         connection.execute(
@@ -60,17 +63,19 @@ def keep_former(connection: Connection, source_ids: Iterable[int]) -> None:
         )
 
 
-def note_forgotten(connection: Connection, source_ids: Iterable[int]) -> None:
+def note_forgotten(connection: Connection, source_ids: Sequence[int]) -> None:
     """Before they are deleted, note the places of those sources that have no chunks left."""
     columns = ("id", "scope_id", "created_at", "added_at", "content_hash", "former")
-    rows = connection.execute(
+    rows, _ = read_tolerantly(
+        connection,
         select(*(sources.c[name] for name in columns)).where(
-            sources.c.id.in_(id_list(source_ids)),
+            sources.c.id.in_(GIVEN),
             sources.c.kind != "document",
             sources.c.former.is_not(None) | sources.c.content_hash.is_not(None),
             ~exists().where(chunks.c.source_id == sources.c.id),
-        )
-    ).all()
+        ),
+        source_ids,
+    )
     if rows:
         prints = Fingerprints(connection)
         places = [dict(row._mapping) for row in rows]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, exists, insert, select
 
-from agentmem_storage.errors import IncompatibleModelError
+from agentmem_storage.errors import IncompatibleModelError, StoreError
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.migrations import STEPS, migrate, pending
-from agentmem_storage.sql.tables import meta
+from agentmem_storage.sql.tables import meta, sources
 from agentmem_storage.timestamps import now_micros
 
 
@@ -44,7 +44,13 @@ def prepare(database: Database, *, model: str, embedding_dims: int) -> Identity:
     if found is None:
         with database.write() as connection:
             # Another process may have created the same store in the meantime.
-            found = _read(connection) or _write(connection, wanted)
+            found = _read(connection)
+            if found is None and connection.scalar(select(exists().select_from(sources))):
+                raise StoreError(
+                    f"the store at {database.location.label!r} is damaged: it has memories, but no "
+                    f"longer says which model made them; restore it from a backup"
+                )
+            found = found or _write(connection, wanted)
         _require_same_model(database, found, wanted)
     return found
 

@@ -38,6 +38,7 @@ class Location:
         cache: The folder of the vector index's cache file; None without a cache.
         states: The file of the cache of states; None to keep them in memory.
         writable: Whether the store may be written.
+        unlocked: Whether it is read without locks, see `agentmem_storage.sql.unlocked`.
     """
 
     label: str
@@ -47,6 +48,7 @@ class Location:
     cache: Path | None
     states: Path | None = None
     writable: bool = True
+    unlocked: bool = False
 
     @property
     def in_memory(self) -> bool:
@@ -63,7 +65,11 @@ class Location:
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         uri = f"{self.path.absolute().as_uri()}?{mode}"
         options = self.options | {"uri": True}
-        return Location(self.label, uri, options, self.path, None, self.states, writable=False)
+        return Location(
+            *(self.label, uri, options, self.path, None, self.states),
+            writable=False,
+            unlocked=immutable,
+        )
 
 
 def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
@@ -172,17 +178,24 @@ def _url(label: str, *, create: bool) -> Location:
             raise StoreError(f"{label!r} may refer to a new store each time: use ':memory:'")
         return Location(label, database, options, None, None)
     path = Path(database).absolute()
+    try:
+        _check_file(path, label, create=create)
+    except OSError as error:
+        raise unwritable(error, label) from error
+    cache, states = (path.with_name(f"{path.name}-{what}") for what in ("index", "states"))
+    return Location(label, str(path), options, path, cache, states)
+
+
+def _check_file(path: Path, label: str, *, create: bool) -> None:
+    """Check that a store is or can be at the path of a URL, and make the folder it is in."""
     if path.is_dir():
         raise NotAStoreError(f"{label!r} is a folder: give its path without 'sqlite:///'")
+    if path.exists() and not path.is_file():
+        raise NotAStoreError(f"{label!r} is a device or a pipe: give the path of a file")
     if not path.exists():
         if not create:
             raise StoreNotFoundError(f"there is no store at {label!r}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(error, label) from error
-    cache, states = (path.with_name(f"{path.name}-{what}") for what in ("index", "states"))
-    return Location(label, str(path), options, path, cache, states)
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _arguments(url: URL, label: str) -> tuple[str, dict[str, Any]]:

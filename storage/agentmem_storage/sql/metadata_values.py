@@ -31,7 +31,9 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    type_coerce,
 )
+from sqlalchemy.types import NullType
 
 from agentmem_storage.sql.fields import ORDER
 from agentmem_storage.sql.tables import metadata_values, sources
@@ -44,6 +46,11 @@ _MAX_TEXT = 200
 _EXACT = 2**53
 # Rows of the step that fills the table, read at once.
 _BATCH = 10_000
+
+# As they are, for damaged ones may be of any type.
+_METADATA = select(
+    sources.c.id, type_coerce(sources.c.metadata, NullType()).label("metadata")
+).order_by(sources.c.id)
 
 _NAME, _KIND, _VALUE = (metadata_values.c[name] for name in ("name", "kind", "value"))
 # The other order if a float beside a number that is none takes its place.
@@ -89,25 +96,26 @@ def drop(connection: Connection, source_ids: Iterable[int]) -> None:
     """Delete the values of those of the given sources that have been deleted."""
     there = exists().where(sources.c.id == metadata_values.c.source_id)
     given = metadata_values.c.source_id == bindparam("given")
-    connection.execute(
-        delete(metadata_values).where(given, ~there), [{"given": id} for id in source_ids]
-    )
+    rows = [{"given": id} for id in source_ids]
+    if rows:
+        connection.execute(delete(metadata_values).where(given, ~there), rows)
 
 
-def read(connection: Connection, source_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """What is stored of the given sources, as `values_of` returns it, by their ids."""
+def differing(connection: Connection, source_ids: Sequence[int]) -> list[int]:
+    """Those of the given sources whose values are not those of their metadata."""
     found: dict[int, dict[str, Any]] = {id: {} for id in source_ids}
     query = select(metadata_values).where(metadata_values.c.source_id.in_(source_ids))
     for row in connection.execute(query):
         found[row.source_id][row.name] = row.kind, row.value
-    return found
+    metadata = connection.execute(_METADATA.where(sources.c.id.in_(source_ids))).all()
+    return [row.id for row in metadata if found[row.id] != values_of(row.metadata)]
 
 
 def rebuild(connection: Connection) -> None:
     """Write the values of all sources anew."""
     connection.execute(delete(metadata_values))
     last = 0
-    query = select(sources.c.id, sources.c.metadata).order_by(sources.c.id).limit(_BATCH)
+    query = _METADATA.limit(_BATCH)
     while rows := connection.execute(query.where(sources.c.id > last)).all():
         write(connection, {row.id: row.metadata for row in rows})
         last = rows[-1].id

@@ -10,7 +10,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, bindparam, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    select,
+)
 
 from agentmem_storage.records import Neighbors, Sides
 from agentmem_storage.sql.read import require
@@ -75,8 +84,13 @@ def by_lookup(connection: Connection, ids: Sequence[int], reach: int) -> Neighbo
     return Neighbors(sides, tokens)
 
 
+def _tokens(of: FromClause) -> ColumnElement[int]:
+    """A number whatever there is, for a damaged row must not hide its neighbors."""
+    return of.c.tokens.cast(Integer)
+
+
 _LISTED = (
-    select(sources.c.scope_id, chunks.c.id, chunks.c.tokens)
+    select(sources.c.scope_id, chunks.c.id, _tokens(chunks))
     .join_from(sources, chunks, chunks.c.source_id == sources.c.id)
     .where(sources.c.scope_id.in_(select(chunks.c.scope_id).where(chunks.c.id.in_(GIVEN))))
     .order_by(sources.c.scope_id, sources.c.created_at, sources.c.id, chunks.c.ordinal)
@@ -93,7 +107,7 @@ def _lookups() -> Select[Any]:
     source = sources.alias("source")
     order = (source.c.created_at, source.c.id, near.c.ordinal)
     same_scope = (
-        select(*(one.label(None) for one in order), near.c.id, near.c.tokens)
+        select(*(one.cast(Integer).label(None) for one in order), near.c.id, _tokens(near))
         .join_from(source, near, near.c.source_id == source.c.id)
         .where(source.c.scope_id == chunks.c.scope_id)
     )
@@ -116,7 +130,7 @@ def _lookups() -> Select[Any]:
         pairs = select(func.json_group_array(func.json_array(*found)))
         listed.append(func.json(pairs.scalar_subquery()))
     # As one JSON text, because fetching a row for each takes far longer.
-    row = func.json_array(chunks.c.id, chunks.c.tokens, *listed)
+    row = func.json_array(chunks.c.id, _tokens(chunks), *listed)
     return (
         select(func.json_group_array(row))
         .join_from(chunks, sources, sources.c.id == chunks.c.source_id)

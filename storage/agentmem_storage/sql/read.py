@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Integer, Row, Select, func, select
 
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.metadata import read_metadata
@@ -27,8 +27,11 @@ from agentmem_storage.records import (
     Written,
 )
 from agentmem_storage.sql import codec
+from agentmem_storage.sql.rows import KINDS
 from agentmem_storage.sql.selection import GIVEN, as_id, given, selected
+from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunks, scopes, sources
+from agentmem_storage.sql.tolerant import Salvaged, read_tolerantly, salvage
 from agentmem_storage.timestamps import from_micros
 
 _CHUNKS = select(chunks).where(chunks.c.id.in_(GIVEN))
@@ -56,8 +59,10 @@ _SAID = (
     .where(chunks.c.id.in_(GIVEN))
 )
 _sibling = chunks.alias("sibling")
+# Cast, because no blob of a damaged row fits into JSON.
+_ordinal = _sibling.c.ordinal.cast(Integer)
 _CHUNK_IDS = (
-    select(func.json_group_array(func.json_array(_sibling.c.ordinal, _sibling.c.id)))
+    select(func.json_group_array(func.json_array(_ordinal, _sibling.c.id)))
     .where(_sibling.c.source_id == sources.c.id)
     .correlate(sources)
     .scalar_subquery()
@@ -67,7 +72,13 @@ _CHUNK_IDS = (
 _OF_SOURCE = (
     *(sources.c.kind, sources.c.role, sources.c.name, sources.c.title, sources.c.uri),
     *(sources.c.created_at, sources.c.added_at, sources.c.chars, sources.c.metadata),
-    *(sources.c.content_hash, scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id),
+    *(
+        sources.c.content_hash,
+        sources.c.former,
+        scopes.c.user_id,
+        scopes.c.agent_id,
+        scopes.c.session_id,
+    ),
     _CHUNK_IDS,
 )
 _SOURCES: Select[Any] = (
@@ -81,6 +92,8 @@ _WITH_SOURCES: Select[Any] = (
     .join(scopes, scopes.c.id == sources.c.scope_id)
     .where(chunks.c.id.in_(GIVEN))
 )
+# The parameter is not needed, but given.
+_SCOPE_WORDS: Select[Any] = select(scopes.c.user_id, scopes.c.agent_id, scopes.c.session_id)
 _CHUNKS_OF_SOURCES = (
     select(chunks.c.source_id, chunks.c.id)
     .where(chunks.c.source_id.in_(GIVEN))
@@ -98,22 +111,39 @@ def read_chunks(
         CorruptRecordError: A row does not match its checksums.
     """
     wanted = [as_id(one) for one in ids]
-    found = {row.id: row for row in connection.execute(_CHUNKS, given(wanted)).all()}
+    found = _chunk_rows(connection, wanted, keep_damaged=keep_damaged)
     require(wanted, found, "memory")
     return [decode_chunk(found[one], keep_damaged=keep_damaged) for one in wanted]
 
 
-def selected_rows(
-    connection: Connection, selection: Selection, ids: Sequence[int]
-) -> Sequence[Row[Any]]:
-    """Rows of those of the given chunks that are selected, by ascending id."""
+def selected_chunks(
+    connection: Connection, selection: Selection, ids: Sequence[int], *, keep_damaged: bool
+) -> list[ChunkRecord]:
+    """Those of the given chunks that are selected, by ascending id; damaged rows as elsewhere."""
     among = ids
     if selection.ids is not None:
         among = list(set(ids).intersection(as_int(one, "id") for one in selection.ids))
     query = selected(replace(selection, ids=tuple(among)))
-    return connection.execute(
-        select(chunks).where(chunks.c.id.in_(query)).order_by(chunks.c.id)
-    ).all()
+    chosen: list[int] = list_ids(connection, query).ids.tolist()
+    found = _chunk_rows(connection, chosen, keep_damaged=keep_damaged)
+    return [decode_chunk(found[one], keep_damaged=keep_damaged) for one in chosen]
+
+
+def _chunk_rows(
+    connection: Connection, ids: Sequence[int], *, keep_damaged: bool
+) -> dict[int, Row[Any] | Salvaged]:
+    """Rows of chunks by id, as far as they exist.
+
+    Raises:
+        CorruptRecordError: A value has a wrong type, and ``keep_damaged`` is False.
+    """
+    rows, faults = read_tolerantly(connection, _CHUNKS, ids)
+    found: dict[int, Row[Any] | Salvaged] = {row.id: row for row in rows}
+    for id, what in faults.items():
+        if not keep_damaged:
+            raise CorruptRecordError(f"memory {id}: {what}", id=id)
+        found[id] = salvage(connection, chunks, id)
+    return found
 
 
 def ids_in_place(connection: Connection, selection: Selection) -> list[int]:
@@ -122,7 +152,7 @@ def ids_in_place(connection: Connection, selection: Selection) -> list[int]:
     return list(connection.scalars(query))
 
 
-def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
+def decode_chunk(row: Row[Any] | Salvaged, *, keep_damaged: bool = False) -> ChunkRecord:
     """Convert a row of ``chunks`` to a record.
 
     Args:
@@ -134,6 +164,8 @@ def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
     """
     latents, positions, patch, text, damage = b"", 0, b"", None, None
     try:
+        if isinstance(row, Salvaged):
+            raise CorruptRecordError(row.damage, id=row.id)
         text = _stored_text(row)
         patch = codec.decode_patch(row.patch, row.id)
         latents, positions = codec.decode_latents(row.latents, row.id)
@@ -161,13 +193,13 @@ def decode_chunk(row: Row[Any], *, keep_damaged: bool = False) -> ChunkRecord:
     )
 
 
-def _intact_embedding(row: Row[Any]) -> NDArray[np.float32] | None:
+def _intact_embedding(row: Row[Any] | Salvaged) -> NDArray[np.float32] | None:
     with suppress(CorruptRecordError):
         return codec.decode_embedding(row.key, row.id)
     return None
 
 
-def _stored_text(row: Row[Any]) -> str | None:
+def _stored_text(row: Row[Any] | Salvaged) -> str | None:
     if row.text is None:
         return None
     if hashlib.sha256(row.text).digest() != row.text_hash:
@@ -188,9 +220,20 @@ def read_sources(
         CorruptRecordError: The metadata of one cannot be read.
     """
     wanted = [as_id(one) for one in ids]
-    found = {row.source_id: row for row in connection.execute(_SOURCES, given(wanted)).all()}
+    rows, faults = read_tolerantly(connection, _SOURCES, wanted)
+    found = {row.source_id: _source_record(row, keep_damaged=keep_damaged) for row in rows}
+    for id, what in faults.items():
+        if not keep_damaged:
+            raise CorruptRecordError(f"source {id}: {what}")
+        found[id] = _salvaged_source(connection, id)
     require(wanted, found, "source")
-    return [_source_record(found[one], keep_damaged=keep_damaged) for one in wanted]
+    return [found[one] for one in wanted]
+
+
+def present_sources(connection: Connection, ids: Iterable[int]) -> list[int]:
+    """Those of the given ids that are of sources, ascending."""
+    query = select(sources.c.id).where(sources.c.id.in_(GIVEN)).order_by(sources.c.id)
+    return list(connection.scalars(query, given(ids)))
 
 
 def read_with_sources(
@@ -203,8 +246,10 @@ def read_with_sources(
         CorruptRecordError: A row is damaged.
     """
     wanted = [as_id(one) for one in ids]
-    rows = {row.id: row for row in connection.execute(_WITH_SOURCES, given(wanted)).all()}
-    require(wanted, rows, "memory")
+    intact, faults = read_tolerantly(connection, _WITH_SOURCES, wanted)
+    rows = {row.id: row for row in intact}
+    if faults or len(rows) < len(set(wanted)):
+        return _one_by_one(connection, wanted, keep_damaged=keep_damaged)
     of: dict[int, SourceRecord] = {}
     for row in rows.values():
         if row.source_id not in of:
@@ -222,14 +267,15 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
         UnknownIdError: No chunk has one of the ids.
     """
     wanted = [as_id(one) for one in ids]
-    found = {}
-    for id, blob, tokens, sealed, name, title in connection.execute(_LATENTS, given(wanted)).all():
+    rows, faults = read_tolerantly(connection, _LATENTS, wanted)
+    found = {id: LatentsRecord(b"", 0, None, None, None) for id in faults}
+    for row in rows:
         latents, patch = b"", None
         with suppress(CorruptRecordError):
-            latents, _ = codec.decode_latents(blob, id)
+            latents, _ = codec.decode_latents(row.latents, row.id)
         with suppress(CorruptRecordError):
-            patch = codec.decode_patch(sealed, id)
-        found[id] = LatentsRecord(latents, tokens, patch, name, title)
+            patch = codec.decode_patch(row.patch, row.id)
+        found[row.id] = LatentsRecord(latents, row.tokens, patch, row.name, row.title)
     require(wanted, found, "memory")
     return [found[one] for one in wanted]
 
@@ -237,17 +283,17 @@ def read_latents(connection: Connection, ids: Iterable[int]) -> list[LatentsReco
 def read_said(connection: Connection, ids: Iterable[int]) -> dict[int, Said]:
     """Who said what and when, by chunk id.
 
+    Of a damaged row, nothing is said, and it repeats no other.
+
     Raises:
         UnknownIdError: No chunk has one of the ids.
-        CorruptRecordError: The time of one's source is damaged.
     """
     wanted = [as_id(one) for one in ids]
-    rows = connection.execute(_SAID, given(wanted)).all()
-    found = {id: Said(*said) for id, *said in rows}
+    rows, faults = read_tolerantly(connection, _SAID, wanted)
+    found = {row.id: Said._make(row[1:]) for row in rows}
+    for id in [*faults, *(one for one in _strays(connection, wanted) if one not in found)]:
+        found[id] = Said(f"damaged {id}".encode(), "message", *(None,) * 3, 0, *(None,) * 3)
     require(wanted, found, "memory")
-    for id, said in found.items():
-        if not isinstance(said.created_at, int):
-            raise CorruptRecordError(damaged_time(f"memory {id}"))
     return found
 
 
@@ -280,6 +326,52 @@ def source_chunk_ids(
     return {source_id: tuple(ids) for source_id, ids in found.items()}
 
 
+def _one_by_one(
+    connection: Connection, ids: Sequence[int], *, keep_damaged: bool
+) -> list[tuple[ChunkRecord, SourceRecord]]:
+    """As `read_with_sources`, for rows of which some are damaged or belong to no source."""
+    found = []
+    for record in read_chunks(connection, ids, keep_damaged=keep_damaged):
+        try:
+            (source,) = read_sources(connection, [record.source_id], keep_damaged=keep_damaged)
+        except UnknownIdError as error:
+            damage = f"memory {record.id} belongs to no source: the row is damaged"
+            if not keep_damaged:
+                raise CorruptRecordError(damage, id=record.id) from error
+            source = _nobodys(record.source_id, damage)
+        found.append((record, source))
+    return found
+
+
+def _strays(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Those of the given chunks that exist, whether or not they belong to a source."""
+    return list(connection.scalars(select(chunks.c.id).where(chunks.c.id.in_(GIVEN)), given(ids)))
+
+
+def _salvaged_source(connection: Connection, id: int) -> SourceRecord:
+    row = salvage(connection, sources, id)
+    scope = scopes.c.id == select(sources.c.scope_id).where(sources.c.id == id).scalar_subquery()
+    words, _ = read_tolerantly(connection, _SCOPE_WORDS.where(scope), [id])
+    return replace(
+        _nobodys(id, row.damage),
+        scope=Scope(*words[0]) if words else Scope(),
+        **{name: getattr(row, name) for name in ("kind", "role", "name", "title", "uri")},
+        chunk_ids=source_chunk_ids(connection, [id]).get(id, ()),
+    )
+
+
+def _nobodys(id: int, damage: str) -> SourceRecord:
+    """What stands for a source of which nothing can be read."""
+    then = from_micros(0)
+    return SourceRecord(
+        *(id, Scope(), "message", None, None, None, None, then, then),
+        chars=0,
+        chunk_ids=(),
+        metadata={},
+        damage=damage,
+    )
+
+
 def _source_record(row: Row[Any], *, keep_damaged: bool) -> SourceRecord:
     metadata: Mapping[str, Any] = {}
     damage = None
@@ -296,6 +388,10 @@ def _source_record(row: Row[Any], *, keep_damaged: bool) -> SourceRecord:
         if not keep_damaged:
             raise CorruptRecordError(damage) from error
         created_at = added_at = from_micros(0)
+    if row.kind not in KINDS:
+        damage = f"the kind of source {row.source_id} is none: the row is damaged"
+        if not keep_damaged:
+            raise CorruptRecordError(damage)
     return SourceRecord(
         id=row.source_id,
         scope=Scope(row.user_id, row.agent_id, row.session_id),
@@ -311,6 +407,7 @@ def _source_record(row: Row[Any], *, keep_damaged: bool) -> SourceRecord:
         metadata=metadata,
         damage=damage,
         content_hash=row.content_hash,
+        changed=row.former is not None,
     )
 
 

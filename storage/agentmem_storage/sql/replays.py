@@ -30,12 +30,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, Table, func, literal, null, select
+from sqlalchemy import Connection, Integer, Row, Select, Table, func, literal, null, select
 
 from agentmem_storage.sql.edits import edited
 from agentmem_storage.sql.places import Place, Symbol
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import forgotten, sources
+from agentmem_storage.sql.tolerant import intact
 
 MIN_RUN: Final = 3
 MIN_LONG: Final = 8
@@ -142,8 +143,8 @@ class Replays:
         for table in (sources, forgotten):
             said = () if written else (table.c.created_at.desc(),)
             newest = self.columns(table).where(table.c.scope_id == self._scope_id)
-            rows += self._connection.execute(
-                newest.order_by(*said, table.c.id.desc()).limit(length)
+            rows += intact(
+                self._connection.execute(newest.order_by(*said, table.c.id.desc()).limit(length))
             )
         rows.sort(key=lambda row: (0 if written else row.created_at, row.id))
         complete = len(rows) < length
@@ -350,7 +351,8 @@ def _just_before(
 ) -> list[tuple[int, int, int]]:
     """For those ids that are in one table, the row just before in another: id, its time, its id."""
     earlier = table.alias("earlier")
-    in_scope = select(func.json_array(earlier.c.created_at, earlier.c.id)).where(
+    # Cast, because a damaged row may have anything there.
+    in_scope = select(func.json_array(earlier.c.created_at.cast(Integer), earlier.c.id)).where(
         earlier.c.scope_id == scope_id
     )
     # One condition for both could not use the index, and long imports have one time.

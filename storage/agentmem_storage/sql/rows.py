@@ -9,10 +9,10 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKey, SourceKind
 from agentmem_storage.sql import codec
-from agentmem_storage.text import is_blank, lone_surrogate
+from agentmem_storage.text import is_blank, lone_surrogate, shown
 from agentmem_storage.timestamps import to_micros
 
-_KINDS = get_args(SourceKind)
+KINDS = get_args(SourceKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ def make_rows(new: NewSource, embedding_dims: int) -> SourceRows:
     Raises:
         InputError: Something in it cannot be stored or is inconsistent.
     """
-    if new.kind not in _KINDS:
-        raise InputError(f"unknown kind {new.kind!r}: one of {', '.join(_KINDS)}")
+    if new.kind not in KINDS:
+        raise InputError(f"unknown kind {new.kind!r}: one of {', '.join(KINDS)}")
     if not new.chunks:
         raise InputError("a source needs at least one chunk")
     if not new.content_hash:
@@ -99,7 +99,7 @@ def storable(value: str | None, name: str) -> str | None:
 
 def _required(value: str, name: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {value!r}")
+        raise TypeError(f"{name} must be a str, got {shown(value)}")
     if lone_surrogate(value) is not None:
         raise InputError(f"{name} has a lone surrogate and is not valid Unicode: {value!r}")
     return value
@@ -117,7 +117,7 @@ def _chunk_row(chunk: NewChunk, ordinal: int, embedding_dims: int) -> dict[str, 
         "start": chunk.start,
         "end": chunk.end,
         "tokens": chunk.tokens,
-        "fidelity": chunk.fidelity,
+        "fidelity": float(chunk.fidelity),
         "text_hash": chunk.text_hash,
         "key": codec.encode_embedding(chunk.embedding),
         "patch": codec.encode_patch(chunk.patch),

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from agentmem_storage.errors import StoreBusyError, StoreError, StoreUnwritableError
 
@@ -27,27 +27,22 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def translated(location: str) -> Iterator[None]:
-    """Raise SQLite's errors inside the block as `StoreError`; other errors pass through."""
+    """Raise errors of SQLite and SQLAlchemy in the block as `StoreError`; others pass through."""
     try:
         yield
     except DBAPIError as error:
-        translation = translate(error.orig, location)
-        if translation is None:
-            raise
-        raise translation from error
-    except sqlite3.Error as error:
-        translation = translate(error, location)
-        if translation is None:
-            raise
-        raise translation from error
+        raise translate(error.orig, location) from error
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        raise translate(error, location) from error
 
 
-def translate(error: BaseException | None, location: str) -> StoreError | None:
-    """The error to raise for an error of SQLite; None if that indicates a bug in this package."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return None
-    primary = code & 0xFF
+def translate(error: BaseException | None, location: str) -> StoreError:
+    """The error to raise for an error of SQLite or SQLAlchemy.
+
+    Only what cannot have a user's text in it is repeated in its message.
+    """
+    code = getattr(error, "sqlite_errorcode", -1)
+    primary = code & 0xFF if code >= 0 else code
     if primary in _BUSY:
         return StoreBusyError(
             f"the store at {location!r} is locked by another writer; nothing was written: try "
@@ -63,7 +58,12 @@ def translate(error: BaseException | None, location: str) -> StoreError | None:
             f"the store at {location!r} cannot be written ({error}); nothing was written: check "
             f"free space and permissions"
         )
-    return None
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return StoreError(
+        f"the store at {location!r} is not as agentmem has made it ({name}): it is damaged, or "
+        f"another program has changed it; restore it from a backup, or run a check to see which "
+        f"memories are intact"
+    )
 
 
 def unwritable(error: OSError, location: str) -> StoreUnwritableError:

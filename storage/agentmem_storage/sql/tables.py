@@ -11,12 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
-    REAL,
     Column,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -26,6 +24,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.types import UserDefinedType
+
+from agentmem_storage.sql.columns import blob, real, whole, words
 
 
 class _AnyType(UserDefinedType[Any]):
@@ -44,31 +44,31 @@ migrations = Table(
     "migrations",
     schema,
     Column("id", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
+    words("name"),
 )
 
 meta = Table(
     "meta",
     schema,
     Column("id", Integer, primary_key=True),
-    Column("store_id", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("key_dims", Integer, nullable=False),
-    Column("created_at", Integer, nullable=False),
+    words("store_id"),
+    words("model"),
+    whole("key_dims"),
+    whole("created_at"),
     # 1 while the lexical index contains terms of deleted chunks, see `write.forget`.
-    Column("terms_stale", Integer, nullable=False, server_default=text("0")),
+    whole("terms_stale", server_default=text("0")),
     # Not 0 while the files may contain bytes of deleted rows, see `Database.purge`: a random
     # number, so that a process that has purged does not clear a mark set by another since.
-    Column("unpurged", Integer, nullable=False, server_default=text("0")),
+    whole("unpurged", server_default=text("0")),
 )
 
 scopes = Table(
     "scopes",
     schema,
     Column("id", Integer, primary_key=True),
-    Column("user_id", Text),
-    Column("agent_id", Text),
-    Column("session_id", Text),
+    words("user_id", optional=True),
+    words("agent_id", optional=True),
+    words("session_id", optional=True),
     Index("scopes_by_words", "user_id", "agent_id", "session_id"),
     sqlite_autoincrement=True,
 )
@@ -89,23 +89,25 @@ sources = Table(
     "sources",
     schema,
     Column("id", Integer, primary_key=True),
-    Column("scope_id", ForeignKey("scopes.id"), nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("role", Text),
-    Column("name", Text),
-    Column("title", Text),
-    Column("uri", Text),
-    Column("created_at", Integer, nullable=False),
-    Column("added_at", Integer, nullable=False),
-    Column("chars", Integer, nullable=False),
+    whole("scope_id", ForeignKey("scopes.id")),
+    words("kind"),
+    words("role", optional=True),
+    words("name", optional=True),
+    words("title", optional=True),
+    words("uri", optional=True),
+    whole("created_at"),
+    whole("added_at"),
+    whole("chars"),
     # NULL once a part of the source is forgotten, because the content is then incomplete.
-    Column("content_hash", LargeBinary),
+    blob("content_hash", optional=True),
     # JSON and stored text are bytes, so that damage is detected here, not inside the driver.
-    Column("metadata", LargeBinary),
+    blob("metadata", optional=True),
     # Distinguishes sources of equal content, see `agentmem_storage.sql.duplicates`.
-    Column("occurrence", Integer, nullable=False, server_default=text("0")),
+    whole("occurrence", server_default=text("0")),
     # A fingerprint of its first content if that has changed, see `agentmem_storage.sql.former`.
-    Column("former", LargeBinary),
+    blob("former", optional=True),
+    # Checksums over the fields above and those of its chunks, see `agentmem_storage.sql.sums`.
+    blob("sums", optional=True),
     Index("sources_once", "scope_id", "content_hash", "occurrence", unique=True),
     # The order in which things were said; the id is named so that row values can use it.
     Index("sources_in_time", "scope_id", "created_at", "id"),
@@ -118,10 +120,10 @@ forgotten = Table(
     "forgotten",
     schema,
     Column("id", Integer, primary_key=True),
-    Column("scope_id", Integer, nullable=False),
-    Column("created_at", Integer, nullable=False),
-    Column("added_at", Integer, nullable=False),
-    Column("former", LargeBinary, nullable=False),
+    whole("scope_id"),
+    whole("created_at"),
+    whole("added_at"),
+    blob("former"),
     Index("forgotten_by_content", "scope_id", "former"),
     Index("forgotten_in_time", "scope_id", "created_at", "id"),
 )
@@ -142,20 +144,20 @@ chunks = Table(
     "chunks",
     schema,
     Column("id", Integer, primary_key=True),
-    Column("source_id", ForeignKey("sources.id"), nullable=False),
-    Column("scope_id", ForeignKey("scopes.id"), nullable=False),
-    Column("ordinal", Integer, nullable=False),
-    Column("start", Integer, nullable=False),
-    Column("end", Integer, nullable=False),
-    Column("tokens", Integer, nullable=False),
-    Column("fidelity", REAL, nullable=False),
-    Column("text_hash", LargeBinary, nullable=False),
-    Column("key", LargeBinary, nullable=False),
-    Column("patch", LargeBinary),
-    Column("latents", LargeBinary, nullable=False),
-    Column("text", LargeBinary),
+    whole("source_id", ForeignKey("sources.id")),
+    whole("scope_id", ForeignKey("scopes.id")),
+    whole("ordinal"),
+    whole("start"),
+    whole("end"),
+    whole("tokens"),
+    real("fidelity"),
+    blob("text_hash"),
+    blob("key"),
+    blob("patch", optional=True),
+    blob("latents"),
+    blob("text", optional=True),
     # Its number within the scope; NULL on rows that predate episodes: each is its own.
-    Column("episode", Integer),
+    whole("episode", optional=True),
     Index("chunks_in_source", "source_id", "ordinal", unique=True),
     # SQLite appends the row's id to every index, so this one is sorted by id within a scope.
     Index("chunks_in_scope", "scope_id"),
@@ -176,10 +178,10 @@ changes = Table(
     "changes",
     schema,
     Column("seq", Integer, primary_key=True),
-    Column("op", Integer, nullable=False),
-    Column("chunk_id", Integer, nullable=False),
+    whole("op"),
+    whole("chunk_id"),
     # A random number on the last change of a write, to distinguish histories.
-    Column("stamp", Integer),
+    whole("stamp", optional=True),
     sqlite_autoincrement=True,
 )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import pairwise
 
 from sqlalchemy import Connection, Select, and_, func, select
 
 from agentmem_storage.records import (
+    ANY_SCOPE,
     FIDELITY_EDGES,
     Scope,
     ScopeStats,
@@ -16,6 +18,7 @@ from agentmem_storage.records import (
 from agentmem_storage.sql import codec
 from agentmem_storage.sql.selection import scope_conditions
 from agentmem_storage.sql.tables import chunks, scopes, sources
+from agentmem_storage.timestamps import from_micros
 
 
 def stats(
@@ -87,18 +90,36 @@ def sums(connection: Connection, ids: Select[tuple[int]] | None = None) -> Selec
     )
 
 
-def scope_list(connection: Connection) -> list[ScopeStats]:
-    """All scopes with their numbers of sources and chunks, in order of first use."""
+def scope_list(connection: Connection, scope: Scope = ANY_SCOPE) -> list[ScopeStats]:
+    """All scopes within one, with what they have, in order of first use."""
     chunk_count = select(func.count()).where(chunks.c.scope_id == scopes.c.id).scalar_subquery()
     source_count = select(func.count()).where(sources.c.scope_id == scopes.c.id).scalar_subquery()
-    query = select(
-        scopes.c.user_id,
-        scopes.c.agent_id,
-        scopes.c.session_id,
-        source_count.label("sources"),
-        chunk_count.label("chunks"),
-    ).order_by(scopes.c.id)
+    last = select(func.max(sources.c.added_at)).where(sources.c.scope_id == scopes.c.id)
+    query = (
+        select(
+            scopes.c.user_id,
+            scopes.c.agent_id,
+            scopes.c.session_id,
+            source_count.label("sources"),
+            chunk_count.label("chunks"),
+            last.scalar_subquery().label("last"),
+        )
+        .where(*scope_conditions(scope))
+        .order_by(scopes.c.id)
+    )
     return [
-        ScopeStats(Scope(row.user_id, row.agent_id, row.session_id), row.sources, row.chunks)
+        ScopeStats(
+            Scope(row.user_id, row.agent_id, row.session_id),
+            row.sources,
+            row.chunks,
+            _moment(row.last),
+        )
         for row in connection.execute(query)
     ]
+
+
+def _moment(micros: int) -> datetime | None:
+    try:
+        return from_micros(micros)
+    except ValueError:
+        return None

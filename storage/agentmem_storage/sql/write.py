@@ -8,21 +8,42 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, exists, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Table,
+    delete,
+    exists,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
-from agentmem_storage.errors import UnknownIdError
-from agentmem_storage.records import Scope, SourceKey, Written
-from agentmem_storage.sql import changes, metadata_values, replaced, terms
+from agentmem_storage.errors import ChangedError, UnknownIdError
+from agentmem_storage.records import Scope, Selection, SourceKey, SourceRecord, Written
+from agentmem_storage.sql import changes, metadata_values, replaced, sums, terms
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
 from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
-from agentmem_storage.sql.read import scope_id_of, source_chunk_ids, written_sources
+from agentmem_storage.sql.read import (
+    read_sources,
+    scope_id_of,
+    source_chunk_ids,
+    written_sources,
+)
 from agentmem_storage.sql.rows import SourceRows
-from agentmem_storage.sql.selection import id_list
+from agentmem_storage.sql.selection import id_list, selected
+from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes, sources
+
+# Columns that a new source leaves empty.
+_UNSAID = {"former": None}
+# Those that one may have changed, of a source whose text is replaced.
+_CHANGING = select(sources.c.title, sources.c.created_at, sources.c.metadata)
 
 
 def add(
@@ -94,11 +115,16 @@ def add(
             known.occurrences[key.content_hash] += 1
         written.append(one)
     if fresh:
+        episodes = assign(connection, fresh_rows, scope_id)
+        chunk_rows = _chunk_rows(fresh, fresh_rows, scope_id, episodes)
+        for value, own in zip(values, chunk_rows, strict=True):
+            value["sums"] = sums.of_source(
+                {**_scope_words(scope), **_UNSAID, **value},
+                ([row[name] for name in sums.CHUNK_FIELDS] for row in own),
+            )
         connection.execute(insert(sources), values)
         metadata_values.write(connection, {row["id"]: row["metadata"] for row in values})
-        _insert_chunks(
-            connection, fresh, fresh_rows, scope_id, assign(connection, fresh_rows, scope_id)
-        )
+        _insert_chunks(connection, fresh_rows, chunk_rows)
     return written
 
 
@@ -124,6 +150,8 @@ def replace(
     (holder,) = known.ids
     if new.key.identity in ("hash", "content") and holder not in (None, source_id):
         return written_sources(connection, [holder])[holder]
+    damaged = sums.damaged(connection, [source_id])
+    before = connection.execute(_CHANGING.where(sources.c.id == source_id)).one()._mapping
     keep_former(connection, [source_id])
     old = source_chunk_ids(connection, [source_id]).get(source_id, ())
     episode = connection.scalar(
@@ -138,8 +166,58 @@ def replace(
     metadata_values.replace(connection, source_id, new.source["metadata"])
     first = _next_id(connection, chunks)
     written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
-    _insert_chunks(connection, [written], [new], scope_id, [episode] * len(new.chunks))
+    chunk_rows = _chunk_rows([written], [new], scope_id, [episode] * len(new.chunks))
+    _insert_chunks(connection, [new], chunk_rows)
+    # With the content, all that was said of its chunks is new; the rest, if it has changed.
+    changed = {name for name, value in before.items() if new.source[name] != value}
+    sums.write(
+        connection,
+        [source_id],
+        damaged={id: groups - {sums.CHUNKS} for id, groups in damaged.items()},
+        replaced={"chars", "content_hash", "occurrence", "former", *changed},
+    )
     return written
+
+
+def require_unchanged(connection: Connection, expected: SourceRecord) -> None:
+    """Check that a source is what it was when it was read.
+
+    Raises:
+        UnknownIdError: It has been forgotten.
+        ChangedError: It has been changed.
+    """
+    (now,) = read_sources(connection, [expected.id], keep_damaged=True)
+    if now != expected:
+        raise ChangedError(
+            f"source {expected.id} was changed by another writer in the meantime; nothing was "
+            f"written: try again"
+        )
+
+
+def choose(connection: Connection, selection: Selection, seen: Container[int] | None) -> list[int]:
+    """The ids of the chunks that a selection has now.
+
+    Args:
+        connection: A write transaction.
+        selection: The selection; its ids must all be in its scope.
+        seen: The ids that may be among them; None for any.
+
+    Raises:
+        UnknownIdError: An id of the selection is not in its scope.
+        ChangedError: There are others than those seen.
+    """
+    if selection.ids is not None:
+        of_scope = Selection(selection.scope, ids=selection.ids)
+        present = list_ids(connection, selected(of_scope)).ids.tolist()
+        if missing := sorted(set(selection.ids).difference(present)):
+            raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
+    chosen: list[int] = list_ids(connection, selected(selection)).ids.tolist()
+    if seen is not None and not all(one in seen for one in chosen):
+        raise ChangedError(
+            "other memories are selected than a moment ago, because another writer changed some; "
+            "nothing was deleted: try again"
+        )
+    return chosen
 
 
 def update_source(connection: Connection, source_id: int, values: Mapping[str, Any]) -> None:
@@ -152,17 +230,20 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
     if old is None:
         raise UnknownIdError(f"no source has the id {source_id!r}")
     new = {name: value for name, value in values.items() if old._mapping[name] != value}
+    damaged = sums.damaged(connection, [source_id])
     if "metadata" in new:
         keep_former(connection, [source_id])
         metadata_values.replace(connection, source_id, new["metadata"])
     if new:
         connection.execute(update(sources).where(sources.c.id == source_id), new)
         _note_unpurged(connection)
+    if new or damaged:
+        sums.write(connection, [source_id], damaged=damaged, replaced=values)
 
 
 def forget(
     connection: Connection, ids: Sequence[int], texts: Mapping[int, str]
-) -> tuple[int, int, bool]:
+) -> tuple[list[int], int, bool]:
     """Delete chunks, then sources without chunks, then scopes without sources.
 
     A source that keeps some of its chunks loses its content hash: it no longer has the content
@@ -176,18 +257,23 @@ def forget(
             as stale.
 
     Returns:
-        Number of chunks and of sources deleted, and whether a text was missing.
+        Ids of the chunks deleted, number of sources deleted, and whether a text was missing.
     """
+    # As they are, for damaged rows can be forgotten too.
+    owners = (type_coerce(one, Integer) for one in (chunks.c.source_id, chunks.c.scope_id))
     found = connection.execute(
-        select(chunks.c.id, chunks.c.source_id, chunks.c.scope_id)
-        .where(chunks.c.id.in_(id_list(ids)))
-        .order_by(chunks.c.id)
+        select(chunks.c.id, *owners).where(chunks.c.id.in_(id_list(ids))).order_by(chunks.c.id)
     ).all()
     if not found:
-        return 0, 0, False
-    stale = _delete_chunks(connection, [row.id for row in found], texts)
-    source_ids = list({row.source_id: None for row in found})
+        return [], 0, False
+    source_ids = list({row.source_id: None for row in found if isinstance(row.source_id, int)})
     touched = id_list(source_ids)
+    others = chunks.c.id.not_in(id_list(row.id for row in found))
+    kept = connection.scalars(
+        select(chunks.c.source_id).where(chunks.c.source_id.in_(touched), others).distinct()
+    ).all()
+    damaged = sums.damaged(connection, kept)
+    stale = _delete_chunks(connection, [row.id for row in found], texts)
     note_forgotten(connection, source_ids)
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
@@ -195,30 +281,46 @@ def forget(
     metadata_values.drop(connection, source_ids)
     keep_former(connection, source_ids)
     connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
-    scope_ids = {row.scope_id: None for row in found}
+    sums.write(connection, kept, damaged=damaged)
+    scope_ids = {row.scope_id: None for row in found if isinstance(row.scope_id, int)}
     drop_forgotten(connection, scope_ids)
     emptied = id_list(scope_ids)
     has_sources = exists().where(sources.c.scope_id == scopes.c.id)
     connection.execute(delete(scopes).where(scopes.c.id.in_(emptied), ~has_sources))
-    return len(found), gone.rowcount, stale
+    return [row.id for row in found], gone.rowcount, stale
 
 
-def rebuild_terms(connection: Connection, texts: Mapping[int, str]) -> list[int]:
+def rebuild_terms(
+    connection: Connection, texts: Mapping[int, str | None], *, keep: bool
+) -> list[int]:
     """Rebuild the lexical index from texts; those of deleted chunks are ignored.
 
-    The values that filters look up are rebuilt too, from the sources' metadata.
+    The index stays marked as stale as long as a chunk is missing from it whose text was not given,
+    or it has rows of deleted chunks. The values that filters look up are rebuilt too, from the
+    sources' metadata.
+
+    Args:
+        connection: A write transaction.
+        texts: By chunk id, the text to index; None if it cannot be read.
+        keep: Keep the rows that are there.
 
     Returns:
-        Ids of chunks without a text, which lexical search does not find.
+        Ids of chunks that are neither indexed nor among ``texts``.
     """
     present = connection.scalars(select(chunks.c.id).order_by(chunks.c.id)).all()
-    terms.clear(connection)
-    terms.insert(connection, ((one, texts[one]) for one in present if one in texts))
+    if not keep:
+        terms.clear(connection)
+        metadata_values.rebuild(connection)
+    indexed = set(terms.known_ids(connection))
+    forgotten = bool(indexed.difference(present))
+    missing = [one for one in present if one not in indexed]
+    given = ((one, texts.get(one)) for one in missing)
+    terms.insert(connection, ((one, text) for one, text in given if text is not None))
     terms.optimize(connection)
-    metadata_values.rebuild(connection)
-    connection.execute(update(meta).values(terms_stale=0))
+    left = [one for one in missing if one not in texts]
+    connection.execute(update(meta).values(terms_stale=int(forgotten or bool(left))))
     _note_unpurged(connection)
-    return [one for one in present if one not in texts]
+    return left
 
 
 def _note_unpurged(connection: Connection) -> None:
@@ -242,30 +344,50 @@ def _delete_chunks(connection: Connection, ids: Sequence[int], texts: Mapping[in
     return stale
 
 
-def _insert_chunks(
-    connection: Connection,
+def _chunk_rows(
     written: Sequence[Written],
     new: Sequence[SourceRows],
     scope_id: int,
     episodes: Sequence[int | None],
-) -> None:
-    rows, texts = [], []
+) -> list[list[dict[str, Any]]]:
+    """The rows of the chunks of each source."""
     number = iter(episodes)
-    for one, source in zip(written, new, strict=True):
-        owner = {"source_id": one.source_id, "scope_id": scope_id}
-        for chunk_id, row, text in zip(one.chunk_ids, source.chunks, source.terms, strict=True):
-            rows.append({"id": chunk_id, **owner, **row, "episode": next(number)})
-            texts.append((chunk_id, text))
+    return [
+        [
+            {
+                "id": chunk_id,
+                "source_id": one.source_id,
+                "scope_id": scope_id,
+                **row,
+                "episode": next(number),
+            }
+            for chunk_id, row in zip(one.chunk_ids, source.chunks, strict=True)
+        ]
+        for one, source in zip(written, new, strict=True)
+    ]
+
+
+def _insert_chunks(
+    connection: Connection,
+    new: Sequence[SourceRows],
+    chunk_rows: Sequence[Sequence[dict[str, Any]]],
+) -> None:
+    rows = [row for own in chunk_rows for row in own]
+    ids = [row["id"] for row in rows]
+    texts = (text for source in new for text in source.terms)
     connection.execute(insert(chunks), rows)
-    terms.insert(connection, texts)
-    changes.append(connection, changes.ADD, [row["id"] for row in rows])
+    terms.insert(connection, zip(ids, texts, strict=True))
+    changes.append(connection, changes.ADD, ids)
 
 
 def _insert_scope(connection: Connection, scope: Scope) -> int:
     scope_id = _next_id(connection, scopes)
-    words = {"user_id": scope.user_id, "agent_id": scope.agent_id, "session_id": scope.session_id}
-    connection.execute(insert(scopes).values(id=scope_id, **words))
+    connection.execute(insert(scopes).values(id=scope_id, **_scope_words(scope)))
     return scope_id
+
+
+def _scope_words(scope: Scope) -> dict[str, str | None]:
+    return {"user_id": scope.user_id, "agent_id": scope.agent_id, "session_id": scope.session_id}
 
 
 def _next_id(connection: Connection, table: Table) -> int:

@@ -365,9 +365,23 @@ class StoreConformance:
             assert [problem.chunk_id for problem in store.check()] == [None]
             left = store.rebuild_terms(terms_of(kept, new[1]).items())
             assert list(left) == list(lost.chunk_ids)
-            assert not store.terms_stale
+            assert store.terms_stale
             assert list(store.search_terms("penguin", 3).ids) == list(kept.chunk_ids)
             assert [problem.chunk_id for problem in store.check()] == list(left)
+            again = store.rebuild_terms(terms_of(lost, new[2]).items(), keep=True)
+            assert again.size == 0
+            assert not store.terms_stale
+            for word, one in (("penguin", kept), ("heron", lost)):
+                assert list(store.search_terms(word, 3).ids) == list(one.chunk_ids)
+            assert list(store.check()) == []
+
+    def test_a_text_that_cannot_be_read_does_not_keep_the_terms_stale(self, tmp_path: Path) -> None:
+        with self.open_store(tmp_path) as store:
+            (one,) = store.add([make_source("kept penguin")], Scope())
+            (unread,) = one.chunk_ids
+            assert store.rebuild_terms([(unread, None)]).size == 0
+            assert not store.terms_stale
+            assert [problem.chunk_id for problem in store.check()] == [unread]
 
     def test_a_rebuilt_index_finds_the_same(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:

@@ -331,7 +331,7 @@ class TestPartsThatDoNotFit:
 
     def test_a_reranker_of_other_codes(self, bundle: Path) -> None:
         with torch.random.fork_rng(devices=[]):
-            other = LatentReranker(LatentRerankerConfig(vocab_size=384, hidden_size=16, cells=255))
+            other = LatentReranker(LatentRerankerConfig(vocab_size=384, hidden_size=16, codes=255))
         other.save_pretrained(bundle / "reranker")
         write_manifest(bundle, "mixed")
         with pytest.raises(ModelError, match="reranker of bundle 'mixed' knows 255 codes.* 65025"):

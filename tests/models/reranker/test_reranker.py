@@ -40,7 +40,7 @@ def shaken(model: LatentReranker) -> LatentReranker:
 def reranker() -> LatentReranker:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        sizes = {"hidden_size": 12, "intermediate_size": 20, "cells": 9}
+        sizes = {"hidden_size": 12, "intermediate_size": 20, "codes": 9}
         return shaken(LatentReranker(LatentRerankerConfig(vocab_size=VOCAB, **sizes)))
 
 
@@ -190,7 +190,7 @@ class TestForward:
         assert all(map(torch.equal, found.parameters(), reranker.parameters()))
         assert found.token_ids(torch.tensor([[3, 8]])).tolist() == [[3, 8]]
 
-    @pytest.mark.parametrize("name", ["vocab_size", "hidden_size", "intermediate_size", "cells"])
+    @pytest.mark.parametrize("name", ["vocab_size", "hidden_size", "intermediate_size", "codes"])
     def test_sizes_that_cannot_be(self, name: str) -> None:
         with pytest.raises(ValueError, match=f"{name}=0 must be positive"):
             LatentRerankerConfig(**{name: 0})

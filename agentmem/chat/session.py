@@ -1,0 +1,365 @@
+"""`Session`: a conversation that remembers, around any call to a language model.
+
+Before the call, `Session.context` adds what fits of the memory to the messages; after it,
+`Session.observe` stores what was said. What was recalled is recognized and never stored again, and
+the store tells what is new of a conversation that is observed after every turn.
+
+A memory that fails must not cost the user a reply. Whatever goes wrong in it is logged, and kept
+as `Session.error`; the conversation goes on without it. Only wrong arguments raise.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, Self, TypeVar
+
+from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
+from agentmem.context.format import line, split_blocks
+from agentmem.context.hits import Hit
+from agentmem.context.pack import CountTokens, pack
+from agentmem.context.recall import Recall
+from agentmem.errors import BlankError, InputError, StoreError
+from agentmem.ingest.checks import describe
+from agentmem.ingest.normalize import Normalized, normalize
+from agentmem.ingest.shapes.envelopes import plain
+from agentmem.results import Receipt
+from agentmem.types import MESSAGE_ID, Message, Part
+from agentmem_storage.numbers import as_int
+from agentmem_storage.records import Scope
+from agentmem_storage.text import is_blank
+
+R = TypeVar("R")
+
+# What a model is told to do is part of the program, not of what was said.
+_INSTRUCTING = ("system", "developer")
+# Of what the messages show already, how much a search looks past.
+_MOST_SHOWN = 64
+# What a chunk holds at least, about.
+_CHUNK_CHARS = 256
+
+_log = logging.getLogger(__name__)
+
+
+class Run(Protocol):
+    """Runs something elsewhere, and waits for it without blocking the event loop."""
+
+    def __call__(self, work: Callable[[], R], /) -> Awaitable[R]:
+        """What ``work`` returns, or raises."""
+
+
+class Session:
+    """One conversation; made by `Memory.session`.
+
+    Attributes:
+        error: The last failure of the memory, None if there was none. It was logged, too.
+    """
+
+    error: Exception | None
+
+    def __init__(
+        self,
+        recall: Callable[..., Recall],
+        write: Callable[[Normalized], Receipt],
+        *,
+        scope: Scope,
+        max_chars: int,
+    ) -> None:
+        """Make a session.
+
+        Args:
+            recall: `Memory.recall`, in the scope to recall from.
+            write: Stores parts.
+            scope: Where they are stored.
+            max_chars: The longest text that is accepted, in code points.
+        """
+        self._recall, self._write = recall, write
+        self._scope, self._max_chars = scope, max_chars
+        self.error = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to close: all that was observed is stored."""
+
+    def __repr__(self) -> str:
+        ids = ("user_id", "agent_id", "session_id")
+        given = {name: getattr(self._scope, name) for name in ids}
+        return f"Session({', '.join(f'{k}={v!r}' for k, v in given.items() if v is not None)})"
+
+    def context(
+        self,
+        messages: Sequence[Any],
+        *,
+        max_tokens: int = 600,
+        k: int = 8,
+        count_tokens: CountTokens | None = None,
+    ) -> list[Any]:
+        """The messages to send: the caller's own, and what the memory has for the last question.
+
+        Recalled memories stand in a user message of their own before the user's last one. What
+        the messages show already is left out, and so are earlier questions, which answer nothing.
+
+        Args:
+            messages: The conversation so far, in any shape that `Memory.add` takes.
+            max_tokens: Budget for the recalled memories, in tokens.
+            k: Maximum number of memories.
+            count_tokens: Counts the tokens of a text; by default the store's own tokenizer does.
+
+        Returns:
+            A new list, equal to ``messages`` if nothing was found or the memory fails; see `error`.
+
+        Raises:
+            InputError: ``messages`` is no list or tuple, ``max_tokens`` or ``k`` is not positive,
+                or ``count_tokens`` cannot be called.
+        """
+        given = _listed(messages)
+        k, max_tokens = check_options(k=k, max_tokens=max_tokens, count_tokens=count_tokens)
+        added = self._guarded(
+            "recalling", lambda: self._with_memories(given, max_tokens, k, count_tokens)
+        )
+        return given if added is None else added
+
+    def observe(self, messages: Sequence[Any], reply: object = None) -> Receipt | None:
+        """Store what is new of a conversation, and the reply to it.
+
+        Messages may be all of the conversation, a window of it, or only what is new, with or
+        without what `context` added. System messages are not stored, and questions are marked, so
+        that `context` does not answer with them. Ids and times of the model's messages do not
+        count: they differ between a response and the message that is sent back.
+
+        Args:
+            messages: What was sent.
+            reply: A text, a response or message of OpenAI or Anthropic, as an object or a dict, or
+                None if there was none. Of several choices the first is stored.
+
+        Returns:
+            What was stored, or None if the memory fails; see `error`.
+
+        Raises:
+            InputError: ``messages`` is no list or tuple, or ``reply`` is nothing like a reply.
+        """
+        given = _listed(messages)
+        _check_reply(reply)
+        return self._guarded("storing", lambda: self._write(self._said(given, _answer(reply))))
+
+    def failed(self, doing: str, error: Exception) -> None:
+        """Log a failure of the memory, and keep it as `error`."""
+        self.error = error
+        _log.error("the conversation goes on without memory: %s failed", doing, exc_info=error)
+
+    def _guarded(self, doing: str, work: Callable[[], R]) -> R | None:
+        try:
+            return work()
+        except Exception as error:
+            self.failed(doing, error)
+            return None
+
+    def _with_memories(
+        self, given: list[Any], max_tokens: int, k: int, count_tokens: CountTokens | None
+    ) -> list[Any]:
+        read = [self._parts(one) for one in given]
+        asked = next((texts for parts in reversed(read) if (texts := _user_texts(parts))), None)
+        if asked is None:
+            return given
+        shown = [part for parts in read for part in parts]
+        room = min(sum(1 + len(part.text) // _CHUNK_CHARS for part in shown), _MOST_SHOWN)
+        found = self._recall("\n".join(asked), k=k + room, where=answers_only())
+        if count_tokens is None and found.full_scope is not None:
+            count_tokens = found.full_scope.count_tokens
+        blocks = "\n".join(body for part in shown for body in split_blocks(part.text)[1])
+        hits = [hit for hit in found if not _is_shown(hit, shown, blocks)][:k]
+        added = pack(hits, max_tokens=max_tokens, count_tokens=count_tokens).to_messages()
+        at = _place(read)
+        return [*given[:at], *added, *given[at:]]
+
+    def _parts(self, message: Any) -> tuple[Part, ...]:
+        """The texts of one message; none if it has no text."""
+        try:
+            return normalize([message], max_chars=self._max_chars).parts
+        except BlankError:
+            return ()
+
+    def _said(self, given: list[Any], replied: object) -> Normalized:
+        """What is to be stored of a conversation and the reply to it."""
+        said = self._normalized(given) if given else Normalized((), {})
+        answer = Normalized((), {}) if replied is None else self._normalized(replied)
+        parts = [kept for part in said.parts if (kept := _kept(part)) is not None]
+        # A reply is said now, right after what it answers: clocks of servers may be wrong.
+        last = (parts[-1].created_at or parts[-1].ordered_at) if parts else None
+        now = [replace(part, created_at=None, ordered_at=last) for part in answer.parts]
+        parts += [kept for part in now if (kept := _kept(part)) is not None]
+        skipped = dict(said.skipped)
+        for kind, count in answer.skipped.items():
+            skipped[kind] = skipped.get(kind, 0) + count
+        return Normalized(tuple(parts), skipped, tuple(range(len(parts))))
+
+    def _normalized(self, content: Any) -> Normalized:
+        try:
+            return normalize(content, scope=self._scope, max_chars=self._max_chars)
+        except BlankError:
+            return Normalized((), {"blank": 1})
+
+
+class AsyncSession:
+    """`Session` for asyncio; made by `AsyncMemory.session`."""
+
+    def __init__(self, session: Session, run: Run) -> None:
+        """Make one of a session.
+
+        Args:
+            session: Does the work.
+            run: Runs it elsewhere.
+        """
+        self._session, self._run = session, run
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """See `Session.__exit__`."""
+
+    def __repr__(self) -> str:
+        return f"Async{self._session!r}"
+
+    @property
+    def error(self) -> Exception | None:
+        """See `Session`."""
+        return self._session.error
+
+    def failed(self, doing: str, error: Exception) -> None:
+        """See `Session.failed`."""
+        self._session.failed(doing, error)
+
+    async def context(
+        self,
+        messages: Sequence[Any],
+        *,
+        max_tokens: int = 600,
+        k: int = 8,
+        count_tokens: CountTokens | None = None,
+    ) -> list[Any]:
+        """See `Session.context`."""
+        given = _listed(messages)
+        try:
+            return await self._run(
+                lambda: self._session.context(
+                    given, max_tokens=max_tokens, k=k, count_tokens=count_tokens
+                )
+            )
+        except StoreError as error:  # closed: nothing runs there any more
+            self._session.failed("recalling", error)
+            return given
+
+    async def observe(self, messages: Sequence[Any], reply: object = None) -> Receipt | None:
+        """See `Session.observe`."""
+        # As they are now: the caller may go on with the list.
+        given = _listed(messages)
+        _check_reply(reply)
+        try:
+            return await self._run(lambda: self._session.observe(given, reply))
+        except StoreError as error:
+            self._session.failed("storing", error)
+            return None
+
+
+def check_options(*, max_tokens: int, k: int, count_tokens: CountTokens | None) -> tuple[int, int]:
+    """Check the options of `Session.context`; return ``k`` and ``max_tokens``.
+
+    Raises:
+        InputError: one is wrong.
+    """
+    k, max_tokens = _positive(k, "k"), _positive(max_tokens, "max_tokens")
+    if count_tokens is not None and not callable(count_tokens):
+        raise InputError(
+            f"count_tokens must be a function from a text to its number of tokens, "
+            f"got {describe(count_tokens)}"
+        )
+    return k, max_tokens
+
+
+def _listed(messages: object) -> list[Any]:
+    if not isinstance(messages, list | tuple):
+        raise InputError(f"messages must be a list of messages, got {describe(messages)}")
+    return list(messages)
+
+
+def _positive(value: int, name: str) -> int:
+    number = as_int(value, name)
+    if number < 1:
+        raise InputError(f"{name}={number!r} must be at least 1")
+    return number
+
+
+def _check_reply(reply: object) -> None:
+    """Check that something may be a reply.
+
+    Raises:
+        InputError: it is nothing like one.
+    """
+    dumps = callable(getattr(reply, "model_dump", None)) and not isinstance(reply, type)
+    if not dumps and not isinstance(reply, str | Mapping | list | tuple | Message | None):
+        raise InputError(
+            f"a reply must be a text, or a response or message of an API as an object or a dict, "
+            f"got {describe(reply)}"
+        )
+
+
+def _answer(reply: object) -> Any:
+    """A reply as messages that can be added; None if there was none."""
+    if isinstance(reply, str):
+        return None if is_blank(reply) else Message(reply, "assistant")
+    reply = plain(reply)
+    if isinstance(reply, Mapping):
+        if isinstance(choices := reply.get("choices"), list | tuple):
+            reply = {**reply, "choices": list(choices[:1])} if choices else None
+        elif reply.get("output") == []:
+            return None  # of a response that goes on in the background
+    return reply or None
+
+
+def _user_texts(parts: Sequence[Part]) -> list[str]:
+    """What a user says in a message, without what was recalled for it."""
+    said = [part for part in parts if part.kind == "message" and part.role == "user"]
+    return [text for part in said if not is_blank(text := split_blocks(part.text)[0])]
+
+
+def _place(read: Sequence[Sequence[Part]]) -> int:
+    """Where recalled memories go: before the user's last message, and after all instructions.
+
+    A message with results of tools has to follow their calls directly.
+    """
+    for at in reversed(range(len(read))):
+        if _user_texts(read[at]) and all(part.kind != "tool_result" for part in read[at]):
+            return at
+    instructing = [bool(parts) and parts[0].role in _INSTRUCTING for parts in read]
+    return instructing.index(False)
+
+
+def _is_shown(hit: Hit, shown: Sequence[Part], blocks: str) -> bool:
+    """Whether the messages have the text of a hit, or the hit itself in an earlier block."""
+    if f"\n{line(hit)}\n" in f"\n{blocks}\n":
+        return True
+    start, end = hit.span
+    whole = len(hit.source.chunk_ids) == 1
+    return any(
+        part.role == hit.role and (part.text if whole else part.text[start:end]) == hit.text
+        for part in shown
+    )
+
+
+def _kept(part: Part) -> Part | None:
+    """A part as it is stored; None if it is not."""
+    text, _ = split_blocks(part.text)
+    if is_blank(text) or (part.kind == "message" and part.role in _INSTRUCTING):
+        return None
+    part = replace(part, text=text)
+    if part.role == "user":
+        if part.kind == "message" and is_only_question(text.strip()):
+            part = replace(part, metadata={QUESTION_KEY: True, **part.metadata})
+        return part
+    metadata = {key: value for key, value in part.metadata.items() if key != MESSAGE_ID}
+    said_at = part.created_at or part.ordered_at
+    return replace(part, metadata=metadata, created_at=None, ordered_at=said_at)

@@ -1,0 +1,206 @@
+"""Tools with which a model uses a memory itself, for `Memory.as_tools` and the MCP server.
+
+They keep to the scope of the memory they are made of, whatever arguments a model makes up.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, validate_call
+
+from agentmem.chat.session import Run
+from agentmem.context.hits import Chunk
+from agentmem.context.recall import Recall
+from agentmem.errors import AgentMemError, InputError
+from agentmem.results import ForgetReceipt, Receipt, Stats
+from agentmem_storage.text import shown
+
+MOST = 50
+
+ToolFormat = Literal["openai", "responses", "anthropic"]
+# What is offered to a model that is given tools one by one, and not a server of them.
+_OFFERED = ("remember", "recall", "forget")
+
+Text: TypeAlias = Annotated[str, Field(description="a fact, in full sentences")]
+Query: TypeAlias = Annotated[str, Field(description="a question or keywords")]
+Limit: TypeAlias = Annotated[int, Field(ge=1, le=MOST)]
+Ids: TypeAlias = Annotated[list[int], Field(description="ids of memories", min_length=1)]
+
+
+class StoredMemory(BaseModel):
+    """A memory as a model sees it."""
+
+    id: int
+    text: str
+    speaker: str = Field(description="who said it, or the title of a document")
+    created_at: str = Field(description="when it was said, ISO 8601")
+    relevance: float | None = Field(
+        default=None, description="how likely it answers the query, 0 to 1"
+    )
+
+
+class Remembered(BaseModel):
+    """What `remember` stored."""
+
+    ids: list[int]
+    new: bool = Field(description="false if exactly this had been remembered before")
+
+
+class Forgotten(BaseModel):
+    """What `forget` erased."""
+
+    memories: int
+
+
+class ToolMemory(Protocol):
+    """What tools need of a `Memory`."""
+
+    def add(self, content: str, /) -> Receipt:
+        """See `Memory.add`."""
+
+    def recall(self, query: str, /, *, k: int) -> Recall:
+        """See `Memory.recall`."""
+
+    def list(self, *, newest_first: bool) -> Iterator[Chunk]:
+        """See `Memory.list`."""
+
+    def forget(self, ids: Iterable[int], /) -> ForgetReceipt:
+        """See `Memory.forget`."""
+
+    def stats(self) -> Stats:
+        """See `Memory.stats`."""
+
+
+def tool_functions(memory: Callable[[], ToolMemory]) -> list[Callable[..., Any]]:
+    """The tools as functions, whose names, arguments and docstrings a model can be shown.
+
+    Args:
+        memory: The memory, asked for at each call.
+    """
+
+    def remember(text: Text) -> Remembered:
+        """Remember a text exactly as it is."""
+        receipt = memory().add(text)
+        return Remembered(ids=list(receipt.ids), new=not receipt.duplicates)
+
+    def recall(query: Query, limit: Limit = 5) -> list[StoredMemory]:
+        """Find the memories that match a query best, best first."""
+        hits = memory().recall(query, k=limit)
+        return [_seen(hit, relevance=round(hit.relevance, 3)) for hit in hits]
+
+    def list_memories(limit: Limit = 20) -> list[StoredMemory]:
+        """List what was added last, newest first."""
+        return [_seen(one) for one in islice(memory().list(newest_first=True), limit)]
+
+    def forget(ids: Ids) -> Forgotten:
+        """Erase memories for good, so that no byte of them remains."""
+        return Forgotten(memories=len(memory().forget(ids).ids))
+
+    def stats() -> dict[str, Any]:
+        """Count what is stored, and its size."""
+        return memory().stats().to_dict()
+
+    return [remember, recall, list_memories, forget, stats]
+
+
+class Tools:
+    """Tools of a memory; made by `Memory.as_tools`.
+
+    Attributes:
+        definitions: The tools remember, recall and forget, as the ``tools`` of a request.
+        names: Their names.
+    """
+
+    definitions: list[dict[str, Any]]
+    names: tuple[str, ...]
+
+    def __init__(self, memory: ToolMemory, format: ToolFormat) -> None:
+        """Make tools.
+
+        Args:
+            memory: What they use.
+            format: See `Memory.as_tools`.
+
+        Raises:
+            InputError: the format is unknown.
+        """
+        if format not in get_args(ToolFormat):
+            raise InputError(
+                f"unknown format {shown(format)}: {', '.join(map(repr, get_args(ToolFormat)))}"
+            )
+        offered = {one.__name__: one for one in tool_functions(lambda: memory)}
+        self._functions = {name: offered[name] for name in _OFFERED}
+        self.names = _OFFERED
+        self.definitions = [_defined(one, format) for one in self._functions.values()]
+
+    def call_tool(self, name: str, arguments: Mapping[str, Any] | str) -> str:
+        """What a tool that a model calls has to say to it, as text: JSON, or an error.
+
+        A call that cannot be done is the model's to mend: it is told why.
+
+        Args:
+            name: One of `names`.
+            arguments: As a dict, or as JSON.
+
+        Raises:
+            InputError: the name is not of one of these tools.
+        """
+        if name not in self._functions:
+            raise InputError(f"no tool {shown(name)}: there are {', '.join(self.names)}")
+        try:
+            given = json.loads(arguments) if isinstance(arguments, str) else dict(arguments)
+            if not isinstance(given, dict):
+                raise InputError(f"arguments must be a JSON object, got {shown(arguments)}")
+            result = validate_call(self._functions[name])(**given)
+        except ValidationError as error:
+            wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            return f"error: {'; '.join(wrong)}"
+        except (AgentMemError, ValueError, TypeError) as error:
+            return f"error: {error}"
+        return TypeAdapter(Any).dump_json(result, exclude_none=True).decode()
+
+
+class AsyncTools:
+    """`Tools` for asyncio; made by `AsyncMemory.as_tools`."""
+
+    def __init__(self, tools: Tools, run: Run) -> None:
+        """Make them of tools.
+
+        Args:
+            tools: Do the work.
+            run: Runs it elsewhere.
+        """
+        self._tools, self._run = tools, run
+        self.definitions, self.names = tools.definitions, tools.names
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any] | str) -> str:
+        """See `Tools.call_tool`."""
+        return await self._run(lambda: self._tools.call_tool(name, arguments))
+
+
+def _defined(tool: Callable[..., Any], format: ToolFormat) -> dict[str, Any]:
+    """A tool as an API takes it."""
+    schema = TypeAdapter[Any](cast(Any, tool)).json_schema()
+    described = {"name": tool.__name__, "description": inspect.getdoc(tool)}
+    match format:
+        case "anthropic":
+            return {**described, "input_schema": schema}
+        case "responses":
+            return {"type": "function", **described, "parameters": schema, "strict": False}
+        case _:
+            return {"type": "function", "function": {**described, "parameters": schema}}
+
+
+def _seen(chunk: Chunk, *, relevance: float | None = None) -> StoredMemory:
+    return StoredMemory(
+        id=chunk.id,
+        text=chunk.text,
+        speaker=chunk.speaker,
+        created_at=chunk.created_at.isoformat(),
+        relevance=relevance,
+    )

@@ -1,0 +1,424 @@
+"""`wrap`: the client of a language model, with a memory around every request.
+
+The wrapped client is used like the client itself. Requests of OpenAI's ``chat.completions`` and
+``responses`` and of Anthropic's ``messages`` (``create``, ``parse`` and ``stream``) are sent with
+what `Session.context` recalls, and their replies are stored by `Session.observe`, streams when they
+end or are closed. Everything else is the client's own, also requests by ``with_raw_response``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from agentmem.aio import AsyncMemory
+from agentmem.chat.session import AsyncSession, Session, check_options
+from agentmem.context.pack import CountTokens
+from agentmem.errors import InputError
+from agentmem.ingest.checks import describe
+from agentmem.integrations.streams import (
+    CompletionChunks,
+    MessageEvents,
+    Received,
+    ResponseEvents,
+)
+from agentmem.memory import Memory
+from agentmem.scopes import ReadId
+from agentmem_storage.records import UNSET
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """Where a request has its messages, and how its streams are read."""
+
+    key: str
+    received: Callable[[], Received]
+
+    def messages(self, arguments: Mapping[str, Any]) -> list[Any] | None:
+        """The messages of a request; None if it brings none."""
+        given = arguments.get(self.key)
+        if isinstance(given, str):
+            return [{"role": "user", "content": given}]
+        return list(given) if isinstance(given, Iterable) else None
+
+
+_ENDPOINTS = {
+    ("chat", "completions"): _Endpoint("messages", CompletionChunks),
+    ("beta", "chat", "completions"): _Endpoint("messages", CompletionChunks),
+    ("responses",): _Endpoint("input", ResponseEvents),
+    ("messages",): _Endpoint("messages", MessageEvents),
+    ("beta", "messages"): _Endpoint("messages", MessageEvents),
+}
+# Methods of a client that return another one with other settings.
+_COPIES = ("with_options", "copy")
+
+
+def wrap(
+    client: C,
+    *,
+    memory: Memory | AsyncMemory,
+    user_id: ReadId = UNSET,
+    agent_id: ReadId = UNSET,
+    session_id: ReadId = UNSET,
+    max_tokens: int = 600,
+    k: int = 8,
+    count_tokens: CountTokens | None = None,
+) -> C:
+    """A client of OpenAI or Anthropic that remembers, and is used like the one it wraps.
+
+    ::
+
+        client = agentmem.wrap(OpenAI(), memory=mem, user_id="ana", session_id="2026-05-03")
+        client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+        client.agentmem_session.error    # None, or why the memory failed
+
+    Args:
+        client: A client, synchronous or asynchronous, or anything with their methods.
+        memory: The memory. An asynchronous client may have either kind; a `Memory` works in
+            threads then.
+        user_id: Whose memory it is; see `Memory.session`.
+        agent_id: Likewise.
+        session_id: The conversation.
+        max_tokens: Budget for the recalled memories; see `Session.context`.
+        k: Maximum number of memories.
+        count_tokens: Counts the tokens of a text.
+
+    Raises:
+        InputError: the client has none of the methods, or is synchronous and the memory is not;
+            or an argument is wrong, as in `Memory.session` and `Session.context`.
+    """
+    asynchronous = _is_asynchronous(client)
+    if isinstance(memory, AsyncMemory) and not asynchronous:
+        raise InputError(
+            "an AsyncMemory cannot wait in a synchronous client: use Memory, or an async client"
+        )
+    check_options(max_tokens=max_tokens, k=k, count_tokens=count_tokens)
+    options = {"max_tokens": max_tokens, "k": k, "count_tokens": count_tokens}
+    session = memory.session(user_id=user_id, agent_id=agent_id, session_id=session_id)
+    if asynchronous and isinstance(session, Session):
+        session = AsyncSession(session, _in_thread)
+    return cast(C, _Client(client, (), _Around(session, options, asynchronous)))
+
+
+async def _in_thread(work: Callable[[], R]) -> R:
+    return await asyncio.to_thread(work)
+
+
+def _is_asynchronous(client: object) -> bool:
+    for path in _ENDPOINTS:
+        found: object = client
+        for name in (*path, "create"):
+            found = getattr(found, name, None)
+        if callable(found):
+            return inspect.iscoroutinefunction(inspect.unwrap(found))
+    raise InputError(
+        f"wrap() takes a client with chat.completions, responses or messages, such as OpenAI() or "
+        f"Anthropic(), got {describe(client)}"
+    )
+
+
+class _Proxy:
+    """Stands for another object, also for ``isinstance``."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self._target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def __repr__(self) -> str:
+        return repr(self._target)
+
+
+class _Client(_Proxy):
+    """A client, or the part of one on the way to its endpoints."""
+
+    def __init__(self, target: Any, path: tuple[str, ...], around: _Around) -> None:
+        super().__init__(target)
+        self._path, self._around = path, around
+
+    @property
+    def agentmem_session(self) -> Any:
+        """The session that remembers: a `Session` or an `AsyncSession`."""
+        return self._around.session
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, name)
+        path = (*self._path, name)
+        if any(known[: len(path)] == path for known in _ENDPOINTS):
+            return _Client(value, path, self._around)
+        if (endpoint := _ENDPOINTS.get(self._path)) is not None:
+            if name in ("create", "parse"):
+                return self._around.call(value, endpoint)
+            if name == "stream":
+                return self._around.stream(value, endpoint)
+        if not self._path and name in _COPIES:
+            return lambda *args, **more: _Client(value(*args, **more), (), self._around)
+        return value
+
+    def __enter__(self) -> _Client:
+        self._target.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> Any:
+        return self._target.__exit__(*error)
+
+    async def __aenter__(self) -> _Client:
+        await self._target.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> Any:
+        return await self._target.__aexit__(*error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is done around a request."""
+
+    session: Any
+    options: Mapping[str, Any]
+    asynchronous: bool
+
+    def call(self, method: Callable[..., Any], endpoint: _Endpoint) -> Callable[..., Any]:
+        """``create`` or ``parse`` with a memory."""
+
+        def create(*args: Any, **arguments: Any) -> Any:
+            messages = endpoint.messages(arguments)
+            if messages is None:
+                return method(*args, **arguments)
+            sent = self.session.context(messages, **self.options)
+            result = method(*args, **_sending(arguments, endpoint, messages, sent))
+            turn = _Turn(self.session, messages, endpoint.received())
+            if arguments.get("stream"):
+                return _Stream(result, turn)
+            turn.finish(result)
+            return result
+
+        async def acreate(*args: Any, **arguments: Any) -> Any:
+            messages = endpoint.messages(arguments)
+            if messages is None:
+                return await method(*args, **arguments)
+            sent = await self.session.context(messages, **self.options)
+            result = await method(*args, **_sending(arguments, endpoint, messages, sent))
+            turn = _AsyncTurn(self.session, messages, endpoint.received())
+            if arguments.get("stream"):
+                return _AsyncStream(result, turn)
+            await turn.finish(result)
+            return result
+
+        return acreate if self.asynchronous else create
+
+    def stream(self, method: Callable[..., Any], endpoint: _Endpoint) -> Callable[..., Any]:
+        """``stream``, which opens a stream in a block, with a memory."""
+        kind = _AsyncBlock if self.asynchronous else _Block
+        return lambda *args, **arguments: kind(self, method, endpoint, args, arguments)
+
+
+def _sending(
+    arguments: dict[str, Any], endpoint: _Endpoint, messages: list[Any], sent: list[Any]
+) -> dict[str, Any]:
+    """The arguments of a request; as they were if nothing is added to its messages."""
+    return arguments if len(sent) == len(messages) else {**arguments, endpoint.key: sent}
+
+
+class _Turn:
+    """One request, which is observed once."""
+
+    def __init__(self, session: Session, messages: list[Any], received: Received) -> None:
+        self._session, self._messages, self._received = session, messages, received
+        self._open = True
+
+    def add(self, event: object) -> None:
+        """Take an event of its stream."""
+        try:
+            self._received.add(event)
+        except Exception as error:  # an event of a kind that is not known must not end the stream
+            self._session.failed("reading a stream", error)
+
+    def finish(self, reply: object = None) -> None:
+        """Store it, with its reply or what was received of it."""
+        if self._open:
+            self._open = False
+            reply = self._received.reply() if reply is None else reply
+            self._session.observe(self._messages, reply)
+
+
+class _AsyncTurn:
+    """`_Turn` for asyncio. Once it is finished it is stored, even if the caller is cancelled."""
+
+    # The event loop holds tasks weakly.
+    _tasks: set[Awaitable[Any]] = set()
+
+    def __init__(self, session: AsyncSession, messages: list[Any], received: Received) -> None:
+        self._session, self._messages, self._received = session, messages, received
+        self._open = True
+
+    def add(self, event: object) -> None:
+        """See `_Turn`."""
+        try:
+            self._received.add(event)
+        except Exception as error:
+            self._session.failed("reading a stream", error)
+
+    async def finish(self, reply: object = None) -> None:
+        """See `_Turn`."""
+        if self._open:
+            self._open = False
+            reply = self._received.reply() if reply is None else reply
+            task = asyncio.ensure_future(self._session.observe(self._messages, reply))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            await asyncio.shield(task)
+
+
+def _events(stream: Iterable[Any], turn: _Turn) -> Iterator[Any]:
+    """The events of a stream. It is over at its end, and if nobody reads on.
+
+    A function, because a generator that its own stream refers to is not closed at once.
+    """
+    try:
+        for event in stream:
+            turn.add(event)
+            yield event
+    finally:
+        turn.finish()
+
+
+async def _async_events(stream: Any, turn: _AsyncTurn) -> AsyncIterator[Any]:
+    try:
+        async for event in stream:
+            turn.add(event)
+            yield event
+    finally:
+        await turn.finish()
+
+
+class _Stream(_Proxy):
+    """A stream of an SDK that is observed when it ends, or is closed or abandoned."""
+
+    def __init__(self, target: Any, turn: _Turn) -> None:
+        super().__init__(target)
+        self._turn, self._observed = turn, _events(target, turn)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._observed)
+
+    def __enter__(self) -> _Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the stream, and store what was received."""
+        self._target.close()
+        self._turn.finish()
+
+
+class _AsyncStream(_Proxy):
+    """`_Stream` for asyncio."""
+
+    def __init__(self, target: Any, turn: _AsyncTurn) -> None:
+        super().__init__(target)
+        self._turn, self._observed = turn, _async_events(target, turn)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await anext(self._observed)
+
+    async def __aenter__(self) -> _AsyncStream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the stream, and store what was received."""
+        try:
+            await self._target.close()
+        finally:
+            await self._turn.finish()
+
+
+@dataclass(slots=True)
+class _Block:
+    """What ``stream`` returns: a block in which the SDK's stream is read.
+
+    That stream reads another, of the events as they arrive, which is the one that is observed.
+    """
+
+    around: _Around
+    method: Callable[..., Any]
+    endpoint: _Endpoint
+    args: tuple[Any, ...]
+    arguments: dict[str, Any]
+    manager: Any = None
+    turn: _Turn | None = None
+
+    def __enter__(self) -> Any:
+        messages = self.endpoint.messages(self.arguments)
+        arguments = self.arguments
+        if messages is not None:
+            sent = self.around.session.context(messages, **self.around.options)
+            arguments = _sending(arguments, self.endpoint, messages, sent)
+        self.manager = self.method(*self.args, **arguments)
+        stream = self.manager.__enter__()
+        if messages is not None:
+            self.turn = _Turn(self.around.session, messages, self.endpoint.received())
+            stream._raw_stream = _Stream(stream._raw_stream, self.turn)
+        return stream
+
+    def __exit__(self, *error: object) -> Any:
+        try:
+            return self.manager.__exit__(*error)
+        finally:
+            if self.turn is not None:
+                self.turn.finish()
+
+
+@dataclass(slots=True)
+class _AsyncBlock:
+    """`_Block` for asyncio."""
+
+    around: _Around
+    method: Callable[..., Any]
+    endpoint: _Endpoint
+    args: tuple[Any, ...]
+    arguments: dict[str, Any]
+    manager: Any = None
+    turn: _AsyncTurn | None = None
+
+    async def __aenter__(self) -> Any:
+        messages = self.endpoint.messages(self.arguments)
+        arguments = self.arguments
+        if messages is not None:
+            sent = await self.around.session.context(messages, **self.around.options)
+            arguments = _sending(arguments, self.endpoint, messages, sent)
+        self.manager = self.method(*self.args, **arguments)
+        stream = await self.manager.__aenter__()
+        if messages is not None:
+            self.turn = _AsyncTurn(self.around.session, messages, self.endpoint.received())
+            stream._raw_stream = _AsyncStream(stream._raw_stream, self.turn)
+        return stream
+
+    async def __aexit__(self, *error: object) -> Any:
+        try:
+            return await self.manager.__aexit__(*error)
+        finally:
+            if self.turn is not None:
+                await self.turn.finish()

@@ -1,0 +1,142 @@
+"""What has arrived of a reply that is streamed, as a reply that can be stored.
+
+The events are those of OpenAI's chat completions and responses and of Anthropic's messages, as
+objects or as dicts. A stream may end anywhere: what arrived by then is the reply.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Received(Protocol):
+    """Collects the events of one stream."""
+
+    def add(self, event: object) -> None:
+        """Take one event."""
+
+    def reply(self) -> object:
+        """What has arrived so far, for `Session.observe`; None if nothing has."""
+
+
+class CompletionChunks:
+    """Chunks of a chat completion; of several choices, the first."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, list[str]] = {"content": [], "refusal": []}
+        self._calls: dict[int, dict[str, str]] = {}
+
+    def add(self, event: object) -> None:
+        """See `Received`."""
+        for choice in field(event, "choices") or ():
+            if field(choice, "index"):
+                continue
+            delta = field(choice, "delta")
+            for key, pieces in self._texts.items():
+                pieces.append(field(delta, key) or "")
+            for number, piece in enumerate(field(delta, "tool_calls") or ()):
+                index = field(piece, "index")
+                call = self._calls.setdefault(
+                    number if index is None else index, {"id": "", "name": "", "arguments": ""}
+                )
+                function = field(piece, "function")
+                call["id"] += field(piece, "id") or ""
+                call["name"] += field(function, "name") or ""
+                call["arguments"] += field(function, "arguments") or ""
+
+    def reply(self) -> object:
+        """See `Received`."""
+        message: dict[str, Any] = {
+            key: text for key, pieces in self._texts.items() if (text := "".join(pieces))
+        }
+        calls = [
+            {
+                "type": "function",
+                "id": call["id"] or None,
+                "function": {"name": call["name"], "arguments": call["arguments"]},
+            }
+            for _, call in sorted(self._calls.items())
+            if call["name"]
+        ]
+        if calls:
+            message["tool_calls"] = calls
+        return {"role": "assistant", **message} if message else None
+
+
+class ResponseEvents:
+    """Events of the Responses API."""
+
+    def __init__(self) -> None:
+        self._whole: object = None
+        self._items: dict[int, object] = {}
+        self._texts: dict[int, list[str]] = defaultdict(list)
+
+    def add(self, event: object) -> None:
+        """See `Received`."""
+        kind, at = field(event, "type"), field(event, "output_index")
+        if kind in ("response.completed", "response.incomplete", "response.failed"):
+            response = field(event, "response")
+            self._whole = response if field(response, "output") else None
+        elif kind == "response.output_item.done":
+            self._items[at] = field(event, "item")
+        elif kind in ("response.output_text.delta", "response.refusal.delta"):
+            self._texts[at].append(field(event, "delta"))
+
+    def reply(self) -> object:
+        """See `Received`."""
+        begun: dict[int, object] = {
+            at: {"role": "assistant", "content": "".join(pieces)}
+            for at, pieces in self._texts.items()
+        }
+        items = [item for _, item in sorted((begun | self._items).items())]
+        return self._whole or items or None
+
+
+class MessageEvents:
+    """Events of Anthropic's messages."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._inputs: dict[int, list[str]] = defaultdict(list)
+
+    def add(self, event: object) -> None:
+        """See `Received`."""
+        kind, at = field(event, "type"), field(event, "index")
+        if kind == "content_block_start":
+            block = field(event, "content_block")
+            self._blocks[at] = dict(block) if isinstance(block, Mapping) else _dumped(block)
+        elif kind == "content_block_delta":
+            delta = field(event, "delta")
+            if field(delta, "type") == "text_delta":
+                self._blocks[at]["text"] += field(delta, "text")
+            elif field(delta, "type") == "input_json_delta":
+                self._inputs[at].append(field(delta, "partial_json"))
+
+    def reply(self) -> object:
+        """See `Received`."""
+        content = []
+        for at, block in sorted(self._blocks.items()):
+            given = "".join(self._inputs[at])
+            content.append({**block, "input": _json(given)} if given else block)
+        return {"role": "assistant", "content": content} if content else None
+
+
+def field(value: object, name: str) -> Any:
+    """A field of an SDK's object or of a dict; None if it has none."""
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _dumped(block: Any) -> dict[str, Any]:
+    dumped: dict[str, Any] = block.model_dump(mode="json")
+    return dumped
+
+
+def _json(text: str) -> object:
+    """Arguments as JSON; as they are if they are cut off."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

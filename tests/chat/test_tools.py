@@ -1,0 +1,84 @@
+"""Tools with which a model uses a memory itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentmem import AsyncMemory, Memory
+from agentmem.errors import InputError
+from agentmem.models.bundle.load import ModelBundle
+
+
+def test_remember_recall_and_forget(memory: Memory) -> None:
+    (theirs,) = memory.add("Bo's locker is 88.", user_id="bo").ids
+    tools = memory.scoped(user_id="ana").as_tools("openai")
+    first = json.loads(tools.call_tool("remember", '{"text": "Ana\'s locker is 17."}'))
+    assert first == {"ids": [2], "new": True}
+    found = json.loads(tools.call_tool("recall", {"query": "locker", "limit": 9}))
+    assert [hit["text"] for hit in found] == ["Ana's locker is 17."]
+    assert set(found[0]) == {"id", "text", "speaker", "created_at", "relevance"}
+    assert "no memory" in tools.call_tool("forget", {"ids": [theirs]})
+    assert json.loads(tools.call_tool("forget", {"ids": first["ids"]})) == {"memories": 1}
+    assert tools.call_tool("recall", {"query": "locker"}) == "[]"
+    assert [chunk.id for chunk in memory.list()] == [theirs]
+
+
+@pytest.mark.parametrize("format", ["openai", "responses", "anthropic"])
+def test_definitions(memory: Memory, format: Any) -> None:
+    tools = memory.as_tools(format)
+    for name, tool in zip(tools.names, tools.definitions, strict=True):
+        inner = tool["function"] if format == "openai" else tool
+        assert (tool.get("type") == "function") == (format != "anthropic")
+        assert inner["name"] == name
+        assert inner["description"].endswith(".")
+        schema = inner["input_schema" if format == "anthropic" else "parameters"]
+        assert schema["type"] == "object"
+        assert schema["required"] == [
+            {"remember": "text", "recall": "query", "forget": "ids"}[name]
+        ]
+    assert json.loads(json.dumps(tools.definitions)) == tools.definitions
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("recall", "{", "error: "),
+        ("recall", "[1]", "object"),
+        ("recall", {}, "query"),
+        ("recall", {"query": "x", "limit": 0}, "limit"),
+        ("recall", {"query": " "}, "blank"),
+        ("recall", {"query": "x", "user_id": "bo"}, "user_id"),
+        ("forget", {"ids": []}, "ids"),
+        ("remember", {"text": " "}, "whitespace"),
+    ],
+)
+def test_a_model_is_told_what_is_wrong(
+    memory: Memory, name: str, arguments: Any, said: str
+) -> None:
+    answer = memory.as_tools().call_tool(name, arguments)
+    assert answer.startswith("error: ")
+    assert said in answer
+
+
+def test_what_is_no_tool(memory: Memory) -> None:
+    unknown: Any = "mistral"
+    with pytest.raises(InputError, match="remember, recall, forget"):
+        memory.as_tools().call_tool("stats", {})
+    with pytest.raises(InputError, match="mistral"):
+        memory.as_tools(unknown)
+
+
+def test_asyncio(place: Path, model: ModelBundle) -> None:
+    async def main() -> None:
+        async with AsyncMemory(place, model=model) as memory:
+            tools = memory.scoped(user_id="ana").as_tools("anthropic")
+            assert len(tools.definitions) == len(tools.names) == 3
+            await tools.call_tool("remember", {"text": "The boiler code is 7714."})
+            assert "7714" in await tools.call_tool("recall", {"query": "boiler code"})
+
+    asyncio.run(main())

@@ -1,0 +1,438 @@
+"""Wrapped clients of OpenAI and Anthropic, against a server on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anthropic import Anthropic, AsyncAnthropic
+from openai import APIStatusError, AsyncOpenAI, OpenAI
+from pydantic import BaseModel
+
+from agentmem import AsyncMemory, Memory, wrap
+from agentmem.errors import InputError, StoreError
+from agentmem.models.bundle.load import ModelBundle
+from tests.support.llm import ANTHROPIC_KEY, OPENAI_KEY, FakeLLM, Scripted, fake_llm
+
+ASKED = "Where does my sister Marta live?"
+KNOWN = "My sister Marta lives in Porto."
+APIS = ("completions", "responses", "messages")
+TEXT = ["In ", "Porto", "."]
+CALL = ["find", '{"na', 'me": "Marta"}']
+
+
+@pytest.fixture
+def llm(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLLM]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with fake_llm() as server:
+        yield server
+
+
+@pytest.fixture
+def known(memory: Memory) -> Memory:
+    memory.add(KNOWN, user_id="ana")
+    return memory
+
+
+def client(api: str, llm: FakeLLM) -> Any:
+    if api == "messages":
+        return Anthropic(base_url=llm.url, api_key=ANTHROPIC_KEY, max_retries=0)
+    return OpenAI(base_url=f"{llm.url}/v1", api_key=OPENAI_KEY, max_retries=0)
+
+
+def async_client(api: str, llm: FakeLLM) -> Any:
+    if api == "messages":
+        return AsyncAnthropic(base_url=llm.url, api_key=ANTHROPIC_KEY, max_retries=0)
+    return AsyncOpenAI(base_url=f"{llm.url}/v1", api_key=OPENAI_KEY, max_retries=0)
+
+
+def resource(api: str, client: Any) -> Any:
+    return client.chat.completions if api == "completions" else getattr(client, api)
+
+
+def request(api: str, messages: Any = ASKED) -> dict[str, Any]:
+    if api == "responses":
+        return {"model": "tiny", "input": messages}
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    more = {"max_tokens": 99} if api == "messages" else {}
+    return {"model": "tiny", "messages": messages, **more}
+
+
+def sent(llm: FakeLLM) -> list[Any]:
+    body = llm.seen[-1].body
+    found: list[Any] = body["messages"] if "messages" in body else body["input"]
+    return found
+
+
+def whole(api: str) -> Scripted:
+    """A reply in one piece: a text and a call of a tool."""
+    text, arguments = "".join(TEXT), "".join(CALL[1:])
+    body: dict[str, Any]
+    if api == "completions":
+        function = {"name": CALL[0], "arguments": arguments}
+        calls = [{"id": "c1", "type": "function", "function": function}]
+        message = {"role": "assistant", "content": text, "tool_calls": calls}
+        body = {
+            **{"id": "x", "object": "chat.completion", "created": 12, "model": "tiny"},
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        }
+    elif api == "responses":
+        body = response("completed", output())
+    else:
+        body = {
+            **{"id": "msg_1", "type": "message", "role": "assistant", "model": "tiny"},
+            "content": [
+                {"type": "text", "text": text},
+                {"type": "tool_use", "id": "c1", "name": CALL[0], "input": json.loads(arguments)},
+            ],
+            **{"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"input_tokens": 9, "output_tokens": 5},
+        }
+    return Scripted(200, json.dumps(body).encode())
+
+
+def output() -> list[dict[str, Any]]:
+    content = [{"type": "output_text", "text": "".join(TEXT), "annotations": []}]
+    call = {"id": "fc_1", "type": "function_call", "call_id": "c1", "name": CALL[0]}
+    return [
+        {"id": "m1", "type": "message", "role": "assistant", "status": "completed"}
+        | {"content": content},
+        {**call, "arguments": "".join(CALL[1:]), "status": "completed"},
+    ]
+
+
+def response(status: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        **{"id": "resp_1", "object": "response", "created_at": 12, "model": "tiny"},
+        **{"status": status, "output": items, "tools": [], "parallel_tool_calls": True},
+        **{"tool_choice": "auto", "error": None, "incomplete_details": None},
+        **{"instructions": None, "metadata": {}, "temperature": 1.0, "top_p": 1.0},
+    }
+
+
+def events(api: str) -> list[dict[str, Any]]:
+    """The same as a stream: the first four events have the text."""
+    found: list[dict[str, Any]]
+    if api == "completions":
+        head = {"id": "x", "object": "chat.completion.chunk", "created": 12, "model": "tiny"}
+        name, *pieces = CALL
+        opened = {"index": 0, "id": "c1", "type": "function"}
+        deltas: list[dict[str, Any]] = [
+            {"role": "assistant", "content": ""},
+            *({"content": piece} for piece in TEXT),
+            {"tool_calls": [{**opened, "function": {"name": name, "arguments": ""}}]},
+            *({"tool_calls": [{"index": 0, "function": {"arguments": one}}]} for one in pieces),
+        ]
+        found = [
+            {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+            for delta in deltas
+        ]
+        return [*found, {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
+    if api == "responses":
+        message, call = output()
+        at = {"item_id": "m1", "output_index": 0, "content_index": 0}
+        empty = {**message, "content": [], "status": "in_progress"}
+        part = {"type": "output_text", "text": "", "annotations": []}
+        created = response("in_progress", [])
+        found = [
+            {"type": "response.created", "response": created},
+            {"type": "response.output_item.added", "output_index": 0, "item": empty},
+            {"type": "response.content_part.added", **at, "part": part},
+            *(
+                {"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []}
+                for piece in TEXT
+            ),
+            {"type": "response.output_item.done", "output_index": 0, "item": message},
+            {"type": "response.output_item.added", "output_index": 1}
+            | {"item": {**call, "arguments": ""}},
+            {"type": "response.output_item.done", "output_index": 1, "item": call},
+            {"type": "response.completed", "response": response("completed", [message, call])},
+        ]
+        return [{**event, "sequence_number": n} for n, event in enumerate(found)]
+    started = json.loads(whole(api).body)
+    text, call = started["content"]
+    name, *pieces = CALL
+    return [
+        {"type": "message_start", "message": {**started, "content": [], "stop_reason": None}},
+        {"type": "content_block_start", "index": 0, "content_block": {**text, "text": ""}},
+        *(
+            {"type": "content_block_delta", "index": 0}
+            | {"delta": {"type": "text_delta", "text": piece}}
+            for piece in TEXT
+        ),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_start", "index": 1, "content_block": {**call, "input": {}}},
+        *(
+            {"type": "content_block_delta", "index": 1}
+            | {"delta": {"type": "input_json_delta", "partial_json": piece}}
+            for piece in pieces
+        ),
+        {"type": "content_block_stop", "index": 1},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": None}}
+        | {"usage": {"output_tokens": 5}},
+        {"type": "message_stop"},
+    ]
+
+
+def streamed(api: str) -> Scripted:
+    lines = []
+    for event in events(api):
+        name = f"event: {event['type']}\n" if "type" in event else ""
+        lines.append(f"{name}data: {json.dumps(event)}\n\n")
+    lines += ["data: [DONE]\n\n"] if api == "completions" else []
+    return Scripted(200, "".join(lines).encode(), {"Content-Type": "text/event-stream"})
+
+
+def said(memory: Memory) -> list[tuple[str, str]]:
+    return [(chunk.source.kind, chunk.text) for chunk in memory.list()][1:]
+
+
+TURN = [
+    ("message", ASKED),
+    ("message", "In Porto."),
+    ("tool_call", 'find({"name": "Marta"})'),
+]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_request_is_sent_with_memories_and_its_reply_is_stored(
+    api: str, llm: FakeLLM, known: Memory
+) -> None:
+    llm.scripted = whole(api)
+    with wrap(client(api, llm), memory=known, user_id="ana", session_id="s") as wrapped:
+        reply = resource(api, wrapped).create(**request(api))
+        assert KNOWN in sent(llm)[0]["content"]
+        assert sent(llm)[1]["content"] == ASKED
+        assert said(known) == TURN
+        # The next turn sends back what the SDK gave, as its documentation shows.
+        mine: list[Any] = [{"role": "user", "content": ASKED}]
+        if api == "completions":
+            mine += [
+                reply.choices[0].message,
+                {"role": "tool", "tool_call_id": "c1", "content": "Porto"},
+            ]
+        elif api == "responses":
+            mine += [
+                *reply.output,
+                {"type": "function_call_output", "call_id": "c1", "output": "Porto"},
+            ]
+        else:
+            result = {"type": "tool_result", "tool_use_id": "c1", "content": "Porto"}
+            mine += [
+                {"role": "assistant", "content": reply.content},
+                {"role": "user", "content": [result]},
+            ]
+        resource(api, wrapped).create(**request(api, mine))
+        assert len(sent(llm)) == len(mine) + 1
+        assert said(known) == [*TURN, ("tool_result", "Porto"), *TURN[1:]]
+        assert wrapped.agentmem_session.error is None
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_stream_is_stored_when_it_ends(api: str, llm: FakeLLM, known: Memory) -> None:
+    llm.scripted = streamed(api)
+    wrapped = wrap(client(api, llm), memory=known, user_id="ana", session_id="s")
+    with resource(api, wrapped).create(**request(api), stream=True) as stream:
+        assert len([*stream]) == len(events(api))
+    stream.close()
+    assert KNOWN in sent(llm)[0]["content"]
+    assert said(known) == TURN
+
+
+def read_in_a_block(stream: Any) -> None:
+    with stream:
+        read_and_close(stream)
+
+
+def read_and_close(stream: Any) -> None:
+    text = ""
+    while "Porto" not in text:
+        text += next(stream).to_json()
+    stream.close()
+    stream.close()
+
+
+def abandon(stream: Any) -> None:
+    def replies() -> Iterator[Any]:
+        yield from stream
+
+    text = ""
+    for event in replies():
+        text += event.to_json()
+        if "Porto" in text:
+            break
+
+
+@pytest.mark.parametrize("leave", [read_in_a_block, read_and_close, abandon])
+@pytest.mark.parametrize("api", APIS)
+def test_a_stream_that_is_left_early(
+    api: str, llm: FakeLLM, known: Memory, leave: Callable[[Any], None]
+) -> None:
+    llm.scripted = streamed(api)
+    wrapped = wrap(client(api, llm), memory=known, user_id="ana", session_id="s")
+    leave(resource(api, wrapped).create(**request(api), stream=True))
+    gc.collect()
+    assert said(known) == [TURN[0], ("message", "In Porto")]
+
+
+def test_a_stream_of_which_nothing_is_read(llm: FakeLLM, known: Memory) -> None:
+    llm.scripted = streamed("completions")
+    wrapped = wrap(client("completions", llm), memory=known, user_id="ana", session_id="s")
+    wrapped.chat.completions.create(**request("completions"), stream=True).close()
+    assert said(known) == TURN[:1]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_the_helpers_of_the_sdks_for_streams(api: str, llm: FakeLLM, known: Memory) -> None:
+    llm.scripted = streamed(api)
+    wrapped = wrap(client(api, llm), memory=known, user_id="ana", session_id="s")
+    with resource(api, wrapped).stream(**request(api)) as stream:
+        if api == "messages":
+            assert "".join(stream.text_stream) == "In Porto."
+        stream.until_done()
+    assert KNOWN in sent(llm)[0]["content"]
+    assert said(known) == TURN
+
+
+def test_an_answer_that_is_parsed(llm: FakeLLM, known: Memory) -> None:
+    class Place(BaseModel):
+        city: str
+
+    message = {"role": "assistant", "content": '{"city": "Porto"}'}
+    head = {"id": "x", "object": "chat.completion", "created": 12, "model": "tiny"}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    llm.scripted = Scripted(200, json.dumps({**head, "choices": choices}).encode())
+    wrapped = wrap(client("completions", llm), memory=known, user_id="ana")
+    reply = wrapped.chat.completions.parse(**request("completions"), response_format=Place)
+    assert reply.choices[0].message.parsed == Place(city="Porto")
+    assert said(known) == [TURN[0], ("message", '{"city": "Porto"}')]
+    assert wrapped.agentmem_session.error is None
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("api", APIS)
+def test_asyncio(
+    api: str, llm: FakeLLM, place: Path, model: ModelBundle, asynchronous: bool
+) -> None:
+    async def talk(memory: Any) -> None:
+        wrapped = wrap(async_client(api, llm), memory=memory, user_id="ana", session_id="s")
+        async with wrapped:
+            llm.scripted = whole(api)
+            await resource(api, wrapped).create(**request(api))
+            assert KNOWN in sent(llm)[0]["content"]
+            llm.scripted = streamed(api)
+            await until_porto(await resource(api, wrapped).create(**request(api, "b"), stream=True))
+            async with resource(api, wrapped).stream(**request(api, "c")) as stream:
+                await stream.until_done()
+            assert wrapped.agentmem_session.error is None
+
+    async def until_porto(stream: AsyncIterator[Any]) -> None:
+        text = ""
+        async with stream as events:  # type: ignore[attr-defined]
+            async for event in events:
+                text += event.to_json()
+                if "Porto" in text:
+                    return
+
+    async def main() -> None:
+        if asynchronous:
+            async with AsyncMemory(place, model=model) as memory:
+                await memory.add(KNOWN, user_id="ana")
+                await talk(memory)
+        else:
+            with Memory(place, model=model) as memory:
+                memory.add(KNOWN, user_id="ana")
+                await talk(memory)
+
+    asyncio.run(main())
+    with Memory(place, model=model) as memory:
+        left = [("message", "b"), ("message", "In Porto")]
+        assert said(memory) == [*TURN, *left, ("message", "c"), *TURN[1:]]
+
+
+def test_a_caller_who_is_cancelled_in_mid_stream(
+    llm: FakeLLM, place: Path, model: ModelBundle
+) -> None:
+    llm.scripted = streamed("messages")
+
+    async def main() -> None:
+        async with AsyncMemory(place, model=model) as memory:
+            await memory.add(KNOWN, user_id="ana")
+            wrapped = wrap(async_client("messages", llm), memory=memory, user_id="ana")
+
+            async def serve() -> None:
+                text = ""
+                async for event in await wrapped.messages.create(
+                    **request("messages"), stream=True
+                ):
+                    text += event.to_json()
+                    if "Porto" in text:
+                        asyncio.current_task().cancel()  # type: ignore[union-attr]
+                        await asyncio.sleep(0)
+
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(serve())
+            gc.collect()
+            await asyncio.sleep(0)  # its generator is closed by a task of the loop
+            while asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    with Memory(place, model=model) as memory:
+        assert said(memory) == [TURN[0], ("message", "In Porto")]
+
+
+def test_a_memory_that_fails_costs_no_reply(
+    llm: FakeLLM, known: Memory, caplog: pytest.LogCaptureFixture
+) -> None:
+    llm.scripted = whole("completions")
+    wrapped = wrap(client("completions", llm), memory=known, user_id="ana")
+    known.close()
+    with caplog.at_level(logging.CRITICAL, "agentmem"):
+        reply = wrapped.chat.completions.create(**request("completions"))
+    assert reply.choices[0].message.content == "In Porto."
+    assert sent(llm) == [{"role": "user", "content": ASKED}]
+    assert isinstance(wrapped.agentmem_session.error, StoreError)
+
+
+def test_errors_of_the_service_are_its_own(llm: FakeLLM, known: Memory) -> None:
+    llm.scripted = Scripted(500, b"{}")
+    wrapped = wrap(client("completions", llm), memory=known, user_id="ana")
+    with pytest.raises(APIStatusError):
+        wrapped.chat.completions.create(**request("completions"))
+    assert said(known) == []
+
+
+def test_the_rest_of_the_client_is_its_own(llm: FakeLLM, known: Memory) -> None:
+    mine = client("completions", llm)
+    wrapped = wrap(mine, memory=known, user_id="ana")
+    assert isinstance(wrapped, OpenAI)
+    assert repr(wrapped) == repr(mine)
+    assert [one.id for one in wrapped.models.list()] == ["tiny"]
+    llm.scripted = whole("completions")
+    wrapped.with_options(timeout=5).chat.completions.create(**request("completions"))
+    assert len(said(known)) == 3  # a copy remembers, too
+    mine.chat.completions.create(**request("completions"))
+    assert len(said(known)) == 3
+    llm.scripted = whole("responses")
+    wrapped.responses.create(model="tiny", prompt={"id": "p"})
+    assert len(said(known)) == 3  # nothing that it could remember
+
+
+def test_wrong_arguments(llm: FakeLLM, known: Memory) -> None:
+    openai = client("completions", llm)
+    with pytest.raises(InputError, match="Anthropic"):
+        wrap(object(), memory=known)
+    with pytest.raises(InputError, match="k="):
+        wrap(openai, memory=known, k=0)
+    with pytest.raises(InputError, match="user_id"):
+        wrap(openai, memory=known, user_id="")
+    with pytest.raises(InputError, match="async"):
+        wrap(openai, memory=AsyncMemory("nowhere"))
