@@ -166,6 +166,34 @@ def test_what_does_not_fit_the_metadata_is_reported_and_rebuilt(tmp_path: Path) 
     assert {row[0] for row in rows(tmp_path)} == {one.source_id, two.source_id}
 
 
+@pytest.mark.parametrize("metadata", [b'{"n":7}', b"{", "text", 3], ids=repr)
+def test_altered_metadata_are_one_problem_and_can_be_indexed(tmp_path: Path, metadata: Any) -> None:
+    """The values are as they were: not they are damaged, and they hide no other source."""
+    with opened(tmp_path) as store:
+        one, two = store.add([make_source(f"{n}", metadata={"n": n}) for n in (1, 2)], ANA)
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as connection, connection:
+        connection.execute("UPDATE sources SET metadata = ? WHERE id = 2", (metadata,))
+        connection.execute("UPDATE metadata_values SET value = 5 WHERE source_id = 1")
+    with opened(tmp_path) as store:
+        by_source: dict[int | None, list[str]] = {id: [] for id in (*one.chunk_ids, *two.chunk_ids)}
+        for problem in store.check():
+            by_source[problem.chunk_id].append(problem.what)
+        assert ["filters see" in what for what in by_source[one.chunk_ids[0]]] == [True]
+        assert ["filters see" in what for what in by_source[two.chunk_ids[0]]] == [False]
+        store.rebuild_terms({one.chunk_ids[0]: "1", two.chunk_ids[0]: "2"}.items())
+        assert rows(tmp_path)[0] == (one.source_id, "n", NUMBER, 1)
+
+
+def test_a_memory_that_has_lost_its_source_can_be_forgotten(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        one, two = store.add([make_source(f"{n}", metadata={"n": n}) for n in (1, 2)], ANA)
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as connection, connection:
+        connection.execute("UPDATE chunks SET source_id = 'none' WHERE source_id = 1")
+    with opened(tmp_path) as store:
+        store.forget(one.chunk_ids, {one.chunk_ids[0]: "1"})
+        assert found(store, n=2) == list(two.chunk_ids)
+
+
 def test_large_and_small_scopes_give_the_same(tmp_path: Path) -> None:
     """A small part of the store is filtered row by row, a large one by the index."""
     where = {"n": {"gte": 3, "lt": 30}, "not": {"n": {"in": [4, 5.0]}}}

@@ -291,7 +291,8 @@ def read_said(connection: Connection, ids: Iterable[int]) -> dict[int, Said]:
     wanted = [as_id(one) for one in ids]
     rows, faults = read_tolerantly(connection, _SAID, wanted)
     found = {row.id: Said._make(row[1:]) for row in rows}
-    for id in [*faults, *(one for one in _strays(connection, wanted) if one not in found)]:
+    lost = [one for one in wanted if one not in found and one not in faults]
+    for id in [*faults, *(_strays(connection, lost) if lost else ())]:
         found[id] = Said(f"damaged {id}".encode(), "message", *(None,) * 3, 0, *(None,) * 3)
     require(wanted, found, "memory")
     return found
