@@ -134,7 +134,8 @@ def test_the_reading_table(tmp_path: Path) -> None:
     head, _, text, nothing = cells(table)
     assert len(head) == len(text) == len(nothing)
     assert text[1:7] == ["76", "6", "38", "67", "6", "38"]
-    assert text[7:] == ["0.424 (0.391 to 0.456)", "94.44 %", "0.205"]
+    assert text[7:9] == ["–", "–"]
+    assert text[9:] == ["0.424 (0.391 to 0.456)", "94.44 %", "0.205"]
     assert nothing[1:7] == ["–"] * 6
     assert "120 questions on personal facts, 90 of them answerable" in table
     assert table.endswith("<sub>seed 3, H200</sub>")

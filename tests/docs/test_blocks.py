@@ -3,7 +3,7 @@
 The blocks of a page run in order: Python in one namespace, shell blocks in this process, all in a
 folder of their own that holds copies of `tests/docs/files`. A shell block is made of `agentmem`
 commands; one that is meant to fail ends with ``# exit code N``. A block under ``<!-- output -->``
-is what the block before it prints.
+is what the block before it prints. One under ``<!-- needs: MODULE -->`` runs where it is installed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,13 @@ def test_blocks_of_a_page_run_one_after_the_other(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AGENTMEM_STORE", str(tmp_path / "store"))
     with closing_memories() as names:
-        printed = ""
+        printed: str | None = ""
         for block in blocks(page):
             if block.is_output:
-                assert printed.strip() == block.code.strip(), f"{name(page)}:{block.line}"
+                where = f"{name(page)}:{block.line}"
+                assert printed is None or printed.strip() == block.code.strip(), where
+            elif block.needs is not None and find_spec(block.needs) is None:
+                printed = None
             elif block.not_executed is None and block.language == "python":
                 # The line numbers of a traceback are then those of the page.
                 code = "\n" * block.line + block.code

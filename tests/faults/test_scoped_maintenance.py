@@ -92,11 +92,11 @@ class TestVerify:
         damage(place, "DELETE FROM chunk_terms_docsize WHERE id IN (3, 6)")
         assert {item.id for item in shared.verify().damage} >= {1, 3, 4, 5, 6}
         for found in (shared.scoped(user_id="ana").verify(), shared.verify(user_id="ana")):
-            assert [item.id for item in found.damage] == [3, 1]
-            assert found.checked == 2
+            assert [item.id for item in found.damage] == [1, 3]
+            assert found.checked == 1
         ben = shared.scoped(user_id="ben").verify()
-        assert [item.id for item in ben.damage] == [5, 4]
-        assert shared.verify(user_id="ana", session_id="s1").checked == 2
+        assert sorted(item.id for item in ben.damage if item.id) == [4, 5]
+        assert shared.verify(user_id="ana", session_id="s1").checked == 1
 
     def test_progress_counts_the_scope(self, shared: Memory) -> None:
         seen: list[tuple[int, int | None]] = []

@@ -21,6 +21,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *(?:\{ *#([\w-]+) *\})?$", re.MULTILINE)
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _NOT_EXECUTED = "not executed:"
+_NEEDS = "needs:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Block:
         code: What stands in it.
         line: Where the fence stands in the page.
         not_executed: Why it is not run, by the comment before it.
+        needs: The optional module that it imports, likewise; without that, it is not run.
         is_output: Whether it is marked as what the block before it prints.
     """
 
@@ -39,6 +41,7 @@ class Block:
     code: str
     line: int
     not_executed: str | None
+    needs: str | None
     is_output: bool
 
 
@@ -51,13 +54,14 @@ def blocks(page: Path) -> Iterator[Block]:
             language=fence[2],
             code=textwrap.dedent(fence[3]),
             line=text.count("\n", 0, fence.start()) + 1,
-            not_executed=(
-                comment.removeprefix(_NOT_EXECUTED).strip()
-                if comment.startswith(_NOT_EXECUTED)
-                else None
-            ),
+            not_executed=_after(_NOT_EXECUTED, comment),
+            needs=_after(_NEEDS, comment),
             is_output=comment == "output",
         )
+
+
+def _after(directive: str, comment: str) -> str | None:
+    return comment.removeprefix(directive).strip() if comment.startswith(directive) else None
 
 
 def links(page: Path) -> list[str]:

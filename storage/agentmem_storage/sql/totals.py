@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import pairwise
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select, type_coerce
+from sqlalchemy.types import NullType
 
 from agentmem_storage.records import (
     ANY_SCOPE,
@@ -94,7 +95,9 @@ def scope_list(connection: Connection, scope: Scope = ANY_SCOPE) -> list[ScopeSt
     """All scopes within one, with what they have, in order of first use."""
     chunk_count = select(func.count()).where(chunks.c.scope_id == scopes.c.id).scalar_subquery()
     source_count = select(func.count()).where(sources.c.scope_id == scopes.c.id).scalar_subquery()
-    last = select(func.max(sources.c.added_at)).where(sources.c.scope_id == scopes.c.id)
+    # Untyped: a damaged time hides no scope.
+    newest = type_coerce(func.max(sources.c.added_at), NullType())
+    last = select(newest).where(sources.c.scope_id == scopes.c.id)
     query = (
         select(
             scopes.c.user_id,

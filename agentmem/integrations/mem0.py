@@ -1,0 +1,459 @@
+"""A memory in the shape of mem0's, to try agentmem by changing one import.
+
+::
+
+    from agentmem.integrations.mem0 import Memory    # was: from mem0 import Memory
+
+    m = Memory()
+    m.add([{"role": "user", "content": "I am vegan."}], user_id="ana")
+    m.search("is Ana vegan?", filters={"user_id": "ana"})["results"]
+
+Calls and results are those of mem0 2. What differs: no language model takes part. What is said is
+stored as it was said, as by mem0 with ``infer=False``, and comes back byte for byte; filters have
+all of their operators and never cost results; and what is deleted is gone. mem0 is not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from types import TracebackType
+from typing import Any, Final, Self
+
+import agentmem.memory
+from agentmem.context.hits import Chunk, Hit
+from agentmem.errors import BlankError, FilterError, InputError, UnknownIdError
+from agentmem.ingest.checks import check_time
+from agentmem.ingest.normalize import normalize
+from agentmem.memory import Location, Time
+from agentmem.types import Message
+from agentmem_storage.numbers import as_int
+from agentmem_storage.records import UNSET, Unset
+from agentmem_storage.text import shown
+
+DEFAULT_STORE = "~/.agentmem/default"
+
+# mem0's names of the scope ids, and Memory's.
+_SCOPE: Final[Mapping[str, str]] = {
+    "user_id": "user_id",
+    "agent_id": "agent_id",
+    "run_id": "session_id",
+}
+# Names in filters that are not keys of the metadata.
+_FIELDS: Final[Mapping[str, str]] = {
+    **_SCOPE,
+    "actor_id": "name",
+    "role": "role",
+    "created_at": "created_at",
+}
+_OPERATORS: Final[Mapping[str, str]] = {
+    **{name: name for name in ("eq", "ne", "in", "gt", "gte", "lt", "lte", "contains")},
+    "nin": "not_in",
+}
+# Keys of the metadata of a memory that mem0 shows beside them.
+_EXPIRES: Final = "expiration_date"
+_UPDATED: Final = "updated_at"
+_TICK = timedelta(microseconds=1)
+_MORE = 4
+
+
+class NotFoundError(UnknownIdError, ValueError):
+    """No memory has that id; a ValueError, as mem0 raises."""
+
+
+class Memory:
+    """mem0's `Memory` over one of agentmem's.
+
+    A memory is one message. Its id is a string, and stays the same when the memory is updated.
+    """
+
+    def __init__(self, memory: Location | agentmem.memory.Memory = DEFAULT_STORE) -> None:
+        """Open a store, or use an open one.
+
+        Args:
+            memory: Where the store is, as for `agentmem.Memory`; or an open one of these, which the
+                caller closes, or a scoped handle, whose scope then holds for every call.
+        """
+        self._owned = not isinstance(memory, agentmem.memory.Memory)
+        self.memory = (
+            memory if isinstance(memory, agentmem.memory.Memory) else agentmem.memory.Memory(memory)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store, if it was opened here."""
+        if self._owned:
+            self.memory.close()
+
+    def add(
+        self,
+        messages: str | Mapping[str, Any] | list[Mapping[str, Any]],
+        *,
+        user_id: object = None,
+        agent_id: object = None,
+        run_id: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        timestamp: Time | None = None,
+        expiration_date: date | str | None = None,
+        infer: bool | None = None,
+        memory_type: str | None = None,
+        prompt: str | None = None,
+    ) -> dict[str, Any]:
+        """Store each message as it is, all or none; those of the system are left out.
+
+        Args:
+            messages: A text by the user, a message, or a list of messages.
+            user_id: Whose memory it is; one of the three ids is necessary.
+            agent_id: Which agent's.
+            run_id: Which conversation's: the ``session_id`` of `agentmem.Memory`.
+            metadata: JSON values to filter by.
+            timestamp: When it was said; by default now.
+            expiration_date: The last day on which `search` and `get_all` show it.
+            infer: None or False: there is no language model that could infer anything.
+            memory_type: None, likewise.
+            prompt: None, likewise.
+
+        Returns:
+            ``{"results": [{"id", "memory", "event": "ADD", "actor_id", "role"}, ...]}``
+
+        Raises:
+            InputError: no id is given, a message has no text, or a model is asked for. Nothing was
+                stored.
+        """
+        for name, value in (("infer", infer), ("memory_type", memory_type), ("prompt", prompt)):
+            if value:
+                raise InputError(
+                    f"{name}={shown(value)} needs a language model, and agentmem has none: leave "
+                    "it out, and what is said is stored as it is"
+                )
+        scope = _scope(user_id=user_id, agent_id=agent_id, run_id=run_id)
+        about = dict(metadata or {})
+        if expiration_date is not None:
+            about[_EXPIRES] = _day(expiration_date)
+        # A time of its own for each: equal ones would be taken for repetitions.
+        first = check_time(timestamp, "timestamp") or datetime.now(UTC)
+        said = [
+            Message(text, role, name=name, created_at=first + place * _TICK, metadata=about)
+            for place, (text, role, name) in enumerate(_messages(messages))
+        ]
+        if not said:
+            return {"results": []}
+        receipt = self.memory.add(said, **scope)
+        return {
+            "results": [
+                {
+                    "id": str(source),
+                    "memory": one.content,
+                    "event": "ADD",
+                    "actor_id": one.name,
+                    "role": one.role,
+                }
+                for one, source in zip(said, receipt.sources, strict=True)
+            ]
+        }
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int = 20,
+        filters: Mapping[str, Any] | None = None,
+        threshold: float | None = 0.1,
+        rerank: bool = False,
+        explain: bool = False,
+        show_expired: bool = False,
+    ) -> dict[str, Any]:
+        """The memories that match a query best, best first.
+
+        Args:
+            query: A question or keywords.
+            top_k: Maximum number of memories.
+            filters: With one of the ids ``user_id``, ``agent_id`` and ``run_id``, and any of mem0's
+                conditions, but ``icontains``.
+            threshold: Only memories with this score or a higher one; None for 0.1.
+            rerank: Has no effect: the best are always reranked.
+            explain: Whether to add the parts of the ranking as ``score_details``.
+            show_expired: Whether to include what has expired.
+
+        Returns:
+            ``{"results": [{"id", "memory", "score", "metadata", ...}, ...]}``. A score is the
+            relevance of `agentmem.Hit`, 0 to 1, comparable across searches.
+
+        Raises:
+            InputError: the query is blank, ``filters`` has no id, or a number is out of range.
+            FilterError: the filter is malformed.
+        """
+        scope, where = _read_filters(filters, show_expired=show_expired)
+        best: dict[int, Hit] = {}
+        k = wanted = _count(top_k)
+        while k:
+            hits = self.memory.recall(
+                query,
+                k=k,
+                where=where,
+                min_relevance=0.1 if threshold is None else threshold,
+                **scope,
+            )
+            for hit in hits:
+                best.setdefault(hit.source.id, hit)
+            # A long message is found in several places.
+            if len(best) >= wanted or len(hits) < k:
+                break
+            k *= _MORE
+        results = []
+        for hit in islice(best.values(), wanted):
+            details = {"score_details": dict(hit.explain)} if explain else {}
+            results.append({**self._item(hit), "score": hit.relevance, **details})
+        return {"results": results}
+
+    def get(self, memory_id: str) -> dict[str, Any] | None:
+        """A memory by its id; None if there is none."""
+        with suppress(NotFoundError):
+            return self._item(self._one(memory_id))
+        return None
+
+    def get_all(
+        self,
+        *,
+        filters: Mapping[str, Any] | None = None,
+        top_k: int = 20,
+        show_expired: bool = False,
+    ) -> dict[str, Any]:
+        """Memories in the order in which they were added.
+
+        Args:
+            filters: As in `search`.
+            top_k: Maximum number of memories.
+            show_expired: Whether to include what has expired.
+
+        Returns:
+            ``{"results": [{"id", "memory", "metadata", ...}, ...]}``
+
+        Raises:
+            InputError: ``filters`` has no id, or ``top_k`` is negative.
+            FilterError: the filter is malformed.
+        """
+        scope, where = _read_filters(filters, show_expired=show_expired)
+        found: dict[int, Chunk] = {}
+        wanted = _count(top_k)
+        for chunk in self.memory.list(where=where, **scope):
+            if len(found) >= wanted:
+                break
+            found.setdefault(chunk.source.id, chunk)
+        return {"results": [self._item(one) for one in found.values()]}
+
+    def update(
+        self,
+        memory_id: str,
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        expiration_date: date | str | Unset | None = UNSET,
+        data: str | None = None,
+    ) -> dict[str, str]:
+        """Replace the text of a memory, or some of its metadata; nothing of the old ones remains.
+
+        Args:
+            memory_id: Its id.
+            text: The new text; None keeps the old.
+            metadata: Metadata to add or to replace.
+            expiration_date: A new one, or None for none.
+            data: Another name of ``text``.
+
+        Raises:
+            NotFoundError: no memory has that id.
+            InputError: there is nothing to change, or it cannot be stored.
+        """
+        text = data if text is None else text
+        changed = dict(metadata or {})
+        if not isinstance(expiration_date, Unset):
+            changed[_EXPIRES] = None if expiration_date is None else _day(expiration_date)
+        if text is None and metadata is None and not changed:
+            raise InputError("update() needs text, metadata or expiration_date")
+        chunk = self._one(memory_id)
+        about = {**chunk.metadata, **changed, _UPDATED: datetime.now(UTC).isoformat()}
+        if about.get(_EXPIRES) is None:
+            about.pop(_EXPIRES, None)
+        self.memory.update(chunk.id, text=text, metadata=about)
+        return {"message": "Memory updated successfully!"}
+
+    def delete(self, memory_id: str) -> dict[str, str]:
+        """Delete a memory, so that no byte of it remains.
+
+        Raises:
+            NotFoundError: no memory has that id.
+        """
+        self.memory.forget(self._one(memory_id).source.chunk_ids)
+        return {"message": "Memory deleted successfully!"}
+
+    def delete_all(
+        self, user_id: object = None, agent_id: object = None, run_id: object = None
+    ) -> dict[str, str]:
+        """Delete all memories that have all of the given ids.
+
+        Raises:
+            InputError: no id is given.
+        """
+        self.memory.forget(**_scope(user_id=user_id, agent_id=agent_id, run_id=run_id))
+        return {"message": "Memories deleted successfully!"}
+
+    def reset(self) -> None:
+        """Delete everything in the store, or in the scope of the handle."""
+        self.memory.forget(where={"source_id": {"gte": 0}})
+
+    def _one(self, memory_id: str) -> Chunk:
+        """The first chunk of a memory."""
+        found = None
+        if isinstance(memory_id, str) and memory_id.isascii() and memory_id.isdigit():
+            with suppress(InputError):  # a number that no id can be
+                found = next(self.memory.list(source_id=int(memory_id)), None)
+        if found is None:
+            raise NotFoundError(f"no memory has the id {shown(memory_id)}")
+        return found
+
+    def _item(self, chunk: Chunk) -> dict[str, Any]:
+        """A memory as mem0 shows it."""
+        source = chunk.source
+        text = chunk.text
+        if len(source.chunk_ids) > 1:
+            text = self.memory.get_source(source.id).text
+        about = dict(chunk.metadata)
+        created_at = source.created_at.isoformat()
+        ids = {name: getattr(source.scope, field) for name, field in _SCOPE.items()}
+        beside = {
+            **ids,
+            "actor_id": source.name,
+            "role": source.role,
+            _EXPIRES: about.pop(_EXPIRES, None),
+        }
+        return {
+            "id": str(source.id),
+            "memory": text,
+            "hash": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
+            "created_at": created_at,
+            _UPDATED: about.pop(_UPDATED, created_at),
+            "metadata": about or None,
+            **{name: value for name, value in beside.items() if value is not None},
+        }
+
+
+def _messages(messages: object) -> Iterator[tuple[str, Any, str | None]]:
+    """Text, role and name of each message that is stored."""
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    elif isinstance(messages, Mapping):
+        messages = [messages]
+    elif not isinstance(messages, list):
+        raise InputError(f"messages are a text, a dict or a list of dicts, got {shown(messages)}")
+    for place, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+            raise InputError(
+                f"message {place} must be a dict with 'role' and 'content', got {shown(message)}"
+            )
+        if message["role"] == "system":
+            continue
+        try:
+            parts = normalize(message).parts
+        except InputError as error:
+            kind = BlankError if isinstance(error, BlankError) else InputError
+            raise kind(f"message {place}: {error}") from error
+        if not parts:
+            raise BlankError(f"message {place} has no text: {shown(message)}; leave it out")
+        yield "\n".join(part.text for part in parts), parts[0].role, parts[0].name
+
+
+def _scope(**ids: object) -> dict[str, Any]:
+    """The scope ids that are given, by Memory's names.
+
+    Raises:
+        InputError: there is none.
+    """
+    given = {name: id for name, id in ids.items() if id is not None}
+    if not given:
+        raise InputError(f"one of {', '.join(_SCOPE)} is necessary; reset() deletes everything")
+    return {_SCOPE[name]: _id(id) for name, id in given.items()}
+
+
+def _id(id: Any) -> Any:
+    """An id, which may be a number, such as a primary key; Memory checks it."""
+    return str(id) if isinstance(id, int) and not isinstance(id, bool) else id
+
+
+def _read_filters(
+    filters: Mapping[str, Any] | None, *, show_expired: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Filters of mem0 as the scope and the filter of `agentmem.Memory`."""
+    given = {} if filters is None else filters
+    if not isinstance(given, Mapping):
+        raise FilterError(f"filters are a mapping such as {{'user_id': 'ana'}}, got {shown(given)}")
+    if not any(given.get(name) is not None for name in _SCOPE):
+        raise InputError(
+            f"filters needs one of {', '.join(_SCOPE)}, such as filters={{'user_id': 'ana'}}"
+        )
+    # Ids that are conditions are part of the filter, as in {"user_id": {"in": ["ana", "bo"]}}.
+    scope = {
+        _SCOPE[name]: _id(given[name])
+        for name in _SCOPE
+        if name in given and not isinstance(given[name], Mapping) and given[name] != "*"
+    }
+    rest = {name: one for name, one in given.items() if _SCOPE.get(name) not in scope}
+    conditions = [*_conditions(rest)]
+    if not show_expired:
+        conditions.append({"not": {f"metadata.{_EXPIRES}": {"lt": _day(datetime.now(UTC))}}})
+    return scope, {"and": conditions}
+
+
+def _conditions(filters: object) -> Iterator[dict[str, Any]]:
+    if not isinstance(filters, Mapping):
+        raise FilterError(f"a filter is a mapping such as {{'kind': 'note'}}, got {shown(filters)}")
+    for name, wanted in filters.items():
+        if name in ("AND", "OR", "NOT"):
+            if not isinstance(wanted, list) or not wanted:
+                raise FilterError(f"{name} takes a list of filters, got {shown(wanted)}")
+            parts = [{"and": [*_conditions(part)]} for part in wanted]
+            joined = {"and": parts} if name == "AND" else {"or": parts}
+            yield {"not": joined} if name == "NOT" else joined
+            continue
+        key = _FIELDS.get(name, f"metadata.{name}")
+        if isinstance(wanted, Mapping):
+            yield {key: {_operator(op, name): value for op, value in wanted.items()}}
+        else:
+            yield {key: {"exists": True} if wanted == "*" else {"eq": wanted}}
+
+
+def _operator(op: object, name: str) -> str:
+    if op not in _OPERATORS:
+        raise FilterError(
+            f"unknown operator {shown(op)} for {shown(name)}: one of {', '.join(_OPERATORS)}"
+        )
+    return _OPERATORS[str(op)]
+
+
+def _day(value: date | str) -> str:
+    """A day as YYYY-MM-DD."""
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    try:
+        return (value if isinstance(value, date) else date.fromisoformat(value)).isoformat()
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"expiration_date is a day such as '2026-12-31', got {shown(value)}"
+        ) from error
+
+
+def _count(top_k: object) -> int:
+    if (count := as_int(top_k, "top_k")) < 0:
+        raise InputError(f"top_k must be 0 or more, got {count}")
+    return count
