@@ -184,6 +184,19 @@ def test_altered_metadata_are_one_problem_and_can_be_indexed(tmp_path: Path, met
         assert rows(tmp_path)[0] == (one.source_id, "n", NUMBER, 1)
 
 
+def test_altered_metadata_that_are_then_said_are_right(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        (one,) = store.add([make_source("1", metadata={"n": 1})], ANA)
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as connection, connection:
+        altered = connection.execute("SELECT replace(metadata, '1', '7') FROM sources").fetchone()
+        connection.execute("UPDATE sources SET metadata = CAST(? AS BLOB)", altered)
+    with opened(tmp_path) as store:
+        assert len(list(store.check())) == 1
+        store.update_source(one.source_id, metadata={"n": 7})
+        assert list(store.check()) == []
+        assert found(store, n=7) == list(one.chunk_ids)
+
+
 def test_a_memory_that_has_lost_its_source_can_be_forgotten(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         one, two = store.add([make_source(f"{n}", metadata={"n": n}) for n in (1, 2)], ANA)

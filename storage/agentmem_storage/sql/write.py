@@ -233,11 +233,12 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
     damaged = sums.damaged(connection, [source_id])
     if "metadata" in new:
         keep_former(connection, [source_id])
-        metadata_values.replace(connection, source_id, new["metadata"])
     if new:
         connection.execute(update(sources).where(sources.c.id == source_id), new)
         _note_unpurged(connection)
     if new or damaged:
+        if "metadata" in values:
+            metadata_values.replace(connection, source_id, values["metadata"])
         sums.write(connection, [source_id], damaged=damaged, replaced=values)
 
 
