@@ -32,6 +32,7 @@ from agentmem.ingest.checks import (
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
 from agentmem.ingest.normalize import Normalized, normalize
+from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.load import load_model
@@ -96,9 +97,15 @@ class Memory:
         max_chars: int = MAX_CHARS,
         cache_bytes: int = STATES_BYTES,
         require: Sequence[str] = (),
+        preload: bool = False,
+        threads: int | None = None,
         on_progress: Progress | None = None,
     ) -> None:
         """Open a store, creating it if necessary.
+
+        The networks of the bundle, and torch with them, are loaded when a text is first encoded,
+        decoded or embedded: `stats`, `backup`, ``verify(decode=False)``, and `list` and `forget` of
+        a store with texts need none.
 
         Args:
             location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
@@ -127,6 +134,12 @@ class Memory:
             require: Names of scope ids without which every call raises InputError, such as
                 ``("user_id",)``. A scoped handle gives those it is bound to; on reading,
                 ``agentmem.ANY`` counts as given.
+            preload: Load the networks now: for a service, whose first request must not wait for
+                them, and for a process that forks others, which then share them.
+            threads: How many threads encode what is added, at most; texts of less than 256 chunks
+                need one. None: as many as the environment variable ``AGENTMEM_THREADS`` says, or
+                one for each core that this process may use, but not more than four. What is stored
+                does not depend on it, and torch's own threads stay as the program has set them.
             on_progress: Called with the number of chunks indexed so far and the total, if the
                 lexical index has to be rebuilt, as after an upgrade.
 
@@ -134,8 +147,8 @@ class Memory:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
             NotAStoreError: ``location`` holds something else.
             InputError: the embedder, the quantization or a required id is unknown,
-                ``min_fidelity`` is not between 0 and 1, ``max_chars`` is not positive, or
-                ``cache_bytes`` is negative.
+                ``min_fidelity`` is not between 0 and 1, ``max_chars`` or ``threads`` is not
+                positive, or ``cache_bytes`` is negative.
             IncompatibleModelError: the store was created with another model bundle or embedder.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
@@ -148,6 +161,7 @@ class Memory:
         if cache_bytes < 0:
             raise InputError(f"cache_bytes must be 0 or more, got {cache_bytes!r}")
         self._binding = Binding(required=check_require(require))
+        options = EncodingOptions(quantization, min_fidelity, keep_text, thread_count(threads))
         self._opened_with: dict[str, Any] = {
             "location": _absolute(location),
             "model": model,
@@ -160,9 +174,12 @@ class Memory:
             "max_chars": max_chars,
             "require": self._binding.required,
             "cache_bytes": cache_bytes,
+            "threads": threads,
         }
         self._model = load_model(model, embedder, reranker)
-        self._options = EncodingOptions(quantization, min_fidelity, keep_text)
+        if preload:
+            self._model.load()
+        self._options = options
         self._store = Store.open(
             location,
             model=self._model.fingerprint,
@@ -621,6 +638,7 @@ class Memory:
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
         session_id: ReadId = UNSET,
+        decode: bool = True,
         on_progress: Progress | None = None,
     ) -> Verification:
         """Check rows and checksums, and that every text of a scope decodes exactly.
@@ -632,10 +650,12 @@ class Memory:
             user_id: Only this user's memories.
             agent_id: Only this agent's.
             session_id: Only this conversation's.
+            decode: Whether to decode texts; without, rows and checksums are checked, which takes
+                a small part of the time and no model.
             on_progress: Called with the number of chunks checked so far and the total.
         """
         scope = self._binding.reading(user_id, agent_id, session_id)
-        return verify(self._store, self._model, scope, on_progress)
+        return verify(self._store, self._model, scope, on_progress, decode=decode)
 
     def backup(self, path: Location, *, on_progress: Progress | None = None) -> BackupReceipt:
         """Copy the complete store to a new folder, while others read and write it.

@@ -130,12 +130,15 @@ class Verification:
     """The result of `Memory.verify`.
 
     Attributes:
-        checked: Number of chunks whose text was decoded and compared with its hash.
+        checked: Number of chunks whose text was decoded and compared with its hash; if nothing was
+            decoded, of those whose rows were checked.
         damage: The problems found.
+        decoded: Whether texts were decoded.
     """
 
     checked: int
     damage: tuple[Damage, ...]
+    decoded: bool = True
 
     @property
     def ok(self) -> bool:

@@ -85,4 +85,4 @@ def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
 def tiny_model(seed: int = 0) -> ModelBundle:
     """A loaded tiny bundle, created once per process and seed."""
     with tempfile.TemporaryDirectory() as folder:
-        return ModelBundle(tiny_bundle(folder, seed=seed))
+        return ModelBundle(tiny_bundle(folder, seed=seed)).load()

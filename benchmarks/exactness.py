@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from agentmem import Document, Memory
@@ -28,12 +27,11 @@ def main(
     data: Annotated[list[Path], typer.Option(help="corpus files, or LoCoMo's file")],
     json: Annotated[Path, typer.Option(help="where the result goes")],
     limit: Annotated[int, typer.Option(help="records of each corpus file")] = 500,
-    threads: Annotated[int, typer.Option(help="torch threads")] = 2,
+    threads: Annotated[int, typer.Option(help="threads that encode")] = 2,
 ) -> None:
     """Measure, and write the result file; exit code 1 if anything differs."""
-    torch.set_num_threads(threads)
     began = time.perf_counter()
-    files = {path.name: _file(path, limit) for path in data}
+    files = {path.name: _file(path, limit, threads) for path in data}
     result = build_result(
         "exactness",
         config={"data": [path.name for path in data], "limit": limit, "keep_text": False},
@@ -47,15 +45,15 @@ def main(
     raise typer.Exit(any(figures["differing"] for figures in files.values()))
 
 
-def _file(path: Path, limit: int) -> dict[str, Any]:
+def _file(path: Path, limit: int, threads: int) -> dict[str, Any]:
     contents = list(_contents(path, limit))
     expected: dict[int, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
-        with Memory(folder) as memory:
+        with Memory(folder, threads=threads) as memory:
             for number, content in enumerate(contents):
                 receipt = memory.add(content, session_id=str(number))
                 expected |= zip(receipt.sources, _texts(content), strict=True)
-        with Memory(folder) as memory:
+        with Memory(folder, threads=threads) as memory:
             found: dict[int, list[str]] = {source: [] for source in expected}
             kept = 0
             for chunk in memory.list():

@@ -27,6 +27,8 @@ from agentmem.evaluation.datasets import read_conversations
 from agentmem.evaluation.metrics import latency_ms
 from agentmem.evaluation.result import build_result, write_result
 from agentmem.ingest.chunk import chunk_text
+from agentmem.ingest.encode import BATCH
+from agentmem.ingest.threads import map_in_threads
 from agentmem.models.bundle.load import ModelBundle, load_bundle
 from benchmarks.command import run
 from benchmarks.minilm import MiniLM
@@ -42,7 +44,7 @@ Turn = dict[str, Any]
 def main(
     data: Annotated[Path, typer.Option(help="LoCoMo's file")],
     json: Annotated[Path, typer.Option(help="where the result goes")],
-    threads: Annotated[int, typer.Option(help="torch threads")] = 2,
+    threads: Annotated[int, typer.Option(help="threads of either")] = 2,
     rounds: Annotated[int, typer.Option(min=1, help="of which the median counts")] = 3,
     model: Annotated[Path | None, typer.Option(help="model bundle; else the shipped one")] = None,
 ) -> None:
@@ -58,7 +60,7 @@ def main(
     questions = [question.question for c in conversations for question in c.questions]
     bundle = load_bundle(None if model is None else str(model))
     with tempfile.TemporaryDirectory() as folder:
-        written = _writing(turns[:TURNS], bundle, Path(folder), rounds)
+        written = _writing(turns[:TURNS], bundle, Path(folder), rounds, threads)
         recalled = list(_recalling(turns, questions, bundle, Path(folder) / "recall"))
     result = build_result(
         "speed",
@@ -80,7 +82,7 @@ def main(
 
 
 def _writing(
-    turns: Sequence[Turn], bundle: ModelBundle, folder: Path, rounds: int
+    turns: Sequence[Turn], bundle: ModelBundle, folder: Path, rounds: int, threads: int
 ) -> dict[str, Any]:
     texts = [turn["content"] for turn in turns]
     tokens = sum(len(ids) for ids in bundle.tokenizer.encode_batch(texts))
@@ -88,11 +90,11 @@ def _writing(
     stores = iter(range(rounds + 1))
 
     def add() -> None:
-        with Memory(folder / f"add-{next(stores)}", model=bundle) as memory:
+        with Memory(folder / f"add-{next(stores)}", model=bundle, threads=threads) as memory:
             memory.add(turns, user_id="bench")
 
     models: dict[str, Callable[[], object]] = {
-        WRITE: lambda: write(texts, bundle),
+        WRITE: lambda: write(texts, bundle, threads),
         MINILM: lambda: minilm.embed(texts, bf16=False),
         MINILM_BF16: lambda: minilm.embed(texts, bf16=True),
     }
@@ -112,14 +114,16 @@ def _writing(
     }
 
 
-def write(texts: Sequence[str], bundle: ModelBundle) -> None:
+def write(texts: Sequence[str], bundle: ModelBundle, threads: int) -> None:
     """The model work of `Memory.add`, without a store."""
     chunks = [
         piece.ids
         for text in texts
         for piece in chunk_text(text, bundle.tokenizer, max_tokens=bundle.codec.max_tokens)
     ]
-    bundle.encode(chunks)
+    batches = [chunks[start : start + BATCH] for start in range(0, len(chunks), BATCH)]
+    for _ in map_in_threads(bundle.encode, batches, threads):
+        pass
 
 
 def _recalling(

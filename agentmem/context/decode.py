@@ -22,6 +22,8 @@ def regenerated_texts(
     Raises:
         CorruptRecordError: a row is damaged.
     """
+    if not records:
+        return []  # and no model is loaded
     for record in records:
         if record.damage is not None:
             raise CorruptRecordError(record.damage, id=record.id)

@@ -35,6 +35,7 @@ from agentmem.evaluation.coding import (
 from agentmem.evaluation.random_tokens import CHUNK_TOKENS, random_chunks
 from agentmem.evaluation.result import EvalResult, build_result
 from agentmem.ingest.chunk import Piece, chunk_text
+from agentmem.ingest.threads import thread_count
 from agentmem.models.base import AUTO, MIN_FIDELITY, MemoryModel
 
 Progress = Callable[[int, int], None]
@@ -66,8 +67,6 @@ def evaluate_fidelity(
     Raises:
         InputError: a file contains no text, or two files have the same name.
     """
-    import torch
-
     from agentmem.models.bundle.load import load_bundle
 
     began = time.perf_counter()
@@ -96,7 +95,7 @@ def evaluate_fidelity(
         seed=seed,
         seconds=time.perf_counter() - began,
         results=results,
-        threads=torch.get_num_threads(),
+        threads=thread_count(),
     )
 
 

@@ -19,6 +19,7 @@ from agentmem.evaluation.conversations import Conversation
 from agentmem.evaluation.datasets import read_conversations
 from agentmem.evaluation.metrics import latency_ms, mean_scores, ranking_scores
 from agentmem.evaluation.result import EvalResult, build_result
+from agentmem.ingest.threads import thread_count
 from agentmem.memory import Memory
 from agentmem.retrieval.query import Mode
 
@@ -52,8 +53,6 @@ def evaluate_recall(
     Raises:
         InputError: the file has neither form.
     """
-    import torch
-
     began = time.perf_counter()
     data_set = read_conversations(data)
     conversations = data_set.conversations[:limit]
@@ -96,7 +95,7 @@ def evaluate_recall(
             "memories": stats.memories,
             "left_out": asdict(data_set.left_out),
         },
-        threads=torch.get_num_threads(),
+        threads=thread_count(),
     )
 
 

@@ -13,21 +13,27 @@ import numpy as np
 from agentmem.errors import InputError
 from agentmem.ingest.chunk import Piece, chunk_text
 from agentmem.ingest.identity import preface, preface_ids, source_key, terms, text_hash
+from agentmem.ingest.threads import map_in_threads
 from agentmem.models.base import AUTO, MIN_FIDELITY, EncodedChunk, MemoryModel
 from agentmem.types import Part
 from agentmem_storage.records import NewChunk, NewSource
 from agentmem_storage.text import shown
 
-# Chunks encoded between two calls of the progress callback.
-_BATCH = 256
+# Chunks encoded between two calls of the progress callback, by one thread.
+BATCH = 256
 
 Progress = Callable[[int, int], None]
 Quantization = Literal["auto", "fine", "coarse"]
+# Token ids of a chunk, and of what precedes it in its embedding.
+_Ids = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class EncodingOptions:
     """How new chunks are encoded and stored: the options of `agentmem.Memory` that decide it.
+
+    Attributes:
+        threads: How many threads encode long lists; see `agentmem.ingest.threads`.
 
     Raises:
         TypeError: the fidelity is not a number.
@@ -37,6 +43,7 @@ class EncodingOptions:
     quantization: Quantization = "auto"
     min_fidelity: float = MIN_FIDELITY
     keep_text: bool = False
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if self.quantization not in get_args(Quantization):
@@ -83,15 +90,20 @@ def prepare(
     # The same words of the same speaker are encoded once.
     each = [(piece.ids, ids) for piece, ids in zip(flat, prefaces, strict=True)]
     distinct = list(dict.fromkeys(each))
-    encoded: dict[tuple[tuple[int, ...], tuple[int, ...]], EncodedChunk] = {}
-    for start in range(0, len(distinct), _BATCH):
-        batch = distinct[start : start + _BATCH]
-        made_now = model.encode(
+    # The same batches whatever the number of threads: so are the bytes.
+    batches = [distinct[start : start + BATCH] for start in range(0, len(distinct), BATCH)]
+
+    def encode(batch: Sequence[_Ids]) -> list[EncodedChunk]:
+        return model.encode(
             [ids for ids, _ in batch],
             prefaces=[before for _, before in batch],
             quantization=density,
             min_fidelity=options.min_fidelity,
         )
+
+    encoded: dict[_Ids, EncodedChunk] = {}
+    made_each = map_in_threads(encode, batches, options.threads)
+    for batch, made_now in zip(batches, made_each, strict=True):
         encoded |= zip(batch, made_now, strict=True)
         if on_progress is not None:
             on_progress(len(encoded), len(distinct))

@@ -1,7 +1,7 @@
 """A Model Context Protocol server over a store: tools with which an agent remembers and recalls.
 
-``agentmem mcp`` runs it. It answers at once: the store and its models are opened by a thread of
-their own, and only a call that needs them waits. The scope is the server's, chosen by whoever
+``agentmem mcp`` runs it. It answers at once: the store is opened by a thread of its own, and models
+are loaded by the first call that needs them. The scope is the server's, chosen by whoever
 starts it, and no client can leave it. See https://modelcontextprotocol.io.
 """
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -269,6 +269,13 @@ class MemoryModel:
         self.embedder = embedder
         self.reranker = reranker
         self.tokenizer = codec.tokenizer
+
+    def load(self) -> Self:
+        """Load now what the codec would load when it is first used."""
+        load = getattr(self.codec, "load", None)
+        if load is not None:
+            load()
+        return self
 
     def encode(
         self,

@@ -24,7 +24,7 @@ _MAX_JSON = 2**27
 # What the size of a model follows from, in the configurations of many of them.
 _SIZE = re.compile(
     r"(hidden|intermediate|vocab|embedding|ffn|head|key)_(size|dims?)|(slot_)?dims?"
-    r"|d_model|d_ff|d_kv|n_embd|n_inner|cells"
+    r"|d_model|d_ff|d_kv|n_embd|n_inner|codes"
 )
 _COUNT = re.compile(
     r"(num|n)_(\w+_)?(layers?|heads?|experts|blocks)|(encoder_|decoder_)?layers|heads|depth"
@@ -56,7 +56,7 @@ def require_plain(folder: str | os.PathLike[str]) -> None:
 
 
 def require_size(folder: Path) -> None:
-    """Check that a configuration is not larger than the weights beside it.
+    """Check that a configuration is not larger than the weights beside it, if there are any.
 
     Raises:
         ModelError: it is.
@@ -87,16 +87,25 @@ def _require_no_code(file: Path) -> None:
 
 def _require_size(folder: Path, weights: list[Path]) -> None:
     content = _read(folder / "config.json")
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not weights:
         return
     largest, tensors = _ALWAYS_SIZE, _ALWAYS_COUNT
+    damaged = None
     for file in weights:
-        shapes = list(_shapes(file))
+        shapes = _shapes(file)
+        if shapes is None:
+            damaged = file.name
+            continue
         tensors = max(tensors, len(shapes))
         largest = max(largest, *(max(shape, default=1) for shape in shapes), 1)
     for name, value in _numbers(content):
         most = largest if _SIZE.fullmatch(name) else tensors if _COUNT.fullmatch(name) else None
         if most is not None and not 0 <= value <= most:
+            if damaged is not None:
+                raise ModelError(
+                    f"{damaged} in {str(folder)!r} does not fit its config.json: it is damaged, or "
+                    f"no safetensors file"
+                )
             raise ModelError(
                 f"config.json in {str(folder)!r} has {name} = {value!r:.40}, but its weights have "
                 f"no axis longer than {largest}, in {tensors} tensors at most: nothing was loaded"
@@ -112,13 +121,13 @@ def _numbers(content: dict[str, Any]) -> Iterator[tuple[str, int]]:
             yield from _numbers(value)
 
 
-def _shapes(file: Path) -> Iterator[list[int]]:
+def _shapes(file: Path) -> list[list[int]] | None:
+    """The shapes of the tensors in a file; None if it is damaged, which its reader will say."""
     try:
         with safe_open(file, framework="numpy") as opened:
-            for name in opened.keys():  # noqa: SIM118 (it is no dict)
-                yield opened.get_slice(name).get_shape()
+            return [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118
     except (SafetensorError, OSError):
-        return  # damaged, which its reader will say
+        return None
 
 
 def _read(file: Path) -> Any:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from transformers import PretrainedConfig
 
 from agentmem.errors import ConfigError
+from agentmem.models.layers.configuration import NetworkConfig
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -49,17 +49,17 @@ class LoopConfig(Section):
 
 
 def model_arguments(
-    kind: type[PretrainedConfig], given: dict[str, Any], *, derived: frozenset[str] = frozenset()
+    kind: type[NetworkConfig], given: dict[str, Any], *, derived: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
-    """Validated arguments of a model's configuration, whose class itself accepts any name."""
+    """Validated arguments of a model's configuration."""
     parameters = inspect.signature(kind).parameters
-    known = [name for name in parameters if name not in derived and name != "kwargs"]
+    known = [name for name in parameters if name not in derived]
     for name in given:
         if name not in known:
             raise ValueError(f"unknown key {name!r}: known are {', '.join(known)}")
     try:
         kind(**given)
-    except Exception as error:  # the types differ between versions of transformers
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     return given
 

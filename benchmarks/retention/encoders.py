@@ -57,10 +57,8 @@ class Encoders:
             causal: Another, which the study trains before it embeds with it.
         """
         self._tokenizer = ByteTokenizer.from_folder(bundle / "tokenizer")
-        self._autoencoder = _frozen(
-            MemoryAutoencoder.from_pretrained(bundle / "autoencoder", dtype=torch.float32)
-        )
-        self._keys = _frozen(EmbedderModel.from_pretrained(bundle / "keys", dtype=torch.float32))
+        self._autoencoder = _frozen(MemoryAutoencoder.from_pretrained(bundle / "autoencoder"))
+        self._keys = _frozen(EmbedderModel.from_pretrained(bundle / "keys"))
         self._untrained, self._causal = _frozen(untrained), causal
 
     def make(self, name: EncoderName, tokens: int) -> FrozenEncoder:

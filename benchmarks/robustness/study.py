@@ -16,6 +16,7 @@ from typing import Any
 from agentmem.evaluation.coding import measure
 from agentmem.evaluation.random_tokens import CHUNK_TOKENS
 from agentmem.evaluation.result import EvalResult, build_result
+from agentmem.ingest.threads import thread_count
 from agentmem.models.base import MemoryModel
 from benchmarks.robustness.samples import KINDS, sample_chunks
 
@@ -37,8 +38,6 @@ def evaluate_robustness(
         seed: Seed of the generated texts.
         on_progress: Called with the numbers of kinds done and of all.
     """
-    import torch
-
     from agentmem.models.bundle.load import load_bundle
 
     began = time.perf_counter()
@@ -60,7 +59,7 @@ def evaluate_robustness(
         seed=seed,
         seconds=time.perf_counter() - began,
         results={"kinds": kinds},
-        threads=torch.get_num_threads(),
+        threads=thread_count(),
     )
 
 

@@ -32,6 +32,9 @@ from agentmem_storage.sql.state import Listed, State, list_ids, read_state, read
 from agentmem_storage.sync import IndexSync
 from agentmem_storage.words import parse
 
+# A scope of less than this part of the store's chunks is filtered row by row.
+_MANY = 4
+
 
 class Snapshot:
     """One state of a store, for as long as `Store.snapshot` runs; for one thread.
@@ -309,13 +312,21 @@ class Snapshot:
             # Filters that Python calls equal may differ: true equals 1 there.
             if known == selection and known.where is selection.where:
                 return listed
-        query = selected(selection)
+        query = selected(selection, few=self._few(selection))
         if self._known_state is None:
             self._known_state, found = read_state_and_ids(self._connection, query)
         else:
             found = list_ids(self._connection, query)
         self._known_ids.append((selection, found))
         return found
+
+    def _few(self, selection: Selection) -> bool | None:
+        """Whether a filter selects from a small part of the store; see `selected`."""
+        parts = (selection.ids, selection.source_ids)
+        if selection.where is None or selection.scope == ANY_SCOPE or parts != (None, None):
+            return None
+        # A search lists the scope anyway.
+        return self.count(Selection(scope=selection.scope)) * _MANY < self._state.chunks
 
     def _within(self, scope: Scope) -> str | None:
         """Ids of a scope as JSON; None if the rows of the lexical index are exactly its chunks."""

@@ -73,7 +73,9 @@ def test_stats_of_an_empty_store(cli: Cli) -> None:
 
 def test_verify_a_sound_store(cli: Cli) -> None:
     assert cli.ok("verify") == "no damage: 3 memories decoded byte for byte\n"
-    assert cli.json("verify") == {"ok": True, "checked": 3, "damage": []}
+    assert cli.json("verify") == {"ok": True, "checked": 3, "damage": [], "decoded": True}
+    assert cli.ok("verify", "--no-decode") == "no damage: 3 memories not decoded\n"
+    assert cli.json("verify", "--no-decode")["decoded"] is False
     assert cli.ok("verify", "--quiet") == ""
 
 
@@ -88,6 +90,22 @@ def test_verify_names_what_is_damaged(cli: Cli) -> None:
     assert cli.run("verify", "--quiet").stdout == "2\n"
     assert "memory 2" in cli.error(ExitCode.DAMAGE, "show", 2)
     assert cli.ok("show", 1, "--quiet") == "I like tea"
+
+
+def test_verify_without_decoding_checks_rows(cli: Cli) -> None:
+    with closing(sqlite3.connect(cli.store / "memory.db")) as database, database:
+        other = "SELECT latents, patch FROM chunks WHERE id = 3"  # sound, but of another text
+        database.execute(f"UPDATE chunks SET (latents, patch) = ({other}) WHERE id = 2")
+    assert cli.run("verify", "--no-decode").exit_code == ExitCode.OK
+    assert cli.run("verify").exit_code == ExitCode.DAMAGE
+    damage(cli)  # of a hash of a text, which the checksums of its source tell
+    assert cli.run("verify", "--no-decode").stdout.startswith("#2: ")
+    with closing(sqlite3.connect(cli.store / "memory.db")) as database, database:
+        database.execute("UPDATE chunks SET key = x'00' WHERE id = 3")
+    found = cli.run("verify", "--no-decode")
+    assert found.exit_code == ExitCode.DAMAGE
+    assert {line[:4] for line in found.stdout.splitlines()[:-1]} == {"#2: ", "#3: "}
+    assert found.stdout.endswith("; 3 memories not decoded\n")
 
 
 def test_doctor_finds_all_well(cli: Cli) -> None:

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from agentmem.errors import ModelError
+from agentmem.errors import ModelError, ModelNotFoundError
 from agentmem.models.bundle.load import ModelBundle
+from agentmem.models.bundle.manifest import write_manifest
 from agentmem.models.embedder.sentence_transformers import SentenceTransformerEmbedder
 from agentmem.models.huggingface import load_causal_lm, load_encoder, load_tokenizer
 from agentmem.models.plain import require_plain
+from agentmem.models.reranker.configuration import LatentRerankerConfig
+from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_bundle
 from tests.models.embedder.test_sentence_transformers import make_model
 from tests.support.language_models import save_lm
@@ -163,6 +166,40 @@ def test_so_is_one_of_a_bundle(tmp_path: Path, part: str) -> None:
     change(bundle / part / "config.json", vocab_size=2**40)
     with pytest.raises(ModelError):
         ModelBundle(bundle)
+
+
+def test_nothing_is_built_for_sizes_that_no_weights_bear_out(tmp_path: Path) -> None:
+    """The manifest fits the files, and a power of the first of them would not end."""
+    for part, name in (("autoencoder", "slot_dims"), ("keys", "hidden_size")):
+        bundle = tiny_bundle(tmp_path / part)
+        change(bundle / part / "config.json", **{name: 2**40})
+        write_manifest(bundle, "bomb")
+        with pytest.raises(ModelError, match=f"has {name} = .*nothing was loaded"):
+            ModelBundle(bundle)
+
+
+@pytest.mark.parametrize("name", ["codes", "vocab_size", "intermediate_size"])
+def test_nor_for_those_of_a_reranker(tmp_path: Path, name: str) -> None:
+    sizes = LatentRerankerConfig(vocab_size=32, hidden_size=8, intermediate_size=8, codes=9)
+    LatentReranker(sizes).save_pretrained(tmp_path)
+    assert LatentReranker.from_pretrained(tmp_path).config == sizes
+    change(tmp_path / "config.json", **{name: 2**40})
+    with pytest.raises(ModelError, match=f"has {name} = .*nothing was loaded"):
+        LatentReranker.from_pretrained(tmp_path)
+
+
+def test_nor_where_there_are_no_safetensors(tmp_path: Path, sentinel: Path) -> None:
+    LatentRerankerConfig(codes=2**50).save_pretrained(tmp_path)
+    for name in ("pytorch_model.bin", "model.pt"):
+        (tmp_path / name).write_bytes(pickle.dumps(Payload(sentinel)))
+    with pytest.raises(ModelNotFoundError, match=r"it has no model\.safetensors"):
+        LatentReranker.from_pretrained(tmp_path)
+
+
+def test_a_configuration_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ModelError, match="is not JSON"):
+        LatentRerankerConfig.from_pretrained(tmp_path)
 
 
 def test_plain_folders_pass(plain_lm: Path, plain_embedder: Path) -> None:

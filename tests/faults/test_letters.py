@@ -166,6 +166,7 @@ def test_in_async_memory(memory: Memory, place: Path, model: ModelBundle) -> Non
 def _make_older(place: Path, step: str = "0006_letters") -> None:
     """Undo the migration, as if an older version had written the store."""
     with closing(sqlite3.connect(place / "memory.db")) as connection, connection:
+        connection.execute("DROP TABLE metadata_values")
         connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
         if step < "0007_replaced":
             connection.execute("DROP TABLE replaced")

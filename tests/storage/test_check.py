@@ -182,11 +182,12 @@ def test_a_broken_lexical_index_is_reported(store: Store) -> None:
 
 def test_a_damaged_page_is_reported(tmp_path: Path, store: Store) -> None:
     store.add([make_source(f"memory {n} " * 30) for n in range(100)], Scope("b"))
+    (record,) = store.chunks([50])
     store.close()
     database = tmp_path / "s" / "memory.db"
     data = bytearray(database.read_bytes())
-    middle = len(data) // 2 // 4096 * 4096
-    data[middle : middle + 2048] = bytes(2048)
+    page = data.index(record.text_hash) // 4096 * 4096  # one of the table of chunks
+    data[page : page + 2048] = bytes(2048)
     database.write_bytes(data)
     with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as damaged:
         problems = list(damaged.check())

@@ -18,8 +18,9 @@ from agentmem_storage.errors import FilterError
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.sql.fields import TEXTS as FIELDS
 from agentmem_storage.sql.fields import TIMES
-from agentmem_storage.sql.filters import OPERATORS, compile_filter, install
-from agentmem_storage.sql.tables import schema, sources
+from agentmem_storage.sql.filters import OPERATORS, compile_by_value, compile_filter, install
+from agentmem_storage.sql.metadata_values import write
+from agentmem_storage.sql.tables import metadata_values, schema, sources
 from agentmem_storage.timestamps import to_micros
 
 Row = dict[str, Any]
@@ -143,7 +144,7 @@ def equal(value: Any, wanted: Any) -> bool:
 def connection() -> Iterator[Connection]:
     engine = create_engine("sqlite://", poolclass=StaticPool)
     event.listen(engine, "connect", lambda driver, _: install(driver))
-    sources.metadata.create_all(engine, [schema.tables["scopes"], sources])
+    sources.metadata.create_all(engine, [schema.tables["scopes"], sources, metadata_values])
     with engine.connect() as connection:
         yield connection
     engine.dispose()
@@ -152,12 +153,21 @@ def connection() -> Iterator[Connection]:
 def select_rows(connection: Connection, rows: list[Row], where: Row) -> list[int]:
     """Numbers of the rows that a filter selects in SQL."""
     connection.execute(delete(sources))
+    connection.execute(delete(metadata_values))
     needed = {"scope_id": 1, "kind": "message", "created_at": 0, "added_at": 0, "chars": 0}
     for number, row in enumerate(rows):
         values = {"id": number, **needed, **row, "metadata": metadata_json(row["metadata"])}
         connection.execute(insert(sources).values(values))
-    query = select(sources.c.id).where(compile_filter(where)).order_by(sources.c.id)
-    return list(connection.scalars(query))
+        write(connection, {number: values["metadata"]})
+    read, looked_up = (
+        list(connection.scalars(select(sources.c.id).where(condition).order_by(sources.c.id)))
+        for condition in (
+            compile_filter(where),
+            compile_by_value(where, sources.c.id).condition,
+        )
+    )
+    assert read == looked_up
+    return read
 
 
 @given(rows=st.lists(ROWS, min_size=1, max_size=4), where=FILTERS)

@@ -152,6 +152,7 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
         connection.execute("DROP INDEX chunks_in_episode")
         connection.execute("ALTER TABLE chunks DROP COLUMN episode")
         connection.execute("DROP TABLE replaced")
+        connection.execute("DROP TABLE metadata_values")
         connection.execute("ALTER TABLE sources DROP COLUMN sums")
         connection.execute("DROP TABLE forgotten")
         connection.execute("DROP INDEX sources_changed")

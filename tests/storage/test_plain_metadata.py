@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, event, insert, select
 from sqlalchemy.pool import StaticPool
 
-from agentmem_storage.sql.filters import Matcher, compile_filter, install
+from agentmem_storage.sql.filters import Matcher, compile_by_value, compile_filter, install
+from agentmem_storage.sql.metadata_values import write
 from agentmem_storage.sql.tables import schema, sources
 
 # Values as they may stand in a file, whoever wrote it.
@@ -54,17 +55,19 @@ def connection() -> Iterator[Connection]:
         for number, metadata in enumerate(ROWS):
             row = {"id": number, "scope_id": 1, "kind": "message", "created_at": 0, "added_at": 0}
             connection.execute(insert(sources).values(**row, chars=1, metadata=metadata))
+            write(connection, {number: metadata})
         yield connection
 
 
 def require_same(connection: Connection, name: str, op: str, operand: Any) -> None:
     """Compare the rows that a filter finds with those that Python finds."""
-    query = select(sources.c.id).where(compile_filter({name: {op: operand}}))
-    found = set(connection.scalars(query))
+    where = {name: {op: operand}}
     python = Matcher()
     encoded = json.dumps(operand)
     expected = {n for n, row in enumerate(ROWS) if python(row, name, op, encoded)}
-    assert found == expected, [ROWS[n] for n in found ^ expected]
+    for condition in (compile_filter(where), compile_by_value(where, sources.c.id).condition):
+        found = set(connection.scalars(select(sources.c.id).where(condition)))
+        assert found == expected, [ROWS[n] for n in found ^ expected]
 
 
 @pytest.mark.parametrize("op", ["eq", "ne", "contains"])

@@ -5,8 +5,7 @@ Everything here runs in float32: what is stored has been checked against this ve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import Codebook, Packer, quantization_number, raise_error
 from agentmem.models.autoencoder.patch import apply_patch, make_patch
 from agentmem.models.base import Encoded
+from agentmem.models.layers.inference import inference
 from agentmem.models.layers.padding import by_length, pad, pad_rows
 
 # A prediction that wins by less than this (in nats) may flip under another batch shape, thread
@@ -26,13 +26,6 @@ _MARGIN = 0.1
 # Tokens that are decoded together: short texts differ in length, and the logits of more of them fit
 # no cache. Measured: 512 takes 4.7 ms for a message, 4,096 takes 8.1.
 _DECODED_TOKENS = 512
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Inference in float32, even inside the caller's own mixed-precision context."""
-    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-        yield
 
 
 class LatentCodec:
@@ -57,8 +50,6 @@ class LatentCodec:
             ValueError: a codebook does not fit the model.
         """
         self._model = model.train(False)
-        # Copies: an attribute look-up in a transformers configuration takes microseconds, and a
-        # recall needs these hundreds of times.
         self.slot_dims: int = model.config.slot_dims
         self.max_tokens: int = model.config.max_tokens
         self.quantizations: tuple[str, ...] = tuple(model.config.densities)
@@ -70,7 +61,7 @@ class LatentCodec:
             name: Packer(model.config, name, books.get(name)) for name in self.quantizations
         }
 
-    @full_precision()
+    @inference()
     def encode(
         self,
         chunks: Sequence[Sequence[int]],
@@ -153,7 +144,7 @@ class LatentCodec:
             one if isinstance(one, ValueError) else one[0] for one in self._unpack(packed, tokens)
         ]
 
-    @full_precision()
+    @inference()
     def decode(
         self,
         packed: Sequence[bytes],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
 
-from transformers import PretrainedConfig
+from agentmem.models.layers.configuration import NetworkConfig, check_positive
 
 # A latent of value z in [-1, 1] is stored as round(127 z).
 LEVELS = 127
+# Values that one dim of a code can take.
+VALUES_PER_DIM = 2 * LEVELS + 1
 
 
-class AutoencoderConfig(PretrainedConfig):
+@dataclass(frozen=True)
+class AutoencoderConfig(NetworkConfig):
     """Sizes of a `MemoryAutoencoder`.
 
     Some names are older than the code's own words and stay, because config.json files and the
@@ -37,67 +40,43 @@ class AutoencoderConfig(PretrainedConfig):
 
     model_type = "agentmem-autoencoder"
 
-    def __init__(
-        self,
-        vocab_size: int = 8192,
-        hidden_size: int = 192,
-        intermediate_size: int = 768,
-        num_attention_heads: int = 6,
-        encoder_layers: int = 2,
-        decoder_layers: int = 2,
-        slot_dims: int = 2,
-        densities: dict[str, float] | None = None,
-        tokens_per_vector: int = 16,
-        max_tokens: int = 256,
-        lift_octaves: int = 7,
-        rope_theta: float = 10_000.0,
-        initializer_range: float = 0.02,
-        pad_token_id: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        sizes = {
-            "vocab_size": vocab_size,
-            "hidden_size": hidden_size,
-            "intermediate_size": intermediate_size,
-            "num_attention_heads": num_attention_heads,
-            "slot_dims": slot_dims,
-            "tokens_per_vector": tokens_per_vector,
-            "max_tokens": max_tokens,
-        }
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name}={size!r} must be positive")
-        if hidden_size % num_attention_heads or (hidden_size // num_attention_heads) % 2:
+    vocab_size: int = 8192
+    hidden_size: int = 192
+    intermediate_size: int = 768
+    num_attention_heads: int = 6
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    slot_dims: int = 2
+    densities: dict[str, float] = field(default_factory=lambda: {"standard": 1.0})
+    tokens_per_vector: int = 16
+    max_tokens: int = 256
+    lift_octaves: int = 7
+    rope_theta: float = 10_000.0
+    initializer_range: float = 0.02
+    pad_token_id: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "vocab_size", "hidden_size", "intermediate_size")
+        check_positive(self, "num_attention_heads", "slot_dims", "tokens_per_vector", "max_tokens")
+        heads = self.num_attention_heads
+        if self.hidden_size % heads or (self.hidden_size // heads) % 2:
             raise ValueError(
-                f"hidden_size={hidden_size!r} must split into num_attention_heads="
-                f"{num_attention_heads!r} heads of even width"
+                f"hidden_size={self.hidden_size!r} must split into num_attention_heads="
+                f"{heads!r} heads of even width"
             )
-        if max_tokens % tokens_per_vector:
+        if self.max_tokens % self.tokens_per_vector:
             raise ValueError(
-                f"max_tokens={max_tokens!r} must be a multiple of "
-                f"tokens_per_vector={tokens_per_vector!r}"
+                f"max_tokens={self.max_tokens!r} must be a multiple of "
+                f"tokens_per_vector={self.tokens_per_vector!r}"
             )
         # Sorted here, because config.json is written with its keys in alphabetical order.
-        densities = dict(sorted((densities or {"standard": 1.0}).items(), key=lambda one: one[1]))
+        densities = dict(sorted(self.densities.items(), key=lambda one: one[1]))
+        if not densities:
+            raise ValueError("densities must name one quantization or more")
         for name, width in densities.items():
             if not 1 <= width <= LEVELS:
                 raise ValueError(f"densities[{name!r}]={width!r} must be from 1 to {LEVELS}")
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.intermediate_size = intermediate_size
-        self.num_attention_heads = num_attention_heads
-        self.encoder_layers = encoder_layers
-        self.decoder_layers = decoder_layers
-        self.slot_dims = slot_dims
-        self.densities = densities
-        self.tokens_per_vector = tokens_per_vector
-        self.max_tokens = max_tokens
-        self.lift_octaves = lift_octaves
-        self.rope_theta = rope_theta
-        self.initializer_range = initializer_range
-        kwargs.setdefault("tie_word_embeddings", True)
-        self.pad_token_id = pad_token_id
-        super().__init__(**kwargs)
+        object.__setattr__(self, "densities", densities)
 
     @property
     def vector_dims(self) -> int:

@@ -23,11 +23,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
-from transformers.utils.generic import ModelOutput
 
 from agentmem.models.autoencoder.configuration import LEVELS, AutoencoderConfig
 from agentmem.models.layers.blocks import Block, rotary_angles
+from agentmem.models.layers.network import Network
 
 # The number of tokens that reach the head is rounded up to a multiple of this.
 _HEAD_ROWS = 256
@@ -35,7 +34,7 @@ _IGNORED = -100
 
 
 @dataclass
-class AutoencoderOutput(ModelOutput):
+class AutoencoderOutput:
     """The result of a training step.
 
     Attributes:
@@ -44,12 +43,12 @@ class AutoencoderOutput(ModelOutput):
         count: Number of tokens, scalar.
     """
 
-    loss: Tensor | None = None
-    correct: Tensor | None = None
-    count: Tensor | None = None
+    loss: Tensor
+    correct: Tensor
+    count: Tensor
 
 
-class MemoryAutoencoder(PreTrainedModel):
+class MemoryAutoencoder(Network[AutoencoderConfig]):
     """Tokens to int8 latents and back.
 
     Shapes: B chunks, T tokens, M = ceil(T / tokens_per_vector) memory vectors, D dims of each,
@@ -57,11 +56,7 @@ class MemoryAutoencoder(PreTrainedModel):
     """
 
     config_class = AutoencoderConfig
-    config: AutoencoderConfig
-    base_model_prefix = "autoencoder"
-    main_input_name = "input_ids"
-    _tied_weights_keys = {"head.weight": "embedding.weight"}
-    _no_split_modules = ["Block"]
+    tied = {"head.weight": "embedding.weight"}
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__(config)
@@ -78,7 +73,7 @@ class MemoryAutoencoder(PreTrainedModel):
         self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
         self.decoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()  # type: ignore[no-untyped-call]
+        self.init_weights()
 
     def _init_weights(self, module: nn.Module) -> None:
         std = self.config.initializer_range
@@ -90,14 +85,6 @@ class MemoryAutoencoder(PreTrainedModel):
             nn.init.normal_(module.weight, std=std)
         elif isinstance(module, nn.RMSNorm):
             nn.init.ones_(module.weight)
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
-        return self.embedding
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The head, tied to the token embedding."""
-        return self.head
 
     def encode_states(self, input_ids: Tensor, mask: Tensor | None) -> Tensor:
         """Run the encoder: ids (B, T) and boolean mask (B, T) to states (B, T, H)."""
@@ -188,7 +175,3 @@ def _real_tokens(input_ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor
         indices = mask.flatten().nonzero().squeeze(1)
     extra = -len(indices) % _HEAD_ROWS
     return F.pad(indices, (0, extra)), F.pad(flat[indices], (0, extra), value=_IGNORED)
-
-
-AutoConfig.register(AutoencoderConfig.model_type, AutoencoderConfig)
-AutoModel.register(AutoencoderConfig, MemoryAutoencoder)

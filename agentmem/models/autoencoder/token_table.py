@@ -10,11 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from agentmem.models.autoencoder.configuration import LEVELS
+from agentmem.models.autoencoder.configuration import LEVELS, VALUES_PER_DIM
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 
-# Values that one dim of a code can take.
-VALUES_PER_DIM = 2 * LEVELS + 1
 # Codes decoded in one batch while the table is made.
 _BATCH = 4096
 

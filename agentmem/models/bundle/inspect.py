@@ -186,7 +186,7 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
         from agentmem.models.bundle.load import ModelBundle  # loads torch
 
         try:
-            model = ModelBundle(folder)
+            model = ModelBundle(folder).load()
         except AgentMemError as error:
             faults = [str(error)]
         else:

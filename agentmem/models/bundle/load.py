@@ -1,53 +1,43 @@
-"""Loads a model bundle from its folder and checks that its parts fit each other."""
+"""Opens a model bundle and checks that its parts fit each other; networks are loaded when needed.
+
+A store is opened, listed, counted and copied without any network, so torch is imported when the
+first text is encoded, decoded or embedded, which takes a second or two.
+"""
 
 from __future__ import annotations
 
 import os
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
-
-from safetensors import SafetensorError
-from safetensors.torch import load_model
+from typing import TYPE_CHECKING
 
 from agentmem.errors import ModelError
-from agentmem.models.autoencoder.codec import LatentCodec
-from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.models.autoencoder.packing import load_codebooks
-from agentmem.models.autoencoder.token_table import VALUES_PER_DIM
+from agentmem.models.autoencoder.configuration import VALUES_PER_DIM, AutoencoderConfig
 from agentmem.models.base import MemoryModel
-from agentmem.models.bundle.manifest import RERANKER, bundled_part, read_manifest, shipped_bundle
+from agentmem.models.bundle.manifest import (
+    RERANKER,
+    Manifest,
+    bundled_part,
+    check_files,
+    read_manifest,
+    shipped_bundle,
+)
 from agentmem.models.bundle.parts import BundleCodec, BundleEmbedder, BundleReranker
-from agentmem.models.embedder.modeling import EmbedderModel
+from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.layers.forks import one_thread_in_children
-from agentmem.models.plain import require_size
-from agentmem.models.reranker.modeling import LatentReranker
+from agentmem.models.lazy import Lazy
+from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.tokenizer import ByteTokenizer
 
-NetworkT = TypeVar("NetworkT", MemoryAutoencoder, EmbedderModel, LatentReranker)
+if TYPE_CHECKING:
+    from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+    from agentmem.models.bundle.networks import Networks
 
 
 @cache
 def load_bundle(folder: str | None = None) -> ModelBundle:
-    """`ModelBundle`, loaded once per process and folder: stores share the frozen weights."""
+    """`ModelBundle`, opened once per process and folder: stores share the frozen weights."""
     return ModelBundle(folder)
-
-
-def _frozen(kind: type[NetworkT], folder: Path) -> NetworkT:
-    """A network in float32 for inference.
-
-    Unlike `from_pretrained`, this shows no progress bar on stderr each time a store is opened.
-    """
-    require_size(folder)
-    network: NetworkT = kind(kind.config_class.from_pretrained(folder))
-    try:
-        load_model(network, folder / "model.safetensors")  # copied into float32 parameters
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"model.safetensors in {str(folder)!r} does not fit its config.json"
-        ) from error
-    network.train(False)
-    return network
 
 
 class ModelBundle(MemoryModel):
@@ -55,13 +45,12 @@ class ModelBundle(MemoryModel):
 
     Attributes:
         tokenizer: The bundle's tokenizer, which can also encode in batches.
-        autoencoder: The frozen network behind the codec.
     """
 
     tokenizer: ByteTokenizer
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        """Load a bundle and check its files.
+        """Open a bundle and check its files.
 
         Args:
             folder: The bundle's folder; None means the one that comes with the package.
@@ -74,37 +63,55 @@ class ModelBundle(MemoryModel):
         path = shipped_bundle() if folder is None else Path(folder)
         manifest = read_manifest(path)
         tokenizer = ByteTokenizer.from_folder(path / "tokenizer")
-        self.autoencoder = _frozen(MemoryAutoencoder, path / "autoencoder")
-        embedder = _frozen(EmbedderModel, path / "keys")
+        autoencoder = AutoencoderConfig.from_pretrained(path / "autoencoder")
+        keys = EmbedderConfig.from_pretrained(path / "keys")
         reranker = None
         if manifest.reranker:
-            reranker = _frozen(LatentReranker, bundled_part(path, RERANKER))
-        config = self.autoencoder.config
-        sizes = {
-            "tokenizer": tokenizer.vocab_size,
-            "autoencoder": config.vocab_size,
-            "keys": embedder.config.vocab_size,
-        }
-        if reranker is not None:
-            sizes[RERANKER] = reranker.config.vocab_size
-        if len(set(sizes.values())) > 1:
-            raise ModelError(
-                f"the parts of bundle {manifest.name!r} have different vocabulary sizes: {sizes}"
-            )
-        codes = VALUES_PER_DIM**config.slot_dims
-        if reranker is not None and reranker.config.codes != codes:
-            raise ModelError(
-                f"the reranker of bundle {manifest.name!r} knows {reranker.config.codes} codes, "
-                f"its autoencoder makes {codes}"
-            )
-        try:
-            codec = LatentCodec(self.autoencoder, load_codebooks(path / "autoencoder"))
-        except (ValueError, SafetensorError) as error:
-            raise ModelError(f"bundle {manifest.name!r}: {error}") from error
+            reranker = LatentRerankerConfig.from_pretrained(bundled_part(path, RERANKER))
+        _check_sizes(manifest.name, tokenizer.vocab_size, autoencoder, keys, reranker)
+        self._networks = Lazy(lambda: _load(path, manifest))
+        limit = autoencoder.max_tokens
         super().__init__(
             manifest.name,
             fingerprint=manifest.fingerprint,
-            codec=BundleCodec(codec, tokenizer, manifest.latents_fingerprint),
-            embedder=BundleEmbedder(embedder, codec.max_tokens),
-            reranker=None if reranker is None else BundleReranker(reranker, codec),
+            codec=BundleCodec(self._networks, tokenizer, autoencoder, manifest.latents_fingerprint),
+            embedder=BundleEmbedder(self._networks, keys, limit),
+            reranker=None if reranker is None else BundleReranker(self._networks, limit),
+        )
+
+    @property
+    def autoencoder(self) -> MemoryAutoencoder:
+        """The frozen network behind the codec."""
+        return self._networks().autoencoder
+
+
+def _load(folder: Path, manifest: Manifest) -> Networks:
+    from agentmem.models.bundle.networks import load_networks  # loads torch
+
+    # Again: an upgrade may have replaced the files, and stores are bound to these.
+    check_files(folder, manifest)
+    return load_networks(folder, manifest)
+
+
+def _check_sizes(
+    bundle: str,
+    vocab_size: int,
+    autoencoder: AutoencoderConfig,
+    keys: EmbedderConfig,
+    reranker: LatentRerankerConfig | None,
+) -> None:
+    sizes = {
+        "tokenizer": vocab_size,
+        "autoencoder": autoencoder.vocab_size,
+        "keys": keys.vocab_size,
+    }
+    if reranker is not None:
+        sizes[RERANKER] = reranker.vocab_size
+    if len(set(sizes.values())) > 1:
+        raise ModelError(f"the parts of bundle {bundle!r} have different vocabulary sizes: {sizes}")
+    codes = VALUES_PER_DIM**autoencoder.slot_dims
+    if reranker is not None and reranker.codes != codes:
+        raise ModelError(
+            f"the reranker of bundle {bundle!r} knows {reranker.codes} codes, its autoencoder "
+            f"makes {codes}"
         )

@@ -109,9 +109,19 @@ def read_manifest(folder: str | Path) -> Manifest:
     """
     folder = Path(folder)
     manifest = open_manifest(folder)
+    check_files(folder, manifest)
+    return manifest
+
+
+def check_files(folder: str | Path, manifest: Manifest) -> None:
+    """Verify every pinned file of a bundle.
+
+    Raises:
+        ModelNotFoundError: one is missing.
+        ModelError: one does not match its hash.
+    """
     for fault in file_faults(folder, manifest):
         raise fault
-    return manifest
 
 
 def open_manifest(folder: str | Path) -> Manifest:

@@ -1,30 +1,51 @@
-"""The frozen networks of a bundle behind the interfaces of `agentmem.models.base`."""
+"""The parts of a bundle behind the interfaces of `agentmem.models.base`.
+
+What they say about themselves comes from the bundle's small files. Their networks, and torch with
+them, are loaded when the first text is encoded, decoded or embedded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.models.autoencoder.codec import LatentCodec, full_precision
+from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, Latent, Passage, View
-from agentmem.models.embedder.modeling import EmbedderModel
-from agentmem.models.layers.padding import by_length, pad
-from agentmem.models.reranker.modeling import LatentReranker
-from agentmem.models.reranker.scoring import score_latents
+from agentmem.models.embedder.configuration import EmbedderConfig
+from agentmem.models.lazy import Lazy
 from agentmem.models.tokenizer import ByteTokenizer
+
+if TYPE_CHECKING:
+    from agentmem.models.bundle.networks import Networks
 
 
 class BundleCodec:
     """See `agentmem.models.base.Codec`."""
 
-    def __init__(self, codec: LatentCodec, tokenizer: ByteTokenizer, fingerprint: str) -> None:
-        self._codec = codec
+    def __init__(
+        self,
+        networks: Lazy[Networks],
+        tokenizer: ByteTokenizer,
+        config: AutoencoderConfig,
+        fingerprint: str,
+    ) -> None:
+        self._networks = networks
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
-        self.max_tokens = codec.max_tokens
-        self.quantizations = codec.quantizations
+        self.max_tokens = config.max_tokens
+        self.quantizations = tuple(config.densities)
+
+    def load(self) -> None:
+        """Load the networks now, instead of when the first text needs them.
+
+        Raises:
+            ModelNotFoundError: a file has disappeared since the bundle was opened.
+            ModelError: a file has changed since then, or weights do not fit their configuration.
+        """
+        self._networks()
 
     def encode(
         self,
@@ -34,7 +55,7 @@ class BundleCodec:
         min_fidelity: float = MIN_FIDELITY,
     ) -> list[Encoded]:
         """See `Codec.encode`."""
-        return self._codec.encode(
+        return self._networks().codec.encode(
             chunks,
             quantizations=self.quantizations[::-1] if quantization == AUTO else (quantization,),
             min_fidelity=min_fidelity,
@@ -42,11 +63,11 @@ class BundleCodec:
 
     def unpack(self, packed: bytes, tokens: int) -> NDArray[np.int8]:
         """See `Codec.unpack`."""
-        return self._codec.unpack(packed, tokens)
+        return self._networks().codec.unpack(packed, tokens)
 
     def regenerate(self, latents: Sequence[Latent], *, patched: bool = True) -> list[list[int]]:
         """See `Codec.regenerate`."""
-        decoded = self._codec.decode(
+        decoded = self._networks().codec.decode(
             [item.packed for item in latents],
             [item.tokens for item in latents],
             [item.patch for item in latents] if patched else None,
@@ -57,20 +78,18 @@ class BundleCodec:
 class BundleEmbedder:
     """See `agentmem.models.base.Embedder`; longer inputs are truncated to ``max_tokens``."""
 
-    def __init__(self, network: EmbedderModel, max_tokens: int) -> None:
-        self._network = network
+    def __init__(self, networks: Lazy[Networks], config: EmbedderConfig, max_tokens: int) -> None:
+        self._networks = networks
         self._max_tokens = max_tokens
         self.name = "builtin"
-        self.dims: int = network.config.key_dims
+        self.dims = config.key_dims
 
-    @full_precision()
     def embed_documents(self, chunks: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """See `Embedder.embed_documents`."""
-        cut = [list(ids)[: self._max_tokens] for ids in chunks]
-        embeddings = np.empty((len(cut), self.dims), dtype=np.float32)
-        for rows in by_length([len(ids) for ids in cut]):
-            embeddings[rows] = self._network(*pad([cut[row] for row in rows])).numpy()
-        return embeddings
+        network = self._networks().embedder
+        from agentmem.models.embedder.embedding import embed  # loads torch
+
+        return embed(network, chunks, self._max_tokens)
 
     def embed_query(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """See `Embedder.embed_query`; queries and documents are embedded alike."""
@@ -81,14 +100,17 @@ class BundleEmbedder:
 class BundleReranker:
     """See `agentmem.models.base.Reranker`; it scores latents without decoding them."""
 
-    def __init__(self, network: LatentReranker, codec: LatentCodec) -> None:
-        self._network = network
-        self._codec = codec
+    def __init__(self, networks: Lazy[Networks], max_tokens: int) -> None:
+        self._networks = networks
+        self._max_tokens = max_tokens
 
-    @full_precision()
     def rerank(
         self, query: Sequence[int], passages: Sequence[Passage], views: Sequence[View]
     ) -> NDArray[np.float32]:
         """See `Reranker.rerank`; a long query is truncated, as for its embedding."""
-        cut = query[: self._codec.max_tokens]
-        return score_latents(self._network, self._codec, cut, passages, views)
+        networks = self._networks()
+        assert networks.reranker is not None
+        from agentmem.models.reranker.scoring import score_latents  # loads torch
+
+        cut = query[: self._max_tokens]
+        return score_latents(networks.reranker, networks.codec, cut, passages, views)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from transformers import PretrainedConfig
+from agentmem.models.layers.configuration import NetworkConfig, check_positive
 
 
-class EmbedderConfig(PretrainedConfig):
+@dataclass(frozen=True)
+class EmbedderConfig(NetworkConfig):
     """Sizes of an `EmbedderModel`.
 
     ``key_dims`` and ``model_type`` are older than the word embedder and stay, because config.json
@@ -26,39 +27,22 @@ class EmbedderConfig(PretrainedConfig):
 
     model_type = "agentmem-keys"
 
-    def __init__(
-        self,
-        vocab_size: int = 8192,
-        hidden_size: int = 128,
-        intermediate_size: int = 0,
-        num_hidden_layers: int = 2,
-        num_attention_heads: int = 4,
-        key_dims: int = 128,
-        rope_theta: float = 10000.0,
-        pad_token_id: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        sizes = {
-            "vocab_size": vocab_size,
-            "hidden_size": hidden_size,
-            "num_hidden_layers": num_hidden_layers,
-            "num_attention_heads": num_attention_heads,
-            "key_dims": key_dims,
-        }
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name}={size!r} must be positive")
-        if hidden_size % (2 * num_attention_heads):
+    vocab_size: int = 8192
+    hidden_size: int = 128
+    intermediate_size: int = 0
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 4
+    key_dims: int = 128
+    rope_theta: float = 10000.0
+    pad_token_id: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "vocab_size", "hidden_size", "num_hidden_layers")
+        check_positive(self, "num_attention_heads", "key_dims")
+        if self.hidden_size % (2 * self.num_attention_heads):
             raise ValueError(
-                f"hidden_size={hidden_size!r} must be a multiple of twice "
-                f"num_attention_heads={num_attention_heads!r}"
+                f"hidden_size={self.hidden_size!r} must be a multiple of twice "
+                f"num_attention_heads={self.num_attention_heads!r}"
             )
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.intermediate_size = intermediate_size or 4 * hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.key_dims = key_dims
-        self.rope_theta = rope_theta
-        self.pad_token_id = pad_token_id
-        super().__init__(**kwargs)
+        if not self.intermediate_size:
+            object.__setattr__(self, "intermediate_size", 4 * self.hidden_size)

@@ -11,19 +11,16 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.layers.blocks import Block, rotary_angles
+from agentmem.models.layers.network import Network
 
 
-class EmbedderModel(PreTrainedModel):
+class EmbedderModel(Network[EmbedderConfig]):
     """Token ids (B, T) to unit-norm embeddings (B, K)."""
 
     config_class = EmbedderConfig
-    config: EmbedderConfig
-    base_model_prefix = "keys"
-    main_input_name = "input_ids"
 
     def __init__(self, config: EmbedderConfig) -> None:
         super().__init__(config)
@@ -32,7 +29,7 @@ class EmbedderModel(PreTrainedModel):
         self.norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
         self.weigh = nn.Linear(config.hidden_size, 1)
         self.out = nn.Linear(config.hidden_size, config.key_dims, bias=False)
-        self.post_init()  # type: ignore[no-untyped-call]
+        self.init_weights()
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Embedding):
@@ -64,7 +61,3 @@ class EmbedderModel(PreTrainedModel):
         weights = F.softplus(self.weigh(self.norm(x)).float()) * mask[..., None]  # (B, T, 1)
         pooled = (weights * x).sum(1) / weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
         return F.normalize(self.out(pooled).float(), dim=-1)
-
-
-AutoConfig.register(EmbedderConfig.model_type, EmbedderConfig)
-AutoModel.register(EmbedderConfig, EmbedderModel)

@@ -15,10 +15,21 @@ from torch import Tensor, nn
 class BlockConfig(Protocol):
     """The sizes of a block, as Hugging Face configurations name them."""
 
-    hidden_size: int
-    intermediate_size: int
-    num_attention_heads: int
-    rope_theta: float
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+
+    @property
+    def intermediate_size(self) -> int:
+        """Width of the feed-forward layer."""
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Heads, each H / heads wide."""
+
+    @property
+    def rope_theta(self) -> float:
+        """Base of the rotary positions."""
 
 
 class Attention(nn.Module):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from transformers import PretrainedConfig
+from agentmem.models.layers.configuration import NetworkConfig, check_positive
 
 
-class LatentRerankerConfig(PretrainedConfig):
+@dataclass(frozen=True)
+class LatentRerankerConfig(NetworkConfig):
     """Sizes of a `LatentReranker`.
 
     Args:
@@ -20,27 +21,11 @@ class LatentRerankerConfig(PretrainedConfig):
 
     model_type = "agentmem-reranker"
 
-    def __init__(
-        self,
-        vocab_size: int = 8192,
-        hidden_size: int = 64,
-        intermediate_size: int = 128,
-        codes: int = 255**2,
-        pad_token_id: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        sizes = {
-            "vocab_size": vocab_size,
-            "hidden_size": hidden_size,
-            "intermediate_size": intermediate_size,
-            "codes": codes,
-        }
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name}={size!r} must be positive")
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.intermediate_size = intermediate_size
-        self.codes = codes
-        self.pad_token_id = pad_token_id
-        super().__init__(**kwargs)
+    vocab_size: int = 8192
+    hidden_size: int = 64
+    intermediate_size: int = 128
+    codes: int = 255**2
+    pad_token_id: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "vocab_size", "hidden_size", "intermediate_size", "codes")

@@ -18,8 +18,8 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from agentmem.models.layers.network import Network
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 
 # A query is matched against the candidate, the chunk before it and the chunk after it.
@@ -27,16 +27,13 @@ _VIEWS = 3
 _MASKED = -1e4
 
 
-class LatentReranker(PreTrainedModel):
+class LatentReranker(Network[LatentRerankerConfig]):
     """Scores candidates among P passages against a query.
 
     Shapes: G queries, Q tokens of a query, P passages, T tokens of a passage, N candidates.
     """
 
     config_class = LatentRerankerConfig
-    config: LatentRerankerConfig
-    base_model_prefix = "reranker"
-    main_input_name = "query"
 
     def __init__(self, config: LatentRerankerConfig) -> None:
         super().__init__(config)
@@ -55,7 +52,7 @@ class LatentReranker(PreTrainedModel):
         self.judge = nn.Linear(2 * wide, wide)
         self.score = nn.Linear(wide, 1)
         self.matches = nn.Parameter(torch.empty(_VIEWS))
-        self.post_init()  # type: ignore[no-untyped-call]
+        self.init_weights()
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Embedding):
@@ -165,7 +162,3 @@ def _mixed(x: Tensor, mask: Tensor, mix: nn.Conv1d) -> Tensor:
     """Token vectors (B, T, H) convolved with their neighbors; padding counts as zero."""
     x = x * mask[..., None]
     return x + F.gelu(mix(x.transpose(1, 2)).transpose(1, 2))
-
-
-AutoConfig.register(LatentRerankerConfig.model_type, LatentRerankerConfig)
-AutoModel.register(LatentRerankerConfig, LatentReranker)

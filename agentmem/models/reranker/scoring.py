@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agentmem.models.autoencoder.codec import LatentCodec
 from agentmem.models.autoencoder.token_table import code_indices
 from agentmem.models.base import Passage, View
+from agentmem.models.layers.inference import inference
 from agentmem.models.layers.padding import by_length, pad
 from agentmem.models.reranker.modeling import LatentReranker
 
@@ -18,6 +19,7 @@ from agentmem.models.reranker.modeling import LatentReranker
 _BATCH_TOKENS = 2048
 
 
+@inference()
 def score_latents(
     reranker: LatentReranker,
     codec: LatentCodec,

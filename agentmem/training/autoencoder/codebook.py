@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agentmem.models.autoencoder.codec import full_precision
 from agentmem.models.autoencoder.huffman import huffman_lengths
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import Codebook, Packer
+from agentmem.models.layers.inference import full_precision
 from agentmem.training.data.packed import Windows
 
 # Size limit of a quantization's codebook in the bundle, in bytes.

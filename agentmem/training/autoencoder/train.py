@@ -109,7 +109,7 @@ def train_autoencoder(
     if run.is_complete and accelerator.is_main_process:
         network.bfloat16().save_pretrained(run.folder / "model")
         # As it will be used: the saved weights, in full precision.
-        frozen = MemoryAutoencoder.from_pretrained(run.folder / "model", dtype=torch.float32)
+        frozen = MemoryAutoencoder.from_pretrained(run.folder / "model")
         save_codebooks(run.folder / "model", make_codebooks(frozen, train, config.seed))
     run.close()
     return run.folder
@@ -171,9 +171,7 @@ def _fresh_model(config: RunConfig, frequencies: NDArray[np.float64]) -> MemoryA
     init_on_grid(model, config.seed, by_frequency=by_frequency)
     if config.start is not None:
         # Parameters whose shape differs (the slot projections, if slot_dims changes) start afresh.
-        old = MemoryAutoencoder.from_pretrained(
-            local_model(config.start), dtype=torch.float32
-        ).state_dict()
+        old = MemoryAutoencoder.from_pretrained(local_model(config.start)).state_dict()
         own = model.state_dict()
         fits = {k: v for k, v in old.items() if k in own and v.shape == own[k].shape}
         model.load_state_dict({**own, **fits})

@@ -38,7 +38,7 @@ def rewind(log: Path, step: int) -> None:
 
 
 def local_model(folder: str) -> str:
-    """Check that a folder contains a model; transformers would search elsewhere for a missing one.
+    """Check that a folder contains a model.
 
     Raises:
         ConfigError: there is no model in it.

@@ -69,7 +69,7 @@ def train_reranker(
     )
 
     tokenizer = ByteTokenizer.from_folder(config.tokenizer)
-    frozen = MemoryAutoencoder.from_pretrained(local_model(config.autoencoder), dtype=torch.float32)
+    frozen = MemoryAutoencoder.from_pretrained(local_model(config.autoencoder))
     table = token_table(frozen)
     examples = EvidenceSet(
         read_evidence([corpus / file for file in config.questions], leave_out=config.leave_out)

@@ -18,7 +18,7 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import ANY_SCOPE, Problem, Scope, Selection
-from agentmem_storage.sql import changes, codec, read, sums, terms
+from agentmem_storage.sql import changes, codec, metadata_values, read, sums, terms
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list, scope_conditions, selected
 from agentmem_storage.sql.state import list_ids
@@ -33,6 +33,7 @@ def check(database: Database, scope: Scope) -> Iterator[Problem]:
     parts: list[Iterator[Problem]] = [
         _chunk_rows(database, scope),
         _source_rows(database, scope),
+        _values_of_rows(database, scope),
         _terms_of_rows(database, scope),
     ]
     if scope == ANY_SCOPE:
@@ -103,13 +104,19 @@ def _chunk_faults(row: Row[Any], embedding_dims: int | None) -> Iterator[str]:
 
 
 def _source_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+    for ids in _source_ids(database, scope):
+        yield from _faults_of_sources(database, ids)
+
+
+def _source_ids(database: Database, scope: Scope) -> Iterator[list[int]]:
+    """The ids of the sources of a scope, a batch at a time."""
     query = select(sources.c.id).order_by(sources.c.id)
     if conditions := scope_conditions(scope):
         query = query.where(sources.c.scope_id.in_(select(scopes.c.id).where(*conditions)))
     with database.read() as connection:
         ids = list(connection.scalars(query))
     for first in range(0, len(ids), _BATCH):
-        yield from _faults_of_sources(database, ids[first : first + _BATCH])
+        yield ids[first : first + _BATCH]
 
 
 def _faults_of_sources(database: Database, ids: Sequence[int]) -> Iterator[Problem]:
@@ -156,6 +163,24 @@ def _source_faults(row: Row[Any], own: Sequence[Any]) -> Iterator[Problem]:
     for span in own:
         if span.scope_id != row.scope_id:
             yield Problem(span.id, f"it is in another scope than its source {row.id}")
+
+
+def _values_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+    """What filters look up is what the metadata say.
+
+    Not of sources whose metadata were altered, which is a problem of these.
+    """
+    for ids in _source_ids(database, scope):
+        with database.read() as connection:
+            differing = metadata_values.differing(connection, ids)
+            altered = sums.damaged(connection, differing)
+            owners = _first_ids(connection, differing)
+        for id in differing:
+            if sums.METADATA not in altered.get(id, ()):
+                yield Problem(
+                    owners.get(id),
+                    f"filters see other metadata of source {id} than it has: reindex",
+                )
 
 
 def _first_ids(connection: Connection, source_ids: Sequence[int]) -> dict[int, int]:

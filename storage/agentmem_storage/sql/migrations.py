@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, inspect, select
 
 from agentmem_storage.errors import SchemaVersionError
-from agentmem_storage.sql import sums
+from agentmem_storage.sql import metadata_values, sums
 from agentmem_storage.sql.tables import migrations
 
 
@@ -164,6 +164,24 @@ def _sums(connection: Connection) -> None:
     sums.write_all(connection)
 
 
+def _metadata_values(connection: Connection) -> None:
+    connection.exec_driver_sql(
+        """
+        CREATE TABLE metadata_values (
+            source_id INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            kind INTEGER NOT NULL,
+            value BLOB,
+            PRIMARY KEY (source_id, name)
+        ) WITHOUT ROWID
+        """
+    )
+    connection.exec_driver_sql(
+        "CREATE INDEX metadata_values_by_name ON metadata_values (name, kind, value)"
+    )
+    metadata_values.rebuild(connection)
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -259,4 +277,5 @@ STEPS: tuple[Step, ...] = (
     Step("0007_replaced", _replaced),
     Step("0008_numbers", _numbers),
     Step("0009_sums", _sums),
+    Step("0010_metadata_values", _metadata_values),
 )

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Integer, Select, bindparam, case, column, 
 from agentmem_storage.errors import InputError
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Scope, Selection
-from agentmem_storage.sql.filters import compile_filter
+from agentmem_storage.sql.filters import compile_by_value, compile_filter
 from agentmem_storage.sql.rows import check_scope
 from agentmem_storage.sql.tables import chunks, scopes, sources
 from agentmem_storage.text import shown
@@ -21,8 +21,14 @@ from agentmem_storage.timestamps import DAY_MICROS, to_micros
 _MAX_ID = 2**63 - 1
 
 
-def selected(selection: Selection) -> Select[tuple[int]]:
+def selected(selection: Selection, *, few: bool | None = None) -> Select[tuple[int]]:
     """A query for the ids of the selected chunks, unordered.
+
+    Args:
+        selection: What to select.
+        few: Whether the selection is a small part of the store even without its filter, which then
+            reads the metadata of that part; otherwise it finds values by an index over the whole
+            store. None: a part that is given by a scope or by ids is taken to be small.
 
     Raises:
         FilterError: The selection's filter is malformed.
@@ -36,10 +42,20 @@ def selected(selection: Selection) -> Select[tuple[int]]:
         query = query.where(chunks.c.id.in_(id_list(selection.ids)))
     if selection.source_ids is not None:
         query = query.where(chunks.c.source_id.in_(id_list(selection.source_ids)))
-    of_source = _source_conditions(selection)
-    if of_source:
-        query = query.join(sources, sources.c.id == chunks.c.source_id).where(*of_source)
-    return query
+    if few is None:
+        few = bool(conditions) or selection.ids is not None or selection.source_ids is not None
+    of_source = _time_conditions(selection)
+    joined = bool(of_source)
+    if selection.where is not None and few:
+        joined = True
+        of_source.append(compile_filter(selection.where))
+    elif selection.where is not None:
+        compiled = compile_by_value(selection.where, chunks.c.source_id)
+        joined |= compiled.reads_sources
+        of_source.append(compiled.condition)
+    if joined:
+        query = query.join(sources, sources.c.id == chunks.c.source_id)
+    return query.where(*of_source)
 
 
 def scope_conditions(scope: Scope) -> list[ColumnElement[bool]]:
@@ -98,10 +114,8 @@ def as_id(value: SupportsIndex) -> int:
     return number
 
 
-def _source_conditions(selection: Selection) -> list[ColumnElement[bool]]:
+def _time_conditions(selection: Selection) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if selection.where is not None:
-        conditions.append(compile_filter(selection.where))
     if selection.since is not None:
         conditions.append(sources.c.created_at >= to_micros(selection.since, "since"))
     if selection.until is not None:

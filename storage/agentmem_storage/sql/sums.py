@@ -33,6 +33,7 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
 }
 _OF_ITS_CHUNKS: Final = "the place, length or hash of one of its chunks"
 NAMES: Final = (*_GROUPS, _OF_ITS_CHUNKS)
+METADATA: Final = NAMES.index("its metadata")
 CHUNKS: Final = len(_GROUPS)
 CHUNK_FIELDS: Final = (
     *("id", "ordinal", "start", "end", "tokens", "fidelity", "text_hash", "episode"),

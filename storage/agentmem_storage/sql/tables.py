@@ -8,6 +8,8 @@ part of the file format.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     Column,
     ForeignKey,
@@ -21,8 +23,20 @@ from sqlalchemy import (
     table,
     text,
 )
+from sqlalchemy.types import UserDefinedType
 
 from agentmem_storage.sql.columns import blob, real, whole, words
+
+
+class _AnyType(UserDefinedType[Any]):
+    """A column whose values stay as they are: a number is no text, and no text a number."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """What SQLite calls it."""
+        return "BLOB"
+
 
 schema = MetaData()
 
@@ -112,6 +126,18 @@ forgotten = Table(
     blob("former"),
     Index("forgotten_by_content", "scope_id", "former"),
     Index("forgotten_in_time", "scope_id", "created_at", "id"),
+)
+
+# The values of the sources' metadata by name, see `agentmem_storage.sql.metadata_values`.
+metadata_values = Table(
+    "metadata_values",
+    schema,
+    Column("source_id", Integer, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("value", _AnyType()),
+    Index("metadata_values_by_name", "name", "kind", "value"),
+    sqlite_with_rowid=False,
 )
 
 chunks = Table(

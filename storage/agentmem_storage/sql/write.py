@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from agentmem_storage.errors import ChangedError, UnknownIdError
 from agentmem_storage.records import Scope, Selection, SourceKey, SourceRecord, Written
-from agentmem_storage.sql import changes, replaced, sums, terms
+from agentmem_storage.sql import changes, metadata_values, replaced, sums, terms
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
 from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
@@ -123,6 +123,7 @@ def add(
                 ([row[name] for name in sums.CHUNK_FIELDS] for row in own),
             )
         connection.execute(insert(sources), values)
+        metadata_values.write(connection, {row["id"]: row["metadata"] for row in values})
         _insert_chunks(connection, fresh_rows, chunk_rows)
     return written
 
@@ -162,6 +163,7 @@ def replace(
     connection.execute(
         update(sources).where(sources.c.id == source_id).values(occurrence=occurrence, **new.source)
     )
+    metadata_values.replace(connection, source_id, new.source["metadata"])
     first = _next_id(connection, chunks)
     written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
     chunk_rows = _chunk_rows([written], [new], scope_id, [episode] * len(new.chunks))
@@ -235,6 +237,8 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
         connection.execute(update(sources).where(sources.c.id == source_id), new)
         _note_unpurged(connection)
     if new or damaged:
+        if "metadata" in values:
+            metadata_values.replace(connection, source_id, values["metadata"])
         sums.write(connection, [source_id], damaged=damaged, replaced=values)
 
 
@@ -275,6 +279,7 @@ def forget(
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
     replaced.drop(connection, source_ids)
+    metadata_values.drop(connection, source_ids)
     keep_former(connection, source_ids)
     connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
     sums.write(connection, kept, damaged=damaged)
@@ -292,7 +297,8 @@ def rebuild_terms(
     """Rebuild the lexical index from texts; those of deleted chunks are ignored.
 
     The index stays marked as stale as long as a chunk is missing from it whose text was not given,
-    or it has rows of deleted chunks.
+    or it has rows of deleted chunks. The values that filters look up are rebuilt too, from the
+    sources' metadata.
 
     Args:
         connection: A write transaction.
@@ -305,6 +311,7 @@ def rebuild_terms(
     present = connection.scalars(select(chunks.c.id).order_by(chunks.c.id)).all()
     if not keep:
         terms.clear(connection)
+        metadata_values.rebuild(connection)
     indexed = set(terms.known_ids(connection))
     forgotten = bool(indexed.difference(present))
     missing = [one for one in present if one not in indexed]

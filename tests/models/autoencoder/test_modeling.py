@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import Tensor
-from transformers import AutoConfig, AutoModel
 
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.autoencoder.initialization import init_on_grid
@@ -94,19 +93,12 @@ class TestConfig:
     def test_comes_back_from_a_folder(self, tmp_path: Path) -> None:
         config = AutoencoderConfig(**SMALL, slot_dims=3, rope_theta=500.0)
         config.save_pretrained(tmp_path)
-        found = AutoConfig.from_pretrained(tmp_path)
-        assert isinstance(found, AutoencoderConfig)
-        assert found.to_diff_dict() == config.to_diff_dict()
-        assert found.tie_word_embeddings
+        assert AutoencoderConfig.from_pretrained(tmp_path) == config
 
 
 class TestSaved:
-    @pytest.mark.parametrize("kind", [MemoryAutoencoder, AutoModel])
-    def test_comes_back_with_the_same_weights(
-        self, kind: type[Any], model: MemoryAutoencoder, folder: Path
-    ) -> None:
-        found = kind.from_pretrained(folder)
-        assert isinstance(found, MemoryAutoencoder)
+    def test_comes_back_with_the_same_weights(self, model: MemoryAutoencoder, folder: Path) -> None:
+        found = MemoryAutoencoder.from_pretrained(folder)
         assert found.state_dict().keys() == model.state_dict().keys()
         for name, weight in found.state_dict().items():
             assert torch.equal(weight, model.state_dict()[name]), name
@@ -122,7 +114,7 @@ class TestSaved:
     def test_bfloat16_comes_back_as_float32(self, tmp_path: Path) -> None:
         model = on_grid()
         model.bfloat16().save_pretrained(tmp_path)
-        found = MemoryAutoencoder.from_pretrained(tmp_path, dtype=torch.float32)
+        found = MemoryAutoencoder.from_pretrained(tmp_path)
         assert {weight.dtype for weight in found.parameters()} == {torch.float32}
         assert torch.equal(found.embedding.weight, model.embedding.weight.float())
 

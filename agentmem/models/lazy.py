@@ -1,0 +1,29 @@
+"""Values that are made when they are first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """A value that is made at the first call, once, whichever threads ask for it.
+
+    If making it fails, the error is the caller's, and the next call tries again.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._made: tuple[T] | None = None
+
+    def __call__(self) -> T:
+        """The value."""
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = (self._make(),)
+        return self._made[0]
