@@ -8,19 +8,19 @@ text, if it has any.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from agentmem.ingest.checks import check_label, check_unicode, describe
 from agentmem.ingest.shapes.fields import ATTACHMENTS, nested_key, unread_key
 from agentmem.ingest.shapes.plain import is_silent, plain_text
+from agentmem.ingest.shapes.results import open_result
 from agentmem.ingest.shapes.tools import (
     call_id_of,
     call_part,
     is_hosted,
     json_text,
-    open_result,
     output_text,
     read_call,
     read_hosted,
@@ -28,6 +28,8 @@ from agentmem.ingest.shapes.tools import (
 from agentmem.types import Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
+
+_T = TypeVar("_T")
 
 # Type of a text block -> the key of its text.
 _TEXTS = {
@@ -174,6 +176,59 @@ def read_block(
     yield from found
 
 
+def read_once(
+    given: Iterable[_T],
+    read: Callable[[_T, Counter[str]], Iterator[Part]],
+    skipped: Counter[str],
+) -> list[Part]:
+    """The parts of everything that holds the text of one message or result.
+
+    Text that stands in two of them is read once: the messages of some SDKs have their text as a
+    whole beside its pieces.
+
+    Args:
+        given: What holds text.
+        read: Yields the parts of one of these, and counts what it skips.
+        skipped: Counts blocks without text.
+    """
+    found: list[Part] = []
+    for one in given:
+        more = Counter[str]()
+        parts = list(read(one, more))
+        known = _told(found)
+        if _told(parts) != known:
+            have = {(part.kind, "".join(part.text.split())) for part in found}
+            parts = [part for part in parts if (part.kind, "".join(part.text.split())) not in have]
+            # Beside pieces that are calls, a text introduces them.
+            called = any(part.kind in ("tool_call", "document") for part in found)
+            found = [*parts, *found] if called else [*found, *parts]
+            skipped.update(more)
+        elif not known:
+            found = found or parts
+            skipped.update(more)
+    return found
+
+
+def _told(parts: list[Part]) -> str:
+    """The texts of parts without white space, by which they are compared."""
+    return "".join("".join(part.text for part in parts if part.kind != "tool_call").split())
+
+
+def read_outputs(
+    outputs: list[object], result: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of what a tool returned under several keys; text in two of them once.
+
+    Args:
+        outputs: The values of the keys, see `open_result`.
+        result: The part for the result as a whole.
+        skipped: Counts blocks without text, and a result without any as "tool_result".
+        where: Identifies the result in errors.
+    """
+    filled = [one for one in outputs if one or one == 0] or outputs[:1] or [None]
+    yield from read_once(filled, lambda one, more: read_output(one, result, more, where), skipped)
+
+
 def read_output(output: object, result: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
     """Yield the parts of a tool's output; an empty output is counted as skipped."""
     before = skipped.total()
@@ -277,8 +332,8 @@ def _read_kind(
     elif is_hosted(kind):
         yield from read_hosted(block, kind, base, where)
     elif kind.endswith(_RESULTS):
-        output, result = open_result(block, base, where)
-        yield from read_output(output, result, skipped, where)
+        outputs, result = open_result(block, base, where)
+        yield from read_outputs(outputs, result, skipped, where)
     elif kind not in _SKIPPED:
         yield from _read_other(kind, block, base, skipped, where)
 
@@ -342,8 +397,8 @@ def _read_keyed(
             code = value.get("code")
             yield call_part("code_execution", code, value.get("id"), base, where)
         case _:
-            output, result = open_result(value, base, where)
-            yield from read_output(output, result, skipped, where)
+            outputs, result = open_result(value, base, where)
+            yield from read_outputs(outputs, result, skipped, where)
 
 
 def _read_document(block: Mapping[str, Any], base: Part, where: str) -> Iterator[Part]:
@@ -375,5 +430,5 @@ def _read_invocation(
     yield read_call({**call, "input": call.get("input", call.get("args"))}, base, where)
     outcome = {key: call[key] for key in ("output", "result", "errorText") if key in call}
     if any(value is not None for value in outcome.values()):
-        output, result = open_result({**asked, **outcome}, base, where)
-        yield from read_output(output, result, skipped, where)
+        outputs, result = open_result({**asked, **outcome}, base, where)
+        yield from read_outputs(outputs, result, skipped, where)

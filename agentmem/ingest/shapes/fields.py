@@ -46,7 +46,10 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Where content stands; Vercel's messages have their text twice, so the parts come first.
 _CONTENTS = ("parts", "blocks", "content", "text")
 # Fields that are read under any spelling, without case and underscores.
-_FIELDS = {*_TIMES, "userid", "agentid", "sessionid", "toolcallid"}
+_FIELDS = {
+    *(*_TIMES, "userid", "agentid", "sessionid"),
+    *("toolcallid", "tooluseid", "callid", "toolname"),
+}
 # Attached files, which are read on their own.
 ATTACHMENTS = ("experimental_attachments", "attachments", "images", "files")
 # Other fields of messages: one that has no content may have these and is merely empty.

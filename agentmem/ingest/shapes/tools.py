@@ -1,4 +1,4 @@
-"""Tool calls and tool results, under the keys of all known formats."""
+"""Tool calls, and the parts and texts of tool results, under the keys of all known formats."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from agentmem.types import Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
 
-# Keys of a call's id, the tool's name, the arguments and the output; the first one counts.
+# Keys of a call's id, the tool's name and the arguments; the first one counts.
 _IDS = ("call_id", "tool_use_id", "tool_call_id", "toolCallId", "toolUseId", "id")
 _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "input", "args", "tool_kwargs", "rawInput")
-_OUTPUTS = ("content", "output", "result", "response", "value")
 
 # Calls that a provider runs itself: its name, and the keys of what it was asked.
 _HOSTED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -98,40 +97,6 @@ def is_hosted(kind: str) -> bool:
     return kind in _HOSTED or kind == "mcp_call"
 
 
-def open_result(block: Mapping[str, Any], base: Part, where: str) -> tuple[object, Part]:
-    """The output of a block that is a tool's result, and the part for it, still without text.
-
-    Raises:
-        InputError: its id, its name or ``is_error`` has the wrong type.
-    """
-    output, failed = first(block, _OUTPUTS), block.get("is_error", block.get("isError"))
-    kind = output.get("type") if isinstance(output, Mapping) else None
-    if isinstance(output, Mapping) and isinstance(kind, str):
-        if kind.startswith("error") or kind.endswith("_error"):
-            failed = True
-        # Vercel's: {"type": "text" or "json" or "error-text" ..., "value": ...}
-        output = output.get("value", output)
-    if (error := first(block, ("errorText", "error"))) is not None:
-        output, failed = error if output is None else output, True
-    if failed is None and block.get("status") in ("error", "failed"):
-        failed = True
-    if failed is None and _failed_at_google(block):
-        failed = True
-    result = as_result(base, first(block, _IDS), failed, where)
-    tool = check_label(first(block, _NAMES) or None, "a tool's name", where)
-    if tool is not None:
-        result = replace(result, metadata={"tool": tool, **result.metadata})
-    return output, result
-
-
-def _failed_at_google(block: Mapping[str, Any]) -> bool:
-    """Whether a function's response is an error, or code was not run to its end."""
-    response, outcome = block.get("response"), block.get("outcome")
-    if isinstance(response, Mapping) and response.get("error"):
-        return response.get("output") is None
-    return outcome in ("OUTCOME_FAILED", "OUTCOME_DEADLINE_EXCEEDED")
-
-
 def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part:
     """``base`` as a tool result, still without its text."""
     tool: dict[str, Any] = {}
@@ -147,6 +112,15 @@ def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part
 def call_id_of(block: Mapping[str, Any]) -> object:
     """The id of the call that a block makes or answers."""
     return first(block, _IDS)
+
+
+def tool_of(block: Mapping[str, Any], where: str) -> str | None:
+    """The name of the tool that a block calls, or whose result it is; None if it has none.
+
+    Raises:
+        InputError: it is no string.
+    """
+    return check_label(first(block, _NAMES) or None, "a tool's name", where)
 
 
 def _call_id(value: object, where: str) -> str:
