@@ -44,16 +44,17 @@ _TYPES = ("type", "block_type", "content_type")
 _TYPED = {*_TYPES, "parts"}
 _CALLS = {
     *("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call"),
-    *("tool_call", "tool-call", "server_tool_call", "invalid_tool_call"),
+    *("tool_call", "tool-call", "server_tool_call", "invalid_tool_call", "mcp_approval_request"),
 }
 # The ends of the types of results: tool_result, web_search_tool_result, function_call_output ...
 _RESULTS = ("tool_result", "tool-result", "tool-error", "_call_output", "tool_response")
 # Counted without looking for text.
 _SKIPPED = {
-    *("step-start", "cache", "compaction", "item_reference", "mcp_list_tools", "computer_call"),
-    *("tool-approval-request", "tool-approval-response"),
-    *("mcp_approval_request", "mcp_approval_response"),
+    *("step-start", "cache", "item_reference", "mcp_list_tools", "computer_call"),
+    "tool-approval-request",
 }
+# Types of a person's answer to a call that needs their consent.
+_APPROVALS = ("mcp_approval_response", "tool-approval-response")
 # Keys that say what a block without a type holds, in the formats of Google and of Bedrock.
 _KEYED = {
     "text": "text",
@@ -82,7 +83,7 @@ _KEYED = {
     "fileData": "media",
     "file_data": "media",
     "image": "media",
-    "document": "media",
+    "document": "document",
     "video": "media",
     "audio": "media",
     "reasoningContent": "media",
@@ -93,7 +94,7 @@ _KEYED = {
 def is_known(kind: object) -> bool:
     """Whether the type of a block, or of an item that stands for a message, is known."""
     return isinstance(kind, str) and (
-        kind in _TEXTS or kind in _CALLS or kind in _SKIPPED or kind.endswith(_RESULTS)
+        kind in (*_TEXTS, *_CALLS, *_SKIPPED, *_APPROVALS, "compaction") or kind.endswith(_RESULTS)
     )
 
 
@@ -344,6 +345,11 @@ def _read_other(
     """Yield the parts of a block that carries a text in a way of its own, or of an unknown type."""
     if kind in ("document", "search_result"):
         yield from _read_document(block, base, where)
+    elif kind == "compaction":  # a summary in place of the conversation before it
+        if text := plain_text(block.get("content")):
+            yield replace(base, text=text)
+    elif kind in _APPROVALS:
+        yield from _read_approval(block, base)
     elif kind == "non_standard":
         yield from read_block(block.get("value"), base, skipped, where)
     elif kind.startswith(("tool-", "dynamic-tool")):
@@ -389,6 +395,12 @@ def _read_keyed(
             yield replace(base, text=plain_text(value))
         case "media":
             return
+        case "document":  # of Bedrock's, with a name and a format beside its source
+            given = value if isinstance(value, Mapping) else {}
+            found = list(_read_document({**given, "title": given.get("name")}, base, where))
+            yield from found
+            if not found:
+                skipped[key] += 1
         case _ if not isinstance(value, Mapping):
             raise InputError(f"{where}: {key!r} must be a dict, got {shown(value)}")
         case "tool_call":
@@ -403,10 +415,14 @@ def _read_keyed(
 
 def _read_document(block: Mapping[str, Any], base: Part, where: str) -> Iterator[Part]:
     """Yield a document or search result that carries its text; files and links carry none."""
+    source = block.get("source")
     text = plain_text({key: block.get(key) for key in ("text", "content", "source")})
+    if isinstance(source, Mapping):
+        text = text or plain_text(source.get("text"))
     text = text or plain_text(block.get("page_content"))
+    # What it is about, beside it in the formats of Anthropic and of Bedrock.
+    text = "\n".join(one for one in (plain_text(block.get("context")), text) if one)
     if text:
-        source = block.get("source")
         yield replace(
             base,
             kind="document",
@@ -432,3 +448,11 @@ def _read_invocation(
     if any(value is not None for value in outcome.values()):
         outputs, result = open_result({**asked, **outcome}, base, where)
         yield from read_outputs(outputs, result, skipped, where)
+    if isinstance(approval := call.get("approval"), Mapping):
+        yield from _read_approval(approval, base)
+
+
+def _read_approval(answer: Mapping[str, Any], base: Part) -> Iterator[Part]:
+    """Yield why a person allowed a call or did not; most give no reason."""
+    if reason := plain_text(answer.get("reason")):
+        yield replace(base, kind="message", role="user", name=None, text=reason)

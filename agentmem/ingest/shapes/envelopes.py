@@ -67,7 +67,7 @@ def _open(
     if not depth:
         raise InputError(f"{where}: messages are nested too deeply")
     check_complete(item, where)
-    inside = _unwrapped(item)
+    inside = _unwrapped(item, where)
     if inside is None:
         yield where, item
         return
@@ -91,9 +91,14 @@ def _shared(item: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, An
     return shared
 
 
-def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
-    """What is inside an envelope; None if the dict is none."""
+def _unwrapped(item: Mapping[str, Any], where: str) -> list[Any] | None:
+    """What is inside an envelope; None if the dict is none.
+
+    Raises:
+        InputError: it is a message and an envelope of others.
+    """
     if "role" in item:
+        _check_single(item, where)
         return None
     for key in _LISTS:
         # A block with a type has an input of its own.
@@ -114,6 +119,19 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
         return thread(item["mapping"], item.get("current_node"), item.get("create_time"))
     alone = (item.get("message"), _field(item.get("output"), "message"))
     return next(([one] for one in alone if isinstance(one, Mapping)), None)
+
+
+def _check_single(message: Mapping[str, Any], where: str) -> None:
+    """Refuse a message that holds other messages: which were said first, it does not tell."""
+    for key in _LISTS:
+        given = message.get(key)
+        for one in given if isinstance(given, list | tuple) else ():
+            one = plain(one)
+            if isinstance(one, Mapping) and one.get("role") is not None:
+                raise InputError(
+                    f"{where}: it is a message, by its 'role', and holds others in {key!r}; give "
+                    "them one after the other, in the order in which they were said"
+                )
 
 
 def _chosen(choice: object, key: str) -> object:

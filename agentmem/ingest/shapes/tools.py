@@ -18,14 +18,15 @@ _IDS = ("call_id", "tool_use_id", "tool_call_id", "toolCallId", "toolUseId", "id
 _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "input", "args", "tool_kwargs", "rawInput")
 
-# Calls that a provider runs itself: its name, and the keys of what it was asked.
-_HOSTED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "code_interpreter_call": ("code_interpreter", ("code",)),
-    "file_search_call": ("file_search", ("queries",)),
-    "web_search_call": ("web_search", ("action", "query")),
-    "local_shell_call": ("local_shell", ("action", "command")),
-    "shell_call": ("shell", ("action", "commands")),
-    "apply_patch_call": ("apply_patch", ("operation", "diff")),
+# Calls that a provider runs itself: its name, the key of the dict that says what was asked (None:
+# the block does), and the keys in there; all of them count.
+_HOSTED: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
+    "code_interpreter_call": ("code_interpreter", None, ("code",)),
+    "file_search_call": ("file_search", None, ("queries",)),
+    "web_search_call": ("web_search", "action", ("query", "queries", "pattern", "url")),
+    "local_shell_call": ("local_shell", "action", ("command",)),
+    "shell_call": ("shell", "action", ("commands",)),
+    "apply_patch_call": ("apply_patch", "operation", ("type", "path", "diff")),
 }
 # Keys of what they returned, in the same block.
 _HOSTED_OUTPUTS = ("output", "outputs", "results", "error")
@@ -76,13 +77,10 @@ def read_hosted(block: Mapping[str, Any], kind: str, base: Part, where: str) -> 
     if kind == "mcp_call":
         yield read_call(block, base, where)
     else:
-        name, keys = _HOSTED[kind]
-        asked: object = block
-        for key in keys:
-            asked = asked.get(key) if isinstance(asked, Mapping) else None
+        name, holder, keys = _HOSTED[kind]
+        asked = _asked(block if holder is None else block.get(holder), keys)
         if not asked:
             return
-        asked = asked if isinstance(asked, str) else plain_text(asked)
         yield call_part(name, asked, first(block, _IDS), base, where)
     outputs = [block[key] for key in _HOSTED_OUTPUTS if block.get(key)]
     if outputs:
@@ -90,6 +88,13 @@ def read_hosted(block: Mapping[str, Any], kind: str, base: Part, where: str) -> 
         result = as_result(base, first(block, _IDS), failed, where)
         texts = [plain_text(one) or output_text(one, where) for one in outputs]
         yield replace(result, text="\n".join(texts))
+
+
+def _asked(holder: object, keys: tuple[str, ...]) -> str:
+    """What a hosted tool was asked; a query that stands among the queries, too, once."""
+    given = [holder.get(key) for key in keys] if isinstance(holder, Mapping) else [holder]
+    lists = [one for one in given if isinstance(one, list | tuple)]
+    return plain_text([one for one in given if not any(one in values for values in lists)])
 
 
 def is_hosted(kind: str) -> bool:
