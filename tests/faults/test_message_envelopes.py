@@ -331,6 +331,31 @@ def test_a_line_of_a_log_gives_its_message_what_it_says_itself() -> None:
 # Other entry points
 
 
+@pytest.mark.parametrize("key", ["messages", "contents"])
+def test_metadata_of_an_envelope_are_those_of_its_messages(key: str) -> None:
+    said = {"role": "user", "content": "x"}
+    own = {**said, "metadata": {"a": 2}}
+    parts = normalize({"metadata": {"a": 1, "b": 1}, key: [said, own]}).parts
+    assert [part.metadata for part in parts] == [{"a": 1, "b": 1}, {"a": 2, "b": 1}]
+    with pytest.raises(InputError, match="metadata must be a dict"):
+        normalize({"metadata": "a", key: [said]})
+
+
+def test_tags_of_a_request_are_no_metadata_of_its_answer() -> None:
+    answer = {"choices": [{"message": {"role": "assistant", "content": "x"}}]}
+    (part,) = normalize({"metadata": {"a": 1}, **answer}).parts
+    assert part.metadata == {}
+
+
+def test_metadata_of_an_envelope_on_the_command_line(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "x"}]
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps({"metadata": {"a": 1}, "messages": said}), encoding="utf-8")
+    cli = Cli(tmp_path)
+    cli.ok("add", "-f", path)
+    assert cli.json("list")["metadata"] == {"a": 1}
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     path = tmp_path / "conversations.json"

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.scope import SPELLINGS
 from agentmem.ingest.shapes.exports import thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
@@ -20,6 +21,8 @@ _LISTS = ("messages", "contents", "input")
 _SYSTEMS = ("system", "systemInstruction", "system_instruction", "instructions")
 # Keys of a list of alternatives -> the key of the message in each.
 _CHOICES = {"choices": "message", "candidates": "content"}
+# Keys of an API's answer.
+_ANSWERS = {*_CHOICES, "output"}
 _MAX_DEPTH = 8
 
 
@@ -53,7 +56,9 @@ def paired(item: object, *, listed: bool = False) -> object:
 def open_envelope(item: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the messages in a dict, each with its name in errors; a message yields itself.
 
-    A message without a time or scope of its own has those of the envelope it is in.
+    A message without a time or scope of its own has those of the envelope it is in, and the
+    envelope's metadata under its own. The metadata of an API's answer are tags of the request, and
+    not the message's.
 
     Raises:
         InputError: what should be a message is none, or envelopes are nested too deeply.
@@ -76,18 +81,26 @@ def _open(
         one = plain(one)
         if not isinstance(one, Mapping):
             raise InputError(f"{each}: a message must be a dict, got {shown(one)}")
-        shared = _shared(item, one)
-        yield from _open({**shared, **one} if shared else one, each, depth - 1)
+        shared = _shared(item, one, where)
+        yield from _open({**one, **shared} if shared else one, each, depth - 1)
 
 
-def _shared(item: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
-    """What an envelope says for a message in it: whose it is, and when it was made."""
+def _shared(item: Mapping[str, Any], message: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What an envelope says for a message in it: whose it is, when it was made, and metadata.
+
+    Raises:
+        InputError: the metadata cannot be stored.
+    """
     shared: dict[str, Any] = {}
     for spellings in SPELLINGS.items():
         if all(message.get(key) is None for key in spellings):
             shared.update({key: item[key] for key in spellings if item.get(key) is not None})
     if find_time(message) is None and (time := find_time(item)) is not None:
         shared["date"] = time
+    if _ANSWERS.isdisjoint(item) and (given := check_metadata(item.get("metadata"), where)):
+        own = message.get("metadata")
+        if own is None or isinstance(own, Mapping):
+            shared["metadata"] = {**given, **(own or {})}
     return shared
 
 
