@@ -348,6 +348,11 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
         return base, False
     if name is not None:
         return replace(base, name=check_label(name, "name", where)), True
+    if kind is not None:
+        raise InputError(
+            f"{where}: its type {shown(kind)} does not say who speaks; give it a 'role' "
+            f"({', '.join(ROLES)}) or a 'name'; it has the keys {shown(list(item))}"
+        )
     raise InputError(
         f"{where}: a dict needs a 'role' ({', '.join(ROLES)}), a 'name' or a 'type'; "
         f"this one has the keys {shown(list(item))}"

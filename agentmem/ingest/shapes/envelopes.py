@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.scope import SPELLINGS
-from agentmem.ingest.shapes.exports import thread
+from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
 from agentmem.ingest.shapes.streams import check_complete, unwrapped
 from agentmem_storage.errors import InputError
@@ -117,6 +117,8 @@ def _unwrapped(item: Mapping[str, Any], where: str) -> list[Any] | None:
         # A block with a type has an input of its own.
         if isinstance(item.get(key), list | tuple) and not (key == "input" and "type" in item):
             return [*_instructions(item), *item[key]]
+    if isinstance(given := item.get("chat_messages"), list | tuple):
+        return [said_in_claude(plain(one)) for one in given]
     if item.get("object") == "list" and isinstance(item.get("data"), list | tuple):
         return list(item["data"])
     for key, inner in _CHOICES.items():

@@ -60,7 +60,17 @@ _OTHERS = {
 }
 # Strings of events and of lines of logs that are no text for people.
 _TECHNICAL = {
-    *("object", "block_type", "content_type", "subtype", "kind", "format", "language", "version"),
+    *(
+        "object",
+        "block_type",
+        "content_type",
+        "message_type",
+        "subtype",
+        "kind",
+        "format",
+        "language",
+        "version",
+    ),
     *("mime_type", "mimeType", "media_type", "mediaType", "signature", "level", "operation"),
     *("cwd", "gitBranch", "slug", "userType", "entrypoint", "source", "href", "lang", "locale"),
 }
@@ -151,6 +161,8 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
     """
     found: list[object] = [message[key] for key in _CONTENTS if message.get(key) is not None]
     unread = [key for key, _ in _strings(message)]
+    # What is no id and no word for programs is more likely to be the text.
+    unread.sort(key=lambda key: key in _TECHNICAL or _IDS.search(key) is not None)
     if unread and not any(content or content == 0 for content in found):
         raise InputError(f"{where}: give its text as 'content', not as {shown(unread[0])}")
     return found
