@@ -29,7 +29,8 @@ from agentmem.ingest.shapes.blocks import (
     read_block,
     read_content,
     read_invocations,
-    read_output,
+    read_once,
+    read_outputs,
 )
 from agentmem.ingest.shapes.envelopes import open_envelope, paired, plain
 from agentmem.ingest.shapes.fields import (
@@ -43,8 +44,9 @@ from agentmem.ingest.shapes.fields import (
     unread_key,
 )
 from agentmem.ingest.shapes.plain import is_silent, plain_text
+from agentmem.ingest.shapes.results import open_result
 from agentmem.ingest.shapes.streams import is_error
-from agentmem.ingest.shapes.tools import as_result, call_part, read_call
+from agentmem.ingest.shapes.tools import call_id_of, call_part, read_call
 from agentmem.types import MESSAGE_ID, Content, Document, Message, Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import ANY_SCOPE, Scope
@@ -265,11 +267,11 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     if not speaks:
         yield from _read_item(item, base, skipped, where)
         return
-    contents = [_with_plain_blocks(one) for one in read_contents(item, where)]
     if base.role == "tool":
-        yield from _read_result(item, contents, base, skipped, where)
+        yield from _read_result(item, base, skipped, where)
         return
-    yield from _read_contents(contents, base, skipped, where)
+    contents = [_with_plain_blocks(one) for one in read_contents(item, where)]
+    yield from read_once(contents, lambda one, more: read_content(one, base, more, where), skipped)
     if (refusal := item.get("refusal")) is not None:
         yield from read_content(refusal, base, skipped, f"{where}, refusal")
     if audio := item.get("audio"):
@@ -317,36 +319,6 @@ def _read_item(
     yield from found
 
 
-def _read_contents(
-    contents: list[object], base: Part, skipped: Counter[str], where: str
-) -> list[Part]:
-    """The parts of a message's contents; text that stands in two of them is read once.
-
-    The messages of some SDKs have their text as a whole beside its pieces.
-    """
-    found: list[Part] = []
-    for content in contents:
-        more = Counter[str]()
-        parts = list(read_content(content, base, more, where))
-        read = _told(found)
-        if _told(parts) != read:
-            known = {(part.kind, "".join(part.text.split())) for part in found}
-            parts = [part for part in parts if (part.kind, "".join(part.text.split())) not in known]
-            # Beside pieces that are calls, a text introduces them.
-            called = any(part.kind != "message" for part in found)
-            found = [*parts, *found] if called else [*found, *parts]
-            skipped.update(more)
-        elif not read:
-            found = found or parts
-            skipped.update(more)
-    return found
-
-
-def _told(parts: list[Part]) -> str:
-    """The texts of parts without white space, by which they are compared."""
-    return "".join("".join(part.text for part in parts if part.kind != "tool_call").split())
-
-
 def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
     """The part for a message as a whole, still without text, and whether it says who speaks."""
     role, kind, name = (item.get(key) for key in ("role", "type", "name"))
@@ -376,6 +348,11 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
         return base, False
     if name is not None:
         return replace(base, name=check_label(name, "name", where)), True
+    if kind is not None:
+        raise InputError(
+            f"{where}: its type {shown(kind)} does not say who speaks; give it a 'role' "
+            f"({', '.join(ROLES)}) or a 'name'; it has the keys {shown(list(item))}"
+        )
     raise InputError(
         f"{where}: a dict needs a 'role' ({', '.join(ROLES)}), a 'name' or a 'type'; "
         f"this one has the keys {shown(list(item))}"
@@ -388,17 +365,50 @@ def _carries_content(kind: object) -> bool:
 
 
 def _read_result(
-    item: Mapping[str, Any], contents: list[object], base: Part, skipped: Counter[str], where: str
+    item: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
 ) -> Iterator[Part]:
     """Yield the parts of a message with the role of a tool."""
+    # Its id and its name are those of the message.
+    said = {key: value for key, value in item.items() if key not in ("id", "name")}
     extra = item.get("additional_kwargs")
-    more = {**extra, **item} if isinstance(extra, Mapping) else item
-    failed = item.get("is_error")
-    if failed is None and item.get("status") == "error":
-        failed = True
-    call_id = more.get("tool_call_id", more.get("toolCallId"))
-    result = as_result(base, call_id, failed, where)
-    yield from read_output(contents[0] if contents else None, result, skipped, where)
+    if call_id_of(said) is None and isinstance(extra, Mapping):
+        said["tool_call_id"] = extra.get("tool_call_id")
+    outputs, result = open_result(said, base, where)
+    outputs = [_with_plain_blocks(one) for one in outputs if one or one == 0]
+    answers, calls = _answers(item, base, where)
+    if not outputs and not answers:
+        read_contents(item, where)  # refuses text under an unknown key
+
+    def read(given: list[tuple[list[object], Part]], more: Counter[str]) -> Iterator[Part]:
+        for found, one in given:
+            yield from read_outputs(found, one, more, where)
+
+    # As a whole, where it is not told again by the list of answers.
+    whole = [[(outputs, result)]] if outputs or not answers else []
+    yield from read_once([answers, *whole] if answers else whole, read, skipped)
+    yield from _read_calls({"tool_calls": calls}, set(), base, where)
+
+
+def _answers(
+    item: Mapping[str, Any], base: Part, where: str
+) -> tuple[list[tuple[list[object], Part]], list[object]]:
+    """The results that a tool's message holds as "tool_calls", as Agno writes them, and the rest.
+
+    Returns:
+        For each result, its outputs and the part for it, see `open_result`; and mere calls.
+    """
+    answers, calls = [], []
+    given = item.get("tool_calls")
+    for number, call in enumerate(given if isinstance(given, list | tuple) else ()):
+        call = plain(call)
+        opened = None
+        if isinstance(call, Mapping):
+            opened = open_result(call, base, f"{where}, tool call {number}")
+        if opened is not None and any(opened[0]):
+            answers.append(opened)
+        else:
+            calls.append(call)
+    return answers, calls
 
 
 def _read_calls(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from agentmem._version import __version__
 from agentmem.chat.tools import tool_functions
 from agentmem.errors import AgentMemError, MissingExtraError, UnknownIdError
+from agentmem_storage.text import shown
 
 try:
     from mcp.server import MCPServer
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Of an id, at most: those of a signed 64-bit integer.
+_MAX_DIGITS = 19
 INSTRUCTIONS = (
     "Long-term memory. Call recall before you answer a question about the user, their work or "
     "earlier conversations, and remember when they tell you something worth keeping: facts, "
@@ -74,10 +77,14 @@ def memory_server(open_memory: Callable[[], Memory], **scope: str) -> MCPServer[
         server.tool()(_reporting(tool))
 
     @server.resource("memory://{id}", mime_type="text/plain")
-    def memory(id: int) -> str:
+    def memory(id: str) -> str:
         """The exact text of a memory."""
+        if not (id.isascii() and id.isdecimal() and len(id) <= _MAX_DIGITS):
+            raise ResourceNotFoundError(
+                f"no memory {shown(id)}: the id of a memory is a whole number, as in memory://1"
+            )
         try:
-            return opened.memory.get(id).text
+            return opened.memory.get(int(id)).text
         except UnknownIdError as error:
             raise ResourceNotFoundError(str(error)) from error
         except AgentMemError as error:

@@ -119,12 +119,27 @@ def _values(path: Path) -> Iterator[tuple[str, object]]:
 
 def _parse(data: bytes, where: str, path: Path) -> object:
     try:
-        return json.loads(data.decode("utf-8"))
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_once)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
     except (ValueError, RecursionError) as error:
         lines = ""
         if path.suffix.lower() == _JSON and str(error).startswith("Extra data"):
             lines = "; if it has one message per line, name it *.jsonl"
         raise InputError(f"{where} is not JSON: {error}{lines}{_way_out(path)}") from error
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, whose keys must be unique: of two values, one would be lost.
+
+    Raises:
+        InputError: a key stands there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
+        raise InputError(f"the key {shown(twice)} stands twice in one object; keep one of them")
+    return found
 
 
 def _way_out(path: Path) -> str:

@@ -331,6 +331,55 @@ def test_a_line_of_a_log_gives_its_message_what_it_says_itself() -> None:
 # Other entry points
 
 
+def test_an_export_of_claude() -> None:
+    attachment = {"file_name": "a.txt", "extracted_content": "It ends in May."}
+    asked = {"uuid": "x", "text": "hi there", "sender": "human", "attachments": [attachment]}
+    said = {"uuid": "y", "sender": "assistant", "created_at": "2026-02-13T09:40:00Z", "text": "yes"}
+    said["content"] = [{"type": "text", "text": "yes"}]
+    conversation = {"uuid": "u", "name": "conv", "created_at": "2026-02-13T09:00:00Z"}
+    found = normalize([{**conversation, "chat_messages": [asked, said]}])
+    assert [(part.role, part.text, part.metadata) for part in found.parts] == [
+        ("user", "hi there", {"message_id": "x"}),
+        ("user", "It ends in May.", {"message_id": "x"}),
+        ("assistant", "yes", {"message_id": "y"}),
+    ]
+    assert found.skipped == {}
+    assert [part.created_at and part.created_at.minute for part in found.parts] == [0, 0, 40]
+
+
+@pytest.mark.parametrize("key", ["messages", "contents"])
+def test_metadata_of_an_envelope_are_those_of_its_messages(key: str) -> None:
+    said = {"role": "user", "content": "x"}
+    own = {**said, "metadata": {"a": 2}}
+    parts = normalize({"metadata": {"a": 1, "b": 1}, key: [said, own]}).parts
+    assert [part.metadata for part in parts] == [{"a": 1, "b": 1}, {"a": 2, "b": 1}]
+    with pytest.raises(InputError, match="metadata must be a dict"):
+        normalize({"metadata": "a", key: [said]})
+
+
+def test_tags_of_a_request_are_no_metadata_of_its_answer() -> None:
+    answer = {"choices": [{"message": {"role": "assistant", "content": "x"}}]}
+    (part,) = normalize({"metadata": {"a": 1}, **answer}).parts
+    assert part.metadata == {}
+
+
+def test_metadata_of_an_envelope_on_the_command_line(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "x"}]
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps({"metadata": {"a": 1}, "messages": said}), encoding="utf-8")
+    cli = Cli(tmp_path)
+    cli.ok("add", "-f", path)
+    assert cli.json("list")["metadata"] == {"a": 1}
+
+
+@pytest.mark.parametrize("line", ['{"role": "user", "content": "a", "content": "b"}'])
+@pytest.mark.parametrize("name", ["chat.jsonl", "chat.json"])
+def test_a_key_that_stands_twice_is_refused(line: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(line, "utf-8")
+    assert "the key 'content' stands twice" in Cli(tmp_path).error(3, "add", "-f", path)
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     path = tmp_path / "conversations.json"

@@ -636,3 +636,25 @@ def test_what_could_only_be_guessed_is_refused(memory: Memory, message: Any, err
     with pytest.raises(InputError, match=error):
         memory.add(["hi", message])
     assert memory.stats().memories == 0
+
+
+REFUSED = [
+    (
+        {
+            **{"message_type": "tool_return_message", "tool_return": "ok", "status": "success"},
+            **{"tool_call_id": "a", "name": "x"},
+        },
+        "not as 'tool_return'",
+    ),
+    ({"uuid": "u", "name": "Ana", "remarks": "hi"}, "not as 'remarks'"),
+    (
+        {"type": "message", "user": "U1", "text": "hey", "ts": "1700000000.000100"},
+        "its type 'message' does not say who speaks; give it a 'role'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "error"), REFUSED, ids=[error for _, error in REFUSED])
+def test_errors_name_the_key_of_the_text(message: dict[str, Any], error: str) -> None:
+    with pytest.raises(InputError, match=error):
+        normalize([message])

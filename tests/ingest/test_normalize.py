@@ -343,7 +343,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "role-type": ({"role": ["user"], "content": "x"}, r"unknown role \['user'\]"),
     "message-role": (Message("x", role="bot"), "unknown role 'bot'"),  # type: ignore[arg-type]
     "no-role": ([{"content": "x"}], r"message 0: a dict needs a 'role' .*\['content'\]"),
-    "typed-no-role": ({"type": "message", "content": "x"}, "a dict needs a 'role'"),
+    "typed-no-role": (
+        {"type": "message", "content": "x"},
+        "does not say who speaks; give it a 'role'",
+    ),
     "foreign": ({"from": "human", "value": "x"}, "a dict needs a 'role'"),
     "holds-nothing": ({"role": "user"}, "the message: it has no text"),
     "null": ({"role": "assistant", "content": None, "tool_calls": []}, "it has no text"),

@@ -8,19 +8,19 @@ text, if it has any.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from agentmem.ingest.checks import check_label, check_unicode, describe
 from agentmem.ingest.shapes.fields import ATTACHMENTS, nested_key, unread_key
 from agentmem.ingest.shapes.plain import is_silent, plain_text
+from agentmem.ingest.shapes.results import open_result
 from agentmem.ingest.shapes.tools import (
     call_id_of,
     call_part,
     is_hosted,
     json_text,
-    open_result,
     output_text,
     read_call,
     read_hosted,
@@ -28,6 +28,8 @@ from agentmem.ingest.shapes.tools import (
 from agentmem.types import Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
+
+_T = TypeVar("_T")
 
 # Type of a text block -> the key of its text.
 _TEXTS = {
@@ -42,16 +44,17 @@ _TYPES = ("type", "block_type", "content_type")
 _TYPED = {*_TYPES, "parts"}
 _CALLS = {
     *("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call"),
-    *("tool_call", "tool-call", "server_tool_call", "invalid_tool_call"),
+    *("tool_call", "tool-call", "server_tool_call", "invalid_tool_call", "mcp_approval_request"),
 }
 # The ends of the types of results: tool_result, web_search_tool_result, function_call_output ...
 _RESULTS = ("tool_result", "tool-result", "tool-error", "_call_output", "tool_response")
 # Counted without looking for text.
 _SKIPPED = {
-    *("step-start", "cache", "compaction", "item_reference", "mcp_list_tools", "computer_call"),
-    *("tool-approval-request", "tool-approval-response"),
-    *("mcp_approval_request", "mcp_approval_response"),
+    *("step-start", "cache", "item_reference", "mcp_list_tools", "computer_call"),
+    "tool-approval-request",
 }
+# Types of a person's answer to a call that needs their consent.
+_APPROVALS = ("mcp_approval_response", "tool-approval-response")
 # Keys that say what a block without a type holds, in the formats of Google and of Bedrock.
 _KEYED = {
     "text": "text",
@@ -80,7 +83,7 @@ _KEYED = {
     "fileData": "media",
     "file_data": "media",
     "image": "media",
-    "document": "media",
+    "document": "document",
     "video": "media",
     "audio": "media",
     "reasoningContent": "media",
@@ -91,7 +94,7 @@ _KEYED = {
 def is_known(kind: object) -> bool:
     """Whether the type of a block, or of an item that stands for a message, is known."""
     return isinstance(kind, str) and (
-        kind in _TEXTS or kind in _CALLS or kind in _SKIPPED or kind.endswith(_RESULTS)
+        kind in (*_TEXTS, *_CALLS, *_SKIPPED, *_APPROVALS, "compaction") or kind.endswith(_RESULTS)
     )
 
 
@@ -172,6 +175,59 @@ def read_block(
                 f"{{'type': 'text', 'text': '...'}}, not as {shown(key)}"
             )
     yield from found
+
+
+def read_once(
+    given: Iterable[_T],
+    read: Callable[[_T, Counter[str]], Iterator[Part]],
+    skipped: Counter[str],
+) -> list[Part]:
+    """The parts of everything that holds the text of one message or result.
+
+    Text that stands in two of them is read once: the messages of some SDKs have their text as a
+    whole beside its pieces.
+
+    Args:
+        given: What holds text.
+        read: Yields the parts of one of these, and counts what it skips.
+        skipped: Counts blocks without text.
+    """
+    found: list[Part] = []
+    for one in given:
+        more = Counter[str]()
+        parts = list(read(one, more))
+        known = _told(found)
+        if _told(parts) != known:
+            have = {(part.kind, "".join(part.text.split())) for part in found}
+            parts = [part for part in parts if (part.kind, "".join(part.text.split())) not in have]
+            # Beside pieces that are calls, a text introduces them.
+            called = any(part.kind in ("tool_call", "document") for part in found)
+            found = [*parts, *found] if called else [*found, *parts]
+            skipped.update(more)
+        elif not known:
+            found = found or parts
+            skipped.update(more)
+    return found
+
+
+def _told(parts: list[Part]) -> str:
+    """The texts of parts without white space, by which they are compared."""
+    return "".join("".join(part.text for part in parts if part.kind != "tool_call").split())
+
+
+def read_outputs(
+    outputs: list[object], result: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of what a tool returned under several keys; text in two of them once.
+
+    Args:
+        outputs: The values of the keys, see `open_result`.
+        result: The part for the result as a whole.
+        skipped: Counts blocks without text, and a result without any as "tool_result".
+        where: Identifies the result in errors.
+    """
+    filled = [one for one in outputs if one or one == 0] or outputs[:1] or [None]
+    yield from read_once(filled, lambda one, more: read_output(one, result, more, where), skipped)
 
 
 def read_output(output: object, result: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
@@ -277,8 +333,8 @@ def _read_kind(
     elif is_hosted(kind):
         yield from read_hosted(block, kind, base, where)
     elif kind.endswith(_RESULTS):
-        output, result = open_result(block, base, where)
-        yield from read_output(output, result, skipped, where)
+        outputs, result = open_result(block, base, where)
+        yield from read_outputs(outputs, result, skipped, where)
     elif kind not in _SKIPPED:
         yield from _read_other(kind, block, base, skipped, where)
 
@@ -289,6 +345,11 @@ def _read_other(
     """Yield the parts of a block that carries a text in a way of its own, or of an unknown type."""
     if kind in ("document", "search_result"):
         yield from _read_document(block, base, where)
+    elif kind == "compaction":  # a summary in place of the conversation before it
+        if text := plain_text(block.get("content")):
+            yield replace(base, text=text)
+    elif kind in _APPROVALS:
+        yield from _read_approval(block, base)
     elif kind == "non_standard":
         yield from read_block(block.get("value"), base, skipped, where)
     elif kind.startswith(("tool-", "dynamic-tool")):
@@ -334,6 +395,12 @@ def _read_keyed(
             yield replace(base, text=plain_text(value))
         case "media":
             return
+        case "document":  # of Bedrock's, with a name and a format beside its source
+            given = value if isinstance(value, Mapping) else {}
+            found = list(_read_document({**given, "title": given.get("name")}, base, where))
+            yield from found
+            if not found:
+                skipped[key] += 1
         case _ if not isinstance(value, Mapping):
             raise InputError(f"{where}: {key!r} must be a dict, got {shown(value)}")
         case "tool_call":
@@ -342,16 +409,20 @@ def _read_keyed(
             code = value.get("code")
             yield call_part("code_execution", code, value.get("id"), base, where)
         case _:
-            output, result = open_result(value, base, where)
-            yield from read_output(output, result, skipped, where)
+            outputs, result = open_result(value, base, where)
+            yield from read_outputs(outputs, result, skipped, where)
 
 
 def _read_document(block: Mapping[str, Any], base: Part, where: str) -> Iterator[Part]:
     """Yield a document or search result that carries its text; files and links carry none."""
+    source = block.get("source")
     text = plain_text({key: block.get(key) for key in ("text", "content", "source")})
+    if isinstance(source, Mapping):
+        text = text or plain_text(source.get("text"))
     text = text or plain_text(block.get("page_content"))
+    # What it is about, beside it in the formats of Anthropic and of Bedrock.
+    text = "\n".join(one for one in (plain_text(block.get("context")), text) if one)
     if text:
-        source = block.get("source")
         yield replace(
             base,
             kind="document",
@@ -375,5 +446,13 @@ def _read_invocation(
     yield read_call({**call, "input": call.get("input", call.get("args"))}, base, where)
     outcome = {key: call[key] for key in ("output", "result", "errorText") if key in call}
     if any(value is not None for value in outcome.values()):
-        output, result = open_result({**asked, **outcome}, base, where)
-        yield from read_output(output, result, skipped, where)
+        outputs, result = open_result({**asked, **outcome}, base, where)
+        yield from read_outputs(outputs, result, skipped, where)
+    if isinstance(approval := call.get("approval"), Mapping):
+        yield from _read_approval(approval, base)
+
+
+def _read_approval(answer: Mapping[str, Any], base: Part) -> Iterator[Part]:
+    """Yield why a person allowed a call or did not; most give no reason."""
+    if reason := plain_text(answer.get("reason")):
+        yield replace(base, kind="message", role="user", name=None, text=reason)

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.scope import SPELLINGS
-from agentmem.ingest.shapes.exports import thread
+from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
 from agentmem.ingest.shapes.streams import check_complete, unwrapped
 from agentmem_storage.errors import InputError
@@ -20,6 +21,8 @@ _LISTS = ("messages", "contents", "input")
 _SYSTEMS = ("system", "systemInstruction", "system_instruction", "instructions")
 # Keys of a list of alternatives -> the key of the message in each.
 _CHOICES = {"choices": "message", "candidates": "content"}
+# Keys of an API's answer.
+_ANSWERS = {*_CHOICES, "output"}
 _MAX_DEPTH = 8
 
 
@@ -53,7 +56,9 @@ def paired(item: object, *, listed: bool = False) -> object:
 def open_envelope(item: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the messages in a dict, each with its name in errors; a message yields itself.
 
-    A message without a time or scope of its own has those of the envelope it is in.
+    A message without a time or scope of its own has those of the envelope it is in, and the
+    envelope's metadata under its own. The metadata of an API's answer are tags of the request, and
+    not the message's.
 
     Raises:
         InputError: what should be a message is none, or envelopes are nested too deeply.
@@ -67,7 +72,7 @@ def _open(
     if not depth:
         raise InputError(f"{where}: messages are nested too deeply")
     check_complete(item, where)
-    inside = _unwrapped(item)
+    inside = _unwrapped(item, where)
     if inside is None:
         yield where, item
         return
@@ -76,29 +81,44 @@ def _open(
         one = plain(one)
         if not isinstance(one, Mapping):
             raise InputError(f"{each}: a message must be a dict, got {shown(one)}")
-        shared = _shared(item, one)
-        yield from _open({**shared, **one} if shared else one, each, depth - 1)
+        shared = _shared(item, one, where)
+        yield from _open({**one, **shared} if shared else one, each, depth - 1)
 
 
-def _shared(item: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
-    """What an envelope says for a message in it: whose it is, and when it was made."""
+def _shared(item: Mapping[str, Any], message: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What an envelope says for a message in it: whose it is, when it was made, and metadata.
+
+    Raises:
+        InputError: the metadata cannot be stored.
+    """
     shared: dict[str, Any] = {}
     for spellings in SPELLINGS.items():
         if all(message.get(key) is None for key in spellings):
             shared.update({key: item[key] for key in spellings if item.get(key) is not None})
     if find_time(message) is None and (time := find_time(item)) is not None:
         shared["date"] = time
+    if _ANSWERS.isdisjoint(item) and (given := check_metadata(item.get("metadata"), where)):
+        own = message.get("metadata")
+        if own is None or isinstance(own, Mapping):
+            shared["metadata"] = {**given, **(own or {})}
     return shared
 
 
-def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
-    """What is inside an envelope; None if the dict is none."""
+def _unwrapped(item: Mapping[str, Any], where: str) -> list[Any] | None:
+    """What is inside an envelope; None if the dict is none.
+
+    Raises:
+        InputError: it is a message and an envelope of others.
+    """
     if "role" in item:
+        _check_single(item, where)
         return None
     for key in _LISTS:
         # A block with a type has an input of its own.
         if isinstance(item.get(key), list | tuple) and not (key == "input" and "type" in item):
             return [*_instructions(item), *item[key]]
+    if isinstance(given := item.get("chat_messages"), list | tuple):
+        return [said_in_claude(plain(one)) for one in given]
     if item.get("object") == "list" and isinstance(item.get("data"), list | tuple):
         return list(item["data"])
     for key, inner in _CHOICES.items():
@@ -114,6 +134,19 @@ def _unwrapped(item: Mapping[str, Any]) -> list[Any] | None:
         return thread(item["mapping"], item.get("current_node"), item.get("create_time"))
     alone = (item.get("message"), _field(item.get("output"), "message"))
     return next(([one] for one in alone if isinstance(one, Mapping)), None)
+
+
+def _check_single(message: Mapping[str, Any], where: str) -> None:
+    """Refuse a message that holds other messages: which were said first, it does not tell."""
+    for key in _LISTS:
+        given = message.get(key)
+        for one in given if isinstance(given, list | tuple) else ():
+            one = plain(one)
+            if isinstance(one, Mapping) and one.get("role") is not None:
+                raise InputError(
+                    f"{where}: it is a message, by its 'role', and holds others in {key!r}; give "
+                    "them one after the other, in the order in which they were said"
+                )
 
 
 def _chosen(choice: object, key: str) -> object:

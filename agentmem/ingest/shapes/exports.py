@@ -1,4 +1,4 @@
-"""Conversations of an export of ChatGPT: a tree of messages with contents of their own."""
+"""Exports of conversations: ChatGPT's, a tree of messages, and Claude's, a list of them."""
 
 from __future__ import annotations
 
@@ -37,6 +37,24 @@ def thread(nodes: Mapping[str, Any], current: object, began: object = None) -> l
         elif began is not None:
             said[at] = {**message, "create_time": began}
     return said
+
+
+def said_in_claude(message: object) -> object:
+    """A message of an export of Claude in a shape that others have, too.
+
+    It says who speaks under "sender", and has the texts of attached files as "extracted_content".
+    """
+    if not isinstance(message, Mapping):
+        return message
+    more = {"role": message.get("sender"), "id": message.get("uuid")}
+    given = message.get("attachments")
+    files = [
+        {**one, "text": one["extracted_content"]}
+        if isinstance(one, Mapping) and isinstance(one.get("extracted_content"), str)
+        else one
+        for one in (given if isinstance(given, list | tuple) else ())
+    ]
+    return {**more, **message, **({"attachments": files} if files else {})}
 
 
 def _newest_leaf(nodes: Mapping[str, Any]) -> str | None:

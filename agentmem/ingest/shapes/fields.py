@@ -46,7 +46,10 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Where content stands; Vercel's messages have their text twice, so the parts come first.
 _CONTENTS = ("parts", "blocks", "content", "text")
 # Fields that are read under any spelling, without case and underscores.
-_FIELDS = {*_TIMES, "userid", "agentid", "sessionid", "toolcallid"}
+_FIELDS = {
+    *(*_TIMES, "userid", "agentid", "sessionid"),
+    *("toolcallid", "tooluseid", "callid", "toolname"),
+}
 # Attached files, which are read on their own.
 ATTACHMENTS = ("experimental_attachments", "attachments", "images", "files")
 # Other fields of messages: one that has no content may have these and is merely empty.
@@ -57,7 +60,17 @@ _OTHERS = {
 }
 # Strings of events and of lines of logs that are no text for people.
 _TECHNICAL = {
-    *("object", "block_type", "content_type", "subtype", "kind", "format", "language", "version"),
+    *(
+        "object",
+        "block_type",
+        "content_type",
+        "message_type",
+        "subtype",
+        "kind",
+        "format",
+        "language",
+        "version",
+    ),
     *("mime_type", "mimeType", "media_type", "mediaType", "signature", "level", "operation"),
     *("cwd", "gitBranch", "slug", "userType", "entrypoint", "source", "href", "lang", "locale"),
 }
@@ -148,6 +161,8 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
     """
     found: list[object] = [message[key] for key in _CONTENTS if message.get(key) is not None]
     unread = [key for key, _ in _strings(message)]
+    # What is no id and no word for programs is more likely to be the text.
+    unread.sort(key=lambda key: key in _TECHNICAL or _IDS.search(key) is not None)
     if unread and not any(content or content == 0 for content in found):
         raise InputError(f"{where}: give its text as 'content', not as {shown(unread[0])}")
     return found

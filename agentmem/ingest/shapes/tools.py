@@ -1,4 +1,4 @@
-"""Tool calls and tool results, under the keys of all known formats."""
+"""Tool calls, and the parts and texts of tool results, under the keys of all known formats."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from agentmem.types import Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
 
-# Keys of a call's id, the tool's name, the arguments and the output; the first one counts.
+# Keys of a call's id, the tool's name and the arguments; the first one counts.
 _IDS = ("call_id", "tool_use_id", "tool_call_id", "toolCallId", "toolUseId", "id")
 _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "input", "args", "tool_kwargs", "rawInput")
-_OUTPUTS = ("content", "output", "result", "response", "value")
 
-# Calls that a provider runs itself: its name, and the keys of what it was asked.
-_HOSTED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "code_interpreter_call": ("code_interpreter", ("code",)),
-    "file_search_call": ("file_search", ("queries",)),
-    "web_search_call": ("web_search", ("action", "query")),
-    "local_shell_call": ("local_shell", ("action", "command")),
-    "shell_call": ("shell", ("action", "commands")),
-    "apply_patch_call": ("apply_patch", ("operation", "diff")),
+# Calls that a provider runs itself: its name, the key of the dict that says what was asked (None:
+# the block does), and the keys in there; all of them count.
+_HOSTED: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
+    "code_interpreter_call": ("code_interpreter", None, ("code",)),
+    "file_search_call": ("file_search", None, ("queries",)),
+    "web_search_call": ("web_search", "action", ("query", "queries", "pattern", "url")),
+    "local_shell_call": ("local_shell", "action", ("command",)),
+    "shell_call": ("shell", "action", ("commands",)),
+    "apply_patch_call": ("apply_patch", "operation", ("type", "path", "diff")),
 }
 # Keys of what they returned, in the same block.
 _HOSTED_OUTPUTS = ("output", "outputs", "results", "error")
@@ -77,13 +77,10 @@ def read_hosted(block: Mapping[str, Any], kind: str, base: Part, where: str) -> 
     if kind == "mcp_call":
         yield read_call(block, base, where)
     else:
-        name, keys = _HOSTED[kind]
-        asked: object = block
-        for key in keys:
-            asked = asked.get(key) if isinstance(asked, Mapping) else None
+        name, holder, keys = _HOSTED[kind]
+        asked = _asked(block if holder is None else block.get(holder), keys)
         if not asked:
             return
-        asked = asked if isinstance(asked, str) else plain_text(asked)
         yield call_part(name, asked, first(block, _IDS), base, where)
     outputs = [block[key] for key in _HOSTED_OUTPUTS if block.get(key)]
     if outputs:
@@ -93,43 +90,16 @@ def read_hosted(block: Mapping[str, Any], kind: str, base: Part, where: str) -> 
         yield replace(result, text="\n".join(texts))
 
 
+def _asked(holder: object, keys: tuple[str, ...]) -> str:
+    """What a hosted tool was asked; a query that stands among the queries, too, once."""
+    given = [holder.get(key) for key in keys] if isinstance(holder, Mapping) else [holder]
+    lists = [one for one in given if isinstance(one, list | tuple)]
+    return plain_text([one for one in given if not any(one in values for values in lists)])
+
+
 def is_hosted(kind: str) -> bool:
     """Whether a block is a call that the provider ran itself."""
     return kind in _HOSTED or kind == "mcp_call"
-
-
-def open_result(block: Mapping[str, Any], base: Part, where: str) -> tuple[object, Part]:
-    """The output of a block that is a tool's result, and the part for it, still without text.
-
-    Raises:
-        InputError: its id, its name or ``is_error`` has the wrong type.
-    """
-    output, failed = first(block, _OUTPUTS), block.get("is_error", block.get("isError"))
-    kind = output.get("type") if isinstance(output, Mapping) else None
-    if isinstance(output, Mapping) and isinstance(kind, str):
-        if kind.startswith("error") or kind.endswith("_error"):
-            failed = True
-        # Vercel's: {"type": "text" or "json" or "error-text" ..., "value": ...}
-        output = output.get("value", output)
-    if (error := first(block, ("errorText", "error"))) is not None:
-        output, failed = error if output is None else output, True
-    if failed is None and block.get("status") in ("error", "failed"):
-        failed = True
-    if failed is None and _failed_at_google(block):
-        failed = True
-    result = as_result(base, first(block, _IDS), failed, where)
-    tool = check_label(first(block, _NAMES) or None, "a tool's name", where)
-    if tool is not None:
-        result = replace(result, metadata={"tool": tool, **result.metadata})
-    return output, result
-
-
-def _failed_at_google(block: Mapping[str, Any]) -> bool:
-    """Whether a function's response is an error, or code was not run to its end."""
-    response, outcome = block.get("response"), block.get("outcome")
-    if isinstance(response, Mapping) and response.get("error"):
-        return response.get("output") is None
-    return outcome in ("OUTCOME_FAILED", "OUTCOME_DEADLINE_EXCEEDED")
 
 
 def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part:
@@ -147,6 +117,15 @@ def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part
 def call_id_of(block: Mapping[str, Any]) -> object:
     """The id of the call that a block makes or answers."""
     return first(block, _IDS)
+
+
+def tool_of(block: Mapping[str, Any], where: str) -> str | None:
+    """The name of the tool that a block calls, or whose result it is; None if it has none.
+
+    Raises:
+        InputError: it is no string.
+    """
+    return check_label(first(block, _NAMES) or None, "a tool's name", where)
 
 
 def _call_id(value: object, where: str) -> str:
