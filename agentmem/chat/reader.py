@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agentmem.chat.citing import Citation, Line, cite
 from agentmem.chat.shelf import StoreShelf
 from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
@@ -20,22 +21,6 @@ if TYPE_CHECKING:
 
 # The most that are read once more, as text.
 FALLBACK_HITS = 8
-
-Line = tuple[Hit, str]
-"""A hit, and what a reader reads of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """A memory that an answer drew on.
-
-    Attributes:
-        id: The memory's id.
-        share: How much of the answer, 0 to 1; the shares of an answer sum to 1.
-    """
-
-    id: int
-    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +154,7 @@ class MemoryReader:
             second, best = read(included[:FALLBACK_HITS], "text")
             if second.text is not None:
                 reading, shown = second, best
-        shares = {
-            hit.id: share for (hit, _), share in zip(shown, reading.shares, strict=True) if share
-        }
-        ranked = sorted(shares.items(), key=lambda item: -item[1])
-        citations = tuple(Citation(id, share) for id, share in ranked) if reading.text else ()
+        citations = cite(reading.text, shown, reading.shares) if reading.text else ()
         return Answer(reading.text, reading.confidence, citations, left_out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from agentmem import Memory
 from agentmem.chat.reader import Answer, MemoryReader
+from agentmem.context.hits import Hit
 from agentmem.errors import InputError, ModelNotFoundError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.reader.reader import Reading, StatesReader
@@ -80,6 +82,30 @@ def test_they_are_read_in_the_order_of_time_with_speaker_and_day(
     cited = reader.answer(QUESTION, hits).citations
     ids = {hit.text: hit.id for hit in hits}
     assert [(c.id, c.share) for c in cited] == [(ids[SAID[2]], 0.8), (ids[SAID[0]], 0.2)]
+
+
+def test_what_copies_nothing_cites_what_is_relevant(
+    reader: MemoryReader, hits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lyon, rex, leaves = (next(hit for hit in hits if hit.text == text) for text in SAID)
+    scored = [
+        replace(hit, relevance=relevance)
+        for hit, relevance in ((lyon, 0.6), (rex, 0.0), (leaves, 0.2))
+    ]
+    unscored = [replace(hit, relevance=0.0) for hit in hits]
+
+    def cited(text: str, given: list[Hit]) -> list[tuple[int, float]]:
+        reading = Reading(text, 0.9, (0.1, 0.7, 0.2))
+        monkeypatch.setattr(StatesReader, "read", lambda *a, **o: reading)
+        found = reader.answer(QUESTION, given).citations
+        return [(one.id, pytest.approx(one.share)) for one in found]
+
+    by_attention = [(rex.id, 0.7), (leaves.id, 0.2), (lyon.id, 0.1)]
+    for text in ("Yes", "No, it is not.", "By rail"):
+        assert cited(text, scored) == [(lyon.id, 0.75), (leaves.id, 0.25)]
+        assert cited(text, unscored) == by_attention
+    for text in ("REX", "rex.", "Yes, Rex"):
+        assert cited(text, scored) == by_attention
 
 
 def test_what_does_not_fit_is_left_out(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from agentmem import Memory
+from agentmem.chat.reader import Answer, Citation
 from agentmem.models.reader.reader import StatesReader
 from agentmem.models.reader.saving import save_reader
+from agentmem_cli.answering import show_answer
 from agentmem_cli.exits import ExitCode
 from tests.support.cli import Cli
 from tests.support.language_models import reading_model, save_lm, tiny_lm
@@ -182,6 +187,26 @@ def test_another_language_model_answers_and_cites(cli: Cli) -> None:
     assert shown.splitlines()[0].startswith("In Porto")
     assert f"#1  2026-01-05  Ana: {TEXTS[0]}" in shown
     assert TEXTS[1] not in shown
+
+
+def test_only_citations_near_the_best_are_shown(cli: Cli) -> None:
+    for text in ("Marta likes tea", "Marta has a dog", "Marta is a nurse"):
+        cli.ok("add", text, "--user", "ana")
+    with Memory(cli.store) as memory:
+        found = memory.recall(QUESTION, k=5)
+    assert len(found) == 5
+
+    def shown(*shares: float) -> int:
+        pairs = zip(found, shares, strict=False)
+        answer = Answer("Porto", 0.9, tuple(Citation(hit.id, share) for hit, share in pairs))
+        with StringIO() as written:
+            Console(file=written, width=200).print(show_answer(answer, found))
+            return written.getvalue().count("#")
+
+    assert shown(0.6, 0.3, 0.1) == 2
+    assert shown(0.2, 0.2, 0.2, 0.2, 0.2) == 3
+    assert shown(0.9, 0.1) == 1
+    assert shown() == 0
 
 
 def test_what_is_not_in_memory_is_not_answered(cli: Cli) -> None:
