@@ -22,6 +22,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from agentmem.chat.asking import check_request
+from agentmem.chat.citing import Citation
 from agentmem.chat.protocols import (
     ChatMessages,
     anthropic_request,
@@ -30,7 +31,7 @@ from agentmem.chat.protocols import (
     openai_request,
     openai_text,
 )
-from agentmem.chat.reader import Answer, Citation
+from agentmem.chat.reader import Answer
 from agentmem.chat.specs import find_server
 from agentmem.context.format import block, numbered_line
 from agentmem.context.hits import Hit

@@ -95,7 +95,7 @@ def test_what_copies_nothing_cites_what_is_relevant(
     ]
     unscored = [replace(hit, relevance=0.0) for hit in hits]
 
-    def cited(text: str, given: list[Hit]) -> list[tuple[int, float]]:
+    def cited(text: str, given: list[Hit]) -> list[tuple[int, Any]]:
         reading = Reading(text, 0.9, (0.1, 0.7, 0.2))
         monkeypatch.setattr(StatesReader, "read", lambda *a, **o: reading)
         found = reader.answer(QUESTION, given).citations

@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from agentmem import Memory
-from agentmem.chat.reader import Answer, Citation
+from agentmem.chat.answerers import Answer, Citation
 from agentmem.models.reader.reader import StatesReader
 from agentmem.models.reader.saving import save_reader
 from agentmem_cli.answering import show_answer
 from agentmem_cli.exits import ExitCode
-from tests.support.cli import Cli
+from tests.support.cli import Cli, bundle
 from tests.support.language_models import reading_model, save_lm, tiny_lm
 from tests.support.llm import fake_llm
 
@@ -192,7 +192,7 @@ def test_another_language_model_answers_and_cites(cli: Cli) -> None:
 def test_only_citations_near_the_best_are_shown(cli: Cli) -> None:
     for text in ("Marta likes tea", "Marta has a dog", "Marta is a nurse"):
         cli.ok("add", text, "--user", "ana")
-    with Memory(cli.store) as memory:
+    with Memory(cli.store, model=bundle()) as memory:
         found = memory.recall(QUESTION, k=5)
     assert len(found) == 5
 
