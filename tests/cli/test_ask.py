@@ -153,7 +153,7 @@ def test_memories_are_read_ahead_and_once(
     assert cli.json(*ask) == first
     assert sum(made) == 2
     shown = cli.ok("reader", "prepare", *how)
-    assert shown == "read 0 memories, 2 had been read before\n"
+    assert shown == "read 0 memories, 2 were ready already\n"
     assert cli.ok("reader", "prepare", *how, "--quiet") == "0\n"
     assert cli.json("stats")["states_bytes"] > 0
     assert re.search(r"\nstates +[0-9.]+ KiB", cli.ok("stats"))
@@ -161,6 +161,21 @@ def test_memories_are_read_ahead_and_once(
     made.clear()
     cli.json("ask", QUESTION, *how, "--read-as", "text")
     assert made == []
+
+
+def test_what_a_reader_is(cli: Cli, reader: Path) -> None:
+    cli.environment["AGENTMEM_MODELS"] = str(reader / "models")
+    shown = cli.json("reader", "show", reader / "reader")
+    assert shown == {
+        "reader": str(reader / "reader"),
+        "language_model": "test/tiny",
+        "installed": str(reader / "models" / "tiny"),
+    }
+
+
+def test_a_way_to_read_that_there_is_not(cli: Cli) -> None:
+    error = cli.error(ExitCode.USAGE, "ask", QUESTION, "--read-as", "fast")
+    assert "'--read-as': 'fast' is not one of 'text', 'states'" in error
 
 
 def test_a_language_model_elsewhere_reads_text(cli: Cli) -> None:

@@ -140,6 +140,9 @@ def test_a_store_that_cannot_be_opened_is_told_at_each_call(tmp_path: Path) -> N
             assert len((await client.list_tools()).tools) == len(TOOLS)
             for _ in range(2):
                 assert "none" in await failure(client, "recall", query="x")
+        (tmp_path / "notes.txt").write_text("tea")
+        async with Client(memory_server(lambda: Memory(tmp_path / "notes.txt"))) as client:
+            assert "notes.txt" in await failure(client, "recall", query="x")
 
     run(session())
     with pytest.raises(StoreNotFoundError):
