@@ -740,6 +740,7 @@ class Memory:
         Raises:
             InputError: the store keeps no states: it is read-only, or ``cache_bytes`` is 0.
             FilterError: the filter has an unknown operator or is malformed.
+            TypeError: ``reader`` is no `MemoryReader`.
         """
         selection = Selection(
             self._binding.reading(user_id, agent_id, session_id),

@@ -21,6 +21,8 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Any, Protocol
 
+from agentmem.chat.asking import check_request
+from agentmem.chat.citing import Citation
 from agentmem.chat.protocols import (
     ChatMessages,
     anthropic_request,
@@ -29,13 +31,14 @@ from agentmem.chat.protocols import (
     openai_request,
     openai_text,
 )
-from agentmem.chat.reader import Answer, Citation
+from agentmem.chat.reader import Answer
 from agentmem.chat.specs import find_server
 from agentmem.context.format import block, numbered_line
 from agentmem.context.hits import Hit
 from agentmem.context.pack import pack
 from agentmem.errors import AnswererError, InputError
 from agentmem_storage.numbers import as_int
+from agentmem_storage.text import shown
 
 __all__ = ["Answer", "Answerer", "ChatAnswerer", "Citation", "connect", "from_client"]
 
@@ -97,7 +100,13 @@ class ChatAnswerer:
 
         Raises:
             InputError: the budget is not positive.
+            TypeError: ``generate`` cannot be called.
         """
+        if not callable(generate):
+            raise TypeError(
+                f"generate must be a function from messages to text, not {shown(generate)}: "
+                f"connect() takes the name of a model, and from_client() a client"
+            )
         max_tokens = as_int(max_tokens, "max_tokens")
         if max_tokens < 1:
             raise InputError(f"max_tokens={max_tokens!r} must be at least 1")
@@ -119,19 +128,19 @@ class ChatAnswerer:
         ``on_text`` is called once, with the whole text.
 
         Raises:
-            InputError: the question is blank.
+            InputError: the question is blank or not valid Unicode.
+            TypeError: the question is no string, or ``hits`` are no hits.
             AnswererError: the model gave no answer. Nothing is retried.
             CorruptRecordError: a memory to be shown is damaged.
         """
-        if not question.strip():
-            raise InputError(f"the question {question!r} is blank")
-        shown, left_out = _select(hits, self._max_tokens)
-        if not shown:
+        check_request(question, hits)
+        included, left_out = _select(hits, self._max_tokens)
+        if not included:
             return Answer(None, None, (), left_out)
-        reply = self._generate(_messages(question, shown))
+        reply = self._generate(_messages(question, included))
         if not isinstance(reply, str):
             raise TypeError(f"generate() must return a string, not {type(reply).__name__}")
-        text, cited = parse_reply(reply, {hit.id for hit in shown})
+        text, cited = parse_reply(reply, {hit.id for hit in included})
         if text is not None and on_text is not None:
             on_text(text)
         citations = tuple(Citation(id, 1 / len(cited)) for id in cited)
@@ -240,11 +249,11 @@ def _select(hits: Sequence[Hit], max_tokens: int) -> tuple[list[Hit], int]:
     return list(context.hits), context.left_out
 
 
-def _messages(question: str, shown: Sequence[Hit]) -> ChatMessages:
+def _messages(question: str, included: Sequence[Hit]) -> ChatMessages:
     # Small models copy the example; it must not be the id of a memory that they were shown.
-    ids = {hit.id for hit in shown}
+    ids = {hit.id for hit in included}
     example = next(id for id in count(12) if id not in ids)
-    memories = block([numbered_line(hit) for hit in shown])
+    memories = block([numbered_line(hit) for hit in included])
     return [
         {"role": "system", "content": _SYSTEM.format(id=example)},
         # One message: many chat templates reject two of the same role in a row.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import tzinfo
-from typing import TYPE_CHECKING
 
+from agentmem.chat.reader import MemoryReader
 from agentmem.chat.shelf import new_states
 from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
@@ -17,9 +17,7 @@ from agentmem.models.base import MemoryModel
 from agentmem.results import Preparation
 from agentmem_storage.records import Selection
 from agentmem_storage.store import Store
-
-if TYPE_CHECKING:
-    from agentmem.chat.reader import MemoryReader
+from agentmem_storage.text import shown
 
 _CHUNKS = 64  # that are looked up at once
 _TOKENS = 1024  # that are read in one pass
@@ -50,7 +48,13 @@ def prepare(
     Raises:
         InputError: the store keeps no states.
         FilterError: the filter is malformed.
+        TypeError: ``reader`` is no `MemoryReader`.
     """
+    if not isinstance(reader, MemoryReader):
+        raise TypeError(
+            f"reader must be a MemoryReader, not {shown(reader)}: only one that reads on this "
+            f"machine keeps states, MemoryReader.from_pretrained() loads it"
+        )
     ids = store.ids(selection)[::-1].tolist()
     if not store.keeps_states:
         raise InputError(

@@ -14,16 +14,29 @@ from typing import Any
 QUESTION_KEY = "asked"
 _NOT_A_QUESTION = {QUESTION_KEY: {"exists": False}}
 
-_QUESTION_WORD = re.compile(r"(who|whom|whose|what|when|where|which|why|how)\b", re.IGNORECASE)
+_WORDS = r"(?:who|whom|whose|what|when|where|which|why|how)\b"
+_QUESTION_WORD = re.compile(_WORDS, re.IGNORECASE)
+# "Tell me where Hanna works.", "Could you please tell me about Hanna".
+_REQUEST = re.compile(
+    rf"(?:(?:can|could|would|will) you )?(?:please )?tell me (?:{_WORDS}|(?:about|if|whether)\b)",
+    re.IGNORECASE,
+)
+_PUNCTUATION = re.compile(r"[.!?,;:–—]")
 
 
 def is_question(line: str) -> bool:
-    """Whether a message should be answered: it ends with "?" or starts with a question word."""
-    return line.endswith("?") or _QUESTION_WORD.match(line) is not None
+    """Whether a message should be answered.
+
+    It ends with "?", or starts with a question word or with a request such as "tell me where".
+    """
+    return line.endswith("?") or any(one.match(line) for one in (_QUESTION_WORD, _REQUEST))
 
 
 def is_only_question(line: str) -> bool:
-    """Whether a message is a single question without any statement."""
+    """Whether a message is a single question or request without any statement."""
+    if _REQUEST.match(line):
+        # "Tell me what to cook, I eat no nuts" says something that is worth finding.
+        return _PUNCTUATION.search(line.rstrip(".?")) is None
     return line.endswith("?") and "." not in line and "!" not in line
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agentmem.chat.asking import check_request
+from agentmem.chat.citing import Citation, Line, cite
 from agentmem.chat.shelf import StoreShelf
 from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
@@ -20,22 +22,8 @@ if TYPE_CHECKING:
 
 # The most that are read once more, as text.
 FALLBACK_HITS = 8
-
-Line = tuple[Hit, str]
-"""A hit, and what a reader reads of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """A memory that an answer drew on.
-
-    Attributes:
-        id: The memory's id.
-        share: How much of the answer, 0 to 1; the shares of an answer sum to 1.
-    """
-
-    id: int
-    share: float
+# In tokens of the language model. A longer text drowns the memories, and is answered from itself.
+LONGEST_QUESTION = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +116,20 @@ class MemoryReader:
                 there is no answer.
 
         Raises:
-            InputError: the question is empty, the mode or fallback is unknown, or there is a
-                fallback from text.
+            InputError: the question is blank, not valid Unicode or longer than
+                `LONGEST_QUESTION`, the mode or fallback is unknown, or there is a fallback from
+                text.
+            TypeError: the question is no string, or ``hits`` are no hits.
             CorruptRecordError: a hit is damaged.
         """
-        if not question.strip():
-            raise InputError("an empty question: ask something")
+        check_request(question, hits)
         if fallback not in (None, "text"):
             raise InputError(f"unknown fallback {fallback!r}: 'text' or None")
         if fallback is not None and mode != "states":
             raise InputError(
                 f"fallback={fallback!r} is for mode='states': with mode={mode!r}, leave it out"
             )
+        self._check_length(question)
         included: list[Line] = []
         room = self.states.room(question, max_tokens=max_tokens)
         for hit in hits:
@@ -169,12 +159,16 @@ class MemoryReader:
             second, best = read(included[:FALLBACK_HITS], "text")
             if second.text is not None:
                 reading, shown = second, best
-        shares = {
-            hit.id: share for (hit, _), share in zip(shown, reading.shares, strict=True) if share
-        }
-        ranked = sorted(shares.items(), key=lambda item: -item[1])
-        citations = tuple(Citation(id, share) for id, share in ranked) if reading.text else ()
+        citations = cite(reading.text, shown, reading.shares) if reading.text else ()
         return Answer(reading.text, reading.confidence, citations, left_out)
+
+    def _check_length(self, question: str) -> None:
+        tokens = self.states.count_tokens(question)
+        if tokens > LONGEST_QUESTION:
+            raise InputError(
+                f"the question takes {tokens:,} tokens, and a reader takes one of up to "
+                f"{LONGEST_QUESTION:,}: ask it in fewer words, and store the rest as a memory"
+            )
 
 
 def memory_lines(hits: Sequence[Hit]) -> tuple[str, ...]:

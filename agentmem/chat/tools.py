@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
 
 from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError, validate_call
 
+from agentmem.chat.arguments import in_words
 from agentmem.chat.session import Run
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
@@ -29,7 +30,21 @@ _OFFERED = ("remember", "recall", "forget")
 Text: TypeAlias = Annotated[str, Field(description="a fact, in full sentences")]
 Query: TypeAlias = Annotated[str, Field(description="a question or keywords")]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MOST)]
+<<<<<<< HEAD
 Ids: TypeAlias = Annotated[list[StrictInt], Field(description="ids of memories", min_length=1)]
+=======
+SaidAt: TypeAlias = Annotated[
+    str | None,
+    Field(description="when it was said, ISO 8601, UTC if without offset; default: now"),
+]
+Since: TypeAlias = Annotated[
+    str | None, Field(description="only what was said at this time or later, ISO 8601")
+]
+Until: TypeAlias = Annotated[
+    str | None, Field(description="only what was said before this time, ISO 8601")
+]
+Ids: TypeAlias = Annotated[list[int], Field(description="ids of memories", min_length=1)]
+>>>>>>> newc
 
 
 class StoredMemory(BaseModel):
@@ -60,10 +75,10 @@ class Forgotten(BaseModel):
 class ToolMemory(Protocol):
     """What tools need of a `Memory`."""
 
-    def add(self, content: str, /) -> Receipt:
+    def add(self, content: str, /, *, created_at: str | None) -> Receipt:
         """See `Memory.add`."""
 
-    def recall(self, query: str, /, *, k: int) -> Recall:
+    def recall(self, query: str, /, *, k: int, since: str | None, until: str | None) -> Recall:
         """See `Memory.recall`."""
 
     def list(self, *, newest_first: bool) -> Iterator[Chunk]:
@@ -83,14 +98,16 @@ def tool_functions(memory: Callable[[], ToolMemory]) -> list[Callable[..., Any]]
         memory: The memory, asked for at each call.
     """
 
-    def remember(text: Text) -> Remembered:
+    def remember(text: Text, created_at: SaidAt = None) -> Remembered:
         """Remember a text exactly as it is."""
-        receipt = memory().add(text)
+        receipt = memory().add(text, created_at=created_at)
         return Remembered(ids=list(receipt.ids), new=not receipt.duplicates)
 
-    def recall(query: Query, limit: Limit = 5) -> list[StoredMemory]:
+    def recall(
+        query: Query, limit: Limit = 5, since: Since = None, until: Until = None
+    ) -> list[StoredMemory]:
         """Find the memories that match a query best, best first."""
-        hits = memory().recall(query, k=limit)
+        hits = memory().recall(query, k=limit, since=since, until=until)
         return [_seen(hit, relevance=round(hit.relevance, 3)) for hit in hits]
 
     def list_memories(limit: Limit = 20) -> list[StoredMemory]:
@@ -158,8 +175,8 @@ class Tools:
                 raise InputError(f"arguments must be a JSON object, got {shown(arguments)}")
             result = validate_call(self._functions[name])(**given)
         except ValidationError as error:
-            wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-            return f"error: {'; '.join(wrong)}"
+            known = inspect.signature(self._functions[name]).parameters
+            return f"error: {in_words(error, known)}"
         except (AgentMemError, ValueError, TypeError) as error:
             return f"error: {error}"
         return TypeAdapter(Any).dump_json(result, exclude_none=True).decode()

@@ -7,34 +7,53 @@ starts it, and no client can leave it. See https://modelcontextprotocol.io.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import wraps
 from threading import Lock
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from pydantic import ConfigDict, ValidationError
 
 from agentmem._version import __version__
+from agentmem.chat.arguments import in_words
 from agentmem.chat.tools import tool_functions
 from agentmem.errors import AgentMemError, MissingExtraError, UnknownIdError
 from agentmem_storage.text import shown
 
 try:
     from mcp.server import MCPServer
-    from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
+    from mcp.server.mcpserver.exceptions import (
+        ResourceError,
+        ResourceNotFoundError,
+        ToolError,
+        UnexpectedToolError,
+    )
+    from mcp.server.mcpserver.tools import Tool
 except ImportError as error:
     raise MissingExtraError(
         "the MCP server needs mcp: pip install 'latent-agentmem[mcp]'", extra="mcp"
     ) from error
 
 if TYPE_CHECKING:
+    from mcp.server.mcpserver import Context
+    from mcp.types import CallToolResult, InputRequiredResult
+
     from agentmem.memory import Memory
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+<<<<<<< HEAD
 # Of an id, at most: those of a signed 64-bit integer.
 _MAX_DIGITS = 19
+=======
+# Ids have at most 19 digits.
+_ID = re.compile(r"[0-9]{1,19}")
+
+>>>>>>> newc
 INSTRUCTIONS = (
     "Long-term memory. Call recall before you answer a question about the user, their work or "
     "earlier conversations, and remember when they tell you something worth keeping: facts, "
@@ -64,24 +83,28 @@ def memory_server(open_memory: Callable[[], Memory], **scope: str) -> MCPServer[
         finally:
             opened.close()
 
-    server: MCPServer[None] = MCPServer(
+    server: MCPServer[None] = _Server(
         "agentmem",
         title="agentmem: long-term memory",
         version=__version__,
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
         log_level="WARNING",
+        tools=[_exact(_reporting(tool)) for tool in tool_functions(lambda: opened.memory)],
     )
-
-    for tool in tool_functions(lambda: opened.memory):
-        server.tool()(_reporting(tool))
 
     @server.resource("memory://{id}", mime_type="text/plain")
     def memory(id: str) -> str:
         """The exact text of a memory."""
+<<<<<<< HEAD
         if not (id.isascii() and id.isdecimal() and len(id) <= _MAX_DIGITS):
             raise ResourceNotFoundError(
                 f"no memory {shown(id)}: the id of a memory is a whole number, as in memory://1"
+=======
+        if _ID.fullmatch(id) is None:
+            raise ResourceNotFoundError(
+                f"no memory {id!r:.50}: an id is a whole number, such as 12"
+>>>>>>> newc
             )
         try:
             return opened.memory.get(int(id)).text
@@ -91,6 +114,37 @@ def memory_server(open_memory: Callable[[], Memory], **scope: str) -> MCPServer[
             raise ResourceError(str(error)) from error
 
     return server
+
+
+class _Server(MCPServer[None]):
+    """Says in plain words what is wrong with arguments."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        try:
+            return await super().call_tool(name, arguments, context)
+        except UnexpectedToolError:
+            raise
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            tools = {tool.name: tool for tool in await self.list_tools()}
+            known = tools[name].input_schema["properties"]
+            raise ToolError(f"{name}: {in_words(error.__cause__, known)}") from None
+
+
+def _exact(function: Callable[..., Any]) -> Tool:
+    """A tool that refuses arguments it does not have; by default they are dropped silently."""
+    tool = Tool.from_function(function)
+    taken = tool.fn_metadata.arg_model
+
+    class Exact(taken):  # type: ignore[valid-type, misc]
+        model_config = ConfigDict(extra="forbid", title=taken.__name__)
+
+    tool.fn_metadata.arg_model = Exact
+    tool.parameters = Exact.model_json_schema(by_alias=True)
+    return tool
 
 
 class _Opening:

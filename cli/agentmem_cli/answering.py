@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Memories shown below an answer; of the others only the ids are shown.
 SHOWN = 3
-# A citation below this share is not worth showing.
-_LEAST_SHARE = 0.1
+# Of the best citation's share: what has less than this of it is not worth showing.
+_NEAR_BEST = 0.5
 
 LlmOption = Annotated[
     str | None,
@@ -122,7 +122,8 @@ def show_answer(answer: Answer, found: Recall) -> RenderableType:
     by_id = {hit.id: hit for hit in found}
     if answer.text is None:
         return _closest(found, SHOWN)
-    cited = [c for c in answer.citations if c.share >= _LEAST_SHARE and c.id in by_id][:SHOWN]
+    least = _NEAR_BEST * max((c.share for c in answer.citations), default=0.0)
+    cited = [c for c in answer.citations if c.share >= least and c.id in by_id][:SHOWN]
     return Group(Text(safe(answer.text), style="bold"), *(views.named(by_id[c.id]) for c in cited))
 
 

@@ -46,6 +46,8 @@ class Root(TyperGroup):
             code = ExitCode.USAGE
             # Empty if help was requested, which has already been printed.
             if message := error.format_message():
+                # Pydantic's words for what a parser of ours refuses.
+                message = message.replace(": Value error, ", ": ")
                 self._report(error, message + _see(error))
         except typer.Abort as error:
             code = ExitCode.INTERRUPTED

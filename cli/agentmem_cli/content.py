@@ -67,6 +67,8 @@ def open_stdin() -> TextIO:
 
 def _read_stdin() -> str:
     data = open_stdin().buffer.read()
+    if not data:
+        raise InputError("nothing to add: give a text, --file, or standard input")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from agentmem.results import Receipt
 
 HELP = """\
-A line that ends with "?" or starts with a question word is answered; other lines are stored.
+A line that ends with "?", or starts with a question word or "tell me where", is answered; other
+lines are stored.
   /memories       show the newest memories
   /forget ID ...  delete memories permanently
   /help           show this help
@@ -98,7 +99,9 @@ class Conversation:
     def _run_command(self, line: str) -> bool:
         name, _, rest = line[1:].partition(" ")
         if name == "quit":
-            return False
+            if rest.strip():
+                self._complain("/quit takes nothing after it")
+            return bool(rest.strip())
         command = self._commands.get(name)
         if command is None:
             self._complain(f"unknown command {'/' + name!r}: see /help")

@@ -124,6 +124,8 @@ class Output:
             yield move
 
     def _print(self, shown: RenderableType, *, cut: bool) -> None:
+        if isinstance(shown, Text) and not shown.plain:
+            return
         if not isinstance(shown, Text):
             self._out.print(shown)
         elif cut and self._out.is_terminal:

@@ -251,6 +251,8 @@ def test_wrong_arguments(hits: Recall) -> None:
         ChatAnswerer(Model(""), max_tokens=0)
     with pytest.raises(TypeError, match="max_tokens"):
         ChatAnswerer(Model(""), max_tokens=True)
+    with pytest.raises(TypeError, match=r"function from messages to text, not 'gpt': connect"):
+        ChatAnswerer("gpt")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="must return a string, not NoneType"):
         ChatAnswerer(lambda _: None).answer(QUESTION, hits)  # type: ignore[arg-type, return-value]
 

@@ -22,6 +22,13 @@ from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
         ("Whatever you say.", False, False),
         ("I like tea.", False, False),
         ("Is that so", False, False),
+        ("Tell me where Hanna works", True, True),
+        ("Could you please tell me about Hanna.", True, True),
+        ("Tell me where Hanna works. I like tea.", True, False),
+        ("They tell me where Hanna works.", False, False),
+        ("Tell me a story.", False, False),
+        ("Tell me what to cook, I eat no nuts.", True, False),
+        ("Could you tell me where it is?", True, True),
     ],
 )
 def test_what_is_a_question(line: str, asking: bool, only: bool) -> None:

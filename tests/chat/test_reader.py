@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from agentmem import Memory
+from agentmem.chat.answerers import ChatAnswerer
 from agentmem.chat.reader import Answer, MemoryReader
+from agentmem.context.hits import Hit
 from agentmem.errors import InputError, ModelNotFoundError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.reader.reader import Reading, StatesReader
@@ -82,6 +85,30 @@ def test_they_are_read_in_the_order_of_time_with_speaker_and_day(
     assert [(c.id, c.share) for c in cited] == [(ids[SAID[2]], 0.8), (ids[SAID[0]], 0.2)]
 
 
+def test_what_copies_nothing_cites_what_is_relevant(
+    reader: MemoryReader, hits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lyon, rex, leaves = (next(hit for hit in hits if hit.text == text) for text in SAID)
+    scored = [
+        replace(hit, relevance=relevance)
+        for hit, relevance in ((lyon, 0.6), (rex, 0.0), (leaves, 0.2))
+    ]
+    unscored = [replace(hit, relevance=0.0) for hit in hits]
+
+    def cited(text: str, given: list[Hit]) -> list[tuple[int, Any]]:
+        reading = Reading(text, 0.9, (0.1, 0.7, 0.2))
+        monkeypatch.setattr(StatesReader, "read", lambda *a, **o: reading)
+        found = reader.answer(QUESTION, given).citations
+        return [(one.id, pytest.approx(one.share)) for one in found]
+
+    by_attention = [(rex.id, 0.7), (leaves.id, 0.2), (lyon.id, 0.1)]
+    for text in ("Yes", "No, it is not.", "By rail"):
+        assert cited(text, scored) == [(lyon.id, 0.75), (leaves.id, 0.25)]
+        assert cited(text, unscored) == by_attention
+    for text in ("REX", "rex.", "Yes, Rex"):
+        assert cited(text, scored) == by_attention
+
+
 def test_what_does_not_fit_is_left_out(
     reader: MemoryReader, hits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,8 +128,42 @@ def test_what_does_not_fit_is_left_out(
 
 def test_nothing_found_and_nothing_asked(reader: MemoryReader, hits: Any) -> None:
     assert reader.answer(QUESTION, []).text is None
-    with pytest.raises(InputError, match="an empty question"):
+    with pytest.raises(InputError, match="blank: ask something"):
         reader.answer(" \n", hits)
+
+
+@pytest.mark.parametrize(
+    ("question", "given", "error", "said"),
+    [
+        (None, [], TypeError, "the question must be a string, not None"),
+        ([], QUESTION, TypeError, "the question must be a string"),
+        (QUESTION, None, TypeError, "what a recall returned, not None"),
+        (QUESTION, "hits", TypeError, "what a recall returned, not 'hits'"),
+        (QUESTION, ["It leaves at 9:40."], TypeError, r"hits\[0\] must be a hit of a recall"),
+        ("\u200b", [], InputError, "blank"),
+        ("Where\ud800?", [], InputError, "the question: lone surrogate"),
+    ],
+)
+def test_requests_that_cannot_be_answered(
+    reader: MemoryReader, question: Any, given: Any, error: type[Exception], said: str
+) -> None:
+    for answerer in (reader, ChatAnswerer(lambda messages: pytest.fail("was asked"))):
+        with pytest.raises(error, match=said):
+            answerer.answer(question, given)
+
+
+def test_a_question_as_long_as_a_book_is_not_answered_from_itself(
+    reader: MemoryReader, hits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The language model that ships has room for it.
+    monkeypatch.setattr(StatesReader, "positions", 8192)
+    longest = reader.states.count_tokens(QUESTION)
+    with pytest.raises(InputError, match="of up to 1,024: ask it in fewer words"):
+        reader.answer(f"{QUESTION} " * 1024, hits)
+    monkeypatch.setattr("agentmem.chat.reader.LONGEST_QUESTION", longest)
+    reader.answer(QUESTION, hits, max_tokens=2)
+    with pytest.raises(InputError, match=f"takes {longest + 1}"):
+        reader.answer(f"{QUESTION}?", hits)
 
 
 def test_where_its_parts_come_from(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agentmem import AsyncMemory, Document, Memory
+from agentmem.chat.answerers import ChatAnswerer
 from agentmem.chat.reader import FALLBACK_HITS, Answer, MemoryReader
 from agentmem.context.format import reader_line
 from agentmem.errors import InputError
@@ -285,6 +286,12 @@ def test_what_prepare_leaves_out(memory: Memory, place: Path) -> None:
         connection.commit()
     reader = tiny_reader(max_position_embeddings=200)
     assert memory.prepare(reader) == Preparation(2, 0, 1, (ids[0],))
+
+
+@pytest.mark.parametrize("reader", ["smollm2", None, ChatAnswerer(str)])
+def test_prepare_takes_readers_alone(memory: Memory, reader: Any) -> None:
+    with pytest.raises(TypeError, match=r"reader must be a MemoryReader, not .*from_pretrained"):
+        memory.prepare(reader)
 
 
 def test_the_day_that_is_read_depends_on_the_zone(memory: Memory, passes: Passes) -> None:

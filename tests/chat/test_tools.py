@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ def test_remember_recall_and_forget(memory: Memory) -> None:
     assert [chunk.id for chunk in memory.list()] == [theirs]
 
 
+def test_times(memory: Memory) -> None:
+    tools = memory.as_tools()
+    tools.call_tool("remember", {"text": "My locker is 17.", "created_at": "2026-03-05"})
+    tools.call_tool("remember", {"text": "My locker is 88."})
+    assert next(memory.list()).created_at == datetime(2026, 3, 5, tzinfo=UTC)
+    for bounds, ids in (({"until": "2026-03-06"}, [1]), ({"since": "2026-03-06"}, [2])):
+        found = json.loads(tools.call_tool("recall", {"query": "locker", **bounds}))
+        assert [hit["id"] for hit in found] == ids
+
+
 @pytest.mark.parametrize("format", ["openai", "responses", "anthropic"])
 def test_definitions(memory: Memory, format: Any) -> None:
     tools = memory.as_tools(format)
@@ -49,10 +60,11 @@ def test_definitions(memory: Memory, format: Any) -> None:
     [
         ("recall", "{", "error: "),
         ("recall", "[1]", "object"),
-        ("recall", {}, "query"),
-        ("recall", {"query": "x", "limit": 0}, "limit"),
+        ("recall", {}, "query is missing"),
+        ("recall", {"query": "x", "limit": 0}, "limit should be greater than or equal to 1, not 0"),
         ("recall", {"query": " "}, "blank"),
-        ("recall", {"query": "x", "user_id": "bo"}, "user_id"),
+        ("recall", {"query": "x", "user_id": "bo"}, "no argument 'user_id': give only query, "),
+        ("recall", {"query": "x", "since": "soon"}, "since: cannot read the time 'soon'"),
         ("forget", {"ids": []}, "ids"),
         ("remember", {"text": " "}, "whitespace"),
     ],

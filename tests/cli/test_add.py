@@ -103,7 +103,11 @@ def test_keep_text_stores_it(cli: Cli) -> None:
 
 @pytest.mark.parametrize(
     ("input", "said"),
-    [(b"", "it has no text"), (b" \n", "whitespace"), (b"ab\xff", "not utf-8")],
+    [
+        (b"", "nothing to add: give a text, --file, or"),
+        (b" \n", "whitespace"),
+        (b"ab\xff", "not utf-8"),
+    ],
     ids=["empty", "blank", "no utf-8"],
 )
 def test_a_pipe_that_cannot_be_stored(cli: Cli, input: bytes, said: str) -> None:

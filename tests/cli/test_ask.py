@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import shutil
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from agentmem import Memory
+from agentmem.chat.answerers import Answer, Citation
 from agentmem.models.reader.reader import StatesReader
 from agentmem.models.reader.saving import save_reader
+from agentmem_cli.answering import show_answer
 from agentmem_cli.exits import ExitCode
-from tests.support.cli import Cli
+from tests.support.cli import Cli, bundle
 from tests.support.language_models import reading_model, save_lm, tiny_lm
 from tests.support.llm import fake_llm
 
@@ -148,7 +153,7 @@ def test_memories_are_read_ahead_and_once(
     assert cli.json(*ask) == first
     assert sum(made) == 2
     shown = cli.ok("reader", "prepare", *how)
-    assert shown == "read 0 memories, 2 had been read before\n"
+    assert shown == "read 0 memories, 2 were ready already\n"
     assert cli.ok("reader", "prepare", *how, "--quiet") == "0\n"
     assert cli.json("stats")["states_bytes"] > 0
     assert re.search(r"\nstates +[0-9.]+ KiB", cli.ok("stats"))
@@ -156,6 +161,21 @@ def test_memories_are_read_ahead_and_once(
     made.clear()
     cli.json("ask", QUESTION, *how, "--read-as", "text")
     assert made == []
+
+
+def test_what_a_reader_is(cli: Cli, reader: Path) -> None:
+    cli.environment["AGENTMEM_MODELS"] = str(reader / "models")
+    shown = cli.json("reader", "show", reader / "reader")
+    assert shown == {
+        "reader": str(reader / "reader"),
+        "language_model": "test/tiny",
+        "installed": str(reader / "models" / "tiny"),
+    }
+
+
+def test_a_way_to_read_that_there_is_not(cli: Cli) -> None:
+    error = cli.error(ExitCode.USAGE, "ask", QUESTION, "--read-as", "fast")
+    assert "'--read-as': 'fast' is not one of 'text', 'states'" in error
 
 
 def test_a_language_model_elsewhere_reads_text(cli: Cli) -> None:
@@ -182,6 +202,26 @@ def test_another_language_model_answers_and_cites(cli: Cli) -> None:
     assert shown.splitlines()[0].startswith("In Porto")
     assert f"#1  2026-01-05  Ana: {TEXTS[0]}" in shown
     assert TEXTS[1] not in shown
+
+
+def test_only_citations_near_the_best_are_shown(cli: Cli) -> None:
+    for text in ("Marta likes tea", "Marta has a dog", "Marta is a nurse"):
+        cli.ok("add", text, "--user", "ana")
+    with Memory(cli.store, model=bundle()) as memory:
+        found = memory.recall(QUESTION, k=5)
+    assert len(found) == 5
+
+    def shown(*shares: float) -> int:
+        pairs = zip(found, shares, strict=False)
+        answer = Answer("Porto", 0.9, tuple(Citation(hit.id, share) for hit, share in pairs))
+        with StringIO() as written:
+            Console(file=written, width=200).print(show_answer(answer, found))
+            return written.getvalue().count("#")
+
+    assert shown(0.6, 0.3, 0.1) == 2
+    assert shown(0.2, 0.2, 0.2, 0.2, 0.2) == 3
+    assert shown(0.9, 0.1) == 1
+    assert shown() == 0
 
 
 def test_what_is_not_in_memory_is_not_answered(cli: Cli) -> None:

@@ -236,6 +236,18 @@ def test_an_error_is_reported_and_the_chat_goes_on(chat: Chat, line: str, said: 
     assert result.stderr.count("\n") == 1
 
 
+def test_quit_with_something_after_it_does_not(chat: Chat) -> None:
+    shown = chat("/quit now", FACT)
+    assert "/quit takes nothing after it" in shown
+    assert "stored as #1" in shown
+
+
+def test_a_request_is_answered_and_not_stored_as_a_fact(chat: Chat) -> None:
+    shown = chat(FACT, "Tell me where Marta lives")
+    assert shown.count(FACT) == 1
+    assert "#2" not in shown
+
+
 def test_quit_ends_it_before_what_follows(chat: Chat) -> None:
     assert chat("/quit", FACT) == ""
     assert chat("/help", "/memories") == f"{HELP}\nno memories yet\n"

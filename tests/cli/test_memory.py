@@ -115,6 +115,12 @@ def test_a_budget_prints_the_packed_context(cli: Cli) -> None:
     assert packed["ids"] == [1]
 
 
+def test_a_budget_that_nothing_fits_prints_nothing(cli: Cli) -> None:
+    shown = cli.run("recall", "green tea", "--budget", 5)
+    assert shown.stdout == ""
+    assert "did not fit 5 tokens" in shown.stderr
+
+
 def test_a_budget_holds_the_same_words_once(cli: Cli) -> None:
     cli.ok("add", TEXTS[0], "--user", "ana", "--at", "2026-02-05")
     args = ("recall", "green tea", "--budget", 300)

@@ -72,13 +72,23 @@ def test_bad_arguments_say_what_to_do(tmp_path: Path) -> None:
     async def session() -> None:
         async with Client(memory_server(lambda: Memory(tmp_path / "s"))) as client:
             assert "blank" in await failure(client, "recall", query=" ")
-            assert "limit" in await failure(client, "recall", query="x", limit=0)
+            assert await failure(client, "recall", query="x", limit=0) == (
+                "recall: limit should be greater than or equal to 1, not 0"
+            )
+            assert await failure(client, "recall") == "recall: query is missing"
+            assert await failure(client, "remember", text="x", user_id="bo") == (
+                "remember: there is no argument 'user_id': give only text, created_at"
+            )
+            assert "since: cannot read" in await failure(client, "recall", query="x", since="soon")
             assert "ids" in await failure(client, "forget", ids=[])
             assert await call(client, "recall", query="x") == []
+            for tool in (await client.list_tools()).tools:
+                assert tool.input_schema["additionalProperties"] is False
 
     run(session())
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("id", ["x", "-1", "1.5", "9" * 18, "9" * 30, "²"])
 def test_ids_of_resources_that_are_none(
     id: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
@@ -90,6 +100,30 @@ def test_ids_of_resources_that_are_none(
 
     run(session())
     assert "Traceback" not in caplog.text + capfd.readouterr().err
+=======
+def test_times(tmp_path: Path) -> None:
+    async def session() -> None:
+        async with Client(memory_server(lambda: Memory(tmp_path / "s"))) as client:
+            await call(client, "remember", text="My locker is 17.", created_at="2026-03-05")
+            assert await call(client, "recall", query="locker", since="2026-03-06") == []
+            (hit,) = await call(client, "recall", query="locker", until="2026-03-06")
+            assert hit["created_at"] == "2026-03-05T00:00:00+00:00"
+
+    run(session())
+
+
+@pytest.mark.parametrize("id", ["x", "1.0", "9" * 5000])
+def test_what_is_no_id(tmp_path: Path, id: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def session() -> None:
+        async with Client(memory_server(lambda: Memory(tmp_path / "s"))) as client:
+            with pytest.raises(Exception, match="an id is a whole number"):
+                await client.read_resource(f"memory://{id}")
+            with pytest.raises(Exception, match="is not an id"):
+                await client.read_resource(f"memory://{'9' * 19}")
+
+    run(session())
+    assert not [record for record in caplog.records if record.exc_info]
+>>>>>>> newc
 
 
 def test_a_scope_that_no_client_leaves(tmp_path: Path) -> None:
@@ -120,6 +154,9 @@ def test_a_store_that_cannot_be_opened_is_told_at_each_call(tmp_path: Path) -> N
             assert len((await client.list_tools()).tools) == len(TOOLS)
             for _ in range(2):
                 assert "none" in await failure(client, "recall", query="x")
+        (tmp_path / "notes.txt").write_text("tea")
+        async with Client(memory_server(lambda: Memory(tmp_path / "notes.txt"))) as client:
+            assert "notes.txt" in await failure(client, "recall", query="x")
 
     run(session())
     with pytest.raises(StoreNotFoundError):

@@ -43,9 +43,9 @@ def chat(
     """Store statements and ask about them later; the store is created if it does not exist.
 
     A line that ends with "?" or starts with a question word (who, what, when, where, which, why,
-    how) is answered from the memories that match it best, by a small language model on this
-    machine (install it once with `agentmem reader install`) or the one that --llm names. Without
-    either, those memories are shown. Every line is stored, but one that is only a question is not
+    how) or "tell me where" is answered from the memories that match it best, by a small language
+    model on this machine (install it once with `agentmem reader install`) or the one that --llm
+    names. Without either, those memories are shown. Every line is stored, but one that is only a question is not
     used to answer others.
 
     /memories lists the newest memories, /forget ID deletes one permanently, /help shows more.

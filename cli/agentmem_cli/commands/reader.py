@@ -84,7 +84,6 @@ def show(
         "reader": str(place),
         "language_model": config.language_model,
         "installed": where,
-        "ratios": ", ".join(map(str, config.ratios)),
     }
     out.emit(json=lambda: found, human=lambda: facts(found.items()), quiet=lambda: [where])
 
@@ -103,7 +102,7 @@ def prepare(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Read memories ahead, so that no question about them has to wait for that.
+    """Read memories ahead of time, so that no question about them has to wait for that.
 
     What a reader makes of each memory is kept beside the store, the newest memories first, as far
     as there is room; it is erased with the memory. Only what is missing is made: the command can be
@@ -131,7 +130,7 @@ def prepare(
 
     def human() -> Text:
         lines = [
-            f"read {number(done.made, 'memory', 'memories')}, {done.present:,} had been read before"
+            f"read {number(done.made, 'memory', 'memories')}, {done.present:,} were ready already"
         ]
         if done.left_out:
             lines.append(f"left out {done.left_out:,}, for which there is no room")
