@@ -30,9 +30,6 @@ _OFFERED = ("remember", "recall", "forget")
 Text: TypeAlias = Annotated[str, Field(description="a fact, in full sentences")]
 Query: TypeAlias = Annotated[str, Field(description="a question or keywords")]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MOST)]
-<<<<<<< HEAD
-Ids: TypeAlias = Annotated[list[StrictInt], Field(description="ids of memories", min_length=1)]
-=======
 SaidAt: TypeAlias = Annotated[
     str | None,
     Field(description="when it was said, ISO 8601, UTC if without offset; default: now"),
@@ -43,8 +40,7 @@ Since: TypeAlias = Annotated[
 Until: TypeAlias = Annotated[
     str | None, Field(description="only what was said before this time, ISO 8601")
 ]
-Ids: TypeAlias = Annotated[list[int], Field(description="ids of memories", min_length=1)]
->>>>>>> newc
+Ids: TypeAlias = Annotated[list[StrictInt], Field(description="ids of memories", min_length=1)]
 
 
 class StoredMemory(BaseModel):

@@ -21,7 +21,6 @@ from agentmem._version import __version__
 from agentmem.chat.arguments import in_words
 from agentmem.chat.tools import tool_functions
 from agentmem.errors import AgentMemError, MissingExtraError, UnknownIdError
-from agentmem_storage.text import shown
 
 try:
     from mcp.server import MCPServer
@@ -46,14 +45,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-<<<<<<< HEAD
-# Of an id, at most: those of a signed 64-bit integer.
-_MAX_DIGITS = 19
-=======
 # Ids have at most 19 digits.
 _ID = re.compile(r"[0-9]{1,19}")
 
->>>>>>> newc
 INSTRUCTIONS = (
     "Long-term memory. Call recall before you answer a question about the user, their work or "
     "earlier conversations, and remember when they tell you something worth keeping: facts, "
@@ -96,15 +90,9 @@ def memory_server(open_memory: Callable[[], Memory], **scope: str) -> MCPServer[
     @server.resource("memory://{id}", mime_type="text/plain")
     def memory(id: str) -> str:
         """The exact text of a memory."""
-<<<<<<< HEAD
-        if not (id.isascii() and id.isdecimal() and len(id) <= _MAX_DIGITS):
-            raise ResourceNotFoundError(
-                f"no memory {shown(id)}: the id of a memory is a whole number, as in memory://1"
-=======
         if _ID.fullmatch(id) is None:
             raise ResourceNotFoundError(
                 f"no memory {id!r:.50}: an id is a whole number, such as 12"
->>>>>>> newc
             )
         try:
             return opened.memory.get(int(id)).text

@@ -88,19 +88,6 @@ def test_bad_arguments_say_what_to_do(tmp_path: Path) -> None:
     run(session())
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("id", ["x", "-1", "1.5", "9" * 18, "9" * 30, "²"])
-def test_ids_of_resources_that_are_none(
-    id: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    async def session() -> None:
-        async with Client(memory_server(lambda: Memory(tmp_path / "s"))) as client:
-            with pytest.raises(Exception, match="no memory"):
-                await client.read_resource(f"memory://{id}")
-
-    run(session())
-    assert "Traceback" not in caplog.text + capfd.readouterr().err
-=======
 def test_times(tmp_path: Path) -> None:
     async def session() -> None:
         async with Client(memory_server(lambda: Memory(tmp_path / "s"))) as client:
@@ -123,7 +110,6 @@ def test_what_is_no_id(tmp_path: Path, id: str, caplog: pytest.LogCaptureFixture
 
     run(session())
     assert not [record for record in caplog.records if record.exc_info]
->>>>>>> newc
 
 
 def test_a_scope_that_no_client_leaves(tmp_path: Path) -> None:

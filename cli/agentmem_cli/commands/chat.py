@@ -45,8 +45,8 @@ def chat(
     A line that ends with "?" or starts with a question word (who, what, when, where, which, why,
     how) or "tell me where" is answered from the memories that match it best, by a small language
     model on this machine (install it once with `agentmem reader install`) or the one that --llm
-    names. Without either, those memories are shown. Every line is stored, but one that is only a question is not
-    used to answer others.
+    names. Without either, those memories are shown. Every line is stored, but one that is only a
+    question is not used to answer others.
 
     /memories lists the newest memories, /forget ID deletes one permanently, /help shows more.
     """
