@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from agentmem_cli.output import safe
-from agentmem_storage.timestamps import said_on
 
 if TYPE_CHECKING:
     from agentmem.context.hits import Chunk
@@ -23,6 +22,13 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 # Below this relevance a recall is called a miss. Lower than where `Recall.confident` begins: to be
 # told that nothing fits, above the memory that does, is worse than not to be told.
 UNLIKELY = 0.25
+
+
+def _day(moment: datetime) -> date:
+    # With it comes NumPy, which help does without.
+    from agentmem_storage.timestamps import said_on
+
+    return said_on(moment)
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Text:
@@ -85,13 +91,13 @@ def local(moment: datetime) -> datetime:
 
 def _when(moment: datetime) -> str:
     """The day and the minute of a time; the day alone if only that is known and it has another."""
-    day = said_on(moment)
+    day = _day(moment)
     return f"{moment:%Y-%m-%d %H:%M}" if day == moment.date() else f"{day:%Y-%m-%d}"
 
 
 def named(chunk: Chunk, *, full: bool = False) -> Text:
     """A chunk with its id, date and speaker, and the beginning of its text or all of it."""
-    head = f"  #{chunk.id}  {said_on(local(chunk.created_at)):%Y-%m-%d}  {speaker(chunk)}: "
+    head = f"  #{chunk.id}  {_day(local(chunk.created_at)):%Y-%m-%d}  {speaker(chunk)}: "
     text = safe(chunk.text).replace("\n", "\n      ") if full else short(chunk.text)
     return Text.assemble((head, "dim"), text)
 
@@ -139,7 +145,7 @@ def hits(found: Recall) -> Text:
 def line(chunk: Chunk) -> Text:
     """A memory on one line."""
     text = " ".join(safe(chunk.text).split())
-    date = f"{said_on(local(chunk.created_at)):%Y-%m-%d}"
+    date = f"{_day(local(chunk.created_at)):%Y-%m-%d}"
     return Text.assemble((f"{chunk.id:>6}  {date}  {speaker(chunk)}: ", "dim"), text)
 
 

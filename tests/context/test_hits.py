@@ -51,7 +51,7 @@ def referred_to(thing: object) -> Iterator[object]:
     todo = [thing]
     while todo:
         one = todo.pop()
-        if id(one) in seen or isinstance(one, type) or type(one).__name__ == "module":
+        if id(one) in seen or issubclass(type(one), type) or type(one).__name__ == "module":
             continue
         seen.add(id(one))
         yield one
