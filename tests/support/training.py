@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from agentmem.training.autoencoder.config import RunConfig
 from agentmem.training.autoencoder.train import train_autoencoder
 
 NAMES = ("Ana", "Bo", "Caroline", "Dmitri")
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 PLACES = ("Lyon", "Oslo", "the market", "a small village")
 STEPS = 16
 
@@ -140,3 +144,21 @@ def kill_at(last: int) -> Callable[[int, dict[str, Any]], None]:
             raise Killed
 
     return report
+
+
+def run_processes(script: Path, *arguments: object, launcher: Sequence[str]) -> None:
+    """Run a script in several processes; it fails with what they wrote to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": ":".join(sys.path),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+        check=False,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stderr

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.support.training import STEPS, config_of, logged, make_place, train
+from tests.support.training import (
+    STEPS,
+    TORCHRUN,
+    config_of,
+    logged,
+    make_place,
+    run_processes,
+    train,
+)
 
 SCRIPT = """
 import json, os, sys
@@ -37,7 +42,7 @@ LAUNCHERS = {
         *("--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
         *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
     ),
-    "torchrun": ("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    "torchrun": TORCHRUN,
 }
 
 pytestmark = pytest.mark.timeout(1500)  # two processes beside whatever else the machine does
@@ -68,20 +73,7 @@ def test_two_processes_learn_the_same_as_one(
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     (tmp_path / "config.json").write_text(config_of(place, "two").model_dump_json())
-    done = subprocess.run(
-        [sys.executable, "-m", *LAUNCHERS[launcher], script, place, tmp_path],
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": ":".join(sys.path),
-            "OMP_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-        },
-        check=False,
-        timeout=1200,
-    )
-    assert done.returncode == 0, done.stderr
+    run_processes(script, place, tmp_path, launcher=LAUNCHERS[launcher])
     two, others = (json.loads((tmp_path / f"steps-{rank}.json").read_text()) for rank in (0, 1))
     # One process speaks and writes; the other works.
     assert (len(two), len(others)) == (STEPS, 0)

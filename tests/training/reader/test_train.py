@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,7 @@ from agentmem.training.reader.exercises import Exercise
 from agentmem.training.reader.packed import ExerciseReader, PackedExercises
 from agentmem.training.reader.train import evaluate, train_reader
 from tests.support.language_models import reading_model, save_lm, tiny_lm, tokens
-from tests.support.training import Killed, kill_at, weights_of
+from tests.support.training import TORCHRUN, Killed, kill_at, run_processes, weights_of
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
 
@@ -232,23 +229,7 @@ def test_two_processes(place: Path, tmp_path: Path, seconds: float, steps: int) 
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     (tmp_path / "config.json").write_text(config_of(place, "two").model_dump_json())
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", script, place, tmp_path, str(seconds)),
-        ],
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": ":".join(sys.path),
-            "OMP_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-        },
-        check=False,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stderr
+    run_processes(script, place, tmp_path, seconds, launcher=TORCHRUN)
     first, second = (json.loads((tmp_path / f"steps-{rank}.json").read_text()) for rank in (0, 1))
     assert ([figures["step"] for figures in first], second) == ([*range(1, steps + 1)], [])
     assert logged(tmp_path / "two")[-1]["step"] == steps
