@@ -1,0 +1,78 @@
+"""ONNX graphs on the CPU, through ONNX Runtime; the options of its sessions are all here.
+
+A graph computes with one thread and without spinning: threads that wait for each other by spinning
+make every call many times slower on a busy machine, or in a container with a share of its cores.
+A session starts no thread of its own, so a forked child may go on using it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from agentmem.errors import MissingExtraError, ModelError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from onnxruntime import SessionOptions
+
+# Of ONNX Runtime's severities: a library does not print what is less severe.
+_ERROR = 3
+
+
+class OnnxSession:
+    """A graph, ready to run; usable from several threads.
+
+    Attributes:
+        inputs: Names of its inputs.
+        outputs: Names of its outputs.
+    """
+
+    def __init__(self, file: str | Path) -> None:
+        """Load a graph.
+
+        Args:
+            file: The ``.onnx`` file. Weights that it does not contain lie in the same folder.
+
+        Raises:
+            ModelNotFoundError: there is no such file.
+            ModelError: it is damaged, or needs more than ONNX Runtime offers.
+            MissingExtraError: ONNX Runtime is not installed.
+        """
+        file = Path(file)
+        if not file.is_file():
+            raise ModelNotFoundError(f"no ONNX graph at {str(file)!r}")
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{file.name!r} needs ONNX Runtime: pip install 'latent-agentmem[onnx]'",
+                extra="onnx",
+            ) from error
+        try:
+            self._session = onnxruntime.InferenceSession(
+                file, _options(), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own errors have no common base but this
+            raise ModelError(f"ONNX Runtime cannot load {str(file)!r}: {error}") from error
+        self.inputs = tuple(one.name for one in self._session.get_inputs())
+        self.outputs = tuple(one.name for one in self._session.get_outputs())
+
+    def run(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """The outputs in their order, from an array for each input."""
+        made: list[NDArray[Any]] = self._session.run(None, inputs)
+        return made
+
+
+def _options() -> SessionOptions:
+    """The options of every session."""
+    from onnxruntime import SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    for pool in ("intra_op", "inter_op"):
+        options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
+    options.use_deterministic_compute = True
+    options.log_severity_level = _ERROR
+    return options

@@ -1,0 +1,86 @@
+"""ONNX graphs: what they compute, on one thread, in forked children, and which are refused.
+
+``tests/data/onnx/product.onnx`` is ``x @ [[0, 1], [2, 3], [4, 5]]``.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agentmem.errors import MissingExtraError, ModelError, ModelNotFoundError
+from agentmem.models.onnx import OnnxSession
+from tests.support.saved import assert_silent
+
+pytest.importorskip("onnxruntime")
+
+GRAPH = Path(__file__).parents[1] / "data" / "onnx" / "product.onnx"
+FACTOR = np.arange(6, dtype=np.float32).reshape(3, 2)
+
+# The threads of a process before and after a graph runs, and what a child that it forks computes.
+IN_A_CHILD = """
+import os, sys
+import numpy as np, onnxruntime
+from agentmem.models.onnx import OnnxSession
+
+before = len(os.listdir("/proc/self/task"))
+session = OnnxSession(sys.argv[1])
+rows = np.ones((500, 3), dtype=np.float32)
+(here,) = session.run(x=rows)
+assert len(os.listdir("/proc/self/task")) == before
+child = os.fork()
+if not child:
+    (there,) = session.run(x=rows)
+    os._exit(0 if np.array_equal(here, there) else 3)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.fixture(scope="module")
+def session() -> OnnxSession:
+    return OnnxSession(GRAPH)
+
+
+def test_it_computes_for_every_number_of_rows(session: OnnxSession) -> None:
+    assert (session.inputs, session.outputs) == (("x",), ("product",))
+    for rows in (1, 7):
+        x = np.random.default_rng(rows).random((rows, 3), dtype=np.float32)
+        (product,) = session.run(x=x)
+        assert product.dtype == np.float32
+        np.testing.assert_allclose(product, x @ FACTOR, rtol=1e-6)
+
+
+def test_several_threads_may_run_it(session: OnnxSession) -> None:
+    inputs = [np.full((50, 3), number, dtype=np.float32) for number in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        products = list(pool.map(lambda x: session.run(x=x)[0], inputs))
+    for x, product in zip(inputs, products, strict=True):
+        np.testing.assert_array_equal(product, x @ FACTOR)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads in /proc")
+def test_it_starts_no_thread_and_a_forked_child_goes_on() -> None:
+    assert_silent(IN_A_CHILD, GRAPH)
+
+
+def test_a_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no ONNX graph at .*none.onnx"):
+        OnnxSession(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", GRAPH.read_bytes()[:-40]])
+def test_a_file_that_is_damaged(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "torn.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"ONNX Runtime cannot load .*torn.onnx"):
+        OnnxSession(tmp_path / "torn.onnx")
+
+
+def test_without_onnx_runtime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"latent-agentmem\[onnx\]") as caught:
+        OnnxSession(GRAPH)
+    assert caught.value.extra == "onnx"
