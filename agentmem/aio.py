@@ -77,6 +77,14 @@ def _in_worker(
     return call
 
 
+def _in_thread(work: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    @wraps(work)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(work, *args, **kwargs)
+
+    return call
+
+
 def _stream(
     verb: Callable[Concatenate[Memory, P], Iterator[Chunk]],
 ) -> Callable[Concatenate[AsyncMemory, P], AsyncIterator[Chunk]]:
@@ -167,6 +175,7 @@ class AsyncMemory:
     forget = _in_worker(Memory.forget)
     verify = _in_worker(Memory.verify)
     backup = _in_worker(Memory.backup)
+    migrate = staticmethod(_in_thread(Memory.migrate))
     stats = _in_worker(Memory.stats)
     prepare = _in_worker(Memory.prepare)
     regenerated = _in_worker(Memory.regenerated)

@@ -34,11 +34,13 @@ from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
 from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
+from agentmem.migration import migrate
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
-from agentmem.models.load import load_model
+from agentmem.opening import open_store
 from agentmem.results import (
     BackupReceipt,
     ForgetReceipt,
+    Migration,
     Preparation,
     Receipt,
     ScopeUse,
@@ -53,7 +55,7 @@ from agentmem.types import Content
 from agentmem.writing import write_parts
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Unset
-from agentmem_storage.store import STATES_BYTES, Store
+from agentmem_storage.store import STATES_BYTES
 from agentmem_storage.text import shown
 
 if TYPE_CHECKING:
@@ -110,7 +112,8 @@ class Memory:
         Args:
             location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
             model: The folder of a model bundle, or a loaded model; None means the bundle that comes
-                with the package.
+                with the package, or for a store that was written with another one, that one, if
+                `agentmem.models.bundle.find` finds it.
             embedder: The model whose embeddings are searched: ``"builtin"``, the bundle's own; or
                 ``"sentence-transformers:MODEL"``, where MODEL is a folder or the name of a model
                 that has already been downloaded. A store is bound to the embedder it was created
@@ -149,7 +152,8 @@ class Memory:
             InputError: the embedder, the quantization or a required id is unknown,
                 ``min_fidelity`` is not between 0 and 1, ``max_chars`` or ``threads`` is not
                 positive, or ``cache_bytes`` is negative.
-            IncompatibleModelError: the store was created with another model bundle or embedder.
+            IncompatibleModelError: the store was created with another model bundle, which was not
+                found, or with another embedder. The message says how to `migrate` it.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
             MissingExtraError: the embedder needs sentence-transformers, which is not installed.
             StoreUnwritableError: the store cannot be created there.
@@ -176,14 +180,13 @@ class Memory:
             "cache_bytes": cache_bytes,
             "threads": threads,
         }
-        self._model = load_model(model, embedder, reranker)
-        if preload:
-            self._model.load()
         self._options = options
-        self._store = Store.open(
+        self._model, self._store = open_store(
             location,
-            model=self._model.fingerprint,
-            embedding_dims=self._model.embedder.dims,
+            model,
+            embedder=embedder,
+            reranker=reranker,
+            preload=preload,
             create=create,
             timeout_s=timeout_s,
             states_bytes=cache_bytes,
@@ -678,6 +681,65 @@ class Memory:
             )
         copied = self._store.backup(path, on_progress)
         return BackupReceipt(copied.folder, copied.chunks, copied.file_bytes)
+
+    @staticmethod
+    def migrate(
+        location: Location,
+        *,
+        model: Location | MemoryModel | None = None,
+        embedder: str = BUILTIN,
+        from_model: Location | MemoryModel | None = None,
+        keep_old: Location | None = None,
+        quantization: Quantization = "auto",
+        min_fidelity: float = MIN_FIDELITY,
+        timeout_s: float = 30.0,
+        on_progress: Progress | None = None,
+    ) -> Migration:
+        """Bring a store to another model bundle or embedder; no text has to be kept for that.
+
+        ::
+
+            Memory.migrate("notes")                              # to the bundle of this release
+            Memory.migrate("notes", embedder="sentence-transformers:all-MiniLM-L6-v2")
+
+        If both bundles have the same autoencoder, only embeddings are made again. Otherwise each
+        text is decoded with the old bundle, encoded with the new one, decoded again and compared.
+        Ids, scopes, metadata, times and places in conversations stay.
+
+        Others may use the store meanwhile; what they add is included. When everything is encoded,
+        the store changes in one transaction, and those who have it open are refused from then on,
+        with IncompatibleModelError, until they open it again. Interrupted before that, the store is
+        as it was, and the next call goes on where this one was.
+
+        Args:
+            location: The store; not ``":memory:"``.
+            model: The bundle that it gets, as for `Memory`.
+            embedder: The embedder that it gets, likewise.
+            from_model: The bundle that it was written with; None: it is looked for, see
+                `agentmem.models.bundle.find`. Not needed if only the embedder changes.
+            keep_old: A new or an empty folder for a copy of the store as it was.
+            quantization: How finely latents are quantized, as for `Memory`.
+            min_fidelity: Likewise.
+            timeout_s: How long to wait for other writers, in seconds.
+            on_progress: Called with the number of chunks encoded so far and the total.
+
+        Raises:
+            StoreNotFoundError: there is no store at ``location``.
+            IncompatibleModelError: the bundle that it was written with was not found.
+            CorruptRecordError: memories are damaged, which the message names; nothing was changed.
+            StoreBusyError: others hold the lock for too long, or keep adding.
+            StoreUnwritableError: the store or ``keep_old`` cannot be written.
+        """
+        return migrate(
+            location,
+            model=model,
+            embedder=embedder,
+            from_model=from_model,
+            keep_old=keep_old,
+            options=EncodingOptions(quantization, min_fidelity),
+            timeout_s=timeout_s,
+            on_progress=on_progress,
+        )
 
     def stats(
         self,

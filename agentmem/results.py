@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentmem_storage.records import FIDELITY_EDGES, NewSource, StoreStats, Written
 from agentmem_storage.sizes import stored_sizes
+
+Changed = Literal["nothing", "embeddings", "latents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,3 +284,37 @@ def make_stats(found: StoreStats, model: str, fingerprint: str) -> Stats:
         model=model,
         fingerprint=fingerprint,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The result of `Memory.migrate`.
+
+    Attributes:
+        changed: What was made again: ``nothing``, if the store was bound to the model already;
+            ``embeddings`` alone; or ``latents`` too, with their patches.
+        before: Totals of the store as it was.
+        after: Its totals now; ``fidelity`` has what the latents alone regenerate.
+        split: Ids of the memories that were too long for the new bundle. They keep their ids for
+            their beginnings, the rest has new ones.
+        resumed: How many memories an interrupted migration had encoded already.
+        kept: The folder of a copy of the old store; None if there is none.
+    """
+
+    changed: Changed
+    before: Stats
+    after: Stats
+    split: tuple[int, ...] = ()
+    resumed: int = 0
+    kept: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "changed": self.changed,
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "split": list(self.split),
+            "resumed": self.resumed,
+            "kept": None if self.kept is None else str(self.kept),
+        }

@@ -295,13 +295,27 @@ class MemoryModel:
             min_fidelity: As for the codec.
         """
         encoded = self.codec.encode(chunks, quantization=quantization, min_fidelity=min_fidelity)
-        prefixes = [()] * len(chunks) if prefaces is None else prefaces
-        embeddings = self.embedder.embed_documents(
-            [[*prefix, *ids] for prefix, ids in zip(prefixes, chunks, strict=True)]
-        )
+        embeddings = self.embed(chunks, prefaces=prefaces)
         return [
             EncodedChunk(
                 one.latents, one.packed, one.quantization, one.patch, one.fidelity, embedding
             )
             for one, embedding in zip(encoded, embeddings, strict=True)
         ]
+
+    def embed(
+        self,
+        chunks: Sequence[Sequence[int]],
+        *,
+        prefaces: Sequence[Sequence[int]] | None = None,
+    ) -> NDArray[np.float32]:
+        """Embed chunks without encoding them: float32 (B, K), unit norm.
+
+        Args:
+            chunks: As for `encode`.
+            prefaces: Likewise.
+        """
+        prefixes = [()] * len(chunks) if prefaces is None else prefaces
+        return self.embedder.embed_documents(
+            [[*prefix, *ids] for prefix, ids in zip(prefixes, chunks, strict=True)]
+        )

@@ -19,6 +19,7 @@ from agentmem_cli.commands import (
     chat,
     evaluate,
     mcp,
+    migrate,
     model,
     query,
     reader,
@@ -119,6 +120,7 @@ register(
         "doctor": store.doctor,
         "reindex": store.reindex,
         "backup": store.backup,
+        "migrate": migrate.migrate,
         "mcp": mcp.mcp,
     },
 )

@@ -108,7 +108,18 @@ class UnknownIdError(StoreError, KeyError):
 
 
 class IncompatibleModelError(AgentMemError):
-    """The store is bound to another model bundle."""
+    """The store is bound to another model bundle, or to another embedder.
+
+    ``model`` is the fingerprint that it is bound to, and ``latents`` that of what its latents
+    depend on; None where that is not known.
+    """
+
+    def __init__(
+        self, message: str, *, model: str | None = None, latents: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.model = model
+        self.latents = latents
 
 
 class MissingExtraError(AgentMemError, ImportError):

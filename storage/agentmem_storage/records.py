@@ -125,6 +125,52 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelBinding:
+    """The models that a store is bound to.
+
+    Attributes:
+        model: Fingerprint of all that stored bytes depend on: of what latents depend on, and of the
+            embedder.
+        embedding_dims: K.
+        latents: Fingerprint of what latents depend on alone; None of an older store that has not
+            been opened since this is written down.
+    """
+
+    model: str
+    embedding_dims: int
+    latents: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StagedChunk:
+    """A stored chunk as another model encodes it.
+
+    Attributes:
+        chunk_id: Its id.
+        embedding: float32 array of shape (K,) of that model, unit norm.
+        parts: The chunk encoded, in pieces that tile it if it is too long for that model; empty if
+            its latents stay as they are. The first piece has the given embedding.
+    """
+
+    chunk_id: int
+    embedding: NDArray[np.float32]
+    parts: tuple[NewChunk, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The outcome of `Store.switch`.
+
+    Attributes:
+        left: Ids of chunks that are not staged yet, ascending; if there are any, nothing was done.
+        split: Ids of the chunks that are now several, ascending.
+    """
+
+    left: tuple[int, ...] = ()
+    split: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRecord:
     """A stored source, without its chunks.
 

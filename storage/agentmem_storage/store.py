@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
 from agentmem_storage.disk import file_bytes
-from agentmem_storage.errors import InputError, StoreUnwritableError
+from agentmem_storage.errors import InputError, StoreNotFoundError, StoreUnwritableError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.numbers import as_timeout
 from agentmem_storage.reading import Reading
+from agentmem_storage.rebinding import Rebinding
 from agentmem_storage.records import (
     ANY_SCOPE,
     EVERYTHING,
@@ -27,6 +28,7 @@ from agentmem_storage.records import (
     Copied,
     Forgotten,
     KeptStates,
+    ModelBinding,
     NewSource,
     NewStates,
     Problem,
@@ -46,7 +48,7 @@ from agentmem_storage.sql import check, duplicates, read, totals, write
 from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.filters import selects_everything
-from agentmem_storage.sql.identity import Identity, prepare
+from agentmem_storage.sql.identity import Identity, prepare, read_binding
 from agentmem_storage.sql.location import locate_store
 from agentmem_storage.sql.rows import check_scope, make_rows, storable
 from agentmem_storage.sql.selection import as_id, selected
@@ -62,7 +64,7 @@ STATES_BYTES = 256 * 2**20
 T = TypeVar("T")
 
 
-class Store(Reading):
+class Store(Reading, Rebinding):
     """Memories in SQLite with a vector index next to it; use `Store.open` to create one.
 
     Safe to use from several threads and from several processes on the same files. K is the number
@@ -87,13 +89,10 @@ class Store(Reading):
         timeout_s: float,
     ) -> None:
         self._database = database
+        self._kind = index
         self.location = database.location.label
         self.store_id = identity.store_id
-        self.model = identity.model
-        self.embedding_dims = identity.embedding_dims
-        self._index = IndexSync(
-            database, store_id=self.store_id, model=self.model, dims=self.embedding_dims, kind=index
-        )
+        self._bind(identity.binding)
         self._states = StatesSync(
             database, store_id=self.store_id, most_bytes=states_bytes, timeout_s=timeout_s
         )
@@ -106,6 +105,7 @@ class Store(Reading):
         *,
         model: str,
         embedding_dims: int,
+        latents: str | None = None,
         create: bool = True,
         timeout_s: float = 30.0,
         index: IndexKind = "auto",
@@ -117,6 +117,8 @@ class Store(Reading):
             location: A folder; ":memory:"; or a SQLAlchemy URL such as "sqlite:///notes.db".
             model: Fingerprint of the model bundle that makes the latents and embeddings.
             embedding_dims: K of that bundle.
+            latents: Fingerprint of what latents depend on alone, which tells a store that only
+                needs other embeddings; None if it is not known.
             create: Whether to create the store if it does not exist.
             timeout_s: How long to wait for other writers, in seconds.
             index: Backend of the vector search: "faiss", "exact", or "auto": FAISS if installed.
@@ -138,7 +140,7 @@ class Store(Reading):
         found = locate_store(location, create=create)
         database = Database.open(found, create=create, timeout_s=timeout_s)
         try:
-            identity = prepare(database, model=model, embedding_dims=embedding_dims)
+            identity = prepare(database, ModelBinding(model, embedding_dims, latents))
             store = cls(database, identity, index, states_bytes=states_bytes, timeout_s=timeout_s)
             # An earlier process may have died, or been blocked by others, before it purged.
             store._purge(wait=False)
@@ -147,6 +149,26 @@ class Store(Reading):
         except BaseException:
             database.close()
             raise
+
+    @staticmethod
+    @shielded
+    def binding(location: str | os.PathLike[str], *, timeout_s: float = 30.0) -> ModelBinding:
+        """The models that a store is bound to; nothing in it is changed.
+
+        Raises:
+            StoreNotFoundError: There is no store.
+            NotAStoreError: The location holds something else.
+            SchemaVersionError: The store was written by a newer agentmem.
+        """
+        found = locate_store(location, create=False)
+        database = Database.open(found, create=False, timeout_s=as_timeout(timeout_s))
+        try:
+            binding = read_binding(database)
+        finally:
+            database.close()
+        if binding is None:
+            raise StoreNotFoundError(f"the store at {found.label!r} is empty: it has no model yet")
+        return binding
 
     def __enter__(self) -> Self:
         return self
@@ -588,6 +610,18 @@ class Store(Reading):
         """The scopes within one, by default all, with what they have, in order of first use."""
         with self._database.read() as connection:
             return totals.scope_list(connection, scope)
+
+    def _bind(self, binding: ModelBinding) -> None:
+        self.model = binding.model
+        self.embedding_dims = binding.embedding_dims
+        self._database.bind(binding.model)
+        self._index = IndexSync(
+            self._database,
+            store_id=self.store_id,
+            model=self.model,
+            dims=self.embedding_dims,
+            kind=self._kind,
+        )
 
     def _forget(
         self,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from agentmem_storage.disk import make_private_folder
-from agentmem_storage.errors import CorruptRecordError, StoreError
+from agentmem_storage.errors import CorruptRecordError, IncompatibleModelError, StoreError
 from agentmem_storage.index import (
     CacheHeader,
     IndexKind,
@@ -122,7 +122,7 @@ class IndexSync:
                 header = CacheHeader(self._store_id, self._model, self._mark.packed(), self._dims)
                 make_private_folder(self._path.parent)
                 save_cache(self._path, index, header)
-        except (OSError, StoreError) as error:
+        except (OSError, StoreError, IncompatibleModelError) as error:
             _log.warning("the vector index was not saved: %s", error)
         # Also after a failure, so that the next attempt waits until as much has changed again.
         self._unsaved = 0

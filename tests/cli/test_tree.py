@@ -30,7 +30,7 @@ TREE = list(walk(typer.main.get_command(app)))
 def test_the_commands_are_there() -> None:
     assert {" ".join(path) for path, command in TREE if not hasattr(command, "commands")} == {
         *("add", "recall", "ask", "chat", "show", "list", "forget", "update"),
-        *("users", "stats", "verify", "doctor", "reindex", "backup", "mcp"),
+        *("users", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train embedder", "train bundle"),
         *("train reranker", "train reader", "train reader-data"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from agentmem_storage import words
 from agentmem_storage.letters import plain
 from agentmem_storage.text import normalized
 from tests.support.cli import Cli
+from tests.support.older import make_older
 
 # Two spellings of the same word.
 PAIRS = [
@@ -163,17 +162,6 @@ def test_in_async_memory(memory: Memory, place: Path, model: ModelBundle) -> Non
     assert asyncio.run(_first(place, model, "lodzi")) == "Jedziemy do Łodzi"
 
 
-def _make_older(place: Path, step: str = "0006_letters") -> None:
-    """Undo the migration, as if an older version had written the store."""
-    with closing(sqlite3.connect(place / "memory.db")) as connection, connection:
-        connection.execute("DROP TABLE metadata_values")
-        connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
-        if step < "0007_replaced":
-            connection.execute("DROP TABLE replaced")
-        connection.execute("ALTER TABLE sources DROP COLUMN sums")
-        connection.execute("DELETE FROM migrations WHERE name >= ?", (step,))
-
-
 @pytest.mark.parametrize("step", ["0006_letters", "0008_numbers"])
 def test_the_index_of_an_older_version_is_rebuilt(
     memory: Memory, place: Path, model: ModelBundle, step: str
@@ -181,7 +169,7 @@ def test_the_index_of_an_older_version_is_rebuilt(
     """Its progress is reported, for it takes some milliseconds for each memory."""
     memory.add([f"ёлка {at}" for at in range(70)])
     memory.close()
-    _make_older(place, step)
+    make_older(place / "memory.db", step)
     seen: list[tuple[int, int]] = []
     with Memory(place, model=model, on_progress=lambda *step: seen.append(step)) as opened:
         assert len(opened.recall("елка", mode="lexical", k=100)) == 70
@@ -194,6 +182,6 @@ def test_the_index_of_an_older_version_is_rebuilt(
 def test_the_command_line_rebuilds_it_too(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     cli.ok("add", "Мы купили ёлку")
-    _make_older(cli.store)
+    make_older(cli.store / "memory.db", "0006_letters")
     (hit,) = cli.json("recall", "елку", "--mode", "lexical")["hits"]
     assert hit["text"] == "Мы купили ёлку"

@@ -21,6 +21,7 @@ from agentmem_storage.sql.metadata_values import (
 )
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
+from tests.support.older import make_older
 
 ANA, BEN = Scope("ana"), Scope("ben")
 
@@ -142,9 +143,8 @@ def test_an_older_store_gets_them(tmp_path: Path) -> None:
     before = rows(tmp_path)
     assert len(before) == 5
     with closing(sqlite3.connect(tmp_path / "memory.db")) as connection, connection:
-        connection.execute("DROP TABLE metadata_values")
         connection.execute("UPDATE sources SET metadata = x'7B' WHERE id = 2")  # damaged
-        connection.execute("DELETE FROM migrations WHERE name = '0010_metadata_values'")
+    make_older(tmp_path / "memory.db", "0010_metadata_values")
     with opened(tmp_path) as store:
         assert rows(tmp_path) == [row for row in before if row[0] != 2]
         assert found(store, n={"gte": 3}) == [one.chunk_ids[0] for one in written[3:]]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from agentmem_storage.sql.migrations import APPLICATION_ID, STEPS, Step, applied
 from agentmem_storage.sql.tables import schema
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
+from tests.support.older import UNDO, make_older
 
 ANA = Scope("ana")
 
@@ -148,20 +148,7 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
     sources = [make_source(f"old {number}") for number in range(3)]
     with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         old = [one.chunk_ids[0] for one in store.add(sources, ANA)]
-    with closing(sqlite3.connect(tmp_path / "s" / "memory.db")) as connection, connection:
-        connection.execute("DROP INDEX chunks_in_episode")
-        connection.execute("ALTER TABLE chunks DROP COLUMN episode")
-        connection.execute("DROP TABLE replaced")
-        connection.execute("DROP TABLE metadata_values")
-        connection.execute("ALTER TABLE sources DROP COLUMN sums")
-        connection.execute("DROP TABLE forgotten")
-        connection.execute("DROP INDEX sources_changed")
-        connection.execute("ALTER TABLE sources DROP COLUMN former")
-        connection.execute("DROP INDEX sources_in_time")
-        connection.execute("DROP INDEX sources_once")
-        connection.execute("ALTER TABLE sources DROP COLUMN occurrence")
-        connection.execute("CREATE UNIQUE INDEX sources_once ON sources (scope_id, content_hash)")
-        connection.execute("DELETE FROM migrations WHERE name >= '0002_episodes'")
+    make_older(tmp_path / "s" / "memory.db", "0002_episodes")
     with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         assert [chunk.id for chunk in store.chunks(old)] == old
         assert store.episodes(old) == {one: (one,) for one in old}
@@ -180,3 +167,24 @@ def test_an_older_store_gets_episodes_and_its_rows_are_alone(tmp_path: Path) -> 
         assert store.episodes(changed.chunk_ids) == {changed.chunk_ids[0]: changed.chunk_ids}
         assert store.became(old[0], ANA) == changed.chunk_ids
         assert list(store.check()) == []
+
+
+@pytest.mark.parametrize("step", sorted(UNDO))
+def test_a_store_of_every_version_is_upgraded(tmp_path: Path, step: str) -> None:
+    """It has the tables of a new one, and its memories."""
+    with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
+        store.add([make_source("old " * 40, metadata={"a": 1}), make_source("new")], ANA)
+        before = store.snapshot(lambda one: one.chunks_with_sources(one.ids()))
+    make_older(tmp_path / "s" / "memory.db", step)
+    with Store.open(tmp_path / "s", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
+        after = store.snapshot(lambda one: one.chunks_with_sources(one.ids()))
+        assert [source for _, source in after] == [source for _, source in before]
+        for (old, _), (new, _) in zip(before, after, strict=True):
+            assert (new.id, new.latents, new.text_hash) == (old.id, old.latents, old.text_hash)
+        texts = {id: "any" for id in store.ids().tolist()}
+        assert not store.terms_stale or not len(store.rebuild_terms(texts.items()))
+        assert list(store.check()) == []
+
+
+def test_every_step_but_the_first_is_undone_by_the_tests() -> None:
+    assert ["0001_first_tables", *UNDO] == [step.name for step in STEPS]

@@ -78,9 +78,9 @@ def whole(name: str, *of: Any, optional: bool = False, **options: Any) -> Column
     return Column(name, _Whole(name, optional), *of, nullable=optional, **options)
 
 
-def real(name: str) -> Column[float]:
+def real(name: str, *, optional: bool = False) -> Column[float]:
     """A column of floating-point numbers."""
-    return Column(name, _Real(name), nullable=False)
+    return Column(name, _Real(name, optional), nullable=optional)
 
 
 def words(name: str, *, optional: bool = False) -> Column[str]:

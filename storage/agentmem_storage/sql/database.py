@@ -22,6 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from agentmem_storage.disk import make_private_file
 from agentmem_storage.errors import (
+    IncompatibleModelError,
     NotAStoreError,
     StoreBusyError,
     StoreError,
@@ -76,6 +77,7 @@ class Database:
         # All threads of an in-memory store share one connection, one transaction at a time.
         # Otherwise only writers take turns, which is fairer than SQLite's polling.
         self._turn = threading.Lock()
+        self._model: str | None = None
         self._engine = self._make_engine()
         forks.follow(self)
 
@@ -127,9 +129,17 @@ class Database:
             raise
         return database
 
+    def bind(self, model: str) -> None:
+        """From now on, refuse every transaction once the store is bound to another model."""
+        self._model = model
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A read transaction, which sees one consistent state of the store."""
+        """A read transaction, which sees one consistent state of the store.
+
+        Raises:
+            IncompatibleModelError: It has been bound to another model since it was opened.
+        """
         if self.location.in_memory:
             with self._taking_turn(), self._connected() as connection:
                 with self._begun(connection, "BEGIN"):
@@ -214,6 +224,7 @@ class Database:
         Raises:
             StoreBusyError: Another writer held the lock for longer than the timeout.
             StoreUnwritableError: The disk is full or read-only.
+            IncompatibleModelError: The store has been bound to another model since it was opened.
         """
         with self._taking_turn(), self._connected() as connection:
             own = _driver_connection(connection)
@@ -312,7 +323,19 @@ class Database:
     def _begun(self, connection: Connection, begin: str) -> Iterator[None]:
         connection.execution_options(**{_BEGIN: begin})
         with connection.begin():
+            if self._model is not None:
+                self._require_bound(_driver_connection(connection), self._model)
             yield
+
+    def _require_bound(self, connection: sqlite3.Connection, model: str) -> None:
+        # Not by way of SQLAlchemy: it is done in every transaction.
+        row = connection.execute("SELECT model FROM meta").fetchone()
+        if row is not None and row[0] != model:
+            raise IncompatibleModelError(
+                f"the store at {self.location.label!r} was migrated from model {model!r} to "
+                f"{row[0]!r:.100} while it was open: nothing was written; close it and open it "
+                f"again with that model"
+            )
 
     @contextmanager
     def _bare_connection(self) -> Iterator[sqlite3.Connection]:

@@ -182,6 +182,30 @@ def _metadata_values(connection: Connection) -> None:
     metadata_values.rebuild(connection)
 
 
+def _staged(connection: Connection) -> None:
+    for statement in (
+        "ALTER TABLE meta ADD COLUMN latents TEXT",
+        "ALTER TABLE meta ADD COLUMN staged_for TEXT",
+        """
+        CREATE TABLE staged (
+            chunk_id INTEGER NOT NULL REFERENCES chunks (id) ON DELETE CASCADE,
+            part INTEGER NOT NULL,
+            "key" BLOB NOT NULL,
+            start INTEGER,
+            "end" INTEGER,
+            tokens INTEGER,
+            fidelity REAL,
+            text_hash BLOB,
+            patch BLOB,
+            latents BLOB,
+            text BLOB,
+            PRIMARY KEY (chunk_id, part)
+        )
+        """,
+    ):
+        connection.exec_driver_sql(statement)
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -278,4 +302,5 @@ STEPS: tuple[Step, ...] = (
     Step("0008_numbers", _numbers),
     Step("0009_sums", _sums),
     Step("0010_metadata_values", _metadata_values),
+    Step("0014_staged", _staged),
 )

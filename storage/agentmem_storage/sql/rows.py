@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.records import NewChunk, NewSource, Scope, SourceKey, SourceKind
@@ -69,7 +72,7 @@ def make_rows(new: NewSource, embedding_dims: int) -> SourceRows:
         "content_hash": new.content_hash,
         "metadata": metadata_json(new.metadata),
     }
-    chunks = [_chunk_row(chunk, number, embedding_dims) for number, chunk in enumerate(new.chunks)]
+    chunks = [chunk_row(chunk, number, embedding_dims) for number, chunk in enumerate(new.chunks)]
     terms = [_required(chunk.terms, "terms") for chunk in new.chunks]
     return SourceRows(source, chunks, terms, new.key)
 
@@ -105,11 +108,17 @@ def _required(value: str, name: str) -> str:
     return value
 
 
-def _chunk_row(chunk: NewChunk, ordinal: int, embedding_dims: int) -> dict[str, Any]:
-    if chunk.embedding.shape != (embedding_dims,):
-        raise InputError(
-            f"embeddings of this store have shape {(embedding_dims,)}, got {chunk.embedding.shape}"
-        )
+def chunk_row(chunk: NewChunk, ordinal: int, embedding_dims: int) -> dict[str, Any]:
+    """Validate and pack a chunk.
+
+    Args:
+        chunk: The chunk.
+        ordinal: Its place in its source.
+        embedding_dims: K.
+
+    Raises:
+        InputError: Something in it cannot be stored.
+    """
     if not 0.0 <= chunk.fidelity <= 1.0:
         raise InputError(f"fidelity must be between 0 and 1, got {chunk.fidelity!r}")
     return {
@@ -119,8 +128,21 @@ def _chunk_row(chunk: NewChunk, ordinal: int, embedding_dims: int) -> dict[str, 
         "tokens": chunk.tokens,
         "fidelity": float(chunk.fidelity),
         "text_hash": chunk.text_hash,
-        "key": codec.encode_embedding(chunk.embedding),
+        "key": embedding_blob(chunk.embedding, embedding_dims),
         "patch": codec.encode_patch(chunk.patch),
         "latents": codec.encode_latents(chunk.latents, chunk.positions),
         "text": None if chunk.text is None else _required(chunk.text, "text").encode(),
     }
+
+
+def embedding_blob(embedding: NDArray[np.float32], embedding_dims: int) -> bytes:
+    """Pack an embedding.
+
+    Raises:
+        InputError: It has not the shape (K,), or not the norm 1.
+    """
+    if embedding.shape != (embedding_dims,):
+        raise InputError(
+            f"embeddings of this store have shape {(embedding_dims,)}, got {embedding.shape}"
+        )
+    return codec.encode_embedding(embedding)

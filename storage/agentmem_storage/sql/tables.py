@@ -60,6 +60,10 @@ meta = Table(
     # Not 0 while the files may contain bytes of deleted rows, see `Database.purge`: a random
     # number, so that a process that has purged does not clear a mark set by another since.
     whole("unpurged", server_default=text("0")),
+    # What the latents were made by; NULL in a store that has not been opened since there is this.
+    words("latents", optional=True),
+    # The model that the rows of ``staged`` are for.
+    words("staged_for", optional=True),
 )
 
 scopes = Table(
@@ -163,6 +167,23 @@ chunks = Table(
     Index("chunks_in_scope", "scope_id"),
     Index("chunks_in_episode", "scope_id", "episode"),
     sqlite_autoincrement=True,
+)
+
+# Chunks as another model encodes them, see `agentmem_storage.sql.staging`.
+staged = Table(
+    "staged",
+    schema,
+    Column("chunk_id", Integer, ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True),
+    Column("part", Integer, primary_key=True),
+    blob("key"),
+    whole("start", optional=True),
+    whole("end", optional=True),
+    whole("tokens", optional=True),
+    real("fidelity", optional=True),
+    blob("text_hash", optional=True),
+    blob("patch", optional=True),
+    blob("latents", optional=True),
+    blob("text", optional=True),
 )
 
 # Ids of chunks that an update replaced, see `agentmem_storage.sql.replaced`.

@@ -83,8 +83,8 @@ def add(
     else:
         scope_id = _insert_scope(connection, scope)
     held = known.written(connection)
-    next_source = _next_id(connection, sources)
-    next_chunk = _next_id(connection, chunks)
+    next_source = next_id(connection, sources)
+    next_chunk = next_id(connection, chunks)
     written: list[Written] = []
     fresh: list[Written] = []
     fresh_rows: list[SourceRows] = []
@@ -164,7 +164,7 @@ def replace(
         update(sources).where(sources.c.id == source_id).values(occurrence=occurrence, **new.source)
     )
     metadata_values.replace(connection, source_id, new.source["metadata"])
-    first = _next_id(connection, chunks)
+    first = next_id(connection, chunks)
     written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
     chunk_rows = _chunk_rows([written], [new], scope_id, [episode] * len(new.chunks))
     _insert_chunks(connection, [new], chunk_rows)
@@ -235,7 +235,7 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
         keep_former(connection, [source_id])
     if new:
         connection.execute(update(sources).where(sources.c.id == source_id), new)
-        _note_unpurged(connection)
+        note_unpurged(connection)
     if new or damaged:
         if "metadata" in values:
             metadata_values.replace(connection, source_id, values["metadata"])
@@ -320,11 +320,12 @@ def rebuild_terms(
     terms.optimize(connection)
     left = [one for one in missing if one not in texts]
     connection.execute(update(meta).values(terms_stale=int(forgotten or bool(left))))
-    _note_unpurged(connection)
+    note_unpurged(connection)
     return left
 
 
-def _note_unpurged(connection: Connection) -> None:
+def note_unpurged(connection: Connection) -> None:
+    """Note that the files may contain bytes of deleted rows; see `Database.purge`."""
     connection.execute(update(meta).values(unpurged=1 + secrets.randbits(62)))
 
 
@@ -339,7 +340,7 @@ def _delete_chunks(connection: Connection, ids: Sequence[int], texts: Mapping[in
     terms.optimize(connection)
     if stale:
         connection.execute(update(meta).values(terms_stale=1))
-    _note_unpurged(connection)
+    note_unpurged(connection)
     connection.execute(delete(chunks).where(chunks.c.id.in_(id_list(ids))))
     changes.append(connection, changes.REMOVE, ids)
     return stale
@@ -382,7 +383,7 @@ def _insert_chunks(
 
 
 def _insert_scope(connection: Connection, scope: Scope) -> int:
-    scope_id = _next_id(connection, scopes)
+    scope_id = next_id(connection, scopes)
     connection.execute(insert(scopes).values(id=scope_id, **_scope_words(scope)))
     return scope_id
 
@@ -391,7 +392,7 @@ def _scope_words(scope: Scope) -> dict[str, str | None]:
     return {"user_id": scope.user_id, "agent_id": scope.agent_id, "session_id": scope.session_id}
 
 
-def _next_id(connection: Connection, table: Table) -> int:
+def next_id(connection: Connection, table: Table) -> int:
     """One above the highest id that the table ever had."""
     last = connection.exec_driver_sql(
         "SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)

@@ -1,0 +1,66 @@
+"""Finds a model bundle by its fingerprint, so that stores of older releases stay readable.
+
+A bundle is looked for in the package itself, then in the folders that the environment variable
+``AGENTMEM_BUNDLES`` names (separated as in ``PATH``), then in ``~/.agentmem/bundles``. Each of
+these is a bundle, or contains bundles.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from agentmem.errors import ModelError
+from agentmem.models.bundle.manifest import MANIFEST, Manifest, open_manifest, shipped_bundle
+
+VARIABLE = "AGENTMEM_BUNDLES"
+USER_FOLDER = "~/.agentmem/bundles"
+# Between the fingerprint of the latents and the embedder, see `agentmem.models.text`.
+_OWN_EMBEDDER = ", keys of "
+# What the latents of bundles depend on that were released before stores said it themselves.
+_LATENTS = {"582cfb576f8367dd": "00578ab7b126e035"}
+
+
+def find_bundle(model: str) -> Path | None:
+    """The folder of the bundle that a store is bound to; None if it is not on this machine.
+
+    Its files are not compared with their hashes; whoever loads it does that.
+
+    Args:
+        model: The fingerprint in the store; with an embedder of one's own, that of the latents
+            comes first in it.
+    """
+    latents, own_embedder, _ = model.partition(_OWN_EMBEDDER)
+    for folder, manifest in _bundles():
+        found = manifest.latents_fingerprint if own_embedder else manifest.fingerprint
+        if found == latents:
+            return folder
+    return None
+
+
+def latents_of(model: str) -> str | None:
+    """The fingerprint of the latents of a store, from what it is bound to; None if unknown."""
+    latents, own_embedder, _ = model.partition(_OWN_EMBEDDER)
+    if own_embedder:
+        return latents
+    if (known := _LATENTS.get(model)) is not None:
+        return known
+    folder = find_bundle(model)
+    return None if folder is None else open_manifest(folder).latents_fingerprint
+
+
+def own_embedder(model: str) -> str | None:
+    """The display name of the embedder that a store is bound to, if it is not the bundle's own."""
+    name = model.partition(_OWN_EMBEDDER)[2].rpartition(" ")[0]
+    return name or None
+
+
+def _bundles() -> Iterator[tuple[Path, Manifest]]:
+    places = [one for one in os.environ.get(VARIABLE, "").split(os.pathsep) if one]
+    for place in (shipped_bundle(), *map(Path, places), Path(USER_FOLDER).expanduser()):
+        for file in (place / MANIFEST, *sorted(place.glob(f"*/{MANIFEST}"))):
+            # One that is damaged must not hide the others.
+            with suppress(ModelError, OSError):
+                yield file.parent, open_manifest(file.parent)

@@ -1,0 +1,112 @@
+"""Opens a store with the model that it is bound to, or says how to get one or the other."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from agentmem.errors import IncompatibleModelError
+from agentmem.models.base import BUILTIN, MemoryModel
+from agentmem.models.bundle.find import (
+    USER_FOLDER,
+    VARIABLE,
+    find_bundle,
+    latents_of,
+    own_embedder,
+)
+from agentmem.models.load import load_model
+from agentmem_storage.store import Store
+
+Location = str | os.PathLike[str]
+
+
+def open_store(
+    location: Location,
+    model: Location | MemoryModel | None,
+    *,
+    embedder: str = BUILTIN,
+    reranker: str = BUILTIN,
+    preload: bool = False,
+    **options: Any,
+) -> tuple[MemoryModel, Store]:
+    """An open store and its model.
+
+    Args:
+        location: As for `agentmem.Memory`.
+        model: As there. None means the bundle that comes with the package, or, for a store that
+            was written with another one, that one if it can be found.
+        embedder: As there.
+        reranker: As there.
+        preload: As there; the store is opened when the networks are loaded.
+        **options: Passed to `Store.open`.
+
+    Raises:
+        IncompatibleModelError: the store is bound to another bundle, which was not found, or to
+            another embedder.
+    """
+    loaded = load_model(model, embedder, reranker)
+    try:
+        return loaded, _open(location, loaded, preload, options)
+    except IncompatibleModelError as error:
+        if error.model is None:
+            raise
+        folder = find_bundle(error.model) if model is None else None
+        older = None if folder is None else load_model(folder, embedder, reranker)
+        if older is not None and older.fingerprint == error.model:
+            return older, _open(location, older, preload, options)
+        raise _explained(error, location, loaded) from None
+
+
+def same_latents(model: str, latents: str | None, other: MemoryModel) -> bool | None:
+    """Whether a store has the latents that a model makes; None if that is not known.
+
+    Args:
+        model: What the store is bound to.
+        latents: What it says that its latents depend on; None if it does not.
+        other: The model.
+    """
+    own = latents or latents_of(model)
+    return None if own is None else own == other.codec.fingerprint
+
+
+def bundle_wanted(model: str) -> str:
+    """Where to put the bundle that a store is bound to."""
+    return (
+        f"put the folder of bundle {model!r:.100} into {USER_FOLDER!r}, or name the folder that "
+        f"contains it in the environment variable {VARIABLE}"
+    )
+
+
+def _open(location: Location, model: MemoryModel, preload: bool, options: dict[str, Any]) -> Store:
+    if preload:
+        model.load()
+    return Store.open(
+        location,
+        model=model.fingerprint,
+        embedding_dims=model.embedder.dims,
+        latents=model.codec.fingerprint,
+        **options,
+    )
+
+
+def _explained(
+    error: IncompatibleModelError, location: Location, model: MemoryModel
+) -> IncompatibleModelError:
+    """The same error with the way out of this very case."""
+    assert error.model is not None
+    place = os.fspath(location)
+    facts, name = str(error).partition(": ")[0], own_embedder(error.model)
+    if same_latents(error.model, error.latents, model):
+        kept = f"embedder={name!r}" if name else "the bundle that it was created with"
+        advice = (
+            f"it has the same latents, and only the embedder differs: embed its memories again "
+            f"with `agentmem migrate --store {place}`, or Memory.migrate({place!r}), which changes "
+            f"nothing else; or open it with {kept}"
+        )
+    else:
+        advice = (
+            f"open it with the same bundle, Memory(path, model=...), and embedder, or "
+            f"{bundle_wanted(error.model)}; `agentmem migrate --store {place}`, or "
+            f"Memory.migrate({place!r}), then brings it to another bundle"
+        )
+    return IncompatibleModelError(f"{facts}: {advice}", model=error.model, latents=error.latents)

@@ -1,0 +1,50 @@
+"""Stores as older versions wrote them: the steps of their schema are undone, the last one first."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from agentmem_storage.sql.migrations import STEPS
+
+_NO_TERMS = "INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')"
+# Of every step but the first, what undoes it.
+UNDO = {
+    "0002_episodes": (
+        "DROP INDEX chunks_in_episode",
+        "ALTER TABLE chunks DROP COLUMN episode",
+    ),
+    "0003_occurrences": (
+        "DROP INDEX sources_in_time",
+        "DROP INDEX sources_once",
+        "ALTER TABLE sources DROP COLUMN occurrence",
+        "CREATE UNIQUE INDEX sources_once ON sources (scope_id, content_hash)",
+    ),
+    "0004_words": (_NO_TERMS,),
+    "0005_former": (
+        "DROP TABLE forgotten",
+        "DROP INDEX sources_changed",
+        "ALTER TABLE sources DROP COLUMN former",
+    ),
+    "0006_letters": (_NO_TERMS,),
+    "0007_replaced": ("DROP TABLE replaced",),
+    "0008_numbers": (_NO_TERMS,),
+    "0009_sums": ("ALTER TABLE sources DROP COLUMN sums",),
+    "0010_metadata_values": ("DROP TABLE metadata_values",),
+    "0014_staged": (
+        "DROP TABLE staged",
+        "ALTER TABLE meta DROP COLUMN staged_for",
+        "ALTER TABLE meta DROP COLUMN latents",
+    ),
+}
+
+
+def make_older(database: Path, step: str) -> None:
+    """Make a store one that has not run a step, nor any after it."""
+    names = [one.name for one in STEPS]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for name in reversed(names[names.index(step) :]):
+            for statement in UNDO[name]:
+                connection.execute(statement)
+        connection.execute("DELETE FROM migrations WHERE name >= ?", (step,))
