@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agentmem.memory import Memory
     from agentmem.results import (
         BackupReceipt,
+        Conflict,
         Damage,
         ForgetReceipt,
         Migration,
@@ -52,6 +53,7 @@ __all__ = [
     "BackupReceipt",
     "ChatAnswerer",
     "Chunk",
+    "Conflict",
     "Context",
     "Damage",
     "Document",
@@ -86,6 +88,7 @@ _HOMES = {
     "BackupReceipt": "agentmem.results",
     "ChatAnswerer": "agentmem.chat.answerers",
     "Chunk": "agentmem.context.hits",
+    "Conflict": "agentmem.results",
     "Context": "agentmem.context.pack",
     "Damage": "agentmem.results",
     "Document": "agentmem.types",

@@ -24,7 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import wraps
 from inspect import signature
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from agentmem.chat.session import AsyncSession
@@ -100,11 +100,10 @@ def _stream(
 
 def _decoded(result: R) -> R:
     """Decode here, in the worker; damage is raised where a text is read."""
-    if isinstance(result, Source):
-        several: Iterable[object] = result.chunks
-    else:
-        several = result if isinstance(result, Recall | tuple) else (result,)
-    for chunk in several:
+    several: Iterable[object] = result if isinstance(result, Recall | tuple) else (result,)
+    for chunk in chain.from_iterable(
+        one.chunks if isinstance(one, Source) else (one,) for one in several
+    ):
         if isinstance(chunk, Chunk):
             with suppress(CorruptRecordError):
                 _ = chunk.text, chunk.latents
@@ -172,6 +171,9 @@ class AsyncMemory:
     count = _in_worker(Memory.count)
     list = _stream(Memory.list)
     update = _in_worker(Memory.update)
+    supersede = _in_worker(Memory.supersede)
+    history = _in_worker(Memory.history)
+    conflicts = _in_worker(Memory.conflicts)
     forget = _in_worker(Memory.forget)
     verify = _in_worker(Memory.verify)
     backup = _in_worker(Memory.backup)

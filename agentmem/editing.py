@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from agentmem.context.hits import Chunk
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.encode import EncodingOptions, prepare
-from agentmem.ingest.identity import content_hash
+from agentmem.ingest.identity import content_hash, source_key
 from agentmem.ingest.normalize import normalize
 from agentmem.maintenance import lexical_terms, rebuild_stale_terms, stored_part
 from agentmem.models.base import MemoryModel
@@ -24,7 +25,13 @@ from agentmem.results import ForgetReceipt, Receipt, write_receipt
 from agentmem.types import Part
 from agentmem_storage.errors import ChangedError
 from agentmem_storage.numbers import as_int
-from agentmem_storage.records import Scope, Selection, Unset, Written
+from agentmem_storage.records import (
+    Scope,
+    Selection,
+    SourceRecord,
+    Unset,
+    Written,
+)
 from agentmem_storage.store import Store
 from agentmem_storage.text import shown
 
@@ -42,65 +49,91 @@ def unknown_id(store: Store, scope: Scope, id: int) -> UnknownIdError:
     return UnknownIdError(f"no memory of this scope has the id {shown(id)}")
 
 
-def update_metadata(store: Store, source_id: int, metadata: Mapping[str, Any]) -> Receipt:
-    """Give a source new metadata."""
-    source = store.update_source(source_id, metadata=metadata)
-    return write_receipt([Written(source.id, source.chunk_ids, duplicate=False)], [])
-
-
-def update_text(
+def update(
     store: Store,
     model: MemoryModel,
     source_id: int,
-    text: str,
-    metadata: Mapping[str, Any] | None,
     *,
+    text: str | None,
+    metadata: Mapping[str, Any] | None,
+    created_at: datetime | None,
     options: EncodingOptions,
     max_chars: int,
 ) -> Receipt:
-    """Give a source a new text, and new metadata unless they are None.
+    """Give a source a new text, new metadata and a new time, each unless it is None.
 
     Raises:
-        InputError: the text cannot be stored, or it would make a document equal to another one of
-            the scope.
+        InputError: the text cannot be stored, or a document would be equal to another one of the
+            scope.
         CorruptRecordError: the row of the source is damaged.
         UnknownIdError: it has been forgotten in the meantime.
         ChangedError: others keep changing it.
     """
-    (new,) = normalize(text, max_chars=max_chars).parts
+    if text is None and created_at is None:
+        return _update_metadata(store, source_id, metadata or {})
+    new = None if text is None else normalize(text, max_chars=max_chars).parts[0]
     for _ in range(_RETRIES):
         with suppress(ChangedError):
-            return _update_text(store, model, source_id, new, metadata, options)
-    return _update_text(store, model, source_id, new, metadata, options)
+            return _update(store, model, source_id, new, metadata, created_at, options)
+    return _update(store, model, source_id, new, metadata, created_at, options)
 
 
-def _update_text(
+def _update_metadata(store: Store, source_id: int, metadata: Mapping[str, Any]) -> Receipt:
+    return _unchanged(store.update_source(source_id, metadata=metadata))
+
+
+def _update(
     store: Store,
     model: MemoryModel,
     source_id: int,
-    new: Part,
+    new: Part | None,
     metadata: Mapping[str, Any] | None,
+    created_at: datetime | None,
     options: EncodingOptions,
 ) -> Receipt:
     (old,) = store.sources([source_id])
     wanted = old.metadata if metadata is None else metadata
     held = stored_part(store, model, old)
-    # Of a damaged source, the text that is left is not the one that was hashed.
-    if held.text == new.text and content_hash(held) == old.content_hash:
+    # Of a damaged or partly forgotten source, the text that is left is not the one that was hashed.
+    intact = content_hash(held) == old.content_hash
+    if new is None or (held.text == new.text and intact):
+        if created_at is not None and created_at != old.created_at:
+            part = replace(held, metadata=wanted, created_at=created_at)
+            return _update_time(store, old, part, intact=intact)
         if wanted != old.metadata:
-            return update_metadata(store, source_id, wanted)
-        return write_receipt([Written(old.id, old.chunk_ids, duplicate=False)], [])
+            return _update_metadata(store, source_id, wanted)
+        return _unchanged(old)
     part = replace(held, text=new.text, metadata=wanted)
+    if created_at is not None:
+        part = replace(part, created_at=created_at)
     source = prepare([part], model, options=options, now=old.created_at)[0]
     old_terms = lexical_terms(store, model, Selection(ids=old.chunk_ids))
     written = store.replace_source(old.id, source, old_terms, expected=old)
     if written.duplicate:
-        raise InputError(
-            f"this scope already has that text, in memory {written.chunk_ids[0]}: "
-            f"forget one of the two"
-        )
+        raise _held(written)
     rebuild_stale_terms(store, model)
     return write_receipt([written], [source])
+
+
+def _update_time(store: Store, old: SourceRecord, part: Part, *, intact: bool) -> Receipt:
+    """Give a source the time and the metadata of a part; its chunks stay as they are."""
+    assert part.created_at is not None
+    key = source_key(part) if intact else None
+    done = store.redate_source(old, part.created_at, metadata=part.metadata, key=key)
+    if done.duplicate:
+        raise _held(done)
+    return write_receipt([done], [])
+
+
+def _unchanged(source: SourceRecord) -> Receipt:
+    """The receipt of an update that wrote no chunks."""
+    return write_receipt([Written(source.id, source.chunk_ids, duplicate=False)], [])
+
+
+def _held(written: Written) -> InputError:
+    return InputError(
+        f"this scope already has that text, in memory {written.chunk_ids[0]}: forget one of the two"
+    )
 
 
 def _named(store: Store, selection: Selection, work: Callable[[], T]) -> T:

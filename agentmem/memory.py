@@ -22,7 +22,7 @@ from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
 from agentmem.context.source import Source, load_source
-from agentmem.editing import forget, unknown_id, update_metadata, update_text
+from agentmem.editing import forget, unknown_id, update
 from agentmem.errors import FilterError, InputError, StoreError
 from agentmem.ingest.checks import (
     MAX_CHARS,
@@ -39,6 +39,7 @@ from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.opening import open_store
 from agentmem.results import (
     BackupReceipt,
+    Conflict,
     ForgetReceipt,
     Migration,
     Preparation,
@@ -49,8 +50,9 @@ from agentmem.results import (
     make_stats,
     write_receipt,
 )
-from agentmem.retrieval.query import Expand, Mode, Order, RecallQuery, Rerank
+from agentmem.retrieval.query import Expand, Mode, Order, Prefer, RecallQuery, Rerank
 from agentmem.scopes import ANY, Binding, ReadId, WriteId, check_require
+from agentmem.superseding import conflicts, history, require_one, separate
 from agentmem.types import Content
 from agentmem.writing import write_parts
 from agentmem_storage.numbers import as_int
@@ -314,6 +316,7 @@ class Memory:
         session_id: WriteId = None,
         created_at: Time | None = None,
         metadata: Mapping[str, Any] | None = None,
+        supersedes: int | None = None,
         on_progress: Progress | None = None,
     ) -> Receipt:
         """Store messages or documents, all or none; they are durable when this returns.
@@ -328,11 +331,14 @@ class Memory:
             session_id: Which conversation's.
             created_at: When it was said, for messages that carry no time of their own.
             metadata: JSON values to filter by; a message's own keys take precedence.
+            supersedes: Id of a memory of the same user and agent that this one, which must be a
+                single message or document, takes the place of; see `supersede`.
             on_progress: Called with the number of chunks encoded so far and the total.
 
         Raises:
             InputError: something cannot be stored; the message says what and why. Nothing was
                 stored.
+            UnknownIdError: the scope has no memory that is to be superseded.
             StoreBusyError: another writer held the store for longer than the timeout.
             StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
         """
@@ -343,7 +349,7 @@ class Memory:
             scope=self._binding.writing(user_id, agent_id, session_id),
             max_chars=self._max_chars,
         )
-        return self._write(normalized, on_progress)
+        return self._write(normalized, on_progress, supersedes)
 
     def recall(
         self,
@@ -361,6 +367,7 @@ class Memory:
         rerank: Rerank | None = "auto",
         min_relevance: float | None = None,
         order: Order = "relevance",
+        prefer: Prefer = "auto",
         now: Time | None = None,
     ) -> Recall:
         """Find the memories of a scope that match a query best.
@@ -390,13 +397,17 @@ class Memory:
             min_relevance: Of the memories found, only those whose relevance is at least this, 0 to
                 1, and what ``expand`` adds to them; none, if nothing fits.
             order: ``relevance``, best first; or ``time``, the same hits in chronological order.
+            prefer: Which of several memories that supersede each other comes first: ``latest``;
+                ``auto``: the latest, unless the question is about before ("used to",
+                "previously") or names a time; ``any``: as they score. See
+                `agentmem.retrieval.succession`.
             now: The current time, for "yesterday" and the like in the query; its zone determines
                 when a day begins. By default the current time in UTC.
 
         Raises:
             InputError: the query is blank, a scope id is None or empty, ``k`` is not positive,
-                ``min_relevance`` is not from 0 to 1, or the mode, expansion, reranking or order is
-                unknown.
+                ``min_relevance`` is not from 0 to 1, or the mode, expansion, reranking, order or
+                preference is unknown.
             ModelError: ``latent`` is requested, and the bundle has no reranker.
             FilterError: the filter has an unknown operator or is malformed.
         """
@@ -406,7 +417,7 @@ class Memory:
         )
         present = check_moment(now, "now") or datetime.now(UTC)
         recall_query = RecallQuery(
-            query, k, selection, mode, expand, order, present, rerank, min_relevance
+            query, k, selection, mode, expand, order, present, rerank, min_relevance, prefer
         )
         return run_recall(self._store, self._model, recall_query)
 
@@ -535,48 +546,137 @@ class Memory:
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        created_at: Time | None = None,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
         session_id: ReadId = UNSET,
     ) -> Receipt:
-        """Replace the text or metadata of the message or document that a chunk belongs to.
+        """Replace the text, metadata or time of the message or document that a chunk belongs to.
 
-        Its source id, scope, speaker, time and place in the conversation stay the same; with a new
+        Its source id, scope and speaker stay the same, and so does what is not given; with a new
         text its chunks get new ids, and nothing of the old text remains in the store. The same text
-        again changes nothing.
+        again changes nothing. Its place in the conversation is that of its time. To keep what a
+        memory said before, add a new one that supersedes it.
 
         Args:
             id: One of its chunks.
             text: The new text of the complete message or document; None keeps the old.
             metadata: The new metadata, replacing the old; None keeps the old.
+            created_at: When it was said; None keeps the old time.
             user_id: As in `recall`: an id outside the scope is unknown.
             agent_id: Likewise.
             session_id: Likewise.
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
-            InputError: nothing to change, the new text cannot be stored, or it would make a
+            InputError: nothing to change, the new text or time cannot be stored, or it would make a
                 document equal to another one of the scope.
             StoreBusyError: others hold the lock for too long.
             ChangedError: others keep changing the same message.
         """
-        if text is None and metadata is None:
-            raise InputError("update() needs text= or metadata=")
+        if text is None and metadata is None and created_at is None:
+            raise InputError("update() needs text=, metadata= or created_at=")
         if text is not None and not isinstance(text, str):
             raise TypeError(f"text must be a string, not {type(text).__name__}")
+        new_time = check_time(created_at, "created_at")
         source = self._one(id, self._binding.reading(user_id, agent_id, session_id)).source
-        new_metadata = None if metadata is None else check_metadata(metadata, "metadata")
-        if text is None:
-            return update_metadata(self._store, source.id, new_metadata or {})
-        return update_text(
+        return update(
             self._store,
             self._model,
             source.id,
-            text,
-            new_metadata,
+            text=text,
+            metadata=None if metadata is None else check_metadata(metadata, "metadata"),
+            created_at=new_time,
             options=self._options,
             max_chars=self._max_chars,
         )
+
+    def supersede(
+        self,
+        old: int,
+        new: int,
+        *,
+        undo: bool = False,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> None:
+        """State that one memory takes the place of another, which is kept.
+
+        A recall about now shows the newer one first, and one about before the older one; hits say
+        what they supersede. It holds for the whole messages or documents that the chunks belong to.
+        Again, it changes nothing. What is forgotten leaves no link behind; what it superseded is
+        then superseded by what superseded it.
+
+        ::
+
+            mem.supersede(paris, rome)      # "I live in Paris", "I moved to Rome last week!"
+            mem.supersede(paris, rome, undo=True)
+
+        Args:
+            old: A chunk of what is superseded.
+            new: A chunk of what takes its place, of the same user and agent.
+            undo: Delete the link instead; also one that was found, see `conflicts`.
+            user_id: As in `recall`: an id outside the scope is unknown.
+            agent_id: Likewise.
+            session_id: Likewise.
+
+        Raises:
+            UnknownIdError: no memory of this scope has one of the ids.
+            InputError: both are of one message or document, or belong to different users or agents,
+                the old one supersedes the new one already, or there is nothing to undo.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        earlier, later = self._one(old, scope), self._one(new, scope)
+        if undo:
+            separate(self._store, earlier, later)
+        else:
+            self._store.supersede(earlier.source.id, later.source.id)
+
+    def history(
+        self,
+        id: int,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> tuple[Source, ...]:
+        """The messages or documents of a scope that one superseded, and that supersede it.
+
+        In order, the first of them first, with itself among them; candidates do not count.
+
+        Args:
+            id: One of its chunks.
+            user_id: As in `recall`: an id outside the scope is unknown.
+            agent_id: Likewise.
+            session_id: Likewise.
+
+        Raises:
+            UnknownIdError: no memory of this scope has that id.
+            CorruptRecordError: a chunk of one is damaged.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return history(self._store, self._model, scope, self._one(id, scope).source.id)
+
+    def conflicts(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> tuple[Conflict, ...]:
+        """Pairs of memories that seem to contradict each other, the likeliest first.
+
+        They are found when memories are added, see `agentmem.contradictions`, and nothing is
+        deleted for it. ``supersede(old, new)`` confirms one, and with ``undo=True`` dismisses it.
+
+        Args:
+            user_id: Only this user's.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return conflicts(self._store, self._store.link_candidates(scope))
 
     def forget(
         self,
@@ -845,15 +945,25 @@ class Memory:
         self._store.rebuild_index()
         rebuild_terms(self._store, self._model)
 
-    def _write(self, normalized: Normalized, on_progress: Progress | None = None) -> Receipt:
+    def _write(
+        self,
+        normalized: Normalized,
+        on_progress: Progress | None = None,
+        supersedes: int | None = None,
+    ) -> Receipt:
         for scope in dict.fromkeys(part.scope for part in normalized.parts):
             self._binding.check_required(scope)
+        old = None
+        if supersedes is not None:
+            scope = require_one(normalized.parts).scope
+            old = self._one(supersedes, Scope(scope.user_id, scope.agent_id)).source.id
         written, new = write_parts(
             self._store,
             self._model,
             normalized.parts,
             options=self._options,
             now=datetime.now(UTC),
+            supersedes=old,
             on_progress=on_progress,
         )
         given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))

@@ -15,6 +15,25 @@ Changed = Literal["nothing", "embeddings", "latents"]
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two memories that seem to contradict each other, see `Memory.conflicts`.
+
+    Attributes:
+        old: Id of the earlier memory; of a document, its first chunk.
+        new: Id of the later one, which seems to supersede it.
+        score: How likely it does, 0 to 1.
+    """
+
+    old: int
+    new: int
+    score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """The result of one `Memory.add`; its memories can be recalled immediately.
 

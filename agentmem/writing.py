@@ -26,6 +26,7 @@ def write_parts(
     *,
     options: EncodingOptions,
     now: datetime,
+    supersedes: int | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[list[Written], list[NewSource]]:
     """Store parts in one transaction.
@@ -36,6 +37,7 @@ def write_parts(
         parts: The parts, in order, each with its scope.
         options: How chunks are encoded and stored.
         now: The time of parts that carry none.
+        supersedes: Id of the source that the only part supersedes.
         on_progress: Called with the number of chunks encoded so far and the total.
 
     Returns:
@@ -43,8 +45,8 @@ def write_parts(
     """
     for _ in range(_RETRIES):
         with suppress(UnknownIdError):
-            return _write(store, model, parts, options, now, on_progress)
-    return _write(store, model, parts, options, now, on_progress)
+            return _write(store, model, parts, options, now, supersedes, on_progress)
+    return _write(store, model, parts, options, now, supersedes, on_progress)
 
 
 def _write(
@@ -53,6 +55,7 @@ def _write(
     parts: Sequence[Part],
     options: EncodingOptions,
     now: datetime,
+    supersedes: int | None,
     on_progress: Progress | None,
 ) -> tuple[list[Written], list[NewSource]]:
     keys = [source_key(part) for part in parts]
@@ -64,12 +67,15 @@ def _write(
             known[place] = one
     fresh = [part for part, one in zip(parts, known, strict=True) if one is None]
     if not fresh:
-        return [one for one in known if one is not None], []
+        held = [one for one in known if one is not None]
+        if supersedes is not None:
+            store.supersede(supersedes, held[0].source_id)
+        return held, []
     sources = iter(prepare(fresh, model, options=options, now=now, on_progress=on_progress))
     new: list[NewSource | SourceKey] = [
         next(sources) if one is None else key for key, one in zip(keys, known, strict=True)
     ]
-    written = store.add(new, [part.scope for part in parts])
+    written = store.add(new, [part.scope for part in parts], supersedes=supersedes)
     pairs = zip(new, written, strict=True)
     return written, [
         one for one, done in pairs if isinstance(one, NewSource) and not done.duplicate

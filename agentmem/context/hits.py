@@ -253,6 +253,10 @@ class Hit(Chunk):
             it. An added hit has the score that the search gave it, or 0.
         occurrences: The other times at which the same speaker said exactly this, by time, as far as
             the search met them; the hit is the best of all.
+        supersedes: Ids of the memories of the scope that this one supersedes directly, or seems to,
+            see `agentmem.Memory.supersede` and `agentmem.Memory.conflicts`; the first of each
+            message or document.
+        superseded_by: Ids of those that supersede it, likewise; empty if it is the newest.
     """
 
     score: float
@@ -260,6 +264,8 @@ class Hit(Chunk):
     explain: Mapping[str, float]
     expanded_from: int | None = None
     occurrences: tuple[Occurrence, ...] = ()
+    supersedes: tuple[int, ...] = ()
+    superseded_by: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"Hit(score={self.score:.3f}, relevance={self.relevance:.2f}, {self._summary()})"
@@ -275,5 +281,7 @@ class Hit(Chunk):
             "occurrences": [
                 {"id": one.id, "created_at": one.created_at.isoformat()} for one in self.occurrences
             ],
+            "supersedes": list(self.supersedes),
+            "superseded_by": list(self.superseded_by),
             **Chunk.to_dict(self),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, tzinfo
@@ -14,7 +14,8 @@ from agentmem.errors import UnknownIdError
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.fusion import Scored
 from agentmem.retrieval.search import Found
-from agentmem_storage.records import ChunkRecord, Selection, SourceRecord
+from agentmem.retrieval.succession import LEAST_SCORE
+from agentmem_storage.records import ChunkRecord, Scope, Selection, SourceRecord
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.store import Store
 
@@ -40,6 +41,7 @@ def load_unscored(
         zero = Scored(values["id"])
         scores: dict[str, Any] = {"score": zero.score, "relevance": 0.0, "explain": zero.explain}
         scores |= {"expanded_from": None, "occurrences": ()}
+        scores |= {"supersedes": (), "superseded_by": ()}
         yield make_lazy(Hit, values | scores, loader)
 
 
@@ -49,6 +51,7 @@ def load_hits(
     ranked: Sequence[Found],
     relevance: Mapping[int, float],
     *,
+    scope: Scope,
     zone: tzinfo = UTC,
 ) -> tuple[Hit, ...]:
     """Search results as hits, in the given order.
@@ -58,12 +61,14 @@ def load_hits(
         model: Decodes the chunks.
         ranked: What the search found, in this order.
         relevance: Of each of them, by id.
+        scope: Where memories that supersede them may be.
         zone: The zone of their times, which says on which day something was said.
     """
     if not ranked:
         return ()
     rows = snapshot.chunks_with_sources([found.item.id for found in ranked], keep_damaged=True)
     loader = BatchLoader(model, [record for record, _ in rows])
+    links = _Links(snapshot, [record.id for record, _ in rows], scope)
     return tuple(
         make_lazy(
             Hit,
@@ -76,11 +81,39 @@ def load_hits(
                 "occurrences": tuple(
                     Occurrence(id, said.astimezone(zone)) for id, said in found.repeats
                 ),
+                "supersedes": links.older(source.id),
+                "superseded_by": links.newer(source.id),
             },
             loader,
         )
         for (record, source), found in zip(rows, ranked, strict=True)
     )
+
+
+class _Links:
+    """Which memories of a scope supersede others."""
+
+    def __init__(self, snapshot: Snapshot, ids: Sequence[int], scope: Scope) -> None:
+        linked = snapshot.linked(ids)
+        firsts = {source: own[0] for source, own in linked.chunk_ids.items() if own}
+        allowed = snapshot.matching(firsts.values(), Selection(scope)) if firsts else set()
+        self._firsts = {source: id for source, id in firsts.items() if id in allowed}
+        self._pairs = [
+            (link.old, link.new)
+            for link in linked.links
+            if link.score is None or link.score >= LEAST_SCORE
+        ]
+
+    def older(self, source: int) -> tuple[int, ...]:
+        """Those that a source supersedes."""
+        return self._ids(old for old, new in self._pairs if new == source)
+
+    def newer(self, source: int) -> tuple[int, ...]:
+        """Those that supersede it."""
+        return self._ids(new for old, new in self._pairs if old == source)
+
+    def _ids(self, sources: Iterable[int]) -> tuple[int, ...]:
+        return tuple(sorted(self._firsts[one] for one in sources if one in self._firsts))
 
 
 def _load(

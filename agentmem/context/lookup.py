@@ -21,7 +21,8 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
 
     Raises:
         InputError: the query is blank or not valid Unicode, ``k`` is not positive, the least
-            relevance is not from 0 to 1, or the mode, expansion, order or reranking is unknown.
+            relevance is not from 0 to 1, or the mode, expansion, order, reranking or preference is
+            unknown.
         ModelError: reranking is requested, and the model has no reranker.
         FilterError: the filter is malformed.
     """
@@ -31,7 +32,14 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
 
     def read(snapshot: Snapshot) -> tuple[SearchResult, tuple[Hit, ...], tuple[str, ...]]:
         found = search(snapshot, model, query, question)
-        hits = load_hits(snapshot, model, found.ranked, found.relevance, zone=zone)
+        hits = load_hits(
+            snapshot,
+            model,
+            found.ranked,
+            found.relevance,
+            scope=query.selection.scope,
+            zone=zone,
+        )
         unknown = () if found.candidates else snapshot.unknown_keys(query.selection)
         return found, hits, unknown
 

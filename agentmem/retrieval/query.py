@@ -18,6 +18,7 @@ Mode = Literal["hybrid", "vector", "lexical"]
 Order = Literal["relevance", "time"]
 Expand = Literal["episode", "neighbors"]
 Rerank = Literal["auto", "latent"]
+Prefer = Literal["auto", "latest", "any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class RecallQuery:
         now: The current time, with a time zone; dates in the text are relative to it.
         rerank: Whether the best candidates are reranked.
         min_relevance: The least relevance of a chunk, 0 to 1; None: any.
+        prefer: Which of several chunks that supersede each other come first.
     """
 
     text: str
@@ -45,6 +47,7 @@ class RecallQuery:
     now: datetime
     rerank: Rerank | None = "auto"
     min_relevance: float | None = None
+    prefer: Prefer = "auto"
 
     def __post_init__(self) -> None:
         """Accept integers of any kind.
@@ -59,7 +62,8 @@ class RecallQuery:
 
         Raises:
             InputError: the text is blank or not valid Unicode, ``k`` is not positive, the least
-                relevance is not from 0 to 1, or the mode, expansion, order or reranking is unknown.
+                relevance is not from 0 to 1, or the mode, expansion, order, reranking or
+                preference is unknown.
             ModelError: reranking is requested, and the model has no reranker.
         """
         text, k = self.text, self.k
@@ -74,6 +78,7 @@ class RecallQuery:
         _check_choice("mode", self.mode, get_args(Mode))
         _check_choice("expand", self.expand, (None, *get_args(Expand)))
         _check_choice("order", self.order, get_args(Order))
+        _check_choice("prefer", self.prefer, get_args(Prefer))
         _check_choice("rerank", self.rerank, (None, *get_args(Rerank)))
         if self.rerank == "latent" and model.reranker is None:
             raise no_reranker(model.name)

@@ -26,6 +26,7 @@ from agentmem.retrieval.question import Question
 from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
 from agentmem.retrieval.repeats import Group, distinct, group_repeats
 from agentmem.retrieval.rerank import rerank
+from agentmem.retrieval.succession import in_succession
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.snapshot import Snapshot
 
@@ -124,6 +125,7 @@ def search(
             time_share,
         )
     compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
+    compared = in_succession(snapshot, compared, scored, query, question)
     best = compared[: query.k]
     exact = dict(zip(matches.vector.ids.tolist(), matches.vector.scores.tolist(), strict=True))
     comparison = Comparison(

@@ -24,6 +24,7 @@ from agentmem_cli.commands import (
     query,
     reader,
     store,
+    supersede,
     train,
     users,
 )
@@ -114,6 +115,9 @@ register(
         "list": query.list_memories,
         "forget": change.forget,
         "update": change.update,
+        "supersede": supersede.supersede,
+        "history": supersede.history,
+        "conflicts": supersede.conflicts,
         "users": users.users,
         "stats": store.stats,
         "verify": store.verify,

@@ -52,7 +52,8 @@ def is_whole(text: str) -> bool:
     return re.fullmatch(r"-?[0-9]+", text) is not None
 
 
-def _id(text: str) -> int:
+def memory_id(text: str) -> int:
+    """The value of an argument that is the id of a memory."""
     if not is_whole(text):
         raise typer.BadParameter(f"{text!r:.200} is not an id: ids are whole numbers, such as 12")
     return int(text)
@@ -71,18 +72,19 @@ def _limit(text: str | int) -> int:
     return number
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """The value of an option that is a time."""
     try:
         # A string of digits is no date, see `agentmem_storage.timestamps`.
-        moment = datetime.fromisoformat("" if text.isdigit() else text)
+        time = datetime.fromisoformat("" if text.isdigit() else text)
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is not a time; give ISO 8601 such as 2026-02-13 or 2026-02-13T09:40+01:00"
         ) from None
     try:
-        return moment if moment.tzinfo else moment.astimezone()
+        return time if time.tzinfo else time.astimezone()
     except (OverflowError, ValueError, OSError):
-        return moment.replace(tzinfo=UTC)  # outside the years that the system's clock knows
+        return time.replace(tzinfo=UTC)  # outside the years that the system's clock knows
 
 
 def local_now() -> datetime:
@@ -162,9 +164,11 @@ def _no_number(name: str) -> None:
     raise ValueError(name)
 
 
-IdArgument = Annotated[int, typer.Argument(parser=_id, metavar="ID", help="Id of the memory.")]
+IdArgument = Annotated[
+    int, typer.Argument(parser=memory_id, metavar="ID", help="Id of the memory.")
+]
 IdsArgument = Annotated[
-    list[int] | None, typer.Argument(parser=_id, metavar="ID", help="Ids of memories.")
+    list[int] | None, typer.Argument(parser=memory_id, metavar="ID", help="Ids of memories.")
 ]
 StoreOption = Annotated[
     str,
@@ -234,7 +238,7 @@ SinceOption = Annotated[
     datetime | None,
     typer.Option(
         "--since",
-        parser=_moment,
+        parser=moment,
         metavar="TIME",
         help="Only memories from this time or later (ISO 8601, local if without zone).",
         rich_help_panel=_FILTER,
@@ -244,7 +248,7 @@ UntilOption = Annotated[
     datetime | None,
     typer.Option(
         "--until",
-        parser=_moment,
+        parser=moment,
         metavar="TIME",
         help="Only memories from before this time.",
         rich_help_panel=_FILTER,
@@ -254,7 +258,7 @@ BeforeOption = Annotated[
     datetime | None,
     typer.Option(
         "--before",
-        parser=_moment,
+        parser=moment,
         metavar="TIME",
         help="Only memories from before this time.",
         rich_help_panel=_FILTER,
@@ -264,7 +268,7 @@ NowOption = Annotated[
     datetime | None,
     typer.Option(
         "--now",
-        parser=_moment,
+        parser=moment,
         metavar="TIME",
         help="The time that 'yesterday' and the like in the question are relative to (ISO 8601,"
         " local if without zone); by default the current time.",
@@ -274,7 +278,7 @@ AtOption = Annotated[
     datetime | None,
     typer.Option(
         "--at",
-        parser=_moment,
+        parser=moment,
         metavar="TIME",
         help="The time of messages and documents without their own (ISO 8601).",
     ),

@@ -132,6 +132,10 @@ def hits(found: Recall) -> Text:
         origin = f"{_when(hit.created_at)}  {speaker(hit)}"
         if hit.occurrences:
             origin += f"  said {len(hit.occurrences) + 1} times"
+        if hit.supersedes:
+            origin += f"  supersedes {_marks(hit.supersedes)}"
+        if hit.superseded_by:
+            origin += f"  superseded by {_marks(hit.superseded_by)}"
         text = safe(hit.text).rstrip().replace("\n", "\n   ")
         head = Text.assemble(
             (f"{rank:>2} ", "bold"),
@@ -140,6 +144,10 @@ def hits(found: Recall) -> Text:
         )
         blocks.append(Text("\n").join([head, Text(f"   {text}")]))
     return Text("\n\n").join(blocks) if blocks else Text("nothing found", style="dim")
+
+
+def _marks(ids: Iterable[int]) -> str:
+    return ", ".join(f"#{id}" for id in ids)
 
 
 def line(chunk: Chunk) -> Text:

@@ -14,6 +14,7 @@ from agentmem_storage.records import (
     EVERYTHING,
     ChunkRecord,
     LatentsRecord,
+    Link,
     Neighbors,
     Ranked,
     Scope,
@@ -60,6 +61,14 @@ class Reading(ABC):
     def became(self, id: int, scope: Scope = ANY_SCOPE) -> tuple[int, ...]:
         """See `Snapshot.became`."""
         return self.snapshot(lambda one: one.became(id, scope))
+
+    def chain(self, source_id: int) -> list[int]:
+        """See `Snapshot.chain`."""
+        return self.snapshot(lambda one: one.chain(source_id))
+
+    def link_candidates(self, scope: Scope = ANY_SCOPE) -> list[Link]:
+        """See `Snapshot.link_candidates`."""
+        return self.snapshot(lambda one: one.link_candidates(scope))
 
     def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """See `Snapshot.neighbors`."""

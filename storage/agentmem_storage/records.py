@@ -307,6 +307,38 @@ class Neighbors:
     tokens: dict[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A source that supersedes another, or seems to.
+
+    Attributes:
+        old: Id of the source that is superseded.
+        new: Id of the one that supersedes it.
+        score: How likely it does, 0 to 1; None if somebody stated it.
+        linked_at: When the link was made, in UTC.
+    """
+
+    old: int
+    new: int
+    score: float | None
+    linked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """The links of some chunks' sources, and those of the sources that these lead to.
+
+    Attributes:
+        links: The links.
+        chunk_ids: The chunks of each of their sources, in the order of the text, by source id.
+        created_at: The time of each of their sources, in microseconds since 1970, by source id.
+    """
+
+    links: tuple[Link, ...]
+    chunk_ids: dict[int, tuple[int, ...]]
+    created_at: dict[int, int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
     """Ids and scores of one search, best first; higher scores are better.

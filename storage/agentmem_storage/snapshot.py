@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from agentmem_storage.errors import InputError
+from agentmem_storage.errors import InputError, UnknownIdError
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import (
     ANY_SCOPE,
     EVERYTHING,
     ChunkRecord,
     LatentsRecord,
+    Link,
+    Linked,
     Neighbors,
     Ranked,
     Said,
@@ -24,7 +26,7 @@ from agentmem_storage.records import (
     WordMatches,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import episodes, matches, neighbors, read, replaced, terms
+from agentmem_storage.sql import episodes, links, matches, neighbors, read, replaced, terms
 from agentmem_storage.sql.fields import PREFIX
 from agentmem_storage.sql.filters import metadata_keys
 from agentmem_storage.sql.selection import as_id, selected
@@ -57,6 +59,7 @@ class Snapshot:
         self._known_ids: list[tuple[Selection, Listed]] = []
         self._known_counts: dict[tuple[str, Scope], dict[str, int]] = {}
         self._known_said: dict[int, Said] = {}
+        self._has_links: bool | None = None
 
     def ids(self, selection: Selection = EVERYTHING) -> NDArray[np.int64]:
         """Ids of the selected chunks, ascending, int64 of shape (n,).
@@ -168,6 +171,28 @@ class Snapshot:
         if missing:
             self._known_said |= read.read_said(self._connection, missing)
         return self._known_said
+
+    def linked(self, ids: Iterable[int]) -> Linked:
+        """Which sources supersede those of some chunks, or are superseded by them, and so on."""
+        if self._has_links is None:
+            self._has_links = links.any_there(self._connection)
+        if not self._has_links:
+            return Linked((), {}, {})
+        return links.of_chunks(self._connection, ids)
+
+    def chain(self, source_id: int) -> list[int]:
+        """The sources that stated links join with one, which is among them, oldest first.
+
+        Raises:
+            UnknownIdError: No source has that id.
+        """
+        if found := links.chain(self._connection, as_id(source_id)):
+            return found
+        raise UnknownIdError(f"no source has the id {source_id!r}")
+
+    def link_candidates(self, scope: Scope = ANY_SCOPE) -> list[Link]:
+        """The links within a scope that nobody stated, the likeliest first."""
+        return links.candidates(self._connection, scope)
 
     def neighbors(self, ids: Iterable[int], reach: int = 1, scope: Scope = ANY_SCOPE) -> Neighbors:
         """The chunks said just before and after each in its own scope.

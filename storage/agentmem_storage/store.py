@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
 from agentmem_storage.disk import file_bytes
-from agentmem_storage.errors import InputError, StoreNotFoundError, StoreUnwritableError
+from agentmem_storage.errors import (
+    ChangedError,
+    InputError,
+    StoreNotFoundError,
+    StoreUnwritableError,
+    UnknownIdError,
+)
 from agentmem_storage.index import IndexKind
 from agentmem_storage.metadata import metadata_json
 from agentmem_storage.numbers import as_timeout
@@ -28,6 +34,7 @@ from agentmem_storage.records import (
     Copied,
     Forgotten,
     KeptStates,
+    Link,
     ModelBinding,
     NewSource,
     NewStates,
@@ -44,7 +51,7 @@ from agentmem_storage.records import (
 )
 from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
 from agentmem_storage.snapshot import Snapshot
-from agentmem_storage.sql import check, duplicates, read, totals, write
+from agentmem_storage.sql import check, duplicates, links, read, totals, write
 from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.filters import selects_everything
@@ -193,7 +200,11 @@ class Store(Reading, Rebinding):
 
     @shielded
     def add(
-        self, new: Sequence[NewSource | SourceKey], scope: Scope | Sequence[Scope]
+        self,
+        new: Sequence[NewSource | SourceKey],
+        scope: Scope | Sequence[Scope],
+        *,
+        supersedes: int | None = None,
     ) -> list[Written]:
         """Write sources; when this returns, they are durable and visible to every process.
 
@@ -203,13 +214,16 @@ class Store(Reading, Rebinding):
         Args:
             new: The sources, in order. For those that `find` found, their keys are enough.
             scope: The scope of all of them, or one scope for each.
+            supersedes: Id of the source that the only one of them supersedes.
 
         Returns:
             The outcome for each source, in order.
 
         Raises:
-            InputError: Something cannot be stored; nothing was written.
+            InputError: Something cannot be stored, or the source cannot supersede that other one;
+                nothing was written.
             UnknownIdError: A source given by its key has been forgotten; nothing was written.
+            ChangedError: That which is to be superseded is gone; nothing was written.
         """
         scopes = [scope] * len(new) if isinstance(scope, Scope) else scope
         rows = [
@@ -226,7 +240,53 @@ class Store(Reading, Rebinding):
                     part = [rows[number] for number in numbers]
                     done = write.add(connection, part, own, now_micros(), alone=len(rows) == 1)
                     written.update(zip(numbers, done, strict=True))
+                if supersedes is not None:
+                    (only,) = written.values()
+                    _supersede(connection, supersedes, only.source_id)
         return [written[number] for number in range(len(rows))]
+
+    @shielded
+    def supersede(self, old: int, new: int) -> None:
+        """State that one source supersedes another; again, it changes nothing.
+
+        Args:
+            old: Id of the source that is superseded.
+            new: Id of the one that supersedes it.
+
+        Raises:
+            UnknownIdError: There is no such source.
+            InputError: They are one source, or belong to different users or agents, or the old one
+                supersedes the new one.
+        """
+        with self._database.write() as connection:
+            links.state(connection, as_id(old), as_id(new), now_micros())
+
+    @shielded
+    def separate(self, old: int, new: int) -> bool:
+        """Delete the link that says that one source supersedes another; return whether there was.
+
+        Args:
+            old: As in `supersede`.
+            new: Likewise.
+        """
+        with self._database.write() as connection:
+            return links.remove(connection, as_id(old), as_id(new))
+
+    @shielded
+    def propose(self, found: Sequence[tuple[int, int, float]]) -> list[Link]:
+        """Write that sources seem to supersede others, as candidates.
+
+        Args:
+            found: Ids of an old and of a new source, and a score, 0 to 1.
+
+        Returns:
+            The candidates that were written: not where the two are linked already or have an order
+            by other links, one of them is gone, or they belong to different users or agents.
+        """
+        if not found:
+            return []
+        with self._database.write() as connection:
+            return links.propose(connection, found, now_micros())
 
     @shielded
     def find(
@@ -387,6 +447,48 @@ class Store(Reading, Rebinding):
             self._states.erase(old.chunk_ids)
         self._purge()
         return updated
+
+    @shielded
+    def redate_source(
+        self,
+        expected: SourceRecord,
+        created_at: datetime,
+        *,
+        metadata: Mapping[str, Any],
+        key: SourceKey | None,
+    ) -> Written:
+        """Give a source a new time, and what it is recognized by from then on; its chunks stay.
+
+        Args:
+            expected: The source. If it is not equal to this any more, nothing is written.
+            created_at: Its new time.
+            metadata: Its new metadata.
+            key: What it is recognized by; None: as before.
+
+        Returns:
+            The source; or, as in `replace_source`, another one that already has the key.
+
+        Raises:
+            UnknownIdError: It has been forgotten.
+            ChangedError: It is not the expected one; nothing was written.
+            InputError: Something cannot be stored; nothing was written.
+        """
+        values: dict[str, Any] = {
+            "metadata": metadata_json(metadata),
+            "created_at": to_micros(created_at, "created_at"),
+        }
+        self._states.erase(expected.chunk_ids)
+        with self._database.write() as connection:
+            write.require_unchanged(connection, expected)
+            if key is not None:
+                found = write.new_key(connection, expected.id, key)
+                if isinstance(found, Written):
+                    return found
+                values |= found
+            write.update_source(connection, expected.id, values)
+        self._states.erase(expected.chunk_ids)
+        self._purge()
+        return Written(expected.id, expected.chunk_ids, duplicate=False)
 
     @shielded
     def replace_source(
@@ -665,3 +767,13 @@ class Store(Reading, Rebinding):
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
         return file_bytes(path, cache)
+
+
+def _supersede(connection: Connection, old: int, new: int) -> None:
+    try:
+        links.state(connection, as_id(old), new, now_micros())
+    except UnknownIdError as error:
+        raise ChangedError(
+            f"source {old}, which was to be superseded, has been forgotten by another writer in "
+            f"the meantime; nothing was written: add it without supersedes="
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,74 @@ def test_new_metadata_take_the_place_of_the_old(memory: Memory) -> None:
     assert dict(memory.get(id).metadata) == {}
 
 
+class TestTimes:
+    LATER = datetime(2026, 6, 1, 9, tzinfo=UTC)
+
+    @pytest.mark.parametrize("given", [LATER, "2026-06-01T09:00:00Z"], ids=["datetime", "string"])
+    def test_a_new_time_takes_the_place_of_the_old(
+        self, memory: Memory, given: datetime | str
+    ) -> None:
+        (id,) = memory.add(SAID, user_id="ana").ids
+        assert memory.update(id, created_at=given).ids == (id,)
+        after = memory.get(id)
+        assert (after.created_at, after.text, dict(after.metadata)) == (
+            self.LATER,
+            SAID.content,
+            {"n": 1},
+        )
+        assert [chunk.id for chunk in memory.list(since="2026-05-30")] == [id]
+        assert memory.verify().ok
+
+    def test_it_is_recognized_by_its_new_time(self, memory: Memory) -> None:
+        (id,) = memory.add(SAID, user_id="ana").ids
+        memory.update(id, created_at=self.LATER)
+        assert memory.add(replace(SAID, created_at=self.LATER), user_id="ana").duplicates == (id,)
+        # As with an old text: a transcript that still has the old one brings nothing back.
+        assert memory.add([SAID, "Thanks!"], user_id="ana").duplicates == (id,)
+        assert memory.add(SAID, user_id="ana").duplicates == ()
+
+    def test_with_a_text_and_metadata(self, memory: Memory) -> None:
+        (id,) = memory.add(SAID).ids
+        (new,) = memory.update(id, text="other", metadata={"b": 2}, created_at=self.LATER).ids
+        chunk = memory.get(new)
+        assert (chunk.text, dict(chunk.metadata), chunk.created_at) == (
+            "other",
+            {"b": 2},
+            self.LATER,
+        )
+        assert memory.add(
+            Message("other", "assistant", name="Ada", created_at=self.LATER, metadata={"b": 2})
+        ).duplicates == (new,)
+        assert memory.verify().ok
+
+    def test_what_was_partly_forgotten_keeps_its_gap(self, memory: Memory) -> None:
+        ids = memory.add(Document("Some words of it. " * 200)).ids
+        memory.forget(ids[1:2])
+        receipt = memory.update(ids[0], created_at=self.LATER)
+        assert receipt.ids == (ids[0], *ids[2:])
+        assert {chunk.created_at for chunk in memory.list()} == {self.LATER}
+        assert not memory.get_source(receipt.sources[0]).complete
+        assert memory.verify().ok
+
+    def test_a_document_equal_to_another_is_refused(
+        self, memory: Memory, unchanged: Unchanged
+    ) -> None:
+        id, other = memory.add(
+            [Document("one", created_at=NOON), Document("one", created_at=self.LATER)]
+        ).ids
+        with (
+            unchanged(memory),
+            pytest.raises(InputError, match=f"already has that text, in memory {other}"),
+        ):
+            memory.update(id, created_at=self.LATER)
+
+    def test_the_same_time_changes_nothing(self, memory: Memory, unchanged: Unchanged) -> None:
+        (id,) = memory.add(SAID).ids
+        with unchanged(memory):
+            memory.update(id, created_at=NOON)
+        assert memory.add(SAID).duplicates == (id,)
+
+
 def test_text_and_metadata_at_once(memory: Memory) -> None:
     (id,) = memory.add(SAID).ids
     (new,) = memory.update(id, text="other", metadata={"b": 2}).ids
@@ -150,7 +219,7 @@ def test_what_was_partly_forgotten_can_be_updated(memory: Memory) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({}, InputError, "needs text= or metadata="),
+        ({}, InputError, "needs text=, metadata= or created_at="),
         ({"text": ""}, InputError, "no text"),
         ({"text": " \n"}, InputError, "only whitespace"),
         ({"text": "\udfff"}, InputError, "lone surrogate"),
@@ -158,6 +227,8 @@ def test_what_was_partly_forgotten_can_be_updated(memory: Memory) -> None:
         ({"text": 5}, TypeError, "text must be a string, not int"),
         ({"text": ["one", "two"]}, TypeError, "text must be a string, not list"),
         ({"text": Document("x")}, TypeError, "text must be a string, not Document"),
+        ({"created_at": "soon"}, InputError, "created_at: cannot read the time 'soon'"),
+        ({"text": "fine", "created_at": 1e30}, InputError, "outside the years 1 to 9999"),
         ({"metadata": 5}, InputError, "metadata must be a dict"),
         ({"metadata": {1: 2}}, InputError, "the key 1 is not a string"),
         ({"metadata": {"a": {2}}}, InputError, "cannot be written as JSON"),

@@ -32,6 +32,7 @@ UNDO = {
     "0008_numbers": (_NO_TERMS,),
     "0009_sums": ("ALTER TABLE sources DROP COLUMN sums",),
     "0010_metadata_values": ("DROP TABLE metadata_values",),
+    "0012_links": ("DROP TABLE links",),
     "0014_staged": (
         "DROP TABLE staged",
         "ALTER TABLE meta DROP COLUMN staged_for",

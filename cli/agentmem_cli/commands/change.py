@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,8 @@ from agentmem_cli.options import (
     StoreOption,
     UserOption,
     WhereOption,
+    memory_id,
+    moment,
     read_metadata,
     scope_ids,
 )
@@ -65,6 +68,15 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help="Name of the speaker of TEXT.")] = None,
     at: AtOption = None,
     meta: MetaOption = None,
+    supersedes: Annotated[
+        int | None,
+        typer.Option(
+            "--supersedes",
+            parser=memory_id,
+            metavar="ID",
+            help="The memory that a single TEXT or document takes the place of.",
+        ),
+    ] = None,
     quantization: Annotated[
         Literal["auto", "fine", "coarse"],
         typer.Option(
@@ -108,6 +120,8 @@ def add(
         raise typer.TyperException("give a TEXT or --file, or pipe a text in")
     if not texts and (role or name):
         raise typer.TyperException("--role and --name are for TEXT and standard input")
+    if supersedes is not None and any(has_messages(path) for path in file or ()):
+        raise typer.TyperException("--supersedes is for one TEXT or document, not for messages")
     require_file(store)
     from agentmem.types import Document
 
@@ -132,6 +146,7 @@ def add(
                         **defaults.scope,
                         created_at=defaults.created_at,
                         metadata=defaults.metadata,
+                        supersedes=supersedes,
                         on_progress=bar,
                     )
                 )
@@ -151,6 +166,10 @@ def update(
         str | None,
         typer.Option("--text", help="The new text of the complete message or document."),
     ] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option("--at", parser=moment, metavar="TIME", help="The new time (ISO 8601)."),
+    ] = None,
     meta: MetaOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
@@ -161,7 +180,7 @@ def update(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Replace the text or metadata of the message or document that a memory belongs to.
+    """Replace the text, metadata or time of the message or document that a memory belongs to.
 
     A new text gets new ids, and nothing of the old one remains. --meta replaces all metadata.
 
@@ -169,10 +188,12 @@ def update(
     """
     out = Output(json=json, quiet=quiet)
     metadata = read_metadata(meta)
-    if text is None and metadata is None:
-        raise typer.TyperException("give --text, --meta or both")
+    if text is None and metadata is None and at is None:
+        raise typer.TyperException("give --text, --meta or --at")
     with open_memory(store, model, embedder=embedder) as memory:
-        done = memory.update(id, text=text, metadata=metadata, **scope_ids(user, agent, session))
+        done = memory.update(
+            id, text=text, metadata=metadata, created_at=at, **scope_ids(user, agent, session)
+        )
     out.emit(json=done.to_dict, human=lambda: views.receipt(done), quiet=lambda: map(str, done.ids))
 
 

@@ -60,6 +60,14 @@ def recall(
         Literal["relevance", "time"],
         typer.Option("--order", help="Sort the hits by relevance, or oldest first."),
     ] = "relevance",
+    prefer: Annotated[
+        Literal["auto", "latest", "any"],
+        typer.Option(
+            "--prefer",
+            help="Of memories that supersede each other, show the one that the question is about,"
+            " the latest, or any first.",
+        ),
+    ] = "auto",
     min_relevance: Annotated[
         float | None,
         typer.Option(
@@ -106,6 +114,7 @@ def recall(
             mode=mode,
             expand=expand,
             order=order,
+            prefer=prefer,
             min_relevance=min_relevance,
             now=now or local_now(),
         )

@@ -18,7 +18,7 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import ANY_SCOPE, Problem, Scope, Selection
-from agentmem_storage.sql import changes, codec, metadata_values, read, sums, terms
+from agentmem_storage.sql import changes, codec, links, metadata_values, read, sums, terms
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list, scope_conditions, selected
 from agentmem_storage.sql.state import list_ids
@@ -37,7 +37,8 @@ def check(database: Database, scope: Scope) -> Iterator[Problem]:
         _terms_of_rows(database, scope),
     ]
     if scope == ANY_SCOPE:
-        parts = [_file_structure(database), *parts, _terms_of_store(database), _log(database)]
+        whole = [_terms_of_store(database), _log(database), _links(database)]
+        parts = [_file_structure(database), *parts, *whole]
     for part in parts:
         try:
             yield from part
@@ -254,6 +255,12 @@ def _log(database: Database) -> Iterator[Problem]:
                 id if id in present else None,
                 f"the change log is damaged: it says the opposite of memory {id} of what is stored",
             )
+
+
+def _links(database: Database) -> Iterator[Problem]:
+    with database.read() as connection:
+        found = list(links.faults(connection))
+    yield from (Problem(None, what) for what in found)
 
 
 def _terms_of_store(database: Database) -> Iterator[Problem]:

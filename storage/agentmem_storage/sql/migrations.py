@@ -182,6 +182,24 @@ def _metadata_values(connection: Connection) -> None:
     metadata_values.rebuild(connection)
 
 
+def _links(connection: Connection) -> None:
+    for statement in (
+        """
+        CREATE TABLE links (
+            id INTEGER PRIMARY KEY,
+            old_id INTEGER NOT NULL REFERENCES sources (id),
+            new_id INTEGER NOT NULL REFERENCES sources (id),
+            score REAL,
+            linked_at INTEGER NOT NULL,
+            sum INTEGER NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX links_once ON links (old_id, new_id)",
+        "CREATE INDEX links_by_new ON links (new_id)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _staged(connection: Connection) -> None:
     for statement in (
         "ALTER TABLE meta ADD COLUMN latents TEXT",
@@ -302,5 +320,6 @@ STEPS: tuple[Step, ...] = (
     Step("0008_numbers", _numbers),
     Step("0009_sums", _sums),
     Step("0010_metadata_values", _metadata_values),
+    Step("0012_links", _links),
     Step("0014_staged", _staged),
 )

@@ -195,6 +195,22 @@ replaced = Table(
     Index("replaced_in_source", "source_id"),
 )
 
+# Which source supersedes which, see `agentmem_storage.sql.links`.
+links = Table(
+    "links",
+    schema,
+    Column("id", Integer, primary_key=True),
+    whole("old_id", ForeignKey("sources.id")),
+    whole("new_id", ForeignKey("sources.id")),
+    # NULL if somebody said so, and it was not found by comparing the two.
+    real("score", optional=True),
+    whole("linked_at"),
+    # A checksum over the fields above.
+    whole("sum"),
+    Index("links_once", "old_id", "new_id", unique=True),
+    Index("links_by_new", "new_id"),
+)
+
 changes = Table(
     "changes",
     schema,

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from agentmem_storage.errors import ChangedError, UnknownIdError
 from agentmem_storage.records import Scope, Selection, SourceKey, SourceRecord, Written
-from agentmem_storage.sql import changes, metadata_values, replaced, sums, terms
+from agentmem_storage.sql import changes, links, metadata_values, replaced, sums, terms
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
 from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
@@ -142,14 +142,9 @@ def replace(
     Raises:
         UnknownIdError: No source has that id.
     """
-    scope_id = connection.scalar(select(sources.c.scope_id).where(sources.c.id == source_id))
-    if scope_id is None:
-        raise UnknownIdError(f"no source has the id {source_id!r}")
-    # Corrected to the same words, a message remains an occurrence of its own.
-    known = find(connection, [new.key], scope_id, conversation=True, alone=True, now=0)
-    (holder,) = known.ids
-    if new.key.identity in ("hash", "content") and holder not in (None, source_id):
-        return written_sources(connection, [holder])[holder]
+    found = new_key(connection, source_id, new.key)
+    if isinstance(found, Written):
+        return found
     damaged = sums.damaged(connection, [source_id])
     before = connection.execute(_CHANGING.where(sources.c.id == source_id)).one()._mapping
     keep_former(connection, [source_id])
@@ -159,13 +154,15 @@ def replace(
     )
     _delete_chunks(connection, old, old_terms)
     replaced.note(connection, old, source_id)
-    occurrence = known.occurrences[new.key.content_hash]
+    links.drop_candidates(connection, source_id)
     connection.execute(
-        update(sources).where(sources.c.id == source_id).values(occurrence=occurrence, **new.source)
+        update(sources).where(sources.c.id == source_id).values({**new.source, **found})
     )
     metadata_values.replace(connection, source_id, new.source["metadata"])
     first = next_id(connection, chunks)
     written = Written(source_id, tuple(range(first, first + len(new.chunks))), duplicate=False)
+    query = select(sources.c.scope_id).where(sources.c.id == source_id)
+    scope_id = connection.execute(query).scalar_one()
     chunk_rows = _chunk_rows([written], [new], scope_id, [episode] * len(new.chunks))
     _insert_chunks(connection, [new], chunk_rows)
     # With the content, all that was said of its chunks is new; the rest, if it has changed.
@@ -177,6 +174,27 @@ def replace(
         replaced={"chars", "content_hash", "occurrence", "former", *changed},
     )
     return written
+
+
+def new_key(connection: Connection, source_id: int, key: SourceKey) -> dict[str, Any] | Written:
+    """What to write of a source that is to be recognized by another key.
+
+    Returns:
+        Columns of its row; or, with ``duplicate`` set, another source of the scope that has the
+        key, if its identity allows only one.
+
+    Raises:
+        UnknownIdError: No source has that id.
+    """
+    scope_id = connection.scalar(select(sources.c.scope_id).where(sources.c.id == source_id))
+    if scope_id is None:
+        raise UnknownIdError(f"no source has the id {source_id!r}")
+    # Corrected to the same words, a message remains an occurrence of its own.
+    known = find(connection, [key], scope_id, conversation=True, alone=True, now=0)
+    (holder,) = known.ids
+    if key.identity in ("hash", "content") and holder is not None and holder != source_id:
+        return written_sources(connection, [holder])[holder]
+    return {"content_hash": key.content_hash, "occurrence": known.occurrences[key.content_hash]}
 
 
 def require_unchanged(connection: Connection, expected: SourceRecord) -> None:
@@ -231,7 +249,7 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
         raise UnknownIdError(f"no source has the id {source_id!r}")
     new = {name: value for name, value in values.items() if old._mapping[name] != value}
     damaged = sums.damaged(connection, [source_id])
-    if "metadata" in new:
+    if new.keys() & {"metadata", "created_at", "content_hash"}:
         keep_former(connection, [source_id])
     if new:
         connection.execute(update(sources).where(sources.c.id == source_id), new)
@@ -277,7 +295,9 @@ def forget(
     stale = _delete_chunks(connection, [row.id for row in found], texts)
     note_forgotten(connection, source_ids)
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
-    gone = connection.execute(delete(sources).where(sources.c.id.in_(touched), ~has_chunks))
+    emptied = sources.c.id.in_(touched), ~has_chunks
+    links.drop(connection, connection.scalars(select(sources.c.id).where(*emptied)).all())
+    gone = connection.execute(delete(sources).where(*emptied))
     replaced.drop(connection, source_ids)
     metadata_values.drop(connection, source_ids)
     keep_former(connection, source_ids)
@@ -285,9 +305,8 @@ def forget(
     sums.write(connection, kept, damaged=damaged)
     scope_ids = {row.scope_id: None for row in found if isinstance(row.scope_id, int)}
     drop_forgotten(connection, scope_ids)
-    emptied = id_list(scope_ids)
     has_sources = exists().where(sources.c.scope_id == scopes.c.id)
-    connection.execute(delete(scopes).where(scopes.c.id.in_(emptied), ~has_sources))
+    connection.execute(delete(scopes).where(scopes.c.id.in_(id_list(scope_ids)), ~has_sources))
     return [row.id for row in found], gone.rowcount, stale
 
 

@@ -1,0 +1,196 @@
+"""Succession: which of several memories that supersede each other comes first.
+
+If a question is about now, the newest comes first, directly before those that it supersedes, also
+if the search did not find it: "I moved to Rome" has no word of "where do I live?". If it is about
+before, or names a time, that comes first which held then. All else stays where it is.
+
+A link that somebody stated always counts; a candidate, which was found by comparing two memories,
+counts if its score is high enough, and if the question's tense tells what is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from agentmem.retrieval.fusion import Scored
+from agentmem.retrieval.query import RecallQuery
+from agentmem.retrieval.question import Question
+from agentmem.retrieval.repeats import Group
+from agentmem.retrieval.tense import When, when_asked
+from agentmem_storage.records import Linked
+from agentmem_storage.snapshot import Snapshot
+from agentmem_storage.timestamps import to_micros
+
+# The least score of a candidate that decides an order.
+LEAST_SCORE = 0.5
+
+
+def in_succession(
+    snapshot: Snapshot,
+    groups: Sequence[Group],
+    scored: Sequence[Scored],
+    query: RecallQuery,
+    question: Question,
+) -> list[Group]:
+    """The best hits with those that supersede them, or held before them, in the right order.
+
+    What is moved up, or was not found, gets the score of the hit that it precedes.
+
+    Args:
+        snapshot: The state of the store.
+        groups: The best hits, best first.
+        scored: All candidates of the search.
+        query: The query.
+        question: What it asks.
+    """
+    when = When.NOW if query.prefer == "latest" else when_asked(question.text)
+    linked = snapshot.linked(group.item.id for group in groups)
+    if query.prefer == "any" or not linked.links:
+        return list(groups)
+    chains = _Chains(linked, candidates=when is not When.UNKNOWN or question.interval is not None)
+    placing = _Placing(snapshot, groups, scored, query, question, chains)
+    return list(placing.order(_Choice.of(when, query, question, chains)))
+
+
+class _Chains:
+    """Who supersedes whom, directly or not."""
+
+    def __init__(self, linked: Linked, *, candidates: bool) -> None:
+        self.chunk_ids, self.created_at = linked.chunk_ids, linked.created_at
+        self.source_of = {id: one for one, ids in linked.chunk_ids.items() for id in ids}
+        direct: dict[int, set[int]] = {id: set() for id in linked.chunk_ids}
+        for link in linked.links:
+            if link.score is None or (candidates and link.score >= LEAST_SCORE):
+                direct[link.old].add(link.new)
+        self.newer = {id: _closure(id, direct) for id in direct}
+        self.older: dict[int, set[int]] = {id: set() for id in direct}
+        for id, newer in self.newer.items():
+            for one in newer:
+                self.older[one].add(id)
+
+    def newest_first(self, ids: set[int]) -> list[int]:
+        """Sources such that none stands behind one that it supersedes."""
+        return sorted(ids, key=lambda id: (len(self.newer[id]), -self.created_at[id], -id))
+
+
+def _closure(start: int, direct: Mapping[int, set[int]]) -> set[int]:
+    found: set[int] = set()
+    left = [start]
+    while left:
+        fresh = direct[left.pop()] - found
+        found |= fresh
+        left += fresh
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which sources come before another.
+
+    Attributes:
+        chains: Who supersedes whom.
+        when: What time the question is about.
+        since: Beginning of the time that it names, in microseconds since 1970; None if it is open.
+        until: Its end.
+        named: Whether it names a time.
+    """
+
+    chains: _Chains
+    when: When
+    since: int | None
+    until: int | None
+    named: bool
+
+    @classmethod
+    def of(cls, when: When, query: RecallQuery, question: Question, chains: _Chains) -> _Choice:
+        """What a question wants."""
+        interval = None if query.prefer == "latest" else question.interval
+        since = None if interval is None else interval.since
+        until = None if interval is None else interval.until
+        return cls(
+            chains,
+            when,
+            None if since is None else to_micros(since, "since"),
+            None if until is None else to_micros(until, "until"),
+            interval is not None,
+        )
+
+    def ahead(self, source: int, found: set[int], present: set[int]) -> list[int]:
+        """The sources that come before one, in order.
+
+        Args:
+            source: The one.
+            found: Those that the search found; of the others, only the first choice comes.
+            present: Those that the query does not exclude.
+        """
+        newer, older = self.chains.newer[source], self.chains.older[source]
+        if self.named:
+            wanted = set() if self._held(source) else set(filter(self._held, newer | older))
+        elif self.when is When.BEFORE:
+            wanted = set() if newer else older
+        else:
+            wanted = newer
+        ordered = self.chains.newest_first(wanted & present)
+        return [one for one in ordered if one in found or one == ordered[0]]
+
+    def _held(self, source: int) -> bool:
+        """Whether what a source says held at some time in the interval."""
+        at = self.chains.created_at
+        begun = self.until is None or at[source] < self.until
+        since = self.since
+        ended = since is not None and any(at[one] <= since for one in self.chains.newer[source])
+        return begun and not ended
+
+
+class _Placing:
+    """Puts hits in order."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        groups: Sequence[Group],
+        scored: Sequence[Scored],
+        query: RecallQuery,
+        question: Question,
+        chains: _Chains,
+    ) -> None:
+        self._snapshot, self._groups, self._chains = snapshot, groups, chains
+        self._question = question
+        self._scored = {item.id: item for item in scored}
+        ids = [id for chunk_ids in chains.chunk_ids.values() for id in chunk_ids]
+        self._allowed = snapshot.matching(ids, query.selection)
+        self._present = {chains.source_of[id] for id in self._allowed}
+        self._group_of: dict[int, Group] = {}
+        for group in groups:
+            for id in (group.item.id, *(id for id, _ in group.repeats)):
+                if (source := chains.source_of.get(id)) is not None:
+                    self._group_of.setdefault(source, group)
+
+    def order(self, choice: _Choice) -> Iterator[Group]:
+        """All hits, each after those that come before it."""
+        placed: set[int] = set()
+        found = set(self._group_of)
+        for group in self._groups:
+            ahead: list[Group] = []
+            source = self._chains.source_of.get(group.item.id)
+            if source is not None and group.item.id not in placed:
+                chosen = choice.ahead(source, found, self._present)
+                ahead = [self._at(one) for one in chosen]
+            for one in (*ahead, group):
+                if one.item.id not in placed:
+                    placed.add(one.item.id)
+                    score = max(one.item.score, group.item.score)
+                    yield one._replace(item=one.item._replace(score=score))
+
+    def _at(self, source: int) -> Group:
+        """The hit of a source that the query does not exclude, found or not."""
+        if source in self._group_of:
+            return self._group_of[source]
+        ids = [id for id in self._chains.chunk_ids[source] if id in self._allowed]
+        best = ids[0]
+        if len(ids) > 1 and self._question.embedding is not None:
+            ranked = self._snapshot.cosines(self._question.embedding, ids)
+            best = int(ranked.ids[0]) if len(ranked.ids) else best
+        self._group_of[source] = Group(self._scored.get(best) or Scored(best), ())
+        return self._group_of[source]
