@@ -1,20 +1,15 @@
 """Fits the fusion weights on dialogues that no network was trained on.
 
-Dialogues of one source are grouped by the dozen, so that a question has a few hundred candidate
-turns; the turns that contain its answer are its evidence. `Memory.recall` explains each hit by its
-features; the weights minimize the cross-entropy of the evidence in a softmax over the candidates.
-Results are from five-fold cross-validation over groups. No evaluation set is used.
-
-The dialogues are from the one source that training leaves out (`leave_out` in
-examples/training/): on a source that embedder and reranker have seen, they would get too much
-weight.
+The dialogues are those of `benchmarks.dialogues`: on a source that embedder and reranker have seen,
+they would get too much weight. `Memory.recall` explains each hit by its features; the weights
+minimize the cross-entropy of the evidence in a softmax over the candidates. Results are from
+five-fold cross-validation over groups. No evaluation set is used.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,21 +22,17 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from agentmem import Memory
-from agentmem.corpus import read_records
 from agentmem.evaluation.metrics import recall_at_k
 from agentmem.evaluation.result import build_result, write_result
 from agentmem.retrieval.fusion import NEIGHBOR_DECAY, Weights
 from benchmarks.command import run
+from benchmarks.dialogues import DIALOGUES, LEFT_OUT, Group, dialogue_groups
 
 # The features that are fitted; the temporal prior is not: these questions name no time.
 FEATURES = ("lexical", "vector", "neighbor", "length", "rerank")
 AT = (1, 5, 10, 50)
-DIALOGUES, MOST_EVIDENCE, HITS, FOLDS = 12, 3, 1_000, 5
-LEFT_OUT = "friendsqa"
+HITS, FOLDS = 1_000, 5
 STEPS = 30
-
-Question = tuple[str, list[int]]
-Group = tuple[list[dict[str, str]], list[Question]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +64,7 @@ def main(
     """Measure, and write the result file."""
     torch.set_num_threads(threads)
     began = time.perf_counter()
-    cases = list(_cases(list(_groups(data))))
+    cases = list(_cases(list(dialogue_groups(data))))
     shipped = Weights()
     without = {"nothing": FEATURES} | {
         left: tuple(name for name in FEATURES if name != left) for left in FEATURES[1:]
@@ -204,41 +195,6 @@ def _recall(cases: Sequence[Case], weights: Sequence[dict[str, float]]) -> dict[
     means = np.mean(rows, axis=0)
     named = {f"recall@{k}": float(mean) for k, mean in zip(AT, means, strict=True)}
     return {**named, "mean": float(means.mean())}
-
-
-def _groups(data: Sequence[Path]) -> Iterator[Group]:
-    """Groups of a dozen dialogues: turns, questions and evidence."""
-    dialogues: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for file in data:
-        for record in read_records(file):
-            if record["source"] == LEFT_OUT:
-                dialogues[record["context"]].append(record)
-    contexts = list(dialogues.items())
-    for start in range(0, len(contexts), DIALOGUES):
-        messages: list[dict[str, str]] = []
-        questions: list[Question] = []
-        for day, (context, records) in enumerate(contexts[start : start + DIALOGUES], start=1):
-            first = len(messages)
-            messages += _turns(context, f"2020-01-{day:02d}")
-            for record in records:
-                evidence = [
-                    place
-                    for place in range(first, len(messages))
-                    if any(a and a in messages[place]["content"] for a in record["answers"])
-                ]
-                if 0 < len(evidence) <= MOST_EVIDENCE:
-                    questions.append((record["question"], evidence))
-        if questions:
-            yield messages, questions
-
-
-def _turns(context: str, day: str) -> list[dict[str, str]]:
-    turns = []
-    for line in filter(str.strip, context.split("\n")):
-        name, _, said = line.partition(": ")
-        speaker, content = (name[:60], said) if said.strip() else ("user", line)
-        turns.append({"name": speaker, "content": content, "at": day})
-    return turns
 
 
 if __name__ == "__main__":

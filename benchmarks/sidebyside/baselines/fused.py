@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,12 +34,19 @@ class Fused:
 
     def search(self, question: str, k: int, *, conversation: str | None) -> list[int]:
         """The turns with the highest sums."""
-        sums: defaultdict[int, float] = defaultdict(float)
-        for half in self._halves:
-            found = half.search(question, self._count, conversation=conversation)
-            for rank, number in enumerate(found, start=1):
-                sums[number] += 1 / (_K + rank)
-        return sorted(sums, key=lambda number: -sums[number])[:k]
+        rankings = (
+            half.search(question, self._count, conversation=conversation) for half in self._halves
+        )
+        return reciprocal_rank_fusion(rankings)[:k]
 
     def close(self) -> None:
         """Nothing is on disk."""
+
+
+def reciprocal_rank_fusion(rankings: Iterable[Sequence[int]]) -> list[int]:
+    """All numbers of some rankings, best first; ties are in the order of first appearance."""
+    sums: defaultdict[int, float] = defaultdict(float)
+    for ranked in rankings:
+        for rank, number in enumerate(ranked, start=1):
+            sums[number] += 1 / (_K + rank)
+    return sorted(sums, key=lambda number: -sums[number])
