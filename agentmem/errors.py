@@ -5,6 +5,7 @@ AgentMemError
 ├─ InputError
 │  └─ BlankError                      a message has no text; among others it is only counted
 ├─ AnswererError                      a language model gave no answer; carries .status
+├─ ServiceError                       an HTTP service refused or was not reached; carries .status
 ├─ ConfigError(ValueError)            an invalid setting; names file, key and value
 └─ ModelError
    └─ ModelNotFoundError              there is no model bundle at that path
@@ -46,6 +47,7 @@ __all__ = [
     "ModelNotFoundError",
     "NotAStoreError",
     "SchemaVersionError",
+    "ServiceError",
     "StoreBusyError",
     "StoreError",
     "StoreIncompleteError",
@@ -62,6 +64,19 @@ class AnswererError(AgentMemError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ServiceError(AgentMemError):
+    """An HTTP service of agentmem refused a request, or could not be reached.
+
+    ``status`` is the HTTP status, None if there was no answer; ``code`` is the kind of error, see
+    `agentmem.wire.problems`.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class BlankError(InputError):

@@ -23,6 +23,7 @@ from agentmem_cli.commands import (
     model,
     query,
     reader,
+    serve,
     store,
     supersede,
     train,
@@ -126,6 +127,7 @@ register(
         "backup": store.backup,
         "migrate": migrate.migrate,
         "mcp": mcp.mcp,
+        "serve": serve.serve,
     },
 )
 register(train.app, {"bundle": bundle.bundle})

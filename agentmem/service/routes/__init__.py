@@ -1,0 +1,1 @@
+"""The routes of the API: one for each verb of `Memory`."""

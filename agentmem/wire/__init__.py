@@ -1,0 +1,1 @@
+"""What travels between the HTTP service and `RemoteMemory`: requests, results and errors as JSON."""
