@@ -10,7 +10,7 @@ from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
-from agentmem.wire.problems import describe
+from agentmem.wire.problems import INVALID, describe
 from agentmem_storage.text import shown
 
 JSON = "application/json"
@@ -54,4 +54,4 @@ def invalid(error: RequestValidationError) -> Response:
         reason = one["msg"].removeprefix("Value error, ").removeprefix("Input ")
         given = "" if one["type"] == "missing" else f", not {shown(one.get('input'))}"
         said.append(f"{place[:200]}: {reason}{given}")
-    return problem(422, "invalid_request", "; ".join(said))
+    return problem(422, INVALID, "; ".join(said))

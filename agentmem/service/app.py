@@ -21,7 +21,7 @@ from agentmem.service.rate import Rate
 from agentmem.service.routes import health, memories, recall, store
 from agentmem.service.settings import Settings
 from agentmem.service.workers import Workers
-from agentmem.wire.problems import Problem
+from agentmem.wire.problems import INVALID, Problem
 
 # The modules whose routes a service has.
 PARTS = (health, memories, recall, store)
@@ -71,9 +71,7 @@ def create_app(memory: Memory, settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         Bounded, max_body_bytes=settings.max_body_bytes, timeout_s=settings.timeout_s
     )
-    app.add_middleware(
-        Access, tokens=settings.tokens, sessions=service.sessions, rate=service.rate
-    )
+    app.add_middleware(Access, tokens=settings.tokens, sessions=service.sessions, rate=service.rate)
     app.add_middleware(KnownHosts, hosts=settings.hosts)
     app.add_middleware(Measured, metrics=service.metrics)
     app.add_middleware(Hardened)
@@ -94,7 +92,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        code = _NAMES.get(error.status_code, "invalid_request")
+        code = _NAMES.get(error.status_code, INVALID)
         return problem(error.status_code, code, str(error.detail), headers=error.headers)
 
     @app.exception_handler(Exception)

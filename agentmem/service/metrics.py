@@ -20,9 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         labels = ("method", "route", "status")
-        self._requests = Counter(
-            "agentmem_requests", "Requests.", labels, registry=self._registry
-        )
+        self._requests = Counter("agentmem_requests", "Requests.", labels, registry=self._registry)
         self._seconds = Histogram(
             "agentmem_request_seconds",
             "Time until a request was answered.",

@@ -81,6 +81,6 @@ def check_binding(host: str, tokens: Tokens) -> None:
     """
     if not is_loopback(host) and not tokens:
         raise ConfigError(
-            f"host {host!r} can be reached from other machines, and everybody could read and forget "
+            f"host {host!r} can be reached from other machines, where anyone could read and forget "
             f"all memories: give tokens (--tokens FILE or AGENTMEM_TOKEN), or bind to 127.0.0.1"
         )

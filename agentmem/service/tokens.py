@@ -27,6 +27,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentmem.errors import ConfigError
+from agentmem.scopes import SCOPE_IDS
 from agentmem_storage.text import is_blank
 
 ENVIRONMENT = "AGENTMEM_TOKEN"
@@ -140,12 +141,11 @@ def _token(entry: _Entry, place: str) -> Token:
             f"{place}: the secret of token {entry.name!r} has fewer than {SHORTEST} characters; "
             f"`openssl rand -hex 32` makes one"
         )
-    ids = (("user_id", entry.user_id), ("agent_id", entry.agent_id))
-    ids = (*ids, ("session_id", entry.session_id))
-    for name, id in ids:
+    ids = {name: getattr(entry, name) for name in SCOPE_IDS}
+    for name, id in ids.items():
         if id is not None and is_blank(id):
             raise ConfigError(f"{place}: {name} of token {entry.name!r} is blank")
-    scope = tuple((name, id) for name, id in ids if id is not None)
+    scope = tuple((name, id) for name, id in ids.items() if id is not None)
     return Token(entry.name, digest(entry.secret), scope)
 
 

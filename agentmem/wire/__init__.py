@@ -1,1 +1,1 @@
-"""What travels between the HTTP service and `RemoteMemory`: requests, results and errors as JSON."""
+"""What a service and `RemoteMemory` send each other: requests, results and errors as JSON."""

@@ -33,6 +33,8 @@ CODES: tuple[tuple[type[AgentMemError], int, str], ...] = (
     (errors.MissingExtraError, 501, "missing_extra"),
     (AgentMemError, 500, "agentmem"),
 )
+# A request that does not have the form of the API.
+INVALID = "invalid_request"
 # An argument of a type that JSON has and the memory does not take there.
 TYPE = (400, "type")
 
@@ -80,14 +82,12 @@ def restore(status: int, body: Mapping[str, Any] | None) -> Exception:
     detail = Problem.model_validate(body).error
     if detail.code == TYPE[1]:
         return TypeError(detail.message)
-    kinds = {code: kind for kind, _, code in CODES}
+    kinds = {code: kind for kind, _, code in CODES} | {INVALID: errors.InputError}
     kind = kinds.get(detail.code)
-    if kind is None or kind is AgentMemError:
+    if kind is None or kind in (AgentMemError, errors.MissingExtraError):
         return ServiceError(detail.message, status=status, code=detail.code)
     if kind is CorruptRecordError:
         return CorruptRecordError(detail.message, id=detail.id)
     if kind is UnknownIdError:
         return UnknownIdError(detail.message, became=tuple(detail.became or ()))
-    if kind is errors.MissingExtraError:
-        return ServiceError(detail.message, status=status, code=detail.code)
     return kind(detail.message)

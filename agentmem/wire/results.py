@@ -30,7 +30,7 @@ class Vectors(BaseModel):
 
     source: SourceRecord
     latents: bytes | None = Field(description="int8, of shape (M, D); null if damaged")
-    latents_shape: tuple[int, int] | None
+    latents_shape: list[int] | None = Field(min_length=2, max_length=2)
     latents_fingerprint: str
     embedding: bytes | None = Field(description="float32, little-endian, of shape (K,)")
     text_hash: bytes = Field(description="SHA-256")
@@ -56,7 +56,9 @@ class MemoryView(BaseModel):
     agent_id: str | None
     session_id: str | None
     source_id: int
-    span: tuple[int, int] = Field(description="its place in its source, in code points")
+    span: list[int] = Field(
+        min_length=2, max_length=2, description="its place in its source, in code points"
+    )
     tokens: int
     positions: int | None
     stored_bytes: int
@@ -101,6 +103,26 @@ class SourceView(BaseModel):
     complete: bool = Field(description="whether nothing of it was forgotten")
     chunk_ids: list[int]
     chunks: list[MemoryView] = Field(default_factory=list, description='with detail="full"')
+
+
+class StatsView(BaseModel):
+    """Totals of a scope, or of the complete store; see `agentmem.Stats`."""
+
+    memories: int
+    sources: int
+    scopes: int
+    tokens: int
+    positions: int
+    latent_bytes: int
+    patch_bytes: int
+    embedding_bytes: int
+    text_bytes: int
+    file_bytes: int | None
+    states_bytes: int | None
+    fidelity: list[list[float]] = Field(description="[lower edge of the bin, memories]")
+    model: str
+    fingerprint: str
+    bytes_per_token: float
 
 
 class ContextView(BaseModel):
@@ -202,7 +224,7 @@ def _read(kind: type[ChunkT], view: MemoryView, more: dict[str, Any]) -> ChunkT:
     values: dict[str, Any] = {
         "id": view.id,
         "source": full.source,
-        "span": view.span,
+        "span": (view.span[0], view.span[1]),
         "tokens": view.tokens,
         "fidelity": view.fidelity,
         "latents_fingerprint": full.latents_fingerprint,
@@ -234,7 +256,7 @@ def _vectors(chunk: Chunk) -> Vectors:
     return Vectors(
         source=chunk.source,
         latents=None if latents is None else latents.tobytes(),
-        latents_shape=None if latents is None else (latents.shape[0], latents.shape[1]),
+        latents_shape=None if latents is None else list(latents.shape),
         latents_fingerprint=chunk.latents_fingerprint,
         embedding=None if chunk.embedding is None else chunk.embedding.astype("<f4").tobytes(),
         text_hash=chunk.text_hash,
@@ -246,7 +268,7 @@ def _vectors(chunk: Chunk) -> Vectors:
 def _damaged(chunk: Chunk) -> dict[str, Any]:
     """What can be read of a damaged chunk."""
     source = chunk.source
-    found = {
+    found: dict[str, Any] = {
         "id": chunk.id,
         "text": None,
         "role": source.role,
@@ -259,7 +281,7 @@ def _damaged(chunk: Chunk) -> dict[str, Any]:
         "agent_id": source.scope.agent_id,
         "session_id": source.scope.session_id,
         "source_id": source.id,
-        "span": chunk.span,
+        "span": list(chunk.span),
         "tokens": chunk.tokens,
         "positions": None,
         "stored_bytes": chunk.stored_bytes,

@@ -28,9 +28,9 @@ FILES = Path(__file__).with_name("files")
 EXECUTED = ("python", "bash")
 # What a reader only looks at. A language that is not listed is a typing error.
 SHOWN = ("json", "text", "toml")
-# Blocks that need the network, a GPU, hours, a service, or the reader's language model, which is
-# not in the package. Raise it only with a reason.
-MOST_NOT_EXECUTED = 24
+# Blocks that need the network, a GPU, hours, a service or its client, or the reader's language
+# model, which is not in the package. Raise it only with a reason.
+MOST_NOT_EXECUTED = 26
 
 _EXIT_CODE = re.compile(r"#\s*exit code (\d+)\s*$")
 

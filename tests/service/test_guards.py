@@ -211,7 +211,13 @@ def test_errors_have_a_status_a_code_and_say_what_to_do(
 
 def test_json_that_cannot_be_read(memory: Memory) -> None:
     with client(memory) as service:
-        for body in (b"{", b"\xff", b"[" * 100_000, b'{"query": ' + b"9" * 5000 + b"}", b'{"query": "\\ud800"}'):
+        for body in (
+            b"{",
+            b"\xff",
+            b"[" * 100_000,
+            b'{"query": ' + b"9" * 5000 + b"}",
+            b'{"query": "\\ud800"}',
+        ):
             asked = service.post(
                 "/v1/recall", content=body, headers={"Content-Type": "application/json"}
             )

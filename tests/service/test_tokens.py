@@ -85,9 +85,7 @@ def test_names() -> None:
     assert "memory.example" in (allowed_hosts("0.0.0.0", ("Memory.Example",)) or ())
 
 
-@pytest.mark.parametrize(
-    "setting", ["rate", "max_body_bytes", "timeout_s", "workers", "queue"]
-)
+@pytest.mark.parametrize("setting", ["rate", "max_body_bytes", "timeout_s", "workers", "queue"])
 def test_limits_are_positive(setting: str) -> None:
     for value in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ConfigError, match=setting):

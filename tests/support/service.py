@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from agentmem import Memory
@@ -35,3 +38,18 @@ def client(memory: Memory, *, secret: str | None = None, **settings: Any) -> Ite
     headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
     with TestClient(app, base_url=HOST, headers=headers, follow_redirects=False) as made:
         yield made
+
+
+@contextmanager
+def running(memory: Memory, settings: Settings | None = None) -> Iterator[str]:
+    """The URL of a service that a thread runs on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(create_app(memory, settings), log_level="warning", access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from agentmem.memory import Memory
-from agentmem.results import ScopeUse, Stats, Verification
+from agentmem.results import ScopeUse, Verification
 from agentmem.service.answers import answer
 from agentmem.service.caller import ApiCaller
 from agentmem.service.routes.memories import Selected
 from agentmem.wire.requests import ReadScope, VerifyRequest
+from agentmem.wire.results import StatsView
 
 router = APIRouter(prefix="/v1")
 
@@ -56,7 +57,7 @@ async def count(asked: Annotated[Selected, Query()], caller: ApiCaller) -> Respo
     return await caller.run(work)
 
 
-@router.get("/stats", response_model=Stats)
+@router.get("/stats", response_model=StatsView)
 async def stats(asked: Annotated[ReadScope, Query()], caller: ApiCaller) -> Response:
     """Totals of a scope, or of the complete store."""
     return await caller.run(lambda memory: answer(memory.stats(**asked.reading()).to_dict()))

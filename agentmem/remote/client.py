@@ -1,0 +1,115 @@
+"""Asks a service, and raises what it answers if that is an error."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from agentmem.errors import InputError, MissingExtraError, ServiceError
+from agentmem.wire.problems import restore
+from agentmem_storage.text import shown
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtraError(
+        "RemoteMemory needs httpx: pip install 'latent-agentmem[remote]'", extra="remote"
+    ) from error
+
+
+class Client:
+    """Connections to one service; safe to use from several threads.
+
+    Args:
+        url: Of the service, such as ``http://127.0.0.1:7717``.
+        token: A token of the service; None if it has none.
+        timeout_s: How long to wait for an answer, in seconds.
+
+    Raises:
+        InputError: ``url`` is none of HTTP, a token cannot be sent, or ``timeout_s`` is not
+            positive.
+    """
+
+    def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
+        if not isinstance(url, str):
+            raise TypeError(f"the URL of a service must be a string, not {shown(url)}")
+        if not _is_url(url):
+            raise InputError(
+                f"{shown(url)} is no URL of a service: give one such as http://127.0.0.1:7717"
+            )
+        if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
+            raise InputError("the token has characters that no token has, or none")
+        if not (timeout_s > 0 and math.isfinite(timeout_s)):
+            raise InputError(f"timeout_s={timeout_s!r} must be greater than 0")
+        self.url = url.rstrip("/")
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        # No proxy or certificate of the environment gets to see memories.
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False
+        )
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """Send a request, and return the body of the answer.
+
+        Raises:
+            ServiceError: the service cannot be reached, does not answer in time, or refuses.
+            AgentMemError: what the memory of the service raised, and TypeError likewise.
+        """
+        content, headers = None, {}
+        if body is not None:
+            content, headers = _json(body), {"Content-Type": "application/json"}
+        try:
+            answer = self._http.request(
+                method, path, params=params, content=content, headers=headers
+            )
+        except httpx.TimeoutException as error:
+            raise ServiceError(
+                f"{self.url} did not answer in time; what was to be written may be"
+            ) from error
+        except httpx.HTTPError as error:
+            raise ServiceError(
+                f"cannot reach {self.url}: {error}; is `agentmem serve` running there?"
+            ) from error
+        except RuntimeError as error:
+            raise ServiceError(f"this RemoteMemory of {self.url} is closed") from error
+        if answer.is_success:
+            return answer.content
+        try:
+            problem = answer.json()
+            problem["error"]["code"]
+        except (ValueError, TypeError, KeyError):
+            problem = None
+        raise restore(answer.status_code, problem)
+
+    def close(self) -> None:
+        """Close the connections; closing twice is harmless."""
+        self._http.close()
+
+
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
+    except ValueError:
+        return False
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"there is a character that is not valid Unicode: {error}") from None
+    except ValueError as error:
+        raise InputError(f"a value has no form in JSON: {error}") from None
+    except RecursionError:
+        raise InputError("it is nested too deeply: flatten it") from None

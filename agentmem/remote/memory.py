@@ -1,0 +1,380 @@
+"""`RemoteMemory`; see `agentmem.remote`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from agentmem.chat.tools import ToolFormat, Tools
+from agentmem.context.hits import Chunk
+from agentmem.context.recall import Recall
+from agentmem.context.source import Source
+from agentmem.errors import InputError
+from agentmem.memory import Time, Where
+from agentmem.remote.client import Client
+from agentmem.remote.content import as_json, filter_as_json, metadata_as_json, time_as_json
+from agentmem.results import ForgetReceipt, Receipt, ScopeUse, Stats, Verification
+from agentmem.retrieval.query import Expand, Mode, Order, Rerank
+from agentmem.scopes import ANY, SCOPE_IDS, Binding, ReadId, WriteId, check_require
+from agentmem.types import Content
+from agentmem.wire.results import (
+    ListView,
+    MemoryView,
+    RecallView,
+    SourceView,
+    read_chunk,
+    read_recall,
+    read_source,
+)
+from agentmem_storage.numbers import as_int
+from agentmem_storage.records import ANY_SCOPE, UNSET, Unset
+
+T = TypeVar("T")
+
+_PAGE = 128  # memories that `list` asks for at a time
+
+
+class _Regenerated(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    regenerated: str
+
+
+class RemoteMemory:
+    """A memory that a service holds, with the verbs of `Memory`.
+
+    ::
+
+        with RemoteMemory("http://127.0.0.1:7717", token="...") as mem:
+            mem.add("Booked the 9:40 to Lyon", user_id="ana")
+
+    What is about the machine of the store stays there: `backup`, `reindex`, `prepare`. Hits and
+    chunks are complete values, so `Recall.pack` works as usual, but ``policy="auto"`` does not.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = 60.0,
+        require: Sequence[str] = (),
+    ) -> None:
+        """Prepare to ask a service; nothing is sent yet.
+
+        Args:
+            url: Of the service, such as ``http://127.0.0.1:7717``.
+            token: A token of the service. One that is bound to a scope does what a scoped handle
+                does.
+            timeout_s: How long to wait for each answer, in seconds.
+            require: As in `Memory`.
+
+        Raises:
+            InputError: ``url`` is none of HTTP, the token cannot be sent, ``timeout_s`` is not
+                positive, or a required id is unknown.
+        """
+        self._binding = Binding(required=check_require(require))
+        self._client = Client(url, token, timeout_s)
+        self._owns_client = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        bound = f", {self._binding}" if self._binding.scope != ANY_SCOPE else ""
+        return f"RemoteMemory({self._client.url!r}{bound})"
+
+    def close(self) -> None:
+        """Close the connections; closing a scoped handle does nothing."""
+        if self._owns_client:
+            self._client.close()
+
+    def scoped(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> RemoteMemory:
+        """See `Memory.scoped`. Against others, only a token that is bound protects."""
+        binding = self._binding.narrowed(user_id, agent_id, session_id)
+        handle = object.__new__(RemoteMemory)
+        handle.__dict__.update(self.__dict__)
+        handle._binding = binding
+        handle._owns_client = False
+        return handle
+
+    def as_tools(self, format: ToolFormat = "openai") -> Tools:
+        """See `Memory.as_tools`."""
+        return Tools(self, format)
+
+    def add(
+        self,
+        content: Content,
+        *,
+        user_id: WriteId = None,
+        agent_id: WriteId = None,
+        session_id: WriteId = None,
+        created_at: Time | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """See `Memory.add`."""
+        scope = self._binding.writing(user_id, agent_id, session_id)
+        self._binding.check_required(scope)
+        ids = {name: getattr(scope, name) for name in SCOPE_IDS}
+        body = {
+            "content": as_json(content),
+            "created_at": time_as_json(created_at, "created_at"),
+            "metadata": metadata_as_json(metadata),
+            **{name: id for name, id in ids.items() if id is not None},
+        }
+        return _read(Receipt, self._client.ask("POST", "/v1/memories", body=body))
+
+    def recall(
+        self,
+        query: str,
+        *,
+        k: int = 8,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        where: Where | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        mode: Mode = "hybrid",
+        expand: Expand | None = None,
+        rerank: Rerank | None = "auto",
+        min_relevance: float | None = None,
+        order: Order = "relevance",
+        now: Time | None = None,
+    ) -> Recall:
+        """See `Memory.recall`."""
+        body = {
+            "query": query,
+            "k": as_int(k, "k"),
+            "where": filter_as_json(where),
+            "since": time_as_json(since, "since"),
+            "until": time_as_json(until, "until"),
+            "mode": mode,
+            "expand": expand,
+            "rerank": rerank,
+            "min_relevance": min_relevance,
+            "order": order,
+            "now": time_as_json(now, "now"),
+            "detail": "full",
+            **self._reading(user_id, agent_id, session_id),
+        }
+        found = self._client.ask("POST", "/v1/recall", body=body)
+        return read_recall(RecallView.model_validate_json(found))
+
+    def get(
+        self,
+        id: int,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Chunk:
+        """See `Memory.get`."""
+        asked = {"detail": "full", **self._reading(user_id, agent_id, session_id)}
+        found = self._client.ask("GET", f"/v1/memories/{as_int(id, 'an id')}", params=asked)
+        return read_chunk(MemoryView.model_validate_json(found))
+
+    def get_source(
+        self,
+        id: int,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Source:
+        """See `Memory.get_source`."""
+        asked = {"detail": "full", **self._reading(user_id, agent_id, session_id)}
+        found = self._client.ask("GET", f"/v1/sources/{as_int(id, 'a source id')}", params=asked)
+        return read_source(SourceView.model_validate_json(found))
+
+    def scopes(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> tuple[ScopeUse, ...]:
+        """See `Memory.scopes`."""
+        asked = self._reading(user_id, agent_id, session_id)
+        found = self._client.ask("GET", "/v1/scopes", params=asked)
+        return tuple(_read(dict[str, list[ScopeUse]], found)["scopes"])
+
+    def count(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        source_id: int | None = None,
+        where: Where | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> int:
+        """See `Memory.count`."""
+        asked = _selected(source_id, where, since, until)
+        asked |= self._reading(user_id, agent_id, session_id)
+        return _read(dict[str, int], self._client.ask("GET", "/v1/count", params=asked))["count"]
+
+    def list(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        source_id: int | None = None,
+        where: Where | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Chunk]:
+        """See `Memory.list`; they are asked for in pages, as far as the caller iterates."""
+        asked = _selected(source_id, where, since, until)
+        asked |= self._reading(user_id, agent_id, session_id)
+        asked |= {"detail": "full", "limit": _PAGE, "newest_first": bool(newest_first)}
+        return self._pages(asked)
+
+    def update(
+        self,
+        id: int,
+        *,
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Receipt:
+        """See `Memory.update`."""
+        body = {
+            "text": text,
+            "metadata": metadata_as_json(metadata),
+            **self._reading(user_id, agent_id, session_id),
+        }
+        path = f"/v1/memories/{as_int(id, 'an id')}"
+        return _read(Receipt, self._client.ask("PATCH", path, body=body))
+
+    def forget(
+        self,
+        ids: Iterable[int] | Unset = UNSET,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        where: Where | Unset = UNSET,
+        before: Time | Unset = UNSET,
+        dry_run: bool = False,
+    ) -> ForgetReceipt:
+        """See `Memory.forget`."""
+        body: dict[str, Any] = {"dry_run": bool(dry_run)}
+        if not isinstance(ids, Unset):
+            body["ids"] = None if ids is None else _ids(ids)
+        if not isinstance(where, Unset):
+            body["where"] = filter_as_json(where)
+        if not isinstance(before, Unset):
+            body["before"] = time_as_json(before, "before")
+        given = {user_id, agent_id, session_id}.difference({UNSET, ANY})
+        if len(body) == 1 and not given:
+            # The scope of this handle travels like a condition, and is none.
+            raise InputError(
+                "forget() needs a condition: ids=, user_id=, agent_id=, session_id=, where= or "
+                "before="
+            )
+        body |= self._reading(user_id, agent_id, session_id)
+        return _read(ForgetReceipt, self._client.ask("POST", "/v1/forget", body=body))
+
+    def verify(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        decode: bool = True,
+    ) -> Verification:
+        """See `Memory.verify`."""
+        body = {"decode": bool(decode), **self._reading(user_id, agent_id, session_id)}
+        return _read(Verification, self._client.ask("POST", "/v1/verify", body=body))
+
+    def stats(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Stats:
+        """See `Memory.stats`."""
+        asked = self._reading(user_id, agent_id, session_id)
+        return _read(Stats, self._client.ask("GET", "/v1/stats", params=asked))
+
+    def regenerated(
+        self,
+        id: int,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> str:
+        """See `Memory.regenerated`."""
+        asked = self._reading(user_id, agent_id, session_id)
+        path = f"/v1/memories/{as_int(id, 'an id')}/regenerated"
+        return _read(_Regenerated, self._client.ask("GET", path, params=asked)).regenerated
+
+    def _reading(self, user_id: ReadId, agent_id: ReadId, session_id: ReadId) -> dict[str, Any]:
+        """The scope that a call reads, as it travels."""
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        ids = {name: getattr(scope, name) for name in SCOPE_IDS}
+        given = zip(SCOPE_IDS, (user_id, agent_id, session_id), strict=True)
+        wide = [name for name, id in given if id is ANY]
+        found = {name: id for name, id in ids.items() if id is not None}
+        return found | ({"any_id": wide} if wide else {})
+
+    def _pages(self, asked: dict[str, Any]) -> Iterator[Chunk]:
+        while True:
+            found = self._client.ask("GET", "/v1/memories", params=asked)
+            page = ListView.model_validate_json(found)
+            yield from map(read_chunk, page.memories)
+            if page.next is None:
+                return
+            asked = asked | {"after": page.next}
+
+
+def _selected(
+    source_id: int | None, where: Where | None, since: Time | None, until: Time | None
+) -> dict[str, Any]:
+    """What is listed or counted, as far as it is given."""
+    found = {
+        "source_id": None if source_id is None else as_int(source_id, "a source id"),
+        "where": None if where is None else _json(where),
+        "since": time_as_json(since, "since"),
+        "until": time_as_json(until, "until"),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _json(where: Where) -> str:
+    return TypeAdapter(dict[str, Any]).dump_json(filter_as_json(where)).decode()
+
+
+def _ids(ids: Iterable[int]) -> list[int]:
+    if isinstance(ids, str | bytes | bytearray | Mapping) or not isinstance(ids, Iterable):
+        raise TypeError(f"ids must be an iterable of integers, not {type(ids).__name__}")
+    return [as_int(one, "an id") for one in ids]
+
+
+def _read(kind: type[T], data: bytes) -> T:
+    return TypeAdapter(kind).validate_json(data)
