@@ -16,11 +16,12 @@ from agentmem.errors import InputError
 from agentmem.memory import Time, Where
 from agentmem.remote.client import Client
 from agentmem.remote.content import as_json, filter_as_json, metadata_as_json, time_as_json
-from agentmem.results import ForgetReceipt, Receipt, ScopeUse, Stats, Verification
-from agentmem.retrieval.query import Expand, Mode, Order, Rerank
+from agentmem.results import Conflict, ForgetReceipt, Receipt, ScopeUse, Stats, Verification
+from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS, Binding, ReadId, WriteId, check_require
 from agentmem.types import Content
 from agentmem.wire.results import (
+    HistoryView,
     ListView,
     MemoryView,
     RecallView,
@@ -128,6 +129,7 @@ class RemoteMemory:
         session_id: WriteId = None,
         created_at: Time | None = None,
         metadata: Mapping[str, Any] | None = None,
+        supersedes: int | None = None,
     ) -> Receipt:
         """See `Memory.add`."""
         scope = self._binding.writing(user_id, agent_id, session_id)
@@ -137,6 +139,7 @@ class RemoteMemory:
             "content": as_json(content),
             "created_at": time_as_json(created_at, "created_at"),
             "metadata": metadata_as_json(metadata),
+            "supersedes": None if supersedes is None else as_int(supersedes, "supersedes"),
             **{name: id for name, id in ids.items() if id is not None},
         }
         return _read(Receipt, self._client.ask("POST", "/v1/memories", body=body))
@@ -157,6 +160,7 @@ class RemoteMemory:
         rerank: Rerank | None = "auto",
         min_relevance: float | None = None,
         order: Order = "relevance",
+        prefer: Prefer = "auto",
         now: Time | None = None,
     ) -> Recall:
         """See `Memory.recall`."""
@@ -172,6 +176,7 @@ class RemoteMemory:
             "min_relevance": min_relevance,
             "order": order,
             "now": time_as_json(now, "now"),
+            "prefer": prefer,
             "detail": "full",
             **self._reading(user_id, agent_id, session_id),
         }
@@ -256,6 +261,7 @@ class RemoteMemory:
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        created_at: Time | None = None,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
         session_id: ReadId = UNSET,
@@ -264,6 +270,7 @@ class RemoteMemory:
         body = {
             "text": text,
             "metadata": metadata_as_json(metadata),
+            "created_at": time_as_json(created_at, "created_at"),
             **self._reading(user_id, agent_id, session_id),
         }
         path = f"/v1/memories/{as_int(id, 'an id')}"
@@ -297,6 +304,51 @@ class RemoteMemory:
             )
         body |= self._reading(user_id, agent_id, session_id)
         return _read(ForgetReceipt, self._client.ask("POST", "/v1/forget", body=body))
+
+    def supersede(
+        self,
+        old: int,
+        new: int,
+        *,
+        undo: bool = False,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> None:
+        """See `Memory.supersede`."""
+        body = {
+            "old": as_int(old, "an id"),
+            "new": as_int(new, "an id"),
+            "undo": bool(undo),
+            **self._reading(user_id, agent_id, session_id),
+        }
+        self._client.ask("POST", "/v1/supersede", body=body)
+
+    def history(
+        self,
+        id: int,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> tuple[Source, ...]:
+        """See `Memory.history`."""
+        asked = {"detail": "full", **self._reading(user_id, agent_id, session_id)}
+        path = f"/v1/memories/{as_int(id, 'an id')}/history"
+        found = self._client.ask("GET", path, params=asked)
+        return tuple(map(read_source, HistoryView.model_validate_json(found).sources))
+
+    def conflicts(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> tuple[Conflict, ...]:
+        """See `Memory.conflicts`."""
+        asked = self._reading(user_id, agent_id, session_id)
+        found = self._client.ask("GET", "/v1/conflicts", params=asked)
+        return tuple(_read(dict[str, list[Conflict]], found)["conflicts"])
 
     def verify(
         self,

@@ -18,13 +18,13 @@ from agentmem.service.caller import Service
 from agentmem.service.guards import Bounded, Hardened, KnownHosts
 from agentmem.service.metrics import Measured
 from agentmem.service.rate import Rate
-from agentmem.service.routes import health, memories, recall, store
+from agentmem.service.routes import health, links, memories, recall, store
 from agentmem.service.settings import Settings
 from agentmem.service.workers import Workers
 from agentmem.wire.problems import INVALID, Problem
 
 # The modules whose routes a service has.
-PARTS = (health, memories, recall, store)
+PARTS = (health, memories, recall, links, store)
 _NAMES = {404: "not_found", 405: "method_not_allowed"}
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentmem.context.pack import Policy
 from agentmem.errors import InputError
-from agentmem.retrieval.query import Expand, Mode, Order, Rerank
+from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS
 from agentmem.types import Content, Document
 
@@ -97,6 +97,7 @@ class AddRequest(Body):
     session_id: str | None = Field(None, description="which conversation's")
     created_at: Time | None = Field(None, description="when it was said, if it does not say so")
     metadata: dict[str, Any] | None = Field(None, description="JSON values to filter by")
+    supersedes: Id | None = Field(None, description="id of a memory whose place this one takes")
 
     def contents(self) -> Content:
         """The content as `Memory.add` takes it."""
@@ -118,6 +119,9 @@ class RecallRequest(ReadScope):
     rerank: Rerank | None = "auto"
     min_relevance: float | None = Field(None, ge=0, le=1)
     order: Order = "relevance"
+    prefer: Prefer = Field(
+        "auto", description="which of memories that supersede each other comes first"
+    )
     now: Time | None = Field(None, description='the current time, for "yesterday" in the query')
 
     def arguments(self) -> dict[str, Any]:
@@ -147,6 +151,15 @@ class UpdateRequest(ReadScope):
 
     text: str | None = Field(None, description="the new text of the complete message or document")
     metadata: dict[str, Any] | None = Field(None, description="replaces the old")
+    created_at: Time | None = Field(None, description="when it was said")
+
+
+class SupersedeRequest(ReadScope):
+    """What `Memory.supersede` takes."""
+
+    old: Id
+    new: Id
+    undo: bool = Field(False, strict=True, description="delete the link instead")
 
 
 class ForgetRequest(ReadScope):

@@ -74,6 +74,8 @@ class HitView(MemoryView):
     explain: dict[str, float] = Field(description="the components of the score")
     expanded_from: int | None
     occurrences: list[Occurrence] = Field(description="other times at which it was said")
+    supersedes: list[int] = Field(description="ids of the memories that it supersedes")
+    superseded_by: list[int] = Field(description="ids of those that supersede it")
 
 
 class RecallView(BaseModel):
@@ -103,6 +105,12 @@ class SourceView(BaseModel):
     complete: bool = Field(description="whether nothing of it was forgotten")
     chunk_ids: list[int]
     chunks: list[MemoryView] = Field(default_factory=list, description='with detail="full"')
+
+
+class HistoryView(BaseModel):
+    """Messages or documents that supersede each other, the first of them first."""
+
+    sources: list[SourceView]
 
 
 class StatsView(BaseModel):
@@ -194,6 +202,8 @@ def read_recall(view: RecallView) -> Recall:
                 "explain": hit.explain,
                 "expanded_from": hit.expanded_from,
                 "occurrences": tuple(hit.occurrences),
+                "supersedes": tuple(hit.supersedes),
+                "superseded_by": tuple(hit.superseded_by),
             },
         )
         for hit in view.hits
@@ -294,5 +304,7 @@ def _damaged(chunk: Chunk) -> dict[str, Any]:
             "explain": dict(chunk.explain),
             "expanded_from": chunk.expanded_from,
             "occurrences": chunk.occurrences,
+            "supersedes": list(chunk.supersedes),
+            "superseded_by": list(chunk.superseded_by),
         }
     return found

@@ -30,7 +30,7 @@ from agentmem.service.settings import Settings
 from tests.support.service import ANA, OPERATOR, running, tokens
 
 # They are about the machine of the store, or need the store itself.
-LOCAL = {"backup", "prepare", "reindex", "session"}
+LOCAL = {"backup", "migrate", "prepare", "reindex", "session"}
 LONG = " ".join(f"word{n}" for n in range(900))
 
 
@@ -143,6 +143,26 @@ def test_changing_and_forgetting(memory: Memory, remote: RemoteMemory) -> None:
     assert remote.forget(iter(changed.ids)).purged
     assert remote.forget(where={"n": 2}, before=datetime.now(UTC)).ids
     assert memory.count(user_id="ana") == 0
+
+
+def test_what_supersedes_what(memory: Memory, remote: RemoteMemory) -> None:
+    (old,) = remote.add("I live in Paris.", user_id="ana", created_at="2024-01-01").ids
+    (new,) = remote.add("I moved to Rome!", user_id="ana", supersedes=old).ids
+    assert [one.text for one in remote.history(old)] == [one.text for one in memory.history(new)]
+    assert len(remote.history(old)) == 2
+    hits = remote.recall("Where do I live?", prefer="latest")
+    assert {hit.id: hit.superseded_by for hit in hits} == {old: (new,), new: ()}
+    remote.supersede(old, new, undo=True)
+    assert len(remote.history(old)) == 1
+    remote.supersede(old, new)
+    assert len(memory.history(old)) == 2
+    assert remote.conflicts() == memory.conflicts()
+    with pytest.raises(InputError):
+        remote.supersede(old, old)
+    with pytest.raises(UnknownIdError):
+        remote.add("x", user_id="bo", supersedes=old)
+    remote.update(new, created_at="2025-01-01")
+    assert memory.get(new).created_at.year == 2025
 
 
 def test_a_list_of_several_pages_ends_while_it_changes(

@@ -72,6 +72,7 @@ async def add(body: AddRequest, caller: ApiCaller) -> Response:
             session_id=body.session_id,
             created_at=body.created_at,
             metadata=body.metadata,
+            supersedes=body.supersedes,
         )
         return answer(receipt.to_dict(), status=201)
 
@@ -129,10 +130,16 @@ async def regenerated(
 
 @router.patch("/memories/{id}", response_model=Receipt)
 async def update(id: PathId, body: UpdateRequest, caller: ApiCaller) -> Response:
-    """Replace the text or metadata of the message or document that a memory belongs to."""
+    """Replace the text, metadata or time of the message or document that a memory belongs to."""
 
     def work(memory: Memory) -> Response:
-        receipt = memory.update(id, text=body.text, metadata=body.metadata, **body.reading())
+        receipt = memory.update(
+            id,
+            text=body.text,
+            metadata=body.metadata,
+            created_at=body.created_at,
+            **body.reading(),
+        )
         return answer(receipt.to_dict())
 
     return await caller.run(work)
