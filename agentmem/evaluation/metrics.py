@@ -26,18 +26,21 @@ def recall_at_k(ranked: Sequence[Hashable], relevant: Collection[Hashable], k: i
 
 
 def ndcg_at_k(ranked: Sequence[Hashable], relevant: Collection[Hashable], k: int) -> float:
-    """Binary gains discounted by log2(rank + 1), normalized by those of the ideal ranking.
+    """Gains discounted by log2(rank + 1), normalized by those of the ideal ranking.
+
+    Args:
+        ranked: Ids, best first.
+        relevant: The relevant ids; a mapping gives each its gain, above 0, otherwise all gain 1.
+        k: How many ranks count.
 
     Raises:
         ValueError: ``relevant`` is empty, or k is below 1.
     """
-    missing = set(_wanted(relevant, k))
-    best = math.fsum(_discount(rank) for rank in range(1, min(len(missing), k) + 1))
-    gains = []
-    for rank, id in enumerate(ranked[:k], start=1):
-        if id in missing:
-            missing.discard(id)
-            gains.append(_discount(rank))
+    wanted = _wanted(relevant, k)
+    missing = dict(relevant) if isinstance(relevant, Mapping) else dict.fromkeys(wanted, 1.0)
+    ideal = sorted(missing.values(), reverse=True)[:k]
+    best = math.fsum(gain * _discount(rank) for rank, gain in enumerate(ideal, start=1))
+    gains = [missing.pop(id, 0.0) * _discount(rank) for rank, id in enumerate(ranked[:k], start=1)]
     return math.fsum(gains) / best
 
 
@@ -54,7 +57,8 @@ def reciprocal_rank(ranked: Sequence[Hashable], relevant: Collection[Hashable]) 
 def ranking_scores(ranked: Sequence[Hashable], relevant: Collection[Hashable]) -> dict[str, float]:
     """All metrics of one question, named as in result files.
 
-    ``recall@1`` to ``recall@50``, ``ndcg@10``, and ``mrr``, the reciprocal rank.
+    ``recall@1`` to ``recall@50``, ``ndcg@10``, and ``mrr``, the reciprocal rank. ``relevant`` may
+    give gains, see `ndcg_at_k`; the others count every relevant id once.
 
     Raises:
         ValueError: ``relevant`` is empty.

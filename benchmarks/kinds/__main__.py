@@ -45,12 +45,11 @@ def main(
     ] = None,
     work: Annotated[
         Path | None,
-        typer.Option(exists=True, file_okay=False, help="where stores are kept for the next run"),
+        typer.Option(file_okay=False, help="folder that keeps stores for the next run"),
     ] = None,
     files: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
             file_okay=False,
             help="measure nothing, and write the kinds there, as `agentmem eval recall` reads them",
         ),
@@ -59,11 +58,14 @@ def main(
     """Measure systems on kinds of memories, and show the scores of both halves."""
     kinds, systems = _among(KINDS)(kind), _among(SYSTEMS)(system)
     if files is not None:
+        files.mkdir(parents=True, exist_ok=True)
         for name in kinds:
             records = [one.to_record() for one in KINDS[name](corpus).collections]
             lines = [json_format.dumps(record, ensure_ascii=False) + "\n" for record in records]
             (files / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")
         return
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
     with _bar() as bar:
         shown = bar.add_task("", total=None)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.errors import InputError
+from benchmarks.report.kinds import kinds_tables
 from benchmarks.report.markdown import MISSING, percent, table
 from benchmarks.report.summary import NEEDED, SUMMARY, summary_table
 from benchmarks.sidebyside.report import sidebyside_tables
@@ -32,7 +33,6 @@ _BASELINES = {
 }
 _VERDICTS, _LOCOMO = ("right", "wrong", "abstained"), "LoCoMo, k = 8"
 _NOTEBOOKS = "notebooks, k = 8"
-_RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@10", "mrr")
 
 
 def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
@@ -169,17 +169,28 @@ def _robustness(results: Mapping[str, Any]) -> list[str]:
 
 
 def _recall(results: Mapping[str, Any]) -> list[str]:
-    rows = [
-        (name, *(f"{scores[column]:.3f}" for column in _RECALL), f"{scores['questions']:,}")
-        for name, scores in (("all", results["overall"]), *results["by_category"].items())
-    ]
-    latency = results["latency_ms"]
+    overall, latency = results["overall"], results["latency_ms"]
+    shown = _scored("Questions", {"all": overall, **results["by_category"]})
+    # Results of before have no such groups.
+    if by_evidence := results.get("by_evidence"):
+        shown += ["", *_scored("Pieces of evidence", by_evidence)]
     return [
-        *table(("Questions", *_RECALL, "number"), rows),
+        *shown,
         "",
         f"A recall takes {latency['p50']:.1f} ms (p50), {latency['p95']:.1f} ms (p95); "
-        f"{results['adds_per_second']:.0f} messages are added per second.",
+        f"{results['adds_per_second']:.0f} {results.get('added', 'messages')} are added per "
+        "second.",
     ]
+
+
+def _scored(head: str, groups: Mapping[str, Any]) -> list[str]:
+    """A row of scores for each group of questions."""
+    columns = [name for name in next(iter(groups.values())) if name != "questions"]
+    rows = [
+        (name, *(f"{scores[column]:.3f}" for column in columns), f"{scores['questions']:,}")
+        for name, scores in groups.items()
+    ]
+    return table((head, *columns, "number"), rows)
 
 
 def _relevance(results: Mapping[str, Any]) -> list[str]:
@@ -376,6 +387,7 @@ def _reading_latency(results: Mapping[str, Any]) -> list[str]:
 
 _TABLES = {
     "fidelity": _fidelity,
+    "kinds": kinds_tables,
     "robustness": _robustness,
     "reading": _reading,
     "reading-latency": _reading_latency,

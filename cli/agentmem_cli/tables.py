@@ -11,8 +11,6 @@ from rich.text import Text
 
 from agentmem_cli.views import percent
 
-_RECALL = ("recall@1", "recall@5", "recall@10", "recall@20", "recall@50", "ndcg@10", "mrr")
-
 
 def fidelity(results: Mapping[str, Any]) -> RenderableType:
     """One row per file and quantization, and rows for random tokens."""
@@ -41,15 +39,18 @@ def quantization_table(texts: Mapping[str, Any]) -> RenderableType:
 
 
 def recall(results: Mapping[str, Any]) -> RenderableType:
-    """One row for all questions and one per category, with the speed below."""
-    table = figure_table(("questions", *_RECALL, "number"))
-    for name, scores in (("all", results["overall"]), *results["by_category"].items()):
-        figures = (f"{scores[column]:.3f}" for column in _RECALL)
+    """Rows for all questions, categories and numbers of pieces of evidence; speed below."""
+    columns = [name for name in results["overall"] if name != "questions"]
+    table = figure_table(("questions", *columns, "number"))
+    rows = [("all", results["overall"]), *results["by_category"].items()]
+    rows += [(f"evidence: {name}", scores) for name, scores in results["by_evidence"].items()]
+    for name, scores in rows:
+        figures = (f"{scores[column]:.3f}" for column in columns)
         table.add_row(Text(name), *figures, f"{scores['questions']:,}")
     latency = results["latency_ms"]
     speed = (
         f"recall {latency['p50']:.1f} ms (p50), {latency['p95']:.1f} ms (p95); "
-        f"{results['adds_per_second']:.0f} messages added per second"
+        f"{results['adds_per_second']:.0f} {results['added']} added per second"
     )
     return Group(table, Text(speed))
 

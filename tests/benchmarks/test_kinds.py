@@ -127,13 +127,14 @@ def test_a_kind_is_the_same_every_time_and_names_its_evidence(name: str, corpus:
 def test_files_are_read_by_eval_recall(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    args = ["kinds", "--corpus", str(corpus), "--files", str(tmp_path)]
+    files = tmp_path / "new" / "files"
+    args = ["kinds", "--corpus", str(corpus), "--files", str(files)]
     monkeypatch.setattr(sys, "argv", args)
     with pytest.raises(SystemExit) as ended:
         run(main)
     assert ended.value.code == 0
     for name, make in KINDS.items():
-        kind, read = make(corpus), read_conversations(tmp_path / f"{name}.jsonl")
+        kind, read = make(corpus), read_conversations(files / f"{name}.jsonl")
         assert not any((read.left_out.questions, read.left_out.evidence))
         for made, found in zip(kind.collections, read.conversations, strict=True):
             assert [item.content for item in made.items] == [turn.content for turn in found.turns]

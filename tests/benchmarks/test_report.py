@@ -126,6 +126,51 @@ def test_the_recall_table(results: Path) -> None:
     assert "12.3 ms (p50), 20.0 ms (p95); 72 messages" in table
 
 
+def test_the_recall_table_by_evidence(tmp_path: Path) -> None:
+    groups = {"1": SCORES, "3-5": {**SCORES, "recall@10": 0.31, "questions": 60}}
+    made = build_result(
+        "recall",
+        config={},
+        seed=0,
+        seconds=1.0,
+        results={**RECALL, "by_evidence": groups, "added": "documents"},
+    )
+    write_result(tmp_path / "recall.json", made)
+    table = render(tmp_path)["recall"]
+    head, _, one, some = cells(table)[4:]
+    assert head[0] == "Pieces of evidence"
+    assert (one[0], one[-1]) == ("1", "1,982")
+    assert (some[0], some[3], some[-1]) == ("3-5", "0.310", "60")
+    assert "72 documents are added per second" in table
+
+
+def test_the_table_of_kinds(tmp_path: Path) -> None:
+    means = {"first": 0.5, "top 3": 0.6, "recall@5": 0.7, "recall@10": 0.8, "ndcg@10": 0.65}
+    asked = {**means, "before rivals": 0.25, "questions": 9}
+    halves = {
+        "fit": {"all": {**asked, "ndcg@10": 0.75}},
+        "held-out": {"all": asked, "now": {**asked, "questions": 4}},
+    }
+    found = {
+        "changes": {"memories": 1_200, "users": 40, "systems": {"BM25": halves}},
+        "notes": {
+            "memories": 500,
+            "users": 1,
+            "systems": {"BM25": {"fit": {"all": {**means, "questions": 7}}, "held-out": {}}},
+        },
+    }
+    made = build_result("kinds", config={}, seed=0, seconds=1.0, results=found)
+    write_result(tmp_path / "kinds.json", made)
+    table = render(tmp_path)["kinds"]
+    head, _, changes, notes, parts, _, now = cells(table)
+    assert len(head) == len(changes) == len(notes)
+    assert changes == "changes: BM25|0.500|0.700|0.800|0.650|0.750|9".split("|")
+    assert notes == ["notes: BM25", "–", "–", "–", "–", "0.650", "0"]
+    assert now == ["changes, now: BM25", "0.500", "0.600", "0.250", "4"]
+    assert len(parts) == len(now)
+    assert "changes 1,200 of 40 users, notes 500 of 1 user." in table
+
+
 def test_the_reading_table(tmp_path: Path) -> None:
     made = build_result("reading", config={}, seed=3, seconds=1.0, results=READING, gpu="H200")
     without = replace(made, versions={"torch": "2"})

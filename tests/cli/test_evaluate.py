@@ -65,9 +65,30 @@ def test_recall(cli: Cli, tmp_path: Path) -> None:
     assert result["results"]["overall"]["questions"] == 2
     assert result["config"]["mode"] == "lexical"
     assert result["results"]["overall"]["recall@20"] == 1.0
-    for word in ("all", "one", "recall@10", "ms (p50)", "per second"):
+    for word in ("all", "one", "evidence: 2", "recall@10", "ms (p50)", "messages added per"):
         assert word in shown
     assert cli.ok("eval", "recall", "--data", data, "--quiet", "--limit", 1) == ""
+
+
+def test_recall_of_documents(cli: Cli, tmp_path: Path) -> None:
+    page = " ".join(TEXTS)
+    start = page.index(TEXTS[5])
+    question = {"question": "day 5", "spans": [[start, start + len(TEXTS[5])]]}
+    data = write(tmp_path / "pages.jsonl", {"id": "p", "text": page, "questions": [question]})
+    shown = cli.ok("eval", "recall", "--data", data, "--mode", "lexical")
+    for word in ("precision@5", "iou@5", "evidence: 1", "documents added per"):
+        assert word in shown
+    folder = tmp_path / "collection"
+    (folder / "qrels").mkdir(parents=True)
+    write(folder / "corpus.jsonl", *[{"_id": str(n), "text": t} for n, t in enumerate(TEXTS)])
+    write(folder / "queries.jsonl", {"_id": "q", "text": "day 7"})
+    judged = "query-id\tcorpus-id\tscore\nq\t7\t1\n"
+    (folder / "qrels" / "test.tsv").write_text(judged, encoding="utf-8")
+    out = tmp_path / "recall.json"
+    cli.ok("eval", "recall", "--data", folder, "--json", out, "--mode", "lexical")
+    result = json.loads(out.read_text(encoding="utf-8"))
+    assert result["results"]["overall"]["recall@5"] == 1
+    assert result["config"]["data"] == "collection"
 
 
 def test_a_result_that_could_not_be_written_is_refused_before_the_work(

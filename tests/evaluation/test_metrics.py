@@ -50,6 +50,16 @@ def test_an_id_that_comes_again_gains_nothing_more_but_keeps_its_place() -> None
     assert recall_at_k(["a", "a", "b"], ["a", "b"], 2) == 0.5
 
 
+def test_gains_weigh_what_is_found() -> None:
+    gains = {"a": 2.0, "b": 1.0}
+    # As trec_eval counts: 1 at rank 1 and 2 at rank 2; best is 2 and then 1.
+    assert ndcg_at_k(["b", "a"], gains, 10) == pytest.approx((1 + 2 * 0.63093) / (2 + 0.63093))
+    assert ndcg_at_k(["a", "b"], gains, 10) == 1
+    assert ndcg_at_k(["b"], gains, 1) == 0.5
+    assert ndcg_at_k(["b", "a"], dict.fromkeys(gains, 3.0), 10) == 1
+    assert ranking_scores(["b"], gains)["recall@1"] == 0.5
+
+
 @given(st.lists(IDS, max_size=10), st.sets(IDS, min_size=1), st.integers(1, 12))
 def test_against_a_slow_count(ranked: list[int], relevant: set[int], k: int) -> None:
     first = [i for i, id in enumerate(ranked) if id in relevant and id not in ranked[:i]]

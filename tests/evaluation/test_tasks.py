@@ -109,6 +109,10 @@ def test_recall(bundle: Path, tmp_path: Path) -> None:
     assert overall["recall@5"] == 1.0
     assert overall["mrr"] == 1.0
     assert set(result.results["by_category"]) == {"none", "thing"}
+    assert {
+        name: scores["questions"] for name, scores in result.results["by_evidence"].items()
+    } == {"1": 2, "2": 2}
+    assert result.results["added"] == "messages"
     assert result.results["memories"] == 10
     assert result.results["adds_per_second"] > 0
     assert set(result.results["latency_ms"]) == {"p50", "p95"}

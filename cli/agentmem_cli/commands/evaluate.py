@@ -70,14 +70,18 @@ def recall(
         typer.Option(
             "--data",
             exists=True,
-            dir_okay=False,
-            metavar="FILE",
-            help="Conversations with questions.",
+            metavar="PATH",
+            help="Conversations or documents with questions: a file, or a folder as BEIR has it.",
         ),
     ],
     json: ResultOption = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Maximum number of conversations.")
+        int | None,
+        typer.Option(
+            "--limit",
+            min=1,
+            help="Maximum number of conversations or documents, or of a folder's queries.",
+        ),
     ] = None,
     mode: Annotated[
         Literal["hybrid", "vector", "lexical"],
@@ -87,9 +91,10 @@ def recall(
     model: ModelOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure whether the turns that answer a question are found in its conversation.
+    """Measure whether what answers a question is found.
 
-    Reads LoCoMo's file, or JSON lines (.jsonl or .jsonl.zst) with one conversation per line:
+    Reads LoCoMo's file; a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv, as BEIR has
+    them; or JSON lines (.jsonl or .jsonl.zst), with one conversation per line:
 
         {"id": "c1",
          "messages": [{"id": "m1", "name": "Ana", "content": "...",
@@ -99,6 +104,13 @@ def recall(
                         "category": "temporal"}]}
 
     A message has a name, a role or both; "at" (ISO 8601) and "category" are optional.
+
+    Or with one document per line, and where in its text the answers are, in characters:
+
+        {"id": "d1", "title": "...", "text": "...",
+         "questions": [{"question": "...", "spans": [[120, 184]]}]}
+
+    Of spans, recall is the share of their characters that the hits hold.
     """
     from agentmem.evaluation.recall import evaluate_recall
     from agentmem.evaluation.result import write_result
