@@ -36,6 +36,7 @@ from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
 from agentmem.migration import migrate
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
+from agentmem.models.bundle.runtimes import Runtime
 from agentmem.opening import open_store
 from agentmem.results import (
     BackupReceipt,
@@ -93,6 +94,7 @@ class Memory:
         model: Location | MemoryModel | None = None,
         embedder: str = BUILTIN,
         reranker: str = BUILTIN,
+        runtime: Runtime | None = None,
         quantization: Quantization = "auto",
         min_fidelity: float = MIN_FIDELITY,
         keep_text: bool = False,
@@ -107,9 +109,9 @@ class Memory:
     ) -> None:
         """Open a store, creating it if necessary.
 
-        The networks of the bundle, and torch with them, are loaded when a text is first encoded,
-        decoded or embedded: `stats`, `backup`, ``verify(decode=False)``, and `list` and `forget` of
-        a store with texts need none.
+        The networks of the bundle are loaded when a text is first encoded, decoded or embedded:
+        `stats`, `backup`, ``verify(decode=False)``, and `list` and `forget` of a store with texts
+        need none.
 
         Args:
             location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
@@ -123,6 +125,9 @@ class Memory:
             reranker: The model that scores the best candidates again: ``"builtin"``, the bundle's
                 own; or the name of one registered with `agentmem.models.register_reranker`.
                 Nothing stored depends on it.
+            runtime: The library that computes the bundle's networks: ``"numpy"``, which is what
+                None means, or ``"torch"``, the reference, which the extra ``[reader]`` installs.
+                What is stored and found is the same.
             quantization: How finely latents are quantized: ``"fine"``, ``"coarse"`` (fewer
                 bytes), or ``"auto"``: for each chunk the coarsest setting that reaches
                 ``min_fidelity``, or the finest if none does.
@@ -144,20 +149,22 @@ class Memory:
             threads: How many threads encode what is added, at most; texts of less than 256 chunks
                 need one. None: as many as the environment variable ``AGENTMEM_THREADS`` says, or
                 one for each core that this process may use, but not more than four. What is stored
-                does not depend on it, and torch's own threads stay as the program has set them.
+                does not depend on it, and the program's own threads, of BLAS and of torch, stay as
+                they are.
             on_progress: Called with the number of chunks indexed so far and the total, if the
                 lexical index has to be rebuilt, as after an upgrade.
 
         Raises:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
             NotAStoreError: ``location`` holds something else.
-            InputError: the embedder, the quantization or a required id is unknown,
-                ``min_fidelity`` is not between 0 and 1, ``max_chars`` or ``threads`` is not
-                positive, or ``cache_bytes`` is negative.
+            InputError: the embedder, the runtime, the quantization or a required id is unknown, a
+                runtime is given for a loaded model, ``min_fidelity`` is not between 0 and 1,
+                ``max_chars`` or ``threads`` is not positive, or ``cache_bytes`` is negative.
             IncompatibleModelError: the store was created with another model bundle, which was not
                 found, or with another embedder. The message says how to `migrate` it.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
-            MissingExtraError: the embedder needs sentence-transformers, which is not installed.
+            MissingExtraError: the embedder needs sentence-transformers, or the runtime torch, which
+                is not installed.
             StoreUnwritableError: the store cannot be created there.
         """
         max_chars = as_int(max_chars, "max_chars")
@@ -173,6 +180,7 @@ class Memory:
             "model": model,
             "embedder": embedder,
             "reranker": reranker,
+            "runtime": runtime,
             "quantization": quantization,
             "min_fidelity": min_fidelity,
             "keep_text": keep_text,
@@ -188,6 +196,7 @@ class Memory:
             model,
             embedder=embedder,
             reranker=reranker,
+            runtime=runtime,
             preload=preload,
             create=create,
             timeout_s=timeout_s,

@@ -14,6 +14,7 @@ from agentmem.models.bundle.find import (
     latents_of,
     own_embedder,
 )
+from agentmem.models.bundle.runtimes import Runtime
 from agentmem.models.load import load_model
 from agentmem_storage.store import Store
 
@@ -26,6 +27,7 @@ def open_store(
     *,
     embedder: str = BUILTIN,
     reranker: str = BUILTIN,
+    runtime: Runtime | None = None,
     preload: bool = False,
     **options: Any,
 ) -> tuple[MemoryModel, Store]:
@@ -37,6 +39,7 @@ def open_store(
             was written with another one, that one if it can be found.
         embedder: As there.
         reranker: As there.
+        runtime: As there.
         preload: As there; the store is opened when the networks are loaded.
         **options: Passed to `Store.open`.
 
@@ -44,14 +47,14 @@ def open_store(
         IncompatibleModelError: the store is bound to another bundle, which was not found, or to
             another embedder.
     """
-    loaded = load_model(model, embedder, reranker)
+    loaded = load_model(model, embedder, reranker, runtime)
     try:
         return loaded, _open(location, loaded, preload, options)
     except IncompatibleModelError as error:
         if error.model is None:
             raise
         folder = find_bundle(error.model) if model is None else None
-        older = None if folder is None else load_model(folder, embedder, reranker)
+        older = None if folder is None else load_model(folder, embedder, reranker, runtime)
         if older is not None and older.fingerprint == error.model:
             return older, _open(location, older, preload, options)
         raise _explained(error, location, loaded) from None

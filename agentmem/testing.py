@@ -2,7 +2,7 @@
 
 They are created in a second and deterministic. They are not trained but still exact, because every
 token is initialized with a distinct code. Search quality is poor: use them to test integration, not
-quality.
+quality. Creating them needs torch, which the extra ``[train]`` installs.
 
 ::
 
@@ -19,19 +19,22 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
-from agentmem.models.autoencoder.initialization import init_on_grid
-from agentmem.models.autoencoder.modeling import MemoryAutoencoder
-from agentmem.models.autoencoder.token_table import token_table
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.bundle.manifest import write_manifest
 from agentmem.models.embedder.configuration import EmbedderConfig
-from agentmem.models.embedder.modeling import EmbedderModel
+from agentmem.models.extras import TRAIN, needs_extra
 from agentmem.models.reranker.configuration import LatentRerankerConfig
-from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.training.tokenizer import train_tokenizer_on
+
+with needs_extra(TRAIN, "agentmem.testing"):
+    import torch
+
+    from agentmem.models.autoencoder.initialization import init_on_grid
+    from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+    from agentmem.models.autoencoder.token_table import token_table
+    from agentmem.models.embedder.modeling import EmbedderModel
+    from agentmem.models.reranker.modeling import LatentReranker
 
 _VOCAB_SIZE = 384
 _TEXT = (

@@ -13,7 +13,9 @@ from agentmem.chat.shelf import StoreShelf
 from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
+from agentmem.models import extras
 from agentmem.models.bundle.manifest import READER, bundled_part, shipped_bundle
+from agentmem.models.extras import needs_extra
 
 if TYPE_CHECKING:
     from agentmem.context.full_scope import FullScope
@@ -77,10 +79,12 @@ class MemoryReader:
             ModelNotFoundError: there is no adapter, or the language model is not on this machine;
                 the message says how to get it.
             ModelError: one of them is damaged, or they do not belong together.
+            MissingExtraError: torch or transformers is not installed.
         """
-        from agentmem.models.reader.language_model import find_language_model
-        from agentmem.models.reader.reader import StatesReader
-        from agentmem.models.reader.saving import load_config
+        with needs_extra(extras.READER, "the reader"):
+            from agentmem.models.reader.language_model import find_language_model
+            from agentmem.models.reader.reader import StatesReader
+            from agentmem.models.reader.saving import load_config
 
         adapter = bundled_part(shipped_bundle(), READER) if folder is None else Path(folder)
         if language_model is None:

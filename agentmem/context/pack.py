@@ -40,6 +40,7 @@ from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
 from agentmem.models.base import Tokenizer
+from agentmem.models.extras import READER, needs_extra
 from agentmem_storage.numbers import as_int
 
 if TYPE_CHECKING:
@@ -124,8 +125,10 @@ class Context:
             ModelError: the model's positions are not rotary, or change with the length; or there is
                 no prefix, and the tokenizer has no token that could be one.
             CorruptRecordError: a hit is damaged.
+            MissingExtraError: torch or transformers is not installed.
         """
-        from agentmem.models.reader.cache import cache_memories
+        with needs_extra(READER, "a cache of memories"):
+            from agentmem.models.reader.cache import cache_memories
 
         return cache_memories([line(hit) for hit in self.hits], model, tokenizer, prefix=prefix)
 

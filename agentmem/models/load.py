@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from agentmem.errors import InputError
 from agentmem.models.base import BUILTIN, MemoryModel
 from agentmem.models.registry import get_embedder, get_reranker
 from agentmem.models.text import with_embedder, with_reranker
 from agentmem_storage.text import shown
+
+if TYPE_CHECKING:
+    from agentmem.models.bundle.runtimes import Runtime
 
 
 def load_model(
     model: str | os.PathLike[str] | MemoryModel | None,
     embedder: str = BUILTIN,
     reranker: str = BUILTIN,
+    runtime: Runtime | None = None,
 ) -> MemoryModel:
     """A model bundle with the embedder and reranker of a store; see `agentmem.Memory`.
 
@@ -22,22 +28,32 @@ def load_model(
             package.
         embedder: ``"builtin"``, or the name of a registered embedder.
         reranker: ``"builtin"``, or the name of a registered reranker.
+        runtime: The library that computes the bundle's networks; None means NumPy, or that of the
+            loaded model.
 
     Raises:
-        InputError: no embedder or reranker of that name is registered.
+        InputError: no embedder, reranker or runtime of that name is known, or a runtime is given
+            for a model that is already loaded.
         ModelNotFoundError: there is no bundle, or no model for the embedder.
-        MissingExtraError: the embedder needs sentence-transformers, which is not installed.
+        MissingExtraError: the embedder needs sentence-transformers, or the runtime torch, which is
+            not installed.
     """
     for part, name in (("embedder", embedder), ("reranker", reranker)):
         if not isinstance(name, str):
             raise TypeError(f"{part} is a string, not {type(name).__name__}")
-    # Looked up first: an unknown name must not wait for the bundle, whose torch takes seconds.
+    # Looked up first: an unknown name must not wait for the bundle.
     own_embedder = None if embedder == BUILTIN else get_embedder(embedder)
     own_reranker = None if reranker == BUILTIN else get_reranker(reranker)
     if model is None or isinstance(model, str | os.PathLike):
         from agentmem.models.bundle.load import load_bundle
 
-        model = load_bundle(None if model is None else os.fspath(model))
+        folder = None if model is None else os.fspath(model)
+        model = load_bundle(folder) if runtime is None else load_bundle(folder, runtime)
+    elif runtime is not None:
+        raise InputError(
+            f"runtime={runtime!r} cannot change a loaded model: give model= as a folder, or load "
+            f"the model with that runtime"
+        )
     # Not its class: a wrapper that stands for a model will do.
     if not (hasattr(model, "codec") and hasattr(model, "embedder")):
         raise TypeError(f"model is a bundle's folder or a loaded model, not {shown(model)}")

@@ -9,7 +9,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agentmem.errors import ModelNotFoundError
+from agentmem.errors import MissingExtraError, ModelNotFoundError
 from agentmem_cli import views
 from agentmem_cli.output import safe
 
@@ -81,6 +81,7 @@ def open_answerer(
         InputError: ``llm`` is malformed.
         AnswererError: ``llm`` needs an API key that is not set.
         ModelError: the reader is damaged.
+        MissingExtraError: a reader is named, and torch or transformers is not installed.
     """
     if llm is not None and read_as is not None:
         raise typer.BadParameter(
@@ -96,7 +97,7 @@ def open_answerer(
     try:
         loaded = MemoryReader.from_pretrained(reader)
         return loaded if read_as is None else _Reader(loaded, read_as), ""
-    except ModelNotFoundError as error:
+    except (MissingExtraError, ModelNotFoundError) as error:
         if reader is not None:
             raise
         return None, f"no answer, only the memories found: {error}, or name a model with --llm"

@@ -54,9 +54,10 @@ def checks(store: str, model: Path | None, embedder: str) -> Iterator[Check]:
 
 def _torch() -> Check:
     # Looked for, not imported: that takes longer than all other checks together.
+    needing = "the reader of `ask` and `chat`, and training"
     if find_spec("torch") is None:
-        return Check("torch", "fail", "not installed, but texts are encoded and decoded with it")
-    return Check("torch", "ok", "installed; `agentmem model verify` computes with it")
+        return Check("torch", "ok", f"not installed; only {needing} need it")
+    return Check("torch", "ok", f"installed, for {needing}")
 
 
 def _sqlite() -> Check:

@@ -1,4 +1,7 @@
-"""What is done without torch: every command and verb that neither encodes nor decodes a text."""
+"""What is done without torch and transformers: everything but reading, training and their tests.
+
+The processes here cannot import them, as if they were not installed.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +21,60 @@ from agentmem.models.bundle.load import ModelBundle
 from agentmem.testing import tiny_bundle
 from tests.support.cli import ROOT
 
-# Loaded one after another in one process: the first that loads a module is the one that is named.
+WITHOUT_TORCH = """
+import sys
+sys.modules.update(dict.fromkeys(("torch", "transformers", "huggingface_hub", "accelerate")))
+"""
+
+# One command after the other in one process: exit codes and what was printed.
 COMMANDS = """
-import json, sys
+import json
 from typer.testing import CliRunner
 from agentmem_cli.app import app
 
-loaded = {}
+done = []
 for args in json.loads(sys.argv[1]):
     result = CliRunner().invoke(app, args)
-    assert result.exit_code == 0, (args, result.output)
-    loaded[" ".join(args)] = [n for n in ("torch", "transformers") if n in sys.modules]
-print(json.dumps(loaded))
+    done.append((result.exit_code, result.output))
+print(json.dumps(done))
 """
 
 VERBS = """
-import sys
+from agentmem import Memory
+from agentmem.chat.reader import MemoryReader
+from agentmem.errors import MissingExtraError
+
+with Memory(sys.argv[1], keep_text=True) as mem:
+    mem.add(["I booked the 9:40 train to Lyon.", "Marta is allergic to peanuts."], user_id="ana")
+    mem.add({"role": "user", "content": "列车九点四十分开往里昂。" * 40}, user_id="ben")
+with Memory(sys.argv[1]) as mem:
+    mem.add("The key is under the mat.", user_id="ana")
+    hit = mem.recall("what is Marta allergic to?", user_id="ana", rerank="latent")[0]
+    assert hit.text == "Marta is allergic to peanuts.", hit.text
+    assert mem.get(hit.id).text == hit.text
+    assert mem.update(hit.id, text="Marta eats peanuts again.")
+    assert mem.recall("peanuts").pack(max_tokens=100).to_text()
+    assert mem.verify().ok and mem.stats().memories == len(list(mem.list()))
+    assert mem.forget(user_id="ben").purged
+    assert "".join(chunk.text for chunk in mem.list(user_id="ben")) == ""
+    for needs in (
+        lambda: Memory(":memory:", runtime="torch"),
+        lambda: MemoryReader.from_pretrained(),
+        lambda: mem.recall("peanuts").pack(max_tokens=9).to_cache(None, tokenizer=None),
+    ):
+        try:
+            needs()
+        except MissingExtraError as error:
+            assert "pip install 'latent-agentmem[reader]'" in str(error), error
+        else:
+            raise AssertionError(needs)
+"""
+
+# `stats`, `list` of stored texts and the like need not even the networks that NumPy computes.
+NETWORKS = """
 from agentmem import Memory
 
+NUMPY = "agentmem.models.autoencoder.numpy_runtime"
 with Memory(sys.argv[1], model=sys.argv[2]) as mem:
     ana = mem.scoped(user_id="ana")
     first = next(ana.list())
@@ -45,21 +84,19 @@ with Memory(sys.argv[1], model=sys.argv[2]) as mem:
     assert mem.stats().memories == 3
     assert mem.forget([first.id]).purged
     assert mem.verify(decode=False).checked == 2
-    assert "torch" not in sys.modules
+    assert NUMPY not in sys.modules
     assert mem.recall("what about coffee?", rerank="latent")[0].text
-    assert "torch" in sys.modules and "transformers" not in sys.modules
-with Memory(sys.argv[1], model=sys.argv[2]) as mem:
-    assert mem.add("Ana moved to Lyon").ids
+    assert NUMPY in sys.modules
 """
 
 PRELOAD = """
-import sys
 from agentmem import Memory
 
+NUMPY = "agentmem.models.autoencoder.numpy_runtime"
 Memory(":memory:", model=sys.argv[1]).close()
-assert "torch" not in sys.modules
+assert NUMPY not in sys.modules
 Memory(":memory:", model=sys.argv[1], preload=True).close()
-assert "torch" in sys.modules and "transformers" not in sys.modules
+assert NUMPY in sys.modules
 """
 
 
@@ -70,7 +107,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def process(code: str, *args: object, **environment: object) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, args)],
+        [sys.executable, "-c", WITHOUT_TORCH + code, *map(str, args)],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "storage", "cli")),
@@ -92,23 +129,60 @@ def filled(folder: Path, model: ModelBundle, **options: Any) -> Path:
     return folder
 
 
-def test_commands_that_read_no_text_load_no_torch(bundle: Path, tmp_path: Path) -> None:
-    store = filled(tmp_path / "store", ModelBundle(bundle))
+def test_every_verb_works(tmp_path: Path) -> None:
+    process(VERBS, tmp_path / "store")
+
+
+def test_every_command_works(bundle: Path, tmp_path: Path) -> None:
     commands = [
+        ["add", "I like tea", "--user", "ana"],
+        ["add", "the train to Lyon leaves at nine", "--user", "ben"],
+        ["recall", "when does the train leave?"],
+        ["list"],
         ["stats"],
-        ["list", "--quiet"],
-        ["forget", "--user", "ana", "--dry-run"],
-        ["verify", "--no-decode"],
+        ["verify"],
         ["doctor"],
         ["backup", str(tmp_path / "copy")],
+        ["forget", "--user", "ana", "--yes"],
+        ["model", "verify"],
+        ["ask", "when does the train leave?"],
     ]
-    loaded = process(COMMANDS, json.dumps(commands), AGENTMEM_STORE=store, AGENTMEM_MODEL=bundle)
-    assert json.loads(loaded) == {" ".join(args): [] for args in commands}
+    store = tmp_path / "store"
+    done = json.loads(
+        process(COMMANDS, json.dumps(commands), AGENTMEM_STORE=store, AGENTMEM_MODEL=bundle)
+    )
+    assert [code for code, _ in done] == [0] * len(commands), done
+    shown = dict(zip((args[0] for args in commands), (text for _, text in done), strict=True))
+    assert "the train to Lyon" in shown["recall"]
+    assert "not installed; only the reader" in " ".join(shown["doctor"].split())
+    # Without a reader the memories are shown, and how to get answers.
+    assert "the train to Lyon" in shown["ask"]
+    assert "pip install 'latent-agentmem[reader]'" in " ".join(shown["ask"].split())
 
 
-def test_verbs_load_torch_when_a_text_is_first_encoded(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        (["reader", "show"], "reader"),
+        (["reader", "install"], "reader"),
+        (["reader", "prepare"], "reader"),
+        (["ask", "when?", "--reader", "."], "reader"),
+    ],
+)
+def test_a_command_that_needs_torch_names_the_extra(
+    bundle: Path, tmp_path: Path, command: list[str], extra: str
+) -> None:
+    store = filled(tmp_path / "store", ModelBundle(bundle))
+    ((code, shown),) = json.loads(
+        process(COMMANDS, json.dumps([command]), AGENTMEM_STORE=store, AGENTMEM_MODEL=bundle)
+    )
+    assert code == 8, shown
+    assert f"pip install 'latent-agentmem[{extra}]'" in " ".join(shown.split())
+
+
+def test_networks_are_loaded_when_a_text_is_first_encoded(bundle: Path, tmp_path: Path) -> None:
     store = filled(tmp_path / "store", ModelBundle(bundle), keep_text=True)
-    process(VERBS, store, bundle)
+    process(NETWORKS, store, bundle)
 
 
 def test_preload_loads_the_networks_at_once(bundle: Path) -> None:

@@ -38,7 +38,7 @@ def main() -> None:
         compare(wheel)
         venv.create(folder / "venv")
         python = folder / "venv" / "bin" / "python"
-        # Of the modules of all dependencies the quickstart imports a few.
+        # Of the modules of all dependencies the quickstart imports a few, and torch is not there.
         pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
         pip = (*pip, "install", "--quiet", "--no-compile")
         run(*pip, "-c", ROOT / "constraints.txt", f"{wheel}[cpu]")
@@ -46,9 +46,17 @@ def main() -> None:
         example = ROOT / "examples" / "quickstart.py"
         shown = run(python, folder / "offline.py", example, cwd=folder)
         assert "9:40" in shown, shown
-        shown = run(folder / "venv" / "bin" / "agentmem", "--version", cwd=folder)
+        command = folder / "venv" / "bin" / "agentmem"
+        shown = run(command, "--version", cwd=folder)
         assert "0." in shown, shown
-    print("wheel check: built from the sdist, contents complete, quickstart runs offline")
+        run(command, "add", "The key is under the mat.", "--store", folder / "store", cwd=folder)
+        shown = run(command, "recall", "where is the key?", "--store", folder / "store", cwd=folder)
+        assert "under the mat" in shown, shown
+        installed = run(*pip[:5], "list", "--format=freeze")
+        assert "agentmem" in installed, installed
+        assert "torch" not in installed, installed
+        assert "transformers" not in installed, installed
+    print("wheel check: built from the sdist, contents complete, runs offline without torch")
 
 
 def compare(wheel: Path) -> None:

@@ -15,6 +15,7 @@ from agentmem.corpus import read_records
 from agentmem.errors import ConfigError
 from agentmem.models.autoencoder.codec import LatentCodec
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.torch_runtime import TorchAutoencoder
 from agentmem.training.autoencoder.config import RunConfig
 from agentmem.training.config import OptimizerConfig, load_config
 from agentmem.training.data.packed import Windows, pack
@@ -130,7 +131,9 @@ class TestARun:
             for index in range(4)
             for ids, mask in zip(*source.batch(index), strict=True)
         ]
-        coded = LatentCodec(model).encode(chunks, quantizations=["standard"], min_fidelity=1)
+        coded = LatentCodec(TorchAutoencoder(model)).encode(
+            chunks, quantizations=["standard"], min_fidelity=1
+        )
         right = sum(item.fidelity * len(ids) for item, ids in zip(coded, chunks, strict=True))
         share = right / sum(map(len, chunks))
         assert logged(folder)[-1]["dev"]["talks/standard"] == pytest.approx(share, abs=1e-4)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from agentmem.errors import ConfigError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.embedder.modeling import EmbedderModel
-from agentmem.models.layers.padding import pad
+from agentmem.models.layers.tensors import pad
 from agentmem.models.reader.saving import save_reader
 from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.testing import tiny_bundle

@@ -1,6 +1,8 @@
 """The frozen autoencoder at work: token ids to verified int8 latents, and back.
 
-Everything here runs in float32: what is stored has been checked against this very decoder.
+What is stored has been checked against this very decoder, in float32. Whatever float32 leaves open,
+such as a code halfway between two steps, is settled in float64: the bytes that are stored depend on
+the text and the weights, and not on the machine, the batch, or the library that computes.
 """
 
 from __future__ import annotations
@@ -8,23 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from agentmem.models.autoencoder.configuration import LEVELS
-from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.packing import Codebook, Packer, quantization_number, raise_error
 from agentmem.models.autoencoder.patch import apply_patch, make_patch
+from agentmem.models.autoencoder.predictions import likeliest, predict
+from agentmem.models.autoencoder.rounding import Floats, quantize
+from agentmem.models.autoencoder.runtime import AutoencoderRuntime
 from agentmem.models.base import Encoded
-from agentmem.models.layers.inference import inference
-from agentmem.models.layers.padding import by_length, pad, pad_rows
+from agentmem.models.layers.padding import by_length, pad_rows
 
-# A prediction that wins by less than this (in nats) may flip under another batch shape, thread
-# count or CPU; float32 differences are a thousand times smaller.
-_MARGIN = 0.1
-# Tokens that are decoded together: short texts differ in length, and the logits of more of them fit
-# no cache. Measured: 512 takes 4.7 ms for a message, 4,096 takes 8.1.
+# Tokens that are encoded together, and those that are decoded together: more fit no cache.
+_ENCODED_TOKENS = 1024
 _DECODED_TOKENS = 512
 
 
@@ -38,18 +35,18 @@ class LatentCodec:
     """
 
     def __init__(
-        self, model: MemoryAutoencoder, codebooks: Mapping[str, Codebook] | None = None
+        self, model: AutoencoderRuntime, codebooks: Mapping[str, Codebook] | None = None
     ) -> None:
-        """Wrap a model.
+        """Wrap an autoencoder.
 
         Args:
-            model: Its weights are not changed.
+            model: The frozen network.
             codebooks: How latents are packed, by quantization.
 
         Raises:
             ValueError: a codebook does not fit the model.
         """
-        self._model = model.train(False)
+        self._model = model
         self.slot_dims: int = model.config.slot_dims
         self.max_tokens: int = model.config.max_tokens
         self.quantizations: tuple[str, ...] = tuple(model.config.densities)
@@ -61,7 +58,6 @@ class LatentCodec:
             name: Packer(model.config, name, books.get(name)) for name in self.quantizations
         }
 
-    @inference()
     def encode(
         self,
         chunks: Sequence[Sequence[int]],
@@ -77,10 +73,10 @@ class LatentCodec:
             min_fidelity: Share of tokens that must be regenerated for a quantization to be taken.
         """
         encoded: list[Encoded | None] = [None] * len(chunks)
-        for rows in by_length([len(chunk) for chunk in chunks]):
-            ids, mask = pad([chunks[row] for row in rows])
-            states = self._model.encode_states(ids, mask)
-            left = list(range(len(rows)))  # rows of this batch that are not encoded yet
+        for rows in by_length([len(chunk) for chunk in chunks], _ENCODED_TOKENS):
+            ids, mask = pad_rows([chunks[row] for row in rows])
+            states = self._model.encode(ids, mask)
+            left = np.arange(len(rows))  # rows of this batch that are not encoded yet
             for quantization in quantizations:
                 is_last = quantization == quantizations[-1]
                 tried = self._encode(quantization, ids[left], states[left], mask[left])
@@ -88,27 +84,38 @@ class LatentCodec:
                 for row, one, good in zip(left, tried, done, strict=True):
                     if good:
                         encoded[rows[row]] = one
-                left = [row for row, good in zip(left, done, strict=True) if not good]
-                if not left:
+                left = left[np.logical_not(done)]
+                if not len(left):
                     break
         return [item for item in encoded if item is not None]
 
     def _encode(
-        self, quantization: str, ids: Tensor, states: Tensor, mask: Tensor
+        self, quantization: str, ids: NDArray[np.int64], states: Floats, mask: NDArray[np.bool_]
     ) -> list[Encoded]:
-        codes = self._model.quantize(self._model.to_codes(states, quantization), quantization)
-        codes = codes.masked_fill(~mask[..., None], 0)
-        guess, is_sure = self._decode(codes, mask, quantization)
-        all_codes, targets = codes.to(torch.int8).numpy(), ids.numpy()
+        all_codes = self._codes(quantization, ids, states, mask)
+        made = predict(self._model, all_codes, mask, quantization)
         encoded = []
         for row, count in enumerate(mask.sum(1).tolist()):
-            own, target = all_codes[row, :count], targets[row, :count]
-            patch = make_patch(target, guess[row, :count], is_sure[row, :count], bits=self._bits)
-            is_right = guess[row, :count] == target
+            own, target = all_codes[row, :count], ids[row, :count]
+            guess, is_sure = made.ids[row, :count], made.is_sure[row, :count]
+            patch = make_patch(target, guess, is_sure, bits=self._bits)
             packed = self._packers[quantization].pack(own)
-            fidelity = float(is_right.mean())
+            fidelity = float((guess == target).mean())
             encoded.append(Encoded(self._vectors(own), packed, quantization, patch, fidelity))
         return encoded
+
+    def _codes(
+        self, quantization: str, ids: NDArray[np.int64], states: Floats, mask: NDArray[np.bool_]
+    ) -> NDArray[np.int8]:
+        """Codes (B, T, s) of ids and their states, zero behind the end of a row."""
+        step = self._model.config.densities[quantization]
+        codes, is_close = quantize(self._model.to_codes(states, quantization), step)
+        open_rows = np.flatnonzero((is_close & mask[..., None]).any(axis=(1, 2)))
+        if len(open_rows):
+            again = self._model.encode(ids[open_rows], mask[open_rows], double=True)
+            codes[open_rows], _ = quantize(self._model.to_codes(again, quantization), step)
+        codes[~mask] = 0
+        return codes
 
     def unpack(self, packed: bytes, tokens: int) -> NDArray[np.int8]:
         """Latents int8 (M, D) from what `encode` packed.
@@ -144,7 +151,6 @@ class LatentCodec:
             one if isinstance(one, ValueError) else one[0] for one in self._unpack(packed, tokens)
         ]
 
-    @inference()
     def decode(
         self,
         packed: Sequence[bytes],
@@ -164,9 +170,7 @@ class LatentCodec:
             for group in by_length(lengths, _DECODED_TOKENS):
                 indices = [members[one] for one in group]
                 codes, mask = pad_rows([unpacked[index][0] for index in indices])
-                guess, _ = self._decode(
-                    torch.from_numpy(codes).float(), torch.from_numpy(mask), quantization
-                )
+                guess = likeliest(self._model, codes.astype(np.int8), mask, quantization)
                 for row, index in enumerate(indices):
                     decoded[index] = guess[row, : len(unpacked[index][0])]
         if patches is None:
@@ -202,15 +206,6 @@ class LatentCodec:
                     one_codes if isinstance(one_codes, ValueError) else (one_codes, name)
                 )
         return [unpacked[index] for index in range(len(packed))]
-
-    def _decode(
-        self, codes: Tensor, mask: Tensor, quantization: str
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Codes (B, T, s) to the likeliest ids (B, T) and whether each wins by the margin."""
-        logits = self._model.decode_codes(codes / LEVELS, mask, quantization)
-        best = torch.topk(logits, 2, dim=-1)
-        is_sure = best.values[..., 0] - best.values[..., 1] > _MARGIN
-        return best.indices[..., 0].numpy(), is_sure.numpy()
 
     def _vectors(self, codes: NDArray[np.int8]) -> NDArray[np.int8]:
         """Codes (T, s) as memory vectors (M, D), zeros behind the end."""

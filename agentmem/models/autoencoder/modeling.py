@@ -31,6 +31,8 @@ from agentmem.models.layers.network import Network
 # The number of tokens that reach the head is rounded up to a multiple of this.
 _HEAD_ROWS = 256
 _IGNORED = -100
+# Of the norm of token embeddings: what torch takes by itself in float32.
+_EPS = torch.finfo(torch.float32).eps
 
 
 @dataclass
@@ -89,7 +91,7 @@ class MemoryAutoencoder(Network[AutoencoderConfig]):
     def encode_states(self, input_ids: Tensor, mask: Tensor | None) -> Tensor:
         """Run the encoder: ids (B, T) and boolean mask (B, T) to states (B, T, H)."""
         # Rows of the tied head are scaled for the logits; the blocks expect unit scale.
-        x = F.rms_norm(self.embedding(input_ids), (self.config.hidden_size,))
+        x = F.rms_norm(self.embedding(input_ids), (self.config.hidden_size,), eps=_EPS)
         return self._run(self.encoder, self.encoder_norm, x, mask)
 
     def to_codes(self, states: Tensor, quantization: str) -> Tensor:

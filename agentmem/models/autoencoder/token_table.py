@@ -10,24 +10,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from agentmem.models.autoencoder.configuration import LEVELS, VALUES_PER_DIM
+from agentmem.models.autoencoder.configuration import LEVELS
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 
 # Codes decoded in one batch while the table is made.
 _BATCH = 4096
 
 
-def code_indices(codes: Tensor) -> Tensor:
-    """Codes (..., s), whole numbers from -127 to 127, to their indices in `token_table`, (...)."""
-    indices = torch.zeros_like(codes[..., 0])
-    for dim in range(codes.shape[-1]):
-        indices = indices * VALUES_PER_DIM + codes[..., dim] + LEVELS
-    return indices
-
-
 @torch.no_grad()
 def token_table(autoencoder: MemoryAutoencoder) -> Tensor:
-    """The token that the frozen decoder regenerates from each code alone, int32 (255 ** s,)."""
+    """The token that the frozen decoder regenerates from each code alone, int32 (255 ** s,).
+
+    `agentmem.models.autoencoder.rounding.code_indices` gives a code's index.
+    """
     axis = torch.arange(-LEVELS, LEVELS + 1)
     codes = torch.cartesian_prod(*[axis] * autoencoder.config.slot_dims)
     codes = codes.reshape(-1, 1, autoencoder.config.slot_dims).to(autoencoder.dtype)

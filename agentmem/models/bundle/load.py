@@ -1,7 +1,7 @@
 """Opens a model bundle and checks that its parts fit each other; networks are loaded when needed.
 
-A store is opened, listed, counted and copied without any network, so torch is imported when the
-first text is encoded, decoded or embedded, which takes a second or two.
+A store is opened, listed, counted and copied without any network, so they are loaded when the first
+text is encoded, decoded or embedded.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from agentmem.models.bundle.manifest import (
     shipped_bundle,
 )
 from agentmem.models.bundle.parts import BundleCodec, BundleEmbedder, BundleReranker
+from agentmem.models.bundle.runtimes import Runtime, check_runtime
 from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.layers.forks import one_thread_in_children
 from agentmem.models.lazy import Lazy
@@ -30,14 +31,17 @@ from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
-    from agentmem.models.autoencoder.modeling import MemoryAutoencoder
     from agentmem.models.bundle.networks import Networks
 
 
+def load_bundle(folder: str | None = None, runtime: Runtime = "numpy") -> ModelBundle:
+    """`ModelBundle`, opened once per process: stores share the frozen weights."""
+    return _opened(folder, runtime)
+
+
 @cache
-def load_bundle(folder: str | None = None) -> ModelBundle:
-    """`ModelBundle`, opened once per process and folder: stores share the frozen weights."""
-    return ModelBundle(folder)
+def _opened(folder: str | None, runtime: Runtime) -> ModelBundle:
+    return ModelBundle(folder, runtime=runtime)
 
 
 class ModelBundle(MemoryModel):
@@ -49,16 +53,22 @@ class ModelBundle(MemoryModel):
 
     tokenizer: ByteTokenizer
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, *, runtime: Runtime = "numpy"
+    ) -> None:
         """Open a bundle and check its files.
 
         Args:
             folder: The bundle's folder; None means the one that comes with the package.
+            runtime: The library that computes its networks; see `agentmem.models.bundle.runtimes`.
 
         Raises:
+            InputError: there is no such runtime.
+            MissingExtraError: the runtime needs torch, which is not installed.
             ModelNotFoundError: there is no bundle there, or a file of it is missing.
             ModelError: a file is damaged or the parts do not fit each other.
         """
+        runtime = check_runtime(runtime)
         one_thread_in_children()
         path = shipped_bundle() if folder is None else Path(folder)
         manifest = read_manifest(path)
@@ -69,7 +79,7 @@ class ModelBundle(MemoryModel):
         if manifest.reranker:
             reranker = LatentRerankerConfig.from_pretrained(bundled_part(path, RERANKER))
         _check_sizes(manifest.name, tokenizer.vocab_size, autoencoder, keys, reranker)
-        self._networks = Lazy(lambda: _load(path, manifest))
+        self._networks = Lazy(lambda: _load(path, manifest, runtime))
         limit = autoencoder.max_tokens
         super().__init__(
             manifest.name,
@@ -79,18 +89,13 @@ class ModelBundle(MemoryModel):
             reranker=None if reranker is None else BundleReranker(self._networks, limit),
         )
 
-    @property
-    def autoencoder(self) -> MemoryAutoencoder:
-        """The frozen network behind the codec."""
-        return self._networks().autoencoder
 
-
-def _load(folder: Path, manifest: Manifest) -> Networks:
-    from agentmem.models.bundle.networks import load_networks  # loads torch
+def _load(folder: Path, manifest: Manifest, runtime: Runtime) -> Networks:
+    from agentmem.models.bundle.networks import load_networks
 
     # Again: an upgrade may have replaced the files, and stores are bound to these.
     check_files(folder, manifest)
-    return load_networks(folder, manifest)
+    return load_networks(folder, manifest, runtime)
 
 
 def _check_sizes(

@@ -1,7 +1,7 @@
 """The parts of a bundle behind the interfaces of `agentmem.models.base`.
 
-What they say about themselves comes from the bundle's small files. Their networks, and torch with
-them, are loaded when the first text is encoded, decoded or embedded.
+What they say about themselves comes from the bundle's small files. Their networks are loaded when
+the first text is encoded, decoded or embedded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, Latent, Passage, View
 from agentmem.models.embedder.configuration import EmbedderConfig
+from agentmem.models.embedder.embedding import embed
 from agentmem.models.lazy import Lazy
+from agentmem.models.reranker.scoring import score_latents
 from agentmem.models.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
@@ -86,10 +88,7 @@ class BundleEmbedder:
 
     def embed_documents(self, chunks: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """See `Embedder.embed_documents`."""
-        network = self._networks().embedder
-        from agentmem.models.embedder.embedding import embed  # loads torch
-
-        return embed(network, chunks, self._max_tokens)
+        return embed(self._networks().embedder, chunks, self._max_tokens)
 
     def embed_query(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """See `Embedder.embed_query`; queries and documents are embedded alike."""
@@ -110,7 +109,5 @@ class BundleReranker:
         """See `Reranker.rerank`; a long query is truncated, as for its embedding."""
         networks = self._networks()
         assert networks.reranker is not None
-        from agentmem.models.reranker.scoring import score_latents  # loads torch
-
         cut = query[: self._max_tokens]
         return score_latents(networks.reranker, networks.codec, cut, passages, views)

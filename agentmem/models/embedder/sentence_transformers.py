@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from agentmem.errors import MissingExtraError, ModelError, ModelNotFoundError
-from agentmem.models.huggingface import local_folder, quiet
 from agentmem.models.plain import require_plain
 
 if TYPE_CHECKING:
@@ -90,7 +88,10 @@ def _float32(embeddings: Any) -> NDArray[np.float32]:
 
 def _load(name: str) -> tuple[SentenceTransformer, Path]:
     try:
+        import torch
         from sentence_transformers import SentenceTransformer
+
+        from agentmem.models.huggingface import local_folder, quiet
     except ImportError as error:
         raise MissingExtraError(
             f"embedder {name!r} needs sentence-transformers: "

@@ -5,31 +5,11 @@ Pre-norm, bidirectional, with rotary position embeddings (Su et al., arXiv 2104.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class BlockConfig(Protocol):
-    """The sizes of a block, as Hugging Face configurations name them."""
-
-    @property
-    def hidden_size(self) -> int:
-        """H."""
-
-    @property
-    def intermediate_size(self) -> int:
-        """Width of the feed-forward layer."""
-
-    @property
-    def num_attention_heads(self) -> int:
-        """Heads, each H / heads wide."""
-
-    @property
-    def rope_theta(self) -> float:
-        """Base of the rotary positions."""
+from agentmem.models.layers.configuration import BlockConfig
 
 
 class Attention(nn.Module):
@@ -76,6 +56,8 @@ def rotary_angles(
     width = config.hidden_size // config.num_attention_heads
     steps = torch.arange(0, width, 2, device=device, dtype=torch.float32) / width
     angles = torch.arange(t, device=device)[:, None] * config.rope_theta**-steps
+    # Their cosines and sines are as precise as what they are used in.
+    angles = angles.to(torch.promote_types(angles.dtype, dtype))
     angles = torch.cat([angles, angles], dim=-1)  # (T, H/heads)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Protocol, Self
 
 from agentmem.errors import ModelError, ModelNotFoundError
 from agentmem.models.plain import require_size
@@ -70,6 +70,26 @@ class NetworkConfig:
         entries = {**asdict(self), "model_type": self.model_type, **more}
         text = json.dumps(entries, indent=2, sort_keys=True) + "\n"
         (folder / FILE).write_text(text, encoding="utf-8")
+
+
+class BlockConfig(Protocol):
+    """The sizes of a transformer block, as Hugging Face configurations name them."""
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+
+    @property
+    def intermediate_size(self) -> int:
+        """Width of the feed-forward layer."""
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Heads, each H / heads wide."""
+
+    @property
+    def rope_theta(self) -> float:
+        """Base of the rotary positions."""
 
 
 def check_positive(config: NetworkConfig, *names: str) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from agentmem.models.tokenizer import PAD
 
@@ -50,11 +48,3 @@ def pad_rows(
         ids[index, : len(row)] = row
         mask[index, : max(1, len(row))] = True
     return ids, mask
-
-
-def pad(
-    rows: Sequence[Sequence[int] | NDArray[np.integer]], device: torch.device | None = None
-) -> tuple[Tensor, Tensor]:
-    """`pad_rows` as tensors on a device."""
-    ids, mask = pad_rows(rows)
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)

@@ -15,7 +15,7 @@ from agentmem.errors import ConfigError
 from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.embedder.modeling import EmbedderModel
 from agentmem.models.layers.blocks import Block
-from agentmem.models.layers.padding import pad
+from agentmem.models.layers.tensors import pad
 from agentmem.models.tokenizer import ByteTokenizer
 from agentmem.training.data.evidence import Evidence, EvidenceSet, read_evidence
 from agentmem.training.embedder.config import EmbedderRunConfig

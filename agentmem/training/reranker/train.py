@@ -17,7 +17,7 @@ from torch import Tensor
 
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
 from agentmem.models.autoencoder.token_table import token_table
-from agentmem.models.layers.padding import pad
+from agentmem.models.layers.tensors import pad
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.models.tokenizer import ByteTokenizer

@@ -69,7 +69,10 @@ def bundle(
     The folder also gets a model card. To include figures: assemble, measure, and assemble again
     with --results.
     """
-    from agentmem.training.bundle.assemble import assemble_bundle
+    from agentmem.models.extras import TRAIN, needs_extra
+
+    with needs_extra(TRAIN, "the model card"):
+        from agentmem.training.bundle.assemble import assemble_bundle
 
     manifest = assemble_bundle(
         out,

@@ -50,7 +50,10 @@ def install(
     cannot be reached. AGENTMEM_MODELS names the folder it goes to; the default is
     ~/.cache/agentmem/models.
     """
-    from agentmem.models.reader.language_model import install_language_model
+    from agentmem.models.extras import READER, needs_extra
+
+    with needs_extra(READER, "the reader"):
+        from agentmem.models.reader.language_model import install_language_model
 
     out = Output(json=json, quiet=quiet)
     folder = install_language_model(source, report=out.note)
@@ -69,9 +72,12 @@ def show(
     quiet: QuietOption = False,
 ) -> None:
     """Show a reader and where its language model lies; the shipped one by default."""
-    from agentmem.models.bundle.manifest import READER, shipped_bundle
-    from agentmem.models.reader.language_model import find_language_model
-    from agentmem.models.reader.saving import load_config
+    from agentmem.models.bundle.manifest import shipped_bundle
+    from agentmem.models.extras import READER, needs_extra
+
+    with needs_extra(READER, "the reader"):
+        from agentmem.models.reader.language_model import find_language_model
+        from agentmem.models.reader.saving import load_config
 
     out = Output(json=json, quiet=quiet)
     place = folder or shipped_bundle() / READER

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from agentmem.errors import MissingExtraError
 from agentmem_cli.options import JsonOption, QuietOption
 from agentmem_cli.output import Output
 from agentmem_cli.register import command_group
 from agentmem_cli.views import facts
-
-_PACKAGES = ("accelerate", "matplotlib", "zstandard")
 
 CorpusOption = Annotated[
     Path,
@@ -221,17 +218,11 @@ def show_paths(output: Output, results: Mapping[str, Path | str]) -> None:
     )
 
 
-@contextmanager
-def _packages() -> Iterator[None]:
+def _packages() -> AbstractContextManager[None]:
     """Explain what to install if a package for training is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
-            raise
-        raise MissingExtraError(
-            f"training needs {error.name}: pip install 'latent-agentmem[train]'", extra="train"
-        ) from error
+    from agentmem.models.extras import TRAIN, needs_extra
+
+    return needs_extra(TRAIN, "training")
 
 
 @contextmanager

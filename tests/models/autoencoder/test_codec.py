@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from agentmem.models.autoencoder.codec import LatentCodec
 from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.numpy_runtime import NumpyAutoencoder
 from agentmem.models.autoencoder.patch import apply_patch
+from agentmem.models.autoencoder.torch_runtime import TorchAutoencoder
 from agentmem.models.base import Encoded
 from agentmem.testing import tiny_bundle
 
@@ -36,9 +38,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bundle(tmp_path_factory.mktemp("bundle")) / "autoencoder"
 
 
+def codec_of(model: MemoryAutoencoder, runtime: str) -> LatentCodec:
+    if runtime == "torch":
+        return LatentCodec(TorchAutoencoder(model))
+    weights = {name: weight.detach().numpy() for name, weight in model.named_parameters()}
+    return LatentCodec(NumpyAutoencoder(model.config, weights))
+
+
+@pytest.fixture(scope="module", params=["numpy", "torch"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def exact(folder: Path) -> LatentCodec:
-    return LatentCodec(MemoryAutoencoder.from_pretrained(folder))
+def exact(folder: Path, runtime: str) -> LatentCodec:
+    return codec_of(MemoryAutoencoder.from_pretrained(folder), runtime)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +70,8 @@ def blurred_model(folder: Path) -> MemoryAutoencoder:
 
 
 @pytest.fixture(scope="module")
-def blurred(blurred_model: MemoryAutoencoder) -> LatentCodec:
-    return LatentCodec(blurred_model)
+def blurred(blurred_model: MemoryAutoencoder, runtime: str) -> LatentCodec:
+    return codec_of(blurred_model, runtime)
 
 
 def encoded(codec: LatentCodec, chunks: Sequence[Sequence[int]]) -> list[Encoded]:

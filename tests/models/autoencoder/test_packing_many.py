@@ -17,7 +17,7 @@ from agentmem.models.autoencoder.canonical_codes import CodeReader, bit_windows,
 from agentmem.models.autoencoder.codec import LatentCodec
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.autoencoder.huffman import huffman_lengths
-from agentmem.models.autoencoder.modeling import MemoryAutoencoder
+from agentmem.models.autoencoder.numpy_runtime import NumpyAutoencoder
 from agentmem.models.autoencoder.packing import Codebook, Packer, load_codebooks
 from agentmem.models.bundle.inspect import SAMPLES
 from agentmem.models.bundle.load import load_bundle
@@ -282,7 +282,7 @@ def test_the_shipped_codes_read_real_texts_as_before() -> None:
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory: pytest.TempPathFactory) -> LatentCodec:
     folder = tiny_bundle(tmp_path_factory.mktemp("bundle")) / "autoencoder"
-    return LatentCodec(MemoryAutoencoder.from_pretrained(folder))
+    return LatentCodec(NumpyAutoencoder.from_pretrained(folder))
 
 
 class TestCodec:

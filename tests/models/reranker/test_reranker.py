@@ -18,7 +18,7 @@ from agentmem.errors import ModelError
 from agentmem.models.base import Passage, Reranker, View
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.bundle.manifest import write_manifest
-from agentmem.models.layers.padding import pad
+from agentmem.models.layers.tensors import pad
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.reranker.modeling import LatentReranker
 from agentmem.testing import tiny_bundle
