@@ -178,6 +178,8 @@ class AsyncMemory:
     verify = _in_worker(Memory.verify)
     backup = _in_worker(Memory.backup)
     migrate = staticmethod(_in_thread(Memory.migrate))
+    export = _in_worker(Memory.export)
+    load = _in_worker(Memory.load)
     stats = _in_worker(Memory.stats)
     prepare = _in_worker(Memory.prepare)
     regenerated = _in_worker(Memory.regenerated)

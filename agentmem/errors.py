@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from agentmem_storage.errors import (
     AgentMemError,
+    ArchiveError,
     ChangedError,
     CorruptRecordError,
     FilterError,
@@ -35,6 +36,7 @@ from agentmem_storage.errors import (
 __all__ = [
     "AgentMemError",
     "AnswererError",
+    "ArchiveError",
     "BlankError",
     "ChangedError",
     "ConfigError",

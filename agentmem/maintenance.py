@@ -129,13 +129,13 @@ class _Contents:
                 continue
             del self._texts[source.id]
             text = "".join(texts.get(id, "") for id in source.chunk_ids)
-            if not _content_matches(source, text):
+            if not content_matches(source, text):
                 what = f"the content hash of source {source.id} does not match its text"
                 found.append(Damage(min(texts), what))
         return found
 
 
-def _content_matches(source: SourceRecord, text: str) -> bool:
+def content_matches(source: SourceRecord, text: str) -> bool:
     """Whether a source has the content hash of a text; True where that cannot be known."""
     if source.changed or source.kind == "document" or source.content_hash is None or source.damage:
         return True

@@ -38,10 +38,13 @@ from agentmem.migration import migrate
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.runtimes import Runtime
 from agentmem.opening import open_store
+from agentmem.portable import export_file, load_file
 from agentmem.results import (
     BackupReceipt,
     Conflict,
+    ExportReceipt,
     ForgetReceipt,
+    LoadReceipt,
     Migration,
     Preparation,
     Receipt,
@@ -847,6 +850,95 @@ class Memory:
             keep_old=keep_old,
             options=EncodingOptions(quantization, min_fidelity),
             timeout_s=timeout_s,
+            on_progress=on_progress,
+        )
+
+    def export(
+        self,
+        path: Location,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        where: Where | None = None,
+        without: Where | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        passphrase: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> ExportReceipt:
+        """Write memories to one file, bit for bit as they are stored, for `load` to read.
+
+        Others may go on writing; the file is the store as it was at one moment. It has no time and
+        no ids of its own, so that equal memories make equal files, unless they are encrypted.
+
+        Args:
+            path: A new file, usually named ``*.amem``. If writing it fails, there is none.
+            user_id: Only this user's memories.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+            where: A filter, as in `recall`; a message or document is written as a whole if one of
+                its chunks matches.
+            without: A filter of what is left out, as a whole if one of its chunks matches, such as
+                ``{"user_id": "ana"}``.
+            since: Only memories from this time or later.
+            until: Only memories from before this time.
+            passphrase: Encrypts the file, with AES-256-GCM and a key made by scrypt.
+            on_progress: Called with the number of memories written so far and the total.
+
+        Raises:
+            InputError: there is something at ``path``, or the passphrase is empty.
+            FilterError: a filter has an unknown operator or is malformed.
+            CorruptRecordError: a memory is damaged; `verify` lists all damage.
+            StoreUnwritableError: the file cannot be written.
+            MissingExtraError: a passphrase is given, and ``cryptography`` is not installed.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return export_file(
+            self._store,
+            self._model,
+            path,
+            _listed(scope, None, where, since, until),
+            without=None if without is None else Selection(scope, where=without),
+            passphrase=passphrase,
+            on_progress=on_progress,
+        )
+
+    def load(
+        self,
+        path: Location,
+        *,
+        passphrase: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> LoadReceipt:
+        """Add the memories of a file that `export` wrote, each in its own scope.
+
+        What the store has already is not added again and stays as it is, also if it was updated
+        since; what was forgotten since is added again. So a file may be loaded twice, into a store
+        with other memories, or again after an interruption. The file may come from anybody: it is
+        checked completely before anything is written, and every text is compared with its hash.
+
+        Args:
+            path: The file.
+            passphrase: Of an encrypted file.
+            on_progress: Called with the number of memories done so far and the total.
+
+        Raises:
+            ArchiveError: the file is no archive, is damaged, or the passphrase is missing or wrong.
+            InputError: the file cannot be read, or it has memories outside the scope of this
+                handle. Nothing was stored.
+            IncompatibleModelError: its memories were encoded by another bundle. If only the
+                embedder is another one, they are embedded anew.
+            StoreBusyError: another writer held the store for longer than the timeout.
+            MissingExtraError: the file is encrypted, and ``cryptography`` is not installed.
+        """
+        return load_file(
+            self._store,
+            self._model,
+            path,
+            admit=self._binding.admit,
+            max_chars=self._max_chars,
+            passphrase=passphrase,
             on_progress=on_progress,
         )
 

@@ -191,6 +191,48 @@ class BackupReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportReceipt:
+    """The result of `Memory.export`.
+
+    Attributes:
+        path: The file, which `Memory.load` reads.
+        memories: Number of chunks in it.
+        sources: Number of their messages and documents.
+        file_bytes: Size of the file.
+    """
+
+    path: Path
+    memories: int
+    sources: int
+    file_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReceipt:
+    """The result of `Memory.load`.
+
+    Attributes:
+        memories: Number of chunks that were added.
+        sources: Number of their messages and documents.
+        duplicates: Number of messages and documents that the store had already.
+        reembedded: Whether new embeddings were made, because the file's are of another embedder.
+    """
+
+    memories: int
+    sources: int
+    duplicates: int
+    reembedded: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Preparation:
     """The result of `Memory.prepare`.
 

@@ -90,6 +90,21 @@ class Binding:
             if getattr(scope, name) is None:
                 raise self._missing(name, "")
 
+    def admit(self, scope: Scope) -> None:
+        """Check the scope of something that says itself whose it is, and is to be written.
+
+        Raises:
+            InputError: It contradicts the binding, or lacks a required id.
+        """
+        for name in SCOPE_IDS:
+            bound, given = getattr(self.scope, name), getattr(scope, name)
+            if bound is not None and given != bound:
+                raise InputError(
+                    f"this handle is bound to {name}={shown(bound)}, and there are memories of "
+                    f"{shown(given)}"
+                )
+        self.check_required(scope)
+
     def narrowed(self, user_id: ReadId, agent_id: ReadId, session_id: ReadId) -> Binding:
         """A binding with further ids.
 

@@ -44,13 +44,17 @@ def content_hash(part: Part) -> bytes:
 def source_key(part: Part) -> SourceKey:
     """What decides whether a scope already has a part, by the rules above."""
     identity: Identity = "sequence"
-    if part.metadata.get(MESSAGE_ID) is not None:
-        identity = "hash"
-    elif part.kind == "document" or part.role in _STANDING:
-        identity = "content"
+    if timeless(part):
+        identity = "content" if part.metadata.get(MESSAGE_ID) is None else "hash"
     elif part.created_at is not None:
         identity = "time"
     return SourceKey(content_hash(part), identity, part.metadata)
+
+
+def timeless(source: Part | SourceRecord) -> bool:
+    """Whether a source is the same as one of equal content whenever that was said."""
+    has_id = source.metadata.get(MESSAGE_ID) is not None
+    return has_id or source.kind == "document" or source.role in _STANDING
 
 
 def text_hash(text: str) -> bytes:

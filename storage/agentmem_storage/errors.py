@@ -14,6 +14,7 @@ AgentMemError
 │  ├─ SchemaVersionError              written by a newer agentmem
 │  ├─ CorruptRecordError              a row's bytes do not match their checksum
 │  └─ UnknownIdError(KeyError)        no memory has that id
+├─ ArchiveError(ValueError)           a file is no archive, damaged, or cannot be decrypted
 ├─ IncompatibleModelError             the store is bound to another model bundle
 └─ MissingExtraError(ImportError)     an optional package is not installed; carries .extra
 
@@ -105,6 +106,10 @@ class UnknownIdError(StoreError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ArchiveError(AgentMemError, ValueError):
+    """A file is not an .amem archive, is damaged, or cannot be decrypted."""
 
 
 class IncompatibleModelError(AgentMemError):

@@ -507,3 +507,20 @@ class Copied:
     folder: Path
     chunks: int
     file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The result of an export.
+
+    Attributes:
+        path: Where the file is.
+        sources: Number of messages and documents in it.
+        chunks: Number of their chunks.
+        file_bytes: Size of the file.
+    """
+
+    path: Path
+    sources: int
+    chunks: int
+    file_bytes: int

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
+from agentmem_storage.archive.loading import Loaded, Loading, Ready
+from agentmem_storage.archive.records import ArchivedSource
 from agentmem_storage.disk import file_bytes
 from agentmem_storage.errors import (
     ChangedError,
@@ -32,6 +34,7 @@ from agentmem_storage.records import (
     UNSET,
     ChunkRecord,
     Copied,
+    Exported,
     Forgotten,
     KeptStates,
     Link,
@@ -51,9 +54,11 @@ from agentmem_storage.records import (
 )
 from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
 from agentmem_storage.snapshot import Snapshot
-from agentmem_storage.sql import check, duplicates, links, read, totals, write
+from agentmem_storage.sql import check, duplicates, links, loading, read, totals, write
+from agentmem_storage.sql.archive_checks import archived_records
 from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.export import export
 from agentmem_storage.sql.filters import selects_everything
 from agentmem_storage.sql.identity import Identity, prepare, read_binding
 from agentmem_storage.sql.location import locate_store
@@ -669,6 +674,93 @@ class Store(Reading, Rebinding):
             StoreUnwritableError: It cannot be written.
         """
         return back_up(self._database, target, on_progress)
+
+    @shielded
+    def export(
+        self,
+        target: str | os.PathLike[str],
+        selection: Selection = EVERYTHING,
+        *,
+        without: Selection | None = None,
+        latents: str,
+        embedder: str,
+        passphrase: str | None = None,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Exported:
+        """Write memories to an archive, in the state the store has now; others may go on writing.
+
+        Args:
+            target: A new file. If writing it fails, there is none.
+            selection: Which chunks; their sources are written as wholes.
+            without: Chunks whose sources are left out.
+            latents: Fingerprint of what encoded the latents.
+            embedder: Display name of what made the embeddings.
+            passphrase: Encrypts the file; None: it is not encrypted.
+            on_progress: Called with the number of chunks written so far and the total.
+
+        Raises:
+            InputError: There is something at the target, or the passphrase is empty.
+            FilterError: A filter is malformed.
+            CorruptRecordError: A source is damaged.
+            StoreUnwritableError: The file cannot be written.
+            MissingExtraError: A passphrase is given, and ``cryptography`` is not installed.
+        """
+        return export(
+            self._database,
+            ModelBinding(self.model, self.embedding_dims, latents),
+            target,
+            selection,
+            without=without,
+            embedder=embedder,
+            passphrase=passphrase,
+            on_progress=on_progress,
+        )
+
+    @staticmethod
+    def archived_records(source: ArchivedSource, embedding_dims: int) -> list[ChunkRecord]:
+        """The chunks of a source of a file, checked apart from what their latents decode to.
+
+        Args:
+            source: The source.
+            embedding_dims: K of the file.
+
+        Returns:
+            Records whose ids are 0.
+
+        Raises:
+            InputError: It has a value that cannot be stored.
+            CorruptRecordError: A blob of it is damaged.
+        """
+        return archived_records(source, embedding_dims)
+
+    @shielded
+    def find_archived(self, ready: Sequence[Ready], done: Loading) -> list[bool]:
+        """Which sources of a file the store has; the rules are in `agentmem_storage.sql.loading`.
+
+        Args:
+            ready: Sources of the file, in order, each already checked by `archived_records`.
+            done: What was loaded of it before.
+        """
+        with self._database.read() as connection:
+            return [id is not None for id in loading.match(connection, ready, done.used)]
+
+    @shielded
+    def load(self, ready: Sequence[Ready], done: Loading) -> Loaded:
+        """Write those sources of a file that the store does not have, all or none.
+
+        Args:
+            ready: As for `find_archived`; with terms, if it did not find them.
+            done: As for `find_archived`; what is loaded now is added to it.
+
+        Raises:
+            InputError: Embeddings have another number of dims; nothing was written.
+            UnknownIdError: A source without terms has been forgotten; nothing was written.
+        """
+        with self._database.write() as connection:
+            loaded, more = loading.load(connection, ready, done)
+        done.used |= more.used
+        done.episodes |= more.episodes
+        return loaded
 
     @shielded
     def rebuild_index(self) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Integer,
-    Table,
     delete,
     exists,
     insert,
@@ -29,6 +28,7 @@ from agentmem_storage.sql import changes, links, metadata_values, replaced, sums
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
 from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
+from agentmem_storage.sql.inserts import insert_chunks, insert_scope, next_id, scope_words
 from agentmem_storage.sql.read import (
     read_sources,
     scope_id_of,
@@ -81,7 +81,7 @@ def add(
             connection, keys, scope_id, conversation=conversation, alone=alone, now=added_at
         )
     else:
-        scope_id = _insert_scope(connection, scope)
+        scope_id = insert_scope(connection, scope)
     held = known.written(connection)
     next_source = next_id(connection, sources)
     next_chunk = next_id(connection, chunks)
@@ -119,12 +119,16 @@ def add(
         chunk_rows = _chunk_rows(fresh, fresh_rows, scope_id, episodes)
         for value, own in zip(values, chunk_rows, strict=True):
             value["sums"] = sums.of_source(
-                {**_scope_words(scope), **_UNSAID, **value},
+                {**scope_words(scope), **_UNSAID, **value},
                 ([row[name] for name in sums.CHUNK_FIELDS] for row in own),
             )
         connection.execute(insert(sources), values)
         metadata_values.write(connection, {row["id"]: row["metadata"] for row in values})
-        _insert_chunks(connection, fresh_rows, chunk_rows)
+        insert_chunks(
+            connection,
+            [row for own in chunk_rows for row in own],
+            [text for rows in fresh_rows for text in rows.terms],
+        )
     return written
 
 
@@ -164,7 +168,7 @@ def replace(
     query = select(sources.c.scope_id).where(sources.c.id == source_id)
     scope_id = connection.execute(query).scalar_one()
     chunk_rows = _chunk_rows([written], [new], scope_id, [episode] * len(new.chunks))
-    _insert_chunks(connection, [new], chunk_rows)
+    insert_chunks(connection, chunk_rows[0], new.terms)
     # With the content, all that was said of its chunks is new; the rest, if it has changed.
     changed = {name for name, value in before.items() if new.source[name] != value}
     sums.write(
@@ -386,34 +390,3 @@ def _chunk_rows(
         ]
         for one, source in zip(written, new, strict=True)
     ]
-
-
-def _insert_chunks(
-    connection: Connection,
-    new: Sequence[SourceRows],
-    chunk_rows: Sequence[Sequence[dict[str, Any]]],
-) -> None:
-    rows = [row for own in chunk_rows for row in own]
-    ids = [row["id"] for row in rows]
-    texts = (text for source in new for text in source.terms)
-    connection.execute(insert(chunks), rows)
-    terms.insert(connection, zip(ids, texts, strict=True))
-    changes.append(connection, changes.ADD, ids)
-
-
-def _insert_scope(connection: Connection, scope: Scope) -> int:
-    scope_id = next_id(connection, scopes)
-    connection.execute(insert(scopes).values(id=scope_id, **_scope_words(scope)))
-    return scope_id
-
-
-def _scope_words(scope: Scope) -> dict[str, str | None]:
-    return {"user_id": scope.user_id, "agent_id": scope.agent_id, "session_id": scope.session_id}
-
-
-def next_id(connection: Connection, table: Table) -> int:
-    """One above the highest id that the table ever had."""
-    last = connection.exec_driver_sql(
-        "SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)
-    ).scalar()
-    return 1 if last is None else int(last) + 1

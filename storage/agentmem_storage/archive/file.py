@@ -1,0 +1,185 @@
+"""Files: the header, writing under another name first, and reading.
+
+The header, all numbers little-endian::
+
+    bytes 0-7    89 41 4D 45 4D 0D 0A 1A: as in PNG, it shows when line ends were converted
+    byte 8       version of the file, `FORMAT`
+    byte 9       0, or log2 of the cost of the passphrase of an encrypted file
+    bytes 10-25  the salt of an encrypted file, otherwise zero
+    bytes 26-29  CRC-32 of the bytes before it
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, Self
+from zlib import crc32
+
+from agentmem_storage.archive.blocks import BlockReader, BlockWriter
+from agentmem_storage.archive.errors import damaged
+from agentmem_storage.archive.records import (
+    ArchivedSource,
+    Manifest,
+    read_manifest,
+    read_sources,
+    write_manifest,
+)
+from agentmem_storage.archive.sealing import COST, SALT_BYTES, PassphraseSeal, new_salt
+from agentmem_storage.disk import FILE_MODE, sync
+from agentmem_storage.errors import ArchiveError, InputError
+from agentmem_storage.text import shown
+
+MAGIC: Final = b"\x89AMEM\r\n\x1a"
+FORMAT: Final = 1
+_HEADER = struct.Struct(f"<8sBB{SALT_BYTES}s")
+_SUM = struct.Struct("<I")
+
+
+def is_archive(path: str | os.PathLike[str]) -> bool:
+    """Whether a regular file begins like an archive.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+@contextmanager
+def writing(path: Path, manifest: Manifest, passphrase: str | None) -> Iterator[BlockWriter]:
+    """Write an archive, which gets its name once it is complete and durable.
+
+    The block writes the sources. If it raises, nothing is left.
+
+    Raises:
+        InputError: There is something at the path, or the passphrase is empty.
+        MissingExtraError: A passphrase is given, and ``cryptography`` is not installed.
+        OSError: It cannot be written.
+    """
+    _refuse_existing(path)
+    cost, salt = (0, bytes(SALT_BYTES)) if passphrase is None else (COST, new_salt())
+    header = _HEADER.pack(MAGIC, FORMAT, cost, salt)
+    seal = None
+    if passphrase is not None:
+        seal = PassphraseSeal(passphrase, salt, cost, header, str(path))
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            partial.chmod(FILE_MODE)
+            file.write(header + _SUM.pack(crc32(header)))
+            writer = BlockWriter(file, seal)
+            write_manifest(writer, manifest)
+            yield writer
+            writer.finish()
+        sync(partial)
+        _refuse_existing(path)
+        partial.rename(path)
+        sync(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+class ArchiveReader:
+    """An open archive; `sources` may be called several times, and reads the file each time.
+
+    Attributes:
+        manifest: What the file says of itself.
+    """
+
+    def __init__(self, file: BinaryIO, label: str, passphrase: str | None) -> None:
+        self._file = file
+        self._label = label
+        self._header, self._seal = self._open_header(passphrase)
+        self.manifest = read_manifest(self._blocks(), label)
+
+    @classmethod
+    def open(cls, path: Path, passphrase: str | None = None) -> Self:
+        """Open a file.
+
+        Raises:
+            ArchiveError: It is no archive, is of a later version, is encrypted and no passphrase is
+                given, or is damaged where it begins.
+            InputError: It is no file, or the passphrase is empty.
+            OSError: It cannot be read.
+        """
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{str(path)!r} is not a file")
+        file = path.open("rb")
+        try:
+            return cls(file, str(path), passphrase)
+        except BaseException:
+            file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def sources(self) -> Iterator[ArchivedSource]:
+        """The sources, in order; after the last, the file has been compared with its checksums.
+
+        Raises:
+            ArchiveError: It is damaged.
+        """
+        blocks = self._blocks()
+        if read_manifest(blocks, self._label) != self.manifest:
+            raise damaged(self._label, "it was changed while it was read")
+        yield from read_sources(blocks, self.manifest, self._label)
+
+    def _blocks(self) -> BlockReader:
+        self._file.seek(_HEADER.size + _SUM.size)
+        return BlockReader(self._file, self._seal, self._label)
+
+    def _open_header(self, passphrase: str | None) -> tuple[bytes, PassphraseSeal | None]:
+        header = self._file.read(_HEADER.size)
+        checksum = self._file.read(_SUM.size)
+        if not header.startswith(MAGIC):
+            raise ArchiveError(f"{self._label!r} is not an .amem file: it begins in another way")
+        if len(checksum) < _SUM.size or _SUM.unpack(checksum)[0] != crc32(header):
+            raise damaged(self._label, "its header does not match its checksum")
+        _, version, cost, salt = _HEADER.unpack(header)
+        if version != FORMAT:
+            raise ArchiveError(
+                f"{self._label!r} has version {version}, and this agentmem reads {FORMAT}: upgrade "
+                f"with: pip install -U latent-agentmem"
+            )
+        if not cost:
+            return header, None
+        if passphrase is None:
+            raise ArchiveError(f"{self._label!r} is encrypted: give the passphrase")
+        return header, PassphraseSeal(passphrase, salt, cost, header, self._label)
+
+
+def archive_path(path: str | os.PathLike[str]) -> Path:
+    """A path for an archive, absolute.
+
+    Raises:
+        TypeError: It is neither a string nor a path.
+        InputError: It cannot be a path.
+    """
+    name = os.fspath(path)
+    if not isinstance(name, str):
+        raise TypeError(f"an archive is a file, given as a string or path, not {shown(path)}")
+    if not name or "\0" in name or "://" in name:
+        raise InputError(f"{shown(name)} is not the path of a file")
+    try:
+        os.fsencode(name)
+        return Path(name).expanduser().absolute()
+    except (RuntimeError, UnicodeEncodeError) as error:
+        raise InputError(f"{name!a:.200} is not the path of a file: {error}") from error
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.is_symlink() or path.exists():
+        raise InputError(f"{str(path)!r} exists already: give the path of a new file")

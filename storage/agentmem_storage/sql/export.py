@@ -1,0 +1,46 @@
+"""Writes the memories of a store to an archive, in one state of the store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from agentmem_storage.archive.file import archive_path, writing
+from agentmem_storage.archive.records import Manifest, write_source
+from agentmem_storage.records import Exported, ModelBinding, Selection
+from agentmem_storage.sql.archived import chosen_sources, count_chunks, read_archived
+from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.sqlite_errors import unwritable
+
+
+def export(
+    database: Database,
+    binding: ModelBinding,
+    target: str | os.PathLike[str],
+    selection: Selection,
+    *,
+    without: Selection | None,
+    embedder: str,
+    passphrase: str | None,
+    on_progress: Callable[[int, int], object] | None,
+) -> Exported:
+    """Write an archive; see `agentmem_storage.store.Store.export`."""
+    path = archive_path(target)
+    with database.read() as connection:
+        ids = chosen_sources(connection, selection, without)
+        total = count_chunks(connection, ids)
+        manifest = Manifest(
+            binding.model, str(binding.latents), embedder, binding.embedding_dims, len(ids), total
+        )
+        done = 0
+        try:
+            with writing(path, manifest, passphrase) as writer:
+                for source in read_archived(connection, ids):
+                    write_source(writer, source)
+                    done += len(source.chunks)
+                    if on_progress is not None:
+                        on_progress(done, total)
+            size = path.stat().st_size
+        except OSError as error:
+            raise unwritable(error, os.fspath(target)) from error
+    return Exported(path, len(ids), total, size)
