@@ -234,6 +234,16 @@ WhereOption = Annotated[
         rich_help_panel=_FILTER,
     ),
 ]
+WithoutOption = Annotated[
+    dict[str, Any] | None,
+    typer.Option(
+        "--without",
+        parser=_filter,
+        metavar="JSON",
+        help='Leave out what matches a filter such as \'{"user_id": "ana"}\'.',
+        rich_help_panel=_FILTER,
+    ),
+]
 SinceOption = Annotated[
     datetime | None,
     typer.Option(

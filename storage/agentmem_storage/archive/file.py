@@ -38,17 +38,32 @@ from agentmem_storage.text import shown
 MAGIC: Final = b"\x89AMEM\r\n\x1a"
 FORMAT: Final = 1
 _HEADER = struct.Struct(f"<8sBB{SALT_BYTES}s")
+_COST_AT: Final = 9
 _SUM = struct.Struct("<I")
 
 
 def is_archive(path: str | os.PathLike[str]) -> bool:
-    """Whether a regular file begins like an archive.
+    """Whether a file begins like an archive.
 
     Raises:
         OSError: It cannot be read.
     """
+    return _beginning(path).startswith(MAGIC)
+
+
+def is_encrypted(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins like an archive that needs a passphrase.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    beginning = _beginning(path)
+    return beginning.startswith(MAGIC) and beginning[_COST_AT] != 0
+
+
+def _beginning(path: str | os.PathLike[str]) -> bytes:
     with open(path, "rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+        return file.read(_HEADER.size).ljust(_HEADER.size, b"\0")
 
 
 @contextmanager

@@ -137,9 +137,9 @@ def write_source(writer: BlockWriter, source: ArchivedSource) -> None:
     head, chunks = _json(values), [_pack(chunk) for chunk in source.chunks]
     if len(head) > _MOST_JSON or sum(map(len, chunks)) > _MOST_SOURCE:
         raise InputError(
-            f"a message or document of {source.chars:,} characters with {len(head):,} bytes of "
-            f"metadata and other fields is too large for a file that can be read again: leave it "
-            f"out with without={{'title': ...}} or another filter, and use backup() for all"
+            f"a {source.kind} of {source.chars:,} characters with {len(head):,} bytes of metadata "
+            f"and other fields is too large to be read again: leave it out with a filter, or copy "
+            f"the whole store as a backup"
         )
     _write(writer, head)
     for chunk in chunks:
