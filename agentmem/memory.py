@@ -22,6 +22,7 @@ from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
 from agentmem.context.source import Source, load_source
+from agentmem.contradictions.find import propose_links
 from agentmem.editing import forget, unknown_id, update
 from agentmem.errors import FilterError, InputError, StoreError
 from agentmem.ingest.checks import (
@@ -1067,8 +1068,14 @@ class Memory:
             supersedes=old,
             on_progress=on_progress,
         )
+        links = propose_links(self._store, self._model, normalized.parts, written, new)
         given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
-        return write_receipt([one for _, one in given], new, skipped=normalized.skipped)
+        return write_receipt(
+            [one for _, one in given],
+            new,
+            skipped=normalized.skipped,
+            conflicts=conflicts(self._store, links) if links else (),
+        )
 
     def _one(self, id: int, scope: Scope) -> Chunk:
         selection = Selection(scope, ids=(id,))

@@ -51,6 +51,7 @@ class Receipt:
         latent_bytes: Bytes of their latents.
         patch_bytes: Bytes of the corrections that make them exact.
         stored_bytes: Bytes of their rows: latents, patches, embeddings and stored text.
+        conflicts: Memories that seem to contradict each other, and one of which is new.
     """
 
     ids: tuple[int, ...]
@@ -63,6 +64,7 @@ class Receipt:
     latent_bytes: int
     patch_bytes: int
     stored_bytes: int
+    conflicts: tuple[Conflict, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -74,6 +76,7 @@ def write_receipt(
     new: Sequence[NewSource],
     *,
     skipped: Mapping[str, int] | None = None,
+    conflicts: Sequence[Conflict] = (),
 ) -> Receipt:
     """The receipt of a write.
 
@@ -81,6 +84,7 @@ def write_receipt(
         written: Where each part of the content is stored, in order, including repeats.
         new: The sources that were newly written.
         skipped: Number of non-text blocks by type.
+        conflicts: What the new sources seem to contradict.
     """
     chunks = [chunk for source in new for chunk in source.chunks]
     tokens = sum(chunk.tokens for chunk in chunks)
@@ -109,6 +113,7 @@ def write_receipt(
         latent_bytes=sum(size.latents for size in sizes),
         patch_bytes=sum(size.patch for size in sizes),
         stored_bytes=sum(size.total for size in sizes),
+        conflicts=tuple(conflicts),
     )
 
 

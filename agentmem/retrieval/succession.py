@@ -121,7 +121,7 @@ class _Choice:
 
         Args:
             source: The one.
-            found: Those that the search found; of the others, only the first choice comes.
+            found: Those that the search found; of the others, only the newest come.
             present: Those that the query does not exclude.
         """
         newer, older = self.chains.newer[source], self.chains.older[source]
@@ -131,8 +131,9 @@ class _Choice:
             wanted = set() if newer else older
         else:
             wanted = newer
-        ordered = self.chains.newest_first(wanted & present)
-        return [one for one in ordered if one in found or one == ordered[0]]
+        wanted &= present
+        last = {one for one in wanted if not self.chains.newer[one] & wanted}
+        return self.chains.newest_first(wanted & found | last)
 
     def _held(self, source: int) -> bool:
         """Whether what a source says held at some time in the interval."""

@@ -97,4 +97,5 @@ def total(receipts: Sequence[Receipt]) -> Receipt:
         latent_bytes=sum(receipt.latent_bytes for receipt in receipts),
         patch_bytes=sum(receipt.patch_bytes for receipt in receipts),
         stored_bytes=sum(receipt.stored_bytes for receipt in receipts),
+        conflicts=tuple(one for receipt in receipts for one in receipt.conflicts),
     )

@@ -110,6 +110,8 @@ def receipt(done: Receipt) -> Text:
     if done.duplicates:
         rows.append(("duplicates", f"{ranges(done.duplicates)}: not stored again"))
     rows.append(("skipped", skipped))
+    pairs = ", ".join(f"#{one.new} seems to supersede #{one.old}" for one in done.conflicts)
+    rows.append(("conflicts", pairs))
     if done.tokens:
         rows += [
             ("tokens", f"{done.tokens:,} in {number(done.positions, 'position')}"),

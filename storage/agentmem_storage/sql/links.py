@@ -119,8 +119,8 @@ def propose(
 ) -> list[Link]:
     """Write candidates: that one source seems to supersede another.
 
-    Those of which a source is gone, that are linked already, or that would close a circle are left
-    out.
+    Those are left out of which a source is gone, that have an order by statements, that are linked
+    already, or that would close a circle.
 
     Args:
         connection: A write transaction.
@@ -136,7 +136,8 @@ def propose(
         if len(owners) < 2 or owners[old] != owners[new]:
             continue
         known = {(row.old_id, row.new_id) for row in _touching(connection, (old,))}
-        if (old, new) in known or old in _reach(connection, new):
+        ordered = new in _reach(connection, old, stated=True) or old in _reach(connection, new)
+        if (old, new) in known or ordered:
             continue
         _insert(connection, [(old, new, score, now)])
         written.append(Link(old, new, score, from_micros(now)))

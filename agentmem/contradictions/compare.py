@@ -1,0 +1,131 @@
+"""How likely a statement supersedes an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentmem.contradictions.statements import Statement, is_own
+from agentmem.contradictions.words import EMPTY, KINDS, LEAVING, LEFT, PREPOSITIONS
+
+# The scores: of one that says that the earlier value holds no longer, of the same sentence with
+# another value, of one that says that something changed, of two that are of one kind, and of one
+# that says so of what only the embeddings tell.
+LEFT_BEHIND, SAME_SENTENCE, CHANGED, SAME_KIND = 0.95, 0.9, 0.8, 0.7
+NEAREST = 0.6
+# How far above the next one the nearest memory stands out, both counted from the median.
+_STANDS_OUT = 1.5
+# Words that may be between "not" and what holds no longer.
+_GAP = 2
+_LONGEST_VALUE = 4
+# Of the words that a statement without names and numbers is about, those that both need.
+_SHARED = 0.4
+
+
+def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> float:
+    """How likely a statement supersedes an earlier one of the same speaker, 0 to 1.
+
+    0 if they may both be true, as far as the words tell.
+
+    Args:
+        old: The earlier one.
+        new: The later one.
+        nearest: Whether they are by far the nearest to each other.
+    """
+    if _repeats(old, new) or not _same_owner(old, new):
+        return 0.0
+    if new.changes and _leaves(old, new):
+        return LEFT_BEHIND
+    # Who moved somewhere lives there.
+    if _of_one_kind(old, new):
+        return SAME_KIND
+    if not old.holds:
+        return 0.0
+    if new.holds and (differs := _differs_in_one_place(old, new)) is not None:
+        return SAME_SENTENCE if differs else 0.0
+    if new.changes and _other_value(old, new):
+        return CHANGED
+    return NEAREST if nearest and new.changes and is_own(old) and is_own(new) else 0.0
+
+
+def stands_out(cosines: Sequence[float]) -> bool:
+    """Whether the nearest of several memories is by far nearer than the next.
+
+    Args:
+        cosines: Above their median, nearest first, at least two.
+    """
+    return cosines[0] > 0 and cosines[0] >= _STANDS_OUT * cosines[1]
+
+
+def _repeats(old: Statement, new: Statement) -> bool:
+    """Whether the new one says what the old one says, and perhaps more."""
+    count = len(old.words)
+    starts = range(len(new.words) - count + 1)
+    return any(new.words[start : start + count] == old.words for start in starts)
+
+
+def _same_owner(old: Statement, new: Statement) -> bool:
+    """Whether they are of one person, as far as they name any."""
+    return old.owners.issubset(new.words) and new.owners.issubset(old.words)
+
+
+def _differs_in_one_place(old: Statement, new: Statement) -> bool | None:
+    """Whether the sentences differ in one place, and by what they say; None if they differ more."""
+    a = [word for word in old.words if word not in ("now", "currently", "still", "new")]
+    b = [word for word in new.words if word not in ("now", "currently", "still", "new")]
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    left, right = a[start : len(a) - end], b[start : len(b) - end]
+    common = (*a[:start], *a[len(a) - end :])
+    tells = not EMPTY.issuperset(common) or (new.changes and start > 1 and "not" not in common)
+    short = 0 < len(left) <= _LONGEST_VALUE and 0 < len(right) <= _LONGEST_VALUE
+    is_value = not end or bool(old.values & set(left) and new.values & set(right))
+    # "I live in Paris", "I live for tea": these say different things.
+    related = bool(left and right) and PREPOSITIONS.isdisjoint((left[0], right[0]))
+    if not (start and tells and short and is_value and related):
+        return None
+    return not EMPTY.issuperset((*left, *right))
+
+
+def _of_one_kind(old: Statement, new: Statement) -> bool:
+    return any(
+        state.search(old.text) and change.search(new.text) and (is_own(old) or is_own(new))
+        for state, change in KINDS
+    ) and bool(new.values - old.values or not new.values)
+
+
+def _leaves(old: Statement, new: Statement) -> bool:
+    """Whether the new one says that what the old one says holds no longer, and what does now."""
+    said = {word for word in old.words if word not in EMPTY}
+    if not set(new.words) - said - EMPTY:
+        return False
+    for place, word in enumerate(new.words):
+        if word in (old.values or said):
+            before = " ".join(new.words[max(0, place - _GAP - 1) : place])
+            after = " ".join(new.words[place + 1 : place + _GAP + 1])
+            # "I'm not going": without a name or a number, that is about something else.
+            left = LEAVING.search(before)
+            if (left and (old.values or left[0] != "not")) or LEFT.search(after):
+                return True
+    return False
+
+
+def _other_value(old: Statement, new: Statement) -> bool:
+    """Whether they are about the same, and the new one has another value of the same kind."""
+    shared = old.subject & new.subject
+    if not shared:
+        return False
+    if not old.values and not new.values:
+        return len(shared) >= _SHARED * len(old.subject) and bool(new.subject - old.subject)
+    return any(
+        {one for one in old.values if _has_digits(one) is digits}
+        and {one for one in new.values - old.values if _has_digits(one) is digits}
+        for digits in (True, False)
+    )
+
+
+def _has_digits(word: str) -> bool:
+    return any(letter.isdigit() for letter in word)

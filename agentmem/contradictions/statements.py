@@ -1,0 +1,96 @@
+"""What a short statement is about, and what it says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import regex
+
+from agentmem.contradictions.words import CHANGE, EMPTY, PERSONS, STATE, UNSURE
+
+# Code points. A longer text is a story, or about several things.
+_LONGEST = 160
+# Stage directions of a script tell what happens.
+_STAGED = ("[", "(")
+_TOKEN = regex.compile(r"[\p{L}\p{M}\d]+(?:[-.:/@'’_!+][\p{L}\p{M}\d]+)*")
+_LABEL = regex.compile(r"^[\p{L}\p{M} '’-]{2,40}:\s")
+# Whose a statement is stands among its first words.
+_FIRST = 3
+_SELF = regex.compile(r"\b(?:i|my|me|mine|we|our|us|ours)\b", regex.IGNORECASE)
+_SENTENCE = regex.compile(r"[.!?:]\s+$|^\s*$|\n\s*$")
+_POSSESSIVE = regex.compile(r"['’]s$")
+_ENDINGS = ("ing", "ed", "es", "s")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A short statement.
+
+    Attributes:
+        text: The text.
+        words: All of its words, in lower case, in order.
+        subject: Stems of those that tell what it is about.
+        values: Numbers and names, in lower case.
+        owners: Whose it is, if not the speaker's: "sister", "bob".
+        holds: Whether it says how something is.
+        changes: Whether it says that something changed.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    subject: frozenset[str]
+    values: frozenset[str]
+    owners: frozenset[str]
+    holds: bool
+    changes: bool
+
+
+def read_statement(text: str) -> Statement | None:
+    """What a text states; None if it is long, a question, or not certain."""
+    if len(text) > _LONGEST or UNSURE.search(text) or "?" in text or text.startswith(_STAGED):
+        return None
+    holds = STATE.search(text) is not None or _LABEL.match(text) is not None
+    changes = CHANGE.search(text) is not None
+    if not (holds or changes):
+        return None
+    words: list[str] = []
+    subject: set[str] = set()
+    values: set[str] = set()
+    owners: set[str] = set()
+    for match in _TOKEN.finditer(text):
+        word = _POSSESSIVE.sub("", match[0])
+        lower = word.lower()
+        words.append(lower)
+        first = _SENTENCE.search(text[: match.start()]) is not None
+        leading = len(words) <= _FIRST
+        if leading and PERSONS & {lower, lower.removesuffix("s")}:
+            owners.add(lower.removesuffix("s"))
+        elif leading and word != match[0] and word[0].isupper() and lower not in EMPTY:
+            owners.add(lower)
+        if any(letter.isdigit() for letter in word) or (word[0].isupper() and not first):
+            if lower not in ("i", "i'm", "i've", "i'll", "i'd"):
+                values.add(lower)
+        elif lower not in EMPTY and len(lower) > 1:
+            subject.add(stem(lower))
+    return Statement(
+        text,
+        tuple(words),
+        frozenset(subject),
+        frozenset(values),
+        frozenset(owners),
+        holds,
+        changes,
+    )
+
+
+def is_own(statement: Statement) -> bool:
+    """Whether a statement is about the speaker or what is the speaker's."""
+    return _SELF.search(statement.text) is not None
+
+
+def stem(word: str) -> str:
+    """A word without its ending."""
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word.removesuffix(ending).rstrip("e")
+    return word.rstrip("e") if len(word) > 3 else word

@@ -1,0 +1,126 @@
+"""Pairs of statements of one speaker: those that contradict each other, and those that do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentmem.contradictions.compare import NEAREST, contradiction, stands_out
+from agentmem.contradictions.statements import read_statement
+
+CONTRADICTING = """
+I live in Paris | I moved to Rome last week!
+I live in Paris with two cats | My home is Rome now
+We live in Leeds | We relocated to Cardiff in spring
+Home is in Graz | We moved over to Linz
+I work at Acme | I joined Initech this month
+I work for Acme as a clerk | New job at Initech!
+I work as a nurse | I became a teacher
+I'm a plumber | Career change: I'm a baker now
+My phone number is 555-1234 | My new phone number is 555-9876
+My phone number is 555-1234 | My phone number is 555-9876
+Phone: 555-1234 | Phone: 555-9876
+The deadline for Atlas is 3 March | The deadline for Atlas is 17 March
+The deadline for Atlas is 3 March | The Atlas deadline was pushed to 17 March
+The stand-up is at 9:15 | Stand-up moves to 9:30
+The stand-up is at 9:15 | We agreed on 9:30 for the stand-up, not 9:15 any more
+My rent is 780 euros a month | From May the rent goes to 850 euros
+Rent: 780 euros | Rent: 850 euros
+My dentist is Dr Blum | Dr Blum retired, I'm with Dr Iyer
+My dentist is Dr Blum | I have a new dentist, Dr Iyer
+I take 20 mg of lisinopril | The lisinopril was changed to 40 mg
+I take 20 mg of lisinopril every morning | I take 40 mg of lisinopril every morning
+My manager is Thea | My manager is Bashir
+My manager is Thea | Thea left, so Bashir is my manager
+The wifi password is tango77 | The wifi password was changed to maple-49
+The wifi password is tango77 | I reset the wifi password, it's maple-49
+Our insurance is with Helvia | We moved the insurance to Allcare
+My sister lives in Lyon | My sister moved to Dublin
+My sister Ana lives in Lyon | My sister Ana left Lyon for Dublin
+Bob's office is room B12 | Bob's office is room C3
+Nora's school is Greenfield Primary | Nora changed her school to St Anne's
+I drive a Volvo | I sold the Volvo and got a Tesla
+I drive a blue Volvo | I traded my Volvo for a Tesla
+My car is a Volvo | My new car is a Tesla
+The meeting is on Friday at noon | The meeting was rescheduled to Monday
+My favorite tea is Assam | My favorite tea is Darjeeling these days
+My favorite tea is Assam | Assam is out, I've switched my favorite tea to Darjeeling
+I'm reading Dune | Finished Dune, now reading Middlemarch
+I pay 9.99 for streaming | Streaming went up to 11.49
+Production runs version 2.4.1 | Production is on 2.5.0 now
+My alarm is set for 6:10 | My alarm is set for 5:30 now
+My girlfriend is called Mia | My girlfriend is called Zoe
+My laptop is a ThinkPad | The ThinkPad died, I use a Framework
+I use Vim | I use Emacs now
+The gate code is 4711 | The gate code is 0815 since Monday
+My flight is at 9:40 | My flight was moved to 11:20
+"""
+
+COMPATIBLE = """
+I live in Paris | I love Paris
+I live in Paris | I live for tea
+I live in Paris | My sister moved to Rome
+I live in Paris | I bought a bicycle today
+My dentist is Dr Blum | My lawyer is Dr Iyer
+My dentist is Dr Blum | My sister's dentist is Dr Iyer
+Bob's office is room B12 | Ana's office is room C3
+My rent is 780 euros a month | Lena pays 850 euros for her studio
+I had lunch with Tom on Monday | I had lunch with Ann on Tuesday
+Meeting with Bob at 3 | Meeting with Tom at 3
+Ticket SMK-1199 assigned to Lisa, status in review | Ticket ZBZ-7788 assigned to Robyn, status open
+I bought apples at the market | I bought pears at the market
+I visited Rome | I visited Oslo
+The wifi password is tango77 | What is the new wifi password?
+I live in Paris | I live in Paris
+We moved from Porto to Ghent | As I said, we moved from Porto to Ghent in March
+My brother is a doctor | My brother also sings
+I like jazz | The neighbours moved out today
+I take 20 mg of lisinopril | Dad takes 10 mg of atorvastatin
+My flight is at 9:40 | The bakery opens at 7:00 now
+I'm not going | I'm not hungry any more, thanks
+"""
+
+
+def pairs(block: str) -> list[tuple[str, str]]:
+    return [
+        (old, new) for old, _, new in (line.partition(" | ") for line in block.strip().splitlines())
+    ]
+
+
+def score(old: str, new: str) -> float:
+    one, two = read_statement(old), read_statement(new)
+    return contradiction(one, two) if one and two else 0.0
+
+
+@pytest.mark.parametrize(("old", "new"), pairs(CONTRADICTING))
+def test_another_value_of_the_same_supersedes(old: str, new: str) -> None:
+    assert 0.5 < score(old, new) < 1
+
+
+@pytest.mark.parametrize(("old", "new"), pairs(COMPATIBLE))
+def test_what_may_both_be_true_does_not(old: str, new: str) -> None:
+    assert score(old, new) == 0
+
+
+@pytest.mark.parametrize("text", ["Is it at nine?", "Perhaps it is at nine.", "It is so. " * 40])
+def test_what_is_not_certain_or_long_states_nothing(text: str) -> None:
+    assert read_statement(text) is None
+
+
+def test_what_only_the_embeddings_tell_needs_a_change() -> None:
+    """Both must be the speaker's own, and the later one say that something changed."""
+    old = read_statement("My Wednesday training is rowing")
+    new = read_statement("I switched to bouldering")
+    other = read_statement("The neighbours switched to gas")
+    assert old
+    assert new
+    assert other
+    assert contradiction(old, new) == 0
+    assert contradiction(old, new, nearest=True) == NEAREST
+    assert contradiction(new, old, nearest=True) == 0
+    assert contradiction(old, other, nearest=True) == 0
+
+
+def test_the_nearest_stands_out_from_the_next() -> None:
+    assert stands_out([0.4, 0.2, 0.1])
+    assert not stands_out([0.4, 0.35, 0.1])
+    assert not stands_out([0.0, 0.0])
