@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
     from agentmem.context.source import Source
+    from agentmem.context.timeline import Episode
     from agentmem.errors import AgentMemError
     from agentmem.integrations.clients import wrap
     from agentmem.memory import Memory
@@ -60,6 +61,7 @@ __all__ = [
     "Damage",
     "Document",
     "ExportReceipt",
+    "Episode",
     "ForgetReceipt",
     "Hit",
     "LoadReceipt",
@@ -97,6 +99,7 @@ _HOMES = {
     "Damage": "agentmem.results",
     "Document": "agentmem.types",
     "ExportReceipt": "agentmem.results",
+    "Episode": "agentmem.context.timeline",
     "ForgetReceipt": "agentmem.results",
     "Hit": "agentmem.context.hits",
     "LoadReceipt": "agentmem.results",

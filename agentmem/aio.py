@@ -32,6 +32,7 @@ from agentmem.chat.tools import AsyncTools, ToolFormat
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
 from agentmem.context.source import Source
+from agentmem.context.timeline import Episode
 from agentmem.errors import CorruptRecordError, StoreError
 from agentmem.memory import Memory
 from agentmem.scopes import ReadId
@@ -102,7 +103,7 @@ def _decoded(result: R) -> R:
     """Decode here, in the worker; damage is raised where a text is read."""
     several: Iterable[object] = result if isinstance(result, Recall | tuple) else (result,)
     for chunk in chain.from_iterable(
-        one.chunks if isinstance(one, Source) else (one,) for one in several
+        one.chunks if isinstance(one, Source | Episode) else (one,) for one in several
     ):
         if isinstance(chunk, Chunk):
             with suppress(CorruptRecordError):
@@ -168,6 +169,7 @@ class AsyncMemory:
     get = _in_worker(Memory.get)
     get_source = _in_worker(Memory.get_source)
     scopes = _in_worker(Memory.scopes)
+    episodes = _in_worker(Memory.episodes)
     count = _in_worker(Memory.count)
     list = _stream(Memory.list)
     update = _in_worker(Memory.update)

@@ -22,6 +22,7 @@ from agentmem.context.load import load_chunks
 from agentmem.context.lookup import run_recall
 from agentmem.context.recall import Recall
 from agentmem.context.source import Source, load_source
+from agentmem.context.timeline import Episode, load_episodes
 from agentmem.contradictions.find import propose_links
 from agentmem.editing import forget, unknown_id, update
 from agentmem.errors import FilterError, InputError, StoreError
@@ -506,6 +507,36 @@ class Memory:
         ]
         latest = datetime.min.replace(tzinfo=UTC)
         return tuple(sorted(uses, key=lambda use: use.last_added or latest, reverse=True))
+
+    def episodes(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        limit: int = 20,
+        before: int | None = None,
+    ) -> tuple[Episode, ...]:
+        """Runs of memories that are close in time and topic, the last added first.
+
+        ::
+
+            latest = mem.episodes(user_id="ana", limit=5)
+            earlier = mem.episodes(user_id="ana", limit=5, before=latest[-1].newest)
+
+        Args:
+            user_id: Only this user's.
+            agent_id: Only this agent's.
+            session_id: Only this conversation's.
+            limit: How many at most.
+            before: Only episodes to which nothing was added since the memory with this id; it is
+                the ``newest`` of an episode.
+
+        Raises:
+            InputError: the limit is not positive.
+        """
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        return load_episodes(self._store, self._model, scope, limit=limit, before=before)
 
     def count(
         self,

@@ -12,6 +12,7 @@ from agentmem.chat.tools import ToolFormat, Tools
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
 from agentmem.context.source import Source
+from agentmem.context.timeline import Episode
 from agentmem.errors import InputError
 from agentmem.memory import Time, Where
 from agentmem.remote.client import Client
@@ -21,12 +22,14 @@ from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS, Binding, ReadId, WriteId, check_require
 from agentmem.types import Content
 from agentmem.wire.results import (
+    EpisodeList,
     HistoryView,
     ListView,
     MemoryView,
     RecallView,
     SourceView,
     read_chunk,
+    read_episode,
     read_recall,
     read_source,
 )
@@ -220,6 +223,23 @@ class RemoteMemory:
         asked = self._reading(user_id, agent_id, session_id)
         found = self._client.ask("GET", "/v1/scopes", params=asked)
         return tuple(_read(dict[str, list[ScopeUse]], found)["scopes"])
+
+    def episodes(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        limit: int = 20,
+        before: int | None = None,
+    ) -> tuple[Episode, ...]:
+        """See `Memory.episodes`; a service sends 50 at once at most."""
+        asked: dict[str, Any] = {"detail": "full", "limit": as_int(limit, "limit")}
+        if before is not None:
+            asked["before"] = as_int(before, "before")
+        asked |= self._reading(user_id, agent_id, session_id)
+        found = self._client.ask("GET", "/v1/episodes", params=asked)
+        return tuple(map(read_episode, EpisodeList.model_validate_json(found).episodes))
 
     def count(
         self,

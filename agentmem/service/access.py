@@ -14,7 +14,10 @@ from agentmem.service.sessions import COOKIE, Sessions
 from agentmem.service.tokens import ANYBODY, Token, Tokens
 
 # Whether the process lives; the form that asks for a token, and how it looks.
-PUBLIC = ("/health", "/login", "/static/page.js", "/static/style.css")
+PUBLIC = (
+    *("/health", "/login"),
+    *("/static/page.js", "/static/style.css", "/static/icon.svg"),
+)
 _API = ("/v1/", "/metrics", "/openapi.json")
 
 

@@ -12,11 +12,22 @@ from starlette.exceptions import HTTPException
 from agentmem._version import __version__
 from agentmem.errors import AgentMemError
 from agentmem.memory import Memory
-from agentmem.service.access import Access
+from agentmem.service.access import Access, is_api
 from agentmem.service.answers import invalid, problem, problem_of
 from agentmem.service.caller import Service
 from agentmem.service.guards import Bounded, Hardened, KnownHosts
 from agentmem.service.metrics import Measured
+from agentmem.service.page import (
+    browse,
+    forgetting,
+    login,
+    map,
+    overview,
+    search,
+    static,
+    timeline,
+)
+from agentmem.service.page.render import render_error
 from agentmem.service.rate import Rate
 from agentmem.service.routes import health, links, memories, recall, store
 from agentmem.service.settings import Settings
@@ -24,7 +35,10 @@ from agentmem.service.workers import Workers
 from agentmem.wire.problems import INVALID, Problem
 
 # The modules whose routes a service has.
-PARTS = (health, memories, recall, links, store)
+PARTS = (
+    *(health, memories, recall, links, store),
+    *(overview, browse, search, timeline, map, forgetting, login, static),
+)
 _NAMES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -80,22 +94,27 @@ def create_app(memory: Memory, settings: Settings | None = None) -> FastAPI:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    """Every error is answered by a `Problem`."""
+    """Every error is answered by a `Problem`, or for people by a page that says the same."""
+
+    def shown(request: Request, answered: Response) -> Response:
+        return answered if is_api(request.url.path) else render_error(answered)
 
     @app.exception_handler(AgentMemError)
     async def ours(request: Request, error: AgentMemError) -> Response:
-        return problem_of(error)
+        return shown(request, problem_of(error))
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
-        return invalid(error)
+        return shown(request, invalid(error))
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         code = _NAMES.get(error.status_code, INVALID)
-        return problem(error.status_code, code, str(error.detail), headers=error.headers)
+        answered = problem(error.status_code, code, str(error.detail), headers=error.headers)
+        return shown(request, answered)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         # The server logs it with its traceback.
-        return problem(500, "internal", f"unexpected {type(error).__name__}: see the service's log")
+        what = f"unexpected {type(error).__name__}: see the service's log"
+        return shown(request, problem(500, "internal", what))

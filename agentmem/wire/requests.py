@@ -19,6 +19,7 @@ from agentmem.types import Content, Document
 
 MOST_HITS = 500
 MOST_LISTED = 500
+MOST_EPISODES = 50
 
 ScopeName = Literal["user_id", "agent_id", "session_id"]
 Id: TypeAlias = Annotated[int, Field(strict=True, description="id of a memory")]

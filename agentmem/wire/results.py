@@ -17,6 +17,7 @@ from agentmem.context.hits import Chunk, Hit, Occurrence, make_lazy
 from agentmem.context.pack import Context
 from agentmem.context.recall import Recall
 from agentmem.context.source import Source
+from agentmem.context.timeline import Episode
 from agentmem.errors import CorruptRecordError
 from agentmem_storage.records import SourceRecord
 
@@ -107,6 +108,21 @@ class SourceView(BaseModel):
     chunks: list[MemoryView] = Field(default_factory=list, description='with detail="full"')
 
 
+class EpisodeView(BaseModel):
+    """A run of memories that are close in time and topic."""
+
+    started_at: datetime
+    ended_at: datetime
+    newest: int = Field(description="id of the memory added last: the `before` of earlier episodes")
+    memories: list[MemoryView]
+
+
+class EpisodeList(BaseModel):
+    """Episodes, the last added first."""
+
+    episodes: list[EpisodeView]
+
+
 class HistoryView(BaseModel):
     """Messages or documents that supersede each other, the first of them first."""
 
@@ -172,6 +188,16 @@ def source_view(source: Source, *, full: bool) -> SourceView:
     return SourceView.model_validate(source.to_dict() | {"chunks": chunks})
 
 
+def episode_view(episode: Episode, *, full: bool) -> EpisodeView:
+    """An episode as JSON values."""
+    return EpisodeView(
+        started_at=episode.started_at,
+        ended_at=episode.ended_at,
+        newest=episode.newest,
+        memories=[memory_view(one, full=full) for one in episode.chunks],
+    )
+
+
 def context_view(context: Context, relevance: float, format: Any) -> ContextView:
     """A context as JSON values."""
     return ContextView(
@@ -216,6 +242,11 @@ def read_recall(view: RecallView) -> Recall:
 def read_source(view: SourceView) -> Source:
     """The source that was sent with full detail."""
     return Source(view.id, view.text, view.complete, tuple(map(read_chunk, view.chunks)))
+
+
+def read_episode(view: EpisodeView) -> Episode:
+    """The episode that was sent with full detail."""
+    return Episode(tuple(map(read_chunk, view.memories)))
 
 
 class _Damaged:

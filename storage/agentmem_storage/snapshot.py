@@ -26,7 +26,7 @@ from agentmem_storage.records import (
     WordMatches,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import episodes, links, matches, neighbors, read, replaced, terms
+from agentmem_storage.sql import episodes, links, matches, neighbors, read, recent, replaced, terms
 from agentmem_storage.sql.fields import PREFIX
 from agentmem_storage.sql.filters import metadata_keys
 from agentmem_storage.sql.selection import as_id, selected
@@ -223,6 +223,16 @@ class Snapshot:
             UnknownIdError: No chunk has one of the ids.
         """
         return episodes.episodes(self._connection, ids)
+
+    def recent(self, scope: Scope, *, most: int, before: int | None = None) -> list[int]:
+        """The highest chunk ids of a scope, descending.
+
+        Args:
+            scope: The scope.
+            most: How many at most.
+            before: Only ids below this one; None: any.
+        """
+        return recent.recent(self._connection, scope, most=most, before=before)
 
     def search_vectors(
         self, embedding: NDArray[np.float32], k: int, selection: Selection = EVERYTHING

@@ -8,12 +8,12 @@ import pytest
 from fastapi.routing import APIRoute
 
 from agentmem import Memory
-from agentmem.service.access import PUBLIC
+from agentmem.service.access import PUBLIC, is_api
 from agentmem.service.app import PARTS
 from agentmem.service.rate import Rate
 from agentmem.service.sessions import LASTS_S, MOST, Sessions
 from agentmem.service.tokens import Token
-from tests.support.service import ANA, BO, OPERATOR, client, tokens
+from tests.support.service import ANA, BO, HOST, OPERATOR, client, tokens
 
 SECRET = "Bo's locker is 88"
 
@@ -34,9 +34,19 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/v1/memories/{id}/history"): {},
     ("GET", "/v1/conflicts"): {},
     ("GET", "/v1/scopes"): {},
+    ("GET", "/v1/episodes"): {},
     ("GET", "/v1/count"): {},
     ("GET", "/v1/stats"): {},
     ("POST", "/v1/verify"): {"json": {}},
+    ("GET", "/"): {},
+    ("GET", "/memories"): {},
+    ("GET", "/memories/{id}"): {},
+    ("GET", "/sources/{id}"): {},
+    ("GET", "/search"): {"params": {"q": "locker"}},
+    ("GET", "/timeline"): {},
+    ("GET", "/map"): {},
+    ("POST", "/forget"): {"data": {"ids": 1}, "headers": {"Origin": HOST}},
+    ("POST", "/logout"): {"headers": {"Origin": HOST}},
 }
 
 
@@ -60,7 +70,11 @@ def test_every_route_needs_a_token(memory: Memory) -> None:
     with client(memory, tokens=tokens()) as service:
         for (method, path), arguments in REQUESTS.items():
             for header in ({}, {"Authorization": "Bearer x"}, {"Authorization": OPERATOR}):
-                refused = service.request(method, path.format(id=1), headers=header, **arguments)
+                given = {**arguments, "headers": {**arguments.get("headers", {}), **header}}
+                refused = service.request(method, path.format(id=1), **given)
+                if method == "GET" and not is_api(path):
+                    assert (refused.status_code, refused.headers["Location"]) == (303, "/login")
+                    continue
                 assert refused.status_code == 401, path
                 assert refused.json()["error"]["code"] == "unauthorized"
                 assert refused.headers["WWW-Authenticate"] == "Bearer"
@@ -73,12 +87,10 @@ def test_a_token_does_not_leave_its_scope(memory: Memory, ids: dict[str, Any]) -
     memory.add("Ana's locker is 17.", user_id="ana")
     with client(memory, tokens=tokens(), secret=ANA) as service:
         for (method, path), arguments in REQUESTS.items():
-            if "json" in arguments:
-                given = {"json": {**arguments["json"], **ids}}
-            else:
-                given = {"params": ids}
+            kind = next((one for one in ("json", "data") if one in arguments), "params")
+            given = {**arguments, kind: {**arguments.get(kind, {}), **ids}}
             asked = service.request(method, path.format(id=1), **given)
-            assert asked.status_code in (200, 400, 403, 404, 422), path
+            assert asked.status_code in (200, 303, 400, 403, 404, 422), path
             assert "locker is 88" not in asked.text
             if ids and path.startswith("/v1/"):
                 assert asked.status_code >= 400, path

@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from agentmem.memory import Memory
 from agentmem.results import ScopeUse, Verification
 from agentmem.service.answers import answer
 from agentmem.service.caller import ApiCaller
-from agentmem.service.routes.memories import Selected
-from agentmem.wire.requests import ReadScope, VerifyRequest
-from agentmem.wire.results import StatsView
+from agentmem.service.routes.memories import ReadQuery, Selected
+from agentmem.wire.requests import MOST_EPISODES, ReadScope, VerifyRequest
+from agentmem.wire.results import EpisodeList, StatsView, episode_view
 
 router = APIRouter(prefix="/v1")
+
+
+class EpisodeQuery(ReadQuery):
+    """What `Memory.episodes` takes."""
+
+    limit: int = Field(20, ge=1, le=MOST_EPISODES)
+    before: int | None = Field(None, ge=0, lt=2**63, description="`newest` of an episode")
 
 
 class Count(BaseModel):
@@ -36,6 +43,18 @@ async def scopes(asked: Annotated[ReadScope, Query()], caller: ApiCaller) -> Res
 
     def work(memory: Memory) -> Response:
         return answer(ScopeList(scopes=list(memory.scopes(**asked.reading()))))
+
+    return await caller.run(work)
+
+
+@router.get("/episodes", response_model=EpisodeList)
+async def episodes(asked: Annotated[EpisodeQuery, Query()], caller: ApiCaller) -> Response:
+    """Runs of memories that are close in time and topic, the last added first."""
+
+    def work(memory: Memory) -> Response:
+        found = memory.episodes(limit=asked.limit, before=asked.before, **asked.reading())
+        full = asked.detail == "full"
+        return answer(EpisodeList(episodes=[episode_view(one, full=full) for one in found]))
 
     return await caller.run(work)
 

@@ -1,0 +1,1 @@
+"""The page to look at a store with a browser: HTML from templates, and a little JavaScript."""

@@ -1,0 +1,24 @@
+"""What was added last, without reading everything that was added before."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from agentmem_storage.records import Scope, Selection
+from agentmem_storage.sql.selection import as_id, selected
+from agentmem_storage.sql.tables import chunks
+
+
+def recent(connection: Connection, scope: Scope, *, most: int, before: int | None) -> list[int]:
+    """The highest chunk ids of a scope, descending.
+
+    Args:
+        connection: A transaction.
+        scope: The scope.
+        most: How many at most.
+        before: Only ids below this one; None: any.
+    """
+    query = selected(Selection(scope)).order_by(chunks.c.id.desc()).limit(most)
+    if before is not None:
+        query = query.where(chunks.c.id < as_id(before))
+    return list(connection.scalars(query))
