@@ -45,7 +45,10 @@ def page(memory: Memory) -> Iterator[TestClient]:
 def test_an_empty_store(page: TestClient) -> None:
     for view in VIEWS:
         shown = page.get(view)
-        assert (shown.status_code, shown.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert (shown.status_code, shown.headers["Content-Type"]) == (
+            200,
+            "text/html; charset=utf-8",
+        )
     assert "0 memories" in page.get("/").text
     assert "agentmem add" in page.get("/").text
 
@@ -73,7 +76,9 @@ def test_every_view_shows_what_there_is(memory: Memory, page: TestClient) -> Non
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_texts_and_names_are_only_shown(memory: Memory, page: TestClient, text: str) -> None:
+def test_hostile_texts_and_names_are_only_shown(
+    memory: Memory, page: TestClient, text: str
+) -> None:
     (id,) = memory.add(
         {"role": "user", "content": text, "name": text},
         user_id=text,
@@ -244,14 +249,19 @@ def test_a_view_reads_a_bounded_number_of_rows(
         "decode_chunk",
         lambda row, **how: (rows.append(row.id), decode(row, **how))[1],
     )
-    event.listen(Engine, "before_cursor_execute", lambda *_: statements.append(1))
     memory.add([f"note {n}" for n in range(900)], user_id="ana")
+
+    def executed(*_: object) -> None:
+        statements.append(1)
+
+    event.listen(Engine, "before_cursor_execute", executed)
     for path, most_rows in (("/", 10), ("/memories", 26), ("/timeline", 13 * 32), ("/map", 600)):
         rows.clear()
         statements.clear()
         assert page.get(path).status_code == 200
         assert 0 < len(rows) <= most_rows, path
         assert len(statements) <= 80, path
+    event.remove(Engine, "before_cursor_execute", executed)
 
 
 def test_a_difference_is_made_of_both_texts() -> None:

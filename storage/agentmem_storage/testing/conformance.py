@@ -300,6 +300,19 @@ class StoreConformance:
             with _raises(UnknownIdError):
                 store.episodes([999])
 
+    def test_what_was_added_last(self, tmp_path: Path) -> None:
+        with self.open_store(tmp_path) as store:
+            first = _add(store, ["one", "two"], Scope("a"))
+            other = _add(store, ["three"], Scope("b"))
+            last = _add(store, ["four"], Scope("a"))
+            ids = [*first, *other, *last][::-1]
+            read = store.snapshot
+            assert read(lambda one: one.recent(Scope(), most=9)) == ids
+            assert read(lambda one: one.recent(Scope(), most=2)) == ids[:2]
+            assert read(lambda one: one.recent(Scope(), most=9, before=ids[1])) == ids[2:]
+            assert read(lambda one: one.recent(Scope("a"), most=2)) == [*last, first[1]]
+            assert read(lambda one: one.recent(Scope("c"), most=2)) == []
+
     def test_iterating_sees_everything_and_lets_others_write(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, [f"memory {number}" for number in range(10)], Scope("a"))
