@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Response
 from pydantic import Field
@@ -34,7 +34,7 @@ async def forget(asked: Annotated[ForgetForm, Form()], caller: PageCaller, _: Sa
     """The first step without ``expected``, or if others are selected by now; then the second."""
 
     def work(memory: Memory) -> Response:
-        chosen = {"ids": asked.ids} if asked.ids else asked.given
+        chosen: dict[str, Any] = {"ids": asked.ids} if asked.ids else asked.given
         if not chosen:
             raise InputError("nothing is chosen: tick memories, or choose a user first")
         plan = memory.forget(**chosen, dry_run=True)
@@ -45,7 +45,7 @@ async def forget(asked: Annotated[ForgetForm, Form()], caller: PageCaller, _: Sa
             "forget.html",
             caller=caller,
             plan=plan,
-            chosen=[(name, one) for name, one in _fields(chosen)],
+            chosen=_fields(chosen),
             shown=[memory.get(id) for id in plan.ids[:SHOWN]],
             changed=asked.expected is not None,
         )
@@ -53,7 +53,7 @@ async def forget(asked: Annotated[ForgetForm, Form()], caller: PageCaller, _: Sa
     return await caller.run(work)
 
 
-def _fields(chosen: dict[str, object]) -> list[tuple[str, object]]:
+def _fields(chosen: dict[str, Any]) -> list[tuple[str, Any]]:
     """The fields of a form that chooses the same again."""
     return [
         (name, one)

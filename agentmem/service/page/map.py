@@ -46,12 +46,13 @@ async def show(asked: Annotated[MapQuery, Query()], caller: PageCaller) -> Respo
     def work(memory: Memory) -> Response:
         newest = tuple(islice(memory.list(newest_first=True, **asked.given), MOST))
         chunks = [one for one in newest if one.embedding is not None]
+        embeddings = [one.embedding for one in newest if one.embedding is not None]
         names = _names(memory, chunks, asked)
         legend = Counter(names).most_common(COLORS)
         colors = {name: number for number, (name, _) in enumerate(legend)}
         points = []
         if chunks:
-            places = project(np.stack([one.embedding for one in chunks]))
+            places = project(np.stack(embeddings))
             points = [
                 Point(
                     chunk,
