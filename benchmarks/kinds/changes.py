@@ -34,6 +34,8 @@ _SMALL_TALK = "self-dialogue"
 _SHORTEST, _LONGEST = 20, 160
 # Notes before the old statement, between the two, and after the new one.
 _BEFORE, _BETWEEN, _AFTER = (1, 4), (10, 30), (2, 6)
+# How long before the old statement the notes begin.
+_LEAD = timedelta(days=40)
 _FIRST_YEAR, _YEARS = 2021, 3
 # Common words that do not tell what a note is about.
 _COMMON = frozenset(
@@ -166,20 +168,20 @@ def _in_order(
     said: dict[str, str], times: _Times, notes: Iterator[str], rng: Random
 ) -> tuple[tuple[Item, ...], dict[str, int]]:
     """The statements among notes, by time, and the place of each statement."""
-    first = times.old - timedelta(days=40)
-    dated = [("old", Item(said["old"], times.old)), ("new", Item(said["new"], times.new))]
+    stated = [(times.old, "old", said["old"]), (times.new, "new", said["new"])]
     if "other" in said:
-        dated.append(("other", Item(said["other"], _within(times.old, times.new, rng))))
+        stated.append((_within(times.old, times.new, rng), "other", said["other"]))
     for bounds, start, end in (
-        (_BEFORE, first, times.old),
+        (_BEFORE, times.old - _LEAD, times.old),
         (_BETWEEN, times.old, times.new),
         (_AFTER, times.new, times.asked),
     ):
         for _ in range(rng.randint(*bounds)):
-            dated.append(("", Item(next(notes), _within(start, end, rng))))
-    dated.sort(key=lambda pair: pair[1].at or first)
-    places = {name: place for place, (name, _) in enumerate(dated) if name}
-    return tuple(item for _, item in dated), places
+            note = next(notes)
+            stated.append((_within(start, end, rng), "", note))
+    stated.sort()
+    places = {name: place for place, (_, name, _) in enumerate(stated) if name}
+    return tuple(Item(text, at) for at, _, text in stated), places
 
 
 def _within(start: datetime, end: datetime, rng: Random) -> datetime:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 import sys
+from calendar import month_name
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -176,8 +179,13 @@ def test_facts_change_once_and_are_asked_about_both_times(corpus: Path) -> None:
         stated = times[old]
         ((category, dated),) = [pair for pair in by_category.items() if pair[0] not in _BOTH]
         assert dated.evidence == (old,)
-        names_year = str(stated.year) in dated.text
-        assert names_year or category == "between"
+        if category == "dated":
+            assert str(stated.year) in dated.text
+        else:
+            named = _MONTH.search(dated.text)
+            assert named
+            month = datetime.strptime(named[0], "%B %Y").replace(tzinfo=UTC)
+            assert stated < month < times[new] - timedelta(days=31)
         statements |= {collection.items[old].content, collection.items[new].content}
         assert {q.half for q in collection.questions} == {half_of(collection.id[:-2])}
     assert len(statements) > 390
@@ -185,6 +193,7 @@ def test_facts_change_once_and_are_asked_about_both_times(corpus: Path) -> None:
 
 
 _BOTH = ("now", "before")
+_MONTH = re.compile(rf"(?:{'|'.join(month_name[1:])}) \d{{4}}")
 
 
 def test_documents_are_answerable_passages(corpus: Path) -> None:
@@ -282,6 +291,29 @@ def test_what_is_kept_is_taken_again(corpus: Path, tmp_path: Path) -> None:
 def test_rank_fusion_sums_reciprocal_ranks() -> None:
     assert reciprocal_rank_fusion([[1, 2, 3], [4, 2]]) == [2, 1, 4, 3]
     assert reciprocal_rank_fusion([[], [5]]) == [5]
+
+
+def test_the_command_writes_a_result_and_shows_it(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, work = tmp_path / "kinds.json", tmp_path / "work"
+    args = ("--kind", "chats", "--system", "BM25", "--json", str(out), "--work", str(work))
+    monkeypatch.setattr(sys, "argv", ["kinds", "--corpus", str(corpus), *args])
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == 0
+    result = json.loads(out.read_text(encoding="utf-8"))
+    assert result["task"] == "kinds"
+    assert list(result["results"]) == ["chats"]
+    assert len(list(work.iterdir())) == 1
+    shown = capsys.readouterr().out
+    half = half_of("chats 0")
+    found = result["results"]["chats"]["systems"]["BM25"][half]["all"]["ndcg@10"]
+    for word in ("chats", "BM25", half, f"{found:.3f}"):
+        assert word in shown
 
 
 def test_an_unknown_system_is_named(
