@@ -12,7 +12,6 @@ import typer
 
 from agentmem_cli.options import JsonOption, QuietOption
 from agentmem_cli.output import Output
-from agentmem_cli.register import command_group
 from agentmem_cli.views import facts
 
 CorpusOption = Annotated[
@@ -241,16 +240,3 @@ def _resumable(output: Output, label: str) -> Iterator[Callable[[int, str], Repo
         except KeyboardInterrupt as error:
             error.add_note("running the command again resumes from the last checkpoint")
             raise
-
-
-app = command_group(
-    {
-        "tokenizer": tokenizer,
-        "autoencoder": autoencoder,
-        "embedder": embedder,
-        "reranker": reranker,
-        "reader-data": reader_data,
-        "reader": reader,
-    },
-    help="Train the parts of a model bundle, and assemble them.",
-)
