@@ -13,18 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from agentmem.chat.prepare import prepare
-from agentmem.chat.session import Session
-from agentmem.chat.tools import ToolFormat, Tools
-from agentmem.context.decode import regenerated_texts
-from agentmem.context.hits import Chunk
-from agentmem.context.load import load_chunks
-from agentmem.context.lookup import run_recall
-from agentmem.context.recall import Recall
-from agentmem.context.source import Source, load_source
-from agentmem.context.timeline import Episode, load_episodes
-from agentmem.contradictions.find import propose_links
-from agentmem.editing import forget, unknown_id, update
 from agentmem.errors import FilterError, InputError, StoreError
 from agentmem.ingest.checks import (
     MAX_CHARS,
@@ -33,14 +21,11 @@ from agentmem.ingest.checks import (
     check_time,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
-from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
-from agentmem.migration import migrate
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.runtimes import Runtime
 from agentmem.opening import open_store
-from agentmem.portable import export_file, load_file
 from agentmem.results import (
     BackupReceipt,
     Conflict,
@@ -56,18 +41,24 @@ from agentmem.results import (
     make_stats,
     write_receipt,
 )
-from agentmem.retrieval.query import Expand, Mode, Order, Prefer, RecallQuery, Rerank
 from agentmem.scopes import ANY, Binding, ReadId, WriteId, check_require
-from agentmem.superseding import conflicts, history, require_one, separate
 from agentmem.types import Content
-from agentmem.writing import write_parts
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Unset
 from agentmem_storage.store import STATES_BYTES
 from agentmem_storage.text import shown
 
+# What only some verbs need is imported by these: a command runs one of them, and ends.
 if TYPE_CHECKING:
     from agentmem.chat.reader import MemoryReader
+    from agentmem.chat.session import Session
+    from agentmem.chat.tools import ToolFormat, Tools
+    from agentmem.context.hits import Chunk
+    from agentmem.context.recall import Recall
+    from agentmem.context.source import Source
+    from agentmem.context.timeline import Episode
+    from agentmem.ingest.normalize import Normalized
+    from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 
 Location = str | os.PathLike[str]
 Where = Mapping[str, Any]
@@ -292,6 +283,8 @@ class Memory:
             InputError: a scope id is None, empty, `ANY`, contradicts this handle's own, or is
                 required and not given.
         """
+        from agentmem.chat.session import Session
+
         if ANY in (user_id, agent_id, session_id):
             raise InputError(f"a session belongs to somebody: leave out what is not {ANY!r}")
         scope = self._binding.reading(user_id, agent_id, session_id)
@@ -319,6 +312,8 @@ class Memory:
         Raises:
             InputError: the format is unknown.
         """
+        from agentmem.chat.tools import Tools
+
         return Tools(self, format)
 
     def add(
@@ -356,6 +351,8 @@ class Memory:
             StoreBusyError: another writer held the store for longer than the timeout.
             StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
         """
+        from agentmem.ingest.normalize import normalize
+
         normalized = normalize(
             content,
             created_at=created_at,
@@ -425,6 +422,9 @@ class Memory:
             ModelError: ``latent`` is requested, and the bundle has no reranker.
             FilterError: the filter has an unknown operator or is malformed.
         """
+        from agentmem.context.lookup import run_recall
+        from agentmem.retrieval.query import RecallQuery
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         selection = Selection(
             scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
@@ -474,6 +474,8 @@ class Memory:
             UnknownIdError: no message or document of this scope has that id.
             CorruptRecordError: a chunk of it is damaged.
         """
+        from agentmem.context.source import load_source
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         return load_source(self._store, self._model, scope, id)
 
@@ -535,6 +537,8 @@ class Memory:
         Raises:
             InputError: the limit is not positive.
         """
+        from agentmem.context.timeline import load_episodes
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         return load_episodes(self._store, self._model, scope, limit=limit, before=before)
 
@@ -580,6 +584,8 @@ class Memory:
         Raises:
             FilterError: the filter has an unknown operator or is malformed.
         """
+        from agentmem.context.load import load_chunks
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         selection = _listed(scope, source_id, where, since, until)
         return load_chunks(self._store, self._model, selection, newest_first=newest_first)
@@ -618,6 +624,8 @@ class Memory:
             StoreBusyError: others hold the lock for too long.
             ChangedError: others keep changing the same message.
         """
+        from agentmem.editing import update
+
         if text is None and metadata is None and created_at is None:
             raise InputError("update() needs text=, metadata= or created_at=")
         if text is not None and not isinstance(text, str):
@@ -670,6 +678,8 @@ class Memory:
             InputError: both are of one message or document, or belong to different users or agents,
                 the old one supersedes the new one already, or there is nothing to undo.
         """
+        from agentmem.superseding import separate
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         earlier, later = self._one(old, scope), self._one(new, scope)
         if undo:
@@ -699,6 +709,8 @@ class Memory:
             UnknownIdError: no memory of this scope has that id.
             CorruptRecordError: a chunk of one is damaged.
         """
+        from agentmem.superseding import history
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         return history(self._store, self._model, scope, self._one(id, scope).source.id)
 
@@ -719,6 +731,8 @@ class Memory:
             agent_id: Only this agent's.
             session_id: Only this conversation's.
         """
+        from agentmem.superseding import conflicts
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         return conflicts(self._store, self._store.link_candidates(scope))
 
@@ -754,6 +768,8 @@ class Memory:
             TypeError: ``ids`` is no iterable of integers, such as one integer, a receipt or bytes.
             UnknownIdError: an id is not in this scope; nothing was deleted.
         """
+        from agentmem.editing import forget
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         for condition, value in (("ids", ids), ("where", where), ("before", before)):
             if value is None:
@@ -874,6 +890,8 @@ class Memory:
             StoreBusyError: others hold the lock for too long, or keep adding.
             StoreUnwritableError: the store or ``keep_old`` cannot be written.
         """
+        from agentmem.migration import migrate
+
         return migrate(
             location,
             model=model,
@@ -925,6 +943,8 @@ class Memory:
             StoreUnwritableError: the file cannot be written.
             MissingExtraError: a passphrase is given, and ``cryptography`` is not installed.
         """
+        from agentmem.portable import export_file
+
         scope = self._binding.reading(user_id, agent_id, session_id)
         return export_file(
             self._store,
@@ -964,6 +984,8 @@ class Memory:
             StoreBusyError: another writer held the store for longer than the timeout.
             MissingExtraError: the file is encrypted, and ``cryptography`` is not installed.
         """
+        from agentmem.portable import load_file
+
         return load_file(
             self._store,
             self._model,
@@ -1037,6 +1059,8 @@ class Memory:
             FilterError: the filter has an unknown operator or is malformed.
             TypeError: ``reader`` is no `MemoryReader`.
         """
+        from agentmem.chat.prepare import prepare
+
         selection = Selection(
             self._binding.reading(user_id, agent_id, session_id),
             where=where,
@@ -1061,6 +1085,8 @@ class Memory:
             UnknownIdError: no memory of this scope has that id.
             CorruptRecordError: its row is damaged.
         """
+        from agentmem.context.decode import regenerated_texts
+
         chunk = self._one(id, self._binding.reading(user_id, agent_id, session_id))
         return regenerated_texts(self._model, self._store.chunks([chunk.id]), patched=False)[0]
 
@@ -1084,6 +1110,10 @@ class Memory:
         on_progress: Progress | None = None,
         supersedes: int | None = None,
     ) -> Receipt:
+        from agentmem.contradictions.find import propose_links
+        from agentmem.superseding import conflicts, require_one
+        from agentmem.writing import write_parts
+
         for scope in dict.fromkeys(part.scope for part in normalized.parts):
             self._binding.check_required(scope)
         old = None
@@ -1109,6 +1139,9 @@ class Memory:
         )
 
     def _one(self, id: int, scope: Scope) -> Chunk:
+        from agentmem.context.load import load_chunks
+        from agentmem.editing import unknown_id
+
         selection = Selection(scope, ids=(id,))
         found = next(load_chunks(self._store, self._model, selection), None)
         if found is None:

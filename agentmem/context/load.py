@@ -6,18 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentmem.context.decode import BatchLoader
 from agentmem.context.hits import Chunk, Hit, Occurrence, make_lazy
 from agentmem.errors import UnknownIdError
 from agentmem.models.base import MemoryModel
-from agentmem.retrieval.fusion import Scored
-from agentmem.retrieval.search import Found
-from agentmem.retrieval.succession import LEAST_SCORE
 from agentmem_storage.records import ChunkRecord, Scope, Selection, SourceRecord
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.store import Store
+
+# Opening a store imports this module too, and needs no search.
+if TYPE_CHECKING:
+    from agentmem.retrieval.search import Found
 
 
 def load_chunks(
@@ -36,6 +37,8 @@ def load_unscored(
     store: Store, model: MemoryModel, selection: Selection, *, zone: tzinfo = UTC
 ) -> Iterator[Hit]:
     """Like `load_chunks`, but as hits with a score and a relevance of 0, with times in a zone."""
+    from agentmem.retrieval.fusion import Scored
+
     for values, loader in _load(store, model, selection):
         values["source"] = _in_zone(values["source"], zone)
         zero = Scored(values["id"])
@@ -94,6 +97,8 @@ class _Links:
     """Which memories of a scope supersede others."""
 
     def __init__(self, snapshot: Snapshot, ids: Sequence[int], scope: Scope) -> None:
+        from agentmem.retrieval.succession import LEAST_SCORE
+
         linked = snapshot.linked(ids)
         firsts = {source: own[0] for source, own in linked.chunk_ids.items() if own}
         allowed = snapshot.matching(firsts.values(), Selection(scope)) if firsts else set()

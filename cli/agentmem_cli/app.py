@@ -8,7 +8,8 @@ import io
 import os
 import sys
 import traceback
-from typing import Annotated, Any
+from collections.abc import MutableMapping
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -57,14 +58,6 @@ class Root(TyperGroup):
 
     debug = False
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.commands = LazyCommands(COMMANDS)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The names, without making the commands."""
-        return list(self.commands)
-
     def main(self, *args: Any, **extra: Any) -> Any:
         """Like `TyperGroup.main`, but handles all errors itself."""
         standalone = extra.pop("standalone_mode", True)
@@ -107,6 +100,18 @@ class Root(TyperGroup):
         typer.echo(f"error: {safe(line)}", err=True)
 
 
+class LazyRoot(Root):
+    """The root of `COMMANDS`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = cast("MutableMapping[str, Any]", LazyCommands(COMMANDS))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, without making the commands."""
+        return list(self.commands)
+
+
 def _message(error: Exception, code: ExitCode) -> str:
     if code is ExitCode.UNEXPECTED:
         return (
@@ -125,7 +130,7 @@ def _see(error: typer.TyperException) -> str:
 
 app = typer.Typer(
     name="agentmem",
-    cls=Root,
+    cls=LazyRoot,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -97,3 +97,21 @@ def test_help_loads_nothing_heavy() -> None:
     )
     assert run.stdout.count(b"Usage: ") == 2
     assert run.stderr == b""
+
+
+def test_a_command_imports_no_other() -> None:
+    code = (
+        "from agentmem_cli.app import COMMANDS, app\n"
+        "app(['stats', '--help'], standalone_mode=False)\n"
+        "modules = {target.partition(':')[0] for target in COMMANDS.values()} - {'store'}\n"
+        "found = [name for name in modules if f'agentmem_cli.commands.{name}' in sys.modules]\n"
+        "sys.stderr.write(' '.join(found))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
+        capture_output=True,
+        timeout=240,
+        check=True,
+    )
+    assert b"Usage: " in run.stdout
+    assert run.stderr == b""

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, Latent, Passage, View
 from agentmem.models.embedder.configuration import EmbedderConfig
-from agentmem.models.embedder.embedding import embed
 from agentmem.models.lazy import Lazy
-from agentmem.models.reranker.scoring import score_latents
 from agentmem.models.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
@@ -88,6 +86,8 @@ class BundleEmbedder:
 
     def embed_documents(self, chunks: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """See `Embedder.embed_documents`."""
+        from agentmem.models.embedder.embedding import embed
+
         return embed(self._networks().embedder, chunks, self._max_tokens)
 
     def embed_query(self, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -109,5 +109,7 @@ class BundleReranker:
         """See `Reranker.rerank`; a long query is truncated, as for its embedding."""
         networks = self._networks()
         assert networks.reranker is not None
+        from agentmem.models.reranker.scoring import score_latents
+
         cut = query[: self._max_tokens]
         return score_latents(networks.reranker, networks.codec, cut, passages, views)
