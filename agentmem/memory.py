@@ -285,10 +285,7 @@ class Memory:
         """
         from agentmem.chat.session import Session
 
-        if ANY in (user_id, agent_id, session_id):
-            raise InputError(f"a session belongs to somebody: leave out what is not {ANY!r}")
-        scope = self._binding.reading(user_id, agent_id, session_id)
-        self._binding.check_required(scope)
+        scope = self._binding.conversing(user_id, agent_id, session_id)
         others = ANY if self._binding.scope.session_id is None else UNSET
         recall = partial(self.recall, user_id=user_id, agent_id=agent_id, session_id=others)
         return Session(recall, self._write, scope=scope, max_chars=self._max_chars)

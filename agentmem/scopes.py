@@ -80,6 +80,19 @@ class Binding:
         ids = {"user_id": user_id, "agent_id": agent_id, "session_id": session_id}
         return Scope(**{name: self._written(name, given) for name, given in ids.items()})
 
+    def conversing(self, user_id: ReadId, agent_id: ReadId, session_id: ReadId) -> Scope:
+        """The scope of a conversation, in which it is stored.
+
+        Raises:
+            InputError: An id is None, empty, `ANY`, contradicts the binding, or is required and not
+                given.
+        """
+        if ANY in (user_id, agent_id, session_id):
+            raise InputError(f"a session belongs to somebody: leave out what is not {ANY!r}")
+        scope = self.reading(user_id, agent_id, session_id)
+        self.check_required(scope)
+        return scope
+
     def check_required(self, scope: Scope) -> None:
         """Check the scope of something that is to be written.
 

@@ -143,7 +143,7 @@ class Session:
         """
         given = _listed(messages)
         _check_reply(reply)
-        return self._guarded("storing", lambda: self._write(self._said(given, _answer(reply))))
+        return self._guarded("storing", lambda: self._store(given, reply))
 
     def failed(self, doing: str, error: Exception) -> None:
         """Log a failure of the memory, and keep it as `error`."""
@@ -156,6 +156,9 @@ class Session:
         except Exception as error:
             self.failed(doing, error)
             return None
+
+    def _store(self, given: list[Any], reply: object) -> Receipt:
+        return self._write(self._said(given, _answer(reply)))
 
     def _with_memories(
         self, given: list[Any], max_tokens: int, k: int, count_tokens: CountTokens | None

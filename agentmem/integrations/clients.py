@@ -12,7 +12,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from agentmem.aio import AsyncMemory
 from agentmem.chat.session import AsyncSession, Session, check_options
@@ -25,12 +25,20 @@ from agentmem.integrations.streams import (
     Received,
     ResponseEvents,
 )
-from agentmem.memory import Memory
 from agentmem.scopes import ReadId
 from agentmem_storage.records import UNSET
 
 C = TypeVar("C")
 R = TypeVar("R")
+
+
+class Remembers(Protocol):
+    """A memory that has sessions: a `Memory`, or a `agentmem.remote.RemoteMemory`."""
+
+    def session(
+        self, *, user_id: ReadId = UNSET, agent_id: ReadId = UNSET, session_id: ReadId = UNSET
+    ) -> Session:
+        """See `Memory.session`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ _COPIES = ("with_options", "copy")
 def wrap(
     client: C,
     *,
-    memory: Memory | AsyncMemory,
+    memory: AsyncMemory | Remembers,
     user_id: ReadId = UNSET,
     agent_id: ReadId = UNSET,
     session_id: ReadId = UNSET,
@@ -80,8 +88,8 @@ def wrap(
 
     Args:
         client: A client, synchronous or asynchronous, or anything with their methods.
-        memory: The memory. An asynchronous client may have either kind; a `Memory` works in
-            threads then.
+        memory: A `Memory`, `agentmem.remote.RemoteMemory` or `AsyncMemory`. An asynchronous client
+            may have any kind; the first two work in threads then.
         user_id: Whose memory it is; see `Memory.session`.
         agent_id: Likewise.
         session_id: The conversation.

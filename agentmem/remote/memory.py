@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from agentmem.chat.session import Session
 from agentmem.chat.tools import ToolFormat, Tools
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
@@ -17,6 +19,7 @@ from agentmem.errors import InputError
 from agentmem.memory import Time, Where
 from agentmem.remote.client import Client
 from agentmem.remote.content import as_json, filter_as_json, metadata_as_json, time_as_json
+from agentmem.remote.session import RemoteSession
 from agentmem.results import Conflict, ForgetReceipt, Receipt, ScopeUse, Stats, Verification
 from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS, Binding, ReadId, WriteId, check_require
@@ -34,7 +37,7 @@ from agentmem.wire.results import (
     read_source,
 )
 from agentmem_storage.numbers import as_int
-from agentmem_storage.records import ANY_SCOPE, UNSET, Unset
+from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Unset
 
 T = TypeVar("T")
 
@@ -55,8 +58,9 @@ class RemoteMemory:
         with RemoteMemory("http://127.0.0.1:7717", token="...") as mem:
             mem.add("Booked the 9:40 to Lyon", user_id="ana")
 
-    What is about the machine of the store stays there: `backup`, `reindex`, `prepare`. Hits and
-    chunks are complete values, so `Recall.pack` works as usual, but ``policy="auto"`` does not.
+    What is about the machine of the store stays there: `backup`, `reindex`, `prepare`, `migrate`,
+    `export` and `load`. Hits and chunks are complete values, so `Recall.pack` works as usual, but
+    ``policy="auto"`` does not.
     """
 
     def __init__(
@@ -119,6 +123,19 @@ class RemoteMemory:
         handle._owns_client = False
         return handle
 
+    def session(
+        self,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+    ) -> Session:
+        """See `Memory.session`."""
+        scope = self._binding.conversing(user_id, agent_id, session_id)
+        others = ANY if self._binding.scope.session_id is None else UNSET
+        recall = partial(self.recall, user_id=user_id, agent_id=agent_id, session_id=others)
+        return RemoteSession(recall, partial(self._observe, scope), scope=scope)
+
     def as_tools(self, format: ToolFormat = "openai") -> Tools:
         """See `Memory.as_tools`."""
         return Tools(self, format)
@@ -137,13 +154,12 @@ class RemoteMemory:
         """See `Memory.add`."""
         scope = self._binding.writing(user_id, agent_id, session_id)
         self._binding.check_required(scope)
-        ids = {name: getattr(scope, name) for name in SCOPE_IDS}
         body = {
             "content": as_json(content),
             "created_at": time_as_json(created_at, "created_at"),
             "metadata": metadata_as_json(metadata),
             "supersedes": None if supersedes is None else as_int(supersedes, "supersedes"),
-            **{name: id for name, id in ids.items() if id is not None},
+            **_given(scope),
         }
         return _read(Receipt, self._client.ask("POST", "/v1/memories", body=body))
 
@@ -406,14 +422,16 @@ class RemoteMemory:
         path = f"/v1/memories/{as_int(id, 'an id')}/regenerated"
         return _read(_Regenerated, self._client.ask("GET", path, params=asked)).regenerated
 
+    def _observe(self, scope: Scope, messages: list[Any], reply: Any) -> Receipt:
+        body = {"messages": messages, "reply": reply, **_given(scope)}
+        return _read(Receipt, self._client.ask("POST", "/v1/sessions/observe", body=body))
+
     def _reading(self, user_id: ReadId, agent_id: ReadId, session_id: ReadId) -> dict[str, Any]:
         """The scope that a call reads, as it travels."""
         scope = self._binding.reading(user_id, agent_id, session_id)
-        ids = {name: getattr(scope, name) for name in SCOPE_IDS}
         given = zip(SCOPE_IDS, (user_id, agent_id, session_id), strict=True)
         wide = [name for name, id in given if id is ANY]
-        found = {name: id for name, id in ids.items() if id is not None}
-        return found | ({"any_id": wide} if wide else {})
+        return _given(scope) | ({"any_id": wide} if wide else {})
 
     def _pages(self, asked: dict[str, Any]) -> Iterator[Chunk]:
         while True:
@@ -423,6 +441,12 @@ class RemoteMemory:
             if page.next is None:
                 return
             asked = asked | {"after": page.next}
+
+
+def _given(scope: Scope) -> dict[str, Any]:
+    """The ids of a scope that are given."""
+    ids = {name: getattr(scope, name) for name in SCOPE_IDS}
+    return {name: id for name, id in ids.items() if id is not None}
 
 
 def _selected(

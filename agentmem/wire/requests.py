@@ -177,6 +177,36 @@ class ForgetRequest(ReadScope):
         return {name: getattr(self, name) for name in conditions} | self.reading()
 
 
+class Conversation(Body):
+    """Messages of one conversation, and whose it is."""
+
+    messages: list[str | dict[str, Any]] = Field(
+        description="in any shape that `Memory.add` reads: all, a window, or what is new"
+    )
+    user_id: str | None = Field(None, description="whose conversation it is")
+    agent_id: str | None = Field(None, description="which agent's")
+    session_id: str | None = Field(None, description="which conversation of theirs")
+
+    def scope(self) -> dict[str, Any]:
+        """The ids as arguments of `Memory.session`, as far as they are given."""
+        return {name: getattr(self, name) for name in SCOPE_IDS if name in self.model_fields_set}
+
+
+class SessionContextRequest(Conversation):
+    """What `Session.context` takes."""
+
+    max_tokens: int = Field(600, ge=1, strict=True, description="budget of what is recalled")
+    k: int = Field(8, ge=1, le=MOST_HITS, strict=True, description="maximum number of memories")
+
+
+class ObserveRequest(Conversation):
+    """What `Session.observe` takes."""
+
+    reply: str | dict[str, Any] | list[Any] | None = Field(
+        None, description="a text, or a response or message of OpenAI or Anthropic"
+    )
+
+
 class VerifyRequest(ReadScope):
     """What `Memory.verify` takes."""
 

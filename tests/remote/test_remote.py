@@ -30,7 +30,7 @@ from agentmem.service.settings import Settings
 from tests.support.service import ANA, OPERATOR, running, tokens
 
 # They are about the machine of the store, or need the store itself.
-LOCAL = {"backup", "export", "load", "migrate", "prepare", "reindex", "session"}
+LOCAL = {"backup", "export", "load", "migrate", "prepare", "reindex"}
 LONG = " ".join(f"word{n}" for n in range(900))
 
 
@@ -163,6 +163,32 @@ def test_what_supersedes_what(memory: Memory, remote: RemoteMemory) -> None:
         remote.add("x", user_id="bo", supersedes=old)
     remote.update(new, created_at="2025-01-01")
     assert memory.get(new).created_at.year == 2025
+
+
+def test_a_conversation_remembers(memory: Memory, remote: RemoteMemory) -> None:
+    said = {"role": "user", "content": "My sister Marta lives in Porto."}
+    session = remote.session(user_id="ana", session_id="monday")
+    assert session.context([said]) == [said]
+    receipt = session.observe([said], "Noted.")
+    assert receipt is not None
+    assert [chunk.text for chunk in memory.list(user_id="ana")] == [said["content"], "Noted."]
+    again = session.observe([said, Message("Noted.", "assistant")], {"content": [], "role": "x"})
+    assert session.error is None or again is None
+    asked = [{"role": "user", "content": "Where does my sister live?"}]
+    for kind in (remote, memory):
+        friday = kind.session(user_id="ana", session_id="friday")
+        sent = friday.context(asked, count_tokens=len, max_tokens=900)
+        assert "Porto" in sent[0]["content"]
+        assert sent[1:] == asked
+    with pytest.raises(InputError, match="belongs to somebody"):
+        remote.session(user_id=ANY)
+    with pytest.raises(InputError, match="a list of messages"):
+        session.observe("x")
+    with RemoteMemory("http://127.0.0.1:9") as gone:
+        broken = gone.session(user_id="ana")
+        assert broken.context(asked) == asked
+        assert broken.observe(asked, "Yes.") is None
+        assert isinstance(broken.error, ServiceError)
 
 
 def test_a_list_of_several_pages_ends_while_it_changes(

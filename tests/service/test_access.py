@@ -33,6 +33,8 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/supersede"): {"json": {"old": 1, "new": 2}},
     ("GET", "/v1/memories/{id}/history"): {},
     ("GET", "/v1/conflicts"): {},
+    ("POST", "/v1/sessions/context"): {"json": {"messages": ["Where is my locker?"]}},
+    ("POST", "/v1/sessions/observe"): {"json": {"messages": ["x"], "user_id": "bo"}},
     ("GET", "/v1/scopes"): {},
     ("GET", "/v1/episodes"): {},
     ("GET", "/v1/count"): {},

@@ -124,3 +124,24 @@ def test_pages_do_not_hold_what_is_added_or_replaced_meanwhile(
             asked["after"] = page["next"]
     expected = [f"note {n}" for n in range(4)]
     assert found == (expected[::-1] if newest_first else expected)
+
+
+def test_a_chat_loop_over_http(memory: Memory) -> None:
+    said = {"role": "user", "content": "The boiler code is 7714."}
+    who = {"user_id": "ana", "session_id": "monday"}
+    with client(memory) as service:
+        stored = service.post(
+            "/v1/sessions/observe", json={"messages": [said], "reply": "Noted.", **who}
+        )
+        assert (stored.status_code, len(stored.json()["ids"])) == (201, 2)
+        asked = [{"role": "user", "content": "What is the boiler code?"}]
+        sent = service.post(
+            "/v1/sessions/context", json={"messages": asked, "user_id": "ana", "k": 2}
+        ).json()["messages"]
+        assert "7714" in sent[0]["content"]
+        assert sent[1:] == asked
+        for wrong in ({"messages": [{"role": "user"}]}, {"messages": [{"text": {}}]}):
+            refused = service.post("/v1/sessions/observe", json={**wrong, **who})
+            assert refused.status_code in (201, 400)
+        none = service.post("/v1/sessions/context", json={"messages": [said], "user_id": None})
+        assert none.status_code == 400

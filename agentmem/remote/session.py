@@ -1,0 +1,43 @@
+"""A conversation that remembers in a service; see `agentmem.Session`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agentmem.chat.session import Session
+from agentmem.context.recall import Recall
+from agentmem.ingest.checks import MAX_CHARS
+from agentmem.ingest.normalize import Normalized
+from agentmem.remote.content import as_json
+from agentmem.results import Receipt
+from agentmem_storage.records import Scope
+
+Send = Callable[[list[Any], Any], Receipt]
+
+
+class RemoteSession(Session):
+    """One conversation; made by `RemoteMemory.session`.
+
+    What is recalled is packed here, with ``count_tokens`` if it is given. What of the messages is
+    new is found out by the service.
+    """
+
+    def __init__(self, recall: Callable[..., Recall], send: Send, *, scope: Scope) -> None:
+        """Make a session.
+
+        Args:
+            recall: `RemoteMemory.recall`, in the scope to recall from.
+            send: Sends messages and a reply, as JSON, to be stored.
+            scope: Where they are stored.
+        """
+        super().__init__(recall, _never, scope=scope, max_chars=MAX_CHARS)
+        self._send = send
+
+    def _store(self, given: list[Any], reply: object) -> Receipt:
+        answer = reply if reply is None or isinstance(reply, str) else as_json(reply)
+        return self._send(as_json(given), answer)
+
+
+def _never(_: Normalized) -> Receipt:
+    raise AssertionError("the service normalizes what it stores")
