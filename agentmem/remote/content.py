@@ -12,11 +12,11 @@ import numpy as np
 from agentmem.errors import InputError
 from agentmem.ingest.checks import MAX_CHARS, check_metadata, check_moment, join_pieces
 from agentmem.ingest.shapes.envelopes import plain
-from agentmem.types import Content, Document, Message
+from agentmem.types import Document, Message
 from agentmem_storage.text import shown
 
 
-def as_json(content: Content) -> Any:
+def as_json(content: Any) -> Any:
     """Content as `agentmem.wire.requests.AddRequest` takes it.
 
     Raises:

@@ -422,7 +422,7 @@ class RemoteMemory:
         path = f"/v1/memories/{as_int(id, 'an id')}/regenerated"
         return _read(_Regenerated, self._client.ask("GET", path, params=asked)).regenerated
 
-    def _observe(self, scope: Scope, messages: list[Any], reply: Any) -> Receipt:
+    def _observe(self, scope: Scope, messages: Sequence[Any], reply: Any) -> Receipt:
         body = {"messages": messages, "reply": reply, **_given(scope)}
         return _read(Receipt, self._client.ask("POST", "/v1/sessions/observe", body=body))
 

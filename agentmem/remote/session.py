@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentmem.chat.session import Session
@@ -13,7 +13,7 @@ from agentmem.remote.content import as_json
 from agentmem.results import Receipt
 from agentmem_storage.records import Scope
 
-Send = Callable[[list[Any], Any], Receipt]
+Send = Callable[[Sequence[Any], Any], Receipt]
 
 
 class RemoteSession(Session):
