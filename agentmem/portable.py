@@ -32,7 +32,7 @@ from agentmem.types import Role
 from agentmem_storage.archive.errors import damaged
 from agentmem_storage.archive.file import ArchiveReader, archive_path
 from agentmem_storage.archive.loading import Loaded, Loading, Ready
-from agentmem_storage.archive.records import ArchivedSource, Manifest
+from agentmem_storage.archive.records import ArchivedLink, ArchivedSource, Manifest
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import ChunkRecord, Scope, Selection, SourceKind, SourceRecord
 from agentmem_storage.store import Store
@@ -92,11 +92,17 @@ def load_file(
     place = archive_path(path)
     with _readable(place), ArchiveReader.open(place, passphrase) as archive:
         reader = _Loader(store, model, archive.manifest, str(place))
-        for source in archive.sources():
-            reader.check(source, admit, max_chars)
+        links: list[ArchivedLink] = []
+        for record in archive.records():
+            if isinstance(record, ArchivedLink):
+                links.append(record)
+            else:
+                reader.check(record, admit, max_chars)
+        linked = {end for link in links for end in (link.old, link.new)}
+        ids: dict[int, int] = {}
         done = Loading()
         sources = memories = duplicates = seen = 0
-        for batch in _batches(archive.sources()):
+        for first, batch in _batches(archive.records()):
             try:
                 loaded = reader.load(batch, done)
             except BaseException as error:
@@ -106,11 +112,16 @@ def load_file(
                         f"it again adds the rest"
                     )
                 raise
+            ids |= {at: id for at, id in enumerate(loaded.ids, first) if at in linked}
             sources, memories = sources + loaded.sources, memories + loaded.chunks
             duplicates += loaded.duplicates
             seen += sum(len(source.chunks) for source in batch)
             if on_progress is not None:
                 on_progress(seen, archive.manifest.chunks)
+        if links:
+            store.load_links(
+                (ids[link.old], ids[link.new], link.score, link.linked_at) for link in links
+            )
     return LoadReceipt(memories, sources, duplicates, reembedded=reader.reembeds and memories > 0)
 
 
@@ -207,18 +218,22 @@ class _Loader:
             raise damaged(self._label, str(error)) from None
 
 
-def _batches(sources: Iterable[ArchivedSource]) -> Iterator[list[ArchivedSource]]:
-    """Whole sources, as many as have some `_BATCH` chunks."""
+def _batches(
+    records: Iterable[ArchivedSource | ArchivedLink],
+) -> Iterator[tuple[int, list[ArchivedSource]]]:
+    """Whole sources, as many as have some `_BATCH` chunks, and the place of the first of them."""
     batch: list[ArchivedSource] = []
-    size = 0
-    for source in sources:
-        batch.append(source)
-        size += len(source.chunks)
+    size = first = 0
+    for record in records:
+        if isinstance(record, ArchivedLink):
+            continue
+        batch.append(record)
+        size += len(record.chunks)
         if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
+            yield first, batch
+            first, batch, size = first + len(batch), [], 0
     if batch:
-        yield batch
+        yield first, batch
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

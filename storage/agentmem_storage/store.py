@@ -763,6 +763,17 @@ class Store(Reading, Rebinding):
         return loaded
 
     @shielded
+    def load_links(self, found: Iterable[tuple[int, int, float | None, int]]) -> None:
+        """Write the links of a file that the store does not have and does not contradict.
+
+        Args:
+            found: Of each, the ids of the old and of the new source, the score, and when it was
+                made, in microseconds since 1970.
+        """
+        with self._database.write() as connection:
+            loading.load_links(connection, found)
+
+    @shielded
     def rebuild_index(self) -> None:
         """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()

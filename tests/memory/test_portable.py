@@ -131,6 +131,35 @@ def test_loading_twice_adds_nothing(
             assert (again.memories, again.sources, again.duplicates) == (0, 0, made.sources)
 
 
+def test_what_supersedes_what_is_carried(
+    memory: Memory, tmp_path: Path, opened: Callable[..., Memory]
+) -> None:
+    said = ("I live in Rome now", "I live in Oslo", "I live in Paris", "I like tea")
+    rome, oslo, paris, tea = (memory.add(text, user_id="ana").ids[0] for text in said)
+    memory.supersede(paris, oslo)
+    memory.supersede(oslo, rome)
+    made = memory.export(tmp_path / "all.amem")
+    part = memory.export(tmp_path / "part.amem", without={"id": oslo})
+    with opened() as other, opened("third") as third:
+        for _ in range(2):
+            other.load(made.path)
+            (first, *_) = (chunk.id for chunk in other.list())
+            found = [source.text for source in other.history(first)]
+            assert found == ["I live in Paris", "I live in Oslo", "I live in Rome now"]
+        other.export(tmp_path / "again.amem")
+        assert (tmp_path / "again.amem").read_bytes() == made.path.read_bytes()
+        # A link to what is left out is left out.
+        third.load(part.path)
+        assert all(len(third.history(chunk.id)) == 1 for chunk in third.list())
+    # What the store says to the contrary stays.
+    memory.supersede(oslo, rome, undo=True)
+    memory.supersede(rome, oslo)
+    memory.load(made.path)
+    found = [source.text for source in memory.history(rome)]
+    assert found.index("I live in Rome now") < found.index("I live in Oslo")
+    assert tea in [chunk.id for chunk in memory.list()]
+
+
 def test_two_stores_become_one(
     memory: Memory, tmp_path: Path, opened: Callable[..., Memory]
 ) -> None:

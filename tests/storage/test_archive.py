@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from agentmem_storage.archive.blocks import BLOCK_BYTES
 from agentmem_storage.archive.file import ArchiveReader, is_archive, writing
 from agentmem_storage.archive.records import (
     ArchivedChunk,
+    ArchivedLink,
     ArchivedSource,
     Manifest,
+    write_link,
     write_source,
 )
 from agentmem_storage.errors import ArchiveError, InputError
@@ -55,22 +57,31 @@ source = st.builds(
 )
 
 
-def manifest(sources: list[ArchivedSource]) -> Manifest:
-    return Manifest(
-        "model", "latents", "name", 32, len(sources), sum(len(s.chunks) for s in sources)
-    )
+LINK = ArchivedLink(0, 1, 0.5, 7)
 
 
-def write(path: Path, sources: list[ArchivedSource], passphrase: str | None = None) -> Path:
-    with writing(path, manifest(sources), passphrase) as writer:
+def manifest(sources: list[ArchivedSource], links: int) -> Manifest:
+    chunks = sum(len(one.chunks) for one in sources)
+    return Manifest("model", "latents", "name", 32, len(sources), chunks, links)
+
+
+def write(
+    path: Path,
+    sources: list[ArchivedSource],
+    passphrase: str | None = None,
+    links: Sequence[ArchivedLink] = (),
+) -> Path:
+    with writing(path, manifest(sources, len(links)), passphrase) as writer:
         for one in sources:
             write_source(writer, one)
+        for link in links:
+            write_link(writer, link)
     return path
 
 
-def read(path: Path, passphrase: str | None = None) -> list[ArchivedSource]:
+def read(path: Path, passphrase: str | None = None) -> list[ArchivedSource | ArchivedLink]:
     with ArchiveReader.open(path, passphrase) as archive:
-        return list(archive.sources())
+        return list(archive.records())
 
 
 def example(**fields: Any) -> ArchivedSource:
@@ -204,6 +215,30 @@ def test_records_that_no_export_writes(tmp_path: Path, change: Callable[[Any], A
         write_stream(path, other)
         with pytest.raises(ArchiveError):
             read(path)
+
+
+def test_links_follow_the_sources(tmp_path: Path) -> None:
+    links = [LINK, ArchivedLink(1, 0, None, -1)]
+    path = write(tmp_path / "a.amem", [example(), example()], links=links)
+    assert read(path) == [example(), example(), *links]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        ArchivedLink(0, 2, 0.5, 7),
+        ArchivedLink(-1, 1, 0.5, 7),
+        ArchivedLink(1, 1, 0.5, 7),
+        ArchivedLink(0, 1, 1.5, 7),
+        ArchivedLink(0, 1, float("nan"), 7),
+        ArchivedLink(0, 1, 0.5, 2**62),
+        ArchivedLink(True, 1, 0.5, 7),
+    ],
+)
+def test_links_that_join_nothing(tmp_path: Path, link: ArchivedLink) -> None:
+    path = write(tmp_path / "a.amem", [example(), example()], links=[link])
+    with pytest.raises(ArchiveError):
+        read(path)
 
 
 def test_a_later_version_says_so(tmp_path: Path) -> None:

@@ -24,10 +24,11 @@ from zlib import crc32
 from agentmem_storage.archive.blocks import BlockReader, BlockWriter
 from agentmem_storage.archive.errors import damaged
 from agentmem_storage.archive.records import (
+    ArchivedLink,
     ArchivedSource,
     Manifest,
     read_manifest,
-    read_sources,
+    read_records,
     write_manifest,
 )
 from agentmem_storage.archive.sealing import COST, SALT_BYTES, PassphraseSeal, new_salt
@@ -70,7 +71,7 @@ def _beginning(path: str | os.PathLike[str]) -> bytes:
 def writing(path: Path, manifest: Manifest, passphrase: str | None) -> Iterator[BlockWriter]:
     """Write an archive, which gets its name once it is complete and durable.
 
-    The block writes the sources. If it raises, nothing is left.
+    The block writes the sources and links. If it raises, nothing is left.
 
     Raises:
         InputError: There is something at the path, or the passphrase is empty.
@@ -104,7 +105,7 @@ def writing(path: Path, manifest: Manifest, passphrase: str | None) -> Iterator[
 
 
 class ArchiveReader:
-    """An open archive; `sources` may be called several times, and reads the file each time.
+    """An open archive; `records` may be called several times, and reads the file each time.
 
     Attributes:
         manifest: What the file says of itself.
@@ -141,8 +142,10 @@ class ArchiveReader:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def sources(self) -> Iterator[ArchivedSource]:
-        """The sources, in order; after the last, the file has been compared with its checksums.
+    def records(self) -> Iterator[ArchivedSource | ArchivedLink]:
+        """The sources, in order, then the links between them.
+
+        After the last, the file has been compared with its checksums.
 
         Raises:
             ArchiveError: It is damaged.
@@ -150,7 +153,7 @@ class ArchiveReader:
         blocks = self._blocks()
         if read_manifest(blocks, self._label) != self.manifest:
             raise damaged(self._label, "it was changed while it was read")
-        yield from read_sources(blocks, self.manifest, self._label)
+        yield from read_records(blocks, self.manifest, self._label)
 
     def _blocks(self) -> BlockReader:
         self._file.seek(_HEADER.size + _SUM.size)

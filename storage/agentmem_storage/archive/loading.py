@@ -51,8 +51,10 @@ class Loaded:
         sources: Number of sources that were written.
         chunks: Number of their chunks.
         duplicates: Number of sources that the store had.
+        ids: The id of each source of the batch in the store.
     """
 
     sources: int
     chunks: int
     duplicates: int
+    ids: tuple[int, ...]

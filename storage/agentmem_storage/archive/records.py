@@ -2,7 +2,8 @@
 
 The stream begins with the manifest, a JSON object. Then comes each source, a JSON object that says
 how many chunks it has, and its chunks: a row of numbers, and the blobs of the row in the store as
-they are, see `agentmem_storage.sql.codec`. Every record is preceded by its length, an uint32.
+they are, see `agentmem_storage.sql.codec`. Last come the links between sources, JSON objects too.
+Every record is preceded by its length, an uint32.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 from agentmem_storage.archive.blocks import BlockReader, BlockWriter
 from agentmem_storage.archive.errors import damaged
 from agentmem_storage.errors import InputError
+from agentmem_storage.timestamps import from_micros
 
 _MOST_JSON: Final = 2**26  # nearly all of it metadata
 _MOST_CHUNK: Final = 2**20
@@ -40,6 +42,7 @@ class Manifest:
         dims: K, the number of dims of its embeddings.
         sources: Number of messages and documents.
         chunks: Number of chunks.
+        links: Number of links.
     """
 
     model: str
@@ -48,6 +51,7 @@ class Manifest:
     dims: int
     sources: int
     chunks: int
+    links: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +103,23 @@ class ArchivedSource:
     chunks: tuple[ArchivedChunk, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedLink:
+    """A source that supersedes another; both are given by their places in the file, from 0.
+
+    ``score`` and ``linked_at`` are as in `agentmem_storage.records.Link`; the time is in
+    microseconds since 1970.
+    """
+
+    old: int
+    new: int
+    score: float | None
+    linked_at: int
+
+
 # The fields of each JSON object, and which types they have.
 _MANIFEST_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    **dict.fromkeys(("dims", "sources", "chunks"), (int,)),
+    **dict.fromkeys(("dims", "sources", "chunks", "links"), (int,)),
     **dict.fromkeys(("model", "latents", "embedder"), (str,)),
 }
 _WORD: Final = (str, type(None))
@@ -113,13 +131,16 @@ _SOURCE_TYPES: Final[dict[str, tuple[type, ...]]] = {
     **dict.fromkeys(("content_hash", "metadata"), _WORD),
     "changed": (bool,),
 }
+_LINK_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("old", "new", "linked_at"), (int,)),
+    "score": (float, type(None)),
+}
 _WHOLE: Final = 2**63
 
 
 def write_manifest(writer: BlockWriter, manifest: Manifest) -> None:
     """Write what a file says of itself."""
-    values = {one.name: getattr(manifest, one.name) for one in fields(manifest)}
-    _write(writer, _json(values))
+    _write(writer, _json(_values(manifest)))
 
 
 def write_source(writer: BlockWriter, source: ArchivedSource) -> None:
@@ -128,7 +149,7 @@ def write_source(writer: BlockWriter, source: ArchivedSource) -> None:
     Raises:
         InputError: it is larger than a reader accepts.
     """
-    values: dict[str, Any] = {one.name: getattr(source, one.name) for one in fields(source)}
+    values = _values(source)
     values["chunks"] = len(source.chunks)
     if source.content_hash is not None:
         values["content_hash"] = source.content_hash.hex()
@@ -146,6 +167,11 @@ def write_source(writer: BlockWriter, source: ArchivedSource) -> None:
         _write(writer, chunk)
 
 
+def write_link(writer: BlockWriter, link: ArchivedLink) -> None:
+    """Write a link, after all sources."""
+    _write(writer, _json(_values(link)))
+
+
 def read_manifest(reader: BlockReader, label: str) -> Manifest:
     """Read what a file says of itself.
 
@@ -156,8 +182,10 @@ def read_manifest(reader: BlockReader, label: str) -> Manifest:
     return Manifest(**values)
 
 
-def read_sources(reader: BlockReader, manifest: Manifest, label: str) -> Iterator[ArchivedSource]:
-    """Read all sources, and the file to its end.
+def read_records(
+    reader: BlockReader, manifest: Manifest, label: str
+) -> Iterator[ArchivedSource | ArchivedLink]:
+    """Read all sources, then all links, and the file to its end.
 
     Raises:
         ArchiveError: it is damaged.
@@ -179,7 +207,27 @@ def read_sources(reader: BlockReader, manifest: Manifest, label: str) -> Iterato
         yield _source(values, tuple(found), label)
     if chunks != manifest.chunks:
         raise damaged(label, "it has other numbers of memories than its manifest says")
+    for _ in range(manifest.links):
+        link = ArchivedLink(**_object(_read(reader, _MOST_CHUNK, label), _LINK_TYPES, label))
+        if not _links(link, manifest.sources):
+            raise damaged(label, "a link in it joins what it cannot join")
+        yield link
     reader.finish()
+
+
+def _links(link: ArchivedLink, sources: int) -> bool:
+    """Whether a link joins two of so many sources, and has a score and a time that can be."""
+    try:
+        from_micros(link.linked_at)
+    except ValueError:
+        return False
+    if link.score is not None and not 0.0 <= link.score <= 1.0:
+        return False
+    return link.old != link.new and all(0 <= one < sources for one in (link.old, link.new))
+
+
+def _values(record: Manifest | ArchivedSource | ArchivedLink) -> dict[str, Any]:
+    return {one.name: getattr(record, one.name) for one in fields(record)}
 
 
 def _source(

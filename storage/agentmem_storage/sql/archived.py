@@ -8,13 +8,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from agentmem_storage.archive.records import HASH_BYTES, ArchivedChunk, ArchivedSource
+from agentmem_storage.archive.records import (
+    HASH_BYTES,
+    ArchivedChunk,
+    ArchivedLink,
+    ArchivedSource,
+)
 from agentmem_storage.errors import CorruptRecordError
 from agentmem_storage.records import Selection
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import codec, sums
+from agentmem_storage.sql import codec, links, sums
 from agentmem_storage.sql.selection import GIVEN, id_list, selected
 from agentmem_storage.sql.tables import chunks, scopes, sources
+from agentmem_storage.sql.tables import links as links_table
 from agentmem_storage.sql.tolerant import read_tolerantly
 
 _BATCH = 64
@@ -51,6 +57,24 @@ def count_chunks(connection: Connection, source_ids: Sequence[int]) -> int:
     """Number of chunks of sources."""
     query = select(func.count()).select_from(chunks)
     return int(connection.scalar(query.where(chunks.c.source_id.in_(id_list(source_ids)))) or 0)
+
+
+def links_among(connection: Connection, source_ids: Sequence[int]) -> list[ArchivedLink]:
+    """The links between sources, by their places in the list.
+
+    Raises:
+        CorruptRecordError: A link is damaged.
+    """
+    for fault in links.faults(connection):
+        raise CorruptRecordError(f"{fault}; restore the store from a backup, and export again")
+    places = {id: place for place, id in enumerate(source_ids)}
+    rows = connection.execute(select(links_table)).all()
+    found = [
+        ArchivedLink(places[row.old_id], places[row.new_id], row.score, row.linked_at)
+        for row in rows
+        if row.old_id in places and row.new_id in places
+    ]
+    return sorted(found, key=lambda link: (link.old, link.new))
 
 
 def read_archived(connection: Connection, source_ids: Sequence[int]) -> Iterator[ArchivedSource]:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 
 from agentmem_storage.archive.file import archive_path, writing
-from agentmem_storage.archive.records import Manifest, write_source
+from agentmem_storage.archive.records import Manifest, write_link, write_source
 from agentmem_storage.records import Exported, ModelBinding, Selection
-from agentmem_storage.sql.archived import chosen_sources, count_chunks, read_archived
+from agentmem_storage.sql.archived import chosen_sources, count_chunks, links_among, read_archived
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.sqlite_errors import unwritable
 
@@ -29,8 +29,15 @@ def export(
     with database.read() as connection:
         ids = chosen_sources(connection, selection, without)
         total = count_chunks(connection, ids)
+        links = links_among(connection, ids)
         manifest = Manifest(
-            binding.model, str(binding.latents), embedder, binding.embedding_dims, len(ids), total
+            model=binding.model,
+            latents=str(binding.latents),
+            embedder=embedder,
+            dims=binding.embedding_dims,
+            sources=len(ids),
+            chunks=total,
+            links=len(links),
         )
         done = 0
         try:
@@ -40,6 +47,8 @@ def export(
                     done += len(source.chunks)
                     if on_progress is not None:
                         on_progress(done, total)
+                for link in links:
+                    write_link(writer, link)
             size = path.stat().st_size
         except OSError as error:
             raise unwritable(error, os.fspath(target)) from error

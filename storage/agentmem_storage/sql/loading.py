@@ -13,16 +13,17 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
 from agentmem_storage.archive.loading import Loaded, Loading, Ready
 from agentmem_storage.archive.records import ArchivedSource
-from agentmem_storage.errors import UnknownIdError
+from agentmem_storage.errors import InputError, UnknownIdError
 from agentmem_storage.metadata import metadata_json, read_metadata
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import codec, metadata_values, sums
+from agentmem_storage.sql import codec, links, metadata_values, sums
 from agentmem_storage.sql.archive_checks import scope_of
 from agentmem_storage.sql.former import Fingerprints, any_former
 from agentmem_storage.sql.inserts import insert_chunks, insert_scope, next_id, scope_words
@@ -86,7 +87,26 @@ def load(
     for one in fresh:
         rows.add(one)
     rows.insert()
-    return Loaded(len(fresh), rows.chunks, len(ready) - len(fresh)), more
+    made = iter(rows.ids)
+    ids = tuple(next(made) if id is None else id for id in matched)
+    return Loaded(len(fresh), rows.chunks, len(ready) - len(fresh), ids), more
+
+
+def load_links(connection: Connection, found: Iterable[tuple[int, int, float | None, int]]) -> None:
+    """Write the links of an archive that the store does not have.
+
+    Those that contradict the store's own, or of which a source has been forgotten, are left out.
+
+    Args:
+        connection: A write transaction.
+        found: Ids of the old and of the new source, the score, and when the link was made.
+    """
+    for old, new, score, at in found:
+        if score is not None:
+            links.propose(connection, [(old, new, score)], at)
+        else:
+            with suppress(InputError, UnknownIdError):
+                links.state(connection, old, new, at)
 
 
 class _Stored:
@@ -156,6 +176,11 @@ class _Rows:
         self._sources: list[dict[str, Any]] = []
         self._chunks: list[dict[str, Any]] = []
         self._terms: list[str] = []
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of the sources collected, in order."""
+        return [row["id"] for row in self._sources]
 
     @property
     def chunks(self) -> int:
