@@ -41,6 +41,7 @@ COMMANDS = {
     "doctor": "store:doctor",
     "reindex": "store:reindex",
     "backup": "store:backup",
+    "restore": "restore:restore",
     "migrate": "migrate:migrate",
     "export": "portable:export",
     "import": "importing:import_files",

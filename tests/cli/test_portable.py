@@ -1,7 +1,9 @@
-"""Commands that move memories: export and import of archives."""
+"""Commands that move memories: export and import of archives, and restore."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,32 @@ def test_what_cannot_be_done(cli: Cli, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-3])
     assert "cut off" in cli.error(ExitCode.INPUT, "import", file)
     assert "in memory" in cli.error(ExitCode.INPUT, "import", file, "--store", ":memory:")
+
+
+def test_restore(cli: Cli, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    cli.ok("backup", backup)
+    assert "3 memories restored to" in cli.ok("restore", backup, tmp_path / "new")
+    other = Cli(tmp_path)
+    other.environment["AGENTMEM_STORE"] = str(tmp_path / "new")
+    assert other.json("stats")["memories"] == 3
+    other.environment["AGENTMEM_STORE"] = str(backup)
+    assert other.json("stats")["memories"] == 3
+    (tmp_path / "empty").mkdir()
+    shown = cli.ok("restore", backup, tmp_path / "empty", "--no-decode", "--quiet")
+    assert shown == f"{tmp_path}/empty\n"
+    assert cli.json("restore", backup, tmp_path / "third")["memories"] == 3
+
+
+def test_restore_refuses(cli: Cli, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    cli.ok("backup", backup)
+    assert "exists already" in cli.error(ExitCode.INPUT, "restore", backup, cli.store)
+    (tmp_path / "empty").mkdir()
+    cli.error(ExitCode.NOT_FOUND, "restore", tmp_path / "empty", tmp_path / "new")
+    with closing(sqlite3.connect(backup / "memory.db")) as database, database:
+        database.execute("UPDATE chunks SET text_hash = zeroblob(32) WHERE id = 2")
+    for options in ((), ("--no-decode",)):
+        said = cli.error(ExitCode.DAMAGE, "restore", backup, tmp_path / "new", *options)
+        assert "is damaged, and nothing was restored" in said
+    assert not (tmp_path / "new").exists()

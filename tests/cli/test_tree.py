@@ -32,7 +32,7 @@ def test_the_commands_are_there() -> None:
         *("add", "recall", "ask", "chat", "show", "list", "forget", "update"),
         *("supersede", "history", "conflicts"),
         *("users", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
-        *("export", "import", "serve"),
+        *("export", "import", "restore", "serve"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train embedder", "train bundle"),
         *("train reranker", "train reader", "train reader-data"),
