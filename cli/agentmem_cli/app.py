@@ -44,7 +44,7 @@ COMMANDS = {
     "restore": "restore:restore",
     "migrate": "migrate:migrate",
     "export": "portable:export",
-    "import": "importing:import_files",
+    "import": "importing:import_file",
     "mcp": "mcp:mcp",
     "serve": "serve:serve",
     "model": "model:app",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,13 +17,14 @@ if TYPE_CHECKING:
     from agentmem.memory import Memory
     from agentmem.results import Receipt
 
-_LINES = (".jsonl", ".ndjson")
 _JSON = ".json"
 
 
 def has_messages(path: Path) -> bool:
     """Whether a file contains messages, and is not a document."""
-    return path.suffix.lower() in (*_LINES, _JSON)
+    from agentmem.ingest.importers.json_values import is_json
+
+    return is_json(path)
 
 
 def add_messages(memory: Memory, path: Path, defaults: Defaults, out: Output) -> list[Receipt]:
@@ -76,11 +75,12 @@ def _read(
 ) -> Iterator[tuple[ScopeIds, Mapping[str, Any]]]:
     """Scope and message, validated one by one so that errors name it; blank ones are counted."""
     from agentmem.errors import BlankError
+    from agentmem.ingest.importers.json_values import read_values
     from agentmem.ingest.normalize import normalize
     from agentmem.ingest.scope import SCOPE_KEYS, message_scope
     from agentmem.ingest.shapes.envelopes import open_envelope
 
-    for where, value in _values(path):
+    for where, value in read_values(path, way_out=_way_out(path)):
         if not isinstance(value, dict):
             raise InputError(f"{where} is not a JSON object: {shown(value)}{_way_out(path)}")
         try:
@@ -98,48 +98,6 @@ def _read(
                     yield found, own
         except InputError as error:
             raise InputError(f"{where}: {error}{_way_out(path)}") from error
-
-
-def _values(path: Path) -> Iterator[tuple[str, object]]:
-    """The JSON values of a file, each with its place."""
-    if path.suffix.lower() == _JSON:
-        found = _parse(path.read_bytes().removeprefix(codecs.BOM_UTF8), str(path), path)
-        if isinstance(found, list):
-            yield from ((f"{path}, item {number}", one) for number, one in enumerate(found))
-        else:
-            yield str(path), found
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
-            if line.strip():
-                yield f"{path}:{number}", _parse(line, f"{path}:{number}", path)
-
-
-def _parse(data: bytes, where: str, path: Path) -> object:
-    try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_once)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    except (ValueError, RecursionError) as error:
-        lines = ""
-        if path.suffix.lower() == _JSON and str(error).startswith("Extra data"):
-            lines = "; if it has one message per line, name it *.jsonl"
-        raise InputError(f"{where} is not JSON: {error}{lines}{_way_out(path)}") from error
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object, whose keys must be unique: of two values, one would be lost.
-
-    Raises:
-        InputError: a key stands there twice.
-    """
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
-        raise InputError(f"the key {shown(twice)} stands twice in one object; keep one of them")
-    return found
 
 
 def _way_out(path: Path) -> str:

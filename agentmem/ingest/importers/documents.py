@@ -1,0 +1,46 @@
+"""Documents: Markdown and plain text, one file or a folder of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from agentmem.errors import InputError
+from agentmem.ingest.importers.items import Imported, Item
+from agentmem.types import Document
+
+FORM = "documents"
+SUFFIXES = (".md", ".markdown", ".mdx", ".txt", ".rst")
+
+
+def read(path: Path) -> Imported:
+    """The documents of a folder and the folders in it, by name; or one file.
+
+    Their uri is the path within the folder. Hidden files and symbolic links are left out.
+
+    Raises:
+        InputError: there are none.
+    """
+    if not path.is_dir():
+        return Imported(FORM, (Item(str(path), [Document.from_file(path)]),))
+    items = tuple(
+        Item(str(file), [replace(Document.from_file(file), uri=file.relative_to(path).as_posix())])
+        for file in _files(path)
+    )
+    if not items:
+        raise InputError(
+            f"{str(path)!r} has no documents ({', '.join(SUFFIXES)}) and no conversations.json"
+        )
+    return Imported(FORM, items)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(place, name)
+            known = file.suffix.lower() in SUFFIXES
+            if known and not name.startswith(".") and not file.is_symlink():
+                yield file
