@@ -114,10 +114,11 @@ class Memory:
             model: The folder of a model bundle, or a loaded model; None means the bundle that comes
                 with the package, or for a store that was written with another one, that one, if
                 `agentmem.models.bundle.find` finds it.
-            embedder: The model whose embeddings are searched: ``"builtin"``, the bundle's own; or
+            embedder: The model whose embeddings are searched: ``"builtin"``, the bundle's own;
+                ``"tiny"``, its smaller one, which takes less time and space and finds less; or
                 ``"sentence-transformers:MODEL"``, where MODEL is a folder or the name of a model
                 that has already been downloaded. A store is bound to the embedder it was created
-                with.
+                with; one that was created with the tiny one opens with ``"builtin"`` too.
             reranker: The model that scores the best candidates again: ``"builtin"``, the bundle's
                 own; or the name of one registered with `agentmem.models.register_reranker`.
                 Nothing stored depends on it.
@@ -400,8 +401,8 @@ class Memory:
                 others of its episode, nearest first. They follow it, and their ``expanded_from``
                 is its id.
             rerank: ``latent``: the bundle's reranker scores the best 64 candidates again, from
-                their latents; ``auto``: if the bundle has a reranker and the mode is ``hybrid``;
-                None: never. See `agentmem.retrieval.rerank`.
+                their latents; ``auto``: if the mode is ``hybrid``, and the store has a reranker of
+                your own or the tiny embedder; None: never. See `agentmem.retrieval.rerank`.
             min_relevance: Of the memories found, only those whose relevance is at least this, 0 to
                 1, and what ``expand`` adds to them; none, if nothing fits.
             order: ``relevance``, best first; or ``time``, the same hits in chronological order.

@@ -6,15 +6,10 @@ import os
 from typing import Any
 
 from agentmem.errors import IncompatibleModelError
-from agentmem.models.base import BUILTIN, MemoryModel
-from agentmem.models.bundle.find import (
-    USER_FOLDER,
-    VARIABLE,
-    find_bundle,
-    latents_of,
-    own_embedder,
-)
+from agentmem.models.base import BUILTIN, TINY, MemoryModel
+from agentmem.models.bundle.find import USER_FOLDER, VARIABLE, find_bundle, latents_of
 from agentmem.models.bundle.runtimes import Runtime
+from agentmem.models.fingerprints import split_own_embedder
 from agentmem.models.load import load_model
 from agentmem_storage.store import Store
 
@@ -36,7 +31,7 @@ def open_store(
     Args:
         location: As for `agentmem.Memory`.
         model: As there. None means the bundle that comes with the package, or, for a store that
-            was written with another one, that one if it can be found.
+            was written with another one, or with its tiny embedder, that one if it can be found.
         embedder: As there.
         reranker: As there.
         runtime: As there.
@@ -54,6 +49,9 @@ def open_store(
         if error.model is None:
             raise
         folder = find_bundle(error.model) if model is None else None
+        # Of a bundle with two, a store keeps the embedder that it was created with.
+        if embedder == BUILTIN and split_own_embedder(error.model) is None:
+            embedder = TINY
         older = None if folder is None else load_model(folder, embedder, reranker, runtime)
         if older is not None and older.fingerprint == error.model:
             return older, _open(location, older, preload, options)
@@ -98,9 +96,9 @@ def _explained(
     """The same error with the way out of this very case."""
     assert error.model is not None
     place = os.fspath(location)
-    facts, name = str(error).partition(": ")[0], own_embedder(error.model)
+    facts, own = str(error).partition(": ")[0], split_own_embedder(error.model)
     if same_latents(error.model, error.latents, model):
-        kept = f"embedder={name!r}" if name else "the bundle that it was created with"
+        kept = f"embedder={own.name!r}" if own else "no embedder="
         advice = (
             f"it has the same latents, and only the embedder differs: embed its memories again "
             f"with `agentmem migrate --store {place}`, or Memory.migrate({place!r}), which changes "

@@ -32,6 +32,8 @@ AUTO = "auto"
 MIN_FIDELITY = 0.99
 # Selects the bundle's own embedder or reranker.
 BUILTIN = "builtin"
+# Selects the smaller embedder of a bundle that has two.
+TINY = "tiny"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,6 +255,7 @@ class MemoryModel:
         codec: Codec,
         embedder: Embedder,
         reranker: Reranker | None = None,
+        reranks: bool = True,
     ) -> None:
         """Compose the parts.
 
@@ -262,19 +265,22 @@ class MemoryModel:
             codec: Encodes and decodes chunks.
             embedder: Makes the embeddings that vector search compares.
             reranker: Scores the best candidates again; None: recalls are not reranked.
+            reranks: Whether recalls are reranked by default.
         """
         self.name = name
         self.fingerprint = fingerprint
         self.codec = codec
         self.embedder = embedder
         self.reranker = reranker
+        self.reranks = reranks and reranker is not None
         self.tokenizer = codec.tokenizer
 
     def load(self) -> Self:
-        """Load now what the codec would load when it is first used."""
-        load = getattr(self.codec, "load", None)
-        if load is not None:
-            load()
+        """Load now what codec and embedder would load when they are first used."""
+        for part in (self.codec, self.embedder):
+            load = getattr(part, "load", None)
+            if load is not None:
+                load()
         return self
 
     def encode(

@@ -10,7 +10,16 @@ from agentmem.errors import MissingExtraError
 READER, TRAIN = "reader", "train"
 _PACKAGES = {
     READER: ("torch", "transformers", "huggingface_hub"),
-    TRAIN: ("torch", "transformers", "huggingface_hub", "accelerate", "matplotlib", "zstandard"),
+    TRAIN: (
+        "torch",
+        "transformers",
+        "huggingface_hub",
+        "accelerate",
+        "matplotlib",
+        "zstandard",
+        "onnx",
+        "onnxscript",
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from agentmem.errors import InputError
-from agentmem.models.base import BUILTIN, MemoryModel
+from agentmem.models.base import BUILTIN, TINY, MemoryModel
 from agentmem.models.registry import get_embedder, get_reranker
 from agentmem.models.text import with_embedder, with_reranker
 from agentmem_storage.text import shown
@@ -26,7 +26,8 @@ def load_model(
     Args:
         model: A bundle's folder, or a loaded model; None means the bundle that comes with the
             package.
-        embedder: ``"builtin"``, or the name of a registered embedder.
+        embedder: ``"builtin"``, ``"tiny"`` (the smaller embedder of a bundle that has two), or the
+            name of a registered embedder.
         reranker: ``"builtin"``, or the name of a registered reranker.
         runtime: The library that computes the bundle's networks; None means NumPy, or that of the
             loaded model.
@@ -42,18 +43,20 @@ def load_model(
         if not isinstance(name, str):
             raise TypeError(f"{part} is a string, not {type(name).__name__}")
     # Looked up first: an unknown name must not wait for the bundle.
-    own_embedder = None if embedder == BUILTIN else get_embedder(embedder)
+    own_embedder = None if embedder in (BUILTIN, TINY) else get_embedder(embedder)
     own_reranker = None if reranker == BUILTIN else get_reranker(reranker)
     if model is None or isinstance(model, str | os.PathLike):
         from agentmem.models.bundle.load import load_bundle
 
         folder = None if model is None else os.fspath(model)
-        model = load_bundle(folder) if runtime is None else load_bundle(folder, runtime)
+        model = load_bundle(folder, runtime or "numpy", tiny=embedder == TINY)
     elif runtime is not None:
         raise InputError(
             f"runtime={runtime!r} cannot change a loaded model: give model= as a folder, or load "
             f"the model with that runtime"
         )
+    elif embedder == TINY:
+        raise InputError("embedder='tiny' is one of a bundle: give model= as its folder")
     # Not its class: a wrapper that stands for a model will do.
     if not (hasattr(model, "codec") and hasattr(model, "embedder")):
         raise TypeError(f"model is a bundle's folder or a loaded model, not {shown(model)}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from agentmem.errors import MissingExtraError, ModelError, ModelNotFoundError
+from agentmem.errors import ModelError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from onnxruntime import SessionOptions
@@ -38,18 +38,12 @@ class OnnxSession:
         Raises:
             ModelNotFoundError: there is no such file.
             ModelError: it is damaged, or needs more than ONNX Runtime offers.
-            MissingExtraError: ONNX Runtime is not installed.
         """
         file = Path(file)
         if not file.is_file():
             raise ModelNotFoundError(f"no ONNX graph at {str(file)!r}")
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError(
-                f"{file.name!r} needs ONNX Runtime: pip install 'latent-agentmem[onnx]'",
-                extra="onnx",
-            ) from error
+        import onnxruntime  # takes time, and is needed for the first text only
+
         try:
             self._session = onnxruntime.InferenceSession(
                 file, _options(), providers=["CPUExecutionProvider"]

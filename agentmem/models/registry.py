@@ -31,7 +31,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from agentmem.errors import InputError
-from agentmem.models.base import BUILTIN, TextEmbedder, TextReranker
+from agentmem.models.base import BUILTIN, TINY, TextEmbedder, TextReranker
 
 SENTENCE_TRANSFORMERS = "sentence-transformers"
 
@@ -47,8 +47,10 @@ class _Registry(Generic[PartT]):
         self._made: dict[str, PartT] = {}
 
     def register(self, name: str, factory: Callable[[str], PartT], needs_argument: bool) -> None:
-        if not name or ":" in name or name == BUILTIN:
-            raise InputError(f"{self._part} name {name!r} must be a word other than {BUILTIN!r}")
+        if not name or ":" in name or name in (BUILTIN, TINY):
+            raise InputError(
+                f"{self._part} name {name!r} must be a word other than {BUILTIN!r} and {TINY!r}"
+            )
         self._factories[name] = factory, needs_argument
         self._made = {
             spec: made for spec, made in self._made.items() if spec.partition(":")[0] != name
@@ -86,7 +88,7 @@ def register_embedder(
         needs_argument: Whether the name alone is not enough.
 
     Raises:
-        InputError: the name is empty, ``"builtin"``, or contains a colon.
+        InputError: the name is empty, ``"builtin"`` or ``"tiny"``, or contains a colon.
     """
     _EMBEDDERS.register(name, factory, needs_argument)
 

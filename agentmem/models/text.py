@@ -18,6 +18,7 @@ from agentmem.models.base import (
     Tokenizer,
     View,
 )
+from agentmem.models.fingerprints import with_own_embedder
 
 
 class EmbedderOfTexts:
@@ -28,6 +29,12 @@ class EmbedderOfTexts:
         self._tokenizer = tokenizer
         self.name = embedder.name
         self.dims = embedder.dims
+
+    def load(self) -> None:
+        """Load now what the embedder would load when it is first used."""
+        load = getattr(self._embedder, "load", None)
+        if load is not None:
+            load()
 
     def embed_documents(self, chunks: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """See `Embedder.embed_documents`."""
@@ -92,11 +99,11 @@ def with_embedder(model: MemoryModel, embedder: TextEmbedder) -> MemoryModel:
     """The same model with another embedder; stores it makes are bound to both."""
     return MemoryModel(
         f"{model.name}, keys of {embedder.name}",
-        # The format of this line is recorded in stores.
-        fingerprint=f"{model.codec.fingerprint}, keys of {embedder.name} {embedder.fingerprint}",
+        fingerprint=with_own_embedder(model.codec.fingerprint, embedder.name, embedder.fingerprint),
         codec=model.codec,
         embedder=EmbedderOfTexts(embedder, model.tokenizer),
         reranker=model.reranker,
+        reranks=model.reranks,
     )
 
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FILE = "calibration.json"
+# The evidence from which on more of it tells less about a recall.
+KNEE = -1.0
 
 
 class Signals(NamedTuple):
@@ -34,13 +36,13 @@ class Calibration:
         weights: Of each signal by name; a signal that has none does not count.
         bias: Added to the weighted signals.
         hit: Scale, lag and bias of the relevance of a hit.
-        recall: Scale and bias of the relevance of a recall.
+        recall: Scale, bend and bias of the relevance of a recall.
     """
 
     weights: Mapping[str, float]
     bias: float
     hit: tuple[float, float, float]
-    recall: tuple[float, float]
+    recall: tuple[float, float, float]
 
     def evidence(self, signals: Signals) -> float:
         """The evidence of a memory, in log-odds."""
@@ -54,8 +56,8 @@ class Calibration:
 
     def of_recall(self, best: float) -> float:
         """Relevance of a recall, 0 to 1, given the evidence of the best hit."""
-        scale, bias = self.recall
-        return sigmoid(scale * best + bias)
+        scale, bend, bias = self.recall
+        return sigmoid(scale * best + bend * max(0.0, best - KNEE) + bias)
 
 
 def sigmoid(x: float) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from agentmem.retrieval.conversation import REACH, conversation, follow
 from agentmem.retrieval.query import Expand
-from agentmem_storage.records import Selection, Sides
+from agentmem_storage.records import Selection, Sides, Turn
 from agentmem_storage.snapshot import Snapshot
 
 # The chunks on one side of another, nearest first; None for those outside the selection.
@@ -18,37 +19,36 @@ MAX_FROM_EPISODE = 16
 
 @dataclass(frozen=True, slots=True)
 class Neighborhood:
-    """The neighbors of chunks, as far as they match a selection.
+    """The conversations around chunks, as far as they match a selection.
 
     Attributes:
-        sides: By chunk id, the chunks said before it and after it.
-        tokens: By id, at least, the number of tokens of each chunk and each neighbor.
+        sides: By chunk id, the turns before it and after it; empty for what stands alone.
+        turns: By id, at least, what is known of each chunk and each of these turns.
     """
 
     sides: dict[int, tuple[Side, Side]]
-    tokens: dict[int, int]
+    turns: dict[int, Turn]
 
 
 class Surroundings:
     """The order in which things were said around the chunks of one recall, read as it is needed."""
 
-    def __init__(self, snapshot: Snapshot, selection: Selection, reach: int) -> None:
+    def __init__(self, snapshot: Snapshot, selection: Selection) -> None:
         """Nothing is read yet.
 
         Args:
             snapshot: The state of the store.
             selection: Which chunks may be neighbors.
-            reach: How many on each side `near` gives at most.
         """
-        self._snapshot, self._selection, self._reach = snapshot, selection, reach
+        self._snapshot, self._selection = snapshot, selection
         self._sides: dict[int, tuple[Side, Side]] = {}
-        self._tokens: dict[int, int] = {}
+        self._turns: dict[int, Turn] = {}
         # The next of each chunk, and the one before it; None at the ends of a scope.
         self._after: dict[int, int | None] = {}
         self._before: dict[int, int | None] = {}
 
     def near(self, ids: Iterable[int]) -> Neighborhood:
-        """The chunks on each side of each; None in place of those that are not selected.
+        """The turns of the conversation of each; None in place of those that are not selected.
 
         Raises:
             UnknownIdError: no chunk has one of the ids.
@@ -56,9 +56,8 @@ class Surroundings:
         wanted = sorted(ids)
         if missing := [id for id in wanted if id not in self._sides]:
             # One more than asked for, so that the farthest have known neighbors too.
-            found = self._find(missing, self._reach + 1)
-            reach = self._reach
-            sides = {id: (before[:reach], after[:reach]) for id, (before, after) in found.items()}
+            found = self._find(missing, REACH + 1)
+            sides = {id: conversation(id, around, self._turns) for id, around in found.items()}
             allowed = self._allowed(
                 {one for pair in sides.values() for side in pair for one in side}
             )
@@ -67,7 +66,7 @@ class Surroundings:
                     tuple([one if one in allowed else None for one in before]),
                     tuple([one if one in allowed else None for one in after]),
                 )
-        return Neighborhood({id: self._sides[id] for id in wanted}, self._tokens)
+        return Neighborhood({id: self._sides[id] for id in wanted}, self._turns)
 
     def next_to(self, ids: Iterable[int]) -> dict[int, tuple[int | None, int | None]]:
         """The selected chunk directly before each, and the one directly after it.
@@ -85,9 +84,28 @@ class Surroundings:
             for id, (before, after) in pairs.items()
         }
 
+    def beside(self, ids: Iterable[int]) -> dict[int, tuple[int | None, int | None]]:
+        """Of the conversation of each, the selected turn directly before it and the one after it.
+
+        Raises:
+            UnknownIdError: no chunk has one of the ids.
+        """
+        found = {}
+        for id, pair in self.next_to(ids).items():
+            if id in self._sides:
+                before, after = (next(iter(side), None) for side in self._sides[id])
+            else:
+                # It was found as a neighbor, so it is of a conversation.
+                before, after = (
+                    one if one is not None and follow(self._turns[id], self._turns[one]) else None
+                    for one in pair
+                )
+            found[id] = before, after
+        return found
+
     def _find(self, ids: Sequence[int], reach: int) -> dict[int, Sides]:
         found = self._snapshot.neighbors(ids, reach, self._selection.scope)
-        self._tokens |= found.tokens
+        self._turns |= found.turns
         for id, (before, after) in found.sides.items():
             _link(id, before, reach, self._before, self._after)
             _link(id, after, reach, self._after, self._before)

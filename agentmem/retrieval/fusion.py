@@ -3,13 +3,15 @@
 ``score = (w_lexical * lexical + w_vector * vector + w_neighbor * neighbors + w_length * length
 + w_time * time) / top``
 
-- lexical: BM25 of the chunk times the number of the query's phrases it contains, divided by the
-  best value for the query: 0 to 1.
+- lexical: how well the chunk's words match the query's (see `agentmem_storage.sql.terms`), divided
+  by the best value for the query: 0 to 1. For what stands alone, times the share of the query's
+  words, by weight, that the best match contains: a note with one word in five must not count as
+  much as one with all five, even if none has more.
 - vector: cosine similarity of the chunk's and the query's embeddings, scaled so that the
   candidates span 0 to 1.
-- neighbors: the weighted sum of lexical and vector of the chunks before and after it, decaying
-  with distance: an answer often stands next to the words of the question, among others on the same
-  topic.
+- neighbors: the weighted sum of lexical and vector of the turns before and after it in its
+  conversation, decaying with distance: an answer often stands next to the words of the question,
+  among others on the same topic. See `agentmem.retrieval.conversation`.
 - length: the logarithm of its number of tokens, 1 from `FULL_LENGTH` tokens on: short turns
   ("Really?") may contain the words of the question and still answer nothing.
 - time: 1 if the query names a time and the chunk is from that time, see
@@ -29,8 +31,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agentmem.retrieval.expand import Side
-from agentmem_storage.records import Ranked
+from agentmem_storage.records import Ranked, Turn
 
+# What stands alone, such as a note or a document, competes with the turns of conversations as one
+# of medium length would whose neighbors match about as well as itself.
+ALONE_NEIGHBORS = 1.1
+ALONE_LENGTH = 0.7
 # Share of a chunk's own score that counts for its next neighbor, for the one after that, and so on.
 NEIGHBOR_DECAY = (1.0, 0.7, 0.5)
 # Tokens at which the length component reaches 1.
@@ -43,14 +49,15 @@ class Weights:
     """The weight of each component; lexical and vector add up to one.
 
     The values were fitted on dialogues that no network was trained on, and rounded
-    (`benchmarks/fusion.py`). Their questions name no times, so the weight of time was set by
-    reasoning: above what lexical or vector alone can contribute, so that a question that only names
-    a time is answered from that time; below both together, so that the best match from another time
-    stays above what is merely from that time.
+    (`benchmarks/fusion.py`); those of lexical and vector on notes and documents too. Their
+    questions name no times, so the weight of time was set by reasoning: above what lexical or
+    vector alone can contribute, so that a question that only names a time is answered from that
+    time; below both together, so that the best match from another time stays above what is merely
+    from that time.
     """
 
-    lexical: float = 0.7
-    vector: float = 0.3
+    lexical: float = 0.6
+    vector: float = 0.4
     neighbor: float = 0.45
     length: float = 0.85
     time: float = 0.8
@@ -81,8 +88,8 @@ class Scored(NamedTuple):
         return dict(zip(self._fields[2:], self[2:], strict=True))
 
 
-def normalize_bm25(ranked: Ranked) -> dict[int, float]:
-    """BM25 scores divided by the best of them."""
+def normalize_lexical(ranked: Ranked) -> dict[int, float]:
+    """Lexical scores divided by the best of them."""
     best = float(ranked.scores.max(initial=0.0))
     if best <= 0:
         return dict.fromkeys(ranked.ids.tolist(), 0.0)
@@ -113,7 +120,8 @@ def fuse(
     neighbors: Mapping[int, tuple[Side, Side]],
     weights: Weights,
     *,
-    lengths: Mapping[int, int],
+    turns: Mapping[int, Turn],
+    coverage: float = 1.0,
     in_interval: Container[int] | None = None,
 ) -> list[Scored]:
     """All candidates and their neighbors, best first; ties go to the lower id.
@@ -121,18 +129,23 @@ def fuse(
     Args:
         lexical: Normalized lexical scores by id.
         vector: Normalized cosines by id.
-        neighbors: The chunks before and after each candidate in its scope, filtered like the
-            candidates.
+        neighbors: The turns before and after each candidate in its conversation, filtered like
+            the candidates; none on either side of a candidate that stands alone.
         weights: The weight of each component.
-        lengths: Tokens of all of them; empty if length does not count.
+        turns: What is known of all of them; empty if length does not count.
+        coverage: The share of the query's words, by weight, that the best lexical match contains.
         in_interval: Which of them are from the time that the query names; None if it names none.
     """
+    alone = {id for id, (before, after) in neighbors.items() if not before and not after}
+    lexical = {id: one * coverage if id in alone else one for id, one in lexical.items()}
     own = {
         id: weights.lexical * lexical.get(id, 0.0) + weights.vector * vector.get(id, 0.0)
         for id in {*lexical, *vector}
     }
     nearby: dict[int, float] = dict.fromkeys(own, 0.0)
     for id, sides in neighbors.items():
+        if id in alone:
+            nearby[id] = ALONE_NEIGHBORS * own[id]
         for side in sides:
             for share, neighbor in zip(NEIGHBOR_DECAY, side, strict=False):
                 if neighbor is not None:
@@ -140,7 +153,7 @@ def fuse(
     top = weights.top + (0.0 if in_interval is None else weights.time)
     scored = []
     for id, near in nearby.items():
-        long = length(lengths[id]) if lengths else 0.0
+        long = ALONE_LENGTH if id in alone else length(turns[id].tokens) if turns else 0.0
         timely = float(in_interval is not None and id in in_interval)
         total = own.get(id, 0.0) + weights.neighbor * near
         total += weights.length * long + weights.time * timely

@@ -15,7 +15,7 @@ A logistic regression makes evidence of them, in log-odds::
 
     evidence = weights · (cosine, share, information, memories) + bias
     hit      = sigmoid(scale * evidence + lag * (evidence - that of the best) + bias)
-    recall   = sigmoid(scale * evidence of the best + bias)
+    recall   = sigmoid(scale * best + bend * max(0, best + 1) + bias), best = evidence of the best
 
 The second is how likely the hit is the one that holds what the query asks for; a hit with less
 evidence than another is less likely to be it. The third is how likely any memory of the scope holds

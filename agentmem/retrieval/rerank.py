@@ -49,7 +49,7 @@ def rerank(
         time_share: Share of the time component in a score; 0 if the question names no time.
     """
     best = [item.id for item in scored[:MAX_RERANKED]]
-    sides = surroundings.next_to(best)
+    sides = surroundings.beside(best)
     ids = sorted({*best, *(one for pair in sides.values() for one in present(pair))})
     records = snapshot.latents(ids)
     headers = [preface(record) for record in records]

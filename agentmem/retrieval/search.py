@@ -14,12 +14,11 @@ from agentmem.models.base import MemoryModel
 from agentmem.retrieval.calibration import knows_cosines
 from agentmem.retrieval.expand import Neighborhood, Surroundings, expand, present
 from agentmem.retrieval.fusion import (
-    NEIGHBOR_DECAY,
     Scored,
     Weights,
     fuse,
-    normalize_bm25,
     normalize_cosines,
+    normalize_lexical,
 )
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
@@ -95,9 +94,9 @@ def search(
         # separately too.
         during = question.interval.since, question.interval.until
         selections.append(replace(query.selection, days=during))
-    surroundings = Surroundings(snapshot, query.selection, len(NEIGHBOR_DECAY))
+    surroundings = Surroundings(snapshot, query.selection)
     matches = _find(snapshot, question, limit, selections, weights, surroundings)
-    lexical = normalize_bm25(matches.lexical)
+    lexical = normalize_lexical(matches.lexical)
     cosines = _normalized(snapshot, question, matches.vector, selections, known=set(lexical))
     candidates = {*lexical, *cosines}
     neighborhood = Neighborhood({}, {})
@@ -109,10 +108,18 @@ def search(
         ids = candidates.union(*(present(side) for pair in sides.values() for side in pair))
         in_interval = snapshot.matching(ids, selections[-1])
     scored = fuse(
-        lexical, cosines, sides, weights, lengths=neighborhood.tokens, in_interval=in_interval
+        lexical,
+        cosines,
+        sides,
+        weights,
+        turns=neighborhood.turns,
+        coverage=matches.lexical.coverage,
+        in_interval=in_interval,
     )
     fits = len(question.token_ids) <= model.codec.max_tokens
-    if model.reranker is not None and _reranks(query, fits and len(question.text.split()) > 1):
+    if model.reranker is not None and _reranks(
+        query, model.reranks and fits and len(question.text.split()) > 1
+    ):
         time_share = 0.0 if in_interval is None else weights.time / (weights.top + weights.time)
         scored = rerank(
             snapshot,
@@ -149,7 +156,7 @@ def search(
 
 
 def _reranks(query: RecallQuery, suitable: bool) -> bool:
-    """By default, unless a single kind of search was requested, or the query does not suit it.
+    """By default, if the model does, unless a single kind of search was requested.
 
     A reranker reads only the beginning of a long query, which may be anything. It was trained on
     questions: of a single word it knows less than the search, which finds the memories with it.
@@ -218,9 +225,11 @@ def _normalized(
 
 def _union(results: Sequence[Ranked]) -> Ranked:
     """Results of one query joined; a chunk found by two searches has the same score in both."""
+    best = max(results, key=lambda one: one.scores.max(initial=0.0), default=_NOTHING)
     return Ranked(
         ids=np.concatenate([_NOTHING.ids, *(one.ids for one in results)]),
         scores=np.concatenate([_NOTHING.scores, *(one.scores for one in results)]),
+        coverage=best.coverage,
     )
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from agentmem.retrieval.calibration import Calibration, Signals
+from agentmem.retrieval.calibration import KNEE, Calibration, Signals
 from benchmarks.relevance.measure import Case
 
 Floats = NDArray[np.float64]
@@ -33,13 +33,13 @@ def fit(cases: Sequence[Case], names: Sequence[str]) -> Calibration:
     evidence = np.split(signals @ np.array(weights) + bias, lengths)
     behind = np.concatenate([one - one.max() for one in evidence])
     hit = _logistic(np.stack([np.concatenate(evidence), behind], axis=1), right)
-    best = np.array([[one.max()] for one in evidence])
+    best = np.array([[one.max(), max(0.0, one.max() - KNEE)] for one in evidence])
     recall = _logistic(best, np.array([case.ask.how == "own" for case in cases]))
     return Calibration(
         dict(zip(names, weights, strict=True)),
         bias,
         hit=(hit[0], hit[1], hit[2]),
-        recall=(recall[0], recall[1]),
+        recall=(recall[0], recall[1], recall[2]),
     )
 
 

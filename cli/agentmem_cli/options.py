@@ -198,7 +198,7 @@ EmbedderOption = Annotated[
         envvar="AGENTMEM_EMBEDDER",
         metavar="NAME",
         help="The model whose embeddings are searched, fixed when the store is created: "
-        "builtin, or sentence-transformers:MODEL (a folder or the name of a downloaded model).",
+        "builtin, tiny, or sentence-transformers:MODEL (a folder or a downloaded model's name).",
         rich_help_panel=_STORE,
     ),
 ]

@@ -294,17 +294,33 @@ EVERYTHING: Final = Selection()
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
 
 
+class Turn(NamedTuple):
+    """What of a chunk tells whether it belongs to the chunks around it.
+
+    Attributes:
+        tokens: Its number of tokens.
+        source: Id of its source.
+        time: When it was said, in microseconds since 1970.
+        speaker: Equal for equal speakers: by name, or by role; None for a document's chunk.
+    """
+
+    tokens: int
+    source: int
+    time: int
+    speaker: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbors:
     """The neighbors of chunks in their scopes.
 
     Attributes:
         sides: The neighbors of each requested chunk, by its id.
-        tokens: Number of tokens of each requested chunk and each neighbor, by id.
+        turns: Of each requested chunk and each neighbor, by id.
     """
 
     sides: dict[int, Sides]
-    tokens: dict[int, int]
+    turns: dict[int, Turn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,10 +362,13 @@ class Ranked:
     Attributes:
         ids: int64 array of shape (n,).
         scores: float32 array of shape (n,).
+        coverage: Of a search by words: the share of the query's words, by weight, that the best
+            result contains.
     """
 
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]
+    coverage: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

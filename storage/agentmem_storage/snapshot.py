@@ -276,10 +276,11 @@ class Snapshot:
             selection: The chunks to consider; applied before the ranking, not after it.
 
         Returns:
-            Ids and scores: BM25 over all chunks of the selection's scope, times the number of the
-            query's phrases in the chunk; above 0, higher is better, unbounded. A chunk scores the
-            same in all selections of one scope. If very many chunks contain a word of the query,
-            only those with its rarer words are found; see `agentmem_storage.sql.terms`.
+            Ids and scores; above 0, higher is better, unbounded. They come from BM25 over all
+            chunks of the selection's scope, and from how much of the query a chunk contains. A
+            chunk scores the same in all selections of one scope. If very many chunks contain a word
+            of the query, only those with its rarer words are found; see
+            `agentmem_storage.sql.terms`.
 
         Raises:
             InputError: k is below 1.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentmem_storage.errors import StoreBusyError, StoreUnwritableError
-from agentmem_storage.records import Scope
+from agentmem_storage.records import ModelBinding, Scope
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.identity import prepare
 from agentmem_storage.sql.location import Location, locate_store
@@ -34,7 +34,7 @@ def reader(place: Path) -> Iterator[Store]:
     """As it is opened where neither the file nor its folder can be written."""
     location = locate_store(place, create=False).read_only(immutable=True)
     database = Database._open(location, create=False, timeout_s=5)
-    identity = prepare(database, model=MODEL, embedding_dims=EMBEDDING_DIMS)
+    identity = prepare(database, ModelBinding(MODEL, EMBEDDING_DIMS))
     with Store(database, identity, "exact", states_bytes=0, timeout_s=5) as store:
         assert store._database.location.unlocked
         assert store.count() == 1

@@ -96,7 +96,7 @@ def test_conversations_imported_last_first_are_episodes(memory: Memory, calls: s
 
 def test_evidence_of_neighbors_follows_the_times(memory: Memory) -> None:
     said = [message(n, minutes=n) for n in (4, 0, 3, 1, 2)]
-    memory.add(said)
+    memory.add({**one, "name": "AB"[n % 2]} for n, one in enumerate(said))
     scores = {hit.text: hit.explain["neighbors"] for hit in memory.recall("charlie", k=9)}
     assert scores[text(1)] > scores[text(0)]
     assert scores[text(3)] > scores[text(4)]

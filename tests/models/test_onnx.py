@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentmem.errors import MissingExtraError, ModelError, ModelNotFoundError
+from agentmem.errors import ModelError, ModelNotFoundError
 from agentmem.models.onnx import OnnxSession
 from tests.support.saved import assert_silent
-
-pytest.importorskip("onnxruntime")
 
 GRAPH = Path(__file__).parents[1] / "data" / "onnx" / "product.onnx"
 FACTOR = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -77,10 +75,3 @@ def test_a_file_that_is_damaged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "torn.onnx").write_bytes(content)
     with pytest.raises(ModelError, match=r"ONNX Runtime cannot load .*torn.onnx"):
         OnnxSession(tmp_path / "torn.onnx")
-
-
-def test_without_onnx_runtime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"latent-agentmem\[onnx\]") as caught:
-        OnnxSession(GRAPH)
-    assert caught.value.extra == "onnx"

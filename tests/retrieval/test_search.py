@@ -18,8 +18,17 @@ from agentmem import Memory, Message
 from agentmem.errors import FilterError, InputError
 from agentmem.models.base import Codec, Latent, MemoryModel
 from agentmem.models.bundle.load import ModelBundle
-from agentmem.retrieval.fusion import FULL_LENGTH, NEIGHBOR_DECAY, Weights, fuse, length
+from agentmem.retrieval.fusion import (
+    ALONE_LENGTH,
+    ALONE_NEIGHBORS,
+    FULL_LENGTH,
+    NEIGHBOR_DECAY,
+    Weights,
+    fuse,
+    length,
+)
 from agentmem.retrieval.query import Mode
+from agentmem_storage.records import Turn
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
 
@@ -114,7 +123,7 @@ def test_names_and_titles_can_be_searched_for(talk: Memory) -> None:
 
 def test_a_match_boosts_distant_neighbors_less() -> None:
     sides = {1: ((), (2, 3, 4)), 4: ((3, 2, None), ())}
-    found = {one.id: one.explain for one in fuse({1: 1.0}, {4: 0.0}, sides, Weights(), lengths={})}
+    found = {one.id: one.explain for one in fuse({1: 1.0}, {4: 0.0}, sides, Weights(), turns={})}
     lifts = [found[id]["neighbors"] for id in (1, 2, 3, 4)]
     assert lifts == [0.0, *(share * Weights().lexical for share in NEIGHBOR_DECAY)]
     assert list(NEIGHBOR_DECAY) == sorted(NEIGHBOR_DECAY, reverse=True)
@@ -122,18 +131,51 @@ def test_a_match_boosts_distant_neighbors_less() -> None:
 
 def test_of_equal_matches_the_longer_is_ranked_first() -> None:
     alike = {1: 0.5, 2: 0.5, 3: 0.5}
-    found = fuse(alike, alike, {}, Weights(), lengths={1: 3, 2: 30, 3: FULL_LENGTH})
+    turns = {id: Turn(tokens, id, 0, "ana") for id, tokens in ((1, 3), (2, 30), (3, FULL_LENGTH))}
+    found = fuse(alike, alike, {}, Weights(), turns=turns)
     assert [one.id for one in found] == [3, 2, 1]
     assert found[0].explain["length"] == length(10 * FULL_LENGTH) == 1.0
     assert length(0) == 0.0
 
 
-def test_neighbors_of_a_match_are_boosted(talk: Memory) -> None:
-    explain = {hit.text: hit.explain for hit in talk.recall("bakery", k=8)}
+def add_talk(memory: Memory, gap: timedelta, names: Sequence[str] = ("Ana", "Bob")) -> None:
+    memory.add(
+        Message(text, name=names[number % len(names)], created_at=DAY + number * gap)
+        for number, text in enumerate(TALK)
+    )
+
+
+def test_neighbors_of_a_match_are_boosted(memory: Memory) -> None:
+    add_talk(memory, timedelta(minutes=1))
+    explain = {hit.text: hit.explain for hit in memory.recall("bakery", k=8)}
     beside = [explain[TALK[2]]["neighbors"], explain[TALK[4]]["neighbors"]]
     others = [explain[text]["neighbors"] for text in TALK if text not in TALK[2:5]]
     assert min(beside) >= Weights().lexical
-    assert min(beside) > max(others)
+    # Of the others, neighbors are alike in vectors at most.
+    assert max(others) <= 2 * sum(NEIGHBOR_DECAY) * Weights().vector
+
+
+@pytest.mark.parametrize(
+    ("gap", "names"),
+    [(timedelta(minutes=31), ("Ana", "Bob")), (timedelta(minutes=1), ("Ana",))],
+)
+def test_what_is_no_conversation_has_no_neighbors(
+    memory: Memory, gap: timedelta, names: Sequence[str]
+) -> None:
+    """Turns of other times, and what one person notes, only happen to be one after the other."""
+    add_talk(memory, gap, names)
+    for hit in memory.recall("bakery", k=8):
+        own = hit.explain["lexical"] * Weights().lexical + hit.explain["vector"] * Weights().vector
+        assert hit.explain["neighbors"] == pytest.approx(ALONE_NEIGHBORS * own)
+        assert hit.explain["length"] == ALONE_LENGTH
+
+
+def test_a_match_of_few_words_of_the_question_counts_less(memory: Memory) -> None:
+    memory.add(["The violin is old.", "My brother plays chess."])
+    whole = memory.recall("violin")[0]
+    part = memory.recall("violin lessons in winter")[0]
+    assert whole.text == part.text == "The violin is old."
+    assert part.explain["lexical"] < 0.5 < whole.explain["lexical"] == 1.0
 
 
 @pytest.mark.parametrize("mode", MODES)

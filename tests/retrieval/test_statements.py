@@ -20,8 +20,9 @@ from agentmem_storage.snapshot import Snapshot
 
 WORDS = ("train", "harbour", "violin", "garden", "kitchen", "winter", "letter", "doctor")
 # One each for: sizes and the ids of the scope, how often words occur, matches of words,
-# neighbours, repeats, latents for the reranker, words of the best, rows.
-PLAIN = 8
+# neighbours, repeats, what supersedes what, words of the best, rows; and for the reranker, which
+# the shipped bundle does without, latents.
+PLAIN = 8 + 1
 
 
 @contextmanager

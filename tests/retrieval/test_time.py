@@ -94,12 +94,12 @@ def test_a_query_that_names_no_time_has_no_prior(diary: Memory) -> None:
 
 def test_the_prior_boosts_and_excludes_nothing() -> None:
     """The best match stays above what merely was said then."""
-    scored = fuse({1: 1.0, 2: 0.1}, {1: 1.0, 2: 0.1}, {}, Weights(), lengths={}, in_interval={2, 3})
+    scored = fuse({1: 1.0, 2: 0.1}, {1: 1.0, 2: 0.1}, {}, Weights(), turns={}, in_interval={2, 3})
     assert [item.id for item in scored] == [1, 2]
     # Neither a key nor words alone outweigh the time.
-    scored = fuse({1: 1.0, 2: 0.0}, {}, {}, Weights(), lengths={}, in_interval={2})
+    scored = fuse({1: 1.0, 2: 0.0}, {}, {}, Weights(), turns={}, in_interval={2})
     assert [item.id for item in scored] == [2, 1]
-    scored = fuse({}, {1: 1.0, 2: 0.0}, {}, Weights(), lengths={}, in_interval={2})
+    scored = fuse({}, {1: 1.0, 2: 0.0}, {}, Weights(), turns={}, in_interval={2})
     assert [item.id for item in scored] == [2, 1]
 
 

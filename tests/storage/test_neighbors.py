@@ -40,7 +40,7 @@ def test_both_ways_agree(written: list[tuple[int, int, int]], forgotten: int, re
             listed = neighbors.by_listing(connection, asked, reach)
             looked_up = neighbors.by_lookup(connection, asked, reach)
         assert listed.sides == looked_up.sides
-        assert listed.tokens == looked_up.tokens
+        assert listed.turns == looked_up.turns
         assert store.neighbors(asked, reach).sides == listed.sides
 
 

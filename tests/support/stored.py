@@ -37,7 +37,7 @@ def fill(folder: Path) -> None:
     adds = inputs()["adds"]
     with ExitStack() as stack:
         memories = {
-            name: stack.enter_context(Memory(folder, quantization=name))
+            name: stack.enter_context(Memory(folder, embedder="tiny", quantization=name))
             for name in sorted({add["quantization"] for add in adds})
         }
         for add in adds:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from agentmem.errors import ModelError
 from agentmem.models.bundle.manifest import MANIFEST, Manifest, open_manifest, shipped_bundle
+from agentmem.models.fingerprints import split_own_embedder
 
 VARIABLE = "AGENTMEM_BUNDLES"
 USER_FOLDER = "~/.agentmem/bundles"
-# Between the fingerprint of the latents and the embedder, see `agentmem.models.text`.
-_OWN_EMBEDDER = ", keys of "
 # What the latents of bundles depend on that were released before stores said it themselves.
 _LATENTS = {"582cfb576f8367dd": "00578ab7b126e035"}
 
@@ -32,29 +31,23 @@ def find_bundle(model: str) -> Path | None:
         model: The fingerprint in the store; with an embedder of one's own, that of the latents
             comes first in it.
     """
-    latents, own_embedder, _ = model.partition(_OWN_EMBEDDER)
+    own = split_own_embedder(model)
     for folder, manifest in _bundles():
-        found = manifest.latents_fingerprint if own_embedder else manifest.fingerprint
-        if found == latents:
+        if own is None and manifest.tiny_fingerprint == model:
+            return folder
+        if own is not None and manifest.latents_fingerprint == own.latents:
             return folder
     return None
 
 
 def latents_of(model: str) -> str | None:
     """The fingerprint of the latents of a store, from what it is bound to; None if unknown."""
-    latents, own_embedder, _ = model.partition(_OWN_EMBEDDER)
-    if own_embedder:
-        return latents
+    if (own := split_own_embedder(model)) is not None:
+        return own.latents
     if (known := _LATENTS.get(model)) is not None:
         return known
     folder = find_bundle(model)
     return None if folder is None else open_manifest(folder).latents_fingerprint
-
-
-def own_embedder(model: str) -> str | None:
-    """The display name of the embedder that a store is bound to, if it is not the bundle's own."""
-    name = model.partition(_OWN_EMBEDDER)[2].rpartition(" ")[0]
-    return name or None
 
 
 def _bundles() -> Iterator[tuple[Path, Manifest]]:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from agentmem.errors import AgentMemError, ModelError
 from agentmem.models.base import Codec, Latent
 from agentmem.models.bundle.manifest import (
+    EMBEDDER,
     READER,
     RERANKER,
     Manifest,
@@ -28,6 +29,7 @@ from agentmem.models.bundle.manifest import (
     read_manifest,
     shipped_bundle,
 )
+from agentmem.models.embedder.sentence_encoder import SentenceEncoderConfig
 
 # Texts that commonly break round trips: other scripts, joined emoji, accents in two forms, control
 # characters, the names of special tokens, and text without any pattern.
@@ -61,15 +63,15 @@ class BundleFacts:
 
     Attributes:
         name: Display name.
-        fingerprint: Stands for the pinned files.
+        fingerprint: What a store of the default embedder is bound to.
         format: Version of the bundle's layout.
-        files: The pinned files, then those of the reranker and of the reader.
+        files: The pinned files, then those of the optional parts.
         parameters: Number of weights by network; tied weights count once.
         quantizations: Step of each quantization in int8 steps, finest first.
         slot_dims: Numbers per token.
         tokens_per_vector: Tokens that share one memory vector.
         max_tokens: Longest chunk.
-        embedding_dims: K.
+        embedding_dims: K, of the default embedder.
         vocab_size: V.
         runs: Name of the training run by network; empty if the bundle keeps no record.
         evaluation: Metrics by result name; empty if the bundle has none.
@@ -153,7 +155,7 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
             slot_dims=autoencoder["slot_dims"],
             tokens_per_vector=autoencoder["tokens_per_vector"],
             max_tokens=autoencoder["max_tokens"],
-            embedding_dims=embedder["key_dims"],
+            embedding_dims=_dims(folder, manifest, embedder),
             vocab_size=autoencoder["vocab_size"],
             runs={part: run["name"] for part, run in training.items()},
             evaluation=_optional(folder / "evaluation.json"),
@@ -219,6 +221,13 @@ def _round_trips(text: str, codec: Codec, quantization: str) -> bool:
     except ValueError:
         return False
     return unpacked and codec.tokenizer.decode(decoded) == text
+
+
+def _dims(folder: Path, manifest: Manifest, tiny: Mapping[str, Any]) -> int:
+    if manifest.embedder:
+        return SentenceEncoderConfig.from_folder(folder / EMBEDDER).dims
+    dims: int = tiny["key_dims"]
+    return dims
 
 
 def _parameters(folder: Path, manifest: Manifest) -> dict[str, int]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from agentmem.errors import ModelError
 from agentmem.models.autoencoder.configuration import VALUES_PER_DIM, AutoencoderConfig
-from agentmem.models.base import MemoryModel
+from agentmem.models.base import Embedder, MemoryModel
 from agentmem.models.bundle.manifest import (
+    EMBEDDER,
     RERANKER,
     Manifest,
     bundled_part,
@@ -22,26 +23,34 @@ from agentmem.models.bundle.manifest import (
     read_manifest,
     shipped_bundle,
 )
-from agentmem.models.bundle.parts import BundleCodec, BundleEmbedder, BundleReranker
+from agentmem.models.bundle.parts import (
+    BundleCodec,
+    BundleEmbedder,
+    BundleReranker,
+    BundleSentenceEncoder,
+)
 from agentmem.models.bundle.runtimes import Runtime, check_runtime
 from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.layers.forks import one_thread_in_children
 from agentmem.models.lazy import Lazy
 from agentmem.models.reranker.configuration import LatentRerankerConfig
+from agentmem.models.text import EmbedderOfTexts
 from agentmem.models.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
     from agentmem.models.bundle.networks import Networks
 
 
-def load_bundle(folder: str | None = None, runtime: Runtime = "numpy") -> ModelBundle:
+def load_bundle(
+    folder: str | None = None, runtime: Runtime = "numpy", *, tiny: bool = False
+) -> ModelBundle:
     """`ModelBundle`, opened once per process: stores share the frozen weights."""
-    return _opened(folder, runtime)
+    return _opened(folder, runtime, tiny)
 
 
 @cache
-def _opened(folder: str | None, runtime: Runtime) -> ModelBundle:
-    return ModelBundle(folder, runtime=runtime)
+def _opened(folder: str | None, runtime: Runtime, tiny: bool) -> ModelBundle:
+    return ModelBundle(folder, runtime=runtime, tiny=tiny)
 
 
 class ModelBundle(MemoryModel):
@@ -54,13 +63,18 @@ class ModelBundle(MemoryModel):
     tokenizer: ByteTokenizer
 
     def __init__(
-        self, folder: str | os.PathLike[str] | None = None, *, runtime: Runtime = "numpy"
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        runtime: Runtime = "numpy",
+        tiny: bool = False,
     ) -> None:
         """Open a bundle and check its files.
 
         Args:
             folder: The bundle's folder; None means the one that comes with the package.
             runtime: The library that computes its networks; see `agentmem.models.bundle.runtimes`.
+            tiny: Embed with the tiny embedder, even if the bundle has a sentence encoder.
 
         Raises:
             InputError: there is no such runtime.
@@ -81,12 +95,21 @@ class ModelBundle(MemoryModel):
         _check_sizes(manifest.name, tokenizer.vocab_size, autoencoder, keys, reranker)
         self._networks = Lazy(lambda: _load(path, manifest, runtime))
         limit = autoencoder.max_tokens
+        embedder: Embedder = BundleEmbedder(self._networks, keys, limit)
+        if manifest.embedder and not tiny:
+            encoder = bundled_part(path, EMBEDDER)
+            embedder = EmbedderOfTexts(
+                BundleSentenceEncoder(encoder, manifest.encoder_fingerprint), tokenizer
+            )
         super().__init__(
             manifest.name,
-            fingerprint=manifest.fingerprint,
+            fingerprint=manifest.tiny_fingerprint if tiny else manifest.fingerprint,
             codec=BundleCodec(self._networks, tokenizer, autoencoder, manifest.latents_fingerprint),
-            embedder=BundleEmbedder(self._networks, keys, limit),
+            embedder=embedder,
             reranker=None if reranker is None else BundleReranker(self._networks, limit),
+            # It makes up for what the tiny embedder misses. Behind a sentence encoder it finds no
+            # more in conversations, and less among notes (benchmarks/LOG.md).
+            reranks=tiny or not manifest.embedder,
         )
 
 

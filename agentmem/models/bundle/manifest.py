@@ -1,13 +1,14 @@
 """Manifests: which files a model bundle consists of, their hashes, and its fingerprint.
 
 A bundle is a folder: ``manifest.json``, ``tokenizer/``, ``autoencoder/``, ``keys/`` (the embedder;
-the name is part of every fingerprint), optionally ``reranker/`` and ``reader/``, and a model card
-in ``README.md``. The manifest lists every weight file with its SHA-256; the fingerprint is the hash
-of those lines, so it changes exactly when a stored byte could. The fingerprint of the latents
-leaves the embedder out; whatever reads latents is bound to that one.
+the name is part of every fingerprint), optionally ``embedder/`` (a sentence encoder, which then is
+the default embedder, and the one in ``keys/`` the tiny one), ``reranker/`` and ``reader/``, and a
+model card in ``README.md``. The manifest lists every weight file with its SHA-256; fingerprints are
+hashes of those lines, so they change exactly when a stored byte could. The fingerprint of the
+latents leaves the embedders out; whatever reads latents is bound to that one.
 
-A reader and a reranker do not affect what is stored: their files are listed separately, outside the
-fingerprint, and are verified when they are loaded.
+A reader and a reranker do not affect what is stored: their files are in no fingerprint. The files
+of optional parts are listed separately, and are verified when they are loaded.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentmem.errors import ModelError, ModelNotFoundError
+from agentmem.models.base import BUILTIN
+from agentmem.models.fingerprints import with_own_embedder
 
 MANIFEST = "manifest.json"
-# Folders of the optional parts, on which nothing stored depends.
-READER, RERANKER = "reader", "reranker"
-_OPTIONAL = (READER, RERANKER)
+# Folders of the optional parts.
+EMBEDDER, READER, RERANKER = "embedder", "reader", "reranker"
+_OPTIONAL = (EMBEDDER, READER, RERANKER)
 _FORMAT = 1
 # The files that stored bytes depend on; the model card and training notes may change freely.
 _PINNED = (".safetensors", "config.json", "tokenizer.json")
@@ -44,6 +47,7 @@ class Manifest(BaseModel):
         name: The bundle's display name.
         format: Version of the bundle's layout.
         files: Hash of each pinned file, by its path.
+        embedder: Hash of each file of the sentence encoder, by its path; empty if there is none.
         reader: Hash of each file of the reader, by its path; empty if there is no reader.
         reranker: Hash of each file of the reranker, likewise.
     """
@@ -54,18 +58,31 @@ class Manifest(BaseModel):
     name: str
     format: int
     files: dict[str, str]
+    embedder: dict[str, str] = Field(default_factory=dict)
     reader: dict[str, str] = Field(default_factory=dict)
     reranker: dict[str, str] = Field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that stand for the pinned files."""
+        """Stands for the files that a store of the default embedder depends on."""
+        if not self.embedder:
+            return self.tiny_fingerprint
+        return with_own_embedder(self.latents_fingerprint, BUILTIN, self.encoder_fingerprint)
+
+    @property
+    def tiny_fingerprint(self) -> str:
+        """Sixteen hex digits that stand for the pinned files, the tiny embedder among them."""
         return self._hash(self.files)
+
+    @property
+    def encoder_fingerprint(self) -> str:
+        """Sixteen hex digits that stand for the sentence encoder."""
+        return self._hash(self.embedder)
 
     @property
     def all_files(self) -> dict[str, str]:
         """Every file with its hash: the pinned ones, then those of the optional parts."""
-        return {**self.files, **self.reranker, **self.reader}
+        return {**self.files, **self.embedder, **self.reranker, **self.reader}
 
     @property
     def latents_fingerprint(self) -> str:
@@ -73,7 +90,7 @@ class Manifest(BaseModel):
         return self._hash(name for name in self.files if not name.startswith("keys/"))
 
     def _hash(self, names: Iterable[str]) -> str:
-        lines = "".join(f"{name} {self.files[name]}\n" for name in sorted(names))
+        lines = "".join(f"{name} {self.all_files[name]}\n" for name in sorted(names))
         return hashlib.sha256(f"{self.format}\n{lines}".encode()).hexdigest()[:16]
 
 
@@ -154,7 +171,7 @@ def file_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
 
 
 def optional_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelError]:
-    """Errors in the files of a bundle's reader and reranker, if it has them."""
+    """Errors in the files of a bundle's optional parts, as far as it has them."""
     for part in _OPTIONAL:
         yield from _part_faults(folder, manifest, part)
 
@@ -173,7 +190,7 @@ def _part_faults(folder: str | Path, manifest: Manifest, part: str) -> Iterator[
 
 
 def bundled_part(folder: str | Path, part: str) -> Path:
-    """The folder of a bundle's `READER` or `RERANKER`, with every file verified.
+    """The folder of a bundle's `EMBEDDER`, `READER` or `RERANKER`, with every file verified.
 
     Raises:
         ModelNotFoundError: there is no bundle there, it has no such part, or a file is missing.

@@ -7,14 +7,16 @@ the first text is encoded, decoded or embedded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.models.autoencoder.configuration import AutoencoderConfig
-from agentmem.models.base import AUTO, MIN_FIDELITY, Encoded, Latent, Passage, View
+from agentmem.models.base import AUTO, BUILTIN, MIN_FIDELITY, Encoded, Latent, Passage, View
 from agentmem.models.embedder.configuration import EmbedderConfig
+from agentmem.models.embedder.sentence_encoder import SentenceEncoder, SentenceEncoderConfig
 from agentmem.models.lazy import Lazy
 from agentmem.models.tokenizer import ByteTokenizer
 
@@ -93,6 +95,29 @@ class BundleEmbedder:
     def embed_query(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """See `Embedder.embed_query`; queries and documents are embedded alike."""
         embedding: NDArray[np.float32] = self.embed_documents([ids])[0]
+        return embedding
+
+
+class BundleSentenceEncoder:
+    """The sentence encoder of a bundle; see `agentmem.models.base.TextEmbedder`."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self._encoder = Lazy(lambda: SentenceEncoder(folder))
+        self.name = BUILTIN
+        self.fingerprint = fingerprint
+        self.dims = SentenceEncoderConfig.from_folder(folder).dims
+
+    def load(self) -> None:
+        """Load it now, instead of when the first text needs it."""
+        self._encoder()
+
+    def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See `TextEmbedder.embed_documents`."""
+        return self._encoder().embed(texts)
+
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """See `TextEmbedder.embed_query`; queries and documents are embedded alike."""
+        embedding: NDArray[np.float32] = self._encoder().embed([text])[0]
         return embedding
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentmem.errors import ConfigError
 from agentmem.models.bundle.inspect import describe_bundle
-from agentmem.models.bundle.manifest import READER, RERANKER, Manifest, write_manifest
+from agentmem.models.bundle.manifest import EMBEDDER, READER, RERANKER, Manifest, write_manifest
 from agentmem.training.bundle.card import write_card
 from agentmem.training.bundle.figures import choose_figures
 
@@ -22,6 +22,7 @@ def assemble_bundle(
     tokenizer: str | Path,
     autoencoder: str | Path,
     embedder: str | Path,
+    encoder: str | Path | None = None,
     reranker: str | Path | None = None,
     results: str | Path | None = None,
 ) -> Manifest:
@@ -33,24 +34,29 @@ def assemble_bundle(
         tokenizer: Folder of `train_tokenizer`.
         autoencoder: Run folder of `train_autoencoder`.
         embedder: Run folder of `train_embedder`.
+        encoder: Folder of `export_sentence_encoder`, which becomes the default embedder; None: the
+            bundle has no other embedder.
         reranker: Run folder of `train_reranker`; None: the bundle has no reranker.
         results: Folder of result files, whose main figures go into ``evaluation.json`` and the
             model card. None: the bundle has no figures.
 
     Raises:
-        ConfigError: a run is not finished, there is a reranker in the folder already that would
+        ConfigError: a run is not finished, a reranker or sentence encoder in the folder would
             be lost, or a result file is none, or was measured with other weights.
     """
     out = Path(out)
     runs = {"autoencoder": Path(autoencoder), "keys": Path(embedder)}
+    for part, option, given in ((RERANKER, RERANKER, reranker), (EMBEDDER, "encoder", encoder)):
+        if given is None and (out / part).exists():
+            raise ConfigError(
+                f"{str(out)!r} has a {part}, and none is given: name its folder with --{option}, "
+                f"or remove {str(out / part)!r}"
+            )
     if reranker is not None:
         runs[RERANKER] = Path(reranker)
-    elif (out / RERANKER).exists():
-        raise ConfigError(
-            f"{str(out)!r} has a {RERANKER}, and none is given: name its run with --{RERANKER}, or "
-            f"remove {str(out / RERANKER)!r}"
-        )
     sources = {"tokenizer": Path(tokenizer), **{part: run / "model" for part, run in runs.items()}}
+    if encoder is not None:
+        sources[EMBEDDER] = Path(encoder)
     # All of it before anything is replaced: `out` may hold a bundle that is in use.
     _check_whole(sources)
     training = {part: _read_run(run) for part, run in runs.items()}
@@ -73,12 +79,12 @@ def assemble_bundle(
 
 
 # Parts whose training command is not called like their folder.
-_COMMANDS = {"keys": "embedder"}
+_COMMANDS = {"keys": "embedder", EMBEDDER: "encoder"}
 
 
 def _check_whole(sources: Mapping[str, Path]) -> None:
     """A run that is not finished has no model yet."""
-    marks = dict.fromkeys(("tokenizer", "autoencoder", "keys", RERANKER), "config.json")
+    marks = dict.fromkeys(("tokenizer", "autoencoder", "keys", RERANKER, EMBEDDER), "config.json")
     marks["tokenizer"] = "tokenizer.json"
     for part, mark in marks.items():
         if part in sources and not (sources[part] / mark).is_file():

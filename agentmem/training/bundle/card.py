@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.models.bundle.inspect import BundleFacts
-from agentmem.models.bundle.manifest import READER, RERANKER
+from agentmem.models.bundle.manifest import EMBEDDER, READER, RERANKER
+from agentmem.models.embedder.sentence_encoder import SentenceEncoderConfig
 from agentmem.models.reader.saving import load_config
 
 # Prefixes of the corpus files of each part.
@@ -59,6 +60,7 @@ def write_card(folder: Path, facts: BundleFacts, training: Mapping[str, Any]) ->
     """
     blocks = [
         *_made_of(facts),
+        *_encoder(folder),
         *_reader(folder, facts),
         *_trained_on(training),
         *_trained_how(training),
@@ -74,8 +76,11 @@ def _made_of(facts: BundleFacts) -> list[str]:
         "tokenizer": f"byte-level BPE, {facts.vocab_size:,} entries: every Unicode text, exactly",
         "autoencoder": f"{facts.slot_dims} numbers per token, {facts.tokens_per_vector} tokens per "
         f"vector, {facts.max_tokens} tokens per chunk at most; quantization steps of 127: {steps}",
-        "keys": f"the embedder for vector search; K = {facts.embedding_dims}",
+        "keys": "the embedder for vector search",
     }
+    if has_encoder := any(file.path.startswith(f"{EMBEDDER}/") for file in facts.files):
+        what["keys"] = 'the tiny embedder for vector search: `embedder="tiny"`'
+        what[EMBEDDER] = f"the default embedder for vector search; K = {facts.embedding_dims}"
     if RERANKER in facts.parameters:
         what[RERANKER] = "ranks the best candidates of a search, from their latents"
     if READER in facts.parameters:
@@ -98,11 +103,31 @@ def _made_of(facts: BundleFacts) -> list[str]:
         f"# {facts.name}: a model bundle of agentmem",
         _table(("part", "what it is", "parameters", "size"), rows),
         f"Fingerprint `{facts.fingerprint}`, format {facts.format}. Weights are bfloat16 "
-        "safetensors; what is stored is verified by the decoder in float32. `manifest.json` holds "
+        "safetensors"
+        + (
+            ", those of the default embedder 4 and 8 bits wide in an ONNX graph"
+            if has_encoder
+            else ""
+        )
+        + "; what is stored is verified by the decoder in float32. `manifest.json` holds "
         "the SHA-256 of each file, and a store is pinned to their fingerprint"
         + (f", which no file of the {' or the '.join(unpinned)} is part of" if unpinned else "")
         + "; `agentmem model verify` checks the files, and that text comes back. License of the "
         "weights: Apache-2.0.",
+    ]
+
+
+def _encoder(folder: Path) -> list[str]:
+    if not (folder / EMBEDDER).is_dir():
+        return []
+    config = SentenceEncoderConfig.from_folder(folder / EMBEDDER)
+    return [
+        "## The default embedder",
+        f"`{config.name}`, a pretrained sentence encoder (Apache-2.0, Wang et al., "
+        "arXiv 2002.10957, and the sentence-transformers project), exported with `agentmem train "
+        "encoder`: token embeddings in 4 bits, the matrices of its layers in 8. Its first "
+        f"{config.max_tokens} tokens of a text count. It was not trained here, nor on the corpus. "
+        "Nothing but search depends on it: texts come back from the latents.",
     ]
 
 

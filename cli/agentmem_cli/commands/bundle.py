@@ -41,6 +41,16 @@ def bundle(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.")],
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            "--encoder",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="Folder of `train encoder`, then the default embedder; optional.",
+        ),
+    ] = None,
     reranker: Annotated[
         Path | None,
         typer.Option(
@@ -80,6 +90,7 @@ def bundle(
         tokenizer=tokenizer,
         autoencoder=autoencoder,
         embedder=embedder,
+        encoder=encoder,
         reranker=reranker,
         results=results,
     )

@@ -70,6 +70,27 @@ def tokenizer(
     show_paths(output, {"tokenizer": folder})
 
 
+def encoder(
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", metavar="MODEL", help="Folder or name of a BERT-like sentence encoder."
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="What the encoder is called.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Export a pretrained sentence encoder as a bundle's default embedder; nothing is trained."""
+    output = Output(json=json, quiet=quiet)
+    with _packages(), output.progress("exporting"):
+        from agentmem.training.sentence_encoder.export import export_sentence_encoder
+
+        folder = export_sentence_encoder(model, out, name=name)
+    show_paths(output, {"encoder": folder})
+
+
 def autoencoder(
     config: ConfigOption,
     corpus: CorpusOption,

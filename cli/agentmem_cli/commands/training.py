@@ -10,6 +10,7 @@ app = command_group(
         "tokenizer": train.tokenizer,
         "autoencoder": train.autoencoder,
         "embedder": train.embedder,
+        "encoder": train.encoder,
         "reranker": train.reranker,
         "reader-data": train.reader_data,
         "reader": train.reader,

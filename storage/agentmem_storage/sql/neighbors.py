@@ -16,22 +16,27 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
+    Text,
     bindparam,
+    case,
     func,
     select,
 )
 
-from agentmem_storage.records import Neighbors, Sides
+from agentmem_storage.records import Neighbors, Sides, Turn
 from agentmem_storage.sql.read import require
 from agentmem_storage.sql.selection import GIVEN, given
 from agentmem_storage.sql.tables import chunks, sources
 
 # To look up the neighbors of one chunk takes as long as to list so many chunks of its scope.
 _LISTED_PER_LOOKUP = 16
+# Where the id is in a row of a list of neighbors: behind the three columns of its place.
+_PLACE = 3
+_DOCUMENT = "document"
 
 
 def neighbors(connection: Connection, ids: Sequence[int], reach: int, held: int) -> Neighbors:
-    """Up to ``reach`` chunks on each side of each, and the tokens of all of them.
+    """Up to ``reach`` chunks on each side of each, and what is known of all of them.
 
     Args:
         connection: A transaction.
@@ -54,11 +59,11 @@ def by_listing(connection: Connection, ids: Sequence[int], reach: int) -> Neighb
     """Neighbors from a list of all chunks of the scopes of the given ones."""
     wanted = set(ids)
     sides: dict[int, Sides] = {}
-    sizes: dict[int, int] = {}
+    rows: dict[int, Turn] = {}
     scopes: dict[int, list[int]] = {}
-    for scope, id, size in connection.execute(_LISTED, given(ids)).all():
+    for scope, id, *turn in connection.execute(_LISTED, given(ids)).all():
         scopes.setdefault(scope, []).append(id)
-        sizes[id] = size
+        rows[id] = Turn(*turn)
     near = set(wanted)
     for listed in scopes.values():
         for at, id in enumerate(listed):
@@ -66,31 +71,40 @@ def by_listing(connection: Connection, ids: Sequence[int], reach: int) -> Neighb
                 before, after = listed[max(0, at - reach) : at], listed[at + 1 : at + 1 + reach]
                 sides[id] = tuple(before[::-1]), tuple(after)
                 near.update(before, after)
-    return Neighbors(sides, {id: sizes[id] for id in near if id in sizes})
+    return Neighbors(sides, {id: rows[id] for id in near if id in rows})
 
 
 def by_lookup(connection: Connection, ids: Sequence[int], reach: int) -> Neighbors:
     """Neighbors of each of the given chunks, whatever else their scopes hold."""
     found = connection.scalar(_LOOKED_UP, {**given(ids), "reach": reach})
     sides: dict[int, Sides] = {}
-    tokens: dict[int, int] = {}
-    for id, count, *listed in json.loads(found or "[]"):
-        tokens[id] = count
+    turns: dict[int, Turn] = {}
+    for id, *own, lists in json.loads(found or "[]"):
+        turns[id] = Turn(*own)
         # Compared by place, which comes first; none is in two lists.
-        earlier = sorted((*listed[0], *listed[1]), reverse=True)[:reach]
-        later = sorted((*listed[2], *listed[3]))[:reach]
-        tokens.update((one, size) for *_, one, size in (*earlier, *later))
-        sides[id] = (tuple(one[3] for one in earlier), tuple(one[3] for one in later))
-    return Neighbors(sides, tokens)
+        earlier = sorted((*lists[0], *lists[1]), reverse=True)[:reach]
+        later = sorted((*lists[2], *lists[3]))[:reach]
+        turns.update((one[_PLACE], Turn(*one[_PLACE + 1 :])) for one in (*earlier, *later))
+        sides[id] = tuple(one[_PLACE] for one in earlier), tuple(one[_PLACE] for one in later)
+    return Neighbors(sides, turns)
 
 
-def _tokens(of: FromClause) -> ColumnElement[int]:
-    """A number whatever there is, for a damaged row must not hide its neighbors."""
-    return of.c.tokens.cast(Integer)
+def _turn(chunk: FromClause, source: FromClause) -> tuple[ColumnElement[Any], ...]:
+    """The fields of `Turn`.
+
+    Numbers and hex digits whatever there is, for a damaged row must not hide its neighbors.
+    """
+    speaker = func.hex(func.coalesce(source.c.name, source.c.role, ""), type_=Text)
+    return (
+        chunk.c.tokens.cast(Integer),
+        source.c.id,
+        source.c.created_at.cast(Integer),
+        case((source.c.kind != _DOCUMENT, speaker)),
+    )
 
 
 _LISTED = (
-    select(sources.c.scope_id, chunks.c.id, _tokens(chunks))
+    select(sources.c.scope_id, chunks.c.id, *_turn(chunks, sources))
     .join_from(sources, chunks, chunks.c.source_id == sources.c.id)
     .where(sources.c.scope_id.in_(select(chunks.c.scope_id).where(chunks.c.id.in_(GIVEN))))
     .order_by(sources.c.scope_id, sources.c.created_at, sources.c.id, chunks.c.ordinal)
@@ -98,7 +112,7 @@ _LISTED = (
 
 
 def _lookups() -> Select[Any]:
-    """For each given chunk, its neighbors on each side, with their tokens.
+    """For each given chunk, its neighbors on each side, with what is known of them.
 
     Each side has two lists, of up to ``reach`` chunks: those of the same time, and those of other
     times. One condition for both could not use the index, and long imports have one time.
@@ -107,7 +121,11 @@ def _lookups() -> Select[Any]:
     source = sources.alias("source")
     order = (source.c.created_at, source.c.id, near.c.ordinal)
     same_scope = (
-        select(*(one.cast(Integer).label(None) for one in order), near.c.id, _tokens(near))
+        select(
+            *(one.cast(Integer).label(None) for one in order),
+            near.c.id,
+            *(one.label(None) for one in _turn(near, source)),
+        )
         .join_from(source, near, near.c.source_id == source.c.id)
         .where(source.c.scope_id == chunks.c.scope_id)
     )
@@ -130,7 +148,7 @@ def _lookups() -> Select[Any]:
         pairs = select(func.json_group_array(func.json_array(*found)))
         listed.append(func.json(pairs.scalar_subquery()))
     # As one JSON text, because fetching a row for each takes far longer.
-    row = func.json_array(chunks.c.id, _tokens(chunks), *listed)
+    row = func.json_array(chunks.c.id, *_turn(chunks, sources), func.json_array(*listed))
     return (
         select(func.json_group_array(row))
         .join_from(chunks, sources, sources.c.id == chunks.c.source_id)

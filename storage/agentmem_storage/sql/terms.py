@@ -3,9 +3,12 @@
 `agentmem_storage.words` splits texts and queries into words; FTS5 only stems them, with ``porter``,
 and drops the diacritics of Latin letters.
 
-``score = (sum of BM25 over the query's phrases in the chunk) * (number of those phrases)``: BM25
-alone would rank a short chunk with one rare word of the query above a longer one with three. A word
-that only may be a name adds `POSSIBLE_SHARE` of its BM25, and is not counted.
+``score = sqrt(bm25 * phrases) * share``, with the sum of BM25 over the query's phrases in the
+chunk, the number of those phrases, and their share of the weight of all the query's phrases, each
+weighed by how rare it is: BM25 alone would rank a short chunk with one rare word of the query above
+a longer one with three. A word that only may be a name adds `POSSIBLE_SHARE` of its BM25 and of its
+weight, and is not counted. The form was chosen on notes, documents and dialogues that no network
+was trained on, see benchmarks/LOG.md.
 
 How rare a word is depends on the scope that is searched: within one user's memories the user's name
 carries no information, however rare it is in the whole store, and what others write must not change
@@ -129,17 +132,20 @@ def search(
         possible: Those of the phrases that only may be meant.
     """
     leading, following = _weights(counts, rows, held, possible)
+    shares = _shares(counts, held, possible)
     if not leading:
         return Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
     given: dict[str, Any] = {"k": k}
     given |= {"leading": json.dumps(leading), "following": json.dumps(following)}
     given["possible"] = json.dumps([quoted(one) for one in possible])
+    given["shares"] = json.dumps(shares)
     if allowed is not None:
         given["allowed"] = allowed
     best = connection.execute(_EVERYWHERE if allowed is None else _AMONG, given).all()
     return Ranked(
         ids=np.array([one.id for one in best], dtype=np.int64),
-        scores=np.array([one.score for one in best], dtype=np.float32),
+        scores=np.sqrt([one.score for one in best], dtype=np.float32),
+        coverage=min(1.0, best[0].share) if best else 0.0,
     )
 
 
@@ -154,34 +160,44 @@ def _listed(name: str) -> Select[tuple[int]]:
     return select(values.c.value)
 
 
-def _best(allowed: Select[tuple[int]] | None) -> Select[tuple[int, float]]:
+def _best(allowed: Select[tuple[int]] | None) -> Select[tuple[int, float, float]]:
     """The best ``k`` of the allowed chunks that contain one of the phrases ``leading``."""
     led = _matches("leading", allowed).cte("led")
     others = _matches("following", select(led.c.id)).subquery("others")
     matches = union_all(select(led), select(others)).subquery("matches")
-    # Rounded, because the sum may depend on the order of its terms in the last bit.
-    score = func.round(
-        -func.sum(matches.c.bm25) * func.max(1, func.sum(matches.c.counted)), 9, type_=Float
-    ).label("score")
+    # Its square, because not every SQLite has a square root. Rounded, because sums may depend on
+    # the order of their terms in the last bit.
+    share = func.sum(matches.c.share, type_=Float).label("share")
+    bm25 = -func.sum(matches.c.bm25) * func.max(1, func.sum(matches.c.counted))
+    score = func.round(bm25 * share * share, 9, type_=Float).label("score")
     return (
-        select(matches.c.id, score)
+        select(matches.c.id, score, share)
         .group_by(matches.c.id)
         .order_by(score.desc(), matches.c.id)
         .limit(bindparam("k", type_=Integer))
     )
 
 
-def _matches(counts: str, allowed: Select[tuple[int]] | None) -> Select[tuple[int, float, int]]:
-    """Allowed chunks that contain a phrase, one row per phrase, with its weighted BM25.
+def _matches(
+    counts: str, allowed: Select[tuple[int]] | None
+) -> Select[tuple[int, float, int, float]]:
+    """Allowed chunks that contain a phrase, one row per phrase, with its weighted BM25 and share.
 
     ``counts`` is the name of the parameter with the phrases and their weights.
     """
     weights = func.json_each(bindparam(counts)).table_valued("key", "value")
     possible = func.json_each(bindparam("possible")).table_valued("value", name="possible")
     counted = weights.c.key.not_in(select(possible.c.value)).cast(Integer).label("counted")
+    shares = func.json_each(bindparam("shares")).table_valued("key", "value", name="shares")
+    phrases = weights.join(shares, shares.c.key == weights.c.key)
     found = (
-        select(_ROWID.label("id"), (_BM25 * weights.c.value).label("bm25"), counted)
-        .select_from(weights.join(text("chunk_terms"), true()))
+        select(
+            _ROWID.label("id"),
+            (_BM25 * weights.c.value).label("bm25"),
+            counted,
+            shares.c.value.label("share"),
+        )
+        .select_from(phrases.join(text("chunk_terms"), true()))
         .where(chunk_terms_name.op("MATCH")(weights.c.key))
         # bm25() works only while FTS5 scans, not in a grouped query; LIMIT prevents flattening.
         .limit(-1)
@@ -241,6 +257,19 @@ def _weights(
         rarity = math.log1p((held - n + 0.5) / (n + 0.5))
         part[quoted(phrase)] = share * rarity / _rarity(rows, everywhere)
     return leading, following
+
+
+def _shares(counts: Sequence[Count], held: int, possible: Collection[str]) -> dict[str, float]:
+    """The share of each phrase in the weight of a query; those certainly meant add up to 1."""
+    weights = {
+        one.phrase: math.log1p((held - one.scope + 0.5) / (one.scope + 0.5)) for one in counts
+    }
+    total = sum(weight for phrase, weight in weights.items() if phrase not in possible)
+    total = total or sum(weights.values())
+    return {
+        quoted(phrase): weight / total * (POSSIBLE_SHARE if phrase in possible else 1.0)
+        for phrase, weight in weights.items()
+    }
 
 
 def _rarity(rows: int, having: int) -> float:

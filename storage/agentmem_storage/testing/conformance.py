@@ -276,11 +276,15 @@ class StoreConformance:
             with _raises(UnknownIdError):
                 store.latents([ids[0], 999])
 
-    def test_neighbors_come_with_their_tokens(self, tmp_path: Path) -> None:
+    def test_neighbors_come_with_their_tokens_and_sources(self, tmp_path: Path) -> None:
         with self.open_store(tmp_path) as store:
             ids = _add(store, ["one", "two and three", "four", "five"], Scope("a"))
-            tokens = {one.id: one.tokens for one in store.chunks(ids[:3])}
-            assert store.neighbors([ids[1]]).tokens == tokens
+            chunks = store.chunks(ids[:3])
+            turns = store.neighbors([ids[1]]).turns
+            assert {id: (turn.tokens, turn.source) for id, turn in turns.items()} == {
+                one.id: (one.tokens, one.source_id) for one in chunks
+            }
+            assert len({turn.speaker for turn in turns.values()}) == 1
             with _raises(UnknownIdError):
                 store.neighbors([ids[0], 999])
 

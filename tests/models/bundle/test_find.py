@@ -11,8 +11,9 @@ import pytest
 from agentmem import Memory
 from agentmem.errors import IncompatibleModelError
 from agentmem.models.bundle import find
-from agentmem.models.bundle.find import find_bundle, latents_of, own_embedder
+from agentmem.models.bundle.find import find_bundle, latents_of
 from agentmem.models.bundle.manifest import open_manifest, shipped_bundle
+from agentmem.models.fingerprints import split_own_embedder
 from agentmem.testing import tiny_bundle
 
 
@@ -39,8 +40,8 @@ def test_with_an_embedder_of_ones_own_the_latents_decide() -> None:
     model = f"{manifest.latents_fingerprint}, keys of all MiniLM 0123"
     assert find_bundle(model) == shipped_bundle()
     assert latents_of(model) == manifest.latents_fingerprint
-    assert own_embedder(model) == "all MiniLM"
-    assert own_embedder(manifest.fingerprint) is None
+    assert split_own_embedder(model) == (manifest.latents_fingerprint, "all MiniLM", "0123")
+    assert split_own_embedder(manifest.tiny_fingerprint) is None
 
 
 def test_what_is_nowhere_is_not_found(tiny: Path) -> None:

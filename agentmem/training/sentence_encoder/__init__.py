@@ -1,0 +1,1 @@
+"""The default embedder: a pretrained sentence encoder, exported with few bits a weight."""
