@@ -101,7 +101,7 @@ def _cases(groups: Sequence[Group]) -> Iterator[Case]:
             sources = memory.add(messages, user_id=user).sources
             order = {chunk.id: at for at, chunk in enumerate(memory.list(user_id=user))}
             for question, evidence in questions:
-                hits = list(memory.recall(question, k=HITS, user_id=user))
+                hits = list(memory.recall(question, k=HITS, user_id=user, rerank="latent"))
                 hits.sort(key=lambda hit: order[hit.id])
                 wanted = {sources[turn] for turn in evidence}
                 features = [

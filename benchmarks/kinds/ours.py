@@ -13,7 +13,7 @@ DEFAULT = "agentmem"
 # The options of `Memory.recall` for each way.
 WAYS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
-    "agentmem, not reranked": {"rerank": None},
+    "agentmem, reranked": {"rerank": "latent"},
     "agentmem, words alone": {"mode": "lexical"},
     "agentmem, vectors alone": {"mode": "vector"},
 }

@@ -1,1 +1,1 @@
-"""agentmem as measured systems: with its own embedder, and with another."""
+"""agentmem as measured systems."""
