@@ -1,7 +1,7 @@
 """Score fusion: one score from lexical match, vector similarity, neighbors, length and time.
 
 ``score = (w_lexical * lexical + w_vector * vector + w_neighbor * neighbors + w_length * length
-+ w_time * time) / top``
++ w_speaker * speaker + w_time * time) / top``
 
 - lexical: how well the chunk's words match the query's (see `agentmem_storage.sql.terms`), divided
   by the best value for the query: 0 to 1. For what stands alone, times the share of the query's
@@ -14,6 +14,7 @@
   among others on the same topic. See `agentmem.retrieval.conversation`.
 - length: the logarithm of its number of tokens, 1 from `FULL_LENGTH` tokens on: short turns
   ("Really?") may contain the words of the question and still answer nothing.
+- speaker: 1 for a turn of somebody whose name the query contains, otherwise 0.
 - time: 1 if the query names a time and the chunk is from that time, see
   `agentmem.retrieval.dates`; otherwise 0. It boosts and never excludes: later memories may refer to
   that time too.
@@ -60,6 +61,7 @@ class Weights:
     vector: float = 0.4
     neighbor: float = 0.45
     length: float = 0.85
+    speaker: float = 0.15
     time: float = 0.8
     rerank: float = 0.45
 
@@ -67,7 +69,8 @@ class Weights:
     def top(self) -> float:
         """The largest possible sum if the query names no time."""
         own = self.lexical + self.vector
-        return own + 2 * sum(NEIGHBOR_DECAY) * self.neighbor * own + self.length
+        around = 2 * sum(NEIGHBOR_DECAY) * self.neighbor * own
+        return own + around + self.length + self.speaker
 
 
 class Scored(NamedTuple):
@@ -79,6 +82,7 @@ class Scored(NamedTuple):
     vector: float = 0.0
     neighbors: float = 0.0
     length: float = 0.0
+    speaker: float = 0.0
     time: float = 0.0
     rerank: float = 0.0
 
@@ -122,6 +126,7 @@ def fuse(
     *,
     turns: Mapping[int, Turn],
     coverage: float = 1.0,
+    named: Container[int] = (),
     in_interval: Container[int] | None = None,
 ) -> list[Scored]:
     """All candidates and their neighbors, best first; ties go to the lower id.
@@ -134,6 +139,7 @@ def fuse(
         weights: The weight of each component.
         turns: What is known of all of them; empty if length does not count.
         coverage: The share of the query's words, by weight, that the best lexical match contains.
+        named: Which of them are turns of somebody whom the query names.
         in_interval: Which of them are from the time that the query names; None if it names none.
     """
     alone = {id for id, (before, after) in neighbors.items() if not before and not after}
@@ -156,8 +162,9 @@ def fuse(
         long = ALONE_LENGTH if id in alone else length(turns[id].tokens) if turns else 0.0
         timely = float(in_interval is not None and id in in_interval)
         total = own.get(id, 0.0) + weights.neighbor * near
-        total += weights.length * long + weights.time * timely
-        components = (lexical.get(id, 0.0), vector.get(id, 0.0), near, long, timely)
+        spoken = float(id in named)
+        total += weights.length * long + weights.speaker * spoken + weights.time * timely
+        components = (lexical.get(id, 0.0), vector.get(id, 0.0), near, long, spoken, timely)
         scored.append(Scored(id, total / top, *components))
     return sorted(scored, key=by_score)
 

@@ -25,14 +25,15 @@ from agentmem.retrieval.question import Question
 from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
 from agentmem.retrieval.repeats import Group, distinct, group_repeats
 from agentmem.retrieval.rerank import rerank
+from agentmem.retrieval.speakers import named
 from agentmem.retrieval.succession import in_succession
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.snapshot import Snapshot
 
 _WEIGHTS = {
     "hybrid": Weights(),
-    "vector": Weights(lexical=0.0, vector=1.0, neighbor=0.0, length=0.0, time=0.0),
-    "lexical": Weights(lexical=1.0, vector=0.0, neighbor=0.0, length=0.0, time=0.0),
+    "vector": Weights(lexical=0.0, vector=1.0, neighbor=0.0, length=0.0, speaker=0.0, time=0.0),
+    "lexical": Weights(lexical=1.0, vector=0.0, neighbor=0.0, length=0.0, speaker=0.0, time=0.0),
 }
 # Candidates per search: enough that the neighbors of a good hit are usually candidates too.
 _MIN_CANDIDATES = 64
@@ -114,6 +115,7 @@ def search(
         weights,
         turns=neighborhood.turns,
         coverage=matches.lexical.coverage,
+        named=named(question.text, neighborhood),
         in_interval=in_interval,
     )
     fits = len(question.token_ids) <= model.codec.max_tokens
