@@ -145,7 +145,9 @@ def test_all_parts_are_trained_and_make_a_bundle(tmp_path: Path, corpus: Path) -
     assert cli.json("model", "show", "--model", made)["runs"]["reranker"] == "tiny-reranker"
     assert "no problems" in cli.ok("model", "verify", "--model", made)
     message = cli.error(ExitCode.INPUT, *before)
-    assert "has a reranker, and none is given: name its run with --reranker, or remove" in message
+    assert (
+        "has a reranker, and none is given: name its folder with --reranker, or remove" in message
+    )
 
     card = (made / "README.md").read_text()
     assert output["fingerprint"] in card

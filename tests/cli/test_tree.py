@@ -34,8 +34,8 @@ def test_the_commands_are_there() -> None:
         *("users", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
         *("export", "import", "restore", "serve"),
         *("model show", "model verify"),
-        *("train tokenizer", "train autoencoder", "train embedder", "train bundle"),
-        *("train reranker", "train reader", "train reader-data"),
+        *("train tokenizer", "train autoencoder", "train embedder", "train encoder"),
+        *("train bundle", "train reranker", "train reader", "train reader-data"),
         *("reader install", "reader show", "reader prepare"),
         *("eval fidelity", "eval recall"),
     }

@@ -160,12 +160,14 @@ class TestWhen:
         def work(*_: Any) -> Any:
             raise AssertionError("work was done")
 
-        monkeypatch.setattr(plain_model.embedder, "embed_query", work)
         with Memory(":memory:", model=plain_model) as memory:
-            monkeypatch.setattr(memory._store, "snapshot", work)
             for _ in range(2):
-                with pytest.raises(ModelError, match="'plain' comes without a reranker: recall wi"):
-                    memory.recall(ASKED, rerank="latent")
+                with monkeypatch.context() as patched:
+                    patched.setattr(plain_model.embedder, "embed_query", work)
+                    patched.setattr(memory._store, "snapshot", work)
+                    message = "'plain' comes without a reranker: recall wi"
+                    with pytest.raises(ModelError, match=message):
+                        memory.recall(ASKED, rerank="latent")
                 memory.add(TALK)
 
     @pytest.mark.parametrize("word", ["Latent", "", "cross-encoder", True, 3])

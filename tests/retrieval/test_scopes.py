@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage.sql.codec import decode_embeddings
+from agentmem_storage.words import phrases
 
 Scope = dict[str, Any]
 # 100 scopes; the same agents and sessions belong to every user.
@@ -151,9 +152,10 @@ def test_lexical_search_equals_brute_force(
 
 
 def by_words(query: str, texts: dict[int, str], among: Iterable[int]) -> dict[int, float]:
-    """BM25 times how many of the query's words a text has; a word is as rare as it is among some.
+    """The root of BM25 times how many of the query's words a text has, times their share.
 
-    Text lengths are normalized over all of them.
+    A word is as rare as it is among some, and weighs in the share as much. Text lengths are
+    normalized over all of them.
     """
     k1, b = 1.2, 0.75
     lengths = [len(text.split()) for text in texts.values()]
@@ -161,14 +163,21 @@ def by_words(query: str, texts: dict[int, str], among: Iterable[int]) -> dict[in
     mean = sum(lengths) / len(lengths)
     asked = [word for word in dict.fromkeys(query.rstrip("?").split()) if word in WORDS]
     scores: dict[int, float] = {}
-    for word in asked:
+    shares = dict.fromkeys(counts, 0.0)
+    total = 0.0
+    for word in phrases(query):
         having = [id for id, count in counts.items() if count[word]]
         idf = math.log(1 + (len(counts) - len(having) + 0.5) / (len(having) + 0.5))
+        total += idf
         for id in having:
+            shares[id] += idf
             often, length = counts[id][word], counts[id].total() / mean
             part = often * (k1 + 1) / (often + k1 * (1 - b + b * length))
             scores[id] = scores.get(id, 0.0) + idf * part
-    return {id: sum(counts[id][word] > 0 for word in asked) * s for id, s in scores.items()}
+    return {
+        id: math.sqrt(sum(counts[id][word] > 0 for word in asked) * score) * shares[id] / total
+        for id, score in scores.items()
+    }
 
 
 def test_other_scopes_change_no_lexical_ranking(tmp_path: Path) -> None:

@@ -213,7 +213,10 @@ def test_in_a_bundle_it_finds_what_answers(
     manifest = assemble_bundle(made, name="mine", **parts)
     assert set(manifest.reranker) == {"reranker/config.json", "reranker/model.safetensors"}
     with Memory(":memory:", model=ModelBundle(made)) as memory:
-        memory.add([f"It was {things[0]}." for things in KINDS.values()])
+        memory.add(
+            {"name": "AB"[n % 2], "content": f"It was {things[0]}."}
+            for n, things in enumerate(KINDS.values())
+        )
         for verb, things in KINDS.items():
             found = memory.recall(f"What did they {verb}?", k=4)
             best = max(found, key=lambda hit: hit.explain["rerank"])
