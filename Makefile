@@ -52,6 +52,7 @@ bench: .venv/bench.stamp
 	$(BIN)/python -m benchmarks.retention --config benchmarks/retention/retention.toml \
 		--corpus $(CORPUS) --json $(RESULTS)/retention.json
 	$(BIN)/python -m benchmarks.speed --data $(LOCOMO) --json $(RESULTS)/speed.json
+	$(BIN)/python -m benchmarks.startup --json $(RESULTS)/startup.json
 	$(MAKE) tables
 
 # Recall beside other memory systems, whose packages get an environment of their own. LOCOMO may be

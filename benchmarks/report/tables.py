@@ -259,6 +259,20 @@ def _speed(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _startup(results: Mapping[str, Any]) -> list[str]:
+    installed = results["installed"]
+    rows = [
+        (f"`{row['command']}`", f"{row['cpu_s']:.2f} s", f"{row['wall_s']:.2f} s")
+        for row in results["commands"]
+    ]
+    return [
+        f"The base install: {installed['packages']} packages, "
+        f"{installed['bytes'] / 1e6:,.0f} MB with the models.",
+        "",
+        *table(("In a new process", "CPU time", "Time"), rows),
+    ]
+
+
 def _retention(results: Mapping[str, Any]) -> list[str]:
     heads = ("Frozen encoder", "Tokens", "Dims", "Bytes", "Nats", "I", "Gain", "Tokens right")
     rows = [
@@ -396,6 +410,7 @@ _TABLES = {
     "retention": _retention,
     "sidebyside": sidebyside_tables,
     "speed": _speed,
+    "startup": _startup,
 }
 
 

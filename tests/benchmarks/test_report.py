@@ -171,6 +171,18 @@ def test_the_table_of_kinds(tmp_path: Path) -> None:
     assert "changes 1,200 of 40 users, notes 500 of 1 user." in table
 
 
+def test_the_startup_table(tmp_path: Path) -> None:
+    found = {
+        "installed": {"packages": 25, "bytes": 123_400_000},
+        "commands": [{"command": "agentmem stats", "cpu_s": 0.256, "wall_s": 0.3}],
+    }
+    made = build_result("startup", config={}, seed=0, seconds=1.0, results=found)
+    write_result(tmp_path / "startup.json", made)
+    table = render(tmp_path)["startup"]
+    assert cells(table)[1:] == [["`agentmem stats`", "0.26 s", "0.30 s"]]
+    assert "The base install: 25 packages, 123 MB with the models." in table
+
+
 def test_the_reading_table(tmp_path: Path) -> None:
     made = build_result("reading", config={}, seed=3, seconds=1.0, results=READING, gpu="H200")
     without = replace(made, versions={"torch": "2"})
