@@ -56,8 +56,8 @@ def main(
 def _install(environment: Path) -> dict[str, int]:
     """Install the package; the number of packages, itself among them, and their size in bytes."""
     venv.create(environment)
-    pip = (sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"))
-    pip = (*pip, "--disable-pip-version-check")
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
+    pip += ["--disable-pip-version-check"]
     quietly = ("install", "--quiet", "--no-compile")
     constraints = str(ROOT / "constraints.txt")
     subprocess.run((*pip, *quietly, "-c", constraints, str(ROOT)), check=True)
