@@ -122,9 +122,9 @@ class Memory:
             reranker: The model that scores the best candidates again: ``"builtin"``, the bundle's
                 own; or the name of one registered with `agentmem.models.register_reranker`.
                 Nothing stored depends on it.
-            runtime: The library that computes the bundle's networks: ``"numpy"``, which is what
-                None means, or ``"torch"``, the reference, which the extra ``[reader]`` installs.
-                What is stored and found is the same.
+            runtime: The library that computes the autoencoder, the reranker and the tiny embedder:
+                ``"numpy"``, which is what None means, or ``"torch"``, the reference, which the
+                extra ``[reader]`` installs. What is stored and found is the same.
             quantization: How finely latents are quantized: ``"fine"``, ``"coarse"`` (fewer
                 bytes), or ``"auto"``: for each chunk the coarsest setting that reaches
                 ``min_fidelity``, or the finest if none does.
