@@ -178,6 +178,7 @@ class AsyncMemory:
     conflicts = _in_worker(Memory.conflicts)
     forget = _in_worker(Memory.forget)
     verify = _in_worker(Memory.verify)
+    repair = _in_worker(Memory.repair)
     backup = _in_worker(Memory.backup)
     migrate = staticmethod(_in_thread(Memory.migrate))
     export = _in_worker(Memory.export)

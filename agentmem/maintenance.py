@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import cast
 
@@ -23,8 +23,17 @@ from agentmem.ingest.identity import content_hash, terms
 from agentmem.models.base import MemoryModel
 from agentmem.results import Damage, Verification
 from agentmem.types import MESSAGE_ID, Part, Role
-from agentmem_storage.records import EVERYTHING, ChunkRecord, Scope, Selection, SourceRecord
-from agentmem_storage.store import Store
+from agentmem_storage.records import (
+    ANY_SCOPE,
+    EVERYTHING,
+    ChunkRecord,
+    Problem,
+    Quarantined,
+    Scope,
+    Selection,
+    SourceRecord,
+)
+from agentmem_storage.store import IndexedWords, Store
 
 # How many chunks are decoded between two reports of progress.
 _STEP = 64
@@ -48,48 +57,88 @@ def verify(
 
     What cannot be read is damage too, and does not end it.
     """
-    damage = [Damage(problem.chunk_id, problem.what) for problem in store.check(scope)]
-    broken = {item.id for item in damage}
+    checked, problems = find_problems(store, model, scope, on_progress, decode=decode)
+    damage = tuple(Damage(one.chunk_id, one.what) for one in problems)
+    kept: list[Quarantined] = []
+    with suppress(StoreError):
+        kept = store.quarantined(scope)
+    return Verification(checked, damage, decoded=decode, quarantined=tuple(kept))
+
+
+def find_problems(
+    store: Store,
+    model: MemoryModel,
+    scope: Scope,
+    on_progress: Progress | None = None,
+    *,
+    decode: bool = True,
+) -> tuple[int, list[Problem]]:
+    """How many chunks were checked, and what was found; see `verify`."""
+    damage = list(store.check(scope))
+    broken = {one.chunk_id for one in damage}
     ids: list[int] = []
     with _noting(damage):
         ids = store.ids(Selection(scope)).tolist()
     if not decode:
-        return Verification(len(ids), tuple(damage), decoded=False)
+        return len(ids), damage
     seen = checked = 0
     contents = _Contents(store)
+    words = None
+    if scope == ANY_SCOPE:
+        with _noting(damage):
+            words = store.indexed_words()
     for first in range(0, len(ids), _BATCH):
         part = ids[first : first + _BATCH]
         records = _readable(store, Selection(scope, ids=tuple(part)), damage)
         sound = [record for record in records if record.id not in broken]
+        texts: dict[int, str] = {}
         for record, text in zip(sound, exact_texts(model, sound), strict=True):
             if isinstance(text, CorruptRecordError):
-                damage.append(Damage(record.id, str(text)))
+                damage.append(Problem(record.id, str(text), repair="chunk"))
             elif not _latents_match(model, record):
-                damage.append(Damage(record.id, f"{record.tokens} tokens do not fit its latents"))
+                what = f"{record.tokens} tokens do not fit its latents"
+                damage.append(Problem(record.id, what, repair="chunk"))
             else:
                 contents.add(record, text)
+                texts[record.id] = text
         with _noting(damage):
+            if words is not None:
+                damage += _other_words(store, words, sound, texts)
             damage += contents.damage()
         seen, checked = seen + len(part), checked + len(sound)
         if on_progress is not None:
             on_progress(seen, len(ids))
-    return Verification(checked, tuple(damage))
+    return checked, damage
+
+
+def _other_words(
+    store: Store, words: IndexedWords, records: Sequence[ChunkRecord], texts: Mapping[int, str]
+) -> list[Problem]:
+    """Damage of the lexical index, found by indexing texts again."""
+    owners = {one.id: one for one in store.sources_present({one.source_id for one in records})}
+    expected = {
+        one.id: terms(texts[one.id], owners[one.source_id])
+        for one in records
+        if one.id in texts and one.source_id in owners and owners[one.source_id].damage is None
+    }
+    what = "the lexical index has other words than its text: reindex"
+    return [Problem(id, what, repair="terms") for id in words.differing(expected)]
 
 
 @contextmanager
-def _noting(damage: list[Damage], id: int | None = None) -> Iterator[None]:
+def _noting(damage: list[Problem]) -> Iterator[None]:
     """Note what the store cannot read, and go on."""
     try:
         yield
     except (StoreBusyError, StoreMovedError, StoreUnwritableError):
         raise
     except StoreError as error:
-        noted = Damage(id, str(error))
+        noted = Problem(None, str(error))
         if noted not in damage:
             damage.append(noted)
 
 
-def _readable(store: Store, selection: Selection, damage: list[Damage]) -> list[ChunkRecord]:
+def _readable(store: Store, selection: Selection, damage: list[Problem]) -> list[ChunkRecord]:
     """Those of the selected chunks that can be read; the others are noted."""
     assert selection.ids is not None
     try:
@@ -98,8 +147,9 @@ def _readable(store: Store, selection: Selection, damage: list[Damage]) -> list[
         raise
     except StoreError as error:
         if len(selection.ids) == 1:
-            if not any(one.id == selection.ids[0] for one in damage):
-                damage.append(Damage(selection.ids[0], f"it cannot be read: {error}"))
+            (id,) = selection.ids
+            if not any(one.chunk_id == id for one in damage):
+                damage.append(Problem(id, f"it cannot be read: {error}", repair="chunk"))
             return []
     middle = len(selection.ids) // 2
     halves = (selection.ids[:middle], selection.ids[middle:])
@@ -120,7 +170,7 @@ class _Contents:
         """Note the text of a chunk."""
         self._texts[record.source_id][record.id] = text
 
-    def damage(self) -> list[Damage]:
+    def damage(self) -> list[Problem]:
         """What is wrong with the sources that are complete, which are then let go."""
         found = []
         for source in self._store.sources_present(self._texts):
@@ -131,7 +181,7 @@ class _Contents:
             text = "".join(texts.get(id, "") for id in source.chunk_ids)
             if not content_matches(source, text):
                 what = f"the content hash of source {source.id} does not match its text"
-                found.append(Damage(min(texts), what))
+                found.append(Problem(min(texts), what, repair="source", source_id=source.id))
         return found
 
 

@@ -35,6 +35,7 @@ from agentmem.results import (
     Migration,
     Preparation,
     Receipt,
+    Repair,
     ScopeUse,
     Stats,
     Verification,
@@ -817,6 +818,34 @@ class Memory:
         """
         scope = self._binding.reading(user_id, agent_id, session_id)
         return verify(self._store, self._model, scope, on_progress, decode=decode)
+
+    def repair(self, *, on_progress: Progress | None = None) -> Repair:
+        """Mend a damaged store: rebuild what can be rebuilt, and take the rest out of use.
+
+        Indexes, embeddings, the change log and checksums of derived data are made again from what
+        is intact. A memory that does not decode to its text, and a message whose speaker, scope,
+        time, title or metadata are not as they were written, go into quarantine: they are in no
+        result any more, and nothing of them is deleted. `verify` lists them by id, with the
+        reason, until they are forgotten, by ``forget(ids=...)`` or with their scope.
+
+        Make a copy of the store's folder first, or better, restore from a backup: what was intact
+        there is more than can be mended here.
+
+        Args:
+            on_progress: Called with the number of chunks checked so far and the total.
+
+        Raises:
+            InputError: this is a scoped handle, and the store is that of everybody.
+            StoreUnwritableError: the store is read-only.
+        """
+        if self._binding.scope != ANY_SCOPE:
+            raise InputError(
+                f"repair() is for the complete store: call it on the Memory that was opened, not "
+                f"on {self!r}"
+            )
+        from agentmem.repairing import repair
+
+        return repair(self._store, self._model, on_progress)
 
     def backup(self, path: Location, *, on_progress: Progress | None = None) -> BackupReceipt:
         """Copy the complete store to a new folder, while others read and write it.

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from agentmem_storage.records import FIDELITY_EDGES, NewSource, StoreStats, Written
+from agentmem_storage.records import FIDELITY_EDGES, NewSource, Quarantined, StoreStats, Written
 from agentmem_storage.sizes import stored_sizes
 
 Changed = Literal["nothing", "embeddings", "latents"]
@@ -160,11 +160,13 @@ class Verification:
             decoded, of those whose rows were checked.
         damage: The problems found.
         decoded: Whether texts were decoded.
+        quarantined: What an earlier `Memory.repair` took out of use; it is no damage any more.
     """
 
     checked: int
     damage: tuple[Damage, ...]
     decoded: bool = True
+    quarantined: tuple[Quarantined, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -173,7 +175,40 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"ok": self.ok, **asdict(self)}
+        return {"ok": self.ok, **asdict(self), "quarantined": _listed(self.quarantined)}
+
+
+def _listed(quarantined: Sequence[Quarantined]) -> list[dict[str, Any]]:
+    """Plain values for JSON."""
+    return [{**asdict(one), "noted_at": one.noted_at.isoformat()} for one in quarantined]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The result of `Memory.repair`.
+
+    Attributes:
+        damage: What was wrong.
+        rebuilt: What was made again, in words.
+        embedded: Ids of the memories that got their embedding again, from their text.
+        quarantined: What could not be mended and was taken out of use now.
+        left: What is still wrong, such as torn pages: restore a backup.
+    """
+
+    damage: tuple[Damage, ...]
+    rebuilt: tuple[str, ...] = ()
+    embedded: tuple[int, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+    left: tuple[Damage, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return not self.left
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"ok": self.ok, **asdict(self), "quarantined": _listed(self.quarantined)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,16 @@ FIDELITY_EDGES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 SourceKind = Literal["message", "tool_call", "tool_result", "document"]
 
+# What is done about damage. A ``chunk`` or a ``source`` is taken out of use. Of a source whose
+# ``vectors`` or ``spans`` were altered, the chunks that decode to their texts are taken as they
+# are, with embeddings made again in the first case. An ``embedding``, the
+# lexical index (``terms``) with the values that filters look up, the ``log`` of changes with the
+# vector index, and the checksum of the store's ``own row`` are made again; ``notes`` are deleted;
+# and of a ``file``, the indexes are made again.
+Remedy = Literal[
+    "chunk", "source", "vectors", "spans", "embedding", "terms", "log", "own row", "notes", "file"
+]
+
 # What makes a new source the same as a stored one, besides an equal `content_hash`; see
 # `agentmem_storage.sql.duplicates`.
 Identity = Literal["hash", "content", "time", "sequence"]
@@ -418,10 +428,51 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem found in a store; ``chunk_id`` is None if it does not concern a single chunk."""
+    """A problem found in a store.
+
+    Attributes:
+        chunk_id: The chunk; None if it does not concern a single one.
+        what: What is wrong.
+        repair: What `Store.repair` does about it.
+        source_id: The source, if ``repair`` is ``source``.
+    """
 
     chunk_id: int | None
     what: str
+    repair: Remedy = field(default="file", compare=False)
+    source_id: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A damaged chunk that was taken out of use.
+
+    Attributes:
+        id: The id that it had; of a message or document that has lost its chunks, its negative id.
+        why: What is wrong with it.
+        noted_at: When it was taken out of use, in UTC.
+        scope: Whose it was, as far as that could be read.
+    """
+
+    id: int
+    why: str
+    noted_at: datetime
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """The outcome of `Store.repair`.
+
+    Attributes:
+        quarantined: Ids of what was taken out of use, ascending.
+        embed: Ids of the chunks whose embeddings have to be made again, ascending.
+        rebuilt: What else was done, in words.
+    """
+
+    quarantined: tuple[int, ...]
+    embed: tuple[int, ...]
+    rebuilt: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -19,6 +20,7 @@ from agentmem_storage.disk import file_bytes
 from agentmem_storage.errors import (
     ChangedError,
     InputError,
+    StoreError,
     StoreNotFoundError,
     StoreUnwritableError,
     UnknownIdError,
@@ -42,6 +44,8 @@ from agentmem_storage.records import (
     NewSource,
     NewStates,
     Problem,
+    Quarantined,
+    Repaired,
     Scope,
     ScopeStats,
     Selection,
@@ -54,15 +58,26 @@ from agentmem_storage.records import (
 )
 from agentmem_storage.shield import raise_if_abandoned, shielded, shielded_steps
 from agentmem_storage.snapshot import Snapshot
-from agentmem_storage.sql import check, duplicates, links, loading, read, totals, write
+from agentmem_storage.sql import (
+    check,
+    duplicates,
+    links,
+    loading,
+    quarantine,
+    read,
+    repair,
+    totals,
+    write,
+)
 from agentmem_storage.sql.archive_checks import archived_records
 from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.export import export
 from agentmem_storage.sql.filters import selects_everything
 from agentmem_storage.sql.identity import Identity, prepare, read_binding
+from agentmem_storage.sql.lexicon import IndexedWords
 from agentmem_storage.sql.location import locate_store
-from agentmem_storage.sql.rows import check_scope, make_rows, storable
+from agentmem_storage.sql.rows import check_scope, embedding_blob, make_rows, storable
 from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunks, meta
@@ -789,6 +804,57 @@ class Store(Reading, Rebinding):
                 the file nor that of the lexical index.
         """
         return check.check(self._database, check_scope(scope))
+
+    @shielded
+    def repair(self, problems: Sequence[Problem]) -> Repaired:
+        """Mend what can be made again, and take out of use what cannot, in one transaction.
+
+        What is taken out of use is in no result any more. It is kept, and listed by `quarantined`,
+        until it is forgotten. The caller makes again what takes a model: the embeddings of the
+        chunks that the result names, with `replace_embeddings`, and the lexical index, if
+        `terms_stale` is true afterwards.
+
+        Args:
+            problems: From `check`, and what the caller has found by decoding.
+        """
+        rebuilt = []
+        if any(one.repair == "file" for one in problems):
+            # By itself, for it fails where pages are torn, and then the rest can still be mended.
+            with suppress(StoreError), self._database.write() as connection:
+                connection.exec_driver_sql("REINDEX")
+                rebuilt.append("the indexes of the database")
+        with self._database.write() as connection:
+            done = repair.repair(connection, problems, now_micros())
+            self._index.drop_files()
+        self._database.renew()
+        self._bind(ModelBinding(self.model, self.embedding_dims))
+        self._purge()
+        return replace(done, rebuilt=(*rebuilt, *done.rebuilt))
+
+    @shielded
+    def replace_embeddings(self, new: Mapping[int, NDArray[np.float32]]) -> None:
+        """Give chunks other embeddings, those that their model makes; ids that are gone are left.
+
+        Raises:
+            InputError: One has not the shape (K,), or not the norm 1.
+        """
+        blobs = {id: embedding_blob(one, self.embedding_dims) for id, one in new.items()}
+        with self._database.write() as connection:
+            write.replace_embeddings(connection, blobs)
+            self._index.drop_files()
+        self._bind(ModelBinding(self.model, self.embedding_dims))
+
+    @shielded
+    def quarantined(self, scope: Scope = ANY_SCOPE) -> list[Quarantined]:
+        """What was taken out of use in a scope, by id."""
+        with self._database.read() as connection:
+            return quarantine.listed(connection, check_scope(scope))
+
+    @shielded
+    def indexed_words(self) -> IndexedWords:
+        """The words in the lexical index, to be compared with texts; takes one scan of it."""
+        with self._database.read() as connection:
+            return IndexedWords(connection)
 
     @shielded
     def stats(self, scope: Scope = ANY_SCOPE) -> StoreStats:

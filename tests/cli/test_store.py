@@ -46,6 +46,30 @@ def damage(cli: Cli) -> None:
         database.execute("UPDATE chunks SET text_hash = zeroblob(32) WHERE id = 2")
 
 
+def test_verify_repairs(cli: Cli) -> None:
+    assert cli.ok("verify", "--repair") == "no damage: nothing was changed\n"
+    damage(cli)
+    assert "leave out the rest" in cli.error(ExitCode.INPUT, "verify", "--repair", "--user", "ana")
+    shown = cli.ok("verify", "--repair")
+    assert "#2 is in quarantine now: " in shown
+    assert shown.endswith("mended\n")
+    shown = cli.ok("verify")
+    assert shown.startswith("#2 is in quarantine: ")
+    assert shown.endswith("no damage: 2 memories decoded byte for byte\n")
+    assert [one["id"] for one in cli.json("verify")["quarantined"]] == [2]
+    assert cli.ok("list", "--quiet").split() == ["1", "3"]
+    cli.ok("forget", 2, "--yes")
+    assert cli.json("verify")["quarantined"] == []
+
+
+def test_verify_repairs_what_is_derived(cli: Cli) -> None:
+    with closing(sqlite3.connect(cli.store / "memory.db")) as database, database:
+        database.execute("UPDATE chunks SET key = zeroblob(42) WHERE id = 2")
+    found = cli.json("verify", "--repair")
+    assert (found["ok"], found["embedded"], found["quarantined"]) == (True, [2], [])
+    assert cli.ok("verify", "--repair", "--quiet") == ""
+
+
 def test_stats(cli: Cli) -> None:
     found = cli.json("stats")
     assert (found["memories"], found["sources"], found["scopes"]) == (3, 3, 1)
@@ -73,7 +97,10 @@ def test_stats_of_an_empty_store(cli: Cli) -> None:
 
 def test_verify_a_sound_store(cli: Cli) -> None:
     assert cli.ok("verify") == "no damage: 3 memories decoded byte for byte\n"
-    assert cli.json("verify") == {"ok": True, "checked": 3, "damage": [], "decoded": True}
+    assert cli.json("verify") == {
+        **{"ok": True, "checked": 3, "damage": [], "decoded": True},
+        "quarantined": [],
+    }
     assert cli.ok("verify", "--no-decode") == "no damage: 3 memories not decoded\n"
     assert cli.json("verify", "--no-decode")["decoded"] is False
     assert cli.ok("verify", "--quiet") == ""

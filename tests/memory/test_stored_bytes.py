@@ -83,6 +83,18 @@ def test_every_text_of_an_old_store_comes_back(old: Path) -> None:
     assert {*plain, *said, *documents} <= set(texts.values())
 
 
+def test_an_old_store_is_brought_to_the_bundle_of_this_release(old: Path) -> None:
+    """Its latents stay, whatever embedder this release has: they are what holds the texts."""
+    before = stored(old / "memory.db")["chunks"]
+    assert Memory.migrate(old).changed in ("nothing", "embeddings")
+    after = stored(old / "memory.db")["chunks"]
+    names = ("id", "source_id", "latents", "patch", "tokens", "fidelity", "text_hash")
+    for one, other in zip(before, after, strict=True):
+        assert [one[name] for name in names] == [other[name] for name in names]
+    with Memory(old, create=False) as memory:
+        assert memory.verify().ok
+
+
 def test_an_old_store_takes_new_memories_and_knows_what_it_has(old: Path) -> None:
     with Memory(old, create=False, quantization="fine") as memory:
         add = inputs()["adds"][0]

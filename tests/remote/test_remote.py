@@ -30,7 +30,7 @@ from agentmem.service.settings import Settings
 from tests.support.service import ANA, OPERATOR, running, tokens
 
 # They are about the machine of the store, or need the store itself.
-LOCAL = {"backup", "export", "load", "migrate", "prepare", "reindex"}
+LOCAL = {"backup", "export", "load", "migrate", "prepare", "reindex", "repair"}
 LONG = " ".join(f"word{n}" for n in range(900))
 
 

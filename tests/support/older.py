@@ -38,6 +38,16 @@ UNDO = {
         "ALTER TABLE meta DROP COLUMN staged_for",
         "ALTER TABLE meta DROP COLUMN latents",
     ),
+    "0015_checks": (
+        "DROP TABLE quarantine",
+        *(
+            f"ALTER TABLE {table} DROP COLUMN {column}"
+            for table, column in (
+                *(("meta", "sum"), ("forgotten", "sum"), ("replaced", "sum"), ("staged", "sum")),
+                *(("changes", "counters"), ("changes", "sum"), ("sources", "vectors_sum")),
+            )
+        ),
+    ),
 }
 
 

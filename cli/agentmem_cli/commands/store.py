@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from agentmem.errors import InputError
 from agentmem_cli import doctor as checks_of_doctor
 from agentmem_cli import views
 from agentmem_cli.exits import ExitCode
@@ -27,6 +28,9 @@ from agentmem_cli.options import (
     scope_ids,
 )
 from agentmem_cli.output import Output, safe
+
+if TYPE_CHECKING:
+    from agentmem.results import Damage
 
 _MARKS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -69,30 +73,46 @@ def verify(
             help="Whether to decode texts, or only to check rows and checksums.",
         ),
     ] = True,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Rebuild what can be rebuilt, and put the rest into quarantine. Copy the store "
+            "first.",
+        ),
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Decode every text and compare it with its hash; list damage by id.
 
     With a scope, only its memories are checked, and not the file as a whole. --no-decode takes a
-    small part of the time, and does not notice latents that decode to another text.
+    small part of the time, and does not notice latents that decode to another text. What is in
+    quarantine is listed too; `agentmem forget ID` deletes it.
 
-    Exits with 7 if anything is damaged. --quiet prints the ids of damaged memories.
+    Exits with 7 if anything is damaged, and with --repair, if anything still is. --quiet prints the
+    ids of damaged memories, and with --repair, of those that were taken out of use.
     """
     out = Output(json=json, quiet=quiet)
+    if repair:
+        if not decode or scope_ids(user, agent, session):
+            raise InputError(
+                "--repair is for the complete store, and has to decode: leave out the rest"
+            )
+        _repair(out, store, model, embedder)
+        return
     with open_memory(store, model, embedder=embedder) as memory, out.progress("verifying") as bar:
         found = memory.verify(**scope_ids(user, agent, session), decode=decode, on_progress=bar)
 
     def human() -> Text:
         checked = views.number(found.checked, "memory", "memories")
         how = "decoded" if decode else "not decoded"
+        kept = [f"#{one.id} is in quarantine: {one.why}" for one in found.quarantined]
         if found.ok:
-            return Text(f"no damage: {checked} {how}{' byte for byte' if decode else ''}")
-        lines = [
-            f"{'store' if item.id is None else f'#{item.id}'}: {item.what}" for item in found.damage
-        ]
-        count = views.number(len(lines), "fault")
-        return Text(safe("\n".join([*lines, f"{count}; {checked} {how}"])))
+            last = f"no damage: {checked} {how}{' byte for byte' if decode else ''}"
+        else:
+            last = f"{views.number(len(found.damage), 'fault')}; {checked} {how}"
+        return Text(safe("\n".join([*map(_fault, found.damage), *kept, last])))
 
     out.emit(
         json=found.to_dict,
@@ -101,6 +121,32 @@ def verify(
     )
     if not found.ok:
         raise typer.Exit(ExitCode.DAMAGE)
+
+
+def _repair(out: Output, store: str, model: Path | None, embedder: str) -> None:
+    with open_memory(store, model, embedder=embedder) as memory, out.progress("verifying") as bar:
+        done = memory.repair(on_progress=bar)
+
+    def human() -> Text:
+        if not done.damage:
+            return Text("no damage: nothing was changed")
+        lines = [f"made again: {what}" for what in done.rebuilt]
+        if done.embedded:
+            lines.append(f"made again: embeddings of {views.ranges(done.embedded)}")
+        lines += [f"#{one.id} is in quarantine now: {one.why}" for one in done.quarantined]
+        lines += [f"still damaged: {_fault(item)}" for item in done.left]
+        end = "mended" if done.ok else "not all is mended: restore a backup"
+        return Text(safe("\n".join([*lines, end])))
+
+    out.emit(
+        json=done.to_dict, human=human, quiet=lambda: [str(one.id) for one in done.quarantined]
+    )
+    if not done.ok:
+        raise typer.Exit(ExitCode.DAMAGE)
+
+
+def _fault(item: Damage) -> str:
+    return f"{'store' if item.id is None else f'#{item.id}'}: {item.what}"
 
 
 def doctor(

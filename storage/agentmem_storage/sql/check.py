@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,18 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.metadata import read_metadata
-from agentmem_storage.records import ANY_SCOPE, Problem, Scope, Selection
-from agentmem_storage.sql import changes, codec, links, metadata_values, read, sums, terms
+from agentmem_storage.records import ANY_SCOPE, Problem, Remedy, Scope, Selection
+from agentmem_storage.sql import (
+    changes,
+    check_tables,
+    codec,
+    links,
+    metadata_values,
+    read,
+    sums,
+    terms,
+    vector_sums,
+)
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list, scope_conditions, selected
 from agentmem_storage.sql.state import list_ids
@@ -37,8 +48,15 @@ def check(database: Database, scope: Scope) -> Iterator[Problem]:
         _terms_of_rows(database, scope),
     ]
     if scope == ANY_SCOPE:
-        whole = [_terms_of_store(database), _log(database), _links(database)]
-        parts = [_file_structure(database), *parts, *whole]
+        whole = [
+            _terms_of_store(database),
+            check_tables.term_counts(database),
+            _log(database),
+            check_tables.change_log(database),
+            check_tables.notes(database),
+            _links(database),
+        ]
+        parts = [_file_structure(database), check_tables.own_row(database), *parts, *whole]
     for part in parts:
         try:
             yield from part
@@ -55,8 +73,13 @@ def _file_structure(database: Database) -> Iterator[Problem]:
         strays = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
     yield from (Problem(None, f"database: {verdict}") for verdict in verdicts if verdict != "ok")
     for table, rowid, parent, _ in strays:
-        owner = rowid if table == chunks.name else None
-        yield Problem(owner, f"row {rowid} of {table!r} belongs to no row of {parent!r}")
+        what = f"row {rowid} of {table!r} belongs to no row of {parent!r}"
+        if table == chunks.name:
+            yield Problem(rowid, what, repair="chunk")
+        else:
+            source_id = rowid if table == sources.name else None
+            remedy: Remedy = "notes" if source_id is None else "source"
+            yield Problem(None, what, repair=remedy, source_id=source_id)
 
 
 def _chunk_rows(database: Database, scope: Scope) -> Iterator[Problem]:
@@ -79,29 +102,33 @@ def _faults_among(
         raise
     except StoreError as error:
         if ids.size == 1:
-            yield Problem(int(ids[0]), f"it cannot be read: {error}")
+            yield Problem(int(ids[0]), f"it cannot be read: {error}", repair="chunk")
             return
         for half in np.array_split(ids, 2):
             yield from _faults_among(database, half, embedding_dims)
         return
     for row in rows:
-        yield from (Problem(row.id, what) for what in _chunk_faults(row, embedding_dims))
+        yield from _chunk_faults(row, embedding_dims)
 
 
-def _chunk_faults(row: Row[Any], embedding_dims: int | None) -> Iterator[str]:
+def _chunk_faults(row: Row[Any], embedding_dims: int | None) -> Iterator[Problem]:
     try:
         read.decode_chunk(row)
     except CorruptRecordError as error:
-        yield str(error)
+        yield Problem(row.id, str(error), repair="chunk")
+    what = None
     try:
         embedding = codec.decode_embedding(row.key, row.id)
-    except CorruptRecordError as error:
-        yield str(error)
-    else:
         if embedding.shape != (embedding_dims,):
-            yield f"its embedding has {embedding.size} dims, expected {embedding_dims}"
+            what = f"its embedding has {embedding.size} dims, expected {embedding_dims}"
+    except CorruptRecordError as error:
+        what = str(error)
+    if what is not None:
+        yield Problem(row.id, what, repair="embedding")
     if not 0.0 <= row.fidelity <= 1.0:
-        yield f"its fidelity {row.fidelity!r} is not between 0 and 1"
+        yield Problem(
+            row.id, f"its fidelity {row.fidelity!r} is not between 0 and 1", repair="chunk"
+        )
 
 
 def _source_rows(database: Database, scope: Scope) -> Iterator[Problem]:
@@ -127,6 +154,8 @@ def _faults_of_sources(database: Database, ids: Sequence[int]) -> Iterator[Probl
             rows = connection.execute(query.order_by(sources.c.id)).all()
             spans = _spans(connection, ids)
             altered = sums.damaged(connection, ids)
+            differing = vector_sums.damaged(connection, ids)
+            mixed = [id for id in differing if _has_whole_blobs(connection, id)]
             owners = _first_ids(connection, ids)
     except (StoreBusyError, StoreUnwritableError):
         raise
@@ -134,7 +163,8 @@ def _faults_of_sources(database: Database, ids: Sequence[int]) -> Iterator[Probl
         if len(ids) == 1:
             with database.read() as connection:
                 owner = _first_ids(connection, ids).get(ids[0])
-            yield Problem(owner, f"source {ids[0]} cannot be read: {error}")
+            what = f"source {ids[0]} cannot be read: {error}"
+            yield Problem(owner, what, repair="source", source_id=ids[0])
             return
         middle = len(ids) // 2
         for half in (ids[:middle], ids[middle:]):
@@ -142,13 +172,23 @@ def _faults_of_sources(database: Database, ids: Sequence[int]) -> Iterator[Probl
         return
     for row in rows:
         found = list(_source_faults(row, spans.get(row.id, [])))
-        yield from found
         if not found:
-            for group in sorted(altered.get(row.id, ())):
-                yield Problem(
+            found += [
+                Problem(
                     owners.get(row.id),
                     f"source {row.id} is not as it was written: {sums.NAMES[group]} was altered",
+                    repair="spans" if group == sums.CHUNKS else "source",
                 )
+                for group in sorted(altered.get(row.id, ()))
+            ]
+        yield from (replace(one, source_id=row.id) for one in found)
+        if row.id in mixed:
+            yield Problem(
+                owners.get(row.id),
+                f"the vectors of source {row.id} are not those that its chunks were given",
+                repair="vectors",
+                source_id=row.id,
+            )
 
 
 def _source_faults(row: Row[Any], own: Sequence[Any]) -> Iterator[Problem]:
@@ -156,14 +196,17 @@ def _source_faults(row: Row[Any], own: Sequence[Any]) -> Iterator[Problem]:
     try:
         _ = from_micros(row.created_at), from_micros(row.added_at)
     except ValueError:
-        yield Problem(_first_id(own), read.damaged_time(f"source {row.id}"))
+        what = read.damaged_time(f"source {row.id}")
+        yield Problem(_first_id(own), what, repair="source")
     try:
         read_metadata(row.metadata)
     except ValueError:
-        yield Problem(_first_id(own), f"the metadata of source {row.id} cannot be read")
+        what = f"the metadata of source {row.id} cannot be read"
+        yield Problem(_first_id(own), what, repair="source")
     for span in own:
         if span.scope_id != row.scope_id:
-            yield Problem(span.id, f"it is in another scope than its source {row.id}")
+            what = f"it is in another scope than its source {row.id}"
+            yield Problem(span.id, what, repair="source")
 
 
 def _values_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
@@ -181,7 +224,21 @@ def _values_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
                 yield Problem(
                     owners.get(id),
                     f"filters see other metadata of source {id} than it has: reindex",
+                    repair="terms",
                 )
+
+
+def _has_whole_blobs(connection: Connection, source_id: int) -> bool:
+    """Whether each blob of a source's chunks matches its own checksum; others are reported."""
+    columns = (chunks.c.id, chunks.c.key, chunks.c.patch, chunks.c.latents)
+    try:
+        for row in connection.execute(select(*columns).where(chunks.c.source_id == source_id)):
+            codec.decode_embedding(row.key, row.id)
+            codec.decode_patch(row.patch, row.id)
+            codec.decode_latents(row.latents, row.id)
+    except CorruptRecordError:
+        return False
+    return True
 
 
 def _first_ids(connection: Connection, source_ids: Sequence[int]) -> dict[int, int]:
@@ -219,17 +276,17 @@ def _tiling_faults(source: Row[Any], spans: Sequence[Any]) -> Iterator[Problem]:
         follows = span.ordinal == ordinal
         fits = span.start == end if follows else not complete and span.start >= end
         if not fits or span.end < span.start:
-            yield Problem(
-                span.id, f"it spans {span.start} to {span.end}, but should start at {end}"
-            )
+            what = f"it spans {span.start} to {span.end}, but should start at {end}"
+            yield Problem(span.id, what, repair="source")
         end, ordinal = span.end, span.ordinal + 1
     if (complete and end != source.chars) or end > source.chars:
         yield Problem(
             _first_id(spans),
             f"the chunks of source {source.id} end at {end} of {source.chars} characters",
+            repair="source",
         )
     if not spans:
-        yield Problem(None, f"source {source.id} has no chunks")
+        yield Problem(None, f"source {source.id} has no chunks", repair="source")
 
 
 def _first_id(spans: Sequence[Any]) -> int | None:
@@ -241,7 +298,9 @@ def _terms_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
         known = set(terms.known_ids(connection))
         present = set(list_ids(connection, selected(Selection(scope))).ids.tolist())
     for chunk_id in sorted(present - known):
-        yield Problem(chunk_id, "it is missing from the lexical index; rebuild the terms")
+        yield Problem(
+            chunk_id, "it is missing from the lexical index; rebuild the terms", repair="terms"
+        )
 
 
 def _log(database: Database) -> Iterator[Problem]:
@@ -254,13 +313,14 @@ def _log(database: Database) -> Iterator[Problem]:
             yield Problem(
                 id if id in present else None,
                 f"the change log is damaged: it says the opposite of memory {id} of what is stored",
+                repair="log",
             )
 
 
 def _links(database: Database) -> Iterator[Problem]:
     with database.read() as connection:
         found = list(links.faults(connection))
-    yield from (Problem(None, what) for what in found)
+    yield from (Problem(None, what, repair="notes") for what in found)
 
 
 def _terms_of_store(database: Database) -> Iterator[Problem]:
@@ -272,7 +332,7 @@ def _terms_of_store(database: Database) -> Iterator[Problem]:
     except StoreUnwritableError:
         pass  # FTS5 checks itself only under the write lock, which a read-only store does not have.
     except StoreError as error:
-        yield Problem(None, f"lexical index: {error}")
+        yield Problem(None, f"lexical index: {error}", repair="terms")
     with database.read() as connection:
         known = set(terms.known_ids(connection))
         forgotten = known.difference(connection.scalars(select(chunks.c.id)))
@@ -281,4 +341,5 @@ def _terms_of_store(database: Database) -> Iterator[Problem]:
             None,
             f"the lexical index still contains {len(forgotten)} forgotten memories: rebuild the "
             f"terms",
+            repair="terms",
         )

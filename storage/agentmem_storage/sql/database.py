@@ -286,6 +286,13 @@ class Database:
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
+    def renew(self) -> None:
+        """Have all connections opened again, so that none keeps what it has read."""
+        if not self.location.in_memory:
+            self._engine.dispose()
+        if self._files is not None:
+            self._files.expect_new_log()
+
     def close(self) -> None:
         """Close all connections; the database cannot be used afterwards."""
         self._closed = True

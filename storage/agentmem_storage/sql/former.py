@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
+from agentmem_storage.sql import row_sums
 from agentmem_storage.sql.selection import GIVEN, id_list
 from agentmem_storage.sql.tables import chunks, forgotten, meta, sources
 from agentmem_storage.sql.tolerant import read_tolerantly
@@ -82,7 +83,9 @@ def note_forgotten(connection: Connection, source_ids: Sequence[int]) -> None:
         for place in places:
             content_hash = place.pop("content_hash")
             place["former"] = place["former"] or prints.of(content_hash)
-        connection.execute(insert(forgotten), places)
+        connection.execute(
+            insert(forgotten), [row_sums.summed(forgotten, place) for place in places]
+        )
 
 
 def drop_forgotten(connection: Connection, scope_ids: Iterable[int]) -> None:

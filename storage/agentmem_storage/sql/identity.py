@@ -10,6 +10,7 @@ from sqlalchemy import Connection, exists, insert, null, select, update
 
 from agentmem_storage.errors import IncompatibleModelError, StoreError, StoreUnwritableError
 from agentmem_storage.records import ModelBinding
+from agentmem_storage.sql import seal
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.migrations import STEPS, applied, migrate, pending
 from agentmem_storage.sql.tables import meta, sources
@@ -89,12 +90,17 @@ def _write(connection: Connection, identity: Identity) -> Identity:
             latents=identity.binding.latents,
         )
     )
+    seal.write(connection)
     return identity
 
 
 def _note_latents(database: Database, binding: ModelBinding) -> None:
     """In a store of an older version, note what its latents depend on."""
-    with suppress(StoreUnwritableError), database.write() as connection:
+    with (
+        suppress(StoreUnwritableError),
+        database.write() as connection,
+        seal.resealed(connection),
+    ):
         connection.execute(
             update(meta)
             .where(meta.c.model == binding.model, meta.c.latents.is_(None))

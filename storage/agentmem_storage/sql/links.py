@@ -247,6 +247,12 @@ def candidates(connection: Connection, scope: Scope) -> list[Link]:
 
 def faults(connection: Connection) -> Iterator[str]:
     """What is wrong with links, one by one."""
+    return (what for _, what in _wrong(connection))
+
+
+def _wrong(connection: Connection) -> list[tuple[int, str]]:
+    """The ids of links with which something is wrong, and what it is."""
+    found = []
     known = set(connection.scalars(select(sources.c.id)))
     query = "SELECT id, old_id, new_id, score, linked_at, sum FROM links ORDER BY id"
     for id, *fields, held in connection.exec_driver_sql(query).all():
@@ -255,9 +261,17 @@ def faults(connection: Connection) -> Iterator[str]:
         except (struct.error, TypeError):
             altered = True
         if altered:
-            yield f"link {id} is not as it was written"
+            found.append((id, f"link {id} is not as it was written"))
         elif not {fields[0], fields[1]} <= known:
-            yield f"link {id} is of a source that is not there"
+            found.append((id, f"link {id} is of a source that is not there"))
+    return found
+
+
+def drop_damaged(connection: Connection) -> int:
+    """Delete the links with which something is wrong; how many they were."""
+    wrong = _wrong(connection)
+    connection.execute(delete(links).where(links.c.id.in_([id for id, _ in wrong])))
+    return len(wrong)
 
 
 def _reach(

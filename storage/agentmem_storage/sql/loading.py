@@ -23,7 +23,7 @@ from agentmem_storage.archive.records import ArchivedSource
 from agentmem_storage.errors import InputError, UnknownIdError
 from agentmem_storage.metadata import metadata_json, read_metadata
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import codec, links, metadata_values, sums
+from agentmem_storage.sql import codec, links, metadata_values, sums, vector_sums
 from agentmem_storage.sql.archive_checks import scope_of
 from agentmem_storage.sql.former import Fingerprints, any_former
 from agentmem_storage.sql.inserts import insert_chunks, insert_scope, next_id, scope_words
@@ -223,6 +223,7 @@ class _Rows:
             "occurrence": self._occurrence(scope_id, source.content_hash),
             "former": self._prints.of(_content(source)) if source.changed else None,
         }
+        row["vectors_sum"] = vector_sums.of_chunks(made)
         row["sums"] = sums.of_source(
             {**scope_words(scope), **row},
             ([chunk[name] for name in sums.CHUNK_FIELDS] for chunk in made),

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, inspect, select
 
-from agentmem_storage.errors import SchemaVersionError
-from agentmem_storage.sql import metadata_values, sums
+from agentmem_storage.errors import SchemaVersionError, StoreError
+from agentmem_storage.sql import metadata_values, row_sums, seal, sums, tables, vector_sums
 from agentmem_storage.sql.tables import migrations
 
 
@@ -39,11 +39,17 @@ def pending(connection: Connection, steps: Sequence[Step]) -> list[Step]:
 
     Raises:
         SchemaVersionError: The store has run a step that this version does not have.
+        StoreError: The list of steps is damaged.
     """
     done = applied(connection)
     known = [step.name for step in steps]
     if done != known[: len(done)]:
-        unknown = next(name for name in done if name not in known[: len(done)])
+        unknown = next((name for name in done if name not in known), None)
+        if unknown is None:
+            raise StoreError(
+                f"the store says that it has run the steps {done!r:.500} of its schema, in another "
+                f"order than they have: it is damaged; restore it from a backup"
+            )
         raise SchemaVersionError(
             f"the store was written by a newer agentmem: it has run step {unknown!r}, which this "
             f"version does not have; upgrade with: pip install -U latent-agentmem"
@@ -75,6 +81,8 @@ def migrate(
             for step in now:
                 step.apply(connection)
                 connection.execute(insert(migrations).values(name=step.name))
+            if now and len(now) == len(left):
+                seal.write(connection)
         ran += [step.name for step in now]
         if len(now) == len(left):
             return ran
@@ -224,6 +232,37 @@ def _staged(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _checks(connection: Connection) -> None:
+    for table, column in (
+        ("meta", "sum"),
+        ("forgotten", "sum"),
+        ("replaced", "sum"),
+        ("staged", "sum"),
+        ("changes", "counters"),
+        ("changes", "sum"),
+        ("sources", "vectors_sum"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER")
+    connection.exec_driver_sql(
+        """
+        CREATE TABLE quarantine (
+            chunk_id INTEGER PRIMARY KEY,
+            user_id TEXT,
+            agent_id TEXT,
+            session_id TEXT,
+            why TEXT NOT NULL,
+            noted_at INTEGER NOT NULL,
+            rows BLOB NOT NULL,
+            sum INTEGER
+        )
+        """
+    )
+    # Of what is there: only damage from now on can be found.
+    for one in (tables.forgotten, tables.replaced, tables.staged, tables.changes):
+        row_sums.write_all(connection, one)
+    vector_sums.write_all(connection)
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -322,4 +361,5 @@ STEPS: tuple[Step, ...] = (
     Step("0010_metadata_values", _metadata_values),
     Step("0012_links", _links),
     Step("0014_staged", _staged),
+    Step("0015_checks", _checks),
 )

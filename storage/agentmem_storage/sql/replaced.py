@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, exists, insert, select
 
+from agentmem_storage.sql import row_sums
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import replaced, sources
 
@@ -17,7 +18,7 @@ def note(connection: Connection, chunk_ids: Sequence[int], source_id: int) -> No
     """Keep the ids of a source's old chunks."""
     if chunk_ids:
         rows = [{"chunk_id": one, "source_id": source_id} for one in chunk_ids]
-        connection.execute(insert(replaced), rows)
+        connection.execute(insert(replaced), [row_sums.summed(replaced, row) for row in rows])
 
 
 def source_of(connection: Connection, chunk_id: int) -> int | None:

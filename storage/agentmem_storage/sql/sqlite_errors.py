@@ -34,6 +34,12 @@ def translated(location: str) -> Iterator[None]:
         raise translate(error.orig, location) from error
     except (sqlite3.Error, SQLAlchemyError) as error:
         raise translate(error, location) from error
+    except UnicodeDecodeError:
+        # The driver could not read SQLite's own message, which has bytes of the file in it.
+        raise StoreError(
+            f"the database of the store at {location!r} is damaged: restore it from a backup, or "
+            f"run a check to see which memories are intact"
+        ) from None
 
 
 def translate(error: BaseException | None, location: str) -> StoreError:

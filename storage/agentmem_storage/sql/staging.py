@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
 from agentmem_storage.records import ModelBinding, StagedChunk
-from agentmem_storage.sql import changes, sums
+from agentmem_storage.sql import changes, row_sums, seal, sums, vector_sums
 from agentmem_storage.sql.inserts import next_id
 from agentmem_storage.sql.rows import chunk_row, embedding_blob
 from agentmem_storage.sql.selection import GIVEN, given, id_list
@@ -45,8 +45,9 @@ def stage(connection: Connection, target: ModelBinding, new: Sequence[StagedChun
     """
     rows = [row for one in new for row in _rows(one, target.embedding_dims)]
     if connection.scalar(select(meta.c.staged_for)) != target.model:
-        _clear(connection)
-        connection.execute(update(meta).values(staged_for=target.model))
+        with seal.resealed(connection):
+            _clear(connection)
+            connection.execute(update(meta).values(staged_for=target.model))
     there = set(
         connection.scalars(
             select(chunks.c.id).where(chunks.c.id.in_(GIVEN)),
@@ -55,7 +56,7 @@ def stage(connection: Connection, target: ModelBinding, new: Sequence[StagedChun
     )
     connection.execute(delete(staged).where(staged.c.chunk_id.in_(id_list(there))))
     if present := [row for row in rows if row["chunk_id"] in there]:
-        connection.execute(insert(staged), present)
+        connection.execute(insert(staged), [row_sums.summed(staged, row) for row in present])
 
 
 def switch(connection: Connection, target: ModelBinding) -> list[int]:
@@ -70,17 +71,19 @@ def switch(connection: Connection, target: ModelBinding) -> list[int]:
         parts, and the lexical index is marked as stale.
     """
     sources = list(connection.scalars(select(chunks.c.source_id).distinct()))
-    damaged = sums.damaged(connection, sources)
+    damaged, mixed = sums.damaged(connection, sources), vector_sums.damaged(connection, sources)
     _replace(connection, _ENCODED, staged.c.latents.is_not(None))
     _replace(connection, ("key",))
     split = _split(connection)
-    _clear(connection)
     sums.write(connection, sources, damaged=damaged)
-    connection.execute(
-        update(meta).values(
-            model=target.model, key_dims=target.embedding_dims, latents=target.latents
+    vector_sums.write(connection, sources, damaged=mixed)
+    with seal.resealed(connection):
+        _clear(connection)
+        connection.execute(
+            update(meta).values(
+                model=target.model, key_dims=target.embedding_dims, latents=target.latents
+            )
         )
-    )
     if split:
         connection.execute(update(meta).values(terms_stale=1))
     note_unpurged(connection)

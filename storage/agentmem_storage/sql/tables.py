@@ -64,6 +64,8 @@ meta = Table(
     words("latents", optional=True),
     # The model that the rows of ``staged`` are for.
     words("staged_for", optional=True),
+    # A checksum, see `agentmem_storage.sql.seal`.
+    whole("sum", optional=True),
 )
 
 scopes = Table(
@@ -112,6 +114,8 @@ sources = Table(
     blob("former", optional=True),
     # Checksums over the fields above and those of its chunks, see `agentmem_storage.sql.sums`.
     blob("sums", optional=True),
+    # Of the vectors of its chunks, see `agentmem_storage.sql.vector_sums`.
+    whole("vectors_sum", optional=True),
     Index("sources_once", "scope_id", "content_hash", "occurrence", unique=True),
     # The order in which things were said; the id is named so that row values can use it.
     Index("sources_in_time", "scope_id", "created_at", "id"),
@@ -128,6 +132,7 @@ forgotten = Table(
     whole("created_at"),
     whole("added_at"),
     blob("former"),
+    whole("sum", optional=True),
     Index("forgotten_by_content", "scope_id", "former"),
     Index("forgotten_in_time", "scope_id", "created_at", "id"),
 )
@@ -184,6 +189,21 @@ staged = Table(
     blob("patch", optional=True),
     blob("latents", optional=True),
     blob("text", optional=True),
+    whole("sum", optional=True),
+)
+
+# Damaged chunks that were taken out of use, see `agentmem_storage.sql.quarantine`.
+quarantine = Table(
+    "quarantine",
+    schema,
+    Column("chunk_id", Integer, primary_key=True),
+    words("user_id", optional=True),
+    words("agent_id", optional=True),
+    words("session_id", optional=True),
+    words("why"),
+    whole("noted_at"),
+    blob("rows"),
+    whole("sum", optional=True),
 )
 
 # Ids of chunks that an update replaced, see `agentmem_storage.sql.replaced`.
@@ -192,6 +212,7 @@ replaced = Table(
     schema,
     Column("chunk_id", Integer, primary_key=True),
     Column("source_id", Integer, nullable=False),
+    whole("sum", optional=True),
     Index("replaced_in_source", "source_id"),
 )
 
@@ -219,6 +240,9 @@ changes = Table(
     whole("chunk_id"),
     # A random number on the last change of a write, to distinguish histories.
     whole("stamp", optional=True),
+    # On that change too, a checksum of the numbers of ids given so far, see `changes`.
+    whole("counters", optional=True),
+    whole("sum", optional=True),
     sqlite_autoincrement=True,
 )
 

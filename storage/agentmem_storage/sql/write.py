@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Integer,
+    bindparam,
     delete,
     exists,
     insert,
@@ -24,7 +25,16 @@ from sqlalchemy import (
 
 from agentmem_storage.errors import ChangedError, UnknownIdError
 from agentmem_storage.records import Scope, Selection, SourceKey, SourceRecord, Written
-from agentmem_storage.sql import changes, links, metadata_values, replaced, sums, terms
+from agentmem_storage.sql import (
+    changes,
+    links,
+    metadata_values,
+    quarantine,
+    replaced,
+    sums,
+    terms,
+    vector_sums,
+)
 from agentmem_storage.sql.duplicates import Known, find, symbol
 from agentmem_storage.sql.episodes import assign
 from agentmem_storage.sql.former import drop_forgotten, keep_former, note_forgotten
@@ -118,6 +128,7 @@ def add(
         episodes = assign(connection, fresh_rows, scope_id)
         chunk_rows = _chunk_rows(fresh, fresh_rows, scope_id, episodes)
         for value, own in zip(values, chunk_rows, strict=True):
+            value["vectors_sum"] = vector_sums.of_chunks(own)
             value["sums"] = sums.of_source(
                 {**scope_words(scope), **_UNSAID, **value},
                 ([row[name] for name in sums.CHUNK_FIELDS] for row in own),
@@ -177,6 +188,7 @@ def replace(
         damaged={id: groups - {sums.CHUNKS} for id, groups in damaged.items()},
         replaced={"chars", "content_hash", "occurrence", "former", *changed},
     )
+    vector_sums.write(connection, [source_id])
     return written
 
 
@@ -231,9 +243,13 @@ def choose(connection: Connection, selection: Selection, seen: Container[int] | 
     if selection.ids is not None:
         of_scope = Selection(selection.scope, ids=selection.ids)
         present = list_ids(connection, selected(of_scope)).ids.tolist()
+        present += quarantine.ids(connection, selection.scope, selection.ids)
         if missing := sorted(set(selection.ids).difference(present)):
             raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
     chosen: list[int] = list_ids(connection, selected(selection)).ids.tolist()
+    if selection == Selection(selection.scope, ids=selection.ids):
+        # Of what is in quarantine, nothing but ids and the scope is known.
+        chosen = sorted(chosen + quarantine.ids(connection, selection.scope, selection.ids))
     if seen is not None and not all(one in seen for one in chosen):
         raise ChangedError(
             "other memories are selected than a moment ago, because another writer changed some; "
@@ -269,6 +285,8 @@ def forget(
 ) -> tuple[list[int], int, bool]:
     """Delete chunks, then sources without chunks, then scopes without sources.
 
+    What is kept under the ids in quarantine is deleted too.
+
     A source that keeps some of its chunks loses its content hash: it no longer has the content
     that was added. What remains to recognize a replay is described in
     `agentmem_storage.sql.former`.
@@ -282,20 +300,23 @@ def forget(
     Returns:
         Ids of the chunks deleted, number of sources deleted, and whether a text was missing.
     """
+    kept_apart = quarantine.drop(connection, ids)
+    if kept_apart:
+        note_unpurged(connection)
     # As they are, for damaged rows can be forgotten too.
     owners = (type_coerce(one, Integer) for one in (chunks.c.source_id, chunks.c.scope_id))
     found = connection.execute(
         select(chunks.c.id, *owners).where(chunks.c.id.in_(id_list(ids))).order_by(chunks.c.id)
     ).all()
     if not found:
-        return [], 0, False
+        return kept_apart, 0, False
     source_ids = list({row.source_id: None for row in found if isinstance(row.source_id, int)})
     touched = id_list(source_ids)
     others = chunks.c.id.not_in(id_list(row.id for row in found))
     kept = connection.scalars(
         select(chunks.c.source_id).where(chunks.c.source_id.in_(touched), others).distinct()
     ).all()
-    damaged = sums.damaged(connection, kept)
+    damaged, mixed = sums.damaged(connection, kept), vector_sums.damaged(connection, kept)
     stale = _delete_chunks(connection, [row.id for row in found], texts)
     note_forgotten(connection, source_ids)
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
@@ -307,11 +328,40 @@ def forget(
     keep_former(connection, source_ids)
     connection.execute(update(sources).where(sources.c.id.in_(touched)).values(content_hash=None))
     sums.write(connection, kept, damaged=damaged)
+    vector_sums.write(connection, kept, damaged=mixed)
     scope_ids = {row.scope_id: None for row in found if isinstance(row.scope_id, int)}
     drop_forgotten(connection, scope_ids)
     has_sources = exists().where(sources.c.scope_id == scopes.c.id)
     connection.execute(delete(scopes).where(scopes.c.id.in_(id_list(scope_ids)), ~has_sources))
-    return [row.id for row in found], gone.rowcount, stale
+    return sorted([row.id for row in found] + kept_apart), gone.rowcount, stale
+
+
+def replace_embeddings(connection: Connection, blobs: Mapping[int, bytes]) -> None:
+    """Give chunks other embeddings; nothing else of them changes."""
+    owners = select(chunks.c.id, chunks.c.source_id).where(chunks.c.id.in_(id_list(blobs)))
+    there = {row.id: row.source_id for row in connection.execute(owners)}
+    if not there:
+        return
+    touched = list(dict.fromkeys(there.values()))
+    connection.execute(
+        update(chunks).where(chunks.c.id == bindparam("one")).values(key=bindparam("new")),
+        [{"one": id, "new": blobs[id]} for id in there],
+    )
+    vector_sums.write(connection, touched)
+    # As another history, so that no index keeps what it had.
+    changes.begin_again(connection)
+    note_unpurged(connection)
+
+
+def drop_source(connection: Connection, source_id: int) -> None:
+    """Delete a source without chunks, and its scope if nothing else is in it."""
+    links.drop(connection, [source_id])
+    connection.execute(delete(sources).where(sources.c.id == source_id))
+    replaced.drop(connection, [source_id])
+    metadata_values.drop(connection, [source_id])
+    has_sources = exists().where(sources.c.scope_id == scopes.c.id)
+    connection.execute(delete(scopes).where(~has_sources))
+    note_unpurged(connection)
 
 
 def rebuild_terms(
