@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import cast
@@ -33,8 +33,10 @@ from agentmem_storage.records import (
     Selection,
     SourceRecord,
 )
-from agentmem_storage.store import IndexedWords, Store
+from agentmem_storage.store import Store
 
+# Of the texts of chunks, by id, those of which the lexical index has other words.
+Differing = Callable[[Mapping[int, str]], list[int]]
 # How many chunks are decoded between two reports of progress.
 _STEP = 64
 # How many chunks are verified at once.
@@ -83,10 +85,10 @@ def find_problems(
         return len(ids), damage
     seen = checked = 0
     contents = _Contents(store)
-    words = None
+    differing: Differing | None = None
     if scope == ANY_SCOPE:
         with _noting(damage):
-            words = store.indexed_words()
+            differing = store.indexed_words().differing
     for first in range(0, len(ids), _BATCH):
         part = ids[first : first + _BATCH]
         records = _readable(store, Selection(scope, ids=tuple(part)), damage)
@@ -102,8 +104,8 @@ def find_problems(
                 contents.add(record, text)
                 texts[record.id] = text
         with _noting(damage):
-            if words is not None:
-                damage += _other_words(store, words, sound, texts)
+            if differing is not None:
+                damage += _other_words(store, differing, sound, texts)
             damage += contents.damage()
         seen, checked = seen + len(part), checked + len(sound)
         if on_progress is not None:
@@ -112,7 +114,10 @@ def find_problems(
 
 
 def _other_words(
-    store: Store, words: IndexedWords, records: Sequence[ChunkRecord], texts: Mapping[int, str]
+    store: Store,
+    differing: Differing,
+    records: Sequence[ChunkRecord],
+    texts: Mapping[int, str],
 ) -> list[Problem]:
     """Damage of the lexical index, found by indexing texts again."""
     owners = {one.id: one for one in store.sources_present({one.source_id for one in records})}
@@ -122,7 +127,7 @@ def _other_words(
         if one.id in texts and one.source_id in owners and owners[one.source_id].damage is None
     }
     what = "the lexical index has other words than its text: reindex"
-    return [Problem(id, what, repair="terms") for id in words.differing(expected)]
+    return [Problem(id, what, repair="terms") for id in differing(expected)]
 
 
 @contextmanager

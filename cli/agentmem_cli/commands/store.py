@@ -87,8 +87,8 @@ def verify(
     """Decode every text and compare it with its hash; list damage by id.
 
     With a scope, only its memories are checked, and not the file as a whole. --no-decode takes a
-    small part of the time, and does not notice latents that decode to another text. What is in
-    quarantine is listed too; `agentmem forget ID` deletes it.
+    small part of the time, and compares neither texts nor the words in the lexical index. What is
+    in quarantine is listed too; `agentmem forget ID` deletes it.
 
     Exits with 7 if anything is damaged, and with --repair, if anything still is. --quiet prints the
     ids of damaged memories, and with --repair, of those that were taken out of use.
