@@ -136,6 +136,20 @@ def test_pages_go_through_all(memory: Memory, page: TestClient) -> None:
         assert seen == [str(chunk.id) for chunk in memory.list(newest_first=True)]
 
 
+def test_forgetting_a_scope_with_memories_in_quarantine(place: Path, model: ModelBundle) -> None:
+    with Memory(place, model=model) as memory:
+        memory.add(["one", "two"], user_id="ana")
+    with closing(sqlite3.connect(place / "memory.db")) as connection, connection:
+        connection.execute("UPDATE chunks SET latents = x'00' WHERE id = 1")
+    with Memory(place, model=model) as memory, client(memory) as page:
+        assert [one.id for one in memory.repair().quarantined] == [1]
+        asked = page.post("/forget", data={"user_id": "ana"}, headers=SAME).text
+        assert "Forget 2 memories?" in asked
+        form = {"user_id": "ana", "expected": 2}
+        assert "Forgotten" in page.post("/forget", data=form, headers=SAME).text
+        assert memory.verify().quarantined == ()
+
+
 def test_the_timeline_goes_through_all_episodes(memory: Memory, page: TestClient) -> None:
     for day in range(1, 29):
         memory.add(f"On day {day} it rained.", created_at=f"2026-02-{day:02}", user_id="ana")

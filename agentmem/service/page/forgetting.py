@@ -46,7 +46,8 @@ async def forget(asked: Annotated[ForgetForm, Form()], caller: PageCaller, _: Sa
             caller=caller,
             plan=plan,
             chosen=_fields(chosen),
-            shown=[memory.get(id) for id in plan.ids[:SHOWN]],
+            # Not of those in quarantine, which are in no result.
+            shown=tuple(memory.list(where={"id": {"in": list(plan.ids[:SHOWN])}})),
             changed=asked.expected is not None,
         )
 
