@@ -177,6 +177,7 @@ class AsyncMemory:
     history = _in_worker(Memory.history)
     conflicts = _in_worker(Memory.conflicts)
     forget = _in_worker(Memory.forget)
+    gc = _in_worker(Memory.gc)
     verify = _in_worker(Memory.verify)
     repair = _in_worker(Memory.repair)
     backup = _in_worker(Memory.backup)

@@ -17,6 +17,7 @@ import numpy as np
 from agentmem.context.hits import Chunk
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.encode import EncodingOptions, prepare
+from agentmem.ingest.external_ids import check_external_id
 from agentmem.ingest.identity import content_hash, source_key
 from agentmem.ingest.normalize import normalize
 from agentmem.maintenance import lexical_terms, rebuild_stale_terms, stored_part
@@ -26,6 +27,7 @@ from agentmem.types import Part
 from agentmem_storage.errors import ChangedError
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import (
+    UNSET,
     Scope,
     Selection,
     SourceRecord,
@@ -57,10 +59,13 @@ def update(
     text: str | None,
     metadata: Mapping[str, Any] | None,
     created_at: datetime | None,
+    expires_at: datetime | None | Unset,
     options: EncodingOptions,
     max_chars: int,
 ) -> Receipt:
     """Give a source a new text, new metadata and a new time, each unless it is None.
+
+    And another time to expire, or None for never, unless it is UNSET.
 
     Raises:
         InputError: the text cannot be stored, or a document would be equal to another one of the
@@ -70,16 +75,22 @@ def update(
         ChangedError: others keep changing it.
     """
     if text is None and created_at is None:
-        return _update_metadata(store, source_id, metadata or {})
+        return _update_fields(store, source_id, UNSET if metadata is None else metadata, expires_at)
     new = None if text is None else normalize(text, max_chars=max_chars).parts[0]
     for _ in range(_RETRIES):
         with suppress(ChangedError):
-            return _update(store, model, source_id, new, metadata, created_at, options)
-    return _update(store, model, source_id, new, metadata, created_at, options)
+            return _update(store, model, source_id, new, metadata, created_at, expires_at, options)
+    return _update(store, model, source_id, new, metadata, created_at, expires_at, options)
 
 
-def _update_metadata(store: Store, source_id: int, metadata: Mapping[str, Any]) -> Receipt:
-    return _unchanged(store.update_source(source_id, metadata=metadata))
+def _update_fields(
+    store: Store,
+    source_id: int,
+    metadata: Mapping[str, Any] | Unset,
+    expires_at: datetime | None | Unset,
+) -> Receipt:
+    changed = store.update_source(source_id, metadata=metadata, expires_at=expires_at)
+    return _unchanged(changed)
 
 
 def _update(
@@ -89,21 +100,26 @@ def _update(
     new: Part | None,
     metadata: Mapping[str, Any] | None,
     created_at: datetime | None,
+    expires_at: datetime | None | Unset,
     options: EncodingOptions,
 ) -> Receipt:
     (old,) = store.sources([source_id])
     wanted = old.metadata if metadata is None else metadata
+    until = old.expires_at if isinstance(expires_at, Unset) else expires_at
     held = stored_part(store, model, old)
     # Of a damaged or partly forgotten source, the text that is left is not the one that was hashed.
     intact = content_hash(held) == old.content_hash
     if new is None or (held.text == new.text and intact):
         if created_at is not None and created_at != old.created_at:
             part = replace(held, metadata=wanted, created_at=created_at)
-            return _update_time(store, old, part, intact=intact)
-        if wanted != old.metadata:
-            return _update_metadata(store, source_id, wanted)
+            done = _update_time(store, old, part, intact=intact)
+            if until != old.expires_at:
+                _update_fields(store, source_id, UNSET, until)
+            return done
+        if (wanted, until) != (old.metadata, old.expires_at):
+            return _update_fields(store, source_id, wanted, until)
         return _unchanged(old)
-    part = replace(held, text=new.text, metadata=wanted)
+    part = replace(held, text=new.text, metadata=wanted, expires_at=until)
     if created_at is not None:
         part = replace(part, created_at=created_at)
     source = prepare([part], model, options=options, now=old.created_at)[0]
@@ -141,7 +157,8 @@ def _named(store: Store, selection: Selection, work: Callable[[], T]) -> T:
     try:
         return work()
     except UnknownIdError:
-        present = store.ids(Selection(selection.scope, ids=selection.ids)).tolist()
+        of_scope = Selection(selection.scope, ids=selection.ids, expired=None)
+        present = store.ids(of_scope).tolist()
         if missing := sorted(set(selection.ids or ()).difference(present)):
             raise unknown_id(store, selection.scope, missing[0]) from None
         raise
@@ -151,26 +168,28 @@ def forget(
     store: Store,
     model: MemoryModel,
     selection: Selection,
-    ids: Iterable[int] | Unset,
+    ids: Iterable[int | str] | Unset,
     *,
     dry_run: bool,
 ) -> ForgetReceipt:
-    """Delete the selected memories.
+    """Delete the selected memories, those that have expired too.
 
     Args:
         store: The open store.
         model: Decodes the words that leave the lexical index.
         selection: Which memories; at least one condition beside ``ids``, unless these are given.
-        ids: Chunk ids, which must all be in the selection's scope; UNSET without this condition.
+        ids: Chunk ids, or external ids, which must all be in the selection's scope; UNSET without
+            this condition.
         dry_run: Only report what would be deleted.
 
     Raises:
         FilterError: the filter is malformed.
         TypeError: ``ids`` are no ids, or none that were meant as such, such as bytes.
         UnknownIdError: an id is not in the scope; nothing was deleted.
+        InputError: several scopes have one of the external ids; nothing was deleted.
     """
     if not isinstance(ids, Unset):
-        selection = replace(selection, ids=_requested(ids))
+        selection = _with_ids(selection, ids)
     selected = _named(store, selection, lambda: store.chosen(selection))
     if dry_run or not selected:
         unknown = () if selected else store.unknown_keys(selection)
@@ -192,16 +211,37 @@ def forget(
     return ForgetReceipt(done.ids, done.sources, dry_run=False, purged=done.purged)
 
 
-def _requested(ids: object) -> tuple[int, ...]:
-    """Ids without repeats. What is none is refused, also where its parts happen to be integers."""
+def collect_garbage(
+    store: Store, model: MemoryModel, scope: Scope, *, dry_run: bool
+) -> ForgetReceipt:
+    """Erase what has expired in a scope."""
+    return forget(store, model, Selection(scope, expired=True), UNSET, dry_run=dry_run)
+
+
+def _with_ids(selection: Selection, ids: object) -> Selection:
+    """A selection of those that have some ids, which are of chunks, or if they are texts external.
+
+    What is none is refused, also where its parts happen to be integers.
+    """
     if isinstance(ids, Receipt | ForgetReceipt):
         raise TypeError(f"ids must be integers, not a {type(ids).__name__}: pass its .ids")
     if isinstance(ids, Chunk) or (isinstance(ids, int | np.integer) and not isinstance(ids, bool)):
         one = ids.id if isinstance(ids, Chunk) else ids
         raise TypeError(f"ids must be an iterable of integers: for one memory, ids=[{one}]")
     if isinstance(ids, str | bytes | bytearray | memoryview) or not isinstance(ids, Iterable):
-        raise TypeError(f"ids must be an iterable of integers, such as [12], not {shown(ids)}")
-    return tuple({_requested_id(one): None for one in ids})
+        raise TypeError(
+            f"ids must be an iterable of integers, such as [12], or of external ids, such as "
+            f"['note-12'], not {shown(ids)}"
+        )
+    given = list(ids)
+    named = [check_external_id(one, "ids") or "" for one in given if isinstance(one, str)]
+    if not named:
+        return replace(selection, ids=tuple({_requested_id(one): None for one in given}))
+    if len(named) < len(given):
+        raise TypeError(
+            f"ids must be all of memories or all external ones, got both: {shown(given)}"
+        )
+    return replace(selection, external_ids=tuple(dict.fromkeys(named)))
 
 
 def _requested_id(one: object) -> int:

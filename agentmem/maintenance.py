@@ -80,7 +80,7 @@ def find_problems(
     broken = {one.chunk_id for one in damage}
     ids: list[int] = []
     with _noting(damage):
-        ids = store.ids(Selection(scope)).tolist()
+        ids = store.ids(Selection(scope, expired=None)).tolist()
     if not decode:
         return len(ids), damage
     seen = checked = 0
@@ -91,7 +91,7 @@ def find_problems(
             differing = store.indexed_words().differing
     for first in range(0, len(ids), _BATCH):
         part = ids[first : first + _BATCH]
-        records = _readable(store, Selection(scope, ids=tuple(part)), damage)
+        records = _readable(store, Selection(scope, ids=tuple(part), expired=None), damage)
         sound = [record for record in records if record.id not in broken]
         texts: dict[int, str] = {}
         for record, text in zip(sound, exact_texts(model, sound), strict=True):
@@ -211,13 +211,18 @@ def lexical_terms(store: Store, model: MemoryModel, selection: Selection) -> dic
     return {id: text for id, text in found.items() if text is not None}
 
 
+def indexed_texts(store: Store, model: MemoryModel, ids: Sequence[int]) -> dict[int, str]:
+    """As `lexical_terms`, of chunks by their ids."""
+    return lexical_terms(store, model, Selection(ids=tuple(ids)))
+
+
 def _terms(
     store: Store,
     model: MemoryModel,
     selection: Selection = EVERYTHING,
     on_progress: Progress | None = None,
 ) -> dict[int, str | None]:
-    """The indexed text of chunks by id; None for damaged ones.
+    """The indexed text of chunks by id, of expired ones too; None for damaged ones.
 
     Args:
         store: The open store.
@@ -226,6 +231,7 @@ def _terms(
         on_progress: Called with the number of chunks decoded so far and the total.
     """
     found: dict[int, str | None] = {}
+    selection = replace(selection, expired=None)
     total = 0 if on_progress is None else store.count(selection)
     for seen, chunk in enumerate(load_chunks(store, model, selection), start=1):
         text = _text(chunk)
@@ -264,7 +270,7 @@ def stored_part(store: Store, model: MemoryModel, source: SourceRecord) -> Part:
 
     Damaged or forgotten parts of its text are omitted, and its time then counts as given.
     """
-    chunks = load_chunks(store, model, Selection(source_ids=(source.id,)))
+    chunks = load_chunks(store, model, Selection(source_ids=(source.id,), expired=None))
     part = _part(source, "".join(_text(chunk) or "" for chunk in chunks))
     if content_hash(part) == source.content_hash:
         return part
@@ -280,6 +286,8 @@ def _part(source: SourceRecord, text: str) -> Part:
         title=source.title,
         uri=source.uri,
         metadata=source.metadata,
+        external_id=source.external_id,
+        expires_at=source.expires_at,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
 from operator import itemgetter
 from types import TracebackType
@@ -18,11 +18,13 @@ from agentmem.ingest.checks import (
     MAX_CHARS,
     check_metadata,
     check_moment,
+    check_page,
     check_time,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
+from agentmem.ingest.expiry import expiry_time, without_expired
 from agentmem.ingest.threads import thread_count
-from agentmem.maintenance import rebuild_stale_terms, rebuild_terms, verify
+from agentmem.maintenance import indexed_texts, rebuild_stale_terms, rebuild_terms, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.runtimes import Runtime
 from agentmem.opening import open_store
@@ -48,6 +50,7 @@ from agentmem_storage.numbers import as_int
 from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Selection, Unset
 from agentmem_storage.store import STATES_BYTES
 from agentmem_storage.text import shown
+from agentmem_storage.timestamps import utc_now
 
 # What only some verbs need is imported by these: a command runs one of them, and ends.
 if TYPE_CHECKING:
@@ -102,6 +105,7 @@ class Memory:
         require: Sequence[str] = (),
         preload: bool = False,
         threads: int | None = None,
+        clock: Callable[[], datetime] = utc_now,
         on_progress: Progress | None = None,
     ) -> None:
         """Open a store, creating it if necessary.
@@ -149,6 +153,8 @@ class Memory:
                 one for each core that this process may use, but not more than four. What is stored
                 does not depend on it, and the program's own threads, of BLAS and of torch, stay as
                 they are.
+            clock: Returns the current time, with a zone: when something is added without a time,
+                and when something expires. For tests.
             on_progress: Called with the number of chunks indexed so far and the total, if the
                 lexical index has to be rebuilt, as after an upgrade.
 
@@ -187,7 +193,9 @@ class Memory:
             "require": self._binding.required,
             "cache_bytes": cache_bytes,
             "threads": threads,
+            "clock": clock,
         }
+        self._clock = clock
         self._options = options
         self._model, self._store = open_store(
             location,
@@ -199,6 +207,7 @@ class Memory:
             create=create,
             timeout_s=timeout_s,
             states_bytes=cache_bytes,
+            clock=clock,
         )
         self._max_chars = max_chars
         self._owns_store = True
@@ -322,12 +331,19 @@ class Memory:
         user_id: WriteId = None,
         agent_id: WriteId = None,
         session_id: WriteId = None,
+        id: str | None = None,
         created_at: Time | None = None,
+        expires_at: Time | None = None,
+        ttl: float | timedelta | None = None,
         metadata: Mapping[str, Any] | None = None,
         supersedes: int | None = None,
         on_progress: Progress | None = None,
     ) -> Receipt:
         """Store messages or documents, all or none; they are durable when this returns.
+
+        ::
+
+            mem.add("The door code is 7714.", user_id="ana", id="door-code", ttl=3600)
 
         Args:
             content: A string, a message as a dict or an SDK's object (of OpenAI, Anthropic, Google,
@@ -337,7 +353,14 @@ class Memory:
                 carry ``user_id``, ``agent_id`` and ``session_id``, but must not contradict these.
             agent_id: Which agent's.
             session_id: Which conversation's.
+            id: Your own id for the one text that is added, unique in its scope: the external id.
+                If the scope has it with other content or metadata, these take its place, and the
+                receipt names them as ``replaced``; otherwise nothing is written. Messages of a list
+                carry theirs as ``external_id``.
             created_at: When it was said, for messages that carry no time of their own.
+            expires_at: From when on it is in no result any more, for messages that carry no
+                ``expires_at``; `gc` erases it then.
+            ttl: The same as a time from now: seconds, or a timedelta.
             metadata: JSON values to filter by; a message's own keys take precedence.
             supersedes: Id of a memory of the same user and agent that this one, which must be a
                 single message or document, takes the place of; see `supersede`.
@@ -347,6 +370,7 @@ class Memory:
             InputError: something cannot be stored; the message says what and why. Nothing was
                 stored.
             UnknownIdError: the scope has no memory that is to be superseded.
+            ChangedError: others keep changing what has the same id.
             StoreBusyError: another writer held the store for longer than the timeout.
             StoreUnwritableError: the store is read-only, or its disk is full. Nothing was written.
         """
@@ -358,6 +382,8 @@ class Memory:
             metadata=metadata,
             scope=self._binding.writing(user_id, agent_id, session_id),
             max_chars=self._max_chars,
+            external_id=id,
+            expires_at=expiry_time(expires_at, ttl, self._clock()),
         )
         return self._write(normalized, on_progress, supersedes)
 
@@ -428,7 +454,7 @@ class Memory:
         selection = Selection(
             scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
         )
-        present = check_moment(now, "now") or datetime.now(UTC)
+        present = check_moment(now, "now") or self._clock()
         recall_query = RecallQuery(
             query, k, selection, mode, expand, order, present, rerank, min_relevance, prefer
         )
@@ -451,7 +477,7 @@ class Memory:
 
     def get_source(
         self,
-        id: int,
+        id: int | str,
         *,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
@@ -462,15 +488,18 @@ class Memory:
         ::
 
             mem.get_source(hits[0].source.id).text
+            mem.get_source("door-code", user_id="ana").text
 
         Args:
-            id: Its source id, as `Receipt.sources` and ``chunk.source.id`` have it.
+            id: Its source id, as `Receipt.sources` and ``chunk.source.id`` have it; or as a string
+                its external id, which `add` was given.
             user_id: As in `recall`: an id outside the scope is unknown.
             agent_id: Likewise.
             session_id: Likewise.
 
         Raises:
             UnknownIdError: no message or document of this scope has that id.
+            InputError: several scopes have that external id.
             CorruptRecordError: a chunk of it is damaged.
         """
         from agentmem.context.source import load_source
@@ -571,73 +600,95 @@ class Memory:
         since: Time | None = None,
         until: Time | None = None,
         newest_first: bool = False,
+        limit: int | None = None,
+        after: int | None = None,
     ) -> Iterator[Chunk]:
         """Iterate over the chunks of a scope in the order they were added, reading them lazily.
 
-        ``newest_first`` begins with what was added last.
+        ``newest_first`` begins with what was added last. For pages, ``limit`` is the most that are
+        listed, and ``after`` the id of the last chunk of the page before: also if its text has been
+        replaced since, pages neither overlap nor leave anything out.
 
         A message keeps its place when its text is replaced. What is added or replaced during the
         iteration is not included, so `update` and `forget` may be called for each chunk. Damaged
         chunks are included; reading their text raises CorruptRecordError.
 
         Raises:
+            InputError: ``limit`` is negative.
             FilterError: the filter has an unknown operator or is malformed.
+            UnknownIdError: ``after`` has been forgotten, or is of another scope.
         """
         from agentmem.context.load import load_chunks
 
         scope = self._binding.reading(user_id, agent_id, session_id)
         selection = _listed(scope, source_id, where, since, until)
-        return load_chunks(self._store, self._model, selection, newest_first=newest_first)
+        page = check_page(after, limit, newest_first=newest_first)
+        return load_chunks(self._store, self._model, selection, page)
 
     def update(
         self,
-        id: int,
+        id: int | str,
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         created_at: Time | None = None,
+        expires_at: Time | Unset | None = UNSET,
+        ttl: float | timedelta | None = None,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
         session_id: ReadId = UNSET,
     ) -> Receipt:
-        """Replace the text, metadata or time of the message or document that a chunk belongs to.
+        """Replace text, metadata, time or expiry of the message or document of a chunk.
 
-        Its source id, scope and speaker stay the same, and so does what is not given; with a new
-        text its chunks get new ids, and nothing of the old text remains in the store. The same text
-        again changes nothing. Its place in the conversation is that of its time. To keep what a
-        memory said before, add a new one that supersedes it.
+        Its source id, external id, scope and speaker stay the same, and so does what is not given;
+        with a new text its chunks get new ids, and nothing of the old text remains in the store.
+        The same text again changes nothing. Its place in the conversation is that of its time. To
+        keep what a memory said before, add a new one that supersedes it.
 
         Args:
-            id: One of its chunks.
+            id: One of its chunks; or as a string its external id.
             text: The new text of the complete message or document; None keeps the old.
             metadata: The new metadata, replacing the old; None keeps the old.
             created_at: When it was said; None keeps the old time.
+            expires_at: From when on it is in no result any more; None for never. If neither this
+                nor ``ttl`` is given, that stays as it is.
+            ttl: The same as a time from now: seconds, or a timedelta.
             user_id: As in `recall`: an id outside the scope is unknown.
             agent_id: Likewise.
             session_id: Likewise.
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
-            InputError: nothing to change, the new text or time cannot be stored, or it would make a
-                document equal to another one of the scope.
+            InputError: nothing to change, the new text or time cannot be stored, it would make a
+                document equal to another one of the scope, or several scopes have that external id.
             StoreBusyError: others hold the lock for too long.
             ChangedError: others keep changing the same message.
         """
         from agentmem.editing import update
 
-        if text is None and metadata is None and created_at is None:
-            raise InputError("update() needs text=, metadata= or created_at=")
+        until: datetime | Unset | None = UNSET
+        if ttl is not None or expires_at is not UNSET:
+            given = None if isinstance(expires_at, Unset) else expires_at
+            until = expiry_time(given, ttl, self._clock())
+        changes = (text, metadata, created_at)
+        if all(one is None for one in changes) and isinstance(until, Unset):
+            raise InputError("update() needs text=, metadata=, created_at=, expires_at= or ttl=")
         if text is not None and not isinstance(text, str):
             raise TypeError(f"text must be a string, not {type(text).__name__}")
         new_time = check_time(created_at, "created_at")
-        source = self._one(id, self._binding.reading(user_id, agent_id, session_id)).source
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        if isinstance(id, str):
+            source_id = self._store.source_named(id, scope)
+        else:
+            source_id = self._one(id, scope).source.id
         return update(
             self._store,
             self._model,
-            source.id,
+            source_id,
             text=text,
             metadata=None if metadata is None else check_metadata(metadata, "metadata"),
             created_at=new_time,
+            expires_at=until,
             options=self._options,
             max_chars=self._max_chars,
         )
@@ -737,7 +788,7 @@ class Memory:
 
     def forget(
         self,
-        ids: Iterable[int] | Unset = UNSET,
+        ids: Iterable[int | str] | Unset = UNSET,
         *,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
@@ -751,9 +802,10 @@ class Memory:
         All given conditions must hold. The scope of a scoped handle does not count as one:
         ``mem.scoped(user_id="ana").forget()`` raises, ``mem.forget(user_id="ana")`` does not. None
         is refused as a condition: one that is missing by mistake must not widen what is deleted.
+        What has expired is deleted too.
 
         Args:
-            ids: Chunk ids.
+            ids: Chunk ids; or external ids, as strings.
             user_id: Only this user's.
             agent_id: Only this agent's.
             session_id: Only this conversation's.
@@ -762,9 +814,11 @@ class Memory:
             dry_run: Only report what would be deleted.
 
         Raises:
-            InputError: a condition is None, or there is none, so that everything would be deleted.
+            InputError: a condition is None, or there is none, so that everything would be deleted;
+                or several scopes have one of the external ids.
             FilterError: the filter is malformed, or has no condition, such as ``{"and": []}``.
-            TypeError: ``ids`` is no iterable of integers, such as one integer, a receipt or bytes.
+            TypeError: ``ids`` is no iterable of integers or of strings, such as one integer, a
+                receipt or bytes.
             UnknownIdError: an id is not in this scope; nothing was deleted.
         """
         from agentmem.editing import forget
@@ -791,8 +845,23 @@ class Memory:
             scope,
             where=None if isinstance(where, Unset) else where,
             until=None if isinstance(before, Unset) else check_time(before, "before"),
+            expired=None,
         )
         return forget(self._store, self._model, selection, ids, dry_run=dry_run)
+
+    def gc(self, *, dry_run: bool = False) -> ForgetReceipt:
+        """Erase what has expired, so that no byte of it remains in any file of the store.
+
+        Expired memories are in no result, but in the files until then. It costs what `forget`
+        costs, and nothing if nothing has expired.
+
+        Args:
+            dry_run: Only report what would be erased.
+        """
+        from agentmem.editing import collect_garbage
+
+        scope = self._binding.scope
+        return collect_garbage(self._store, self._model, scope, dry_run=dry_run)
 
     def verify(
         self,
@@ -1141,6 +1210,8 @@ class Memory:
         from agentmem.superseding import conflicts, require_one
         from agentmem.writing import write_parts
 
+        now = self._clock()
+        normalized = without_expired(normalized, now)
         for scope in dict.fromkeys(part.scope for part in normalized.parts):
             self._binding.check_required(scope)
         old = None
@@ -1152,10 +1223,13 @@ class Memory:
             self._model,
             normalized.parts,
             options=self._options,
-            now=datetime.now(UTC),
+            now=now,
+            indexed=partial(indexed_texts, self._store, self._model),
             supersedes=old,
             on_progress=on_progress,
         )
+        if any(one.replaced for one in written):
+            rebuild_stale_terms(self._store, self._model)
         links = propose_links(self._store, self._model, normalized.parts, written, new)
         given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
         return write_receipt(

@@ -31,10 +31,10 @@ from agentmem.models.load import load_model
 from agentmem.opening import Location, bundle_wanted, same_latents
 from agentmem.results import Changed, Migration, make_stats
 from agentmem_storage.records import (
-    EVERYTHING,
     ChunkRecord,
     ModelBinding,
     NewChunk,
+    Selection,
     SourceRecord,
     StagedChunk,
 )
@@ -46,6 +46,8 @@ _BATCH = 256
 _SAMPLE = 16
 # In each, others have added something while what was there before was encoded.
 _ROUNDS = 50
+# What has expired is stored until it is erased.
+_ALL = Selection(expired=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def migrate(
         if bound.model == new.fingerprint:
             return Migration("nothing", before, before)
         kept = None if keep_old is None else store.backup(keep_old).folder
-        staged = len(store.ids()) - len(store.unstaged(target))
+        staged = store.count(_ALL) - len(store.unstaged(target))
         split = _run(store, target, work, on_progress)
         rebuild_stale_terms(store, new, on_progress)
         after = make_stats(store.stats(), new.name, new.fingerprint)
@@ -139,7 +141,7 @@ def _plan(
 
 def _reads(store: Store, model: MemoryModel) -> bool:
     """Whether a model decodes what is stored; of an empty store, True."""
-    records = store.chunks(store.ids()[:_SAMPLE], keep_damaged=True)
+    records = store.chunks(store.ids(_ALL)[:_SAMPLE], keep_damaged=True)
     sound = [record for record in records if record.damage is None and record.text is None]
     texts = exact_texts(model, sound)
     return any(isinstance(one, str) for one in texts) or not texts
@@ -169,7 +171,7 @@ def _stage_all(
     store: Store, target: ModelBinding, work: _Work, on_progress: Progress | None
 ) -> None:
     ids = store.unstaged(target).tolist()
-    total = store.count()
+    total = store.count(_ALL)
     done = total - len(ids)
     damaged: list[int] = []
     for first in range(0, len(ids), _BATCH):
@@ -200,7 +202,7 @@ def _stage_all(
 
 def _present(snapshot: Snapshot, ids: Sequence[int]) -> list[tuple[ChunkRecord, SourceRecord]]:
     """Those of the given chunks that have not been forgotten, with their sources."""
-    there = snapshot.matching(ids, EVERYTHING)
+    there = snapshot.matching(ids, _ALL)
     return snapshot.chunks_with_sources([id for id in ids if id in there], keep_damaged=True)
 
 

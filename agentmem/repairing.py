@@ -57,7 +57,7 @@ def _embed(store: Store, model: MemoryModel, ids: Sequence[int]) -> list[int]:
     """Make embeddings again from texts; the ids of the chunks that got one."""
     done: list[int] = []
     for first in range(0, len(ids), _BATCH):
-        selection = Selection(ids=tuple(ids[first : first + _BATCH]))
+        selection = Selection(ids=tuple(ids[first : first + _BATCH]), expired=None)
         for records in store.iterate(selection, keep_damaged=True):
             texts = exact_texts(model, records)
             readable = [

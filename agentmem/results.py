@@ -43,8 +43,11 @@ class Receipt:
         sources: One id per message part or document, in order, without those skipped.
         duplicates: The ids among ``ids`` that were not written, because they already existed or
             occur twice in the call.
+        replaced: The ids among ``ids`` that are in the place of what was stored under the same
+            external id, or that have its new metadata or time of expiry.
         skipped: Number of non-text blocks by type; "blank" counts messages without text, and
-            "forgotten" those of a transcript that were forgotten and are not stored again.
+            "forgotten" those of a transcript that were forgotten and are not stored again,
+            "expired" those whose time to be kept is over.
         tokens: Tokens of the new chunks.
         positions: Decoder positions that their latents take.
         fidelity: Share of those tokens that the latents alone regenerate; 1.0 if nothing is new.
@@ -57,6 +60,7 @@ class Receipt:
     ids: tuple[int, ...]
     sources: tuple[int, ...]
     duplicates: tuple[int, ...]
+    replaced: tuple[int, ...]
     skipped: Mapping[str, int]
     tokens: int
     positions: int
@@ -98,7 +102,7 @@ def write_receipt(
         counts["forgotten"] = gone
     written = [one for one in written if one.chunk_ids]
     for one in written:
-        repeated = one.duplicate or one.chunk_ids[0] in seen
+        repeated = (one.duplicate and not one.replaced) or one.chunk_ids[0] in seen
         duplicates += one.chunk_ids if repeated else ()
         ids += one.chunk_ids
         seen.update(one.chunk_ids)
@@ -106,6 +110,7 @@ def write_receipt(
         ids=tuple(ids),
         sources=tuple(one.source_id for one in written),
         duplicates=tuple(duplicates),
+        replaced=tuple(id for one in written if one.replaced for id in one.chunk_ids),
         skipped=counts,
         tokens=tokens,
         positions=sum(chunk.positions for chunk in chunks),

@@ -10,7 +10,7 @@ from agentmem.errors import InputError
 from agentmem.models.base import MemoryModel
 from agentmem.results import Conflict
 from agentmem.types import Part
-from agentmem_storage.records import Link, Scope
+from agentmem_storage.records import Link, Scope, Selection
 from agentmem_storage.store import Store
 
 
@@ -48,25 +48,20 @@ def history(store: Store, model: MemoryModel, scope: Scope, source_id: int) -> t
         CorruptRecordError: one of them is damaged.
     """
     chain = store.chain(source_id)
-    within = {one.id for one in store.sources_present(chain) if _is_within(one.scope, scope)}
+    present = set(store.ids(Selection(scope, source_ids=tuple(chain))).tolist())
+    found = store.sources_present(chain)
+    within = {one.id for one in found if present.intersection(one.chunk_ids)}
     return tuple(load_source(store, model, scope, id) for id in chain if id in within)
 
 
 def conflicts(store: Store, links: Sequence[Link]) -> tuple[Conflict, ...]:
-    """Candidates, by the ids of chunks; without those of sources that are gone."""
+    """Candidates, by the ids of chunks; without those of sources that are gone or expired."""
     ids = {id for link in links for id in (link.old, link.new)}
-    first = {one.id: one.chunk_ids[0] for one in store.sources_present(ids) if one.chunk_ids}
+    present = set(store.ids(Selection(source_ids=tuple(ids))).tolist())
+    found = store.sources_present(ids)
+    first = {one.id: one.chunk_ids[0] for one in found if present.intersection(one.chunk_ids)}
     return tuple(
         Conflict(first[link.old], first[link.new], link.score)
         for link in links
         if link.score is not None and {link.old, link.new} <= first.keys()
     )
-
-
-def _is_within(scope: Scope, outer: Scope) -> bool:
-    pairs = (
-        (outer.user_id, scope.user_id),
-        (outer.agent_id, scope.agent_id),
-        (outer.session_id, scope.session_id),
-    )
-    return all(wanted is None or wanted == own for wanted, own in pairs)

@@ -37,6 +37,8 @@ class Message:
         name: The speaker's name.
         created_at: When it was said; UTC if without zone.
         metadata: JSON values under string keys, to filter by.
+        external_id: Your own id for it: added again with other content, it is replaced.
+        expires_at: When it is to be in no result any more; UTC if without zone.
     """
 
     content: str
@@ -45,6 +47,8 @@ class Message:
     name: str | None = None
     created_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    external_id: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Document:
         uri: Where it comes from.
         created_at: When it was written; UTC if without zone.
         metadata: JSON values under string keys, to filter by.
+        external_id: Your own id for it: added again with other content, it is replaced.
+        expires_at: When it is to be in no result any more; UTC if without zone.
     """
 
     text: str | Iterable[str] = field(repr=False)
@@ -65,6 +71,8 @@ class Document:
     uri: str | None = None
     created_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    external_id: str | None = None
+    expires_at: datetime | None = None
 
     @classmethod
     def from_file(cls, path: str | Path, *, encoding: str = "utf-8") -> Document:
@@ -121,6 +129,8 @@ class Part:
         ordered_at: For a message of unknown time among others: the time of the message before it,
             or of the next one that has a time. It is stored with that, but not told from equal ones
             by it.
+        external_id: The caller's own id for it, of which its scope has one.
+        expires_at: When it is to be in no result any more, in UTC; None for never.
     """
 
     kind: SourceKind
@@ -134,6 +144,8 @@ class Part:
     repeat: int = 0
     scope: Scope = Scope()
     ordered_at: datetime | None = None
+    external_id: str | None = None
+    expires_at: datetime | None = None
 
 
 # What `Memory.add` accepts.

@@ -230,6 +230,8 @@ class Chunk(_LazyFields):
             "agent_id": self.scope.agent_id,
             "session_id": self.scope.session_id,
             "source_id": self.source.id,
+            "external_id": self.source.external_id,
+            "expires_at": self.source.expires_at and self.source.expires_at.isoformat(),
             "span": list(self.span),
             "tokens": self.tokens,
             "positions": self.positions,

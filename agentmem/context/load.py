@@ -12,7 +12,14 @@ from agentmem.context.decode import BatchLoader
 from agentmem.context.hits import Chunk, Hit, Occurrence, make_lazy
 from agentmem.errors import UnknownIdError
 from agentmem.models.base import MemoryModel
-from agentmem_storage.records import ChunkRecord, Scope, Selection, SourceRecord
+from agentmem_storage.records import (
+    WHOLE,
+    ChunkRecord,
+    Page,
+    Scope,
+    Selection,
+    SourceRecord,
+)
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.store import Store
 
@@ -22,14 +29,17 @@ if TYPE_CHECKING:
 
 
 def load_chunks(
-    store: Store, model: MemoryModel, selection: Selection, *, newest_first: bool = False
+    store: Store, model: MemoryModel, selection: Selection, page: Page = WHOLE
 ) -> Iterator[Chunk]:
     """Selected chunks in the order in which they were added, or reversed; damaged ones included.
 
     Chunks that are added during the iteration are not included, and those that are forgotten or
     replaced are skipped.
+
+    Raises:
+        UnknownIdError: the chunk that the page follows is not in the selection's scope.
     """
-    for values, loader in _load(store, model, selection, in_place=True, newest_first=newest_first):
+    for values, loader in _load(store, model, selection, page):
         yield make_lazy(Chunk, values, loader)
 
 
@@ -122,9 +132,9 @@ class _Links:
 
 
 def _load(
-    store: Store, model: MemoryModel, selection: Selection, **order: bool
+    store: Store, model: MemoryModel, selection: Selection, page: Page | None = None
 ) -> Iterator[tuple[dict[str, Any], BatchLoader]]:
-    for records in store.iterate(selection, keep_damaged=True, **order):
+    for records in store.iterate(selection, keep_damaged=True, page=page):
         sources = _sources(store, {record.source_id for record in records})
         loader = BatchLoader(model, records)
         for record in records:

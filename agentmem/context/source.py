@@ -39,6 +39,16 @@ class Source:
         return self.chunks[0].source.kind
 
     @property
+    def external_id(self) -> str | None:
+        """The id that the caller gave it."""
+        return self.chunks[0].source.external_id
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it is to be in no result any more; None for never."""
+        return self.chunks[0].source.expires_at
+
+    @property
     def speaker(self) -> str:
         """Who speaks, as far as known; for a document, its title."""
         return self.chunks[0].speaker
@@ -68,6 +78,7 @@ class Source:
         source = self.chunks[0].source
         return {
             "id": self.id,
+            "external_id": self.external_id,
             "text": self.text,
             "complete": self.complete,
             "chunk_ids": [chunk.id for chunk in self.chunks],
@@ -77,6 +88,7 @@ class Source:
             "title": source.title,
             "uri": source.uri,
             "created_at": self.created_at.isoformat(),
+            "expires_at": self.expires_at and self.expires_at.isoformat(),
             "metadata": dict(self.metadata),
             "user_id": self.scope.user_id,
             "agent_id": self.scope.agent_id,
@@ -84,13 +96,16 @@ class Source:
         }
 
 
-def load_source(store: Store, model: MemoryModel, scope: Scope, id: int) -> Source:
-    """The message or document with an id.
+def load_source(store: Store, model: MemoryModel, scope: Scope, id: int | str) -> Source:
+    """The message or document with an id; a string is an external one.
 
     Raises:
         UnknownIdError: the scope has none.
+        InputError: several scopes have one of that external id.
         CorruptRecordError: a chunk of it is damaged.
     """
+    if isinstance(id, str):
+        id = store.source_named(id, scope)
     selection = Selection(scope, source_ids=(as_int(id, "a source id"),))
     chunks = sorted(load_chunks(store, model, selection), key=lambda chunk: chunk.span)
     if not chunks:

@@ -13,7 +13,8 @@ from typing import Any
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import exceeds_depth, too_deep
-from agentmem_storage.numbers import plain_scalar
+from agentmem_storage.numbers import as_int, plain_scalar
+from agentmem_storage.records import Page
 from agentmem_storage.text import lone_surrogate, shown
 from agentmem_storage.timestamps import read_timestamp
 
@@ -101,6 +102,20 @@ def check_moment(value: object, where: str) -> datetime | None:
             f"{where}: cannot read the time {shown(value)}; give a datetime, an ISO 8601 string "
             "such as '2026-02-13T09:40:00Z', or seconds since 1970"
         ) from error
+
+
+def check_page(after: object, limit: object, *, newest_first: bool) -> Page:
+    """Return a page of a list.
+
+    Raises:
+        TypeError: ``after`` or ``limit`` is neither None nor a whole number.
+        InputError: ``limit`` is negative.
+    """
+    last = None if after is None else as_int(after, "after")
+    most = None if limit is None else as_int(limit, "limit")
+    if most is not None and most < 0:
+        raise InputError(f"limit must be 0 or more, got {most}")
+    return Page(last, most, newest_first)
 
 
 def _outside(value: object, where: str) -> InputError:

@@ -121,6 +121,9 @@ def prepare(
             uri=part.uri,
             metadata=part.metadata,
             identity=key.identity,
+            external_id=part.external_id,
+            expires_at=part.expires_at,
+            timed=part.created_at is not None,
         )
         for part, key, group in zip(parts, map(source_key, parts), pieces, strict=True)
     ]

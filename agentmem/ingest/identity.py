@@ -4,8 +4,10 @@ Two sources of one scope have the same content if kind, role, name, title, uri a
 and metadata, which include the tool, the id of its call and whether it failed. Whether the second
 is a duplicate of the first depends on what says when it was said:
 
-- its own id (``message_id`` in its metadata): it is, if the ids are equal too; metadata do not
-  count then;
+- an external id, the caller's own: it says which source it is. If the content or the metadata are
+  other ones, the second takes the place of the first;
+- the id in a message, which its vendor made (``message_id`` in its metadata): it is, if the ids
+  are equal too; metadata do not count then;
 - a time given by the caller: it is, if the times are equal too;
 - a document, or a system message, which holds for a whole conversation: it is;
 - anything else: it is, if it repeats a call, or a transcript at the same place; see
@@ -32,7 +34,14 @@ _STANDING = ("system", "developer")
 
 
 def content_hash(part: Part) -> bytes:
-    """The hash of a part's content, of its time if it was given, and of its own id."""
+    """The hash of a part's content, of its time if it was given, and of its own id.
+
+    With an external id, neither of a time, which may be given now and not the next time, nor of the
+    id that is in its metadata, which may change.
+    """
+    if part.external_id is not None:
+        named = [part.kind, part.role, part.name, part.title, part.uri, [part.external_id]]
+        return hashlib.sha256(json.dumps([*named, part.text]).encode()).digest()
     time = None if part.created_at is None else part.created_at.isoformat()
     head: list[Any] = [part.kind, part.role, part.name, part.title, part.uri, time]
     if (id := part.metadata.get(MESSAGE_ID)) is not None:
@@ -44,16 +53,25 @@ def content_hash(part: Part) -> bytes:
 def source_key(part: Part) -> SourceKey:
     """What decides whether a scope already has a part, by the rules above."""
     identity: Identity = "sequence"
-    if timeless(part):
+    if part.external_id is not None:
+        identity = "id"
+    elif timeless(part):
         identity = "content" if part.metadata.get(MESSAGE_ID) is None else "hash"
     elif part.created_at is not None:
         identity = "time"
-    return SourceKey(content_hash(part), identity, part.metadata)
+    return SourceKey(
+        content_hash(part),
+        identity,
+        part.metadata,
+        part.external_id,
+        part.created_at,
+        part.expires_at,
+    )
 
 
 def timeless(source: Part | SourceRecord) -> bool:
     """Whether a source is the same as one of equal content whenever that was said."""
-    has_id = source.metadata.get(MESSAGE_ID) is not None
+    has_id = source.external_id is not None or source.metadata.get(MESSAGE_ID) is not None
     return has_id or source.kind == "document" or source.role in _STANDING
 
 

@@ -19,6 +19,7 @@ from agentmem.ingest.checks import (
     describe,
     join_pieces,
 )
+from agentmem.ingest.external_ids import check_external_id, check_single, name_content
 from agentmem.ingest.order import said_order
 from agentmem.ingest.scope import combine, message_scope
 from agentmem.ingest.shapes.blocks import (
@@ -82,6 +83,8 @@ def normalize(
     metadata: Mapping[str, Any] | None = None,
     scope: Scope = ANY_SCOPE,
     max_chars: int = MAX_CHARS,
+    external_id: object = None,
+    expires_at: datetime | None = None,
 ) -> Normalized:
     """Convert anything that can be added to parts.
 
@@ -89,7 +92,8 @@ def normalize(
     of `agentmem.ingest.shapes`, as a dict or as an object of the vendor's SDK,
     ``{"name": ..., "content": ...}``, LangChain's ``(role, text)``, and any list or iterator of
     these. A dict may carry "metadata", scope ids under "user_id", "agent_id" and "session_id", a
-    time under "created_at", "timestamp", "date" or another usual key, and an "id".
+    time under "created_at", "timestamp", "date" or another usual key, an "id", an "external_id" and
+    a time under "expires_at".
 
     A message without any text is refused if it is alone, and counted as blank among others.
 
@@ -100,6 +104,8 @@ def normalize(
         metadata: Added to every part; a message's own keys take precedence.
         scope: The scope of messages without their own ids; those must not contradict it.
         max_chars: Maximum number of characters in one text.
+        external_id: The external id of the content, which must be a single text.
+        expires_at: When messages expire that do not say so themselves, in UTC.
 
     Raises:
         InputError: Something cannot be stored; the message gives its index and says what to do.
@@ -122,14 +128,20 @@ def normalize(
             skipped["blank"] += 1
             continue
         for at, part in enumerate(found):
-            merged = {**shared, **part.metadata}
-            found[at] = replace(part, metadata=merged, scope=combine(scope, part.scope, where))
+            found[at] = replace(
+                part,
+                metadata={**shared, **part.metadata},
+                scope=combine(scope, part.scope, where),
+                expires_at=part.expires_at or expires_at,
+            )
+        check_single(found, where)
         if found:
             messages.append(found)
     if not count:
         raise InputError("there is nothing to add: the list of messages is empty")
     if blank is not None and not messages and set(skipped) == {"blank"}:
         raise blank
+    messages = name_content(messages, external_id)
     parts, places = _in_said_order(messages)
     parts = [replace(part, created_at=part.created_at or time) for part in parts]
     return Normalized(tuple(_in_order(parts)), dict(skipped), tuple(places))
@@ -241,6 +253,8 @@ def _read_message(message: Message, where: str) -> Part:
         name=check_label(message.name, "name", where),
         created_at=check_time(message.created_at, where),
         metadata=check_metadata(message.metadata, where),
+        external_id=check_external_id(message.external_id, where),
+        expires_at=check_time(message.expires_at, f"{where}: expires_at"),
     )
 
 
@@ -259,6 +273,8 @@ def _read_document(document: Document, where: str, max_chars: int) -> Part:
         uri=check_label(document.uri, "uri", where),
         created_at=check_time(document.created_at, where),
         metadata=check_metadata(document.metadata, where),
+        external_id=check_external_id(document.external_id, where),
+        expires_at=check_time(document.expires_at, f"{where}: expires_at"),
     )
 
 
@@ -333,6 +349,8 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
         created_at=read_time(item, where),
         metadata=metadata if id is None else {MESSAGE_ID: id, **metadata},
         scope=message_scope(item, where),
+        external_id=check_external_id(item.get("external_id"), where),
+        expires_at=check_time(item.get("expires_at"), f"{where}: expires_at"),
     )
     said = role_of_type(kind) if role is None else read_role(role, where)
     if said is not None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 
 from agentmem.errors import InputError
 from agentmem.ingest.checks import MAX_CHARS, check_metadata, check_moment, join_pieces
+from agentmem.ingest.expiry import expiry_time
 from agentmem.ingest.shapes.envelopes import plain
 from agentmem.types import Document, Message
 from agentmem_storage.text import shown
+from agentmem_storage.timestamps import utc_now
 
 
 def as_json(content: Any) -> Any:
@@ -39,6 +41,19 @@ def time_as_json(value: object, name: str) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
+def ttl_as_json(ttl: object, expires_at: object) -> float | None:
+    """A time to live in seconds; None as it is.
+
+    Raises:
+        TypeError: it is neither a number nor a timedelta.
+        InputError: it is not above 0, ``expires_at`` is given too, or that is no time or past.
+    """
+    expiry_time(expires_at, ttl, utc_now())
+    if ttl is None:
+        return None
+    return ttl.total_seconds() if isinstance(ttl, timedelta) else float(ttl)  # type: ignore[arg-type]
+
+
 def metadata_as_json(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Metadata as JSON; None as it is.
 
@@ -62,6 +77,7 @@ def _item(one: Any) -> Any:
     if isinstance(one, Message):
         values = {**asdict(one), "metadata": metadata_as_json(one.metadata)}
         values["created_at"] = time_as_json(one.created_at, "created_at")
+        values["expires_at"] = time_as_json(one.expires_at, "expires_at")
         return {name: value for name, value in values.items() if value is not None}
     if isinstance(one, Document):
         document = {
@@ -70,6 +86,8 @@ def _item(one: Any) -> Any:
             "uri": one.uri,
             "created_at": time_as_json(one.created_at, "created_at"),
             "metadata": metadata_as_json(one.metadata),
+            "external_id": one.external_id,
+            "expires_at": time_as_json(one.expires_at, "expires_at"),
         }
         return {"document": document}
     return _plain(one, "a message")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,9 +18,17 @@ from agentmem.context.recall import Recall
 from agentmem.context.source import Source
 from agentmem.context.timeline import Episode
 from agentmem.errors import InputError
+from agentmem.ingest.checks import check_page, check_unicode
+from agentmem.ingest.external_ids import check_external_id
 from agentmem.memory import Time, Where
 from agentmem.remote.client import Client
-from agentmem.remote.content import as_json, filter_as_json, metadata_as_json, time_as_json
+from agentmem.remote.content import (
+    as_json,
+    filter_as_json,
+    metadata_as_json,
+    time_as_json,
+    ttl_as_json,
+)
 from agentmem.remote.session import RemoteSession
 from agentmem.results import Conflict, ForgetReceipt, Receipt, ScopeUse, Stats, Verification
 from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
@@ -58,9 +68,9 @@ class RemoteMemory:
         with RemoteMemory("http://127.0.0.1:7717", token="...") as mem:
             mem.add("Booked the 9:40 to Lyon", user_id="ana")
 
-    What is about the machine of the store stays there: `backup`, `reindex`, `prepare`, `migrate`,
-    `export` and `load`. Hits and chunks are complete values, so `Recall.pack` works as usual, but
-    ``policy="auto"`` does not.
+    What is about the machine of the store stays there: `backup`, `gc`, `reindex`, `prepare`,
+    `migrate`, `export` and `load`. Hits and chunks are complete values, so `Recall.pack` works as
+    usual, but ``policy="auto"`` does not.
     """
 
     def __init__(
@@ -147,7 +157,10 @@ class RemoteMemory:
         user_id: WriteId = None,
         agent_id: WriteId = None,
         session_id: WriteId = None,
+        id: str | None = None,
         created_at: Time | None = None,
+        expires_at: Time | None = None,
+        ttl: float | timedelta | None = None,
         metadata: Mapping[str, Any] | None = None,
         supersedes: int | None = None,
     ) -> Receipt:
@@ -156,6 +169,9 @@ class RemoteMemory:
         self._binding.check_required(scope)
         body = {
             "content": as_json(content),
+            "id": check_external_id(id, "id"),
+            "expires_at": time_as_json(expires_at, "expires_at"),
+            "ttl": ttl_as_json(ttl, expires_at),
             "created_at": time_as_json(created_at, "created_at"),
             "metadata": metadata_as_json(metadata),
             "supersedes": None if supersedes is None else as_int(supersedes, "supersedes"),
@@ -217,7 +233,7 @@ class RemoteMemory:
 
     def get_source(
         self,
-        id: int,
+        id: int | str,
         *,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
@@ -225,7 +241,12 @@ class RemoteMemory:
     ) -> Source:
         """See `Memory.get_source`."""
         asked = {"detail": "full", **self._reading(user_id, agent_id, session_id)}
-        found = self._client.ask("GET", f"/v1/sources/{as_int(id, 'a source id')}", params=asked)
+        path = "/v1/sources"
+        if isinstance(id, str):
+            asked |= {"external_id": check_unicode(id, "an external id")}
+        else:
+            path += f"/{as_int(id, 'a source id')}"
+        found = self._client.ask("GET", path, params=asked)
         return read_source(SourceView.model_validate_json(found))
 
     def scopes(
@@ -284,37 +305,52 @@ class RemoteMemory:
         since: Time | None = None,
         until: Time | None = None,
         newest_first: bool = False,
+        limit: int | None = None,
+        after: int | None = None,
     ) -> Iterator[Chunk]:
         """See `Memory.list`; they are asked for in pages, as far as the caller iterates."""
+        page = check_page(after, limit, newest_first=newest_first)
         asked = _selected(source_id, where, since, until)
         asked |= self._reading(user_id, agent_id, session_id)
-        asked |= {"detail": "full", "limit": _PAGE, "newest_first": bool(newest_first)}
-        return self._pages(asked)
+        most = _PAGE if page.limit is None else max(1, min(page.limit, _PAGE))
+        asked |= {"detail": "full", "limit": most, "newest_first": bool(newest_first)}
+        if page.after is not None:
+            asked["after_id"] = page.after
+        return islice(self._pages(asked), page.limit)
 
     def update(
         self,
-        id: int,
+        id: int | str,
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         created_at: Time | None = None,
+        expires_at: Time | Unset | None = UNSET,
+        ttl: float | timedelta | None = None,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
         session_id: ReadId = UNSET,
     ) -> Receipt:
         """See `Memory.update`."""
+        until = None if isinstance(expires_at, Unset) else expires_at
         body = {
             "text": text,
             "metadata": metadata_as_json(metadata),
             "created_at": time_as_json(created_at, "created_at"),
+            "ttl": ttl_as_json(ttl, until),
             **self._reading(user_id, agent_id, session_id),
         }
+        if not isinstance(expires_at, Unset):
+            body["expires_at"] = time_as_json(until, "expires_at")
+        if isinstance(id, str):
+            named = {"external_id": check_unicode(id, "an external id")}
+            return _read(Receipt, self._client.ask("PATCH", "/v1/sources", body=body, params=named))
         path = f"/v1/memories/{as_int(id, 'an id')}"
         return _read(Receipt, self._client.ask("PATCH", path, body=body))
 
     def forget(
         self,
-        ids: Iterable[int] | Unset = UNSET,
+        ids: Iterable[int | str] | Unset = UNSET,
         *,
         user_id: ReadId = UNSET,
         agent_id: ReadId = UNSET,
@@ -466,10 +502,13 @@ def _json(where: Where) -> str:
     return TypeAdapter(dict[str, Any]).dump_json(filter_as_json(where)).decode()
 
 
-def _ids(ids: Iterable[int]) -> list[int]:
+def _ids(ids: Iterable[int | str]) -> list[int] | list[str]:
     if isinstance(ids, str | bytes | bytearray | Mapping) or not isinstance(ids, Iterable):
         raise TypeError(f"ids must be an iterable of integers, not {type(ids).__name__}")
-    return [as_int(one, "an id") for one in ids]
+    given = list(ids)
+    if given and all(isinstance(one, str) for one in given):
+        return [check_external_id(one, "ids") or "" for one in given]
+    return [as_int(one, "an id") for one in given]
 
 
 def _read(kind: type[T], data: bytes) -> T:

@@ -70,6 +70,7 @@ def read_page(
     *,
     limit: int,
     after: Cursor | None,
+    after_id: int | None = None,
     newest_first: bool = False,
     where: Mapping[str, Any] | None = None,
     **selection: Any,
@@ -80,18 +81,25 @@ def read_page(
         memory: The memory, in the scope that may be seen.
         limit: Maximum number of memories.
         after: Where the page before ended; None is the first page.
+        after_id: The memory that the first page follows; later pages do not need it.
         newest_first: As in `Memory.list`, and so are where and selection.
         where: A filter.
         selection: Scope, source and times.
 
     Raises:
         FilterError: the filter is malformed.
+        UnknownIdError: the scope does not have the memory that the first page follows.
     """
     conditions = [] if where is None else [where]
     if after is not None:
         conditions.append(_beyond(after, newest_first=newest_first))
     within = {"and": conditions} if conditions else None
-    found = memory.list(where=within, newest_first=newest_first, **selection)
+    found = memory.list(
+        where=within,
+        newest_first=newest_first,
+        after=after_id if after is None else None,
+        **selection,
+    )
     chunks = tuple(islice(found, limit + 1))
     if len(chunks) <= limit:
         return Page(chunks, None)

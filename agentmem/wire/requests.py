@@ -37,6 +37,14 @@ Detail: TypeAlias = Annotated[
 ]
 
 
+Seconds: TypeAlias = Annotated[
+    float, Field(strict=True, description="how long it lives from now on, in seconds")
+]
+ExternalId: TypeAlias = Annotated[
+    str, Field(description="the id that its caller gave to a message or document")
+]
+
+
 class Body(BaseModel):
     """A body that is refused if it has a field that is not known."""
 
@@ -74,6 +82,8 @@ class DocumentText(Body):
     uri: str | None = None
     created_at: Time | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+    external_id: str | None = None
+    expires_at: Time | None = None
 
 
 class DocumentItem(Body):
@@ -96,7 +106,10 @@ class AddRequest(Body):
     user_id: str | None = Field(None, description="whose memory it is")
     agent_id: str | None = Field(None, description="which agent's")
     session_id: str | None = Field(None, description="which conversation's")
+    id: str | None = Field(None, description="your own id for the one text: the external id")
     created_at: Time | None = Field(None, description="when it was said, if it does not say so")
+    expires_at: Time | None = Field(None, description="from when on it is in no result")
+    ttl: Seconds | None = None
     metadata: dict[str, Any] | None = Field(None, description="JSON values to filter by")
     supersedes: Id | None = Field(None, description="id of a memory whose place this one takes")
 
@@ -153,6 +166,16 @@ class UpdateRequest(ReadScope):
     text: str | None = Field(None, description="the new text of the complete message or document")
     metadata: dict[str, Any] | None = Field(None, description="replaces the old")
     created_at: Time | None = Field(None, description="when it was said")
+    expires_at: Time | None = Field(
+        None, description="from when on it is in no result; null, if given, for never"
+    )
+    ttl: Seconds | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `Memory.update`; a null as ``expires_at`` is one."""
+        given = {"expires_at"} & self.model_fields_set
+        names = {"text", "metadata", "created_at", "ttl", *given}
+        return {name: getattr(self, name) for name in names} | self.reading()
 
 
 class SupersedeRequest(ReadScope):
@@ -166,7 +189,9 @@ class SupersedeRequest(ReadScope):
 class ForgetRequest(ReadScope):
     """What `Memory.forget` takes; all given conditions must hold."""
 
-    ids: list[Id] | None = None
+    ids: list[Id] | list[ExternalId] | None = Field(
+        None, description="ids of memories, or external ids"
+    )
     where: Where | None = None
     before: Time | None = Field(None, description="only memories from before this time")
     dry_run: bool = Field(False, strict=True, description="only report what would be deleted")

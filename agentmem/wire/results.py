@@ -57,6 +57,8 @@ class MemoryView(BaseModel):
     agent_id: str | None
     session_id: str | None
     source_id: int
+    external_id: str | None = Field(None, description="the id that its caller gave its source")
+    expires_at: datetime | None = Field(None, description="from when on it is in no result")
     span: list[int] = Field(
         min_length=2, max_length=2, description="its place in its source, in code points"
     )

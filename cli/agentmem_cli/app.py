@@ -31,6 +31,7 @@ COMMANDS = {
     "show": "query:show",
     "list": "query:list_memories",
     "forget": "change:forget",
+    "gc": "change:gc",
     "update": "change:update",
     "supersede": "supersede:supersede",
     "history": "supersede:history",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,11 +27,13 @@ class Defaults:
         scope: The scope of messages without their own.
         created_at: The time of messages without their own.
         metadata: Added to everything; a message's own keys take precedence.
+        expiry: When messages expire that do not say so themselves, as arguments of `Memory.add`.
     """
 
     scope: ScopeIds
     created_at: datetime | None
     metadata: Mapping[str, Any] | None
+    expiry: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_texts(
@@ -90,6 +92,7 @@ def total(receipts: Sequence[Receipt]) -> Receipt:
         ids=tuple(id for receipt in receipts for id in receipt.ids),
         sources=tuple(id for receipt in receipts for id in receipt.sources),
         duplicates=tuple(id for receipt in receipts for id in receipt.duplicates),
+        replaced=tuple(id for receipt in receipts for id in receipt.replaced),
         skipped=dict(skipped),
         tokens=tokens,
         positions=sum(receipt.positions for receipt in receipts),

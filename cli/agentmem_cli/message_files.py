@@ -49,6 +49,7 @@ def add_messages(memory: Memory, path: Path, defaults: Defaults, out: Output) ->
                         **scope,
                         created_at=defaults.created_at,
                         metadata=defaults.metadata,
+                        **defaults.expiry,
                         on_progress=bar,
                     )
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -47,6 +47,16 @@ def scope_ids(user: str | None, agent: str | None, session: str | None) -> Scope
     return found
 
 
+_LIFE = re.compile(r"([0-9]+)([smhd]?)")
+_UNITS = {
+    "": timedelta(seconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+
+
 def is_whole(text: str) -> bool:
     """Whether a text is a whole number in plain digits: not 1.0, 1_0 or digits of other scripts."""
     return re.fullmatch(r"-?[0-9]+", text) is not None
@@ -85,6 +95,28 @@ def moment(text: str) -> datetime:
         return time if time.tzinfo else time.astimezone()
     except (OverflowError, ValueError, OSError):
         return time.replace(tzinfo=UTC)  # outside the years that the system's clock knows
+
+
+def _life(text: str | timedelta) -> timedelta:
+    """A length of time, which Typer may already have read."""
+    if isinstance(text, timedelta):
+        return text
+    found = _LIFE.fullmatch(text)
+    try:
+        if found is not None:
+            return int(found[1]) * _UNITS[found[2]]
+    except OverflowError:
+        pass
+    raise typer.BadParameter(
+        f"{text!r:.200} is not a length of time: give seconds, or a number with m, h or d, such as "
+        f"30m, 12h or 7d"
+    )
+
+
+def expiry(expires: datetime | None, ttl: timedelta | None) -> dict[str, Any]:
+    """The options that say when something expires, as arguments of `Memory`, as far as given."""
+    given = {"expires_at": expires, "ttl": ttl}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def local_now() -> datetime:
@@ -292,6 +324,28 @@ AtOption = Annotated[
         metavar="TIME",
         help="The time of messages and documents without their own (ISO 8601).",
     ),
+]
+ExpiresOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--expires",
+        parser=moment,
+        metavar="TIME",
+        help="From this time on, what is stored is in no result (ISO 8601, local if without zone).",
+    ),
+]
+TtlOption = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--ttl",
+        parser=_life,
+        metavar="TIME",
+        help="How long it is kept instead, such as 90 (seconds), 30m, 12h or 7d.",
+    ),
+]
+ExternalIdsOption = Annotated[
+    list[str] | None,
+    typer.Option("--id", metavar="ID", help="The id that was given with `add --id`; repeatable."),
 ]
 MetaOption = Annotated[
     list[str] | None,

@@ -109,6 +109,8 @@ def receipt(done: Receipt) -> Text:
     rows = [("stored", number(new, "memory", "memories")), ("ids", ranges(done.ids))]
     if done.duplicates:
         rows.append(("duplicates", f"{ranges(done.duplicates)}: not stored again"))
+    if done.replaced:
+        rows.append(("replaced", f"{ranges(done.replaced)}: in the place of what had the same id"))
     rows.append(("skipped", skipped))
     pairs = ", ".join(f"#{one.new} seems to supersede #{one.old}" for one in done.conflicts)
     rows.append(("conflicts", pairs))
@@ -170,7 +172,9 @@ def chunk_facts(chunk: Chunk) -> Text:
             ("speaker", f"{speaker(chunk)} ({chunk.role})" if chunk.role else ""),
             ("title", " ".join((source.title or "").split())),
             ("from", source.uri or ""),
+            ("your id", safe(source.external_id or "")),
             ("at", f"{local(chunk.created_at):%Y-%m-%d %H:%M:%S %Z}"),
+            ("expires", _expires(source.expires_at)),
             ("scope", ", ".join(f"{name} {id}" for name, id in ids if id) or "none"),
             ("metadata", ", ".join(f"{key}={value!r}" for key, value in chunk.metadata.items())),
             ("span", f"{first}-{last} of {source.chars:,} characters of source {source.id}"),
@@ -181,10 +185,14 @@ def chunk_facts(chunk: Chunk) -> Text:
     )
 
 
-def forgotten(done: ForgetReceipt) -> Text:
+def _expires(moment: datetime | None) -> str:
+    return "" if moment is None else f"{local(moment):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def forgotten(done: ForgetReceipt, *, nothing: str = "nothing matches: nothing to forget") -> Text:
     """The result of a `forget`."""
     if not done.ids:
-        return Text("nothing matches: nothing to forget")
+        return Text(nothing)
     verb = "would forget" if done.dry_run else "forgot"
     return Text(f"{verb} {number(len(done.ids), 'memory', 'memories')}: {ranges(done.ids)}")
 

@@ -70,6 +70,10 @@ class Reading(ABC):
         """See `Snapshot.link_candidates`."""
         return self.snapshot(lambda one: one.link_candidates(scope))
 
+    def source_named(self, external_id: str, scope: Scope = ANY_SCOPE) -> int:
+        """See `Snapshot.source_named`."""
+        return self.snapshot(lambda one: one.source_named(external_id, scope))
+
     def neighbors(self, ids: Iterable[int], reach: int = 1) -> Neighbors:
         """See `Snapshot.neighbors`."""
         return self.snapshot(lambda one: one.neighbors(ids, reach))

@@ -41,7 +41,7 @@ Remedy = Literal[
 
 # What makes a new source the same as a stored one, besides an equal `content_hash`; see
 # `agentmem_storage.sql.duplicates`.
-Identity = Literal["hash", "content", "time", "sequence"]
+Identity = Literal["hash", "content", "time", "sequence", "id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,9 @@ class SourceKey:
     content_hash: bytes
     identity: Identity
     metadata: Mapping[str, Any]
+    external_id: str | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +104,12 @@ class NewSource:
     """One message part or document with its chunks, whose spans tile it exactly and in order.
 
     Sources of one scope with equal ``content_hash`` are the same or occurrences of their own, as
-    ``identity`` says.
+    ``identity`` says. With ``external_id``, the caller's own id, there is one in each scope, and
+    another content takes the place of the former. What has expired is in no result.
+
+    Attributes:
+        timed: Whether ``created_at`` was given by the caller; if not, a source with the same
+            ``external_id`` keeps its time.
     """
 
     kind: SourceKind
@@ -115,11 +123,21 @@ class NewSource:
     uri: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     identity: Identity = "hash"
+    external_id: str | None = None
+    expires_at: datetime | None = None
+    timed: bool = True
 
     @property
     def key(self) -> SourceKey:
         """What decides whether a scope already has it."""
-        return SourceKey(self.content_hash, self.identity, self.metadata)
+        return SourceKey(
+            self.content_hash,
+            self.identity,
+            self.metadata,
+            self.external_id,
+            self.created_at if self.timed else None,
+            self.expires_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +145,19 @@ class Written:
     """The outcome of writing one source: its id, its chunks' ids, whether it already existed.
 
     One that was forgotten, and is not stored again, has no chunks.
+
+    Attributes:
+        replaced: Whether it is in the place of what its external id was for before; of a duplicate,
+            whether it has its metadata or its time to expire. From
+            `agentmem_storage.store.Store.find`, that it would be; the chunks are then the old ones.
+        prolonged: From there, whether it exists, but expires earlier than the new one.
     """
 
     source_id: int
     chunk_ids: tuple[int, ...]
     duplicate: bool
+    replaced: bool = False
+    prolonged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +230,8 @@ class SourceRecord:
     damage: str | None = None
     content_hash: bytes | None = field(default=None, repr=False)
     changed: bool = field(default=False, repr=False)
+    external_id: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,28 +304,51 @@ class Selection:
         scope: Scope ids that must be equal; None matches anything.
         ids: Chunk ids.
         source_ids: Source ids.
+        external_ids: Ids that callers gave to sources.
         where: Filter over metadata and fields, see `agentmem_storage.sql.filters`.
         since: Inclusive lower bound of ``created_at``.
         until: Exclusive upper bound of ``created_at``.
         days: From the beginning of one day to that of another, exclusive; None is an open end. They
             bound the day on which something was said, see `agentmem_storage.timestamps.said_on`.
+        expired: False for what has not expired, True for what has and is not erased yet, None for
+            both.
     """
 
     scope: Scope = Scope()
     ids: tuple[int, ...] | None = None
     source_ids: tuple[int, ...] | None = None
+    external_ids: tuple[str, ...] | None = None
     where: Mapping[str, Any] | None = None
     since: datetime | None = None
     until: datetime | None = None
     days: tuple[datetime | None, datetime | None] = (None, None)
+    expired: bool | None = False
 
     @property
     def everything(self) -> bool:
-        """Whether there are no conditions, so that all chunks are selected."""
+        """Whether there are no conditions: all chunks but expired ones are selected."""
         return self == EVERYTHING
 
 
 EVERYTHING: Final = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of what is listed in order.
+
+    Attributes:
+        after: Id of the chunk that comes just before it; None for the beginning.
+        limit: Maximum number of chunks; None for all that follow.
+        newest_first: Whether the order is the opposite one.
+    """
+
+    after: int | None = None
+    limit: int | None = None
+    newest_first: bool = False
+
+
+WHOLE: Final = Page()
 
 
 # Ids of the chunks said before a chunk, and of those said after it; nearest first.

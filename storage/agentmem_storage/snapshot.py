@@ -26,7 +26,17 @@ from agentmem_storage.records import (
     WordMatches,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import episodes, links, matches, neighbors, read, recent, replaced, terms
+from agentmem_storage.sql import (
+    episodes,
+    external,
+    links,
+    matches,
+    neighbors,
+    read,
+    recent,
+    replaced,
+    terms,
+)
 from agentmem_storage.sql.fields import PREFIX
 from agentmem_storage.sql.filters import metadata_keys
 from agentmem_storage.sql.selection import as_id, selected
@@ -45,12 +55,17 @@ class Snapshot:
     such as the ids that a selection matches, is read once. K is the number of dims of the store's
     embeddings.
 
+    What has expired when it is made is not in it.
+
     Attributes:
         searched: Whether vectors were searched, so that the index may have caught up.
     """
 
-    def __init__(self, connection: Connection, index: IndexSync, embedding_dims: int) -> None:
+    def __init__(
+        self, connection: Connection, index: IndexSync, embedding_dims: int, now: int
+    ) -> None:
         self._transaction = connection
+        self._now = now
         self._index = index
         self._embedding_dims = embedding_dims
         self.searched = False
@@ -75,7 +90,8 @@ class Snapshot:
         Raises:
             FilterError: The selection's filter is malformed.
         """
-        return self._state.chunks if selection.everything else len(self.ids(selection))
+        whole = selection.everything and self._expired_by is None
+        return self._state.chunks if whole else len(self.ids(selection))
 
     def unknown_keys(self, selection: Selection) -> tuple[str, ...]:
         """The metadata keys in a selection's filter that no chunk of its scope has.
@@ -97,6 +113,16 @@ class Snapshot:
         if source_id is None:
             return ()
         return tuple(self.ids(Selection(scope, source_ids=(source_id,))).tolist())
+
+    def source_named(self, external_id: str, scope: Scope = ANY_SCOPE) -> int:
+        """The id of the source with an external id.
+
+        Raises:
+            UnknownIdError: The scope has none.
+            InputError: Several scopes have one.
+        """
+        ids = (external_id,)
+        return external.resolve(self._connection, scope, ids, self._expired_by)[external_id]
 
     def matching(self, ids: Iterable[int], selection: Selection) -> set[int]:
         """Those of the given chunks that are selected.
@@ -211,7 +237,7 @@ class Snapshot:
         """
         wanted = [as_id(one) for one in ids]
         held = self.count(Selection(scope=scope))
-        return neighbors.neighbors(self._connection, wanted, reach, held)
+        return neighbors.neighbors(self._connection, wanted, reach, held, self._expired_by)
 
     def episodes(self, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """For each chunk, the chunks of its episode including itself, in the order of `neighbors`.
@@ -222,7 +248,7 @@ class Snapshot:
         Raises:
             UnknownIdError: No chunk has one of the ids.
         """
-        return episodes.episodes(self._connection, ids)
+        return episodes.episodes(self._connection, ids, self._expired_by)
 
     def recent(self, scope: Scope, *, most: int, before: int | None = None) -> list[int]:
         """The highest chunk ids of a scope, descending.
@@ -232,7 +258,8 @@ class Snapshot:
             most: How many at most.
             before: Only ids below this one; None: any.
         """
-        return recent.recent(self._connection, scope, most=most, before=before)
+        now = self._expired_by
+        return recent.recent(self._connection, scope, most=most, before=before, now=now)
 
     def search_vectors(
         self, embedding: NDArray[np.float32], k: int, selection: Selection = EVERYTHING
@@ -250,7 +277,8 @@ class Snapshot:
         """
         _check_k(k)
         query = _unit(embedding, self._embedding_dims)
-        among = None if selection.everything else self.ids(selection)
+        whole = selection.everything and self._expired_by is None
+        among = None if whole else self.ids(selection)
         return self._search(query, k, among)
 
     def cosines(self, embedding: NDArray[np.float32], ids: Iterable[int]) -> Ranked:
@@ -332,9 +360,14 @@ class Snapshot:
         return self._transaction
 
     @property
+    def _expired_by(self) -> int | None:
+        """The time of the snapshot if something has expired by then."""
+        return self._now if self._state.expired else None
+
+    @property
     def _state(self) -> State:
         if self._known_state is None:
-            self._known_state = read_state(self._connection)
+            self._known_state = read_state(self._connection, self._now)
         return self._known_state
 
     def _search(
@@ -348,18 +381,22 @@ class Snapshot:
             # Filters that Python calls equal may differ: true equals 1 there.
             if known == selection and known.where is selection.where:
                 return listed
-        query = selected(selection, few=self._few(selection))
+        few = self._few(selection)
+        found: Listed | None = None
         if self._known_state is None:
-            self._known_state, found = read_state_and_ids(self._connection, query)
-        else:
+            # In one statement, as if nothing had expired; which is so nearly always.
+            query = selected(selection, now=None, few=few)
+            self._known_state, found = read_state_and_ids(self._connection, query, self._now)
+        if found is None or self._expired_by is not None:
+            query = selected(selection, now=self._expired_by, few=few)
             found = list_ids(self._connection, query)
         self._known_ids.append((selection, found))
         return found
 
     def _few(self, selection: Selection) -> bool | None:
         """Whether a filter selects from a small part of the store; see `selected`."""
-        parts = (selection.ids, selection.source_ids)
-        if selection.where is None or selection.scope == ANY_SCOPE or parts != (None, None):
+        parts = (selection.ids, selection.source_ids, selection.external_ids)
+        if selection.where is None or selection.scope == ANY_SCOPE or parts != (None, None, None):
             return None
         # A search lists the scope anyway.
         return self.count(Selection(scope=selection.scope)) * _MANY < self._state.chunks

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -43,6 +43,7 @@ from agentmem_storage.records import (
     ModelBinding,
     NewSource,
     NewStates,
+    Page,
     Problem,
     Quarantined,
     Repaired,
@@ -61,6 +62,7 @@ from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.sql import (
     check,
     duplicates,
+    expiry,
     links,
     loading,
     quarantine,
@@ -83,7 +85,7 @@ from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunks, meta
 from agentmem_storage.states import StatesSync
 from agentmem_storage.sync import IndexSync
-from agentmem_storage.timestamps import now_micros, to_micros
+from agentmem_storage.timestamps import to_micros, utc_now
 
 # Some 22,000 tokens of a reader whose language model has 30 layers of 3 x 64 dims.
 STATES_BYTES = 256 * 2**20
@@ -114,9 +116,11 @@ class Store(Reading, Rebinding):
         *,
         states_bytes: int,
         timeout_s: float,
+        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._kind = index
+        self._clock = clock
         self.location = database.location.label
         self.store_id = identity.store_id
         self._bind(identity.binding)
@@ -137,6 +141,7 @@ class Store(Reading, Rebinding):
         timeout_s: float = 30.0,
         index: IndexKind = "auto",
         states_bytes: int = STATES_BYTES,
+        clock: Callable[[], datetime] = utc_now,
     ) -> Self:
         """Open a store, creating it if necessary.
 
@@ -151,6 +156,7 @@ class Store(Reading, Rebinding):
             index: Backend of the vector search: "faiss", "exact", or "auto": FAISS if installed.
             states_bytes: The most that is kept of readers' states, beside the store's own files;
                 0 keeps none.
+            clock: Returns the current time, with a zone: when something is added or expires.
 
         Raises:
             StoreNotFoundError: There is no store and ``create`` is False.
@@ -168,7 +174,14 @@ class Store(Reading, Rebinding):
         database = Database.open(found, create=create, timeout_s=timeout_s)
         try:
             identity = prepare(database, ModelBinding(model, embedding_dims, latents))
-            store = cls(database, identity, index, states_bytes=states_bytes, timeout_s=timeout_s)
+            store = cls(
+                database,
+                identity,
+                index,
+                states_bytes=states_bytes,
+                timeout_s=timeout_s,
+                clock=clock,
+            )
             # An earlier process may have died, or been blocked by others, before it purged.
             store._purge(wait=False)
             raise_if_abandoned()
@@ -223,17 +236,22 @@ class Store(Reading, Rebinding):
         self,
         new: Sequence[NewSource | SourceKey],
         scope: Scope | Sequence[Scope],
+        old_terms: Mapping[int, str | None] = MappingProxyType({}),
         *,
         supersedes: int | None = None,
     ) -> list[Written]:
         """Write sources; when this returns, they are durable and visible to every process.
 
         A source that exactly its scope has already is not written again; the rules are in
-        `agentmem_storage.sql.duplicates`.
+        `agentmem_storage.sql.duplicates`. One with an external id that its scope has takes the
+        place of what is there, and nothing of that remains in the files, as after `forget`.
 
         Args:
-            new: The sources, in order. For those that `find` found, their keys are enough.
+            new: The sources, in order. For those that `find` found, and that replace nothing, their
+                keys are enough.
             scope: The scope of all of them, or one scope for each.
+            old_terms: By chunk id, the text that was indexed for the chunks that are replaced. None
+                where it can no longer be reconstructed: `terms_stale` is true afterwards.
             supersedes: Id of the source that the only one of them supersedes.
 
         Returns:
@@ -243,7 +261,8 @@ class Store(Reading, Rebinding):
             InputError: Something cannot be stored, or the source cannot supersede that other one;
                 nothing was written.
             UnknownIdError: A source given by its key has been forgotten; nothing was written.
-            ChangedError: That which is to be superseded is gone; nothing was written.
+            ChangedError: What is to be replaced is not what `find` found, or that which is to be
+                superseded is gone; nothing was written.
         """
         scopes = [scope] * len(new) if isinstance(scope, Scope) else scope
         rows = [
@@ -258,11 +277,22 @@ class Store(Reading, Rebinding):
             with self._database.write() as connection:
                 for own, numbers in by_scope.items():
                     part = [rows[number] for number in numbers]
-                    done = write.add(connection, part, own, now_micros(), alone=len(rows) == 1)
+                    done = write.add(
+                        connection,
+                        part,
+                        own,
+                        self._now(),
+                        alone=len(rows) == 1,
+                        old_terms=old_terms,
+                    )
                     written.update(zip(numbers, done, strict=True))
                 if supersedes is not None:
                     (only,) = written.values()
-                    _supersede(connection, supersedes, only.source_id)
+                    _supersede(connection, supersedes, only.source_id, self._now())
+                if any(one.replaced for one in written.values()):
+                    self._index.drop_files()
+        if any(one.replaced for one in written.values()):
+            self._purge()
         return [written[number] for number in range(len(rows))]
 
     @shielded
@@ -279,7 +309,7 @@ class Store(Reading, Rebinding):
                 supersedes the new one.
         """
         with self._database.write() as connection:
-            links.state(connection, as_id(old), as_id(new), now_micros())
+            links.state(connection, as_id(old), as_id(new), self._now())
 
     @shielded
     def separate(self, old: int, new: int) -> bool:
@@ -306,13 +336,16 @@ class Store(Reading, Rebinding):
         if not found:
             return []
         with self._database.write() as connection:
-            return links.propose(connection, found, now_micros())
+            return links.propose(connection, found, self._now())
 
     @shielded
     def find(
         self, keys: Sequence[SourceKey], scope: Scope, *, alone: bool = False
     ) -> list[Written | None]:
         """What `add` would find of new sources in exactly this scope; None for what is new.
+
+        What would be replaced is found, too, with ``replaced`` set; what would live longer than
+        before, with ``prolonged``.
 
         Args:
             keys: The new sources for this scope, in order.
@@ -324,7 +357,7 @@ class Store(Reading, Rebinding):
             scope_id = read.scope_id_of(connection, scope)
             if scope_id is None:
                 return [None] * len(keys)
-            conversation, now = scope.session_id is not None, now_micros()
+            conversation, now = scope.session_id is not None, self._now()
             known = duplicates.find(
                 connection, keys, scope_id, conversation=conversation, alone=alone, now=now
             )
@@ -339,7 +372,8 @@ class Store(Reading, Rebinding):
             FilterError: The selection's filter is malformed.
         """
         with self._database.read() as connection:
-            return totals.count(connection, selected(selection))
+            now = self._expired_by(connection)
+            return totals.count(connection, selected(selection, now=now))
 
     @staticmethod
     def selects_everything(where: Mapping[str, Any]) -> bool:
@@ -367,7 +401,7 @@ class Store(Reading, Rebinding):
             What ``read`` returns.
         """
         with self._database.read() as connection:
-            one = Snapshot(connection, self._index, self.embedding_dims)
+            one = Snapshot(connection, self._index, self.embedding_dims, self._now())
             made = read(one)
         if one.searched:
             self._index.save_if_due()
@@ -380,40 +414,39 @@ class Store(Reading, Rebinding):
         batch_size: int = 256,
         *,
         keep_damaged: bool = False,
-        in_place: bool = False,
-        newest_first: bool = False,
+        page: Page | None = None,
     ) -> Iterator[list[ChunkRecord]]:
         """Selected chunks by ascending id, in lists of up to ``batch_size``.
 
         No transaction stays open between two lists: the caller may write in between, and chunks
-        added after the current position are included, unless ``in_place`` is True.
+        added after the current position are included, unless ``page`` is given.
 
         Args:
             selection: Which chunks.
             batch_size: Maximum length of a list.
             keep_damaged: As in `chunks`.
-            in_place: By source and position in it, so that a replaced source keeps its place; only
-                chunks that exist when the first list is read, so that a caller who replaces each
-                comes to an end.
-            newest_first: In the opposite order; only together with ``in_place``.
+            page: By source and position in it, so that a replaced source keeps its place, or a part
+                of that; only chunks that exist when the first list is read, so that a caller who
+                replaces each comes to an end.
 
         Raises:
             FilterError: The selection's filter is malformed.
+            UnknownIdError: The chunk that the page follows is not in the selection's scope.
             CorruptRecordError: A row is damaged; the rows before it in its list are not
                 returned.
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be 1 or more, got {batch_size!r}")
-        if in_place:
+        if page is not None:
             with self._database.read() as connection:
-                placed = read.ids_in_place(connection, selection)
-            if newest_first:
-                placed = placed[::-1]
+                now = self._expired_by(connection)
+                placed = read.ids_in_place(connection, selection, page, now)
             for first in range(0, len(placed), batch_size):
                 part = placed[first : first + batch_size]
                 with self._database.read() as connection:
+                    now = self._expired_by(connection)
                     records = read.selected_chunks(
-                        connection, selection, part, keep_damaged=keep_damaged
+                        connection, selection, part, now, keep_damaged=keep_damaged
                     )
                 if records:
                     found = {record.id: record for record in records}
@@ -426,8 +459,9 @@ class Store(Reading, Rebinding):
             for first in range(0, ids.size, batch_size):
                 part = ids[first : first + batch_size].tolist()
                 with self._database.read() as connection:
+                    now = self._expired_by(connection)
                     records = read.selected_chunks(
-                        connection, selection, part, keep_damaged=keep_damaged
+                        connection, selection, part, now, keep_damaged=keep_damaged
                     )
                 if records:
                     yield records
@@ -440,10 +474,11 @@ class Store(Reading, Rebinding):
         metadata: Mapping[str, Any] | Unset = UNSET,
         created_at: datetime | Unset = UNSET,
         title: str | None | Unset = UNSET,
+        expires_at: datetime | None | Unset = UNSET,
     ) -> SourceRecord:
         """Change the given fields of a source.
 
-        Nothing of the old values remains in the files, as after `forget`.
+        Nothing of the old values remains in the files, as after `forget`; but of ``expires_at``.
 
         Raises:
             UnknownIdError: No source has that id.
@@ -456,6 +491,10 @@ class Store(Reading, Rebinding):
             values["created_at"] = to_micros(created_at, "created_at")
         if not isinstance(title, Unset):
             values["title"] = storable(title, "title")
+        if not isinstance(expires_at, Unset):
+            values["expires_at"] = (
+                None if expires_at is None else to_micros(expires_at, "expires_at")
+            )
         # Before the change too: a process that dies after it leaves nothing of the old values.
         old = self.sources([source_id])[0] if values.keys() & {"created_at", "title"} else None
         if old is not None:
@@ -576,6 +615,7 @@ class Store(Reading, Rebinding):
 
         Raises:
             UnknownIdError: An id of the selection is not in its scope; nothing was deleted.
+            InputError: Several scopes have one of its external ids; nothing was deleted.
             ChangedError: Chunks are selected that were not seen; nothing was deleted.
             FilterError: The selection's filter is malformed.
         """
@@ -596,10 +636,12 @@ class Store(Reading, Rebinding):
 
         Raises:
             UnknownIdError: An id of the selection is not in its scope.
+            InputError: Several scopes have one of its external ids.
             FilterError: The selection's filter is malformed.
         """
         with self._database.read() as connection:
-            return tuple(write.choose(connection, selection, None))
+            now = self._expired_by(connection)
+            return tuple(write.choose(connection, selection, None, now))
 
     @property
     @shielded
@@ -728,6 +770,7 @@ class Store(Reading, Rebinding):
             without=without,
             embedder=embedder,
             passphrase=passphrase,
+            now=self._now(),
             on_progress=on_progress,
         )
 
@@ -757,7 +800,9 @@ class Store(Reading, Rebinding):
             done: What was loaded of it before.
         """
         with self._database.read() as connection:
-            return [id is not None for id in loading.match(connection, ready, done.used)]
+            return [
+                id is not None for id in loading.match(connection, ready, done.used, self._now())
+            ]
 
     @shielded
     def load(self, ready: Sequence[Ready], done: Loading) -> Loaded:
@@ -772,7 +817,7 @@ class Store(Reading, Rebinding):
             UnknownIdError: A source without terms has been forgotten; nothing was written.
         """
         with self._database.write() as connection:
-            loaded, more = loading.load(connection, ready, done)
+            loaded, more = loading.load(connection, ready, done, self._now())
         done.used |= more.used
         done.episodes |= more.episodes
         return loaded
@@ -824,7 +869,7 @@ class Store(Reading, Rebinding):
                 connection.exec_driver_sql("REINDEX")
                 rebuilt.append("the indexes of the database")
         with self._database.write() as connection:
-            done = repair.repair(connection, problems, now_micros())
+            done = repair.repair(connection, problems, self._now())
             self._index.drop_files()
         self._database.renew()
         self._bind(ModelBinding(self.model, self.embedding_dims))
@@ -864,7 +909,13 @@ class Store(Reading, Rebinding):
         states_bytes = self._states.stored_bytes() if whole else None
         with self._database.read() as connection:
             file_bytes = self._file_bytes(connection) if whole else None
-            return totals.stats(connection, scope, file_bytes=file_bytes, states_bytes=states_bytes)
+            return totals.stats(
+                connection,
+                scope,
+                now=self._expired_by(connection),
+                file_bytes=file_bytes,
+                states_bytes=states_bytes,
+            )
 
     @shielded
     def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
@@ -874,13 +925,21 @@ class Store(Reading, Rebinding):
             FilterError: The selection's filter is malformed.
         """
         with self._database.read() as connection:
-            return totals.sums(connection, selected(selection))
+            now = self._expired_by(connection)
+            return totals.sums(connection, selected(selection, now=now))
 
     @shielded
     def scopes(self, scope: Scope = ANY_SCOPE) -> list[ScopeStats]:
         """The scopes within one, by default all, with what they have, in order of first use."""
         with self._database.read() as connection:
-            return totals.scope_list(connection, scope)
+            return totals.scope_list(connection, scope, now=self._expired_by(connection))
+
+    def _now(self) -> int:
+        return to_micros(self._clock(), "the time of the clock")
+
+    def _expired_by(self, connection: Connection) -> int | None:
+        """The current time if something has expired by then."""
+        return expiry.moment(connection, self._now())
 
     def _bind(self, binding: ModelBinding) -> None:
         self.model = binding.model
@@ -902,7 +961,7 @@ class Store(Reading, Rebinding):
     ) -> Forgotten:
         with self._database.write() as connection:
             if isinstance(chosen, Selection):
-                chosen = write.choose(connection, chosen, seen)
+                chosen = write.choose(connection, chosen, seen, self._expired_by(connection))
             deleted, sources, stale = write.forget(connection, chosen, terms)
             if deleted:
                 self._index.drop_files()
@@ -911,7 +970,8 @@ class Store(Reading, Rebinding):
     def _ids_after(self, selection: Selection, last: int) -> NDArray[np.int64]:
         """Ids of the selected chunks above one, ascending."""
         with self._database.read() as connection:
-            return list_ids(connection, selected(selection).where(chunks.c.id > last)).ids
+            query = selected(selection, now=self._expired_by(connection))
+            return list_ids(connection, query.where(chunks.c.id > last)).ids
 
     def _flag(self, name: str) -> int:
         with self._database.read() as connection:
@@ -938,9 +998,9 @@ class Store(Reading, Rebinding):
         return file_bytes(path, cache)
 
 
-def _supersede(connection: Connection, old: int, new: int) -> None:
+def _supersede(connection: Connection, old: int, new: int, now: int) -> None:
     try:
-        links.state(connection, as_id(old), new, now_micros())
+        links.state(connection, as_id(old), new, now)
     except UnknownIdError as error:
         raise ChangedError(
             f"source {old}, which was to be superseded, has been forgotten by another writer in "

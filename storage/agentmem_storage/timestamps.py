@@ -135,6 +135,11 @@ def said_on(moment: datetime) -> date:
     return (_EPOCH + micros * _STEP).date()
 
 
+def utc_now() -> datetime:
+    """The current time in UTC."""
+    return datetime.now(UTC)
+
+
 def now_micros() -> int:
     """The current time."""
-    return (datetime.now(UTC) - _EPOCH) // _STEP
+    return to_micros(utc_now(), "the current time")

@@ -215,7 +215,7 @@ def test_a_memory_cannot_steer_the_terminal(cli: Cli) -> None:
 def test_list_says_how_many_the_limit_leaves_out(cli: Cli) -> None:
     shown = cli.run("list", "--limit", 1)
     assert shown.stdout == "     1  2026-01-05  user: I like green tea\n"
-    assert shown.stderr == "2 more; --limit 0 lists all\n"
+    assert shown.stderr == "2 more; --after 1 continues, --limit 0 lists all\n"
     everything = cli.run("list", "--limit", 0, "--json")
     assert [json.loads(line)["id"] for line in everything.stdout.splitlines()] == [1, 2, 3]
     assert everything.stderr == ""

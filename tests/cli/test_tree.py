@@ -29,7 +29,7 @@ TREE = list(walk(typer.main.get_command(app)))
 
 def test_the_commands_are_there() -> None:
     assert {" ".join(path) for path, command in TREE if not hasattr(command, "commands")} == {
-        *("add", "recall", "ask", "chat", "show", "list", "forget", "update"),
+        *("add", "recall", "ask", "chat", "show", "list", "forget", "gc", "update"),
         *("supersede", "history", "conflicts"),
         *("users", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
         *("export", "import", "restore", "serve"),

@@ -37,7 +37,7 @@ def test_the_extra_is_named(adapter: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_every_adapter_is_listed() -> None:
-    adapters = {
-        path.stem for path in (Path(__file__).parents[2] / "agentmem/integrations").glob("[!_]*.py")
-    }
+    folder = Path(__file__).parents[2] / "agentmem/integrations"
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    adapters = {path.stem for path in folder.glob("[!_]*.py")} | packages
     assert adapters == {*LIBRARIES, *NEED_NONE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,19 +11,21 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
+from sqlalchemy import event
 
 from agentmem.errors import AgentMemError, FilterError, InputError
 from agentmem.memory import Memory
 from agentmem.testing import tiny_model
+from tests.memory.test_expiry import Clock
 
 base = pytest.importorskip("langgraph.store.base")
 
 from agentmem.integrations.langgraph import (  # noqa: E402
     AgentMemStore,
     NamespaceError,
-    UnsupportedTTLError,
 )
 
+BAD_TTLS: list[Any] = [0, -5, True, "5", float("nan"), float("inf"), 1e30]
 ANA = ("users", "ana@example.org")
 FOODS = ["pizza", "pasta", "salad", "soup", "bread", "cheese", "fish", "rice", "beans", "apples"]
 
@@ -36,6 +39,11 @@ def memory() -> Iterator[Memory]:
 @pytest.fixture
 def store(memory: Memory) -> AgentMemStore:
     return AgentMemStore(memory)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 def keys(items: list[Any]) -> list[str]:
@@ -169,10 +177,10 @@ def test_index_says_what_an_item_is_found_by(store: AgentMemStore, memory: Memor
     store.put(("n",), "fields", value, index=["title", "notes[*].text", "missing"])
     store.put(("n",), "all", value)
     store.put(("n",), "none", value, index=False)
-    texts = {one.metadata["langgraph"]: one.text for one in memory.list()}
-    assert texts["n/fields"] == "Lyon\ntrip\nhotel"
-    assert texts["n/all"] == "Lyon\npassword\ntrip\nhotel"
-    assert texts["n/none"] == "n/none"
+    texts = {one.source.external_id: one.text for one in memory.list()}
+    assert texts["langgraph:n/fields"] == "Lyon\ntrip\nhotel"
+    assert texts["langgraph:n/all"] == "Lyon\npassword\ntrip\nhotel"
+    assert texts["langgraph:n/none"] == "n/none"
     found = store.search(("n",), query="password")
     assert keys(found) == ["all", "fields", "none"]
     assert found[2].score is None
@@ -324,17 +332,46 @@ def test_threads_that_put_one_key_leave_one_item(tmp_path: Path) -> None:
 
 
 def test_of_two_processes_that_put_one_key_the_last_wins(
-    store: AgentMemStore, memory: Memory
+    store: AgentMemStore, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    add, raced = memory._store.add, []
+
+    def race(*args: Any, **more: Any) -> Any:
+        if not raced:  # another process looked for the key before this one wrote it
+            raced.append(True)
+            store.put(ANA, "k", {"text": "theirs"})
+        return add(*args, **more)
+
+    monkeypatch.setattr(memory._store, "add", race)
     store.put(ANA, "k", {"text": "mine"})
-    (mine,) = memory.list()
-    # Another process looked for the key before this one wrote it.
-    theirs = {**mine.metadata, "langgraph_value": {"text": "theirs"}}
-    memory.add({"type": "document", "page_content": "theirs", "metadata": theirs})
-    assert store.get(ANA, "k").value == {"text": "theirs"}
-    assert [one.value for one in store.search(ANA)] == [{"text": "theirs"}]
-    store.put(ANA, "k", {"text": "new"})
-    assert [one.text for one in memory.list()] == ["new"]
+    assert [one.value for one in store.search(ANA)] == [{"text": "mine"}]
+    assert [one.text for one in memory.list()] == ["mine"]
+
+
+def test_a_put_looks_at_no_other_item(store: AgentMemStore, memory: Memory) -> None:
+    store.batch([base.PutOp(("n",), str(n), {"text": f"text {n}"}) for n in range(50)])
+    seen: list[tuple[str, Any]] = []
+    engine = memory._store._database._engine
+
+    def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+        seen.append((statement, values))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        store.put(("n",), "7", {"text": "another text"})
+        store.get(("n",), "7")
+        store.put(("n",), "new", {"text": "new"})
+        store.delete(("n",), "8")
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    with memory._store._database.read() as connection:
+        for statement, values in seen:
+            if not statement.startswith(("SELECT", "WITH")):
+                continue
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            scans = [row[3] for row in plan if re.match(r"SCAN (chunks|sources)\b", row[3])]
+            # The count of chunks, which is kept beside every read of the store's state.
+            assert scans == [] or "count(*)" in statement, statement
 
 
 # A store beside other memories
@@ -381,7 +418,7 @@ def test_a_namespace_that_cannot_be_one(store: AgentMemStore, namespace: Any) ->
         (base.PutOp(ANA, "k\ud800", {"n": 1}), "surrogate"),
         (base.PutOp(ANA, "k", {"n": 1}, index="n"), "index"),
         (base.PutOp(ANA, "k", {"n": 1}, index=True), "index"),
-        (base.PutOp(ANA, "k", {"n": 1}, ttl=5), "ttl=None"),
+        *((base.PutOp(ANA, "k", {"n": 1}, ttl=ttl), "the ttl of 'k'") for ttl in BAD_TTLS),
         (base.GetOp(("a", ""), "k"), "label"),
         (base.SearchOp(ANA, limit=-1), "limit"),
         (base.SearchOp(ANA, offset=-1), "offset"),
@@ -402,13 +439,143 @@ def test_a_wrong_operation_fails_before_any_work(
     assert store.search(()) == []
 
 
-def test_items_do_not_expire(store: AgentMemStore) -> None:
-    assert not store.supports_ttl
-    with pytest.raises(UnsupportedTTLError) as caught:
-        store.put(ANA, "k", {"text": "x"}, ttl=5)
-    assert isinstance(caught.value, NotImplementedError)
-    store.put(ANA, "k", {"text": "x"}, ttl=None)
-    assert store.get(ANA, "k", refresh_ttl=True) is not None
+# Time to live
+
+
+@pytest.fixture
+def expiring(clock: Clock) -> Iterator[AgentMemStore]:
+    with Memory(":memory:", model=tiny_model(), clock=clock) as opened:
+        yield AgentMemStore(opened)
+
+
+def seen(store: AgentMemStore) -> set[str]:
+    """The keys in each kind of result, which are the same."""
+    found = {one.key for one in store.search((), limit=99, refresh_ttl=False)}
+    assert found == {one.key for one in store.search((), query="text", limit=99, refresh_ttl=False)}
+    assert found == {key for key in "abcd" if store.get(("n",), key, refresh_ttl=False)}
+    assert bool(found) == bool(store.list_namespaces())
+    return found
+
+
+def test_an_item_whose_time_is_over_is_in_no_result(expiring: AgentMemStore, clock: Clock) -> None:
+    expiring.put(("n",), "a", {"text": "text a"}, ttl=5)
+    expiring.put(("n",), "b", {"text": "text b"}, ttl=0.5)
+    expiring.put(("n",), "c", {"text": "text c"}, index=False, ttl=5)
+    expiring.put(("n",), "d", {"text": "text d"})
+    for minutes, left in ((0.4, "abcd"), (0.2, "acd"), (4.3, "acd"), (0.2, "d"), (9999, "d")):
+        clock.now += timedelta(minutes=minutes)
+        assert seen(expiring) == set(left)
+    assert expiring.sweep_ttl() == 3
+    assert expiring.sweep_ttl() == 0
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store, refresh: store.get(("n",), "a", refresh_ttl=refresh),
+        lambda store, refresh: store.search(("n",), refresh_ttl=refresh),
+        lambda store, refresh: store.search(("n",), query="text", refresh_ttl=refresh),
+    ],
+    ids=["get", "search", "query"],
+)
+def test_its_time_begins_anew_when_it_is_read(
+    expiring: AgentMemStore, clock: Clock, read: Any
+) -> None:
+    expiring.put(("n",), "a", {"text": "text a"}, ttl=5)
+    updated = expiring.get(("n",), "a").updated_at
+    for _ in range(3):
+        clock.now += timedelta(minutes=4)
+        assert read(expiring, None)
+    clock.now += timedelta(minutes=4)
+    found = read(expiring, False)
+    assert found
+    assert (found[0] if isinstance(found, list) else found).updated_at == updated
+    clock.now += timedelta(minutes=1)
+    assert not read(expiring, None)
+
+
+def test_only_what_is_returned_lives_longer(expiring: AgentMemStore, clock: Clock) -> None:
+    for key in "abcd":
+        expiring.put(("n",), key, {"text": "text"}, ttl=5)
+    clock.now += timedelta(minutes=4)
+    first = {one.key for one in expiring.search(("n",), limit=1, offset=1)}
+    clock.now += timedelta(minutes=2)
+    assert seen(expiring) == first
+
+
+def test_a_put_without_a_ttl_has_none(expiring: AgentMemStore, clock: Clock) -> None:
+    expiring.put(("n",), "a", {"text": "text"}, ttl=5)
+    expiring.put(("n",), "a", {"text": "text"})
+    clock.now += timedelta(days=99)
+    assert seen(expiring) == {"a"}
+    expiring.put(("n",), "a", {"text": "text"}, ttl=5)
+    clock.now += timedelta(minutes=5)
+    assert seen(expiring) == set()
+    # The key is free again, for a new item.
+    expiring.put(("n",), "a", {"text": "text"})
+    assert expiring.get(("n",), "a").created_at == clock.now
+
+
+def test_one_batch_has_items_of_several_lives(expiring: AgentMemStore, clock: Clock) -> None:
+    lives = {"a": 1, "b": 2, "c": None, "d": 1}
+    expiring.batch(
+        [base.PutOp(("n",), key, {"text": "text"}, ttl=ttl) for key, ttl in lives.items()]
+    )
+    clock.now += timedelta(minutes=1)
+    assert seen(expiring) == {"b", "c"}
+
+
+def test_the_settings_of_a_store(clock: Clock) -> None:
+    with Memory(":memory:", model=tiny_model(), clock=clock) as memory:
+        store = AgentMemStore(memory, ttl={"default_ttl": 5, "refresh_on_read": False})
+        store.put(("n",), "a", {"text": "text"})
+        store.put(("n",), "b", {"text": "text"}, ttl=None)
+        clock.now += timedelta(minutes=4)
+        assert store.get(("n",), "a") is not None
+        clock.now += timedelta(minutes=1)
+        assert seen(store) == {"b"}
+        for wrong, message in (
+            ({"sweep_interval_minutes": 5}, "sweep_ttl"),
+            ({"omit_expired": False}, "always omitted"),
+            ({"default_ttl": 0}, "above 0"),
+        ):
+            with pytest.raises(InputError, match=message):
+                AgentMemStore(memory, ttl=wrong)
+
+
+def test_async_time_to_live(expiring: AgentMemStore, clock: Clock) -> None:
+    async def session() -> None:
+        await expiring.aput(("n",), "a", {"text": "text"}, ttl=5)
+        clock.now += timedelta(minutes=4)
+        assert await expiring.aget(("n",), "a")
+        clock.now += timedelta(minutes=4)
+        assert await expiring.asearch(("n",), refresh_ttl=False)
+        clock.now += timedelta(minutes=1)
+        assert await expiring.aget(("n",), "a") is None
+        assert await expiring.asweep_ttl() == 1
+
+    asyncio.run(session())
+
+
+def test_other_ids_of_the_memory_are_no_items(store: AgentMemStore, memory: Memory) -> None:
+    memory.add("text", id="n/k")
+    memory.add("text", id="langgraphy:n/k")
+    store.put(("n",), "k", {"text": "text"})
+    assert len(store.search((), query="text")) == len(store.search(())) == 1
+    store.delete(("n",), "k")
+    assert memory.count() == 2
+
+
+def test_a_memory_of_several_scopes(memory: Memory) -> None:
+    """What is put last counts; a deletion takes all that a get may find."""
+    ana, all_ = AgentMemStore(memory.scoped(user_id="ana")), AgentMemStore(memory)
+    ana.put(("n",), "k", {"text": "Ana's"})
+    assert all_.get(("n",), "k").value == {"text": "Ana's"}
+    all_.put(("n",), "k", {"text": "everybody's"})
+    assert all_.get(("n",), "k").value == {"text": "everybody's"}
+    assert ana.get(("n",), "k").value == {"text": "Ana's"}
+    all_.delete(("n",), "k")
+    assert all_.get(("n",), "k") is ana.get(("n",), "k") is None
 
 
 def test_filter_errors_are_filter_errors(store: AgentMemStore) -> None:

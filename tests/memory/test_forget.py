@@ -165,7 +165,7 @@ def test_an_unknown_id_deletes_nothing(
         talk.forget(ids, **scope, **more)
 
 
-@pytest.mark.parametrize("ids", [5, ["1"], [1.0], [None], "12"], ids=repr)
+@pytest.mark.parametrize("ids", [5, [1, "1"], [1.0], [None], "12"], ids=repr)
 def test_ids_are_whole_numbers(talk: Memory, unchanged: Unchanged, ids: Any) -> None:
     with unchanged(talk), pytest.raises(TypeError):
         talk.forget(ids)

@@ -219,7 +219,7 @@ def test_what_was_partly_forgotten_can_be_updated(memory: Memory) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({}, InputError, "needs text=, metadata= or created_at="),
+        ({}, InputError, "needs text=, metadata=, created_at=, expires_at= or ttl="),
         ({"text": ""}, InputError, "no text"),
         ({"text": " \n"}, InputError, "only whitespace"),
         ({"text": "\udfff"}, InputError, "lone surrogate"),

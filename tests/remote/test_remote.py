@@ -30,7 +30,7 @@ from agentmem.service.settings import Settings
 from tests.support.service import ANA, OPERATOR, running, tokens
 
 # They are about the machine of the store, or need the store itself.
-LOCAL = {"backup", "export", "load", "migrate", "prepare", "reindex", "repair"}
+LOCAL = {"backup", "export", "gc", "load", "migrate", "prepare", "reindex", "repair"}
 LONG = " ".join(f"word{n}" for n in range(900))
 
 
@@ -145,6 +145,42 @@ def test_changing_and_forgetting(memory: Memory, remote: RemoteMemory) -> None:
     assert memory.count(user_id="ana") == 0
 
 
+def test_external_ids_and_expiry(memory: Memory, remote: RemoteMemory) -> None:
+    first = remote.add("The door code is 1.", user_id="ana", id="code", ttl=timedelta(hours=1))
+    second = remote.add("The door code is 2.", user_id="ana", id="code", ttl=3600)
+    assert second.replaced == second.ids != first.ids
+    later = datetime(2999, 1, 1, tzinfo=UTC)
+    remote.add(
+        [
+            Message("one", external_id="1", expires_at=later),
+            Document("two", external_id="2", expires_at=later),
+            {"role": "user", "content": "three", "external_id": "3", "expires_at": later},
+        ],
+        user_id="ana",
+    )
+    assert remote.get_source("code").to_dict() == memory.get_source("code").to_dict()
+    assert {memory.get_source(id).expires_at for id in "123"} == {later}
+    for one, other in zip(remote.list(), memory.list(), strict=True):
+        same(one, other)
+    remote.update("1", text="uno", expires_at=None)
+    assert (memory.get_source("1").text, memory.get_source("1").expires_at) == ("uno", None)
+    remote.update("2", expires_at=later + timedelta(days=1))
+    remote.update("3", ttl=60)
+    assert memory.get_source("2").expires_at == later + timedelta(days=1)
+    assert remote.forget(["2", "3"], user_id="ana").sources == 2
+    assert remote.count(where={"external_id": {"in": ["1", "2"]}}) == 1
+
+
+def test_pages(memory: Memory, remote: RemoteMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentmem.remote.memory._PAGE", 3)
+    memory.add([f"note {n}" for n in range(8)])
+    for more in ({}, {"limit": 0}, {"limit": 4}, {"after": 3}, {"after": 2, "limit": 5}):
+        for newest_first in (False, True):
+            found = [one.id for one in remote.list(**more, newest_first=newest_first)]
+            assert found == [one.id for one in memory.list(**more, newest_first=newest_first)]
+    assert [one.id for one in remote.list(after=2, where={"kind": "document"})] == []
+
+
 def test_what_supersedes_what(memory: Memory, remote: RemoteMemory) -> None:
     (old,) = remote.add("I live in Paris.", user_id="ana", created_at="2024-01-01").ids
     (new,) = remote.add("I moved to Rome!", user_id="ana", supersedes=old).ids
@@ -232,6 +268,18 @@ def failures(memory: Any) -> list[tuple[type, str]]:
         lambda: memory.scoped(user_id="ana").recall("x", user_id=ANY),
         lambda: memory.scoped(),
         lambda: list(memory.list(where={"a": {"near": 1}})),
+        lambda: memory.list(limit=-1),
+        lambda: list(memory.list(after=99)),
+        lambda: memory.add("x", id=""),
+        lambda: memory.add(["x", "y"], id="z"),
+        lambda: memory.add("x", ttl=0),
+        lambda: memory.add("x", ttl="1"),
+        lambda: memory.add("x", ttl=1, expires_at="2999-01-01"),
+        lambda: memory.add("x", expires_at="2001-01-01"),
+        lambda: memory.get_source("z"),
+        lambda: memory.update("z", text="x"),
+        lambda: memory.forget(["z"]),
+        lambda: memory.forget(["z", 1]),
     ]
     found = []
     for call in calls:

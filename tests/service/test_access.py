@@ -28,6 +28,8 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/memories/{id}"): {"json": {"text": "x"}},
     ("POST", "/v1/forget"): {"json": {"ids": [1]}},
     ("GET", "/v1/sources/{id}"): {},
+    ("GET", "/v1/sources"): {"params": {"external_id": "locker"}},
+    ("PATCH", "/v1/sources"): {"params": {"external_id": "locker"}, "json": {"text": "x"}},
     ("POST", "/v1/recall"): {"json": {"query": "locker"}},
     ("POST", "/v1/context"): {"json": {"query": "locker"}},
     ("POST", "/v1/supersede"): {"json": {"old": 1, "new": 2}},
@@ -85,7 +87,7 @@ def test_every_route_needs_a_token(memory: Memory) -> None:
 
 @pytest.mark.parametrize("ids", [{}, {"user_id": "bo"}, {"any_id": ["user_id"]}], ids=str)
 def test_a_token_does_not_leave_its_scope(memory: Memory, ids: dict[str, Any]) -> None:
-    memory.add(SECRET, user_id="bo")
+    memory.add(SECRET, user_id="bo", id="locker")
     memory.add("Ana's locker is 17.", user_id="ana")
     with client(memory, tokens=tokens(), secret=ANA) as service:
         for (method, path), arguments in REQUESTS.items():

@@ -90,6 +90,7 @@ def example(**fields: Any) -> ArchivedSource:
         **dict.fromkeys(("user_id", "agent_id", "session_id", "role", "name", "title", "uri")),
         **{"kind": "message", "created_at": 1, "added_at": 2, "chars": 5, "content_hash": None},
         **{"metadata": None, "changed": False, "chunks": (one,)},
+        **{"external_id": None, "expires_at": None},
     }
     return ArchivedSource(**{**made, **fields})
 

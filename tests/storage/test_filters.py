@@ -154,9 +154,16 @@ def select_rows(connection: Connection, rows: list[Row], where: Row) -> list[int
     """Numbers of the rows that a filter selects in SQL."""
     connection.execute(delete(sources))
     connection.execute(delete(metadata_values))
-    needed = {"scope_id": 1, "kind": "message", "created_at": 0, "added_at": 0, "chars": 0}
+    needed = {"kind": "message", "created_at": 0, "added_at": 0, "chars": 0}
     for number, row in enumerate(rows):
-        values = {"id": number, **needed, **row, "metadata": metadata_json(row["metadata"])}
+        # Each in its own scope, which has an external id once.
+        values = {
+            "id": number,
+            "scope_id": number,
+            **needed,
+            **row,
+            "metadata": metadata_json(row["metadata"]),
+        }
         connection.execute(insert(sources).values(values))
         write(connection, {number: values["metadata"]})
     read, looked_up = (

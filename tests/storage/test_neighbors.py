@@ -53,5 +53,5 @@ def test_an_unknown_chunk_is_named(asked: list[int], held: int) -> None:
             store._database.read() as connection,
             pytest.raises(UnknownIdError, match="no memory has the id 99"),
         ):
-            neighbors.neighbors(connection, asked, 1, held)
+            neighbors.neighbors(connection, asked, 1, held, None)
         assert store.neighbors([]).sides == {}

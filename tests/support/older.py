@@ -32,6 +32,12 @@ UNDO = {
     "0008_numbers": (_NO_TERMS,),
     "0009_sums": ("ALTER TABLE sources DROP COLUMN sums",),
     "0010_metadata_values": ("DROP TABLE metadata_values",),
+    "0011_external_ids": (
+        "DROP INDEX sources_by_external_id",
+        "DROP INDEX sources_expiring",
+        "ALTER TABLE sources DROP COLUMN external_id",
+        "ALTER TABLE sources DROP COLUMN expires_at",
+    ),
     "0012_links": ("DROP TABLE links",),
     "0014_staged": (
         "DROP TABLE staged",

@@ -57,6 +57,7 @@ _OTHERS = {
     *("role", "type", "name", "id", "status", "model", "object", "author", "recipient", "channel"),
     *("tool_calls", "refusal", "reasoning_content", "reasoning", "thinking"),
     *("stop_reason", "finish_reason", "phase", *ATTACHMENTS),
+    *("external_id", "expires_at"),
 }
 # Strings of events and of lines of logs that are no text for people.
 _TECHNICAL = {

@@ -16,6 +16,7 @@ from agentmem.wire.requests import (
     MOST_LISTED,
     AddRequest,
     Detail,
+    ExternalId,
     ForgetRequest,
     ReadScope,
     UpdateRequest,
@@ -24,6 +25,7 @@ from agentmem.wire.results import ListView, MemoryView, SourceView, memory_view,
 
 router = APIRouter(prefix="/v1")
 
+NamedQuery = Annotated[ExternalId, Query()]
 PathId = Annotated[int, Path(ge=0, lt=2**63, description="id of a memory")]
 
 
@@ -49,6 +51,9 @@ class ListQuery(Selected):
     detail: Detail = "plain"
     limit: int = Field(50, ge=1, le=MOST_LISTED)
     after: str | None = Field(None, description="the `next` of the page before")
+    after_id: int | None = Field(
+        None, ge=0, lt=2**63, description="the memory that the first page follows"
+    )
 
 
 class Regenerated(BaseModel):
@@ -70,7 +75,10 @@ async def add(body: AddRequest, caller: ApiCaller) -> Response:
             user_id=body.user_id,
             agent_id=body.agent_id,
             session_id=body.session_id,
+            id=body.id,
             created_at=body.created_at,
+            expires_at=body.expires_at,
+            ttl=body.ttl,
             metadata=body.metadata,
             supersedes=body.supersedes,
         )
@@ -88,6 +96,7 @@ async def list_memories(asked: Annotated[ListQuery, Query()], caller: ApiCaller)
             memory,
             limit=asked.limit,
             after=None if asked.after is None else parse_cursor(asked.after),
+            after_id=asked.after_id,
             newest_first=asked.newest_first,
             where=asked.where,
             source_id=asked.source_id,
@@ -130,19 +139,16 @@ async def regenerated(
 
 @router.patch("/memories/{id}", response_model=Receipt)
 async def update(id: PathId, body: UpdateRequest, caller: ApiCaller) -> Response:
-    """Replace the text, metadata or time of the message or document that a memory belongs to."""
+    """Replace text, metadata, time or expiry of the message or document of a memory."""
+    return await _update(id, body, caller)
 
-    def work(memory: Memory) -> Response:
-        receipt = memory.update(
-            id,
-            text=body.text,
-            metadata=body.metadata,
-            created_at=body.created_at,
-            **body.reading(),
-        )
-        return answer(receipt.to_dict())
 
-    return await caller.run(work)
+@router.patch("/sources", response_model=Receipt)
+async def update_source(
+    external_id: NamedQuery, body: UpdateRequest, caller: ApiCaller
+) -> Response:
+    """The same for a message or document by its external id."""
+    return await _update(external_id, body, caller)
 
 
 @router.post("/forget", response_model=ForgetReceipt)
@@ -162,7 +168,29 @@ async def get_source(
     caller: ApiCaller,
 ) -> Response:
     """A message or document as a whole."""
+    return await _get_source(id, asked, caller)
 
+
+class NamedSource(ReadQuery):
+    """A message or document by its external id."""
+
+    external_id: ExternalId
+
+
+@router.get("/sources", response_model=SourceView)
+async def get_named_source(asked: Annotated[NamedSource, Query()], caller: ApiCaller) -> Response:
+    """The same by its external id."""
+    return await _get_source(asked.external_id, asked, caller)
+
+
+async def _update(id: int | str, body: UpdateRequest, caller: ApiCaller) -> Response:
+    def work(memory: Memory) -> Response:
+        return answer(memory.update(id, **body.arguments()).to_dict())
+
+    return await caller.run(work)
+
+
+async def _get_source(id: int | str, asked: ReadQuery, caller: ApiCaller) -> Response:
     def work(memory: Memory) -> Response:
         found = memory.get_source(id, **asked.reading())
         return answer(source_view(found, full=asked.detail == "full"))

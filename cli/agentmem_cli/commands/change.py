@@ -1,4 +1,4 @@
-"""The commands add, update and forget, which change a memory."""
+"""The commands add, update, forget and gc, which change a memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,8 @@ from agentmem_cli.options import (
     AtOption,
     BeforeOption,
     EmbedderOption,
+    ExpiresOption,
+    ExternalIdsOption,
     IdArgument,
     IdsArgument,
     JsonOption,
@@ -30,14 +32,19 @@ from agentmem_cli.options import (
     QuietOption,
     SessionOption,
     StoreOption,
+    TtlOption,
     UserOption,
     WhereOption,
+    expiry,
     memory_id,
     moment,
     read_metadata,
     scope_ids,
 )
 from agentmem_cli.output import Output, note_unknown_keys
+
+if TYPE_CHECKING:
+    from agentmem.results import ForgetReceipt
 
 
 def add(
@@ -77,6 +84,16 @@ def add(
             help="The memory that a single TEXT or document takes the place of.",
         ),
     ] = None,
+    external_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="Your own id for the one text, unique in its scope: what has it is replaced.",
+        ),
+    ] = None,
+    expires: ExpiresOption = None,
+    ttl: TtlOption = None,
     quantization: Annotated[
         Literal["auto", "fine", "coarse"],
         typer.Option(
@@ -112,6 +129,9 @@ def add(
     any of it is written, and its messages of one scope are stored all or none. Adding a file again
     stores no duplicates.
 
+    With --id, the same again is not stored twice, and other content takes the place of what was
+    there. What is kept for a time (--ttl, --expires) is in no result after it, and `gc` erases it.
+
     --quiet prints the ids.
     """
     out = Output(json=json, quiet=quiet)
@@ -126,9 +146,15 @@ def add(
     from agentmem.types import Document
 
     paths = list(file or ())
+    if external_id is not None and any(map(has_messages, paths)):
+        raise typer.TyperException(
+            '--id is for one text: give the messages of a file theirs as "external_id"'
+        )
     content: list[Any] = list(inputs.read_texts(texts, role, name))
     content += [Document.from_file(path) for path in paths if not has_messages(path)]
-    defaults = inputs.Defaults(scope_ids(user, agent, session), at, read_metadata(meta))
+    defaults = inputs.Defaults(
+        scope_ids(user, agent, session), at, read_metadata(meta), expiry(expires, ttl)
+    )
     receipts = []
     with open_memory(
         store,
@@ -146,6 +172,8 @@ def add(
                         **defaults.scope,
                         created_at=defaults.created_at,
                         metadata=defaults.metadata,
+                        id=external_id,
+                        **defaults.expiry,
                         supersedes=supersedes,
                         on_progress=bar,
                     )
@@ -171,6 +199,8 @@ def update(
         typer.Option("--at", parser=moment, metavar="TIME", help="The new time (ISO 8601)."),
     ] = None,
     meta: MetaOption = None,
+    expires: ExpiresOption = None,
+    ttl: TtlOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
@@ -180,7 +210,7 @@ def update(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Replace the text, metadata or time of the message or document that a memory belongs to.
+    """Replace text, metadata, time or expiry of the message or document of a memory.
 
     A new text gets new ids, and nothing of the old one remains. --meta replaces all metadata.
 
@@ -188,17 +218,18 @@ def update(
     """
     out = Output(json=json, quiet=quiet)
     metadata = read_metadata(meta)
-    if text is None and metadata is None and at is None:
-        raise typer.TyperException("give --text, --meta or --at")
+    until = expiry(expires, ttl)
+    if text is None and metadata is None and at is None and not until:
+        raise typer.TyperException("give --text, --meta, --at, --expires or --ttl")
     with open_memory(store, model, embedder=embedder) as memory:
-        done = memory.update(
-            id, text=text, metadata=metadata, created_at=at, **scope_ids(user, agent, session)
-        )
+        scope = scope_ids(user, agent, session)
+        done = memory.update(id, text=text, metadata=metadata, created_at=at, **until, **scope)
     out.emit(json=done.to_dict, human=lambda: views.receipt(done), quiet=lambda: map(str, done.ids))
 
 
 def forget(
     ids: IdsArgument = None,
+    external_ids: ExternalIdsOption = None,
     where: WhereOption = None,
     before: BeforeOption = None,
     dry_run: Annotated[
@@ -222,13 +253,16 @@ def forget(
     --quiet prints the ids.
     """
     out = Output(json=json, quiet=quiet)
-    if not ids and where is None and before is None and not (user or agent or session):
+    if ids and external_ids:
+        raise typer.TyperException("give ids of memories or --id, not both")
+    given_ids: list[Any] | None = ids or external_ids or None
+    if not given_ids and where is None and before is None and not (user or agent or session):
         raise typer.TyperException(
-            "give a condition: ids, --user, --agent, --session, --where or --before"
+            "give a condition: ids, --id, --user, --agent, --session, --where or --before"
         )
     scope = scope_ids(user, agent, session)
     # What is not given is left out: `forget` refuses None.
-    given = {"ids": ids or None, "where": where, "before": before}
+    given = {"ids": given_ids, "where": where, "before": before}
     conditions: dict[str, Any] = {name: one for name, one in given.items() if one is not None}
     with open_memory(store, model, embedder=embedder) as memory:
         done = memory.forget(**conditions, **scope, dry_run=True)
@@ -245,6 +279,37 @@ def forget(
         json=done.to_dict, human=lambda: views.forgotten(done), quiet=lambda: map(str, done.ids)
     )
     note_unknown_keys(unknown, out)
+    _note_unpurged(done, out)
+
+
+def gc(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be erased.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Erase what has expired, so that no byte of it remains in any file of the store.
+
+    It is in no result before that either. Meant to be run from time to time, as by cron.
+
+    --quiet prints the ids.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model, embedder=embedder) as memory:
+        done = memory.gc(dry_run=dry_run)
+    out.emit(
+        json=done.to_dict,
+        human=lambda: views.forgotten(done, nothing="nothing has expired"),
+        quiet=lambda: map(str, done.ids),
+    )
+    _note_unpurged(done, out)
+
+
+def _note_unpurged(done: ForgetReceipt, out: Output) -> None:
     if not done.dry_run and not done.purged:
         out.note("another process reads an older state: the last bytes are removed when it ends")
 

@@ -212,6 +212,15 @@ def list_memories(
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Maximum number to list; 0 lists all.")
     ] = 50,
+    after: Annotated[
+        int | None,
+        typer.Option(
+            "--after",
+            parser=whole,
+            metavar="ID",
+            help="Continue after this memory: the last one of the page before.",
+        ),
+    ] = None,
     newest: Annotated[
         bool, typer.Option("--newest", help="Begin with what was added last.")
     ] = False,
@@ -237,7 +246,9 @@ def list_memories(
             since=since,
             until=until,
             newest_first=newest,
+            after=after,
         )
+        last = after
         for chunk in islice(chunks, limit or None):
             out.emit(
                 json=chunk.to_dict,
@@ -245,5 +256,6 @@ def list_memories(
                 quiet=lambda chunk=chunk: [str(chunk.id)],  # type: ignore[misc]
                 line=True,
             )
+            last = chunk.id
         if more := sum(1 for _ in chunks):
-            out.note(f"{more:,} more; --limit 0 lists all")
+            out.note(f"{more:,} more; --after {last} continues, --limit 0 lists all")

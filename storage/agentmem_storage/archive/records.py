@@ -83,6 +83,8 @@ class ArchivedSource:
         content_hash: None if a part of it has been forgotten.
         metadata: JSON; None if there are none.
         changed: Whether its content or metadata were others once.
+        external_id: The id that its caller gave it.
+        expires_at: From when on it is in no result; None for never.
         chunks: Those that are left, in order.
     """
 
@@ -100,6 +102,8 @@ class ArchivedSource:
     content_hash: bytes | None
     metadata: bytes | None
     changed: bool
+    external_id: str | None
+    expires_at: int | None
     chunks: tuple[ArchivedChunk, ...]
 
 
@@ -130,6 +134,8 @@ _SOURCE_TYPES: Final[dict[str, tuple[type, ...]]] = {
     **dict.fromkeys(("created_at", "added_at", "chars", "chunks"), (int,)),
     **dict.fromkeys(("content_hash", "metadata"), _WORD),
     "changed": (bool,),
+    "external_id": _WORD,
+    "expires_at": (int, type(None)),
 }
 _LINK_TYPES: Final[dict[str, tuple[type, ...]]] = {
     **dict.fromkeys(("old", "new", "linked_at"), (int,)),

@@ -11,6 +11,7 @@ from agentmem_storage.metadata import exceeds_depth, metadata_json, read_metadat
 from agentmem_storage.records import ChunkRecord, Scope
 from agentmem_storage.sql import codec
 from agentmem_storage.sql.rows import KINDS, check_scope, storable
+from agentmem_storage.text import is_blank
 from agentmem_storage.timestamps import from_micros
 
 _NO_ID = 0
@@ -35,11 +36,16 @@ def archived_records(source: ArchivedSource, dims: int) -> list[ChunkRecord]:
     if source.kind not in KINDS:
         raise InputError(f"unknown kind {source.kind!r:.200}")
     check_scope(scope_of(source))
-    for name in ("role", "name", "title", "uri"):
+    if source.external_id is not None and (
+        is_blank(source.external_id) or "\0" in source.external_id
+    ):
+        raise InputError("an external id is blank, or has a NUL character")
+    for name in ("role", "name", "title", "uri", "external_id"):
         storable(getattr(source, name), name)
     try:
         from_micros(source.created_at)
         from_micros(source.added_at)
+        from_micros(source.expires_at or 0)
     except ValueError as error:
         raise InputError(str(error)) from None
     _check_metadata(source.metadata)

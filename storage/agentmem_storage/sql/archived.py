@@ -39,16 +39,20 @@ _WAY_OUT = "restore it from a backup, or forget it, and export again"
 
 
 def chosen_sources(
-    connection: Connection, selection: Selection, without: Selection | None
+    connection: Connection, selection: Selection, without: Selection | None, now: int | None
 ) -> list[int]:
     """Ids of the sources of which a chunk is selected, and none is left out, ascending.
+
+    What has expired by ``now``, as `agentmem_storage.sql.selection.selected` takes it, is not.
 
     Raises:
         FilterError: A filter is malformed.
     """
-    query = select(chunks.c.source_id).where(chunks.c.id.in_(selected(selection))).distinct()
+    query = (
+        select(chunks.c.source_id).where(chunks.c.id.in_(selected(selection, now=now))).distinct()
+    )
     if without is not None:
-        left_out = select(chunks.c.source_id).where(chunks.c.id.in_(selected(without)))
+        left_out = select(chunks.c.source_id).where(chunks.c.id.in_(selected(without, now=now)))
         query = query.where(chunks.c.source_id.not_in(left_out))
     return sorted(connection.scalars(query))
 
@@ -135,6 +139,8 @@ def _archived_source(row: Row[Any], made: tuple[ArchivedChunk, ...]) -> Archived
         content_hash=row.content_hash,
         metadata=row.metadata,
         changed=row.former is not None,
+        external_id=row.external_id,
+        expires_at=row.expires_at,
         chunks=made,
     )
 

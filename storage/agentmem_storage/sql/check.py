@@ -85,10 +85,15 @@ def _file_structure(database: Database) -> Iterator[Problem]:
 def _chunk_rows(database: Database, scope: Scope) -> Iterator[Problem]:
     with database.read() as connection:
         # Ids are read from an index, so those of rows on a torn page are known too.
-        ids = list_ids(connection, selected(Selection(scope))).ids
+        ids = list_ids(connection, selected(_all_of(scope), now=None)).ids
         embedding_dims = connection.scalar(select(meta.c.key_dims))
     for first in range(0, ids.size, _BATCH):
         yield from _faults_among(database, ids[first : first + _BATCH], embedding_dims)
+
+
+def _all_of(scope: Scope) -> Selection:
+    """What has expired is checked too, as long as it is stored."""
+    return Selection(scope, expired=None)
 
 
 def _faults_among(
@@ -296,7 +301,7 @@ def _first_id(spans: Sequence[Any]) -> int | None:
 def _terms_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
     with database.read() as connection:
         known = set(terms.known_ids(connection))
-        present = set(list_ids(connection, selected(Selection(scope))).ids.tolist())
+        present = set(list_ids(connection, selected(_all_of(scope), now=None)).ids.tolist())
     for chunk_id in sorted(present - known):
         yield Problem(
             chunk_id, "it is missing from the lexical index; rebuild the terms", repair="terms"

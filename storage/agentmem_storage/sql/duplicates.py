@@ -10,26 +10,30 @@ source's `Identity`:
 - ``content``: nothing. A document or a system message is the same whenever it is added.
 - ``time``: the hash includes a time that the caller gave. Of equal sources in one call, the second
   is the second in the store, and so on.
+- ``id``: an id that the caller gave to it; with another content it takes the place of the former,
+  see `agentmem_storage.sql.external`. Such sources equal no others.
 - ``sequence``: its place among the sources around it, because nothing says when it was said; see
   `agentmem_storage.sql.replays`.
 
 A source that was forgotten is not stored again by a call that brings others, too: the call is taken
 for a transcript that still has it. A call in which everything was updated or forgotten since is
-stored: it can only be meant.
+stored: it can only be meant. What has expired counts as forgotten; of documents, as never stored.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row
 
 from agentmem_storage.records import SourceKey, Written
+from agentmem_storage.sql import external
 from agentmem_storage.sql.former import Fingerprints, any_former
 from agentmem_storage.sql.places import Place
 from agentmem_storage.sql.read import written_sources
@@ -52,17 +56,26 @@ class Known:
         ids: The id of the stored source for each new one; None if it is new.
         forgotten: Those ids that are of forgotten sources.
         occurrences: By content hash, one above the highest occurrence that is taken.
+        replaced: Those ids that are of sources whose content another one takes the place of.
+        prolonged: By id, when sources are to expire that would expire earlier; None for never.
     """
 
     ids: list[int | None]
     forgotten: frozenset[int]
     occurrences: Counter[bytes]
+    replaced: frozenset[int] = frozenset()
+    prolonged: Mapping[int, int | None] = field(default_factory=dict)
 
     def written(self, connection: Connection) -> dict[int, Written]:
         """The known sources by id; those that were forgotten have no chunks."""
         present = [id for id in self.ids if id is not None and id not in self.forgotten]
         gone = {id: Written(id, (), duplicate=True) for id in self.forgotten}
-        return written_sources(connection, present) | gone
+        found = written_sources(connection, present)
+        for id in self.replaced:
+            found[id] = replace(found[id], duplicate=False, replaced=True)
+        for id in self.prolonged:
+            found[id] = replace(found[id], prolonged=True)
+        return found | gone
 
 
 def find(
@@ -84,12 +97,51 @@ def find(
         alone: Whether the call brings nothing else, to other scopes either, and only one source.
         now: The current time, in microseconds since 1970.
     """
+    named = [key.external_id for key in keys if key.external_id is not None]
+    if not named:
+        return _find(
+            connection, keys, scope_id, conversation=conversation, alone=alone, now=now, more=()
+        )
+    others = [at for at, key in enumerate(keys) if key.external_id is None]
+    known = _find(
+        connection,
+        [keys[at] for at in others],
+        scope_id,
+        conversation=conversation,
+        alone=alone,
+        now=now,
+        more=[key.content_hash for key in keys],
+    )
+    held = external.held(connection, scope_id, named, now)
+    ids: list[int | None] = [None] * len(keys)
+    for at, id in zip(others, known.ids, strict=True):
+        ids[at] = id
+    changed: set[int] = set()
+    for at, key in enumerate(keys):
+        if key.external_id is not None and (one := held.get(key.external_id)) is not None:
+            ids[at] = one.id
+            if not one.equals(key):
+                changed.add(one.id)
+    return replace(known, ids=ids, replaced=frozenset(changed))
+
+
+def _find(
+    connection: Connection,
+    keys: Sequence[SourceKey],
+    scope_id: int,
+    *,
+    conversation: bool,
+    alone: bool,
+    now: int,
+    more: Iterable[bytes],
+) -> Known:
+    """As `find`, of sources without external ids; ``more`` are hashes whose occurrences count."""
     former: dict[bytes, bytes] = {}
-    hashes = {key.content_hash for key in keys}
+    hashes = {key.content_hash for key in keys}.union(more)
     if any_former(connection, scope_id):
         prints = Fingerprints(connection)
         former = {prints.of(one): one for one in hashes}
-    rows = _rows(connection, scope_id, hashes, former)
+    rows = _rows(connection, scope_id, hashes, former, now)
     symbols = [symbol(key) for key in keys]
     stored: dict[_Symbol, list[Place]] = defaultdict(list)
     wanted = set(symbols)
@@ -101,9 +153,8 @@ def find(
     seen: Counter[_Symbol] = Counter()
     for at, (key, one) in enumerate(zip(keys, symbols, strict=True)):
         if key.identity != "sequence" and one in stored:
-            held = stored[one]
-            if former:  # current content first
-                held = sorted(held, key=lambda place: one in place.former)
+            # Current content first.
+            held = sorted(stored[one], key=lambda place: one in place.former)
             number = seen[one] if key.identity == "time" else 0
             ids[at] = held[number].id if number < len(held) else None
         seen[one] += 1
@@ -124,7 +175,7 @@ def find(
         for number, id in replays.matches().items():
             if keys[order[number]].identity == "sequence":
                 ids[order[number]] = id
-    return _known(ids, symbols, places)
+    return _known(ids, keys, symbols, places)
 
 
 def symbol(key: SourceKey) -> _Symbol:
@@ -132,7 +183,12 @@ def symbol(key: SourceKey) -> _Symbol:
     return key.content_hash, None if key.identity == "hash" else _canonical(key.metadata)
 
 
-def _known(ids: list[int | None], symbols: Sequence[_Symbol], places: Sequence[Place]) -> Known:
+def _known(
+    ids: list[int | None],
+    keys: Sequence[SourceKey],
+    symbols: Sequence[_Symbol],
+    places: Sequence[Place],
+) -> Known:
     by_id = {place.id: place for place in places}
     found = [None if id is None else by_id[id] for id in ids]
     if all(place and one in place.former for place, one in zip(found, symbols, strict=True)):
@@ -142,7 +198,24 @@ def _known(ids: list[int | None], symbols: Sequence[_Symbol], places: Sequence[P
     for place in places:
         if place.content_hash is not None:
             taken[place.content_hash] = max(taken[place.content_hash], place.occurrence + 1)
-    return Known(ids, gone, taken)
+    return Known(ids, gone, taken, prolonged=_prolonged(keys, found))
+
+
+def _prolonged(keys: Sequence[SourceKey], found: Sequence[Place | None]) -> dict[int, int | None]:
+    """What was added again lives as long as the longest-lived of the two."""
+    longest: dict[int, float] = {}
+    held: dict[int, int] = {}
+    for key, place in zip(keys, found, strict=False):
+        if place is not None and place.expires_at is not None and not place.forgotten:
+            expires_at = external.as_micros(key)
+            wanted = math.inf if expires_at is None else expires_at
+            longest[place.id] = max(longest.get(place.id, wanted), wanted)
+            held[place.id] = place.expires_at
+    return {
+        id: None if wanted == math.inf else int(wanted)
+        for id, wanted in longest.items()
+        if wanted > held[id]
+    }
 
 
 def _canonical(metadata: Mapping[str, Any]) -> str:
@@ -151,6 +224,8 @@ def _canonical(metadata: Mapping[str, Any]) -> str:
 
 def _place(row: Row[Any], wanted: set[_Symbol], former: Mapping[bytes, bytes]) -> Place:
     """A stored or forgotten source, with those of the wanted symbols that it equals."""
+    if row.forgotten and row.kind == "document":
+        wanted = set()
     current: set[_Symbol] = set()
     if row.content_hash is not None:
         current.add((row.content_hash, None))
@@ -168,20 +243,25 @@ def _place(row: Row[Any], wanted: set[_Symbol], former: Mapping[bytes, bytes]) -
         row.content_hash,
         row.occurrence,
         symbols=frozenset(current & wanted | before),
-        former=frozenset(before - current),
-        forgotten=row.forgotten,
+        former=frozenset((current & wanted | before) if row.forgotten else before - current),
+        forgotten=bool(row.forgotten),
+        expires_at=row.expires_at,
     )
 
 
 def _rows(
-    connection: Connection, scope_id: int, hashes: set[bytes], former: Mapping[bytes, bytes]
+    connection: Connection,
+    scope_id: int,
+    hashes: set[bytes],
+    former: Mapping[bytes, bytes],
+    now: int,
 ) -> list[Row[Any]]:
     """Sources with one of the contents, now or formerly, in the order they were said."""
     found: dict[int, Row[Any]] = {}
 
     def read(column: ColumnElement[Any], values: Sequence[bytes]) -> None:
         table = column.table
-        query = Replays.columns(table).where(table.c.scope_id == scope_id)
+        query = Replays.columns(table, now).where(table.c.scope_id == scope_id)
         for first in range(0, len(values), _HASH_BATCH):
             batch = values[first : first + _HASH_BATCH]
             for row in intact(connection.execute(query.where(column.in_(batch)))):

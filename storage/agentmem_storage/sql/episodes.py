@@ -13,6 +13,7 @@ from agentmem_storage.episodes import GAP_MICROS, Episode
 from agentmem_storage.episodes import assign as by_rule
 from agentmem_storage.errors import CorruptRecordError
 from agentmem_storage.sql import codec
+from agentmem_storage.sql.expiry import is_alive
 from agentmem_storage.sql.read import require
 from agentmem_storage.sql.rows import SourceRows
 from agentmem_storage.sql.selection import GIVEN, as_id, given
@@ -20,8 +21,12 @@ from agentmem_storage.sql.tables import chunks, sources
 from agentmem_storage.sql.tolerant import intact
 
 
-def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+def episodes(
+    connection: Connection, ids: Iterable[int], now: int | None
+) -> dict[int, tuple[int, ...]]:
     """For each chunk, the chunks of its episode including itself, in the order they were said.
+
+    What has expired by ``now``, as `agentmem_storage.sql.selection.selected` takes it, is in none.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
@@ -30,9 +35,11 @@ def episodes(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int,
     mate, source = chunks.alias("mate"), sources.alias("source")
     # A row without an episode does not join with any, not even itself.
     together = (mate.c.scope_id == chunks.c.scope_id) & (mate.c.episode == chunks.c.episode)
+    if now is not None:
+        together &= is_alive(mate.c.source_id, now)
     query = (
         select(chunks.c.id, mate.c.id.label("mate"))
-        .outerjoin(mate, together)
+        .outerjoin_from(chunks, mate, together)
         .outerjoin(source, source.c.id == mate.c.source_id)
         .where(chunks.c.id.in_(GIVEN))
         .order_by(source.c.created_at, source.c.id, mate.c.ordinal)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from agentmem_storage.archive.file import archive_path, writing
 from agentmem_storage.archive.records import Manifest, write_link, write_source
 from agentmem_storage.records import Exported, ModelBinding, Selection
+from agentmem_storage.sql import expiry
 from agentmem_storage.sql.archived import chosen_sources, count_chunks, links_among, read_archived
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.sqlite_errors import unwritable
@@ -22,12 +23,13 @@ def export(
     without: Selection | None,
     embedder: str,
     passphrase: str | None,
+    now: int,
     on_progress: Callable[[int, int], object] | None,
 ) -> Exported:
     """Write an archive; see `agentmem_storage.store.Store.export`."""
     path = archive_path(target)
     with database.read() as connection:
-        ids = chosen_sources(connection, selection, without)
+        ids = chosen_sources(connection, selection, without, expiry.moment(connection, now))
         total = count_chunks(connection, ids)
         links = links_among(connection, ids)
         manifest = Manifest(

@@ -17,7 +17,7 @@ from agentmem_storage.text import composed, lone_surrogate, shown
 from agentmem_storage.timestamps import read_timestamp, to_micros
 
 SCOPE_IDS = ("user_id", "agent_id", "session_id")
-TEXTS = ("kind", "role", "name", "title", "uri")
+TEXTS = ("kind", "role", "name", "title", "uri", "external_id")
 # Those that people write, compared in composed form.
 WRITTEN = ("name", "title", "uri")
 IDS = ("id", "source_id")
@@ -72,6 +72,9 @@ def condition(name: str, op: str, wanted: Any) -> ColumnElement[bool]:
     if name in WRITTEN:
         column = func.agentmem_composed(column, type_=Text)
     held = _holds(column, op, wanted)
+    if name == "external_id" and op in ("eq", "in") and None not in _listed(op, wanted):
+        # So that the index is used, whatever else the filter says.
+        return sources.c.id.in_(select(sources.c.id).where(held).correlate(None))
     if name in SCOPE_IDS:
         return sources.c.scope_id.in_(select(scopes.c.id).where(held))
     return held
@@ -92,6 +95,10 @@ def _holds(column: ColumnElement[Any], op: str, wanted: Any) -> ColumnElement[bo
         return or_(column.is_(None), among) if len(values) < len(wanted) else among
     compared = ORDER[op](column, wanted) if op in ORDER else func.instr(column, wanted) > 0
     return and_(column.is_not(None), compared)
+
+
+def _listed(op: str, wanted: Any) -> list[Any]:
+    return list(wanted) if op == "in" else [wanted]
 
 
 def _text(name: str, op: str, value: object) -> str | None:

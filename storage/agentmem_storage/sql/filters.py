@@ -8,7 +8,8 @@
 Names. These are fields; every other name is a metadata key:
 
 - of the scope: ``user_id``, ``agent_id``, ``session_id``;
-- of the source: ``kind``, ``role``, ``name``, ``title``, ``uri``, ``created_at``, ``source_id``;
+- of the source: ``kind``, ``role``, ``name``, ``title``, ``uri``, ``created_at``, ``source_id``,
+  ``external_id``;
 - of the chunk: ``id``.
 
 The prefix ``metadata.`` marks a metadata key that has the name of a field. A dot in the name of a

@@ -4,7 +4,8 @@ Of an updated or partly forgotten source, a fingerprint of its first content sta
 forgotten one, the table ``forgotten`` keeps its place in the conversation and the fingerprint,
 until the last source of its scope is forgotten. A fingerprint is a keyed hash of 64 bits: no text
 can be read from it, but whoever has the file can test a guess. Documents are no part of a
-conversation, and nothing of them stays. A source whose row is damaged is not recognized.
+conversation, and nothing of them stays; nor of a source with an id of the caller's, which
+alone says what it is. A source whose row is damaged is not recognized.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def keep_former(connection: Connection, source_ids: Sequence[int]) -> None:
             sources.c.former.is_(None),
             sources.c.content_hash.is_not(None),
             sources.c.kind != "document",
+            sources.c.external_id.is_(None),
         ),
         source_ids,
     )
@@ -72,6 +74,7 @@ def note_forgotten(connection: Connection, source_ids: Sequence[int]) -> None:
         select(*(sources.c[name] for name in columns)).where(
             sources.c.id.in_(GIVEN),
             sources.c.kind != "document",
+            sources.c.external_id.is_(None),
             sources.c.former.is_not(None) | sources.c.content_hash.is_not(None),
             ~exists().where(chunks.c.source_id == sources.c.id),
         ),

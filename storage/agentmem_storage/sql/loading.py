@@ -5,7 +5,10 @@ of its own, or a document, whatever its time. One of the store that was changed 
 same, and keeps what it was changed to. Of several equal ones, each of the file is one of the store.
 A source of which a part was forgotten before it was exported is one that has all parts of it.
 
-What was forgotten in the store is added again: whoever loads a file wants what is in it.
+One with an external id is that of the store with the same one, which stays as it is.
+
+What was forgotten in the store, or has expired there, is added again: whoever loads a file wants
+what is in it.
 """
 
 from __future__ import annotations
@@ -23,30 +26,38 @@ from agentmem_storage.archive.records import ArchivedSource
 from agentmem_storage.errors import InputError, UnknownIdError
 from agentmem_storage.metadata import metadata_json, read_metadata
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import codec, links, metadata_values, sums, vector_sums
+from agentmem_storage.sql import codec, external, links, metadata_values, sums, vector_sums
 from agentmem_storage.sql.archive_checks import scope_of
+from agentmem_storage.sql.expiry import has_expired
 from agentmem_storage.sql.former import Fingerprints, any_former
 from agentmem_storage.sql.inserts import insert_chunks, insert_scope, next_id, scope_words
 from agentmem_storage.sql.read import scope_id_of
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import chunks, sources
+from agentmem_storage.text import shown
 
 _ALIKE = ("kind", "role", "name", "title", "uri", "chars")
-_SCALARS = ("kind", "role", "name", "title", "uri", "created_at", "added_at", "chars")
+_SCALARS = (
+    *("kind", "role", "name", "title", "uri", "created_at", "added_at", "chars"),
+    *("external_id", "expires_at"),
+)
 
 
-def match(connection: Connection, ready: Sequence[Ready], used: Iterable[int]) -> list[int | None]:
+def match(
+    connection: Connection, ready: Sequence[Ready], used: Iterable[int], now: int
+) -> list[int | None]:
     """The id of the source in the store that each one is; None for those that are new.
 
     Args:
         connection: A transaction; one with the write lock if the answer is to remain true.
         ready: Sources of a file, in order.
         used: Ids of those that earlier sources of the file are.
+        now: The current time, in microseconds since 1970: what has expired is not there.
     """
     taken = set(used)
     scope_ids = {scope: scope_id_of(connection, scope) for scope in map(_scope, ready)}
     stored = {
-        id: _Stored(connection, id, [one for one in ready if scope_ids[_scope(one)] == id])
+        id: _Stored(connection, id, [one for one in ready if scope_ids[_scope(one)] == id], now)
         for id in set(scope_ids.values())
         if id is not None
     }
@@ -62,7 +73,7 @@ def match(connection: Connection, ready: Sequence[Ready], used: Iterable[int]) -
 
 
 def load(
-    connection: Connection, ready: Sequence[Ready], loading: Loading
+    connection: Connection, ready: Sequence[Ready], loading: Loading, now: int
 ) -> tuple[Loaded, Loading]:
     """Write the sources that the store does not have.
 
@@ -70,20 +81,22 @@ def load(
         connection: A write transaction.
         ready: Sources of a file, in order, already checked.
         loading: What was loaded of the file before; it is not changed.
+        now: As in `match`.
 
     Returns:
         The outcome, and what to add to ``loading`` once the transaction is committed.
 
     Raises:
         UnknownIdError: A source was taken for known, and has been forgotten in the meantime.
+        InputError: Two of the file have one external id.
     """
-    matched = match(connection, ready, loading.used)
+    matched = match(connection, ready, loading.used, now)
     more = Loading(used={id for id in matched if id is not None})
     _learn_episodes(connection, ready, matched, more)
     fresh = [one for one, id in zip(ready, matched, strict=True) if id is None]
     if any(one.terms is None for one in fresh):
         raise UnknownIdError("a source that was known has been forgotten in the meantime")
-    rows = _Rows(connection, loading, more)
+    rows = _Rows(connection, loading, more, now)
     for one in fresh:
         rows.add(one)
     rows.insert()
@@ -112,8 +125,12 @@ def load_links(connection: Connection, found: Iterable[tuple[int, int, float | N
 class _Stored:
     """The sources of a scope that may be some of a file's."""
 
-    def __init__(self, connection: Connection, scope_id: int, ready: Sequence[Ready]) -> None:
-        self._connection, self._scope_id = connection, scope_id
+    def __init__(
+        self, connection: Connection, scope_id: int, ready: Sequence[Ready], now: int
+    ) -> None:
+        self._connection, self._scope_id, self._now = connection, scope_id, now
+        named = [id for one in ready if (id := one.source.external_id) is not None]
+        self._named = external.held(connection, scope_id, named, now)
         hashes = {h for one in ready if (h := one.source.content_hash) is not None}
         self._at: dict[tuple[bytes, int | None], list[int]] = defaultdict(list)
         self._read(sources.c.content_hash, {one: one for one in hashes})
@@ -123,6 +140,9 @@ class _Stored:
 
     def candidates(self, one: Ready) -> list[int]:
         """Ids of the sources that a source of the file may be, in order."""
+        if one.source.external_id is not None:
+            held = self._named.get(one.source.external_id)
+            return [] if held is None else [held.id]
         content = one.source.content_hash
         if content is None:
             return self._with_parts(one.source, timeless=one.timeless)
@@ -130,7 +150,7 @@ class _Stored:
 
     def _read(self, column: Any, wanted: dict[bytes, bytes]) -> None:
         query = select(sources.c.id, sources.c.created_at, column.label("found")).where(
-            sources.c.scope_id == self._scope_id, column.is_not(None)
+            sources.c.scope_id == self._scope_id, column.is_not(None), ~has_expired(self._now)
         )
         keys = sorted(wanted)
         for first in range(0, len(keys), 500):
@@ -145,6 +165,7 @@ class _Stored:
         """Sources that have all parts of one that is incomplete."""
         alike = select(sources.c.id).where(
             sources.c.scope_id == self._scope_id,
+            ~has_expired(self._now),
             *(
                 sources.c[name].is_not_distinct_from(getattr(source, name))
                 for name in (*_ALIKE, *(() if timeless else ("created_at",)))
@@ -164,8 +185,8 @@ class _Stored:
 class _Rows:
     """Collects the rows of new sources, and inserts them all at once."""
 
-    def __init__(self, connection: Connection, loading: Loading, more: Loading) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, loading: Loading, more: Loading, now: int) -> None:
+        self._connection, self._now = connection, now
         self._known, self._more = loading, more
         self._prints = Fingerprints(connection)
         self._next_source = next_id(connection, sources)
@@ -223,6 +244,8 @@ class _Rows:
             "occurrence": self._occurrence(scope_id, source.content_hash),
             "former": self._prints.of(_content(source)) if source.changed else None,
         }
+        if source.external_id is not None:
+            self._claim(scope_id, source.external_id)
         row["vectors_sum"] = vector_sums.of_chunks(made)
         row["sums"] = sums.of_source(
             {**scope_words(scope), **row},
@@ -234,6 +257,17 @@ class _Rows:
         self._sources.append(row)
         self._chunks += made
         self._terms += one.terms or ()
+
+    def _claim(self, scope_id: int, external_id: str) -> None:
+        """Make sure that no other source has an external id."""
+        external.release(self._connection, scope_id, [external_id], self._now)
+        held = external.held(self._connection, scope_id, [external_id], self._now)
+        made = any(
+            (row["scope_id"], row["external_id"]) == (scope_id, external_id)
+            for row in self._sources
+        )
+        if held or made:
+            raise InputError(f"two memories of the file have the external id {shown(external_id)}")
 
     def insert(self) -> None:
         """Insert what was collected."""

@@ -190,6 +190,20 @@ def _metadata_values(connection: Connection) -> None:
     metadata_values.rebuild(connection)
 
 
+def _external_ids(connection: Connection) -> None:
+    # Nothing is rewritten: the checksums of a source without the new columns are those of before.
+    for statement in (
+        "ALTER TABLE sources ADD COLUMN external_id TEXT",
+        "ALTER TABLE sources ADD COLUMN expires_at INTEGER",
+        """
+        CREATE UNIQUE INDEX sources_by_external_id ON sources (external_id, scope_id)
+        WHERE external_id IS NOT NULL
+        """,
+        "CREATE INDEX sources_expiring ON sources (expires_at) WHERE expires_at IS NOT NULL",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _links(connection: Connection) -> None:
     for statement in (
         """
@@ -359,6 +373,7 @@ STEPS: tuple[Step, ...] = (
     Step("0008_numbers", _numbers),
     Step("0009_sums", _sums),
     Step("0010_metadata_values", _metadata_values),
+    Step("0011_external_ids", _external_ids),
     Step("0012_links", _links),
     Step("0014_staged", _staged),
     Step("0015_checks", _checks),

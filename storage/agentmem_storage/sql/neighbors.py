@@ -35,7 +35,9 @@ _PLACE = 3
 _DOCUMENT = "document"
 
 
-def neighbors(connection: Connection, ids: Sequence[int], reach: int, held: int) -> Neighbors:
+def neighbors(
+    connection: Connection, ids: Sequence[int], reach: int, held: int, now: int | None
+) -> Neighbors:
     """Up to ``reach`` chunks on each side of each, and what is known of all of them.
 
     Args:
@@ -43,6 +45,7 @@ def neighbors(connection: Connection, ids: Sequence[int], reach: int, held: int)
         ids: Chunk ids.
         reach: Maximum number on each side.
         held: The number of chunks that their scopes have at most.
+        now: As in `agentmem_storage.sql.selection.selected`; what has expired is no neighbor.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
@@ -50,18 +53,22 @@ def neighbors(connection: Connection, ids: Sequence[int], reach: int, held: int)
     if not ids:
         return Neighbors({}, {})
     find = by_listing if held <= _LISTED_PER_LOOKUP * len(ids) else by_lookup
-    found = find(connection, ids, reach)
+    found = find(connection, ids, reach, now)
     require(ids, found.sides, "memory")
     return found
 
 
-def by_listing(connection: Connection, ids: Sequence[int], reach: int) -> Neighbors:
+def by_listing(
+    connection: Connection, ids: Sequence[int], reach: int, now: int | None = None
+) -> Neighbors:
     """Neighbors from a list of all chunks of the scopes of the given ones."""
     wanted = set(ids)
     sides: dict[int, Sides] = {}
     rows: dict[int, Turn] = {}
     scopes: dict[int, list[int]] = {}
-    for scope, id, *turn in connection.execute(_LISTED, given(ids)).all():
+    for scope, id, *turn in connection.execute(
+        _LISTED[now is not None], {**given(ids), "now": now}
+    ).all():
         scopes.setdefault(scope, []).append(id)
         rows[id] = Turn(*turn)
     near = set(wanted)
@@ -74,9 +81,12 @@ def by_listing(connection: Connection, ids: Sequence[int], reach: int) -> Neighb
     return Neighbors(sides, {id: rows[id] for id in near if id in rows})
 
 
-def by_lookup(connection: Connection, ids: Sequence[int], reach: int) -> Neighbors:
+def by_lookup(
+    connection: Connection, ids: Sequence[int], reach: int, now: int | None = None
+) -> Neighbors:
     """Neighbors of each of the given chunks, whatever else their scopes hold."""
-    found = connection.scalar(_LOOKED_UP, {**given(ids), "reach": reach})
+    values = {**given(ids), "reach": reach, "now": now}
+    found = connection.scalar(_LOOKED_UP[now is not None], values)
     sides: dict[int, Sides] = {}
     turns: dict[int, Turn] = {}
     for id, *own, lists in json.loads(found or "[]"):
@@ -103,19 +113,37 @@ def _turn(chunk: FromClause, source: FromClause) -> tuple[ColumnElement[Any], ..
     )
 
 
-_LISTED = (
-    select(sources.c.scope_id, chunks.c.id, *_turn(chunks, sources))
-    .join_from(sources, chunks, chunks.c.source_id == sources.c.id)
-    .where(sources.c.scope_id.in_(select(chunks.c.scope_id).where(chunks.c.id.in_(GIVEN))))
-    .order_by(sources.c.scope_id, sources.c.created_at, sources.c.id, chunks.c.ordinal)
-)
+def _alive(source: FromClause, expiring: bool) -> list[ColumnElement[bool]]:
+    """The condition that a source has not expired, where some have."""
+    now = bindparam("now", type_=Integer)
+    return [source.c.expires_at.is_(None) | (source.c.expires_at > now)] if expiring else []
 
 
-def _lookups() -> Select[Any]:
+def _listing(expiring: bool) -> Select[Any]:
+    """The chunks of the scopes of the given ones, in order.
+
+    Args:
+        expiring: Whether some sources have expired.
+    """
+    return (
+        select(sources.c.scope_id, chunks.c.id, *_turn(chunks, sources))
+        .join_from(sources, chunks, chunks.c.source_id == sources.c.id)
+        .where(
+            sources.c.scope_id.in_(select(chunks.c.scope_id).where(chunks.c.id.in_(GIVEN))),
+            *_alive(sources, expiring),
+        )
+        .order_by(sources.c.scope_id, sources.c.created_at, sources.c.id, chunks.c.ordinal)
+    )
+
+
+def _lookups(expiring: bool) -> Select[Any]:
     """For each given chunk, its neighbors on each side, with what is known of them.
 
     Each side has two lists, of up to ``reach`` chunks: those of the same time, and those of other
     times. One condition for both could not use the index, and long imports have one time.
+
+    Args:
+        expiring: As for `_listing`.
     """
     near, reach = chunks.alias("near"), bindparam("reach", type_=Integer)
     source = sources.alias("source")
@@ -127,7 +155,7 @@ def _lookups() -> Select[Any]:
             *(one.label(None) for one in _turn(near, source)),
         )
         .join_from(source, near, near.c.source_id == source.c.id)
-        .where(source.c.scope_id == chunks.c.scope_id)
+        .where(source.c.scope_id == chunks.c.scope_id, *_alive(source, expiring))
     )
     same_time = same_scope.where(source.c.created_at == sources.c.created_at)
     other_source = source.c.id != sources.c.id
@@ -156,4 +184,6 @@ def _lookups() -> Select[Any]:
     )
 
 
-_LOOKED_UP = _lookups()
+# Most stores have nothing that expires, and these conditions read more than an index.
+_LISTED = [_listing(expiring) for expiring in (False, True)]
+_LOOKED_UP = [_lookups(expiring) for expiring in (False, True)]

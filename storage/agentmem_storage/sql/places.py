@@ -12,8 +12,8 @@ Symbol = tuple[bytes, str | None]
 class Place:
     """A stored source, or the place of a forgotten one, in the order in which things were said.
 
-    ``symbols`` are those of the new sources that it equals, ``former`` those among them that it
-    equals only as it once was.
+    What has expired counts as forgotten. ``symbols`` are those of the new sources that it equals,
+    ``former`` those among them that it equals only as it once was.
     """
 
     id: int
@@ -24,3 +24,4 @@ class Place:
     symbols: frozenset[Symbol]
     former: frozenset[Symbol]
     forgotten: bool
+    expires_at: int | None = None

@@ -12,7 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Integer, Row, Select, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 
 from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.metadata import read_metadata
@@ -20,13 +30,14 @@ from agentmem_storage.numbers import as_int
 from agentmem_storage.records import (
     ChunkRecord,
     LatentsRecord,
+    Page,
     Said,
     Scope,
     Selection,
     SourceRecord,
     Written,
 )
-from agentmem_storage.sql import codec
+from agentmem_storage.sql import codec, replaced
 from agentmem_storage.sql.rows import KINDS
 from agentmem_storage.sql.selection import GIVEN, as_id, given, selected
 from agentmem_storage.sql.state import list_ids
@@ -58,6 +69,8 @@ _SAID = (
     .join(scopes, scopes.c.id == chunks.c.scope_id)
     .where(chunks.c.id.in_(GIVEN))
 )
+# Above the place of any chunk in its source.
+_LAST = 2**62
 _sibling = chunks.alias("sibling")
 # Cast, because no blob of a damaged row fits into JSON.
 _ordinal = _sibling.c.ordinal.cast(Integer)
@@ -75,6 +88,8 @@ _OF_SOURCE = (
     *(
         sources.c.content_hash,
         sources.c.former,
+        sources.c.external_id,
+        sources.c.expires_at,
         scopes.c.user_id,
         scopes.c.agent_id,
         scopes.c.session_id,
@@ -117,13 +132,18 @@ def read_chunks(
 
 
 def selected_chunks(
-    connection: Connection, selection: Selection, ids: Sequence[int], *, keep_damaged: bool
+    connection: Connection,
+    selection: Selection,
+    ids: Sequence[int],
+    now: int | None,
+    *,
+    keep_damaged: bool,
 ) -> list[ChunkRecord]:
     """Those of the given chunks that are selected, by ascending id; damaged rows as elsewhere."""
     among = ids
     if selection.ids is not None:
         among = list(set(ids).intersection(as_int(one, "id") for one in selection.ids))
-    query = selected(replace(selection, ids=tuple(among)))
+    query = selected(replace(selection, ids=tuple(among)), now=now)
     chosen: list[int] = list_ids(connection, query).ids.tolist()
     found = _chunk_rows(connection, chosen, keep_damaged=keep_damaged)
     return [decode_chunk(found[one], keep_damaged=keep_damaged) for one in chosen]
@@ -146,10 +166,41 @@ def _chunk_rows(
     return found
 
 
-def ids_in_place(connection: Connection, selection: Selection) -> list[int]:
-    """Ids of the selected chunks in the order of their sources, and of their places in them."""
-    query = selected(selection).order_by(chunks.c.source_id, chunks.c.ordinal)
-    return list(connection.scalars(query))
+def ids_in_place(
+    connection: Connection, selection: Selection, page: Page, now: int | None
+) -> list[int]:
+    """Ids of the selected chunks in the order of their sources, and of their places in them.
+
+    Raises:
+        UnknownIdError: The scope never had the chunk that the page follows, or forgot it.
+    """
+    query = selected(selection, now=now).limit(page.limit)
+    place = (chunks.c.source_id, chunks.c.ordinal)
+    if page.after is not None:
+        bound = _place_of(connection, selection.scope, page)
+        before = tuple_(*place) < bound if page.newest_first else tuple_(*place) > bound
+        query = query.where(before)
+    order = [one.desc() for one in place] if page.newest_first else place
+    return list(connection.scalars(query.order_by(*order)))
+
+
+def _place_of(connection: Connection, scope: Scope, page: Page) -> ColumnElement[Any]:
+    """Where the chunk is that a page follows, or if it was replaced, the end of its source."""
+    assert page.after is not None
+    after = as_id(page.after)
+    query = select(chunks.c.source_id, chunks.c.ordinal)
+    of_scope = selected(Selection(scope, ids=(after,), expired=None), now=None)
+    row = connection.execute(query.where(chunks.c.id.in_(of_scope))).one_or_none()
+    if row is None:
+        source_id = replaced.source_of(connection, after)
+        of_source = Selection(scope, source_ids=(source_id or 0,), expired=None)
+        if not list_ids(connection, selected(of_source, now=None)).ids.size:
+            raise UnknownIdError(
+                f"no memory of this scope has the id {after}, so no page can follow it: give the "
+                f"id of one that is still there"
+            )
+        return tuple_(literal(source_id), literal(-1 if page.newest_first else _LAST))
+    return tuple_(literal(row.source_id), literal(row.ordinal))
 
 
 def decode_chunk(row: Row[Any] | Salvaged, *, keep_damaged: bool = False) -> ChunkRecord:
@@ -384,11 +435,13 @@ def _source_record(row: Row[Any], *, keep_damaged: bool) -> SourceRecord:
             raise CorruptRecordError(damage) from error
     try:
         created_at, added_at = from_micros(row.created_at), from_micros(row.added_at)
+        expires_at = None if row.expires_at is None else from_micros(row.expires_at)
     except ValueError as error:
         damage = damaged_time(f"source {row.source_id}")
         if not keep_damaged:
             raise CorruptRecordError(damage) from error
         created_at = added_at = from_micros(0)
+        expires_at = None
     if row.kind not in KINDS:
         damage = f"the kind of source {row.source_id} is none: the row is damaged"
         if not keep_damaged:
@@ -409,6 +462,8 @@ def _source_record(row: Row[Any], *, keep_damaged: bool) -> SourceRecord:
         damage=damage,
         content_hash=row.content_hash,
         changed=row.former is not None,
+        external_id=row.external_id,
+        expires_at=expires_at,
     )
 
 

@@ -9,7 +9,9 @@ from agentmem_storage.sql.selection import as_id, selected
 from agentmem_storage.sql.tables import chunks
 
 
-def recent(connection: Connection, scope: Scope, *, most: int, before: int | None) -> list[int]:
+def recent(
+    connection: Connection, scope: Scope, *, most: int, before: int | None, now: int | None
+) -> list[int]:
     """The highest chunk ids of a scope, descending.
 
     Args:
@@ -17,8 +19,9 @@ def recent(connection: Connection, scope: Scope, *, most: int, before: int | Non
         scope: The scope.
         most: How many at most.
         before: Only ids below this one; None: any.
+        now: As in `agentmem_storage.sql.selection.selected`.
     """
-    query = selected(Selection(scope)).order_by(chunks.c.id.desc()).limit(most)
+    query = selected(Selection(scope), now=now).order_by(chunks.c.id.desc()).limit(most)
     if before is not None:
         query = query.where(chunks.c.id < as_id(before))
     return list(connection.scalars(query))

@@ -19,7 +19,7 @@ holds without a doubt if no source of the scope is left out, to its end. Others 
 in between, such as notes on the conversation, so up to `MAX_GAP` in a row are skipped if at least
 `MIN_RUN` are equal and were added recently: on another day, a conversation may begin as it did, and
 go on differently. Updated and forgotten sources keep their places; a transcript may still have
-them or not.
+them or not. Those that have expired count as forgotten.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Integer, Row, Select, Table, func, literal, null, select
 
 from agentmem_storage.sql.edits import edited
+from agentmem_storage.sql.expiry import has_expired
 from agentmem_storage.sql.places import Place, Symbol
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import forgotten, sources
@@ -96,8 +97,8 @@ class Replays:
         self._now = now
 
     @staticmethod
-    def columns(table: Table) -> Select[Any]:
-        """A query for what a place is made of."""
+    def columns(table: Table, now: int) -> Select[Any]:
+        """A query for what a place is made of at a time, in microseconds since 1970."""
         c, gone = table.c, table is forgotten
         return select(
             c.id,
@@ -109,7 +110,9 @@ class Replays:
             (null() if gone else c.kind).label("kind"),
             (null() if gone else c.role).label("role"),
             c.former,
-            literal(gone).label("forgotten"),
+            (literal(True) if gone else has_expired(now)).label("forgotten"),
+            (null() if gone else c.expires_at).label("expires_at"),
+            (null() if gone else c.external_id).label("external_id"),
         )
 
     def matches(self) -> dict[int, int]:
@@ -142,7 +145,7 @@ class Replays:
         rows: list[Row[Any]] = []
         for table in (sources, forgotten):
             said = () if written else (table.c.created_at.desc(),)
-            newest = self.columns(table).where(table.c.scope_id == self._scope_id)
+            newest = self.columns(table, self._now).where(table.c.scope_id == self._scope_id)
             rows += intact(
                 self._connection.execute(newest.order_by(*said, table.c.id.desc()).limit(length))
             )
@@ -154,7 +157,7 @@ class Replays:
             place = self._places.get(row.id)
             if place is not None and place.symbols & wanted:
                 found.append(place)
-            elif not (row.kind == "document" or row.role in _STANDING_ROLES):
+            elif _is_said(row):
                 found.append(_other(row))
         return found, complete
 
@@ -314,6 +317,12 @@ class _Runs:
                 return found
             last = all_found[at] = left[one].pop().id
         return all_found if last == newest else found
+
+
+def _is_said(row: Row[Any]) -> bool:
+    """Whether a source has a place among others, or stands beside them."""
+    beside = row.kind == "document" or row.external_id is not None
+    return not (beside or row.role in _STANDING_ROLES)
 
 
 def _other(row: Row[Any]) -> Place:

@@ -71,6 +71,8 @@ def make_rows(new: NewSource, embedding_dims: int) -> SourceRows:
         "chars": new.chars,
         "content_hash": new.content_hash,
         "metadata": metadata_json(new.metadata),
+        "external_id": storable(new.external_id, "external_id"),
+        "expires_at": None if new.expires_at is None else to_micros(new.expires_at, "expires_at"),
     }
     chunks = [chunk_row(chunk, number, embedding_dims) for number, chunk in enumerate(new.chunks)]
     terms = [_required(chunk.terms, "terms") for chunk in new.chunks]

@@ -7,11 +7,23 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import SupportsIndex
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, case, column, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    column,
+    false,
+    func,
+    select,
+)
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Scope, Selection
+from agentmem_storage.sql.expiry import expired_ids, is_alive
 from agentmem_storage.sql.filters import compile_by_value, compile_filter
 from agentmem_storage.sql.rows import check_scope
 from agentmem_storage.sql.tables import chunks, scopes, sources
@@ -21,11 +33,15 @@ from agentmem_storage.timestamps import DAY_MICROS, to_micros
 _MAX_ID = 2**63 - 1
 
 
-def selected(selection: Selection, *, few: bool | None = None) -> Select[tuple[int]]:
+def selected(
+    selection: Selection, *, now: int | None, few: bool | None = None
+) -> Select[tuple[int]]:
     """A query for the ids of the selected chunks, unordered.
 
     Args:
         selection: What to select.
+        now: The time that decides what has expired, in microseconds since 1970; None if nothing
+            has, see `agentmem_storage.sql.expiry.moment`.
         few: Whether the selection is a small part of the store even without its filter, which then
             reads the metadata of that part; otherwise it finds values by an index over the whole
             store. None: a part that is given by a scope or by ids is taken to be small.
@@ -42,8 +58,12 @@ def selected(selection: Selection, *, few: bool | None = None) -> Select[tuple[i
         query = query.where(chunks.c.id.in_(id_list(selection.ids)))
     if selection.source_ids is not None:
         query = query.where(chunks.c.source_id.in_(id_list(selection.source_ids)))
+    if selection.external_ids is not None:
+        query = query.where(chunks.c.source_id.in_(_named(selection.external_ids)))
+    query = query.where(*_lifetime(selection.expired, now))
     if few is None:
-        few = bool(conditions) or selection.ids is not None or selection.source_ids is not None
+        parts = (selection.ids, selection.source_ids, selection.external_ids)
+        few = bool(conditions) or parts != (None, None, None)
     of_source = _time_conditions(selection)
     joined = bool(of_source)
     if selection.where is not None and few:
@@ -71,6 +91,31 @@ def scope_conditions(scope: Scope) -> list[ColumnElement[bool]]:
         scopes.c.session_id: scope.session_id,
     }
     return [stored == word for stored, word in given.items() if word is not None]
+
+
+def _lifetime(expired: bool | None, now: int | None) -> list[ColumnElement[bool]]:
+    """The condition on what has expired, if there is one."""
+    if expired is None:
+        return []
+    if now is None:
+        return [false()] if expired else []
+    owner = chunks.c.source_id
+    return [owner.in_(expired_ids(now)) if expired else is_alive(owner, now)]
+
+
+def _named(external_ids: Iterable[str]) -> Select[tuple[int]]:
+    """The sources that have one of some external ids, in any scope."""
+    return (
+        select(sources.c.id)
+        .where(sources.c.external_id.in_(text_list(external_ids)))
+        .correlate(None)
+    )
+
+
+def text_list(texts: Iterable[str]) -> Select[tuple[str]]:
+    """Texts as a subquery with a single bound value, however many they are."""
+    values = func.json_each(json.dumps(list(texts))).table_valued(column("value", Text))
+    return select(values.c.value)
 
 
 def _listed(ids: object) -> Select[tuple[int]]:

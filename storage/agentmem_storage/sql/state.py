@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, func, select
 
 from agentmem_storage.sql.changes import Mark
+from agentmem_storage.sql.expiry import ANY_EXPIRED
 from agentmem_storage.sql.tables import changes, chunk_terms_sizes, chunks, meta
 
 
@@ -21,12 +22,14 @@ class State(NamedTuple):
         terms: Number of rows of the lexical index.
         terms_stale: Whether some of these are of deleted chunks.
         newest: The last change.
+        expired: Whether some sources have expired.
     """
 
     chunks: int
     terms: int
     terms_stale: bool
     newest: Mark
+    expired: bool
 
 
 class Listed(NamedTuple):
@@ -48,18 +51,20 @@ _NEWEST = tuple(
     select(one).order_by(changes.c.seq.desc()).limit(1).scalar_subquery()
     for one in (changes.c.seq, changes.c.stamp)
 )
-_STATE = select(*_SIZES, meta.c.terms_stale, *_NEWEST)
+_STATE = select(*_SIZES, meta.c.terms_stale, *_NEWEST, ANY_EXPIRED.label("expired"))
 
 
-def read_state(connection: Connection) -> State:
-    """The state that a transaction sees."""
-    return _state(connection.execute(_STATE).one())
+def read_state(connection: Connection, now: int) -> State:
+    """The state that a transaction sees at a time, in microseconds since 1970."""
+    return _state(connection.execute(_STATE, {"now": now}).one())
 
 
-def read_state_and_ids(connection: Connection, query: Select[tuple[int]]) -> tuple[State, Listed]:
+def read_state_and_ids(
+    connection: Connection, query: Select[tuple[int]], now: int
+) -> tuple[State, Listed]:
     """The state, and the ids that a query returns, in one statement."""
     both = _STATE.add_columns(_as_json(query).scalar_subquery())
-    *state, ids = connection.execute(both).one()
+    *state, ids = connection.execute(both, {"now": now}).one()
     return _state(state), _listed(ids)
 
 
@@ -69,8 +74,9 @@ def list_ids(connection: Connection, query: Select[tuple[int]]) -> Listed:
 
 
 def _state(row: Sequence[Any]) -> State:
-    chunks, terms, stale, seq, stamp = row
-    return State(chunks, terms, bool(stale), Mark() if seq is None else Mark(seq, stamp))
+    chunks, terms, stale, seq, stamp, expired = row
+    newest = Mark() if seq is None else Mark(seq, stamp)
+    return State(chunks, terms, bool(stale), newest, bool(expired))
 
 
 def _as_json(query: Select[tuple[int]]) -> Select[Any]:

@@ -114,12 +114,24 @@ sources = Table(
     blob("former", optional=True),
     # Checksums over the fields above and those of its chunks, see `agentmem_storage.sql.sums`.
     blob("sums", optional=True),
+    # The caller's own id, see `agentmem_storage.sql.external`.
+    words("external_id", optional=True),
+    # From this time on, the source is in no result, see `agentmem_storage.sql.expiry`.
+    whole("expires_at", optional=True),
     # Of the vectors of its chunks, see `agentmem_storage.sql.vector_sums`.
     whole("vectors_sum", optional=True),
     Index("sources_once", "scope_id", "content_hash", "occurrence", unique=True),
     # The order in which things were said; the id is named so that row values can use it.
     Index("sources_in_time", "scope_id", "created_at", "id"),
     Index("sources_changed", "scope_id", "former", sqlite_where=text("former IS NOT NULL")),
+    Index(
+        "sources_by_external_id",
+        "external_id",
+        "scope_id",
+        unique=True,
+        sqlite_where=text("external_id IS NOT NULL"),
+    ),
+    Index("sources_expiring", "expires_at", sqlite_where=text("expires_at IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 

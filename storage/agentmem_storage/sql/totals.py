@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import pairwise
 
-from sqlalchemy import Connection, Select, and_, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, type_coerce
 from sqlalchemy.types import NullType
 
 from agentmem_storage.records import (
@@ -17,15 +17,29 @@ from agentmem_storage.records import (
     StoreStats,
 )
 from agentmem_storage.sql import codec
+from agentmem_storage.sql.expiry import has_expired, is_alive
 from agentmem_storage.sql.selection import scope_conditions
 from agentmem_storage.sql.tables import chunks, scopes, sources
 from agentmem_storage.timestamps import from_micros
 
 
 def stats(
-    connection: Connection, scope: Scope, *, file_bytes: int | None, states_bytes: int | None
+    connection: Connection,
+    scope: Scope,
+    *,
+    now: int | None,
+    file_bytes: int | None,
+    states_bytes: int | None,
 ) -> StoreStats:
-    """Totals of a scope, or of the store; the caller provides the sizes of its files."""
+    """Totals of a scope, or of the store, without what has expired.
+
+    Args:
+        connection: A transaction.
+        scope: The scope.
+        now: As in `agentmem_storage.sql.selection.selected`.
+        file_bytes: The size of the files, as the caller knows it.
+        states_bytes: Likewise, of the cache of states.
+    """
     fidelity = chunks.c.fidelity
     in_bin = [
         *(and_(fidelity >= low, fidelity < high) for low, high in pairwise(FIDELITY_EDGES)),
@@ -40,9 +54,18 @@ def stats(
     ]
     conditions = scope_conditions(scope)
     ids = select(scopes.c.id).where(*conditions)
-    of_chunks = [chunks.c.scope_id.in_(ids)] if conditions else []
-    of_sources = [sources.c.scope_id.in_(ids)] if conditions else []
-    among = select(chunks.c.id).where(*of_chunks) if conditions else None
+    of_chunks: list[ColumnElement[bool]] = []
+    of_sources: list[ColumnElement[bool]] = []
+    if conditions:
+        of_chunks.append(chunks.c.scope_id.in_(ids))
+        of_sources.append(sources.c.scope_id.in_(ids))
+    counted = select(scopes.c.id).where(*conditions)
+    if now is not None:
+        of_chunks.append(is_alive(chunks.c.source_id, now))
+        of_sources.append(~has_expired(now))
+        left = select(sources.c.scope_id).where(~has_expired(now))
+        counted = counted.where(scopes.c.id.in_(left))
+    among = select(chunks.c.id).where(*of_chunks) if of_chunks else None
     row = connection.execute(
         select(
             func.count(),
@@ -56,7 +79,7 @@ def stats(
     return StoreStats(
         chunks=row[0],
         sources=connection.scalar(count_sources) or 0,
-        scopes=connection.scalar(select(func.count()).select_from(ids.subquery())) or 0,
+        scopes=connection.scalar(select(func.count()).select_from(counted.subquery())) or 0,
         tokens=row[1],
         positions=sums(connection, among).positions,
         latent_bytes=row[2],
@@ -91,13 +114,20 @@ def sums(connection: Connection, ids: Select[tuple[int]] | None = None) -> Selec
     )
 
 
-def scope_list(connection: Connection, scope: Scope = ANY_SCOPE) -> list[ScopeStats]:
-    """All scopes within one, with what they have, in order of first use."""
-    chunk_count = select(func.count()).where(chunks.c.scope_id == scopes.c.id).scalar_subquery()
-    source_count = select(func.count()).where(sources.c.scope_id == scopes.c.id).scalar_subquery()
+def scope_list(
+    connection: Connection, scope: Scope = ANY_SCOPE, *, now: int | None
+) -> list[ScopeStats]:
+    """All scopes within one, with what they have that has not expired, in order of first use."""
+    of_chunks: list[ColumnElement[bool]] = [chunks.c.scope_id == scopes.c.id]
+    of_sources: list[ColumnElement[bool]] = [sources.c.scope_id == scopes.c.id]
+    if now is not None:
+        of_chunks.append(is_alive(chunks.c.source_id, now))
+        of_sources.append(~has_expired(now))
+    chunk_count = select(func.count()).where(*of_chunks).scalar_subquery()
+    source_count = select(func.count()).where(*of_sources).scalar_subquery()
     # Untyped: a damaged time hides no scope.
     newest = type_coerce(func.max(sources.c.added_at), NullType())
-    last = select(newest).where(sources.c.scope_id == scopes.c.id)
+    last = select(newest).where(*of_sources)
     query = (
         select(
             scopes.c.user_id,
@@ -118,6 +148,7 @@ def scope_list(connection: Connection, scope: Scope = ANY_SCOPE) -> list[ScopeSt
             _moment(row.last),
         )
         for row in connection.execute(query)
+        if row.sources or now is None
     ]
 
 

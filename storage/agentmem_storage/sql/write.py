@@ -6,6 +6,7 @@ inserted in bulk. The tables are AUTOINCREMENT nevertheless, so that ids are nev
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
@@ -23,10 +24,11 @@ from sqlalchemy import (
     update,
 )
 
-from agentmem_storage.errors import ChangedError, UnknownIdError
+from agentmem_storage.errors import ChangedError, InputError, UnknownIdError
 from agentmem_storage.records import Scope, Selection, SourceKey, SourceRecord, Written
 from agentmem_storage.sql import (
     changes,
+    external,
     links,
     metadata_values,
     quarantine,
@@ -49,6 +51,7 @@ from agentmem_storage.sql.rows import SourceRows
 from agentmem_storage.sql.selection import id_list, selected
 from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunk_terms_sizes, chunks, meta, scopes, sources
+from agentmem_storage.text import shown
 
 # Columns that a new source leaves empty.
 _UNSAID = {"former": None}
@@ -63,11 +66,13 @@ def add(
     added_at: int,
     *,
     alone: bool,
+    old_terms: Mapping[int, str | None],
 ) -> list[Written]:
     """Write sources, except those that the scope has already.
 
-    Their chunks continue the scope's last episode or start new ones; the lock ensures that
-    concurrent writers see the same last episode.
+    One with an external id that the scope has takes the place of what is there. The chunks of new
+    ones continue the scope's last episode or start new ones; the lock ensures that concurrent
+    writers see the same last episode.
 
     Args:
         connection: A write transaction.
@@ -75,12 +80,16 @@ def add(
         scope: The scope they belong to.
         added_at: The current time, in microseconds since 1970.
         alone: Whether the call brings only one source, over all scopes.
+        old_terms: By chunk id, the text that was indexed for those that are replaced; None where
+            it is not known, and the lexical index is then marked as stale.
 
     Returns:
         The outcome for each source, in order.
 
     Raises:
         UnknownIdError: One of which only the key is given is not known.
+        InputError: Two have one external id.
+        ChangedError: What is to be replaced is not what was seen before.
     """
     keys = [one if isinstance(one, SourceKey) else one.key for one in new]
     scope_id = scope_id_of(connection, scope)
@@ -93,6 +102,15 @@ def add(
     else:
         scope_id = insert_scope(connection, scope)
     held = known.written(connection)
+    for prolonged, expires_at in known.prolonged.items():
+        update_source(connection, prolonged, {"expires_at": expires_at})
+    named = [key.external_id for key in keys if key.external_id is not None]
+    if len(set(named)) < len(named):
+        raise InputError(f"one call brings two sources with one external id, among {shown(named)}")
+    external.release(connection, scope_id, named, added_at)
+    for at, found in enumerate(known.ids):
+        if found is not None and keys[at].external_id is not None:
+            held[found] = _put(connection, held[found], new[at], old_terms)
     next_source = next_id(connection, sources)
     next_chunk = next_id(connection, chunks)
     written: list[Written] = []
@@ -141,6 +159,34 @@ def add(
             [text for rows in fresh_rows for text in rows.terms],
         )
     return written
+
+
+def _put(
+    connection: Connection,
+    stored: Written,
+    new: SourceRows | SourceKey,
+    old_terms: Mapping[int, str | None],
+) -> Written:
+    """Write what is new under the external id of a stored source, if it differs.
+
+    Raises:
+        ChangedError: It differs, and only the key is given; or its old words are not.
+    """
+    key = new if isinstance(new, SourceKey) else new.key
+    if not stored.replaced:
+        (held,) = external.held_by_id(connection, stored.source_id)
+        changed = held.changed(key)
+        if not changed:
+            return stored
+        update_source(connection, stored.source_id, changed)
+        return dataclasses.replace(stored, replaced=True)
+    if isinstance(new, SourceKey) or not all(id in old_terms for id in stored.chunk_ids):
+        raise ChangedError("what has that external id was changed in the meantime")
+    if key.created_at is None:
+        kept = select(sources.c.created_at).where(sources.c.id == stored.source_id)
+        new = dataclasses.replace(new, source={**new.source, "created_at": connection.scalar(kept)})
+    known = {id: text for id, text in old_terms.items() if text is not None}
+    return dataclasses.replace(replace(connection, stored.source_id, new, known), replaced=True)
 
 
 def replace(
@@ -228,26 +274,34 @@ def require_unchanged(connection: Connection, expected: SourceRecord) -> None:
         )
 
 
-def choose(connection: Connection, selection: Selection, seen: Container[int] | None) -> list[int]:
+def choose(
+    connection: Connection, selection: Selection, seen: Container[int] | None, now: int | None
+) -> list[int]:
     """The ids of the chunks that a selection has now.
 
     Args:
         connection: A write transaction.
         selection: The selection; its ids must all be in its scope.
+        now: As in `agentmem_storage.sql.selection.selected`.
         seen: The ids that may be among them; None for any.
 
     Raises:
         UnknownIdError: An id of the selection is not in its scope.
+        InputError: Several scopes have one of its external ids.
         ChangedError: There are others than those seen.
     """
+    if selection.external_ids is not None:
+        seen_by = now if selection.expired is False else None
+        external.resolve(connection, selection.scope, selection.external_ids, seen_by)
     if selection.ids is not None:
-        of_scope = Selection(selection.scope, ids=selection.ids)
-        present = list_ids(connection, selected(of_scope)).ids.tolist()
+        of_scope = Selection(selection.scope, ids=selection.ids, expired=selection.expired)
+        present = list_ids(connection, selected(of_scope, now=now)).ids.tolist()
         present += quarantine.ids(connection, selection.scope, selection.ids)
         if missing := sorted(set(selection.ids).difference(present)):
             raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
-    chosen: list[int] = list_ids(connection, selected(selection)).ids.tolist()
-    if selection == Selection(selection.scope, ids=selection.ids):
+    chosen: list[int] = list_ids(connection, selected(selection, now=now)).ids.tolist()
+    by_id = Selection(selection.scope, ids=selection.ids, expired=selection.expired)
+    if selection == by_id:
         # Of what is in quarantine, nothing but ids and the scope is known.
         chosen = sorted(chosen + quarantine.ids(connection, selection.scope, selection.ids))
     if seen is not None and not all(one in seen for one in chosen):
@@ -273,6 +327,7 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
         keep_former(connection, [source_id])
     if new:
         connection.execute(update(sources).where(sources.c.id == source_id), new)
+    if new.keys() - {"expires_at"}:  # no part of what was said
         note_unpurged(connection)
     if new or damaged:
         if "metadata" in values:
