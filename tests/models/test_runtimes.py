@@ -1,4 +1,4 @@
-"""NumPy and torch: the same latents, patches and texts, and embeddings and scores that agree."""
+"""NumPy and torch: the same latents, patches and texts; tiny embeddings and scores that agree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MANY = (2000 // len(KINDS) + 1, 256)
 
 @pytest.fixture(scope="module")
 def bundles() -> tuple[ModelBundle, ModelBundle]:
-    return load_bundle(), load_bundle(None, "torch")
+    return load_bundle(tiny=True), load_bundle(None, "torch", tiny=True)
 
 
 def chunks_of_every_kind(model: ModelBundle, count: int, tokens: int) -> list[tuple[int, ...]]:
@@ -133,7 +133,7 @@ def test_what_is_stored_does_not_depend_on_how_a_machine_rounds(
 
 def test_a_memory_uses_the_one_that_it_is_told(bundles: tuple[ModelBundle, ModelBundle]) -> None:
     for runtime, model in zip((None, "torch"), bundles, strict=True):
-        with Memory(":memory:", runtime=runtime) as memory:  # type: ignore[arg-type]
+        with Memory(":memory:", embedder="tiny", runtime=runtime) as memory:  # type: ignore[arg-type]
             assert memory._model is model
             memory.add("Booked the 9:40 to Lyon")
             assert memory.recall("train to Lyon", rerank="latent")[0].text.startswith("Booked")
