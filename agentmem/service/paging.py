@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 from agentmem.context.hits import Chunk
@@ -98,9 +97,10 @@ def read_page(
         where=within,
         newest_first=newest_first,
         after=after_id if after is None else None,
+        limit=limit + 1,
         **selection,
     )
-    chunks = tuple(islice(found, limit + 1))
+    chunks = tuple(found)
     if len(chunks) <= limit:
         return Page(chunks, None)
     end = chunks[limit - 1]
@@ -109,7 +109,7 @@ def read_page(
     elif newest_first:
         newest = chunks[0].source.id
     else:
-        last = next(memory.list(where=within, newest_first=True, **selection), end)
+        last = next(memory.list(where=within, newest_first=True, limit=1, **selection), end)
         newest = last.source.id
     last_id = max(end.source.chunk_ids, default=end.id)
     return Page(chunks[:limit], Cursor(end.source.id, end.id, last_id, newest))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -44,7 +43,7 @@ async def show(asked: Annotated[MapQuery, Query()], caller: PageCaller) -> Respo
     """A drawing of the memories, near each other if they are about the same."""
 
     def work(memory: Memory) -> Response:
-        newest = tuple(islice(memory.list(newest_first=True, **asked.given), MOST))
+        newest = tuple(memory.list(newest_first=True, limit=MOST, **asked.given))
         chunks = [one for one in newest if one.embedding is not None]
         embeddings = [one.embedding for one in newest if one.embedding is not None]
         names = _names(memory, chunks, asked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -33,7 +32,7 @@ async def overview(caller: PageCaller, page: Annotated[int, Query(ge=1, le=10**9
             first=first,
             page=page,
             pages=max(1, -(-len(scopes) // SCOPES)),
-            newest=tuple(islice(memory.list(newest_first=True), NEWEST)),
+            newest=tuple(memory.list(newest_first=True, limit=NEWEST)),
         )
 
     return await caller.run(work)
