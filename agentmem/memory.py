@@ -1206,7 +1206,7 @@ class Memory:
         on_progress: Progress | None = None,
         supersedes: int | None = None,
     ) -> Receipt:
-        from agentmem.contradictions.find import propose_links
+        from agentmem.contradictions import propose_links
         from agentmem.superseding import conflicts, require_one
         from agentmem.writing import write_parts
 

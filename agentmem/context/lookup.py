@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
 
+from agentmem.context.decode import exact_texts
 from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
 from agentmem.context.load import load_hits
@@ -31,7 +33,12 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
     zone = query.now.tzinfo or UTC
 
     def read(snapshot: Snapshot) -> tuple[SearchResult, tuple[Hit, ...], tuple[str, ...]]:
-        found = search(snapshot, model, query, question)
+        def texts(ids: Sequence[int]) -> dict[int, str]:
+            records = snapshot.chunks(ids, keep_damaged=True)
+            exact = zip(ids, exact_texts(model, records), strict=True)
+            return {id: text for id, text in exact if isinstance(text, str)}
+
+        found = search(snapshot, model, query, question, texts)
         hits = load_hits(
             snapshot,
             model,

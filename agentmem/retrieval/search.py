@@ -22,6 +22,7 @@ from agentmem.retrieval.fusion import (
 )
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
+from agentmem.retrieval.recency import ReadTexts, by_recency
 from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
 from agentmem.retrieval.repeats import Group, distinct, group_repeats
 from agentmem.retrieval.rerank import rerank
@@ -74,7 +75,11 @@ class SearchResult:
 
 
 def search(
-    snapshot: Snapshot, model: MemoryModel, query: RecallQuery, question: Question
+    snapshot: Snapshot,
+    model: MemoryModel,
+    query: RecallQuery,
+    question: Question,
+    read: ReadTexts,
 ) -> SearchResult:
     """Rank the chunks of a selection by how well they match a query, and expand the best ``k``.
 
@@ -83,6 +88,7 @@ def search(
         model: Reranks the candidates.
         query: A validated query.
         question: What it asks.
+        read: Reads texts, of the few memories that may contradict each other.
 
     Raises:
         FilterError: the filter is malformed.
@@ -134,6 +140,7 @@ def search(
             time_share,
         )
     compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
+    compared = by_recency(snapshot, compared, matches.vector, query, question, read)
     compared = in_succession(snapshot, compared, scored, query, question)
     best = compared[: query.k]
     exact = dict(zip(matches.vector.ids.tolist(), matches.vector.scores.tolist(), strict=True))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import regex
 
-from agentmem.contradictions.words import CHANGE, EMPTY, PERSONS, STATE, UNSURE
+from agentmem.statements.words import CHANGE, EMPTY, PERSONS, STATE, UNSURE
 
 # Code points. A longer text is a story, or about several things.
 _LONGEST = 160

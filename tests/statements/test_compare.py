@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentmem.contradictions.compare import NEAREST, contradiction, stands_out
-from agentmem.contradictions.statements import read_statement
+from agentmem.statements.compare import NEAREST, contradiction, stands_out
+from agentmem.statements.read import read_statement
 
 CONTRADICTING = """
 I live in Paris | I moved to Rome last week!

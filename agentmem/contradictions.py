@@ -1,4 +1,9 @@
-"""Compares what was added with what the same speaker said before."""
+"""Finds memories that contradict earlier ones when they are added.
+
+A short statement is compared with the nearest of the same speaker's memories; the rules are in
+`agentmem.statements`. What is found is a candidate: it is shown, it decides the order of a recall
+about now or before, and it deletes nothing; see `agentmem.Memory.conflicts`.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from agentmem.context.decode import exact_texts
-from agentmem.contradictions.compare import contradiction, stands_out
-from agentmem.contradictions.statements import Statement, read_statement
 from agentmem.errors import StoreError
 from agentmem.models.base import MemoryModel
+from agentmem.statements.compare import contradiction, stands_out
+from agentmem.statements.read import Statement, read_statement
 from agentmem.types import Part
 from agentmem_storage.records import Link, NewSource, Said, Scope, Selection, Written
 from agentmem_storage.snapshot import Snapshot

@@ -26,7 +26,7 @@ CHANGE = _pattern(
     r"|updat\w+|re(?:set|newed|scheduled|placed|named|trained)|adjusted|cancell?ed|signed|dropped"
     r"|picked up|gone off|finished|retired|died|broke up|rolled out|deploy\w*|is live|turned"
     r"|raised|lowered|increased|decreased|went (?:up|down|to)|goes (?:up|to)|bought|traded|sold"
-    r"|pushed|postponed|extended|brought forward|correction|actually|got (?:a|the|my)|not"
+    r"|pushed|postponed|extended|brought forward|correction|got (?:a|the|my)|not"
 )
 # What holds no longer stands directly after one of these, or directly before one of the others.
 LEAVING = _pattern(
@@ -63,7 +63,8 @@ EMPTY = frozenset(
     " please okay ok well oh euro euros dollar dollars pound pounds kg kilo kilos mg ml km mile"
     " miles percent usd eur gbp hour hours minute minutes full half all some any thing things stuff"
     " lot back away around called name named i'm i've i'll i'd we're we've we'll you're they're"
-    " it's that's there's he's she's don't doesn't didn't isn't aren't can't won't thanks".split()
+    " it's that's there's he's she's don't doesn't didn't isn't aren't can't won't thanks gonna gon"
+    " na".split()
 )
 PREPOSITIONS = frozenset("in on at for to from with by of about as into over near without".split())
 # Statements of one kind that share no word: how it is, and how it comes to be so.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentmem.contradictions.statements import Statement, is_own
-from agentmem.contradictions.words import EMPTY, KINDS, LEAVING, LEFT, PREPOSITIONS
+from agentmem.statements.read import Statement, is_own
+from agentmem.statements.words import EMPTY, KINDS, LEAVING, LEFT, PREPOSITIONS
 
 # The scores: of one that says that the earlier value holds no longer, of the same sentence with
 # another value, of one that says that something changed, of two that are of one kind, and of one
@@ -44,7 +44,8 @@ def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> f
         return SAME_SENTENCE if differs else 0.0
     if new.changes and _other_value(old, new):
         return CHANGED
-    return NEAREST if nearest and new.changes and is_own(old) and is_own(new) else 0.0
+    changed = new.changes and "not" not in new.words
+    return NEAREST if nearest and changed and is_own(old) and is_own(new) else 0.0
 
 
 def stands_out(cosines: Sequence[float]) -> bool:
@@ -119,7 +120,9 @@ def _other_value(old: Statement, new: Statement) -> bool:
     if not shared:
         return False
     if not old.values and not new.values:
-        return len(shared) >= _SHARED * len(old.subject) and bool(new.subject - old.subject)
+        both = new.holds and is_own(old) and is_own(new)
+        alike = len(shared) >= _SHARED * max(len(old.subject), len(new.subject))
+        return both and alike and bool(new.subject - old.subject)
     return any(
         {one for one in old.values if _has_digits(one) is digits}
         and {one for one in new.values - old.values if _has_digits(one) is digits}
