@@ -23,6 +23,7 @@ from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.repeats import Group
 from agentmem.retrieval.tense import When, when_asked
+from agentmem.statements.compare import same_owner
 from agentmem.statements.read import Statement, read_statement
 from agentmem_storage.records import Ranked, Said
 from agentmem_storage.snapshot import Snapshot
@@ -80,10 +81,11 @@ def by_recency(
         return list(groups)
     near = _standing_out(groups, nearest)
     said = snapshot.said(group.item.id for group in near)
-    if not 1 < len(near) <= _MOST or not _may_contradict([said[one.item.id] for one in near]):
+    ids = [group.item.id for group in near]
+    few = 1 < len(near) <= _MOST
+    if not few or not _may_contradict([said[id] for id in ids]) or snapshot.linked(ids).links:
         return list(groups)
-    texts = read([group.item.id for group in near])
-    about = _statements(near, said, texts, question.text)
+    about = _statements(near, said, read(ids), question.text)
     ordered = _in_order(about, when, question)
     if ordered is None:
         return list(groups)
@@ -171,7 +173,7 @@ def _supersedes(one: _About, other: _About) -> bool:
     apart = one.said.created_at - other.said.created_at >= DAY_MICROS
     same = _speaker(one.said) == _speaker(other.said)
     related = one.statement.changes or bool(one.statement.subject & other.statement.subject)
-    return apart and same and related
+    return apart and same and related and same_owner(other.statement, one.statement)
 
 
 def _speaker(said: Said) -> tuple[str | None, ...]:

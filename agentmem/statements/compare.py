@@ -31,7 +31,7 @@ def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> f
         new: The later one.
         nearest: Whether they are by far the nearest to each other.
     """
-    if _repeats(old, new) or not _same_owner(old, new):
+    if _repeats(old, new) or not same_owner(old, new):
         return 0.0
     if new.changes and _leaves(old, new):
         return LEFT_BEHIND
@@ -64,8 +64,8 @@ def _repeats(old: Statement, new: Statement) -> bool:
     return any(new.words[start : start + count] == old.words for start in starts)
 
 
-def _same_owner(old: Statement, new: Statement) -> bool:
-    """Whether they are of one person, as far as they name any."""
+def same_owner(old: Statement, new: Statement) -> bool:
+    """Whether two statements are about one person or thing, as far as they name an owner."""
     return old.owners.issubset(new.words) and new.owners.issubset(old.words)
 
 
