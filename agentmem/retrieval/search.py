@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -140,6 +140,7 @@ def search(
             time_share,
         )
     compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
+    found = [group.item.id for group in compared]
     compared = by_recency(snapshot, compared, matches.vector, query, question, read)
     compared = in_succession(snapshot, compared, scored, query, question)
     best = compared[: query.k]
@@ -152,16 +153,34 @@ def search(
         cosines=exact,
     )
     relevance = Relevance(comparison, [group.item.id for group in compared])
+    of_best = _passed_on(relevance.of_hits([group.item.id for group in best]), found)
     if query.min_relevance is not None:
-        known_relevance = relevance.of_hits([group.item.id for group in best])
-        best = [one for one in best if known_relevance[one.item.id] >= query.min_relevance]
+        best = [one for one in best if of_best[one.item.id] >= query.min_relevance]
     ranked = list(_expanded(snapshot, surroundings, best, scored, query))
-    return SearchResult(
-        ranked,
-        allowed,
-        relevance.of_hits([found.item.id for found in ranked]),
-        relevance.of_recall,
-    )
+    of_hits = relevance.of_hits([one.item.id for one in ranked])
+    return SearchResult(ranked, allowed, {**of_hits, **of_best}, relevance.of_recall)
+
+
+def _passed_on(relevance: Mapping[int, float], found: Sequence[int]) -> dict[int, float]:
+    """The relevance of hits, of which those that were moved up have at least that of the next.
+
+    "I moved to Rome" has little in common with "where do I live?". It is relevant because it
+    supersedes what has.
+
+    Args:
+        relevance: Of each hit, in their order.
+        found: Ids of the hits as the search found them.
+    """
+    ranks = {id: rank for rank, id in enumerate(found)}
+    passed: dict[int, float] = {}
+    behind: int | None = None
+    for id in reversed(relevance):
+        least = 0.0
+        if behind is not None and ranks.get(id, len(found)) > ranks.get(behind, len(found)):
+            least = passed[behind]
+        passed[id] = max(relevance[id], least)
+        behind = id
+    return {id: passed[id] for id in relevance}
 
 
 def _reranks(query: RecallQuery, suitable: bool) -> bool:

@@ -51,10 +51,18 @@ _HELD = _pattern(
     rf"|(?:what|who|where|which \p{{L}}+|how \p{{L}}+) (?:was|were) (?:{_OWNERS}) \p{{L}}+"
 )
 _PAST = _pattern(r"did|was|were|had")
+# A query of a few words that neither asks nor says whose is one of keywords.
+_MOST_KEYWORDS = 2
+_ASKS = regex.compile(
+    rf"[?\uff1f\u061f]|\b(?:what|who|whose|where|when|which|how|do|does|is|are|am|have|has|i|{_OWNERS})\b",
+    regex.IGNORECASE,
+)
 
 
 def when_asked(question: str) -> When:
     """What time a question is about; see `When`.
+
+    Keywords, such as "Paris", ask for neither.
 
     Past tense alone asks for an event as often as for what held before: only of verbs that go on
     for a time, such as "live", it means the latter.
@@ -65,5 +73,7 @@ def when_asked(question: str) -> When:
             return When.UNKNOWN
         return When.NOW if now else When.BEFORE
     if _PAST.search(question) is None:
-        return When.NOW
+        words = question.split()
+        keywords = len(words) <= _MOST_KEYWORDS and _ASKS.search(question) is None
+        return When.UNKNOWN if keywords else When.NOW
     return When.BEFORE if _HELD.search(question) else When.UNKNOWN

@@ -62,3 +62,13 @@ def test_it_is_about_before(question: str) -> None:
 @pytest.mark.parametrize("question", cases(UNKNOWN))
 def test_it_cannot_be_told(question: str) -> None:
     assert when_asked(question) is not When.BEFORE
+
+
+@pytest.mark.parametrize("query", ["Paris", "garage code", "Rex", ""])
+def test_keywords_ask_for_no_time(query: str) -> None:
+    assert when_asked(query) is When.UNKNOWN
+
+
+@pytest.mark.parametrize("query", ["Paris?", "my city", "where now", "garage code at home"])
+def test_a_few_words_may_ask_all_the_same(query: str) -> None:
+    assert when_asked(query) is When.NOW
