@@ -174,7 +174,7 @@ def _passed_on(relevance: Mapping[int, float], found: Sequence[int]) -> dict[int
     ranks = {id: rank for rank, id in enumerate(found)}
     passed: dict[int, float] = {}
     behind: int | None = None
-    for id in reversed(relevance):
+    for id in reversed(list(relevance)):
         least = 0.0
         if behind is not None and ranks.get(id, len(found)) > ranks.get(behind, len(found)):
             least = passed[behind]
