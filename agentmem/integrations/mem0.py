@@ -28,8 +28,8 @@ from agentmem.context.hits import Chunk, Hit
 from agentmem.errors import BlankError, FilterError, InputError, UnknownIdError
 from agentmem.ingest.checks import check_time
 from agentmem.ingest.normalize import normalize
-from agentmem.memory import Location, Time
 from agentmem.types import Message
+from agentmem.verbs.handle import Location, Time
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import UNSET, Unset
 from agentmem_storage.text import shown

@@ -20,7 +20,6 @@ from agentmem.context.timeline import Episode
 from agentmem.errors import InputError
 from agentmem.ingest.checks import check_page, check_unicode
 from agentmem.ingest.external_ids import check_external_id
-from agentmem.memory import Time, Where
 from agentmem.remote.client import Client
 from agentmem.remote.content import (
     as_json,
@@ -34,6 +33,7 @@ from agentmem.results import Conflict, ForgetReceipt, Receipt, ScopeUse, Stats, 
 from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS, Binding, ReadId, WriteId, check_require
 from agentmem.types import Content
+from agentmem.verbs.handle import Time, Where
 from agentmem.wire.results import (
     EpisodeList,
     HistoryView,

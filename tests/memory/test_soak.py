@@ -7,16 +7,22 @@ import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 
-import agentmem.memory as memory_module
 from agentmem import AsyncMemory, Memory
 from agentmem.models.bundle.load import ModelBundle
 
 # What `Memory` calls of the packages below it; all of them read, write or compute.
-WORK = ("load_chunks", "run_recall", "write_parts", "forget", "verify")
+WORK = (
+    "agentmem.context.load.load_chunks",
+    "agentmem.context.lookup.run_recall",
+    "agentmem.writing.write_parts",
+    "agentmem.editing.forget",
+    "agentmem.verbs.upkeep.verify",
+)
 
 
 async def converse(memory: AsyncMemory, number: int, turns: int, kept: dict[int, str]) -> None:
@@ -67,7 +73,7 @@ def test_concurrent_conversations(
         return call
 
     for name in WORK:
-        monkeypatch.setattr(f"agentmem.memory.{name}", noting(getattr(memory_module, name)))
+        monkeypatch.setattr(name, noting(resolve_name(name)))
     kept: dict[int, str] = {}
 
     async def main() -> None:

@@ -1,0 +1,1 @@
+"""The verbs of `agentmem.Memory`, grouped: they validate arguments and delegate."""
