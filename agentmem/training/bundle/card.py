@@ -167,7 +167,7 @@ def _trained_on(training: Mapping[str, Any]) -> list[str]:
     ]
     blocks += [
         f"The {part} also learned from what the sentence encoder of `{teacher}` makes of these "
-        "texts; it is no part of this bundle."
+        "texts, in float32; those weights are no part of this bundle."
         for part, run in training.items()
         if (teacher := run.get("teacher"))
     ]
