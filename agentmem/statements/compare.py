@@ -80,6 +80,9 @@ def _differs_in_one_place(old: Statement, new: Statement) -> bool | None:
     while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
         end += 1
     left, right = a[start : len(a) - end], b[start : len(b) - end]
+    # "box 7 in cellar 7" and "box 9 in cellar 9" are two boxes.
+    if not set(left).isdisjoint(right):
+        return None
     common = (*a[:start], *a[len(a) - end :])
     tells = not EMPTY.issuperset(common) or (new.changes and start > 1 and "not" not in common)
     short = 0 < len(left) <= _LONGEST_VALUE and 0 < len(right) <= _LONGEST_VALUE

@@ -61,7 +61,7 @@ def test_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = summary(tmp_path, monkeypatch).splitlines()
     assert rows[0] == "| Figure | agentmem |"
     assert [row.split(" | ")[-1].rstrip(" |") for row in rows[2:8]] == [
-        *("yes", "99.99 %", "1.06", "0.770", "37.9 / 90.2 ms", "259")
+        *("yes", "99.99 %", "1.06", "0.770", "21.0 / 70.0 ms", "259")
     ]
     assert "BM25, stemmed 0.573, all-MiniLM-L6-v2 0.428" in rows[5]
     assert "with 100,000 memories" in rows[6]

@@ -30,7 +30,7 @@ EXECUTED = ("python", "bash")
 SHOWN = ("json", "text", "toml")
 # Blocks that need the network, a GPU, hours, a service or its client, or the reader's language
 # model, which is not in the package. Raise it only with a reason.
-MOST_NOT_EXECUTED = 27
+MOST_NOT_EXECUTED = 29
 
 _EXIT_CODE = re.compile(r"#\s*exit code (\d+)\s*$")
 

@@ -119,18 +119,28 @@ def test_integers_of_any_kind(filled: Memory, model: ModelBundle, three: Any) ->
             small.add("abcd")
 
 
+def test_a_string_is_an_external_id(filled: Memory) -> None:
+    for verb in (filled.forget, lambda ids: filled.update(ids[0], text="changed")):
+        with pytest.raises(UnknownIdError, match="external id '3'"):
+            verb(["3"])
+    assert filled.stats().memories == 5
+
+
 @pytest.mark.parametrize("value", NOT_INTEGERS, ids=repr)
 def test_nothing_else_is_an_integer(filled: Memory, value: Any) -> None:
     calls: list[Callable[[], object]] = [
         lambda: filled.recall("note", k=value),
         lambda: filled.get(value),
         lambda: filled.regenerated(value),
-        lambda: filled.update(value, text="changed"),
-        lambda: filled.forget([value]),
-        lambda: filled.forget([1, value]),
         lambda: Memory(":memory:", model=filled._model, max_chars=value),
         lambda: ChatAnswerer(lambda messages: "", max_tokens=value),
     ]
+    if not isinstance(value, str):
+        calls += [
+            lambda: filled.update(value, text="changed"),
+            lambda: filled.forget([value]),
+            lambda: filled.forget([1, value]),
+        ]
     if value is not None:
         hits = filled.recall("note")
         calls += [

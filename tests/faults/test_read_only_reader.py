@@ -14,6 +14,7 @@ from agentmem_storage.sql.identity import prepare
 from agentmem_storage.sql.location import Location, locate_store
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
+from agentmem_storage.timestamps import utc_now
 
 ANA = Scope("ana")
 
@@ -35,7 +36,7 @@ def reader(place: Path) -> Iterator[Store]:
     location = locate_store(place, create=False).read_only(immutable=True)
     database = Database._open(location, create=False, timeout_s=5)
     identity = prepare(database, ModelBinding(MODEL, EMBEDDING_DIMS))
-    with Store(database, identity, "exact", states_bytes=0, timeout_s=5) as store:
+    with Store(database, identity, "exact", states_bytes=0, timeout_s=5, clock=utc_now) as store:
         assert store._database.location.unlocked
         assert store.count() == 1
         yield store

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine
 
 from agentmem import AsyncMemory, Document, Memory
 from agentmem.errors import (
@@ -23,6 +24,7 @@ from agentmem.errors import (
 from agentmem.models import register_embedder
 from agentmem.models.bundle.inspect import SAMPLES
 from agentmem.testing import tiny_bundle
+from agentmem_storage.sql import seal
 from tests.support.bundles import with_other_embedder, with_other_tokenizer
 
 LONG = " ".join(
@@ -144,18 +146,25 @@ def test_an_embedder_of_ones_own(store: Path, bundles: Path) -> None:
     assert contents(store, bundles / "b") == before
 
 
+def forget_latents(store: Path) -> None:
+    """As in a store that was written before this was noted."""
+    engine = create_engine(f"sqlite:///{store / 'memory.db'}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE meta SET latents = NULL")
+        seal.write(connection)
+    engine.dispose()
+
+
 def test_an_embedder_of_which_an_old_store_says_nothing(
     store: Path, bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither its latents nor the bundle are known: what is stored tells."""
-    with closing(sqlite3.connect(store / "memory.db")) as connection, connection:
-        connection.execute("UPDATE meta SET latents = NULL")
+    forget_latents(store)
     monkeypatch.setenv("HOME", str(store))
     with pytest.raises(IncompatibleModelError, match="can only be read with the bundle that"):
         Memory.migrate(store, model=bundles / "b")
     before = contents(store, bundles / "a")
-    with closing(sqlite3.connect(store / "memory.db")) as connection, connection:
-        connection.execute("UPDATE meta SET latents = NULL")
+    forget_latents(store)
     assert Memory.migrate(store, model=bundles / "embedder").changed == "embeddings"
     assert contents(store, bundles / "embedder") == before
 

@@ -103,8 +103,8 @@ def test_a_source_of_another_scope_is_unknown(memory: Memory) -> None:
         memory.scoped(user_id="bo").get_source(1)
     with pytest.raises(UnknownIdError, match="99"):
         memory.get_source(99)
-    with pytest.raises(TypeError):
-        memory.get_source("1")  # type: ignore[arg-type]
+    with pytest.raises(UnknownIdError, match="external id '1'"):
+        memory.get_source("1")
 
 
 def test_a_damaged_source_raises(place: Path, model: ModelBundle) -> None:

@@ -196,7 +196,7 @@ def test_the_queue_is_bounded() -> None:
         ("POST", "/v1/forget", {}, 400, "input"),
         ("POST", "/v1/forget", {"where": None}, 400, "input"),
         ("POST", "/v1/forget", {"where": {}}, 400, "filter"),
-        ("POST", "/v1/forget", {"ids": ["1"]}, 422, "invalid_request"),
+        ("POST", "/v1/forget", {"ids": ["1"]}, 404, "unknown_id"),
         ("PATCH", "/v1/memories/1", {}, 400, "input"),
     ],
 )

@@ -56,6 +56,8 @@ My flight is at 9:40 | My flight was moved to 11:20
 """
 
 COMPATIBLE = """
+Marta keeps box 7 in cellar 7 | Marta keeps box 11 in cellar 11
+Gate 4 opens at 4 sharp | Gate 9 opens at 9 sharp
 I live in Paris | I love Paris
 I live in Paris | I live for tea
 I live in Paris | My sister moved to Rome
