@@ -147,6 +147,30 @@ def test_an_export_of_claude(cli: Cli, tmp_path: Path) -> None:
     again(cli, file, "--user", "ana")
 
 
+def test_messages_without_text_in_an_export_of_claude_are_counted(cli: Cli, tmp_path: Path) -> None:
+    talk = claude(1)
+    answer = talk["chat_messages"][1]
+    empty = {**answer, "text": "", "content": [], "parent_message_uuid": answer["uuid"]}
+    talk["chat_messages"] += [
+        {**empty, "uuid": "stopped"},
+        {**empty, "uuid": "picture", "sender": "human", "files": [{"file_name": "cat.png"}]},
+    ]
+    file = put(tmp_path / "conversations.json", [talk])
+    done = cli.json("import", file)
+    assert (done["memories"], done["skipped"]) == (3, {"blank": 1, "attachment": 1})
+    again(cli, file)
+
+
+def test_documents_without_text_in_a_folder_are_counted(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name, text in {"a.md": "Anchor.", "b.md": "", "c/d.txt": "\ufeff \n\u200b"}.items():
+        put(folder / name, text)
+    done = cli.json("import", folder)
+    assert (done["memories"], done["skipped"]) == (1, {"blank": 2})
+    (folder / "a.md").unlink()
+    assert "nothing that can be stored" in cli.error(ExitCode.INPUT, "import", folder)
+
+
 def test_lists_and_lines_of_messages(cli: Cli, tmp_path: Path) -> None:
     said = [{"role": "user", "content": one} for one in ("ok", "Porto", "ok", "ok")]
     own = {"role": "user", "content": "bob's", "user_id": "bob"}

@@ -84,6 +84,7 @@ def test_nothing_is_none(store: AgentMemStore) -> None:
 def test_putting_a_key_again_replaces_it(store: AgentMemStore, memory: Memory) -> None:
     store.put(ANA, "diet", {"text": "Ana eats meat."})
     first = store.get(ANA, "diet")
+    assert first.updated_at == first.created_at
     store.put(ANA, "diet", {"text": "Ana is vegan."})
     second = store.get(ANA, "diet")
     assert second.value == {"text": "Ana is vegan."}

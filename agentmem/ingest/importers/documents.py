@@ -10,6 +10,7 @@ from pathlib import Path
 from agentmem.errors import InputError
 from agentmem.ingest.importers.items import Imported, Item
 from agentmem.types import Document
+from agentmem_storage.text import is_blank
 
 FORM = "documents"
 SUFFIXES = (".md", ".markdown", ".mdx", ".txt", ".rst")
@@ -18,22 +19,35 @@ SUFFIXES = (".md", ".markdown", ".mdx", ".txt", ".rst")
 def read(path: Path) -> Imported:
     """The documents of a folder and the folders in it, by name; or one file.
 
-    Their uri is the path within the folder. Hidden files and symbolic links are left out.
+    Their uri is the path within the folder. Hidden files and symbolic links are left out; files of
+    a folder that have no text are counted.
 
     Raises:
         InputError: there are none.
     """
     if not path.is_dir():
         return Imported(FORM, (Item(str(path), [Document.from_file(path)]),))
-    items = tuple(
-        Item(str(file), [replace(Document.from_file(file), uri=file.relative_to(path).as_posix())])
-        for file in _files(path)
-    )
-    if not items:
+    items: list[Item] = []
+    blank = 0
+    for file in _files(path):
+        if _has_no_text(file):
+            blank += 1
+            continue
+        uri = file.relative_to(path).as_posix()
+        items.append(Item(str(file), [replace(Document.from_file(file), uri=uri)]))
+    if not items and not blank:
         raise InputError(
             f"{str(path)!r} has no documents ({', '.join(SUFFIXES)}) and no conversations.json"
         )
-    return Imported(FORM, items)
+    return Imported(FORM, tuple(items), {"blank": blank} if blank else {})
+
+
+def _has_no_text(file: Path) -> bool:
+    """Whether it is a blank file. One that cannot be read or decoded is not: `add` says why."""
+    try:
+        return file.is_file() and is_blank(file.read_text(encoding="utf-8-sig", errors="replace"))
+    except OSError:
+        return False
 
 
 def _files(folder: Path) -> Iterator[Path]:

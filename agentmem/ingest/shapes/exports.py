@@ -7,6 +7,8 @@ from typing import Any
 
 # Keys of what a person told about themselves for all conversations.
 _ABOUT = ("user_profile", "user_instructions", "model_set_context")
+# What an export of Claude says about a message: no text of it, even if it has no other.
+_ABOUT_CLAUDE = frozenset({"sender", "uuid", "parent_message_uuid", "updated_at", "input_mode"})
 
 
 def thread(nodes: Mapping[str, Any], current: object, began: object = None) -> list[Any]:
@@ -54,7 +56,8 @@ def said_in_claude(message: object) -> object:
         else one
         for one in (given if isinstance(given, list | tuple) else ())
     ]
-    return {**more, **message, **({"attachments": files} if files else {})}
+    own = {key: value for key, value in message.items() if key not in _ABOUT_CLAUDE}
+    return {**more, **own, **({"attachments": files} if files else {})}
 
 
 def _newest_leaf(nodes: Mapping[str, Any]) -> str | None:

@@ -126,7 +126,8 @@ def _fields(chunk: Chunk) -> dict[str, Any]:
         "key": key,
         "value": chunk.metadata[VALUE],
         "created_at": chunk.created_at,
-        "updated_at": updated_at(chunk),
+        # The put is read a moment before its item is stored.
+        "updated_at": max(updated_at(chunk), chunk.created_at),
     }
 
 
