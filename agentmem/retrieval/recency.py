@@ -4,11 +4,12 @@ Most contradictions have a link, see `agentmem.retrieval.succession`; this is fo
 do not tell ("I'm with Tessel", "my new badge arrived: Halden Foods"). The question has to ask how
 something is or was: "who do I work for?", "what time is the stand-up?". A few memories have to
 stand out from all others as being about it, and be short statements of one speaker on different
-days, of which the newer one says that something changed or shares its subject with an older one. So
-in a conversation about one thing, where many memories are about the question, nothing moves.
+days, of which the newer one says that something changed or shares its subject with an older one.
+Where one has the question's words, so must the others: "shoe size is 31 now" is no newer birthday.
+So in a conversation about one thing, where many memories are about the question, nothing moves.
 
 The numbers were fitted on the first half of `benchmarks.kinds`' changing facts, such that its chats
-lose nothing.
+lose nothing; those of the words were set by reasoning.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ _POOL = 64
 # The most memories that a question about one fact can be about.
 _MOST = 6
 _MOST_WORDS = 9
+# Where one has this lexical score, it has words of the question that tell; one with less than this
+# share of it is about something else.
+_TELLING, _SHARE = 0.5, 0.5
 _OWN = regex.compile(r"\b(?:i|my|me|mine|we|our|us|ours)\b", regex.IGNORECASE)
 # Words of questions about what happens or is said.
 _EVENT = regex.compile(
@@ -120,9 +124,12 @@ def _statements(
 ) -> list[_About]:
     """Those that state something, and have the names and numbers that the best of them shares.
 
-    Of "where does Ana live?", what is said of somebody else answers nothing.
+    Of "where does Ana live?", what is said of somebody else answers nothing. And if one has the
+    words of the question, what has few of them is about something else.
     """
     names = _names(question)
+    most = max(group.item.lexical for group in near)
+    least = most * _SHARE if most >= _TELLING else 0.0
     found: list[_About] = []
     wanted: set[str] | None = None
     for group in near:
@@ -130,7 +137,7 @@ def _statements(
         shared = {name for name in names if name in text.lower()}
         wanted = shared if wanted is None else wanted
         statement = read_statement(text) if text else None
-        if statement is not None and wanted <= shared:
+        if statement is not None and wanted <= shared and group.item.lexical >= least:
             found.append(_About(group, said[group.item.id], statement))
     return found
 
