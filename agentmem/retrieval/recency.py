@@ -89,7 +89,7 @@ def by_recency(
     few = 1 < len(near) <= _MOST
     if not few or not _may_contradict([said[id] for id in ids]) or snapshot.linked(ids).links:
         return list(groups)
-    about = _statements(near, said, read(ids), question.text)
+    about = _statements(near, said, read(ids), question.text, when)
     ordered = _in_order(about, when, question)
     if ordered is None:
         return list(groups)
@@ -120,16 +120,21 @@ def _may_contradict(said: Sequence[Said]) -> bool:
 
 
 def _statements(
-    near: Sequence[Group], said: Mapping[int, Said], texts: Mapping[int, str], question: str
+    near: Sequence[Group],
+    said: Mapping[int, Said],
+    texts: Mapping[int, str],
+    question: str,
+    when: When,
 ) -> list[_About]:
     """Those that state something, and have the names and numbers that the best of them shares.
 
     Of "where does Ana live?", what is said of somebody else answers nothing. And if one has the
-    words of the question, what has few of them is about something else.
+    words of a question about now, what has few of them is about something else. What held before
+    may have been said in other words than what holds now.
     """
     names = _names(question)
     most = max(group.item.lexical for group in near)
-    least = most * _SHARE if most >= _TELLING else 0.0
+    least = most * _SHARE if when is When.NOW and most >= _TELLING else 0.0
     found: list[_About] = []
     wanted: set[str] | None = None
     for group in near:
