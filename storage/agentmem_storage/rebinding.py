@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem_storage.base import StoreBase
 from agentmem_storage.records import ModelBinding, StagedChunk, Switched
 from agentmem_storage.shield import shielded
 from agentmem_storage.sql import staging
-from agentmem_storage.sql.database import Database
-from agentmem_storage.sync import IndexSync
 
 
-class Rebinding(ABC):
+class Rebinding(StoreBase):
     """Chunks are staged in any number of calls, and then put in place in one transaction.
 
     ::
@@ -26,17 +24,6 @@ class Rebinding(ABC):
     The store is read and written as before until the switch. Other processes that have it open are
     refused from then on, with IncompatibleModelError, before they read or write anything.
     """
-
-    _database: Database
-    _index: IndexSync
-
-    @abstractmethod
-    def _bind(self, binding: ModelBinding) -> None:
-        """Go on with other models."""
-
-    @abstractmethod
-    def _purge(self, *, wait: bool = True) -> bool:
-        """Remove the bytes of deleted rows from the files."""
 
     @shielded
     def unstaged(self, target: ModelBinding) -> NDArray[np.int64]:

@@ -298,9 +298,15 @@ def test_what_is_not_committed_when_nobody_waits_any_more_is_rolled_back(memory:
 
 
 def test_every_verb_of_a_store_is_shielded() -> None:
-    for name, verb in vars(Store).items():
-        if name.startswith("_") or isinstance(verb, staticmethod):
-            continue
+    verbs = {
+        name: verb
+        for group in Store.__mro__
+        if group is not Reading and group.__module__.startswith("agentmem_storage.")
+        for name, verb in vars(group).items()
+        if not name.startswith("_") and not isinstance(verb, staticmethod)
+    }
+    assert {"open", "close", "add", "forget", "iterate", "check", "switch"} <= verbs.keys()
+    for name, verb in verbs.items():
         function = verb.fget if isinstance(verb, property) else getattr(verb, "__func__", verb)
         assert hasattr(function, "__wrapped__"), name
     for name, verb in vars(Reading).items():

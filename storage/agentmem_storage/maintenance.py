@@ -1,0 +1,152 @@
+"""`Maintenance`: the methods of a store that copy, check, repair and rebuild it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem_storage.base import StoreBase
+from agentmem_storage.errors import StoreError
+from agentmem_storage.records import (
+    ANY_SCOPE,
+    Copied,
+    ModelBinding,
+    Problem,
+    Quarantined,
+    Repaired,
+    Scope,
+)
+from agentmem_storage.shield import shielded, shielded_steps
+from agentmem_storage.sql import check, quarantine, repair, write
+from agentmem_storage.sql.backup import back_up
+from agentmem_storage.sql.lexicon import IndexedWords
+from agentmem_storage.sql.rows import check_scope, embedding_blob
+
+
+class Maintenance(StoreBase):
+    """Damage is found by `check`, and mended or taken out of use by `repair`."""
+
+    @shielded
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Copied:
+        """Copy the store, in the state it has now, while others read and write it.
+
+        Args:
+            target: A new or an empty folder. If the copy fails, it is left as it was.
+            on_progress: Called with the number of pages copied so far and the total.
+
+        Raises:
+            InputError: The target is not a folder, or something is in it.
+            StoreUnwritableError: It cannot be written.
+        """
+        return back_up(self._database, target, on_progress)
+
+    @shielded_steps
+    def check(self, scope: Scope = ANY_SCOPE) -> Iterator[Problem]:
+        """Look for damage: file structure, checksums, spans, missing terms; read-only.
+
+        No transaction stays open between two problems.
+
+        Args:
+            scope: With an id, only rows of that scope are checked, and neither the structure of
+                the file nor that of the lexical index.
+        """
+        return check.check(self._database, check_scope(scope))
+
+    @shielded
+    def repair(self, problems: Sequence[Problem]) -> Repaired:
+        """Mend what can be made again, and take out of use what cannot, in one transaction.
+
+        What is taken out of use is in no result any more. It is kept, and listed by `quarantined`,
+        until it is forgotten. The caller makes again what takes a model: the embeddings of the
+        chunks that the result names, with `replace_embeddings`, and the lexical index, if
+        `terms_stale` is true afterwards.
+
+        Args:
+            problems: From `check`, and what the caller has found by decoding.
+        """
+        rebuilt = []
+        if any(one.repair == "file" for one in problems):
+            # By itself, for it fails where pages are torn, and then the rest can still be mended.
+            with suppress(StoreError), self._database.write() as connection:
+                connection.exec_driver_sql("REINDEX")
+                rebuilt.append("the indexes of the database")
+        with self._database.write() as connection:
+            done = repair.repair(connection, problems, self._now())
+            self._index.drop_files()
+        self._database.renew()
+        self._bind(ModelBinding(self.model, self.embedding_dims))
+        self._purge()
+        return replace(done, rebuilt=(*rebuilt, *done.rebuilt))
+
+    @shielded
+    def quarantined(self, scope: Scope = ANY_SCOPE) -> list[Quarantined]:
+        """What was taken out of use in a scope, by id."""
+        with self._database.read() as connection:
+            return quarantine.listed(connection, check_scope(scope))
+
+    @shielded
+    def replace_embeddings(self, new: Mapping[int, NDArray[np.float32]]) -> None:
+        """Give chunks other embeddings, those that their model makes; ids that are gone are left.
+
+        Raises:
+            InputError: One has not the shape (K,), or not the norm 1.
+        """
+        blobs = {id: embedding_blob(one, self.embedding_dims) for id, one in new.items()}
+        with self._database.write() as connection:
+            write.replace_embeddings(connection, blobs)
+            self._index.drop_files()
+        self._bind(ModelBinding(self.model, self.embedding_dims))
+
+    @property
+    @shielded
+    def terms_stale(self) -> bool:
+        """Whether the lexical index contains terms of deleted chunks and has to be rebuilt."""
+        return self._flag("terms_stale") != 0
+
+    @shielded
+    def rebuild_terms(
+        self, texts: Iterable[tuple[int, str | None]], *, keep: bool = False
+    ) -> NDArray[np.int64]:
+        """Rebuild the lexical index.
+
+        ::
+
+            while left.size:  # at most once: whatever is added from now on is indexed by itself
+                left = store.rebuild_terms(texts_of(left), keep=True)
+
+        Args:
+            texts: Chunk ids, each with the text to index; None if it can no longer be
+                reconstructed. All are consumed before the store is locked, so they may be read from
+                it lazily.
+            keep: Keep what is indexed, and only add what is missing.
+
+        Returns:
+            Ids of chunks that are missing from ``texts``, because they were added in the meantime,
+            and from the index, int64 of shape (n,). Until they are given to another call,
+            `terms_stale` is true, and lexical search does not find them.
+        """
+        given = dict(texts)
+        with self._database.write() as connection:
+            left = write.rebuild_terms(connection, given, keep=keep)
+        self._purge()
+        return np.array(left, dtype=np.int64)
+
+    @shielded
+    def indexed_words(self) -> IndexedWords:
+        """The words in the lexical index, to be compared with texts; takes one scan of it."""
+        with self._database.read() as connection:
+            return IndexedWords(connection)
+
+    @shielded
+    def rebuild_index(self) -> None:
+        """Rebuild the vector index from the embeddings in the rows, and save it."""
+        self._index.rebuild()
