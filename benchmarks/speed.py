@@ -46,6 +46,9 @@ def main(
     json: Annotated[Path, typer.Option(help="where the result goes")],
     threads: Annotated[int, typer.Option(help="threads of either")] = 2,
     rounds: Annotated[int, typer.Option(min=1, help="of which the median counts")] = 3,
+    memories: Annotated[
+        list[int] | None, typer.Option(help="in a store; default: 6,000 and 100,000")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="model bundle; else the shipped one")] = None,
 ) -> None:
     """Measure, and write the result file."""
@@ -61,7 +64,8 @@ def main(
     bundle = load_bundle(None if model is None else str(model))
     with tempfile.TemporaryDirectory() as folder:
         written = _writing(turns[:TURNS], bundle, Path(folder), rounds, threads)
-        recalled = list(_recalling(turns, questions, bundle, Path(folder) / "recall"))
+        sizes = memories or MEMORIES
+        recalled = list(_recalling(turns, questions, bundle, Path(folder) / "recall", sizes))
     result = build_result(
         "speed",
         config={
@@ -69,6 +73,7 @@ def main(
             "turns": TURNS,
             "rounds": rounds,
             "recalls": RECALLS,
+            "memories": sorted(sizes),
             "model": bundle.name,
             "weights": bundle.fingerprint,
         },
@@ -127,13 +132,17 @@ def write(texts: Sequence[str], bundle: ModelBundle, threads: int) -> None:
 
 
 def _recalling(
-    turns: Sequence[Turn], questions: Sequence[str], bundle: ModelBundle, folder: Path
+    turns: Sequence[Turn],
+    questions: Sequence[str],
+    bundle: ModelBundle,
+    folder: Path,
+    sizes: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     step = max(1, len(questions) // RECALLS)
     chosen = questions[::step][:RECALLS]
     with Memory(folder, model=bundle) as memory:
         copies = 0
-        for least in MEMORIES:
+        for least in sorted(sizes):
             while (memories := memory.stats().memories) < least:
                 memory.add(turns[: least - memories], user_id=f"copy-{copies}")
                 copies += 1
