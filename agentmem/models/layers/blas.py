@@ -15,6 +15,8 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+_PATIENCE = 1.0
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -39,20 +41,42 @@ class _OneThread:
         self._before: list[tuple[Any, int]] = []
 
     def enter(self) -> None:
-        with self._lock:
+        lock = self._acquired()
+        try:
             if self._inside == 0:
                 found = ((one, one.num_threads) for one in self._libraries)
-                self._before = [(one, number) for one, number in found if number != 1]
-                for library, _ in self._before:
+                several = [(one, number) for one, number in found if number != 1]
+                # After an interruption they may have been left at one.
+                self._before = several or self._before
+                for library, _ in several:
                     _set(library, 1)
             self._inside += 1
+        finally:
+            lock.release()
 
     def leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
+        lock = self._acquired()
+        try:
+            self._inside = max(0, self._inside - 1)
             if self._inside == 0:
                 for library, number in self._before:
                     _set(library, number)
+        finally:
+            lock.release()
+
+    def _acquired(self) -> Lock:
+        """The lock, held.
+
+        An exception of a signal's handler may come just before a lock is released, which nobody
+        would release then. It is held for microseconds, and only speed depends on it: after
+        `_PATIENCE` seconds, another takes its place.
+        """
+        lock = self._lock
+        if not lock.acquire(timeout=_PATIENCE):
+            lock = Lock()
+            lock.acquire()
+            self._lock, self._inside = lock, 0
+        return lock
 
     @cached_property
     def _libraries(self) -> tuple[Any, ...]:

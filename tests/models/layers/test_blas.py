@@ -11,6 +11,7 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from agentmem import Memory
+from agentmem.models.layers import blas
 from agentmem.models.layers.blas import one_thread
 
 
@@ -67,3 +68,12 @@ def test_a_memory_leaves_it_as_it_was(memory: Memory) -> None:
     memory.add("Booked the 9:40 to Lyon")
     assert memory.recall("train to Lyon", rerank="latent")[0].text == "Booked the 9:40 to Lyon"
     assert threads() == {2}
+
+
+def test_a_lock_that_an_interruption_has_left_is_replaced() -> None:
+    """The handler of a signal may raise just before the lock is released."""
+    blas._threads._lock.acquire()
+    with one_thread():
+        assert blas._threads._inside == 1
+    assert blas._threads._inside == 0
+    assert not blas._threads._lock.locked()
