@@ -138,21 +138,6 @@ def test_another_speaker_contradicts_nobody(memory: Memory) -> None:
     assert found == groups
 
 
-def test_a_change_of_something_else_stays_behind_what_has_the_words(memory: Memory) -> None:
-    birthday, shoes = "Mum's birthday is 14 March", "Leo's shoe size is 31 now"
-    for day, text in [
-        ("2026-01-07", birthday),
-        ("2026-01-15", "Leo lost his first tooth today!"),
-        ("2026-02-02", "Printer toner is Brother TN-2420, ordered two."),
-        ("2026-02-25", "Safe combination: 31-07-22."),
-        ("2026-03-07", "Running: 10k in 52:30, new best."),
-        ("2026-03-26", shoes),
-        ("2026-04-18", "Leo swims 25 metres, got his badge."),
-    ]:
-        memory.add({"role": "user", "content": text, "created_at": day})
-    assert memory.recall("when is mum's birthday?", now=NOW)[0].text == birthday
-
-
 @pytest.mark.parametrize(("old", "new", "moves"), [(1.0, 0.0, False), (0.4, 0.0, True)])
 def test_words_of_the_question_tell_what_is_about_it(
     memory: Memory, old: float, new: float, moves: bool

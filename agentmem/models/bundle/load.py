@@ -107,8 +107,8 @@ class ModelBundle(MemoryModel):
             codec=BundleCodec(self._networks, tokenizer, autoencoder, manifest.latents_fingerprint),
             embedder=embedder,
             reranker=None if reranker is None else BundleReranker(self._networks, limit),
-            # It makes up for what the tiny embedder misses. Behind a sentence encoder it finds no
-            # more in conversations, and less among notes (benchmarks/LOG.md).
+            # It makes up for what the tiny embedder misses. Behind a sentence encoder it gains
+            # little in conversations for its time, and finds less among notes (benchmarks/LOG.md).
             reranks=tiny or not manifest.embedder,
         )
 
