@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,23 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(NotAStoreError, match=r"memory\.db"):
         open_store(tmp_path)
     assert files(tmp_path) == ["letter.txt"]
+
+
+def test_another_opener_may_create_the_store_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "store"
+    place.mkdir()
+    listing = Path.iterdir
+
+    def another_opener_comes_first(folder: Path) -> Iterator[Path]:
+        monkeypatch.undo()
+        filled(place)
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", another_opener_comes_first)
+    with open_store(place) as store:
+        assert store.count() == 1
 
 
 def test_a_folder_is_no_url(tmp_path: Path) -> None:

@@ -138,8 +138,11 @@ def _folder(label: str, *, create: bool) -> Location:
             raise NotAStoreError(
                 f"{label!r} is a file: give a folder, or 'sqlite:///' and the path"
             )
+        # Listed before the database is looked for: another opener may create it in between, and
+        # what it then left in the folder must not be taken for somebody else's files.
+        occupied = folder.exists() and any(folder.iterdir())
         if not path.exists():
-            if folder.exists() and any(folder.iterdir()):
+            if occupied:
                 raise NotAStoreError(
                     f"{label!r} contains other files and no {DATABASE_NAME}: give a new or "
                     f"empty folder"
