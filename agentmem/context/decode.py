@@ -43,6 +43,7 @@ def exact_texts(
 ) -> list[str | CorruptRecordError]:
     """The exact texts of chunks, in the given order; an error in place of each damaged one."""
     texts = {record.id: record.text for record in records if record.text is not None}
+    texts |= _looked_up(model, [record for record in records if record.id not in texts])
     encoded = [record for record in records if record.id not in texts]
     try:
         decoded = regenerated_texts(model, encoded)
@@ -57,6 +58,22 @@ def exact_texts(
         else _damaged(record.id, "its text does not match the hash computed when it was added")
         for record in records
     ]
+
+
+def _looked_up(model: MemoryModel, records: Sequence[ChunkRecord]) -> dict[int, str]:
+    """The texts that a table look-up gets right, by id: nearly all, at a hundredth of the cost.
+
+    The hash that was computed when a text was added tells which these are.
+    """
+    sound = [record for record in records if record.damage is None]
+    if not sound:
+        return {}  # and no model is loaded
+    latents = [Latent(record.latents, record.tokens, record.patch) for record in sound]
+    texts: dict[int, str] = {}
+    for record, ids in zip(sound, model.codec.look_up(latents), strict=True):
+        if ids is not None and text_hash(text := model.tokenizer.decode(ids)) == record.text_hash:
+            texts[record.id] = text
+    return texts
 
 
 class BatchLoader:

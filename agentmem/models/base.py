@@ -171,6 +171,15 @@ class Codec(Protocol):
             ValueError: latents or a patch do not fit their chunk.
         """
 
+    def look_up(self, latents: Sequence[Latent]) -> list[list[int] | None]:
+        """What `regenerate` most probably returns with patches, at a fraction of its cost.
+
+        Whoever takes it for exact compares a hash of the text, and regenerates what differs.
+
+        Returns:
+            Token ids, or None for what cannot be looked up, damaged latents among them.
+        """
+
 
 class Embedder(Protocol):
     """Token ids to the embeddings that vector search compares."""

@@ -173,9 +173,9 @@ def test_texts_are_decoded_in_the_worker(place: Path, model: ModelBundle) -> Non
         def __getattr__(self, name: str) -> Any:
             return getattr(model.codec, name)
 
-        def regenerate(self, *args: Any, **options: Any) -> list[list[int]]:
+        def look_up(self, *args: Any, **options: Any) -> list[list[int] | None]:
             self.threads.add(threading.current_thread().name)
-            return model.codec.regenerate(*args, **options)
+            return model.codec.look_up(*args, **options)
 
     watched = MemoryModel(
         model.name, fingerprint=model.fingerprint, codec=Watched(), embedder=model.embedder

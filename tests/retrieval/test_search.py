@@ -250,18 +250,18 @@ def test_ties_go_to_the_older_memory(tmp_path: Path, model: ModelBundle, mode: M
 
 
 class Watched:
-    """A codec that counts how many chunks it was asked to regenerate."""
+    """A codec that counts how many chunks it was asked for the texts of."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self.regenerated = 0
+        self.read = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._codec, name)
 
-    def regenerate(self, latents: Sequence[Latent], *, patched: bool = True) -> list[list[int]]:
-        self.regenerated += len(latents)
-        return self._codec.regenerate(latents, patched=patched)
+    def look_up(self, latents: Sequence[Latent]) -> list[list[int] | None]:
+        self.read += len(latents)
+        return self._codec.look_up(latents)
 
 
 def composed(model: ModelBundle, codec: Codec) -> MemoryModel:
@@ -278,19 +278,19 @@ def test_text_is_decoded_only_when_asked_for(place: Path, model: ModelBundle) ->
     watched = Watched(model.codec)
     with Memory(place, model=composed(model, watched)) as memory:
         memory.add(list(TALK))
-        watched.regenerated = 0  # of those that what was added might contradict
+        watched.read = 0  # of those that what was added might contradict
         found = memory.recall("train", k=3)
         chunk = memory.get(1)
         assert found[0].score > 0
         assert found[0].latents.shape == (found[0].positions, 32)
         assert "latents" not in repr(found)
-        assert watched.regenerated == 0
+        assert watched.read == 0
         assert found[0].text in TALK
-        assert watched.regenerated == 3  # in one go
+        assert watched.read == 3  # in one go
         assert {hit.text for hit in found} <= set(TALK)
-        assert watched.regenerated == 3
+        assert watched.read == 3
         assert chunk.text == TALK[0]
-        assert watched.regenerated == 4
+        assert watched.read == 4
     assert found[2].text in TALK
 
 
@@ -299,7 +299,7 @@ def test_kept_text_needs_no_decoding(place: Path, model: ModelBundle) -> None:
     with Memory(place, model=composed(model, watched), keep_text=True) as memory:
         memory.add(list(TALK))
         assert {hit.text for hit in memory.recall("train", k=8)} == set(TALK)
-    assert watched.regenerated == 0
+    assert watched.read == 0
 
 
 def test_latents_are_the_memory_vectors(memory: Memory, model: ModelBundle) -> None:

@@ -50,7 +50,11 @@ def load_networks(folder: Path, manifest: Manifest, runtime: Runtime) -> Network
     load = _load_in_torch if runtime == "torch" else _load_in_numpy
     autoencoder, embedder, scorer = load(folder, reranker)
     try:
-        codec = LatentCodec(autoencoder, load_codebooks(folder / _AUTOENCODER))
+        codec = LatentCodec(
+            autoencoder,
+            load_codebooks(folder / _AUTOENCODER),
+            None if scorer is None else scorer.token_ids,
+        )
     except (ValueError, SafetensorError) as error:
         raise ModelError(f"bundle {manifest.name!r}: {error}") from error
     return Networks(codec, embedder, scorer)

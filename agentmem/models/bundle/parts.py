@@ -76,6 +76,15 @@ class BundleCodec:
         )
         return [ids.tolist() for ids in decoded]
 
+    def look_up(self, latents: Sequence[Latent]) -> list[list[int] | None]:
+        """See `Codec.look_up`; the table comes with the reranker."""
+        found = self._networks().codec.look_up(
+            [item.packed for item in latents],
+            [item.tokens for item in latents],
+            [item.patch for item in latents],
+        )
+        return [None if ids is None else ids.tolist() for ids in found]
+
 
 class BundleEmbedder:
     """See `agentmem.models.base.Embedder`; longer inputs are truncated to ``max_tokens``."""
