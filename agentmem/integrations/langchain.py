@@ -12,9 +12,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import MissingExtraError
+from agentmem.integrations.documents import document_metadata
 from agentmem.memory import Memory
 
 try:
@@ -28,9 +29,6 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from agentmem.context.hits import Hit
-
-# The key of what the memory knows of a document, beside the caller's own metadata.
-_ABOUT: Final = "agentmem"
 
 
 class AgentMemRetriever(BaseRetriever):  # type: ignore[misc]
@@ -62,6 +60,4 @@ class AgentMemRetriever(BaseRetriever):  # type: ignore[misc]
 
 
 def _document(hit: Hit) -> Any:
-    about = hit.to_dict() | {"score": hit.score, "relevance": hit.relevance}
-    del about["text"], about["metadata"]
-    return Document(hit.text, id=str(hit.id), metadata={**hit.metadata, _ABOUT: about})
+    return Document(hit.text, id=str(hit.id), metadata=document_metadata(hit))

@@ -15,15 +15,20 @@ EXTRAS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(
     "optional-dependencies"
 ]
 LIBRARIES = {
+    "autogen": "autogen_core.memory",
+    "crewai": "crewai.memory.types",
+    "google_adk": "google.adk.memory.base_memory_service",
+    "haystack": "haystack",
     "langchain": "langchain_core.documents",
     "langgraph": "langgraph.store.base",
     "llama_index": "llama_index.core.memory",
     "mcp": "mcp.server",
     "openai_agents": "agents.memory",
+    "pydantic_ai": "pydantic_ai.capabilities",
 }
 
-# These take objects of a library, and import none.
-NEED_NONE = {"clients", "mem0", "streams"}
+# These take objects of a library, or serve adapters, and import none.
+NEED_NONE = {"clients", "documents", "mem0", "repeats", "streams"}
 
 
 @pytest.mark.parametrize("adapter", LIBRARIES)

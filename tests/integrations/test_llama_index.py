@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from agentmem.memory import Memory
-from agentmem.testing import tiny_model
+from tests.support.shipped import shipped_model
 
 llms = pytest.importorskip("llama_index.core.llms")
 
@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 @pytest.fixture
 def memory() -> Iterator[Memory]:
-    with Memory(":memory:", model=tiny_model()) as opened:
+    with Memory(":memory:", model=shipped_model()) as opened:
         yield opened
 
 

@@ -1,9 +1,10 @@
-"""A local test server that speaks the chat protocols of OpenAI, Anthropic and Ollama."""
+"""A local test server that speaks the chat protocols of OpenAI, Anthropic, Google and Ollama."""
 
 from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 OPENAI_KEY = "sk-openai-0123456789abcdef"
 ANTHROPIC_KEY = "sk-ant-0123456789abcdef"
+GOOGLE_KEY = "AIza0123456789abcdef"
 
 
 @dataclass
@@ -42,6 +44,7 @@ class FakeLLM(ThreadingHTTPServer):
         models: The models that it has.
         keyless: Whether it lets everybody in, like a local server.
         scripted: What to reply instead, if anything.
+        queue: What to reply before that, one for each request.
         silent: Whether to send nothing until the test is over.
         seen: The requests so far.
     """
@@ -54,6 +57,7 @@ class FakeLLM(ThreadingHTTPServer):
         self.models = ["tiny"]
         self.keyless = False
         self.scripted: Scripted | None = None
+        self.queue: deque[Scripted] = deque()
         self.silent = False
         self.over = threading.Event()
         self.seen: list[Seen] = []
@@ -84,7 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.silent:
             self.server.over.wait(30)
             return
-        reply = self.server.scripted or self._reply(headers, body)
+        queue = self.server.queue
+        reply = queue.popleft() if queue else self.server.scripted or self._reply(headers, body)
         self.send_response(reply.status)
         for name, value in ({"Content-Type": "application/json"} | reply.headers).items():
             self.send_header(name, value)
@@ -101,17 +106,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, headers: dict[str, str], body: Any) -> Scripted:
         if self.path == "/v1/models":
             listed = [{"id": name, "object": "model"} for name in self.server.models]
-            return _json(200, {"object": "list", "data": listed})
+            return json_reply(200, {"object": "list", "data": listed})
         if self.path == "/v1/chat/completions":
             return self._chat_completion(headers, body)
         if self.path == "/v1/messages":
             return self._message(headers, body)
+        if self.path.startswith("/v1beta/models/"):
+            return self._generated(headers, body)
         return Scripted(404, b"404 page not found", {"Content-Type": "text/plain"})
 
     def _chat_completion(self, headers: dict[str, str], body: Any) -> Scripted:
         def error(status: int, kind: str, message: str) -> Scripted:
             said = {"message": message, "type": kind, "param": None, "code": None}
-            return _json(status, {"error": said})
+            return json_reply(status, {"error": said})
 
         if not self.server.keyless and headers.get("authorization") != f"Bearer {OPENAI_KEY}":
             key = headers.get("authorization", "").removeprefix("Bearer ")
@@ -126,24 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
             return error(404, "invalid_request_error", said)
         if [message["role"] for message in body["messages"]] != ["system", "user"]:
             return error(400, "invalid_request_error", "Conversation roles must alternate")
-        message = {"role": "assistant", "content": self.server.text, "refusal": None}
-        return _json(
-            200,
-            {
-                "id": "chatcmpl-1",
-                "object": "chat.completion",
-                "created": 1780000000,
-                "model": body["model"],
-                "choices": [
-                    {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-                ],
-                "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14},
-            },
-        )
+        return completion({"content": self.server.text})
 
     def _message(self, headers: dict[str, str], body: Any) -> Scripted:
         def error(status: int, kind: str, message: str) -> Scripted:
-            return _json(
+            return json_reply(
                 status,
                 {"type": "error", "error": {"type": kind, "message": message}, "request_id": "r"},
             )
@@ -159,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             return error(404, "not_found_error", f"model: {body['model']}")
         if [message["role"] for message in body["messages"]] != ["user"]:
             return error(400, "invalid_request_error", 'messages: Unexpected role "system"')
-        return _json(
+        return json_reply(
             200,
             {
                 "id": "msg_1",
@@ -176,9 +170,46 @@ class _Handler(BaseHTTPRequestHandler):
             },
         )
 
+    def _generated(self, headers: dict[str, str], body: Any) -> Scripted:
+        if headers.get("x-goog-api-key") != GOOGLE_KEY:
+            said = {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}
+            return json_reply(400, {"error": said})
+        model, method = self.path.removeprefix("/v1beta/models/").split(":")
+        if model not in self.server.models or method != "generateContent":
+            said = {"code": 404, "message": f"{self.path} is not found", "status": "NOT_FOUND"}
+            return json_reply(404, {"error": said})
+        assert body["contents"]
+        return generated({"text": self.server.text})
 
-def _json(status: int, reply: object) -> Scripted:
+
+def json_reply(status: int, reply: object) -> Scripted:
+    """A reply in JSON."""
     return Scripted(status, json.dumps(reply).encode())
+
+
+def generated(*parts: dict[str, Any]) -> Scripted:
+    """A reply of Google's API with these parts."""
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 5, "totalTokenCount": 14}
+    reply = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "tiny"}
+    return json_reply(200, reply)
+
+
+def completion(message: dict[str, Any]) -> Scripted:
+    """A reply of OpenAI's chat completions with that message."""
+    message = {"role": "assistant", "content": None, "refusal": None, **message}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return json_reply(
+        200,
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1780000000,
+            "model": "tiny",
+            "choices": [choice],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14},
+        },
+    )
 
 
 @contextmanager

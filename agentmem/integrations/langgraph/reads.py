@@ -22,12 +22,12 @@ from agentmem.integrations.langgraph.items import (
     updated_at,
 )
 from agentmem.integrations.langgraph.names import Namespace, below, check_path, item_id
+from agentmem.integrations.repeats import with_repeats
 from agentmem_storage.numbers import as_int
 from agentmem_storage.text import shown
 
 if TYPE_CHECKING:
     from agentmem.context.hits import Chunk
-    from agentmem.context.recall import Recall
     from agentmem.memory import Memory
 
 # Items that the first search ranks; each further one, for pages beyond, ranks more times as many.
@@ -140,7 +140,7 @@ def _ranked(
     searched = {"and": [where, {SEARCHED: True}]}
     while True:
         hits = memory.recall(query, k=k, where=searched)
-        for chunk, score in _with_repeats(memory, hits):
+        for chunk, score in with_repeats(memory, hits):
             if chunk.source.id not in seen:
                 seen.add(chunk.source.id)
                 lowest = min(lowest, score)
@@ -150,18 +150,6 @@ def _ranked(
         k *= _MORE
     for chunk in _newest(memory, {"and": [where, {SEARCHED: False}]}):
         yield chunk, None
-
-
-def _with_repeats(memory: Memory, hits: Recall) -> Iterator[tuple[Chunk, float]]:
-    """Hits, each followed by the items that have the same text; a recall only names these."""
-    ids = [other.id for hit in hits for other in hit.occurrences]
-    found = memory.list(where={"id": {"in": ids}}) if ids else ()
-    repeats = {one.id: one for one in found}
-    for hit in hits:
-        yield hit, hit.score
-        for other in hit.occurrences:
-            if other.id in repeats:
-                yield repeats[other.id], hit.score
 
 
 def _refresh(memory: Memory, chunks: Iterable[Chunk]) -> None:
