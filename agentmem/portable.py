@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast, get_args
+from typing import BinaryIO, TypeVar, cast, get_args
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from agentmem.models.base import Latent, MemoryModel
 from agentmem.results import ExportReceipt, LoadReceipt
 from agentmem.types import Role
 from agentmem_storage.archive.errors import damaged
-from agentmem_storage.archive.file import ArchiveReader, archive_path
+from agentmem_storage.archive.file import ArchiveReader, archive_label, archive_path
 from agentmem_storage.archive.loading import Loaded, Loading, Ready
 from agentmem_storage.archive.records import ArchivedLink, ArchivedSource, Manifest
 from agentmem_storage.metadata import read_metadata
@@ -71,7 +71,7 @@ def export_file(
 def load_file(
     store: Store,
     model: MemoryModel,
-    path: str | os.PathLike[str],
+    source: str | os.PathLike[str] | BinaryIO,
     *,
     admit: Callable[[Scope], None],
     max_chars: int,
@@ -83,15 +83,16 @@ def load_file(
     Args:
         store: The open store.
         model: The model that it is bound to.
-        path: The file.
+        source: The file: its path, or an open one.
         admit: Raises InputError for a scope that may not be written.
         max_chars: The longest source that is accepted, in code points.
         passphrase: Of an encrypted file.
         on_progress: Called with the number of chunks done so far and the total.
     """
-    place = archive_path(path)
-    with _readable(place), ArchiveReader.open(place, passphrase) as archive:
-        reader = _Loader(store, model, archive.manifest, str(place))
+    place = _place(source)
+    label = archive_label(place)
+    with _readable(label), ArchiveReader.open(place, passphrase) as archive:
+        reader = _Loader(store, model, archive.manifest, label)
         links: list[ArchivedLink] = []
         for record in archive.records():
             if isinstance(record, ArchivedLink):
@@ -108,7 +109,7 @@ def load_file(
             except BaseException as error:
                 if sources:
                     error.add_note(
-                        f"{sources:,} messages and documents of {str(place)!r} are stored; loading "
+                        f"{sources:,} messages and documents of {label!r} are stored; loading "
                         f"it again adds the rest"
                     )
                 raise
@@ -262,11 +263,19 @@ def _record(source: ArchivedSource) -> SourceRecord:
         metadata=read_metadata(source.metadata),
         content_hash=source.content_hash,
         changed=source.changed,
+        external_id=source.external_id,
+        expires_at=None if source.expires_at is None else from_micros(source.expires_at),
     )
 
 
+def _place(source: str | os.PathLike[str] | BinaryIO) -> Path | BinaryIO:
+    if hasattr(source, "seek"):
+        return cast("BinaryIO", source)
+    return archive_path(cast("str | os.PathLike[str]", source))
+
+
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(label: str) -> Iterator[None]:
     """Say of a file that cannot be read that it is the caller's.
 
     Raises:
@@ -275,4 +284,4 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise InputError(f"cannot read {label!r}: {error.strerror}") from error

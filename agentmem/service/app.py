@@ -29,14 +29,14 @@ from agentmem.service.page import (
 )
 from agentmem.service.page.render import render_error
 from agentmem.service.rate import Rate
-from agentmem.service.routes import health, links, memories, recall, sessions, store
+from agentmem.service.routes import archives, health, links, memories, recall, sessions, store
 from agentmem.service.settings import Settings
 from agentmem.service.workers import Workers
 from agentmem.wire.problems import INVALID, Problem
 
 # The modules whose routes a service has.
 PARTS = (
-    *(health, memories, recall, links, sessions, store),
+    *(health, memories, recall, links, sessions, store, archives),
     *(overview, browse, search, timeline, map, forgetting, login, static),
 )
 _NAMES = {404: "not_found", 405: "method_not_allowed"}

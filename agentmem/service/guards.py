@@ -103,6 +103,8 @@ class Bounded:
         async def noting(message: Message) -> None:
             nonlocal started
             started = True
+            # Of a long answer, each piece has that time: a client that takes none is cut off.
+            limit.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
             await send(message)
 
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from agentmem.errors import InputError
 from agentmem.ingest.checks import (
@@ -225,7 +225,7 @@ class UpkeepVerbs(Handle):
 
     def load(
         self,
-        path: Location,
+        path: Location | BinaryIO,
         *,
         passphrase: str | None = None,
         on_progress: Progress | None = None,
@@ -238,7 +238,7 @@ class UpkeepVerbs(Handle):
         checked completely before anything is written, and every text is compared with its hash.
 
         Args:
-            path: The file.
+            path: The file; or one that is open for reading bytes and can seek, which stays open.
             passphrase: Of an encrypted file.
             on_progress: Called with the number of memories done so far and the total.
 

@@ -15,6 +15,7 @@ CODES: tuple[tuple[type[AgentMemError], int, str], ...] = (
     (errors.FilterError, 400, "filter"),
     (errors.BlankError, 400, "blank"),
     (errors.InputError, 400, "input"),
+    (errors.ArchiveError, 400, "archive"),
     (errors.ConfigError, 400, "config"),
     (errors.UnknownIdError, 404, "unknown_id"),
     (errors.ChangedError, 409, "changed"),

@@ -54,6 +54,7 @@ def fill(memory: Memory) -> None:
     book = memory.add(BOOK, user_id="bob", agent_id="helper")
     memory.update(talk.ids[1], text="Noted, and corrected.", metadata={"v": 2})
     memory.forget([*gone.ids, book.ids[2]])
+    memory.add("The key is under the mat.", user_id="ana", id="key", expires_at="2099-01-01")
 
 
 def everything(memory: Memory) -> list[Any]:
@@ -70,6 +71,8 @@ def everything(memory: Memory) -> list[Any]:
             chunk.source.created_at,
             chunk.source.added_at,
             chunk.source.metadata,
+            chunk.source.external_id,
+            chunk.source.expires_at,
             chunk.span,
             chunk.fidelity,
             chunk.latents.tolist(),

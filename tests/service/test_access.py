@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from agentmem import Memory
 from agentmem.service.access import PUBLIC, is_api
-from agentmem.service.app import PARTS
+from agentmem.service.app import PARTS, create_app
 from agentmem.service.rate import Rate
 from agentmem.service.sessions import LASTS_S, MOST, Sessions
 from agentmem.service.tokens import Token
@@ -42,6 +42,11 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/v1/count"): {},
     ("GET", "/v1/stats"): {},
     ("POST", "/v1/verify"): {"json": {}},
+    ("GET", "/v1/export"): {},
+    ("POST", "/v1/import"): {
+        "content": b"",
+        "headers": {"Content-Type": "application/octet-stream"},
+    },
     ("GET", "/"): {},
     ("GET", "/memories"): {},
     ("GET", "/memories/{id}"): {},
@@ -64,9 +69,19 @@ def routes() -> set[tuple[str, str]]:
     }
 
 
-def test_every_route_is_asked() -> None:
+def test_every_route_is_asked(memory: Memory) -> None:
+    app = create_app(memory)
+    described = {
+        (method.upper(), path)
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+    }
+    assert described <= routes()
+    # Nothing but its parts and its own description answers.
+    assert len(app.routes) == len(PARTS) + 1
     asked = set(REQUESTS) - {("GET", "/openapi.json")}
     assert {one for one in routes() if one[1] not in PUBLIC} == asked
+    assert {path for path in PUBLIC if not path.startswith("/static/")} == {"/health", "/login"}
 
 
 def test_every_route_needs_a_token(memory: Memory) -> None:

@@ -111,15 +111,20 @@ class ArchiveReader:
         manifest: What the file says of itself.
     """
 
-    def __init__(self, file: BinaryIO, label: str, passphrase: str | None) -> None:
+    def __init__(self, file: BinaryIO, label: str, passphrase: str | None, *, own: bool) -> None:
         self._file = file
         self._label = label
+        self._own = own
         self._header, self._seal = self._open_header(passphrase)
         self.manifest = read_manifest(self._blocks(), label)
 
     @classmethod
-    def open(cls, path: Path, passphrase: str | None = None) -> Self:
+    def open(cls, source: Path | BinaryIO, passphrase: str | None = None) -> Self:
         """Open a file.
+
+        Args:
+            source: Its path; or a file that is open and can seek, which stays open.
+            passphrase: Of an encrypted file.
 
         Raises:
             ArchiveError: It is no archive, is of a later version, is encrypted and no passphrase is
@@ -127,11 +132,14 @@ class ArchiveReader:
             InputError: It is no file, or the passphrase is empty.
             OSError: It cannot be read.
         """
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{str(path)!r} is not a file")
-        file = path.open("rb")
+        label = archive_label(source)
+        if not isinstance(source, Path):
+            return cls(source, label, passphrase, own=False)
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise InputError(f"{label!r} is not a file")
+        file = source.open("rb")
         try:
-            return cls(file, str(path), passphrase)
+            return cls(file, label, passphrase, own=True)
         except BaseException:
             file.close()
             raise
@@ -140,7 +148,8 @@ class ArchiveReader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        if self._own:
+            self._file.close()
 
     def records(self) -> Iterator[ArchivedSource | ArchivedLink]:
         """The sources, in order, then the links between them.
@@ -160,6 +169,7 @@ class ArchiveReader:
         return BlockReader(self._file, self._seal, self._label)
 
     def _open_header(self, passphrase: str | None) -> tuple[bytes, PassphraseSeal | None]:
+        self._file.seek(0)
         header = self._file.read(_HEADER.size)
         checksum = self._file.read(_SUM.size)
         if not header.startswith(MAGIC):
@@ -177,6 +187,11 @@ class ArchiveReader:
         if passphrase is None:
             raise ArchiveError(f"{self._label!r} is encrypted: give the passphrase")
         return header, PassphraseSeal(passphrase, salt, cost, header, self._label)
+
+
+def archive_label(source: Path | BinaryIO) -> str:
+    """What errors call an archive: its path, or what an open file calls itself."""
+    return str(source if isinstance(source, Path) else getattr(source, "name", "<stream>"))
 
 
 def archive_path(path: str | os.PathLike[str]) -> Path:
