@@ -23,7 +23,7 @@ SCOPES: tuple[dict[str, str], ...] = (
     {"user_id": "bo", "agent_id": "x", "session_id": "s"},
 )
 # Few texts, so that they are said again; two contradict each other.
-TEXTS = ("ok", "I live in Paris", "I live in Rome now", "word " * 700)
+TEXTS = ("ok", "I live in Paris", "I live in Rome now", "word " * 300)
 TIMES = ("2026-04-01", "2026-04-01T10:00:00+02:00", "2019-02-03T04:05:06.000007Z")
 
 added = st.fixed_dictionaries(
@@ -101,7 +101,8 @@ def seen(memory: Memory) -> list[Any]:
             )
             for chunk in chunks
         ],
-        [[place[chunk.id] for chunk in episode.chunks] for episode in memory.episodes(limit=99)],
+        # Their order is that of ids, which a file has not.
+        sorted([place[one.id] for one in episode.chunks] for episode in memory.episodes(limit=99)),
         sorted((c.score, place[c.old], place[c.new]) for c in memory.conflicts()),
         [
             (hit.text, [one.created_at for one in hit.occurrences])
@@ -124,7 +125,7 @@ def test_whatever_a_store_has_been_through(steps: list[Any], model: ModelBundle)
         made = memory.export(folder / "a.amem")
         loaded = other.load(made.path)
         assert (loaded.memories, loaded.sources) == (made.memories, made.sources)
-        assert other.verify().ok
+        assert other.verify(decode=False).ok
         again = other.export(folder / "b.amem")
         assert again.path.read_bytes() == made.path.read_bytes()
         assert seen(other) == seen(memory)

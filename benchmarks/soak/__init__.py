@@ -1,0 +1,1 @@
+"""Soak benchmark: many conversations at once on one store, through `AsyncMemory`, for long."""

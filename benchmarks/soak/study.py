@@ -1,0 +1,130 @@
+"""Runs one soak, and checks what is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from json import loads
+from pathlib import Path
+from typing import Any
+
+from agentmem import AsyncMemory
+from agentmem.evaluation.conversations import Conversation
+from agentmem.evaluation.metrics import latency_ms
+from benchmarks.soak.conversation import Plan, Seen, converse
+from benchmarks.soak.heartbeat import Heartbeat
+
+# Turns between two looks at the memory of the process.
+_STEP = 1_000
+
+
+def turns_of(
+    conversations: Sequence[Conversation], number: int, turns: int
+) -> list[tuple[str, str]]:
+    """What is said in one conversation: pairs of successive turns, from a place of its own."""
+    texts = [turn.content for turn in conversations[number % len(conversations)].turns]
+    first = 2 * (number // len(conversations)) * turns
+    return [
+        (texts[(first + 2 * at) % len(texts)], texts[(first + 2 * at + 1) % len(texts)])
+        for at in range(turns)
+    ]
+
+
+def soak(folder: Path, conversations: Sequence[Conversation], plan: Plan) -> dict[str, Any]:
+    """Have all conversations at once on a new store; then read and recall what was kept.
+
+    Args:
+        folder: Of the store.
+        conversations: What is said in them.
+        plan: How they go.
+    """
+    return asyncio.run(_soak(folder, conversations, plan))
+
+
+async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan) -> dict[str, Any]:
+    seen, heartbeat = Seen(), Heartbeat()
+    resident: dict[str, float] = {}
+
+    def after_turn() -> None:
+        if seen.turns % _STEP == 0:
+            resident[str(seen.turns)] = _resident_mib()
+
+    load = [os.getloadavg()[0]]
+    async with AsyncMemory(folder, preload=True) as memory:
+        began, cpu = time.perf_counter(), time.process_time()
+        with _control() as control:
+            async with heartbeat.beating():
+                await asyncio.gather(
+                    *(
+                        converse(
+                            memory,
+                            number,
+                            turns_of(conversations, number, plan.turns),
+                            plan,
+                            seen,
+                            after_turn,
+                        )
+                        for number in range(plan.sessions)
+                    )
+                )
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        load.append(os.getloadavg()[0])
+        checked = await _check(memory, seen)
+    return {
+        "turns": seen.turns,
+        "seconds": seconds,
+        "turns_per_second": seen.turns / seconds,
+        "cpu_ms_per_turn": cpu / seen.turns * 1e3,
+        "load": {"before": load[0], "after": load[1]},
+        "context_ms": latency_ms(seen.context_s),
+        "observe_ms": latency_ms(seen.observe_s),
+        "forget_ms": latency_ms(seen.forget_s) if seen.forget_s else None,
+        "heartbeat": heartbeat.summary(),
+        "control": control,
+        "resident_mib": resident,
+        "acknowledged": len(seen.kept) + seen.forgotten,
+        "forgotten": seen.forgotten,
+        **checked,
+    }
+
+
+async def _check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:
+    """Compare what is stored with what was acknowledged, and recall each message by its text."""
+    stored: dict[int, str] = {}
+    async for chunk in memory.list():
+        stored[chunk.source.id] = stored.get(chunk.source.id, "") + chunk.text
+    missed = 0
+    for id, (user, text) in seen.kept.items():
+        if id in stored:
+            hits = await memory.recall(text, user_id=user)
+            missed += all(text not in (hit.text, stored[hit.source.id]) for hit in hits)
+    return {
+        "lost": len(seen.kept.keys() - stored.keys()),
+        "altered": sum(stored.get(id, text) != text for id, (_, text) in seen.kept.items()),
+        "back": len(stored.keys() - seen.kept.keys()),
+        "not_recalled": missed,
+    }
+
+
+@contextmanager
+def _control() -> Iterator[dict[str, Any]]:
+    """What a process that does nothing measures meanwhile; filled in when the block ends."""
+    found: dict[str, Any] = {}
+    command = [sys.executable, "-m", "benchmarks.soak.heartbeat"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+    )
+    try:
+        yield found
+    finally:
+        found |= loads(process.communicate()[0])
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
