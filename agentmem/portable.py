@@ -271,7 +271,7 @@ def _record(source: ArchivedSource) -> SourceRecord:
 def _place(source: str | os.PathLike[str] | BinaryIO) -> Path | BinaryIO:
     if hasattr(source, "seek"):
         return cast("BinaryIO", source)
-    return archive_path(cast("str | os.PathLike[str]", source))
+    return archive_path(source)
 
 
 @contextmanager
