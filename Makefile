@@ -2,9 +2,10 @@
 PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
+RESULTS := benchmarks/results
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: demo test test-slow test-integrations check bench sidebyside tables docs clean
+.PHONY: demo test test-slow test-integrations torture check bench sidebyside tables docs clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -24,6 +25,11 @@ test-integrations: .venv-integrations/stamp
 	.venv-integrations/bin/python -m pytest $(addprefix tests/integrations/test_,\
 		autogen.py crewai.py haystack.py llama_index.py)
 
+# Processes killed, power cut, crowds; about ten minutes on two cores. TORTURE_DIR must be on a disk.
+TORTURE_DIR ?= .
+torture: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.torture --folder $(TORTURE_DIR) --json $(RESULTS)/torture.json
+
 # Style, types, and the direction of imports.
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -34,7 +40,6 @@ check: .venv/dev.stamp
 # The figures of README and docs; CORPUS and LOCOMO say where the data lie.
 CORPUS ?= corpus
 LOCOMO ?= locomo10.json
-RESULTS := benchmarks/results
 bench: .venv/bench.stamp
 	$(BIN)/agentmem eval fidelity --limit 250 --json $(RESULTS)/fidelity.json \
 		--data $(CORPUS)/dev-conversations.jsonl.zst \
@@ -69,7 +74,7 @@ sidebyside: .venv-baselines/stamp
 
 tables: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.report --results $(RESULTS) \
-		--into README.md --into docs/benchmarks.md
+		--into README.md --into docs/benchmarks.md --into docs/security.md
 
 # The site goes to site/; every warning is an error.
 docs: .venv/dev.stamp

@@ -26,7 +26,10 @@ _DOWN = re.compile(r"(?<=\]\()docs/")
 def on_files(files: Files, *, config: Any) -> Files:
     """Add the pages and the plots that lie outside of docs/."""
     for name in PAGES:
-        files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
+        page = File.generated(config, name, abs_src_path=str(ROOT / name))
+        # Where letters of both cases are the same in file names, it would be docs/security.md too.
+        page.dest_uri = page.dest_uri.replace("SECURITY", "security-policy")
+        files.append(page)
     for plot in sorted((ROOT / PLOTS).glob("*.png")):
         name = f"{PLOTS}/{plot.name}"
         files.append(File.generated(config, name, abs_src_path=str(plot)))

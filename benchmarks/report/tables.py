@@ -21,6 +21,7 @@ from agentmem.errors import InputError
 from benchmarks.report.kinds import kinds_tables
 from benchmarks.report.markdown import MISSING, percent, table
 from benchmarks.report.summary import NEEDED, SUMMARY, summary_table
+from benchmarks.report.torture import torture_tables
 from benchmarks.sidebyside.report import sidebyside_tables
 
 _OPEN = re.compile(r"<!-- results:(\S+) -->")
@@ -411,6 +412,7 @@ _TABLES = {
     "sidebyside": sidebyside_tables,
     "speed": _speed,
     "startup": _startup,
+    "torture": torture_tables,
 }
 
 

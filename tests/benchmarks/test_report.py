@@ -283,3 +283,23 @@ def test_without_matplotlib_the_extra_is_named(
         plot_recall(RECALL, tmp_path / "r.png")
     assert raised.value.extra == "train"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_torture_table(tmp_path: Path) -> None:
+    counts = dict.fromkeys(
+        ("duplicated", "in_part", "leaked", "left_behind", "damaged", "failed"), 0
+    )
+    part = {"calls": 1_234, "acknowledged": 40_000, "found": 39_998, "lost": 2, **counts}
+    found = {
+        "kills": {"processes": 2_000, **part},
+        "power": {"cuts": 500, **part},
+        "crowd": {"processes": 2, "threads": 4, **part},
+    }
+    made = build_result("torture", config={}, seed=0, seconds=1.0, results=found)
+    write_result(tmp_path / "torture.json", made)
+    head, _, kills, power, crowd = cells(render(tmp_path)["torture"])
+    assert len({len(row) for row in (head, kills, power, crowd)}) == 1
+    assert kills[:5] == ["2,000 processes killed", "1,234", "40,000", "39,998", "2"]
+    assert power[0] == "500 power cuts"
+    assert crowd[0] == "1,234 calls of 4 threads in 2 processes"
+    assert set(crowd[5:]) == {"0"}

@@ -164,3 +164,17 @@ def test_a_bit_of_the_file(store: Path, model: ModelBundle, tmp_path: Path, coun
         except AgentMemError:
             noticed = True
         assert noticed or contents(copy) == intact, f"bit {bit} of byte {at}"
+
+
+@pytest.mark.parametrize("block", [b"xy", b"", b"\0\0\0\0\1", b"\0\0\0\0\1\1\0\0\1\xff"])
+def test_a_cut_structure_of_the_lexical_index(
+    store: Path, model: ModelBundle, tmp_path: Path, block: bytes
+) -> None:
+    """`verify` raised a RuntimeError."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(store / "memory.db", copy)
+    with closing(connect(copy)) as connection, connection:
+        connection.execute("UPDATE chunk_terms_data SET block = ? WHERE id = 10", (block,))
+    with Memory(copy, model=model, create=False) as memory:
+        assert not memory.verify().ok

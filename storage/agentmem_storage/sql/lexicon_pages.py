@@ -56,12 +56,15 @@ def _routes(pages: dict[int, bytes]) -> dict[tuple[int, int], bytes | None]:
 def _segments(structure: bytes) -> Iterator[tuple[int, int, int]]:
     """Number, first and last page of each segment."""
     numbers = varints(structure[4:])
-    levels, segments, _ = next(numbers), next(numbers), next(numbers)
-    for _ in range(levels):
-        _, count = next(numbers), next(numbers)
-        for _ in range(count):
-            yield next(numbers), next(numbers), next(numbers)
-            segments -= 1
+    try:
+        levels, segments, _ = next(numbers), next(numbers), next(numbers)
+        for _ in range(levels):
+            _, count = next(numbers), next(numbers)
+            for _ in range(count):
+                yield next(numbers), next(numbers), next(numbers)
+                segments -= 1
+    except StopIteration:  # which a generator must not raise
+        raise IndexError("numbers are missing") from None
     if segments:
         raise IndexError("segments are missing")
 

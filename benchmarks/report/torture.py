@@ -1,0 +1,36 @@
+"""The table of what stores went through, and what was lost of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.report.markdown import table
+
+_COUNTS = {
+    "acknowledged": "acknowledged, there",
+    "found": "found",
+    "lost": "lost",
+    "duplicated": "duplicated",
+    "in_part": "done in part",
+    "leaked": "leaked",
+    "left_behind": "left behind",
+    "damaged": "damaged stores",
+    "failed": "failed calls",
+}
+
+
+def torture_tables(results: Mapping[str, Any]) -> list[str]:
+    """A row for the kills, the power cuts and the crowd."""
+    kills, power, crowd = (results[name] for name in ("kills", "power", "crowd"))
+    parts = {
+        f"{kills['processes']:,} processes killed": kills,
+        f"{power['cuts']:,} power cuts": power,
+        f"{crowd['calls']:,} calls of {crowd['threads']} threads in {crowd['processes']} "
+        f"processes": crowd,
+    }
+    rows = [
+        (name, f"{part['calls']:,}", *(f"{part[count]:,}" for count in _COUNTS))
+        for name, part in parts.items()
+    ]
+    return table(("Torture", "Calls returned", *_COUNTS.values()), rows)

@@ -1,0 +1,62 @@
+"""``python -m benchmarks.torture``: kill, cut the power and crowd, and count what was lost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentmem.evaluation.result import write_result
+from agentmem_cli.commands.evaluate import ResultOption, SeedOption
+from benchmarks.command import run
+from benchmarks.torture.book import FAULTS
+from benchmarks.torture.study import torture
+
+_SHOWN = ("calls", "acknowledged", "found", *FAULTS)
+
+
+def main(
+    json: ResultOption = None,
+    kills: Annotated[int, typer.Option(min=0, help="Processes that are killed.")] = 2_000,
+    cuts: Annotated[int, typer.Option(min=0, help="Power cuts.")] = 500,
+    operations: Annotated[
+        int, typer.Option(min=0, help="Calls of threads and processes at once.")
+    ] = 100_000,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="For the stores, on a real disk."),
+    ] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Torture stores: nothing acknowledged may be lost, nothing forgotten left behind.
+
+    It exits with 1 if a count that must be 0 is not. The models are tiny ones; what is tested is
+    the store.
+    """
+
+    def progress(part: str, done: int, total: int) -> None:
+        if done * 10 // total > (done - 1) * 10 // total or done == total:
+            typer.echo(f"{part}: {done:,} of {total:,}", err=True)
+
+    result = torture(
+        kills=kills,
+        cuts=cuts,
+        operations=operations,
+        seed=seed,
+        folder=folder,
+        on_progress=progress,
+    )
+    if json is not None:
+        write_result(json, result)
+    for name, part in result.results.items():
+        typer.echo(f"{name}: " + ", ".join(f"{part[count]:,} {count}" for count in _SHOWN))
+        for note in part["notes"]:
+            typer.echo(f"  {note}")
+    if any(part[count] for part in result.results.values() for count in FAULTS):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(main)

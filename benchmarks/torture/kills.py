@@ -1,0 +1,182 @@
+"""Processes that are killed at random points, and what their stores hold afterwards."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from itertools import chain
+from pathlib import Path
+
+from agentmem.models.bundle.load import ModelBundle
+from benchmarks.torture import sqlite_calls
+from benchmarks.torture.book import Book, Tally
+from benchmarks.torture.look import look, look_at_copies
+from benchmarks.torture.mortal import Say, live, told
+from benchmarks.torture.work import (
+    KINDS,
+    Process,
+    draw_call,
+    draw_round,
+    endless,
+    opened,
+    other_model,
+)
+
+# What Python says of its own file calls, see `sys.addaudithook`.
+_FILE_CALLS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod"})
+# So many processes die at a store before the next one is made.
+_LIVES = 40
+
+
+class _Killer:
+    """Kills its own process at a file call: before it is made, or right after.
+
+    An observer for `benchmarks.torture.sqlite_calls.watch`.
+
+    Args:
+        at: The number of the call, from 1.
+        after: Whether right after.
+
+    Attributes:
+        armed: Whether calls count.
+    """
+
+    def __init__(self, at: int, *, after: bool) -> None:
+        self._left, self._after = at, after
+        self.armed = False
+
+    def before(self, call: str, path: str) -> None:
+        """SQLite is about to make a call."""
+        self._left -= self.armed
+        if self._left == 0 and not self._after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def after(self, call: str, path: str) -> None:
+        """SQLite has made it."""
+        if self._left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def audit(self, event: str, _: object) -> None:
+        """Python is about to make a call."""
+        if event in _FILE_CALLS:
+            self.before(event, "")
+
+    def opened(self, path: str) -> None:
+        """What has been opened makes no difference."""
+
+    def written(self, path: str, offset: int, data: bytes) -> None:
+        """Nor what has been written."""
+
+    def truncated(self, path: str, size: int) -> None:
+        """Nor this."""
+
+    def synced(self, path: str) -> None:
+        """Nor this."""
+
+    def deleted(self, path: str) -> None:
+        """Nor this."""
+
+
+def kill_processes(
+    count: int,
+    *,
+    models: Mapping[str, ModelBundle],
+    seed: int,
+    scratch: Path,
+    on_progress: Callable[[int, int], object],
+) -> Tally:
+    """Kill processes, each while it works on a store; the kinds of work take turns.
+
+    Half of them are killed at a file call, the others after a time, of up to a little more than
+    such work has taken before.
+
+    Args:
+        count: How many.
+        models: Two bundles, between which stores are migrated.
+        seed: Of all choices but those of time.
+        scratch: A folder for stores.
+        on_progress: Called with the number killed so far and ``count``.
+
+    Returns:
+        What was found.
+    """
+    chance = random.Random(f"kills {seed}")
+    tally = Tally()
+    lengths: dict[str, float] = defaultdict(lambda: 0.02)
+    store, damaged = _Store(scratch, models, chance), 0
+    for number in range(count):
+        if number % _LIVES == 0 or tally.damaged > damaged:
+            store.remove()
+            store, damaged = _Store(scratch, models, chance), tally.damaged
+        kind = KINDS[number % len(KINDS)]
+        # One that is killed while it creates a store has one of its own.
+        at = _Store(scratch, models, chance, create=False) if kind == "create" else store
+        at.round(kind, f"{seed} {number}", tally, lengths)
+        if at is not store:
+            at.remove()
+        on_progress(number + 1, count)
+    return tally
+
+
+class _Store:
+    """A store, and the processes that die at it."""
+
+    def __init__(
+        self,
+        scratch: Path,
+        models: Mapping[str, ModelBundle],
+        chance: random.Random,
+        *,
+        create: bool = True,
+    ) -> None:
+        self._scratch, self._models, self._chance = scratch, models, chance
+        self._place = scratch / f"store-{chance.getrandbits(64):x}"
+        self._model = min(models)
+        self._book = Book()
+        if create:
+            opened(self._place, models[self._model], create=True).close()
+
+    def remove(self) -> None:
+        """Delete it."""
+        shutil.rmtree(self._place)
+
+    def round(self, kind: str, seed: str, tally: Tally, lengths: dict[str, float]) -> None:
+        """Let a process live and die, and look at what is left."""
+        chance = self._chance
+        planned = draw_round(kind, self._book, chance, self._scratch)
+        by_call = chance.random() < 0.5
+        killer = _Killer(draw_call(chance), after=chance.random() < 0.5)
+        delay_s = chance.random() * lengths[kind] * 1.2
+
+        def work(say: Say) -> None:
+            def tell(what: str, ids: list[int]) -> None:
+                killer.armed = True
+                say(what, ids)
+
+            if by_call:
+                killer.armed = kind == "create"
+                sqlite_calls.watch(killer)
+                sys.addaudithook(killer.audit)
+            ops = chain(planned, endless(seed))
+            Process(self._place, self._models, self._model, tell).run(ops)
+
+        said, length_s = live(
+            work,
+            calls=len(planned),
+            delay_s=None if by_call else delay_s,
+            from_birth=kind == "create",
+        )
+        if length_s is not None:
+            lengths[kind] = 0.9 * lengths[kind] + 0.1 * length_s
+        begun, finished = told(self._book, chain(planned, endless(seed)), said)
+        tally.calls += len(finished)
+        if any(op.name == "migrate" for op in finished):
+            self._model = other_model(self._model, self._models)
+        before = self._models[self._model]
+        self._model = look(self._place, self._models, self._model, self._book, begun, tally, chance)
+        look_at_copies(finished, begun, before, tally)

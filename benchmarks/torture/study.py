@@ -1,0 +1,73 @@
+"""The study: kills, power cuts and a crowd, all at once, each on stores of its own."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from agentmem.evaluation.result import EvalResult, build_result
+from benchmarks.torture.book import Tally
+from benchmarks.torture.bundles import two_bundles
+from benchmarks.torture.crowd import PROCESSES, THREADS, crowd
+from benchmarks.torture.kills import kill_processes
+from benchmarks.torture.parallel import in_forks
+from benchmarks.torture.power import cut_power
+from benchmarks.torture.work import KINDS
+
+Progress = Callable[[str, int, int], object]
+
+
+def torture(
+    *,
+    kills: int,
+    cuts: int,
+    operations: int,
+    seed: int,
+    folder: Path | None = None,
+    on_progress: Progress = lambda name, done, total: None,
+) -> EvalResult:
+    """Torture stores.
+
+    Args:
+        kills: How many processes are killed.
+        cuts: How often the power is cut.
+        operations: How many calls the crowd makes.
+        seed: Of all choices but those of time.
+        folder: For the stores; by default one for temporary files. It should be on a disk.
+        on_progress: Called with the name of the part, the number done and the total; in the process
+            of that part.
+    """
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        scratch = Path(name)
+        models = two_bundles(scratch)
+
+        common = {"models": models, "seed": seed, "scratch": scratch}
+
+        def part(name: str, run: Callable[..., Tally], count: int) -> Callable[[], Tally]:
+            told = partial(on_progress, name)
+            return partial(run, count, **common, on_progress=told)
+
+        killed, cut, crowded = in_forks(
+            [
+                part("kills", kill_processes, kills),
+                part("power", cut_power, cuts),
+                part("crowd", crowd, operations),
+            ]
+        )
+    return build_result(
+        "torture",
+        config={"kills": kills, "cuts": cuts, "operations": operations, "kinds": list(KINDS)},
+        seed=seed,
+        seconds=time.perf_counter() - began,
+        results={
+            "kills": {"processes": kills, **asdict(killed)},
+            "power": {"cuts": cuts, **asdict(cut)},
+            "crowd": {"processes": PROCESSES, "threads": THREADS, **asdict(crowded)},
+        },
+        threads=1,
+    )
