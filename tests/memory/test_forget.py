@@ -16,6 +16,7 @@ from agentmem import Document, Memory, Message
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage.sql.codec import HEADER_BYTES, decode_embedding
+from tests.support.archives import stream
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
 
@@ -78,6 +79,40 @@ def test_no_byte_is_left_in_any_file(place: Path, forgetful_model: ModelBundle, 
     after = raw(place)
     assert {name: part in after for name, part in found.items()} == dict.fromkeys(found, False)
     assert not any(word[2:] in after.lower() for word in words)
+
+
+def test_no_byte_is_in_a_later_backup_or_export(
+    place: Path, tmp_path: Path, forgetful_model: ModelBundle
+) -> None:
+    with Memory(place, model=forgetful_model, keep_text=True) as memory:
+        memory.add([f"other memory {n}" for n in range(20)], user_id="bob")
+        said = Message(SECRET, name="Kriemhild", metadata={"court": "Burgundenhof"})
+        (id,) = memory.add(said, user_id="siegfried", id="nibelungen-1").ids
+        found = traces(place, id)
+        words = (
+            SECRET.encode(),
+            b"Kriemhild",
+            b"Burgundenhof",
+            b"siegfried",
+            b"nibelungen",
+            b"zyklon",
+        )
+
+        def leftover(content: bytes) -> list[Any]:
+            return [one for one in (*words, *found.values()) if one in content]
+
+        whole = stream(memory.export(tmp_path / "all.amem").path)
+        assert found["latents"] in whole
+        for number, without in enumerate(
+            ({"user_id": "siegfried"}, {"id": id}, {"name": "Kriemhild"})
+        ):
+            part = memory.export(tmp_path / f"part-{number}.amem", without=without)
+            assert part.sources == 20
+            assert leftover(stream(part.path)) == []
+        memory.forget(user_id="siegfried")
+        assert leftover(stream(memory.export(tmp_path / "later.amem").path)) == []
+        memory.backup(tmp_path / "backup")
+        assert leftover(raw(tmp_path / "backup")) == []
 
 
 @pytest.fixture

@@ -163,6 +163,28 @@ def test_what_supersedes_what_is_carried(
     assert tea in [chunk.id for chunk in memory.list()]
 
 
+def test_external_ids_and_expiry_are_carried(
+    memory: Memory, tmp_path: Path, opened: Callable[..., Memory]
+) -> None:
+    """They were refused as damaged, because the hash of a content is one with its id."""
+    memory.add("The code is 7714.", user_id="ana", id="door", expires_at="9999-01-01")
+    memory.add("The code is 1234.", user_id="bob", id="door")
+    memory.add(Document("A page. " * 200, title="Page"), user_id="bob", id="page")
+    made = memory.export(tmp_path / "all.amem")
+    with opened() as other:
+        other.add("The code is 9999.", user_id="bob", id="door")
+        for added in (2, 0):
+            loaded = other.load(made.path)
+            assert (loaded.sources, loaded.duplicates) == (added, 3 - added)
+        door = other.get_source("door", user_id="ana")
+        assert (door.text, str(door.expires_at)[:4]) == ("The code is 7714.", "9999")
+        # What the store has under an id stays.
+        assert other.get_source("door", user_id="bob").text == "The code is 9999."
+        again = other.add("The code is 7714.", user_id="ana", id="door", expires_at="9999-01-01")
+        assert again.duplicates == again.ids
+        assert other.verify().ok
+
+
 def test_two_stores_become_one(
     memory: Memory, tmp_path: Path, opened: Callable[..., Memory]
 ) -> None:
