@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
+from agentmem.retrieval.query import Mode
 from benchmarks.torture.book import Book, Memo, Op, Tally
 from benchmarks.torture.look import held, search_files
 from benchmarks.torture.parallel import in_forks
@@ -23,12 +24,12 @@ THREADS = 4
 _SHIFT = 2500
 # How often which call is made.
 _CALLS: Mapping[str, float] = {
-    "get": 0.40,
-    "count": 0.14,
-    "add": 0.18,
-    "again": 0.05,
-    "list": 0.12,
-    "recall": 0.08,
+    "get": 0.55,
+    "count": 0.17,
+    "add": 0.13,
+    "again": 0.03,
+    "list": 0.04,
+    "recall": 0.05,
     "update": 0.02,
     "forget": 0.01,
 }
@@ -129,9 +130,10 @@ class _User:
         elif name == "recall":
             self._recall(id, one)
         elif name == "update":
-            new = one._replace(version=one.version + 1)
-            new = memo(chance, self._name) if chance.random() < 0.5 else new
-            self._do(Op("update", (new,), (id,)))
+            other = one._replace(version=one.version + 1)
+            if chance.random() < 0.5:
+                other = memo(chance, self._name)
+            self._do(Op("update", (other,), (id,)))
         else:
             ids = chance.sample(sorted(book.there), min(len(book.there), chance.randint(1, 8)))
             self._do(Op("forget", ids=tuple(ids)))
@@ -140,7 +142,8 @@ class _User:
         self.book.done(op, call(self._memory, op))
 
     def _recall(self, id: int, one: Memo) -> None:
-        mode = self._chance.choice(("lexical", "hybrid"))
+        modes: tuple[Mode, ...] = ("lexical", "hybrid")
+        mode = self._chance.choice(modes)
         hits = self._memory.recall(one.token, user_id=self._name, k=3, mode=mode)
         found = [hit.id for hit in hits]
         self._require(id in found, "lost", f"{one}, memory {id}, is not among {found}")

@@ -163,7 +163,7 @@ class Disk:
                 own[name](source, target, **folders)
                 before, after = os.path.abspath(source), os.path.abspath(target)
                 if self._is_inside(after):
-                    self._now[after] = self._now.pop(before, None) or _File()
+                    self._now[after] = self._now.pop(before) if before in self._now else _File()
 
             return move
 

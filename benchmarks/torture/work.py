@@ -44,7 +44,9 @@ def draw(kind: str, book: Book, chance: random.Random, scratch: Path) -> Op:
         if chance.random() < 0.2:
             user = chance.choice(USERS)
             return Op("forget", ids=tuple(id for id in ids if book.there[id].user == user))
-        return Op("forget", ids=tuple(sorted(chance.sample(ids, chance.randint(1, 4)))))
+        return Op(
+            "forget", ids=tuple(sorted(chance.sample(ids, min(len(ids), chance.randint(1, 4)))))
+        )
     if kind in ("export", "backup"):
         return Op(kind, path=str(scratch / f"{kind}-{chance.getrandbits(64):x}"))
     if kind in ("add", "create"):
@@ -61,11 +63,11 @@ def draw_round(kind: str, book: Book, chance: random.Random, scratch: Path) -> l
         ops.append(Op("forget", ids=tuple(chance.sample(ids, len(ids) - _MOST // 2))))
     elif len(book.there) < 8 or chance.random() < 0.3:
         ops.append(draw("add", book, chance, scratch))
-    if kind in ("update", "forget") and not book.there:
-        return [*ops, draw("add", book, chance, scratch)]
     taken = {id for op in ops for id in op.ids}
     rest = Book()
     rest.there = {id: one for id, one in book.there.items() if id not in taken}
+    if kind in ("update", "forget") and not rest.there:
+        kind = "add"
     return [*ops, draw(kind, rest, chance, scratch)]
 
 
