@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC
+from functools import partial
 
 from agentmem.context.decode import exact_texts
 from agentmem.context.full_scope import FullScope
@@ -14,6 +15,7 @@ from agentmem.models.base import MemoryModel
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import read_question
 from agentmem.retrieval.search import SearchResult, search
+from agentmem.retrieval.supersession import Wording
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.store import Store
 
@@ -32,13 +34,9 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
     question = read_question(query, model)
     zone = query.now.tzinfo or UTC
 
-    def read(snapshot: Snapshot) -> tuple[SearchResult, tuple[Hit, ...], tuple[str, ...]]:
-        def texts(ids: Sequence[int]) -> dict[int, str]:
-            records = snapshot.chunks(ids, keep_damaged=True)
-            exact = zip(ids, exact_texts(model, records), strict=True)
-            return {id: text for id, text in exact if isinstance(text, str)}
-
-        found = search(snapshot, model, query, question, texts)
+    def found_in(snapshot: Snapshot) -> tuple[SearchResult, tuple[Hit, ...], tuple[str, ...]]:
+        read = partial(read_wordings, snapshot, model)
+        found = search(snapshot, model, query, question, read)
         hits = load_hits(
             snapshot,
             model,
@@ -50,9 +48,19 @@ def run_recall(store: Store, model: MemoryModel, query: RecallQuery) -> Recall:
         unknown = () if found.candidates else snapshot.unknown_keys(query.selection)
         return found, hits, unknown
 
-    found, hits, unknown = store.snapshot(read)
+    found, hits, unknown = store.snapshot(found_in)
     if query.order == "time":
         hits = tuple(sorted(hits, key=lambda hit: hit.order))
     full_scope = FullScope(store, model, query.selection, found.candidates, zone)
     relevance = found.recall_relevance
     return make_recall(query.text, hits, found.candidates, relevance, full_scope, unknown)
+
+
+def read_wordings(snapshot: Snapshot, model: MemoryModel, ids: Sequence[int]) -> dict[int, Wording]:
+    """Exact texts and embeddings of chunks by id, without damaged ones."""
+    records = snapshot.chunks(ids, keep_damaged=True)
+    return {
+        record.id: Wording(text, record.embedding)
+        for record, text in zip(records, exact_texts(model, records), strict=True)
+        if isinstance(text, str)
+    }

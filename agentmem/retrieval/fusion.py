@@ -15,9 +15,10 @@
 - length: the logarithm of its number of tokens, 1 from `FULL_LENGTH` tokens on: short turns
   ("Really?") may contain the words of the question and still answer nothing.
 - speaker: 1 for a turn of somebody whose name the query contains, otherwise 0.
-- time: 1 if the query names a time and the chunk is from that time, see
-  `agentmem.retrieval.dates`; otherwise 0. It boosts and never excludes: later memories may refer to
-  that time too.
+- time: if the query names a time (see `agentmem.retrieval.dates`) and the chunk is from that time,
+  1, or down to `LEAST_TIMELY` if its lexical, vector and neighbors say that it is about something
+  else: "where did I live in May?" is not answered by what else was noted in May. Otherwise 0. It
+  boosts and never excludes: later memories may refer to that time too.
 - top: the largest possible sum, so that scores are 0 to 1.
 
 A convex combination of normalized scores preserves by how much the best candidate is better, which
@@ -40,6 +41,10 @@ ALONE_NEIGHBORS = 1.1
 ALONE_LENGTH = 0.7
 # Share of a chunk's own score that counts for its next neighbor, for the one after that, and so on.
 NEIGHBOR_DECAY = (1.0, 0.7, 0.5)
+# Share of the best evidence of any candidate from which on the time counts in full, and how much of
+# it counts at least.
+TIMELY = 0.5
+LEAST_TIMELY = 0.8
 # Tokens at which the length component reaches 1.
 FULL_LENGTH = 128
 _LENGTHS = [math.log1p(tokens) / math.log1p(FULL_LENGTH) for tokens in range(FULL_LENGTH + 1)]
@@ -157,13 +162,18 @@ def fuse(
                 if neighbor is not None:
                     nearby[neighbor] = nearby.get(neighbor, 0.0) + share * own[id]
     top = weights.top + (0.0 if in_interval is None else weights.time)
+    evidence = {id: own.get(id, 0.0) + weights.neighbor * near for id, near in nearby.items()}
+    enough = TIMELY * max(evidence.values(), default=0.0)
     scored = []
     for id, near in nearby.items():
         long = ALONE_LENGTH if id in alone else length(turns[id].tokens) if turns else 0.0
-        timely = float(in_interval is not None and id in in_interval)
-        total = own.get(id, 0.0) + weights.neighbor * near
+        timely = 0.0
+        if in_interval is not None and id in in_interval:
+            share = min(1.0, evidence[id] / enough) if enough > 0 else 1.0
+            timely = max(LEAST_TIMELY, share)
         spoken = float(id in named)
-        total += weights.length * long + weights.speaker * spoken + weights.time * timely
+        total = evidence[id] + weights.length * long + weights.speaker * spoken
+        total += weights.time * timely
         components = (lexical.get(id, 0.0), vector.get(id, 0.0), near, long, spoken, timely)
         scored.append(Scored(id, total / top, *components))
     return sorted(scored, key=by_score)

@@ -22,7 +22,7 @@ from agentmem.retrieval.fusion import (
 )
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
-from agentmem.retrieval.recency import ReadTexts, by_recency
+from agentmem.retrieval.recency import ReadWordings, by_recency
 from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
 from agentmem.retrieval.repeats import Group, distinct, group_repeats
 from agentmem.retrieval.rerank import rerank
@@ -79,7 +79,7 @@ def search(
     model: MemoryModel,
     query: RecallQuery,
     question: Question,
-    read: ReadTexts,
+    read: ReadWordings,
 ) -> SearchResult:
     """Rank the chunks of a selection by how well they match a query, and expand the best ``k``.
 
@@ -88,7 +88,7 @@ def search(
         model: Reranks the candidates.
         query: A validated query.
         question: What it asks.
-        read: Reads texts, of the few memories that may contradict each other.
+        read: Reads the wordings of the few memories that may contradict each other.
 
     Raises:
         FilterError: the filter is malformed.
@@ -141,7 +141,7 @@ def search(
         )
     compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
     found = [group.item.id for group in compared]
-    compared = by_recency(snapshot, compared, matches.vector, query, question, read)
+    compared = by_recency(snapshot, compared, query, question, read)
     compared = in_succession(snapshot, compared, scored, query, question)
     best = compared[: query.k]
     exact = dict(zip(matches.vector.ids.tolist(), matches.vector.scores.tolist(), strict=True))

@@ -85,7 +85,27 @@ def read_statement(text: str) -> Statement | None:
 
 def is_own(statement: Statement) -> bool:
     """Whether a statement is about the speaker or what is the speaker's."""
-    return _SELF.search(statement.text) is not None
+    return is_first_person(statement.text)
+
+
+def is_first_person(text: str) -> bool:
+    """Whether a text has a word of the first person."""
+    return _SELF.search(text) is not None
+
+
+def values_in(text: str) -> set[str]:
+    """Which kinds of values a text has: ``"number"``, ``"name"``.
+
+    The first word begins with a capital whatever it is.
+    """
+    found: set[str] = set()
+    for place, match in enumerate(_TOKEN.finditer(text)):
+        word = match[0]
+        if any(letter.isdigit() for letter in word):
+            found.add("number")
+        elif place and word[0].isupper() and not _SELF.match(word):
+            found.add("name")
+    return found
 
 
 def stem(word: str) -> str:

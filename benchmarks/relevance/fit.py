@@ -28,13 +28,13 @@ def fit(cases: Sequence[Case], names: Sequence[str]) -> Calibration:
     columns = [Signals._fields.index(name) for name in names]
     signals = np.concatenate([case.signals[:, columns] for case in cases])
     right = np.concatenate([case.right for case in cases])
-    *weights, bias = _logistic(signals, right)
+    *weights, bias = logistic(signals, right)
     lengths = np.cumsum([len(case.right) for case in cases])[:-1]
     evidence = np.split(signals @ np.array(weights) + bias, lengths)
     behind = np.concatenate([one - one.max() for one in evidence])
-    hit = _logistic(np.stack([np.concatenate(evidence), behind], axis=1), right)
+    hit = logistic(np.stack([np.concatenate(evidence), behind], axis=1), right)
     best = np.array([[one.max(), max(0.0, one.max() - KNEE)] for one in evidence])
-    recall = _logistic(best, np.array([case.ask.how == "own" for case in cases]))
+    recall = logistic(best, np.array([case.ask.how == "own" for case in cases]))
     return Calibration(
         dict(zip(names, weights, strict=True)),
         bias,
@@ -74,7 +74,7 @@ def _fold(document: str) -> int:
     return hashlib.sha256(document.encode()).digest()[0] % FOLDS
 
 
-def _logistic(features: Floats, right: NDArray[np.bool_]) -> list[float]:
+def logistic(features: Floats, right: NDArray[np.bool_]) -> list[float]:
     """Weights and bias (D + 1) of a logistic regression of ``right`` (N,) on features (N, D)."""
     mean, spread = features.mean(0), features.std(0) + 1e-9
     x = torch.from_numpy((features - mean) / spread)

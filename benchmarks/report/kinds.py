@@ -1,4 +1,4 @@
-"""Recall by kind of memories as tables: the half that is held out, and NDCG of the other."""
+"""Recall by kind of memories as tables, and what is found of the pairs that supersede each other."""
 
 from __future__ import annotations
 
@@ -61,3 +61,20 @@ def kinds_tables(results: Mapping[str, Any]) -> list[str]:
 def _figures(means: Mapping[str, Any] | None, names: tuple[str, ...]) -> list[str]:
     """Three decimals each; a half without questions has no means."""
     return [f"{means[name]:.3f}" if means and name in means else MISSING for name in names]
+
+
+def supersession_table(results: Mapping[str, Any]) -> list[str]:
+    """A row for each kind and half: pairs that supersede each other, and pairs that do not.
+
+    Args:
+        results: The ``results`` of a supersession result file.
+    """
+    rows = [
+        (
+            f"{kind}, {half}",
+            *(f"{figures[f'{what} found']:,} of {figures[what]:,}" for what in ("right", "wrong")),
+        )
+        for kind, halves in results["kinds"].items()
+        for half, figures in halves.items()
+    ]
+    return table(("Pairs of memories", "one supersedes the other: found", "not: found"), rows)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agentmem.errors import InputError
-from benchmarks.report.kinds import kinds_tables
+from benchmarks.report.kinds import kinds_tables, supersession_table
 from benchmarks.report.markdown import MISSING, percent, table
 from benchmarks.report.summary import NEEDED, SUMMARY, summary_table
 from benchmarks.report.torture import torture_tables
@@ -412,6 +412,7 @@ _TABLES = {
     "sidebyside": sidebyside_tables,
     "speed": _speed,
     "startup": _startup,
+    "supersession": supersession_table,
     "torture": torture_tables,
 }
 

@@ -303,3 +303,16 @@ def test_the_torture_table(tmp_path: Path) -> None:
     assert power[0] == "500 power cuts"
     assert crowd[0] == "1,234 calls of 4 threads in 2 processes"
     assert set(crowd[5:]) == {"0"}
+
+
+def test_the_supersession_table(tmp_path: Path) -> None:
+    half = {"right": 4, "right found": 3, "wrong": 1200, "wrong found": 2}
+    result = build_result(
+        "supersession",
+        config={},
+        seed=0,
+        seconds=1.0,
+        results={"kinds": {"changes": {"fit": half}}},
+    )
+    write_result(tmp_path / "supersession.json", result)
+    assert cells(render(tmp_path)["supersession"])[2] == ["changes, fit", "3 of 4", "2 of 1,200"]
