@@ -1,4 +1,4 @@
-"""Recall by kind of memories as tables, and what is found of the pairs that supersede each other."""
+"""Recall by kind of memories as tables, and the pairs of memories that supersede each other."""
 
 from __future__ import annotations
 
