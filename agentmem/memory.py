@@ -113,8 +113,8 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
             require: Names of scope ids without which every call raises InputError, such as
                 ``("user_id",)``. A scoped handle gives those it is bound to; on reading,
                 ``agentmem.ANY`` counts as given.
-            preload: Load the networks now: for a service, whose first request must not wait for
-                them, and for a process that forks others, which then share them.
+            preload: Load the networks and the vector index now: for a service, whose first request
+                must not wait for them, and for a process that forks others, which then share them.
             threads: How many threads encode what is added, at most; texts of less than 256 chunks
                 need one. None: as many as the environment variable ``AGENTMEM_THREADS`` says, or
                 one for each core that this process may use, but not more than four. What is stored

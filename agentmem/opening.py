@@ -35,7 +35,7 @@ def open_store(
         embedder: As there.
         reranker: As there.
         runtime: As there.
-        preload: As there; the store is opened when the networks are loaded.
+        preload: As there; the store is opened when the networks are loaded, and its index then.
         **options: Passed to `Store.open`.
 
     Raises:
@@ -81,13 +81,20 @@ def bundle_wanted(model: str) -> str:
 def _open(location: Location, model: MemoryModel, preload: bool, options: dict[str, Any]) -> Store:
     if preload:
         model.load()
-    return Store.open(
+    store = Store.open(
         location,
         model=model.fingerprint,
         embedding_dims=model.embedder.dims,
         latents=model.codec.fingerprint,
         **options,
     )
+    if preload:
+        try:
+            store.load_index()
+        except BaseException:
+            store.close()
+            raise
+    return store
 
 
 def _explained(

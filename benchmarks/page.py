@@ -6,7 +6,8 @@ store alone, which takes minutes where encoding them all would take an hour. Not
 does depends on that.
 
 The service is the command ``agentmem serve`` in a process of its own. Each view is asked for once,
-in a process that has answered nothing before, and then again; a browser comes on top.
+in a process that has answered nothing before, and then again; a browser comes on top. CPU time is
+that of the service: on a busy machine, the rest is waiting for a core.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import httpx
@@ -51,6 +53,15 @@ class _Session:
     sources: tuple[NewSource, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How long an answer took, how much of that the service computed, and its size in bytes."""
+
+    seconds: float
+    cpu_s: float
+    size: int
+
+
 def main(
     data: Annotated[Path, typer.Option(help="LoCoMo's file")],
     json: Annotated[Path, typer.Option(help="where the result goes")],
@@ -70,16 +81,18 @@ def main(
         rows = []
         for name, path in views.items():
             # A process each, so that none finds what another has loaded.
-            with _serving(folder) as url, httpx.Client(base_url=url, timeout=600) as client:
-                seconds, size = zip(*(_asked(client, path) for _ in range(again + 1)), strict=True)
-                rows.append(
-                    {
-                        "view": name,
-                        "first_ms": seconds[0] * 1e3,
-                        "again_ms": latency_ms(seconds[1:]),
-                        "bytes": size[0],
-                    }
-                )
+            with _serving(folder) as (url, id), httpx.Client(base_url=url, timeout=600) as client:
+                asked = [_asked(client, id, path) for _ in range(again + 1)]
+            rows.append(
+                {
+                    "view": name,
+                    "first_ms": asked[0].seconds * 1e3,
+                    "first_cpu_ms": asked[0].cpu_s * 1e3,
+                    "again_ms": latency_ms([one.seconds for one in asked[1:]]),
+                    "again_cpu_ms": median(one.cpu_s for one in asked[1:]) * 1e3,
+                    "bytes": asked[0].size,
+                }
+            )
     result = build_result(
         "page",
         config={"data": data.name, "memories": memories, "again": again},
@@ -159,15 +172,15 @@ def _views(user: str, session: str) -> dict[str, str]:
 
 
 @contextmanager
-def _serving(folder: Path) -> Iterator[str]:
-    """The URL of the service, in a process that has loaded its models and answered nothing."""
+def _serving(folder: Path) -> Iterator[tuple[str, int]]:
+    """URL and id of the service, a process that has loaded its models and answered nothing."""
     command = [sys.executable, "-m", "agentmem", "serve", "--store", str(folder), "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         for line in process.stderr:
             if found := _AT.search(line):
-                yield found[0]
+                yield found[0], process.pid
                 return
         raise RuntimeError(f"{command} ended with {process.wait()} and no address")
     finally:
@@ -175,12 +188,18 @@ def _serving(folder: Path) -> Iterator[str]:
         process.communicate()
 
 
-def _asked(client: httpx.Client, path: str) -> tuple[float, int]:
-    began = time.perf_counter()
+def _asked(client: httpx.Client, process: int, path: str) -> _Asked:
+    before, began = _cpu_s(process), time.perf_counter()
     answer = client.get(path)
     seconds = time.perf_counter() - began
     answer.raise_for_status()
-    return seconds, len(answer.content)
+    return _Asked(seconds, _cpu_s(process) - before, len(answer.content))
+
+
+def _cpu_s(process: int) -> float:
+    """CPU time of all threads of a process, in seconds."""
+    threads = Path(f"/proc/{process}/task").iterdir()
+    return sum(int((one / "schedstat").read_text("ascii").split()[0]) for one in threads) / 1e9
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Heartbeat:
         self.late_s: list[float] = []
         self.queued_s: list[float] = []
         self.collected_s: list[float] = []
+        self._at_s: list[float] = []
         self._collected = 0.0
         self._collecting = 0.0
 
@@ -67,16 +68,23 @@ class Heartbeat:
             "over_for_want_of_a_core": int((over & (late - waited <= ALLOWED_S)).sum()),
             "over_by_garbage_collection": int((over & (late - collected <= ALLOWED_S)).sum()),
             "late_but_for_cores_ms": _percentiles(np.maximum(late - waited, 0)),
+            # When, and by how much, those were late that had a core.
+            "over_with_a_core": [
+                {"at_s": round(self._at_s[beat], 2), "ms": round(late[beat] * 1e3, 1)}
+                for beat in np.flatnonzero(late - waited > ALLOWED_S)
+            ],
         }
 
     async def _beat(self) -> None:
         waited, collected = _waited_s(), self._collected
+        began = time.perf_counter()
         while True:
             due = time.perf_counter() + EVERY_S
             await asyncio.sleep(EVERY_S)
             late = time.perf_counter() - due
             before, waited = waited, _waited_s()
             self.late_s.append(max(late, 0.0))
+            self._at_s.append(due - began)
             self.queued_s.append(waited - before)
             self.collected_s.append(self._collected - collected)
             collected = self._collected

@@ -147,6 +147,11 @@ class Maintenance(StoreBase):
             return IndexedWords(connection)
 
     @shielded
+    def load_index(self) -> None:
+        """Load the vector index now; otherwise the first search does."""
+        self._index.load()
+
+    @shielded
     def rebuild_index(self) -> None:
         """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()

@@ -101,6 +101,14 @@ class IndexSync:
             with self._lock.writing():
                 self._catch_up(connection, newest)
 
+    def load(self) -> None:
+        """Bring the index up to date now, and not at the first search."""
+        with self._database.read() as connection:
+            newest = changes.newest(connection)
+            with self._lock.writing():
+                self._catch_up(connection, newest)
+        self.save_if_due()
+
     def rebuild(self) -> None:
         """Discard the index and rebuild it from the rows."""
         with self._database.read() as connection, self._lock.writing():

@@ -19,6 +19,7 @@ from agentmem import Memory
 from agentmem.errors import ModelError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.testing import tiny_bundle
+from agentmem_storage.sync import IndexSync
 from tests.support.cli import ROOT
 
 WITHOUT_TORCH = """
@@ -187,6 +188,15 @@ def test_networks_are_loaded_when_a_text_is_first_encoded(bundle: Path, tmp_path
 
 def test_preload_loads_the_networks_at_once(bundle: Path) -> None:
     process(PRELOAD, bundle)
+
+
+def test_preload_loads_the_index_at_once(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path / "store", ModelBundle(bundle), keep_text=True)
+    with Memory(store, model=bundle, preload=True) as memory:
+        monkeypatch.setattr(IndexSync, "_load", None)
+        assert memory.recall("tea", mode="vector")
 
 
 def test_files_that_changed_after_opening_are_not_loaded(bundle: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from agentmem_storage.index import IndexKind
 from agentmem_storage.records import Ranked, Scope, Selection
 from agentmem_storage.sql import codec
 from agentmem_storage.store import Store
-from agentmem_storage.sync import SAVE_AFTER
+from agentmem_storage.sync import SAVE_AFTER, IndexSync
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
 
 KINDS: tuple[IndexKind, ...] = ("exact", "faiss")
@@ -50,6 +50,22 @@ def searched(tmp_path: Path) -> Ranked:
         fill(store, 40, first=100)
         store.search_vectors(QUERY, 10)
     return found
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("the index was loaded again")
+
+
+def test_an_index_that_was_loaded_ahead_is_not_loaded_by_the_first_search(
+    tmp_path: Path, searched: Ranked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(tmp_path / "s") as store:
+        store.load_index()
+        monkeypatch.setattr(IndexSync, "_load", _refuse)
+        monkeypatch.setattr(IndexSync, "_rebuild", _refuse)
+        require_same(store.search_vectors(QUERY, 10), searched)
+        (added,) = fill(store, 1, first=500)
+        assert added in store.search_vectors(make_embedding("memory 500"), 1).ids
 
 
 def _delete(path: Path) -> None:
