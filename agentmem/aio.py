@@ -1,4 +1,4 @@
-"""`AsyncMemory`: the methods of `Memory` for asyncio, run by one worker thread.
+"""`AsyncMemory`: the methods of `Memory` for asyncio, run by a few worker threads.
 
 ::
 
@@ -10,17 +10,19 @@
 
 Arguments, results and errors are those of `Memory`. The event loop never waits for a model or a
 disk: returned hits have already been decoded by the worker. Only ``pack(policy="auto")`` reads the
-store: ``await asyncio.to_thread(hits.pack, ...)``. Calls run one at a time, in the order they were
-made. A call that is cancelled before it starts does not run; one that has started runs to
-completion. ``on_progress`` is called in the worker.
+store: ``await asyncio.to_thread(hits.pack, ...)``.
+
+Calls that change something run one at a time, in the order they were made. Calls that only read run
+beside them, and see all that had been acknowledged when they were made. A call that is cancelled
+before it starts does not run; one that has started runs to completion. ``on_progress`` is called in
+the worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import wraps
 from inspect import signature
@@ -36,6 +38,7 @@ from agentmem.context.timeline import Episode
 from agentmem.errors import CorruptRecordError, StoreError
 from agentmem.memory import Memory
 from agentmem.scopes import ReadId
+from agentmem.workers import Workers
 from agentmem_storage.records import UNSET
 
 P = ParamSpec("P")
@@ -52,8 +55,8 @@ def _constructor(
         signature(make).bind(*args, **kwargs)  # a wrong argument is an error here, not later
         self._make = lambda: make(*args, **kwargs)
         self._opened = None
-        self._worker = _Worker()
-        self._owns_worker = True
+        self._workers = Workers()
+        self._owns_workers = True
 
     return init
 
@@ -68,12 +71,22 @@ def _opener(make: Callable[P, Memory]) -> Callable[P, Coroutine[Any, Any, AsyncM
     return open
 
 
-def _in_worker(
+def _writing(
     verb: Callable[Concatenate[Memory, P], R],
 ) -> Callable[Concatenate[AsyncMemory, P], Coroutine[Any, Any, R]]:
     @wraps(verb)
     async def call(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self._run(lambda: _decoded(verb(self._memory, *args, **kwargs)))
+        return await self._write(lambda: verb(self._memory, *args, **kwargs))
+
+    return call
+
+
+def _reading(
+    verb: Callable[Concatenate[Memory, P], R],
+) -> Callable[Concatenate[AsyncMemory, P], Coroutine[Any, Any, R]]:
+    @wraps(verb)
+    async def call(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self._read(lambda: _decoded(verb(self._memory, *args, **kwargs)))
 
     return call
 
@@ -92,7 +105,7 @@ def _stream(
     @wraps(verb)
     async def call(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Chunk]:
         found = verb(self._memory, *args, **kwargs)
-        while batch := await self._run(lambda: _decoded(tuple(islice(found, _BATCH)))):
+        while batch := await self._read(lambda: _decoded(tuple(islice(found, _BATCH)))):
             for chunk in batch:
                 yield chunk
 
@@ -111,38 +124,6 @@ def _decoded(result: R) -> R:
     return result
 
 
-class _Worker:
-    """One thread. A forked child, in which it does not exist, gets another.
-
-    Attributes:
-        closed: Whether it accepts no more work.
-    """
-
-    def __init__(self) -> None:
-        self._executor: ThreadPoolExecutor | None = None
-        self._process = 0
-        self.closed = False
-
-    def submit(self, work: Callable[[], R]) -> Future[R]:
-        """Have something done after everything submitted before.
-
-        Raises:
-            RuntimeError: the worker is closed.
-        """
-        if self.closed:
-            raise RuntimeError("the worker is closed")
-        if self._executor is None or self._process != os.getpid():
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="agentmem")
-            self._process = os.getpid()
-        return self._executor.submit(work)
-
-    def close(self) -> None:
-        """Accept no more; what was submitted is completed."""
-        self.closed = True
-        if self._executor is not None and self._process == os.getpid():
-            self._executor.shutdown(wait=False)
-
-
 class AsyncMemory:
     """`Memory` for asyncio, opened by ``async with``; see `agentmem.aio` for the few differences.
 
@@ -157,51 +138,51 @@ class AsyncMemory:
 
     _make: Callable[[], Memory]
     _opened: Memory | None
-    _worker: _Worker
-    _owns_worker: bool
+    _workers: Workers
+    _owns_workers: bool
 
     # By way of a name without a meaning of its own, or `object.__init__` decides its type.
     _init = _constructor(Memory)
     __init__ = _init
     open = staticmethod(_opener(Memory))
-    add = _in_worker(Memory.add)
-    recall = _in_worker(Memory.recall)
-    get = _in_worker(Memory.get)
-    get_source = _in_worker(Memory.get_source)
-    scopes = _in_worker(Memory.scopes)
-    episodes = _in_worker(Memory.episodes)
-    count = _in_worker(Memory.count)
+    add = _writing(Memory.add)
+    recall = _reading(Memory.recall)
+    get = _reading(Memory.get)
+    get_source = _reading(Memory.get_source)
+    scopes = _reading(Memory.scopes)
+    episodes = _reading(Memory.episodes)
+    count = _reading(Memory.count)
     list = _stream(Memory.list)
-    update = _in_worker(Memory.update)
-    supersede = _in_worker(Memory.supersede)
-    history = _in_worker(Memory.history)
-    conflicts = _in_worker(Memory.conflicts)
-    forget = _in_worker(Memory.forget)
-    gc = _in_worker(Memory.gc)
-    verify = _in_worker(Memory.verify)
-    repair = _in_worker(Memory.repair)
-    backup = _in_worker(Memory.backup)
+    update = _writing(Memory.update)
+    supersede = _writing(Memory.supersede)
+    history = _reading(Memory.history)
+    conflicts = _reading(Memory.conflicts)
+    forget = _writing(Memory.forget)
+    gc = _writing(Memory.gc)
+    verify = _reading(Memory.verify)
+    repair = _writing(Memory.repair)
+    backup = _reading(Memory.backup)
     migrate = staticmethod(_in_thread(Memory.migrate))
-    export = _in_worker(Memory.export)
-    load = _in_worker(Memory.load)
-    stats = _in_worker(Memory.stats)
-    prepare = _in_worker(Memory.prepare)
-    regenerated = _in_worker(Memory.regenerated)
-    reindex = _in_worker(Memory.reindex)
+    export = _reading(Memory.export)
+    load = _writing(Memory.load)
+    stats = _reading(Memory.stats)
+    prepare = _writing(Memory.prepare)
+    regenerated = _reading(Memory.regenerated)
+    reindex = _writing(Memory.reindex)
 
     async def __aenter__(self) -> Self:
-        if self._worker.closed:
+        if self._workers.closed:
             raise StoreError(f"{self!r} is closed")
         if self._opened is None:
-            opening = self._submit(self._make)
+            opening = self._submitted(self._workers.write, self._make)
             try:
                 self._opened = await asyncio.shield(asyncio.wrap_future(opening))
             except asyncio.CancelledError:
                 opening.add_done_callback(_abandon)
-                self._worker.close()
+                self._workers.close(_nothing)
                 raise
             except BaseException:
-                self._worker.close()
+                self._workers.close(_nothing)
                 raise
         return self
 
@@ -228,7 +209,7 @@ class AsyncMemory:
         handle._opened = self._memory.scoped(
             user_id=user_id, agent_id=agent_id, session_id=session_id
         )
-        handle._worker, handle._owns_worker = self._worker, False
+        handle._workers, handle._owns_workers = self._workers, False
         return handle
 
     def session(
@@ -240,18 +221,17 @@ class AsyncMemory:
     ) -> AsyncSession:
         """See `Memory.session`."""
         session = self._memory.session(user_id=user_id, agent_id=agent_id, session_id=session_id)
-        return AsyncSession(session, self._run)
+        return AsyncSession(session, read=self._read, write=self._write)
 
     def as_tools(self, format: ToolFormat = "openai") -> AsyncTools:
         """See `Memory.as_tools`."""
-        return AsyncTools(self._memory.as_tools(format), self._run)
+        return AsyncTools(self._memory.as_tools(format), self._write)
 
     async def close(self) -> None:
         """See `Memory.close`; earlier calls are completed first."""
-        if self._owns_worker:
+        if self._owns_workers:
             with suppress(RuntimeError):  # closed already
-                closing = self._worker.submit(self._opened.close if self._opened else _nothing)
-                self._worker.close()
+                closing = self._workers.close(self._opened.close if self._opened else _nothing)
                 # Once requested, it completes even if the caller is cancelled.
                 await asyncio.shield(asyncio.wrap_future(closing))
 
@@ -263,12 +243,17 @@ class AsyncMemory:
             )
         return self._opened
 
-    async def _run(self, work: Callable[[], R]) -> R:
-        return await asyncio.wrap_future(self._submit(work))
+    async def _write(self, work: Callable[[], R]) -> R:
+        return await asyncio.wrap_future(self._submitted(self._workers.write, work))
 
-    def _submit(self, work: Callable[[], R]) -> Future[R]:
+    async def _read(self, work: Callable[[], R]) -> R:
+        return await asyncio.wrap_future(self._submitted(self._workers.read, work))
+
+    def _submitted(
+        self, submit: Callable[[Callable[[], R]], Future[R]], work: Callable[[], R]
+    ) -> Future[R]:
         try:
-            return self._worker.submit(work)
+            return submit(work)
         except RuntimeError as error:
             raise StoreError(f"{self!r} is closed") from error
 

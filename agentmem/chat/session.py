@@ -209,14 +209,15 @@ class Session:
 class AsyncSession:
     """`Session` for asyncio; made by `AsyncMemory.session`."""
 
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session, *, read: Run, write: Run) -> None:
         """Make one of a session.
 
         Args:
             session: Does the work.
-            run: Runs it elsewhere.
+            read: Runs elsewhere what only reads.
+            write: Runs elsewhere what writes.
         """
-        self._session, self._run = session, run
+        self._session, self._read, self._write = session, read, write
 
     async def __aenter__(self) -> Self:
         return self
@@ -247,7 +248,7 @@ class AsyncSession:
         """See `Session.context`."""
         given = _listed(messages)
         try:
-            return await self._run(
+            return await self._read(
                 lambda: self._session.context(
                     given, max_tokens=max_tokens, k=k, count_tokens=count_tokens
                 )
@@ -262,7 +263,7 @@ class AsyncSession:
         given = _listed(messages)
         _check_reply(reply)
         try:
-            return await self._run(lambda: self._session.observe(given, reply))
+            return await self._write(lambda: self._session.observe(given, reply))
         except StoreError as error:
             self._session.failed("storing", error)
             return None

@@ -19,6 +19,7 @@ from typing import Any
 
 from agentmem.errors import InputError
 from benchmarks.report.kinds import kinds_tables, supersession_table
+from benchmarks.report.load import page_tables, soak_tables
 from benchmarks.report.markdown import MISSING, percent, table
 from benchmarks.report.summary import NEEDED, SUMMARY, summary_table
 from benchmarks.report.torture import torture_tables
@@ -403,6 +404,7 @@ def _reading_latency(results: Mapping[str, Any]) -> list[str]:
 _TABLES = {
     "fidelity": _fidelity,
     "kinds": kinds_tables,
+    "page": page_tables,
     "robustness": _robustness,
     "reading": _reading,
     "reading-latency": _reading_latency,
@@ -410,6 +412,7 @@ _TABLES = {
     "relevance": _relevance,
     "retention": _retention,
     "sidebyside": sidebyside_tables,
+    "soak": soak_tables,
     "speed": _speed,
     "startup": _startup,
     "supersession": supersession_table,

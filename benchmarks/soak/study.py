@@ -74,7 +74,7 @@ async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan)
                 )
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         load.append(os.getloadavg()[0])
-        checked = await _check(memory, seen)
+        checked = await check(memory, seen)
     return {
         "turns": seen.turns,
         "seconds": seconds,
@@ -93,7 +93,7 @@ async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan)
     }
 
 
-async def _check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:
+async def check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:
     """Compare what is stored with what was acknowledged, and recall each message by its text."""
     stored: dict[int, str] = {}
     async for chunk in memory.list():

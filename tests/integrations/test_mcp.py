@@ -166,33 +166,57 @@ def test_it_answers_before_the_memory_is_open(tmp_path: Path) -> None:
     run(session())
 
 
-@pytest.mark.timeout(300)
-def test_two_processes_and_their_clients_share_a_store(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "calls",
+    [
+        pytest.param(15, marks=pytest.mark.timeout(300)),
+        pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_two_processes_and_their_clients_share_a_store(tmp_path: Path, calls: int) -> None:
     command = StdioServerParameters(
         command=sys.executable,
         args=["-m", "agentmem", "mcp", "--store", str(tmp_path / "s"), "--user", "ana"],
         env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
     )
 
-    async def write(client: Client, name: str) -> list[int]:
-        found = []
-        for n in range(12):
-            receipt = await call(client, "remember", text=f"{name} keeps box {n} in cellar {n}.")
-            found += receipt["ids"]
-        return found
+    async def work(client: Client, name: str) -> dict[int, str]:
+        """Call a server as an agent does; what it has to have in the end, by id."""
+        kept: dict[int, str] = {}
+        for n in range(calls):
+            newest = list(kept.items())[-1:]
+            if n % 5 == 3:
+                hits = await call(client, "recall", query=newest[0][1], limit=5)
+                assert newest[0] in [(hit["id"], hit["text"]) for hit in hits]
+            elif n % 10 == 9:
+                oldest = next(iter(kept))
+                assert await call(client, "forget", ids=[oldest]) == {"memories": 1}
+                del kept[oldest]
+            else:
+                text = f"{name} keeps box {n} in cellar {n}."
+                receipt = await call(client, "remember", text=text)
+                assert receipt["new"]
+                kept[receipt["ids"][0]] = text
+        return kept
 
-    async def session() -> None:
+    async def session() -> dict[int, str]:
         # Asking for the protocol first gives up after seconds, which a busy machine may need.
         legacy = [Client(command, mode="legacy") for _ in range(2)]
         async with legacy[0] as one, legacy[1] as two:
-            ids = await asyncio.gather(write(one, "Marta"), write(two, "Ben"))
-            assert len({*ids[0], *ids[1]}) == 24
-            for client in (one, two):
-                for name in ("Marta", "Ben"):
-                    hits = await call(client, "recall", query=f"where is {name}'s box 7?", limit=1)
-                    assert hits[0]["text"] == f"{name} keeps box 7 in cellar 7."
+            marta, ben = await asyncio.gather(work(one, "Marta"), work(two, "Ben"))
+            assert not marta.keys() & ben.keys()
+            kept = marta | ben
+            for client, other in ((one, ben), (two, marta)):
+                assert (await call(client, "stats"))["memories"] == len(kept)
+                for id, text in list(other.items())[:: max(1, len(other) // 5)]:
+                    hits = await call(client, "recall", query=text, limit=5)
+                    assert (id, text) in [(hit["id"], hit["text"]) for hit in hits]
+        return kept
 
-    run(session())
+    kept = asyncio.run(session())
+    with Memory(tmp_path / "s") as memory:
+        assert {chunk.id: chunk.text for chunk in memory.list()} == kept
+        assert memory.verify().ok
 
 
 @pytest.mark.timeout(300)

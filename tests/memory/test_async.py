@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -119,33 +119,120 @@ def test_a_scoped_handle_stays_in_its_scope(place: Path, model: ModelBundle) -> 
     asyncio.run(main())
 
 
-def test_the_event_loop_is_free_while_the_models_work(place: Path, model: ModelBundle) -> None:
+class Held:
+    """A part of a model that works as soon as ``go_on`` is set, and sets ``at_work`` before."""
+
     at_work, go_on = threading.Event(), threading.Event()
 
-    class Held:
-        """A part of a model that goes on working until the event loop has had a turn."""
+    def __init__(self, part: Any, *held: str, **parts: Any) -> None:
+        self._part, self._held = part, held
+        self.__dict__.update(parts)
 
-        def __init__(self, part: Any, *held: str, **parts: Any) -> None:
-            self._part, self._held = part, held
-            self.__dict__.update(parts)
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        if name not in self._held:
+            return found
 
-        def __getattr__(self, name: str) -> Any:
-            found = getattr(self._part, name)
-            if name not in self._held:
-                return found
+        def waiting(*args: Any, **options: Any) -> Any:
+            self.at_work.set()
+            assert self.go_on.wait(PATIENCE_S), "the event loop had no turn"
+            return found(*args, **options)
 
-            def waiting(*args: Any, **options: Any) -> Any:
-                at_work.set()
-                assert go_on.wait(PATIENCE_S), "the event loop had no turn"
-                return found(*args, **options)
+        return waiting
 
-            return waiting
 
+@pytest.fixture
+def holding() -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Both events of `Held`, neither of them set."""
+    for event in (Held.at_work, Held.go_on):
+        event.clear()
+    yield Held.at_work, Held.go_on
+    Held.go_on.set()
+
+
+def test_reading_goes_on_beside_writing(
+    place: Path, model: ModelBundle, holding: tuple[threading.Event, threading.Event]
+) -> None:
+    at_work, go_on = holding
+
+    async def main() -> None:
+        async with AsyncMemory(place, model=model) as memory:
+            await memory.add(TEXTS[:3], user_id="ana")
+        async with AsyncMemory(place, model=Held(model, "encode")) as memory:
+            adding = asyncio.create_task(memory.add(TEXTS[3], user_id="ana"))
+            assert await asyncio.to_thread(at_work.wait, PATIENCE_S)
+            session = memory.session(user_id="ana", session_id="s")
+            reads = (
+                memory.recall("note 1", user_id="ana"),
+                memory.stats(),
+                session.context([{"role": "user", "content": "which note is about trains?"}]),
+            )
+            async with asyncio.timeout(PATIENCE_S):
+                hits, stats, sent = await asyncio.gather(*reads)
+                assert [chunk.text async for chunk in memory.list()] == TEXTS[:3]
+            assert session.error is None
+            assert (len(hits), stats.memories, len(sent)) == (3, 3, 2)
+            assert not adding.done()
+            go_on.set()
+            await adding
+            # What was acknowledged is seen by whatever is asked from then on.
+            assert (await memory.stats()).memories == 4
+
+    asyncio.run(main())
+
+
+def test_writing_goes_on_beside_reading(
+    place: Path, model: ModelBundle, holding: tuple[threading.Event, threading.Event]
+) -> None:
+    at_work, go_on = holding
+
+    async def main() -> None:
+        held = Held(model, embedder=Held(model.embedder, "embed_query"))
+        async with AsyncMemory(place, model=held) as memory:
+            await memory.add(TEXTS[:3])
+            asked = asyncio.create_task(memory.recall("note 1"))
+            assert await asyncio.to_thread(at_work.wait, PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                await memory.add(TEXTS[3])
+                await memory.forget([1])
+            assert not asked.done()
+            go_on.set()
+            assert len(await asked) == 3
+
+    asyncio.run(main())
+
+
+def test_closing_waits_for_what_reads(
+    place: Path, model: ModelBundle, holding: tuple[threading.Event, threading.Event]
+) -> None:
+    at_work, go_on = holding
+
+    async def main() -> None:
+        held = Held(model, embedder=Held(model.embedder, "embed_query"))
+        memory = await AsyncMemory.open(place, model=held)
+        await memory.add(TEXTS[:3])
+        asked = asyncio.create_task(memory.recall("note 1"))
+        assert await asyncio.to_thread(at_work.wait, PATIENCE_S)
+        closing = asyncio.create_task(memory.close())
+        await asyncio.sleep(0)
+        with pytest.raises(StoreError, match="closed"):
+            await memory.stats()
+        go_on.set()
+        await closing
+        assert {hit.text for hit in await asked} == set(TEXTS[:3])
+
+    asyncio.run(main())
+
+
+def test_the_event_loop_is_free_while_the_models_work(
+    place: Path, model: ModelBundle, holding: tuple[threading.Event, threading.Event]
+) -> None:
+    at_work, go_on = holding
     held = Held(
         model,
         "encode",
         embedder=Held(model.embedder, "embed_query"),
-        codec=Held(model.codec, "regenerate"),
+        codec=Held(model.codec, "look_up"),
     )
 
     async def main() -> None:
@@ -189,8 +276,8 @@ def test_texts_are_decoded_in_the_worker(place: Path, model: ModelBundle) -> Non
             assert [chunk.text async for chunk in memory.list()] == TEXTS[:9]
 
     asyncio.run(main())
-    assert len(Watched.threads) == 1
-    assert Watched.threads.pop().startswith("agentmem")
+    assert Watched.threads
+    assert all(name.startswith("agentmem") for name in Watched.threads)
 
 
 def test_damage_is_raised_where_the_text_is_used(place: Path, model: ModelBundle) -> None:

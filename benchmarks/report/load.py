@@ -1,0 +1,108 @@
+"""Many conversations at once, and the page of a large store, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.report.markdown import table
+
+_RUNS = {"paced": "with pauses", "closed": "without pause"}
+
+
+def soak_tables(results: Mapping[str, Any]) -> list[str]:
+    """A table of the calls, one of the event loop, and what was lost.
+
+    Args:
+        results: The ``results`` of a soak result file.
+    """
+    calls = [
+        (
+            _RUNS[name],
+            f"{run['turns']:,}",
+            f"{run['turns_per_second']:.1f}",
+            f"{run['cpu_ms_per_turn']:.0f} ms",
+            *(_times(run[call]) for call in ("context_ms", "observe_ms", "forget_ms")),
+        )
+        for name, run in results.items()
+    ]
+    heads = ("Conversations", "Turns", "Turns/s", "CPU a turn")
+    beats = [
+        (
+            f"{_RUNS[name]}{other}",
+            f"{beat['beats']:,}",
+            *(f"{beat['late_ms'][at]:.1f} ms" for at in ("p99", "p99.9", "max")),
+            f"{beat['over']:,}",
+            f"{beat['over_for_want_of_a_core']:,}",
+            f"{beat['late_but_for_cores_ms']['max']:.1f} ms",
+        )
+        for name, run in results.items()
+        for other, beat in (("", run["heartbeat"]), (", an idle process", run["control"]))
+    ]
+    kept = [
+        (
+            _RUNS[name],
+            *(
+                f"{run[key]:,}"
+                for key in ("acknowledged", "forgotten", "lost", "altered", "back", "not_recalled")
+            ),
+            " → ".join(f"{at} MiB" for at in _resident(run)) or "–",
+            f"{run['load']['before']:.0f}",
+        )
+        for name, run in results.items()
+    ]
+    return [
+        *table((*heads, "`context` p50 / p95", "`observe` p50 / p95", "`forget` p50 / p95"), calls),
+        "",
+        *table(
+            (
+                *("Event loop", "Beats", "Late p99", "p99.9", "Latest"),
+                *("Over 20 ms", "for want of a core", "Latest with a core"),
+            ),
+            beats,
+        ),
+        "",
+        *table(
+            (
+                *("Messages", "Acknowledged", "Forgotten", "Lost", "Altered", "Back again"),
+                *("Not recalled", "Resident memory", "Load of the machine"),
+            ),
+            kept,
+        ),
+    ]
+
+
+def page_tables(results: Mapping[str, Any]) -> list[str]:
+    """A table of the views.
+
+    Args:
+        results: The ``results`` of a page result file.
+    """
+    rows = [
+        (
+            view["view"],
+            f"{view['first_ms']:.0f} ms",
+            f"{view['first_cpu_ms']:.0f} ms",
+            _times(view["again_ms"]),
+            f"{view['again_cpu_ms']:.0f} ms",
+            f"{view['bytes'] / 1e3:.0f} kB",
+        )
+        for view in results["views"]
+    ]
+    return [
+        f"{results['memories']:,} memories in {results['scopes']:,} sessions, "
+        f"{results['file_bytes'] / 1e6:.0f} MB; the load of the machine was "
+        f"{results['load']['before']:.0f}:",
+        "",
+        *table(("View", "First", "CPU", "Again p50 / p95", "CPU", "Size"), rows),
+    ]
+
+
+def _times(found: Mapping[str, float] | None) -> str:
+    return "–" if found is None else f"{found['p50']:.0f} / {found['p95']:.0f} ms"
+
+
+def _resident(run: Mapping[str, Any]) -> list[str]:
+    """Resident memory after the first thousand turns, and after the last."""
+    found = [f"{mib:.0f}" for mib in run["resident_mib"].values()]
+    return [found[0], found[-1]] if len(found) > 1 else found
