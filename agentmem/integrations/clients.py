@@ -110,7 +110,7 @@ def wrap(
     options = {"max_tokens": max_tokens, "k": k, "count_tokens": count_tokens}
     session = memory.session(user_id=user_id, agent_id=agent_id, session_id=session_id)
     if asynchronous and isinstance(session, Session):
-        session = AsyncSession(session, _in_thread)
+        session = AsyncSession(session, read=_in_thread, write=_in_thread)
     return cast(C, _Client(client, (), _Around(session, options, asynchronous)))
 
 

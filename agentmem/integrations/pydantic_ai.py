@@ -97,7 +97,8 @@ class AgentMemCapability(AbstractCapability[Any]):  # type: ignore[misc]
         """
         own = replace(self)
         own._failure = self._failure
-        own._session = AsyncSession(self.memory.session(session_id=ctx.conversation_id), _in_thread)
+        session = self.memory.session(session_id=ctx.conversation_id)
+        own._session = AsyncSession(session, read=_in_thread, write=_in_thread)
         return own
 
     async def before_model_request(self, ctx: Any, request_context: Any) -> Any:
