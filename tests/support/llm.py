@@ -195,6 +195,50 @@ def generated(*parts: dict[str, Any]) -> Scripted:
     return json_reply(200, reply)
 
 
+def response(*output: dict[str, Any]) -> Scripted:
+    """A reply of OpenAI's Responses API with these items."""
+    return json_reply(
+        200,
+        {
+            **{"id": "resp_1", "object": "response", "created_at": 1780000000, "model": "tiny"},
+            **{"status": "completed", "output": output, "tools": [], "parallel_tool_calls": True},
+            **{"tool_choice": "auto", "error": None, "incomplete_details": None},
+            **{"instructions": None, "metadata": {}, "temperature": 1.0, "top_p": 1.0},
+        },
+    )
+
+
+def said(text: str) -> dict[str, Any]:
+    """A message of the Responses API."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    message = {"id": "m1", "type": "message", "role": "assistant", "status": "completed"}
+    return {**message, "content": content}
+
+
+def message_stream(text: str) -> Scripted:
+    """A reply of Anthropic's messages API as a stream."""
+    message = {
+        **{"id": "msg_1", "type": "message", "role": "assistant", "model": "tiny", "content": []},
+        **{"stop_reason": None, "stop_sequence": None},
+        "usage": {"input_tokens": 9, "output_tokens": 1},
+    }
+    delta = {"type": "text_delta", "text": text}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": message},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": 5},
+        },
+        {"type": "message_stop"},
+    ]
+    body = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in events)
+    return Scripted(200, body.encode(), {"Content-Type": "text/event-stream"})
+
+
 def completion(message: dict[str, Any]) -> Scripted:
     """A reply of OpenAI's chat completions with that message."""
     message = {"role": "assistant", "content": None, "refusal": None, **message}
