@@ -94,4 +94,4 @@ class ModelError(AgentMemError):
 
 
 class ModelNotFoundError(ModelError):
-    """There is there is no model bundle at that path, or a file of it is missing."""
+    """There is no model bundle at that path, or a file of it is missing."""

@@ -40,7 +40,9 @@ def expiry_time(expires_at: object, ttl: object, now: datetime) -> datetime | No
         raise InputError("give expires_at= or ttl=, not both")
     if not isinstance(ttl, timedelta):
         if isinstance(ttl, bool) or not isinstance(ttl, Real):
-            raise TypeError(f"ttl must be seconds or a timedelta, not {shown(ttl)}")
+            raise TypeError(
+                f"ttl must be seconds or a timedelta, such as timedelta(days=7), not {shown(ttl)}"
+            )
         if not math.isfinite(ttl):
             raise InputError(f"ttl={ttl!r} is not finite: leave it out for what never expires")
     try:

@@ -37,6 +37,7 @@ COMMANDS = {
     "history": "supersede:history",
     "conflicts": "supersede:conflicts",
     "users": "users:users",
+    "sessions": "users:sessions",
     "stats": "store:stats",
     "verify": "store:verify",
     "doctor": "store:doctor",
@@ -133,7 +134,6 @@ def _see(error: typer.TyperException) -> str:
 app = typer.Typer(
     name="agentmem",
     cls=LazyRoot,
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog=epilog(),
@@ -146,7 +146,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
     ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -157,9 +157,14 @@ def _root(
 ) -> None:
     """Long-term memory for agents: learned vectors that decode to the exact text.
 
-    Everything happens on this machine: no network, no API key.
+    Everything happens on this machine: no network, no API key. Without a command, it shows what is
+    in the store.
     """
     ctx.command.debug = debug  # type: ignore[attr-defined]
+    if ctx.invoked_subcommand is None:
+        from agentmem_cli.commands.overview import overview
+
+        overview()
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agentmem.ingest.importers import tables
 from agentmem_cli.exits import ExitCode
 from tests.support.chatgpt import ABOUT, export, shown
 from tests.support.cli import Cli
@@ -219,6 +221,20 @@ def test_memories_of_mem0(cli: Cli, tmp_path: Path) -> None:
         again(cli, file)
 
 
+@pytest.mark.parametrize("empty", [{"id": "x", "memory": None, "user_id": "ana"}, None])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_memory_of_mem0_that_is_null_is_counted(
+    cli: Cli, tmp_path: Path, empty: Any, first: bool
+) -> None:
+    tea = {"id": "y", "memory": "Likes tea", "user_id": "ana"}
+    memories = [empty, tea] if first else [tea, empty]
+    done = cli.json("import", put(tmp_path / "answer.json", {"results": memories}))
+    assert (done["form"], done["memories"], done["skipped"]) == ("mem0 memories", 1, {"blank": 1})
+    if empty is not None:
+        assert cli.json("import", put(tmp_path / "list.json", memories))["skipped"] == {"blank": 1}
+    assert texts(cli, "--user", "ana") == ["Likes tea"]
+
+
 def test_rows_of_a_langgraph_store(cli: Cli, tmp_path: Path) -> None:
     rows = [
         {
@@ -245,6 +261,19 @@ def test_tables(cli: Cli, tmp_path: Path, separator: str) -> None:
     assert cli.json("import", file)["form"] == "CSV rows"
     assert texts(cli) == ["name: Ana\ncity: Lyon\nnote: likes\ntea", "name: Bo"]
     again(cli, file)
+
+
+def test_a_cell_may_be_as_long_as_a_text(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = csv.field_size_limit()
+    long = "tea and figs, " * (before // 14 + 1)
+    file = put(tmp_path / "long.csv", f'name,note\nAna,"{long}"')
+    assert cli.json("import", file, "--dry-run")["texts"] == 1
+    monkeypatch.setattr(tables, "MAX_CHARS", 1000)
+    said = cli.error(ExitCode.INPUT, "import", file)
+    assert "more than 1,000 characters: split it" in said
+    assert csv.field_size_limit() == before
 
 
 def test_a_folder_of_markdown(cli: Cli, tmp_path: Path) -> None:

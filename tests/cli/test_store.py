@@ -22,6 +22,7 @@ COMMANDS = (
     ("update", 1, "--text", "x"),
     ("stats",),
     ("users",),
+    ("sessions",),
     ("verify",),
     ("reindex",),
 )
@@ -68,6 +69,40 @@ def test_verify_repairs_what_is_derived(cli: Cli) -> None:
     found = cli.json("verify", "--repair")
     assert (found["ok"], found["embedded"], found["quarantined"]) == (True, [2], [])
     assert cli.ok("verify", "--repair", "--quiet") == ""
+
+
+def test_alone_it_shows_the_store_and_what_to_do(cli: Cli) -> None:
+    cli.ok("add", "Bo likes tea", "--user", "bo")
+    shown = cli.ok()
+    assert shown.startswith(f"{cli.store}: 4 memories of 2 users, the last added 2")
+    assert "agentmem recall QUESTION" in shown
+    assert "agentmem --help" in shown
+
+
+def test_alone_without_memories_it_says_how_to_begin(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    shown = cli.ok()
+    assert shown.startswith(f"{cli.store}: no memories yet\n")
+    assert "agentmem add TEXT" in shown
+    assert not cli.store.exists()
+    cli.ok("add", "tea")
+    cli.ok("forget", 1, "--yes")
+    assert "no memories yet" in cli.ok()
+    (cli.store / "memory.db").write_bytes(b"x" * 4096)
+    assert cli.run().exit_code == ExitCode.STORE
+
+
+def test_sessions(cli: Cli) -> None:
+    assert cli.ok("sessions") == "no sessions yet\n"
+    cli.ok("add", "I like figs", "--user", "ana", "--session", "monday")
+    cli.ok("add", "I like tea", "And rye", "--user", "bo", "--session", "friday")
+    found = cli.json("sessions")
+    assert [(one["session_id"], one["user_id"], one["memories"]) for one in found] == [
+        ("friday", "bo", 2),
+        ("monday", "ana", 1),
+    ]
+    assert cli.ok("sessions", "--user", "ana", "--quiet") == "monday\n"
+    assert "friday" in cli.ok("sessions")
 
 
 def test_stats(cli: Cli) -> None:

@@ -31,7 +31,7 @@ def test_the_commands_are_there() -> None:
     assert {" ".join(path) for path, command in TREE if not hasattr(command, "commands")} == {
         *("add", "recall", "ask", "chat", "show", "list", "forget", "gc", "update"),
         *("supersede", "history", "conflicts"),
-        *("users", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
+        *("users", "sessions", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
         *("export", "import", "restore", "serve"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train embedder", "train encoder"),
@@ -66,8 +66,8 @@ def test_the_plain_format_of_questions_is_documented() -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [[], ["model"], ["train"], ["eval"]],
-    ids=["root", "model", "train", "eval"],
+    [["model"], ["reader"], ["train"], ["eval"]],
+    ids=["model", "reader", "train", "eval"],
 )
 def test_a_group_alone_shows_its_help(args: list[str]) -> None:
     shown = CliRunner().invoke(app, args)

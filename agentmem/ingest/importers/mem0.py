@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,24 +19,33 @@ def fits(value: object) -> bool:
         return False
     results = value.get("results")
     if isinstance(results, list):
-        return bool(results) and fits(results[0])
-    return isinstance(value.get("memory"), str) and "role" not in value
+        return fits(next((one for one in results if one is not None), None))
+    # mem0 writes null for a memory that has lost its text.
+    has_text = isinstance(value.get("memory", 0), str | None)
+    return has_text and "role" not in value
 
 
 def read(values: Sequence[tuple[str, Mapping[str, Any]]]) -> Imported:
-    """Memories, as what their user said; ``run_id`` is the session.
+    """Memories, as what their user said; ``run_id`` is the session. Those of null are counted.
 
     Raises:
-        InputError: one has no text.
+        InputError: one is no memory.
     """
     where = values[0][0]
-    return Imported(FORM, tuple(by_scope(where, list(_messages(values)))))
+    skipped: Counter[str] = Counter()
+    items = by_scope(where, list(_messages(values, skipped)))
+    return Imported(FORM, tuple(items), dict(skipped))
 
 
-def _messages(values: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Message]:
+def _messages(
+    values: Sequence[tuple[str, Mapping[str, Any]]], skipped: Counter[str]
+) -> Iterator[Message]:
     for where, value in values:
         results = value.get("results")
         for number, one in enumerate(results if isinstance(results, list) else [value]):
+            if one is None or (isinstance(one, Mapping) and one.get("memory", 0) is None):
+                skipped["blank"] += 1
+                continue
             if not isinstance(one, Mapping) or not isinstance(one.get("memory"), str):
                 raise InputError(f"{where}, memory {number}: it has no text: {shown(one)}")
             session = one.get("run_id") or one.get("session_id")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from agentmem.errors import InputError
+from agentmem.ingest.checks import MAX_CHARS
 from agentmem.ingest.importers.items import Imported, Item
 from agentmem.types import Document
 
@@ -16,6 +19,7 @@ _BEGINNING = 64 * 1024
 _DELIMITERS = ",;\t|"
 # Documents of one call, between which progress is shown.
 _BATCH = 256
+_LIMIT = Lock()
 
 
 def read(path: Path) -> Imported:
@@ -25,18 +29,35 @@ def read(path: Path) -> Imported:
         InputError: it has no header, a row has more cells than that, or it is not UTF-8.
     """
     try:
-        rows = list(_rows(path))
+        with _long_cells():
+            rows = list(_rows(path))
     except UnicodeDecodeError as error:
         raise InputError(
             f"{str(path)!r} is not UTF-8: {error.reason} at byte {error.start}; convert it"
         ) from error
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise InputError(
+                f"{str(path)!r}: a cell has more than {MAX_CHARS:,} characters: split it, or close "
+                f"the quotation mark that opens it"
+            ) from error
         raise InputError(f"{str(path)!r} is not a table: {error}") from error
     items = [
         Item(f"{path}, rows from {first + 1}", rows[first : first + _BATCH])
         for first in range(0, len(rows), _BATCH)
     ]
     return Imported(FORM, tuple(items))
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let a cell have as many characters as a text may have; the limit is one of the process."""
+    with _LIMIT:
+        before = csv.field_size_limit(MAX_CHARS)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _rows(path: Path) -> Iterator[Document]:

@@ -1,4 +1,4 @@
-"""The command users: who has memories in a store."""
+"""The commands users and sessions: who has memories in a store, and of which conversations."""
 
 from __future__ import annotations
 
@@ -71,6 +71,39 @@ def users(
         )
 
     out.emit(json=lambda: [use.to_dict() for use in found], human=human, quiet=ids)
+
+
+def sessions(
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    user: UserOption = None,
+    agent: AgentOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show the sessions of a store, or with --user those of one; last used first.
+
+    --quiet prints the ids.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model, embedder=embedder) as memory:
+        found = memory.scopes(**scope_ids(user, agent, None))
+    talks = [use for use in found if use.session_id is not None]
+
+    def human() -> RenderableType:
+        if not talks:
+            return Text("no sessions yet")
+        return _table(
+            ("session", "user", "agent", "memories", "last added"),
+            [(use.session_id, use.user_id, use.agent_id, *_sums([use])) for use in talks],
+        )
+
+    out.emit(
+        json=lambda: [use.to_dict() for use in talks],
+        human=human,
+        quiet=lambda: list(dict.fromkeys(str(use.session_id) for use in talks)),
+    )
 
 
 def _sums(uses: list[ScopeUse]) -> tuple[int, datetime | None]:
