@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from agentmem.chat.tools import ToolFormat, Tools
 
 from agentmem.verbs.handle import Location
+from agentmem.verbs.hooks import Hooks, OnAdd, OnForget
 from agentmem.verbs.reading import ReadingVerbs
 from agentmem.verbs.upkeep import UpkeepVerbs
 from agentmem.verbs.writing import WritingVerbs
@@ -73,6 +74,8 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
         preload: bool = False,
         threads: int | None = None,
         clock: Callable[[], datetime] = utc_now,
+        on_add: OnAdd | None = None,
+        on_forget: OnForget | None = None,
         on_progress: Progress | None = None,
     ) -> None:
         """Open a store, creating it if necessary.
@@ -122,6 +125,12 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
                 they are.
             clock: Returns the current time, with a zone: when something is added without a time,
                 and when something expires. For tests.
+            on_add: Called with the `Receipt` of each `add`, `update` and observed turn of a session
+                by which something was written: after it is durable, in the thread that wrote. What
+                it raises is logged, and costs nothing. Not called for `load` and `migrate`, nor for
+                what other processes write.
+            on_forget: Likewise, with the `ForgetReceipt` of each `forget` and `gc` by which
+                something was deleted.
             on_progress: Called with the number of chunks indexed so far and the total, if the
                 lexical index has to be rebuilt, as after an upgrade.
 
@@ -130,7 +139,8 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
             NotAStoreError: ``location`` holds something else.
             InputError: the embedder, the runtime, the quantization or a required id is unknown, a
                 runtime is given for a loaded model, ``min_fidelity`` is not between 0 and 1,
-                ``max_chars`` or ``threads`` is not positive, or ``cache_bytes`` is negative.
+                ``max_chars`` or ``threads`` is not positive, ``cache_bytes`` is negative, or
+                ``on_add`` or ``on_forget`` is no function, or one that has to be awaited.
             IncompatibleModelError: the store was created with another model bundle, which was not
                 found, or with another embedder. The message says how to `migrate` it.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
@@ -145,6 +155,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
         if cache_bytes < 0:
             raise InputError(f"cache_bytes must be 0 or more, got {cache_bytes!r}")
         self._binding = Binding(required=check_require(require))
+        self._hooks = Hooks(on_add, on_forget)
         options = EncodingOptions(quantization, min_fidelity, keep_text, thread_count(threads))
         self._opened_with: dict[str, Any] = {
             "location": _absolute(location),
@@ -161,6 +172,8 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
             "cache_bytes": cache_bytes,
             "threads": threads,
             "clock": clock,
+            "on_add": on_add,
+            "on_forget": on_forget,
         }
         self._clock = clock
         self._options = options

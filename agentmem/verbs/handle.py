@@ -13,6 +13,7 @@ from agentmem.ingest.checks import check_time
 from agentmem.ingest.encode import EncodingOptions
 from agentmem.models.base import MemoryModel
 from agentmem.scopes import Binding
+from agentmem.verbs.hooks import Hooks
 from agentmem_storage.records import Scope, Selection
 from agentmem_storage.store import Store
 
@@ -36,6 +37,7 @@ class Handle:
     _max_chars: int
     _owns_store: bool
     _clock: Callable[[], datetime]
+    _hooks: Hooks
 
     def _one(self, id: int, scope: Scope) -> Chunk:
         from agentmem.context.load import load_chunks

@@ -155,7 +155,7 @@ class WritingVerbs(Handle):
             source_id = self._store.source_named(id, scope)
         else:
             source_id = self._one(id, scope).source.id
-        return update(
+        receipt = update(
             self._store,
             self._model,
             source_id,
@@ -166,6 +166,7 @@ class WritingVerbs(Handle):
             options=self._options,
             max_chars=self._max_chars,
         )
+        return self._hooks.added(receipt)
 
     def supersede(
         self,
@@ -272,7 +273,8 @@ class WritingVerbs(Handle):
             until=None if isinstance(before, Unset) else check_time(before, "before"),
             expired=None,
         )
-        return forget(self._store, self._model, selection, ids, dry_run=dry_run)
+        receipt = forget(self._store, self._model, selection, ids, dry_run=dry_run)
+        return self._hooks.forgotten(receipt)
 
     def gc(self, *, dry_run: bool = False) -> ForgetReceipt:
         """Erase what has expired, so that no byte of it remains in any file of the store.
@@ -286,7 +288,8 @@ class WritingVerbs(Handle):
         from agentmem.editing import collect_garbage
 
         scope = self._binding.scope
-        return collect_garbage(self._store, self._model, scope, dry_run=dry_run)
+        receipt = collect_garbage(self._store, self._model, scope, dry_run=dry_run)
+        return self._hooks.forgotten(receipt)
 
     def _write(
         self,
@@ -320,9 +323,10 @@ class WritingVerbs(Handle):
             rebuild_stale_terms(self._store, self._model)
         links = propose_links(self._store, self._model, normalized.parts, written, new)
         given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
-        return write_receipt(
+        receipt = write_receipt(
             [one for _, one in given],
             new,
             skipped=normalized.skipped,
             conflicts=conflicts(self._store, links) if links else (),
         )
+        return self._hooks.added(receipt)

@@ -47,6 +47,7 @@ COMMANDS = {
     "migrate": "migrate:migrate",
     "export": "portable:export",
     "import": "importing:import_file",
+    "watch": "watch:watch",
     "mcp": "mcp:mcp",
     "serve": "serve:serve",
     "model": "model:app",

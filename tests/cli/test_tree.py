@@ -32,7 +32,7 @@ def test_the_commands_are_there() -> None:
         *("add", "recall", "ask", "chat", "show", "list", "forget", "gc", "update"),
         *("supersede", "history", "conflicts"),
         *("users", "sessions", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
-        *("export", "import", "restore", "serve"),
+        *("export", "import", "watch", "restore", "serve"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train embedder", "train encoder"),
         *("train bundle", "train reranker", "train reader", "train reader-data"),

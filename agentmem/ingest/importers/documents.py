@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +29,8 @@ def read(path: Path) -> Imported:
         return Imported(FORM, (Item(str(path), [Document.from_file(path)]),))
     items: list[Item] = []
     blank = 0
-    for file in _files(path):
-        if _has_no_text(file):
+    for file in document_files(path):
+        if has_no_text(file):
             blank += 1
             continue
         uri = file.relative_to(path).as_posix()
@@ -42,7 +42,7 @@ def read(path: Path) -> Imported:
     return Imported(FORM, tuple(items), {"blank": blank} if blank else {})
 
 
-def _has_no_text(file: Path) -> bool:
+def has_no_text(file: Path) -> bool:
     """Whether it is a blank file. One that cannot be read or decoded is not: `add` says why."""
     try:
         return file.is_file() and is_blank(file.read_text(encoding="utf-8-sig", errors="replace"))
@@ -50,8 +50,16 @@ def _has_no_text(file: Path) -> bool:
         return False
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
+def document_files(
+    folder: Path, on_error: Callable[[OSError], object] | None = None
+) -> Iterator[Path]:
+    """The documents in a folder and those in it, by name.
+
+    Args:
+        folder: The folder.
+        on_error: Called if a folder cannot be read; None leaves it out.
+    """
+    for place, folders, names in os.walk(folder, onerror=on_error):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(place, name)
