@@ -101,7 +101,7 @@ class Watcher:
                 present.add(path)
             bar(done, len(files), f"{len(found.added) + len(found.changed):,} stored")
         for one in failed:
-            self._fail(str(one.filename), str(one.strone), found)
+            self._fail(str(one.filename), str(one.strerror), found)
         found.files = len(present)
         self._missing -= present
         if not failed:  # what is in a folder that cannot be read is not gone
