@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agentmem.context.recall import Recall
     from agentmem.context.source import Source
     from agentmem.context.timeline import Episode
+    from agentmem.dossier import Dossier
     from agentmem.errors import AgentMemError
     from agentmem.integrations.clients import wrap
     from agentmem.memory import Memory
@@ -61,6 +62,7 @@ __all__ = [
     "Context",
     "Damage",
     "Document",
+    "Dossier",
     "Episode",
     "ExportReceipt",
     "ForgetReceipt",
@@ -100,6 +102,7 @@ _HOMES = {
     "Context": "agentmem.context.pack",
     "Damage": "agentmem.results",
     "Document": "agentmem.types",
+    "Dossier": "agentmem.dossier",
     "Episode": "agentmem.context.timeline",
     "ExportReceipt": "agentmem.results",
     "ForgetReceipt": "agentmem.results",

@@ -159,6 +159,8 @@ class AsyncMemory:
     conflicts = _reading(Memory.conflicts)
     forget = _writing(Memory.forget)
     gc = _writing(Memory.gc)
+    dossier = _reading(Memory.dossier)
+    audit = _reading(Memory.audit)
     verify = _reading(Memory.verify)
     repair = _writing(Memory.repair)
     backup = _reading(Memory.backup)

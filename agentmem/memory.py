@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agentmem.chat.session import Session
     from agentmem.chat.tools import ToolFormat, Tools
 
+from agentmem.verbs.disclosing import DisclosingVerbs
 from agentmem.verbs.handle import Location
 from agentmem.verbs.hooks import Hooks, OnAdd, OnForget
 from agentmem.verbs.reading import ReadingVerbs
@@ -38,7 +39,7 @@ from agentmem.verbs.upkeep import UpkeepVerbs
 from agentmem.verbs.writing import WritingVerbs
 
 
-class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
+class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
     """A long-term memory in one store, or the part of it that a scope can access.
 
     ::
@@ -73,6 +74,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
         require: Sequence[str] = (),
         preload: bool = False,
         threads: int | None = None,
+        audit: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
         on_add: OnAdd | None = None,
         on_forget: OnForget | None = None,
@@ -123,6 +125,9 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
                 one for each core that this process may use, but not more than four. What is stored
                 does not depend on it, and the program's own threads, of BLAS and of torch, stay as
                 they are.
+            audit: Whether the store keeps an audit log from now on, for all processes: whose
+                memories were added, changed and forgotten, and when; see `audit`. None: as before;
+                a new store keeps none.
             clock: Returns the current time, with a zone: when something is added without a time,
                 and when something expires. For tests.
             on_add: Called with the `Receipt` of each `add`, `update` and observed turn of a session
@@ -171,6 +176,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
             "require": self._binding.required,
             "cache_bytes": cache_bytes,
             "threads": threads,
+            "audit": audit,
             "clock": clock,
             "on_add": on_add,
             "on_forget": on_forget,
@@ -191,6 +197,8 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs):
         )
         self._max_chars = max_chars
         self._owns_store = True
+        if audit is not None:
+            self._store.keep_audit(audit)
         # Also after an upgrade: an index of an older version is emptied when the store is opened.
         rebuild_stale_terms(self._store, self._model, on_progress)
 

@@ -30,7 +30,7 @@ from agentmem_storage.text import shown
 if TYPE_CHECKING:
     from agentmem.ingest.normalize import Normalized
 
-from agentmem.verbs.handle import Handle, Time, Where
+from agentmem.verbs.handle import Handle, Location, Time, Where
 
 
 class WritingVerbs(Handle):
@@ -222,6 +222,8 @@ class WritingVerbs(Handle):
         where: Where | Unset = UNSET,
         before: Time | Unset = UNSET,
         dry_run: bool = False,
+        certificate: Location | None = None,
+        signing_key: Location | None = None,
     ) -> ForgetReceipt:
         """Delete memories so that no byte of them remains in any file of the store.
 
@@ -238,10 +240,16 @@ class WritingVerbs(Handle):
             where: A filter, as in `recall`; one that matches everything is refused.
             before: Only memories from before this time.
             dry_run: Only report what would be deleted.
+            certificate: A new file for a certificate: what was asked for, the ids and numbers of
+                what was deleted, and when, with a SHA-256 over it. It has no text but what is in
+                the conditions; see `agentmem.certificates.check_certificate`.
+            signing_key: A PEM file with an Ed25519 private key, which signs the certificate.
 
         Raises:
             InputError: a condition is None, or there is none, so that everything would be deleted;
-                or several scopes have one of the external ids.
+                or several scopes have one of the external ids; or the certificate cannot be
+                written, or the key is none.
+            MissingExtraError: a key is given, and ``cryptography`` is not installed.
             FilterError: the filter is malformed, or has no condition, such as ``{"and": []}``.
             TypeError: ``ids`` is no iterable of integers or of strings, such as one integer, a
                 receipt or bytes.
@@ -273,7 +281,21 @@ class WritingVerbs(Handle):
             until=None if isinstance(before, Unset) else check_time(before, "before"),
             expired=None,
         )
-        receipt = forget(self._store, self._model, selection, ids, dry_run=dry_run)
+        work = partial(forget, self._store, self._model, selection)
+        if certificate is None:
+            if signing_key is not None:
+                raise InputError("signing_key= signs a certificate: give certificate= too")
+            return self._hooks.forgotten(work(ids, dry_run=dry_run))
+        if dry_run:
+            raise InputError("nothing is deleted in a dry run, so there is nothing to certify")
+        from agentmem.certificates import asked, drafted
+
+        if not isinstance(ids, Unset):
+            ids = [*ids] if isinstance(ids, Iterable) and not isinstance(ids, str) else ids
+        facts = {"store": self._store.store_id, "asked": asked(selection, ids)}
+        with drafted(certificate, signing_key, facts) as draft:
+            receipt = work(ids, dry_run=False)
+            draft.complete(receipt)
         return self._hooks.forgotten(receipt)
 
     def gc(self, *, dry_run: bool = False) -> ForgetReceipt:

@@ -36,8 +36,11 @@ def main(
     the store.
     """
 
+    tenths: dict[str, int] = {}
+
     def progress(part: str, done: int, total: int) -> None:
-        if done * 10 // total > (done - 1) * 10 // total or done == total:
+        if (tenth := done * 10 // total) > tenths.get(part, 0):
+            tenths[part] = tenth
             typer.echo(f"{part}: {done:,} of {total:,}", err=True)
 
     result = torture(

@@ -54,7 +54,7 @@ class Editing(Reading, StoreBase):
         if old is not None:
             self._states.erase(old.chunk_ids)
         with self._database.write() as connection:
-            write.update_source(connection, as_id(source_id), values)
+            write.update_source(connection, as_id(source_id), values, now=self._now())
             updated = read.read_sources(connection, [source_id])[0]
         if old is not None:
             self._states.erase(old.chunk_ids)
@@ -98,7 +98,7 @@ class Editing(Reading, StoreBase):
                 if isinstance(found, Written):
                     return found
                 values |= found
-            write.update_source(connection, expected.id, values)
+            write.update_source(connection, expected.id, values, now=self._now())
         self._states.erase(expected.chunk_ids)
         self._purge()
         return Written(expected.id, expected.chunk_ids, duplicate=False)
@@ -138,7 +138,7 @@ class Editing(Reading, StoreBase):
         with self._database.write() as connection:
             if expected is not None:
                 write.require_unchanged(connection, expected)
-            written = write.replace(connection, as_id(source_id), rows, old_terms)
+            written = write.replace(connection, as_id(source_id), rows, old_terms, now=self._now())
             if not written.duplicate:
                 self._index.drop_files()
         self._purge()

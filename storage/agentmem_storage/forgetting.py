@@ -87,9 +87,15 @@ class Forgetting(StoreBase):
         seen: Container[int] | None,
     ) -> Forgotten:
         with self._database.write() as connection:
+            expired = isinstance(chosen, Selection) and chosen.expired is True
+            ids: Sequence[int]
             if isinstance(chosen, Selection):
-                chosen = write.choose(connection, chosen, seen, self._expired_by(connection))
-            deleted, sources, stale = write.forget(connection, chosen, terms)
+                ids = write.choose(connection, chosen, seen, self._expired_by(connection))
+            else:
+                ids = chosen
+            deleted, sources, stale = write.forget(
+                connection, ids, terms, now=self._now(), op="erased" if expired else "forgotten"
+            )
             if deleted:
                 self._index.drop_files()
         return Forgotten(tuple(deleted), sources, terms_stale=stale, purged=False)

@@ -511,6 +511,36 @@ class Quarantined:
     scope: Scope
 
 
+# What a line of the audit log tells of: a memory was ``added``, ``changed`` or ``forgotten``;
+# ``erased`` because it had expired; or put into ``quarantine``. Or the log itself ``began``,
+# ``ended``, or had a line that was ``damaged``.
+AuditOp = Literal[
+    "added", "changed", "forgotten", "erased", "quarantine", "began", "ended", "damaged"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """A line of the audit log.
+
+    Attributes:
+        id: Its number; later ones are higher.
+        at: When it was written, in UTC.
+        op: What was done.
+        scope: Whose memory it was; empty if the line is about the log itself.
+        source: Id of the message or document; None likewise.
+        ids: Ids of the memories that it consisted of after the change, or before it was deleted;
+            of one that was forgotten in part, of that part.
+    """
+
+    id: int
+    at: datetime
+    op: AuditOp
+    scope: Scope
+    source: int | None
+    ids: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Repaired:
     """The outcome of `Store.repair`.

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from agentmem_storage.adding import Adding
 from agentmem_storage.archiving import Archiving
+from agentmem_storage.auditing import Auditing
 from agentmem_storage.counting import Counting
 from agentmem_storage.editing import Editing
 from agentmem_storage.errors import InputError, StoreNotFoundError
@@ -45,6 +46,7 @@ class Store(
     Counting,
     Keeping,
     Archiving,
+    Auditing,
     Maintenance,
     Rebinding,
     Reading,

@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, model: ModelBundle) -> Path:
     """Every table has rows."""
     place = tmp_path_factory.mktemp("altered") / "store"
     metadata = {"n": 1, "f": 1.5, "s": "x", "b": True, "l": [1]}
-    with Memory(place, model=model) as memory:
+    with Memory(place, model=model, audit=True) as memory:
         said = [{"role": "user", "name": "Bo", "content": f"note {n}"} for n in range(4)]
         memory.add(said, user_id="bo", session_id="s", metadata=metadata)
         memory.add(["one thing", "another thing"], user_id="ana", created_at="2024-05-03")

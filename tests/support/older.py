@@ -54,6 +54,7 @@ UNDO = {
             )
         ),
     ),
+    "0016_audit": ("DROP TABLE audit", "ALTER TABLE meta DROP COLUMN audited"),
 }
 
 

@@ -236,6 +236,24 @@ def forget(
         bool, typer.Option("--dry-run", help="Only show what would be deleted.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            "--certificate",
+            metavar="FILE",
+            help="Write what was deleted, and when, to a new file, with a SHA-256 over it.",
+        ),
+    ] = None,
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--signing-key",
+            exists=True,
+            dir_okay=False,
+            metavar="PEM",
+            help="An Ed25519 private key that signs the certificate.",
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
@@ -250,9 +268,13 @@ def forget(
     All given conditions must hold: ids, scope, filter and time. Deleting more than one memory needs
     confirmation; without a terminal, --yes is required.
 
+    `agentmem certificate` checks what --certificate has written.
+
     --quiet prints the ids.
     """
     out = Output(json=json, quiet=quiet)
+    if (certificate is not None and dry_run) or (signing_key is not None and certificate is None):
+        raise typer.TyperException("--signing-key needs --certificate, which needs a deletion")
     if ids and external_ids:
         raise typer.TyperException("give ids of memories or --id, not both")
     given_ids: list[Any] | None = ids or external_ids or None
@@ -264,15 +286,17 @@ def forget(
     # What is not given is left out: `forget` refuses None.
     given = {"ids": given_ids, "where": where, "before": before}
     conditions: dict[str, Any] = {name: one for name, one in given.items() if one is not None}
+    written: dict[str, Any] = {"certificate": certificate, "signing_key": signing_key}
     with open_memory(store, model, embedder=embedder) as memory:
         done = memory.forget(**conditions, **scope, dry_run=True)
         unknown = done.unknown_keys
         if not dry_run:
             if yes:
-                done = memory.forget(**conditions, **scope)
+                done = memory.forget(**conditions, **scope, **written)
             elif len(done.ids) < 2 or _agreed(len(done.ids), out):
                 # Delete exactly what was confirmed, even if more memories match by now.
-                done = replace(memory.forget(done.ids, **scope), unknown_keys=unknown)
+                done = memory.forget(done.ids, **scope, **written)
+                done = replace(done, unknown_keys=unknown)
             else:
                 out.note("nothing was forgotten")
     out.emit(

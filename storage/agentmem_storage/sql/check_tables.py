@@ -9,8 +9,8 @@ from sqlalchemy import Table
 from agentmem_storage.records import Problem
 from agentmem_storage.sql import changes, lexicon, lexicon_pages, row_sums, seal
 from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.tables import audit, forgotten, quarantine, replaced, staged
 from agentmem_storage.sql.tables import changes as log
-from agentmem_storage.sql.tables import forgotten, quarantine, replaced, staged
 
 # What a row of each table says.
 _NOTES = {
@@ -18,6 +18,7 @@ _NOTES = {
     replaced.name: "what replaced a memory",
     staged.name: "what a migration has made",
     quarantine.name: "a memory in quarantine",
+    audit.name: "who changed a memory, and when",
 }
 
 
@@ -37,7 +38,7 @@ def own_row(database: Database) -> Iterator[Problem]:
 
 def notes(database: Database) -> Iterator[Problem]:
     """Rows that say something that stands nowhere else."""
-    for table in (forgotten, replaced, staged, quarantine):
+    for table in (forgotten, replaced, staged, quarantine, audit):
         with database.read() as connection:
             keys = row_sums.damaged(connection, table)
         for key in keys:

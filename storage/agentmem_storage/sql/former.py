@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
+from agentmem_storage.records import Scope
 from agentmem_storage.sql import row_sums
-from agentmem_storage.sql.selection import GIVEN, id_list
-from agentmem_storage.sql.tables import chunks, forgotten, meta, sources
+from agentmem_storage.sql.selection import GIVEN, id_list, scope_conditions
+from agentmem_storage.sql.tables import chunks, forgotten, meta, scopes, sources
 from agentmem_storage.sql.tolerant import read_tolerantly
 
 _FINGERPRINT_BYTES = 8
@@ -89,6 +90,14 @@ def note_forgotten(connection: Connection, source_ids: Sequence[int]) -> None:
         connection.execute(
             insert(forgotten), [row_sums.summed(forgotten, place) for place in places]
         )
+
+
+def count_forgotten(connection: Connection, scope: Scope) -> int:
+    """How many places of forgotten messages there are in a scope."""
+    query = select(func.count()).select_from(forgotten)
+    if conditions := scope_conditions(scope):
+        query = query.where(forgotten.c.scope_id.in_(select(scopes.c.id).where(*conditions)))
+    return int(connection.scalar(query) or 0)
 
 
 def drop_forgotten(connection: Connection, scope_ids: Iterable[int]) -> None:

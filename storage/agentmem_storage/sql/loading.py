@@ -26,7 +26,7 @@ from agentmem_storage.archive.records import ArchivedSource
 from agentmem_storage.errors import InputError, UnknownIdError
 from agentmem_storage.metadata import metadata_json, read_metadata
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import codec, external, links, metadata_values, sums, vector_sums
+from agentmem_storage.sql import audit, codec, external, links, metadata_values, sums, vector_sums
 from agentmem_storage.sql.archive_checks import scope_of
 from agentmem_storage.sql.expiry import has_expired
 from agentmem_storage.sql.former import Fingerprints, any_former
@@ -277,6 +277,7 @@ class _Rows:
                 self._connection, {row["id"]: row["metadata"] for row in self._sources}
             )
             insert_chunks(self._connection, self._chunks, self._terms)
+            audit.note(self._connection, "added", self.ids, self._now)
 
     def _scope_id(self, scope: Scope) -> int:
         if scope not in self._scope_ids:

@@ -277,6 +277,27 @@ def _checks(connection: Connection) -> None:
     vector_sums.write_all(connection)
 
 
+def _audit(connection: Connection) -> None:
+    for statement in (
+        "ALTER TABLE meta ADD COLUMN audited INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            op TEXT NOT NULL,
+            user_id TEXT,
+            agent_id TEXT,
+            session_id TEXT,
+            source_id INTEGER,
+            chunk_ids BLOB,
+            sum INTEGER NOT NULL
+        )
+        """,
+        "CREATE INDEX audit_by_user ON audit (user_id)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -377,4 +398,5 @@ STEPS: tuple[Step, ...] = (
     Step("0012_links", _links),
     Step("0014_staged", _staged),
     Step("0015_checks", _checks),
+    Step("0016_audit", _audit),
 )

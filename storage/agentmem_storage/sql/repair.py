@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 from agentmem_storage.records import Problem, Repaired
 from agentmem_storage.sql import (
+    audit,
     changes,
     lexicon,
     links,
@@ -49,6 +50,7 @@ def repair(connection: Connection, problems: Sequence[Problem], now: int) -> Rep
             row_sums.drop_damaged(connection, table) for table in (forgotten, replaced, staged)
         )
         dropped += links.drop_damaged(connection)
+        dropped += audit.drop_damaged(connection, now)
         quarantine.mend(connection, now)
         rebuilt.append(f"{dropped} damaged notes were deleted")
     if by_remedy["log"]:
@@ -96,7 +98,7 @@ def _quarantined(
                 entries.append(made)
     owners = chunks.c.id.in_(id_list(why))
     whole = list(connection.scalars(select(type_coerce(chunks.c.source_id, Integer)).where(owners)))
-    write.forget(connection, list(why), {})
+    write.forget(connection, list(why), {}, now=now, op="quarantine")
     # Nobody wanted it forgotten: it may be added again.
     again = forgotten.c.id.in_(id_list(one for one in whole if isinstance(one, int)))
     connection.execute(delete(forgotten).where(again))

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from sqlalchemy import Connection
 
-_OWN = ("id", "store_id", "model", "key_dims", "created_at", "latents", "staged_for")
+_OWN = ("id", "store_id", "model", "key_dims", "created_at", "latents", "staged_for", "audited")
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
 _STEPS = "SELECT id, name FROM migrations ORDER BY id"
 

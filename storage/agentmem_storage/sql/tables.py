@@ -66,6 +66,8 @@ meta = Table(
     words("staged_for", optional=True),
     # A checksum, see `agentmem_storage.sql.seal`.
     whole("sum", optional=True),
+    # 1 while an audit log is kept.
+    whole("audited", server_default=text("0")),
 )
 
 scopes = Table(
@@ -242,6 +244,23 @@ links = Table(
     whole("sum"),
     Index("links_once", "old_id", "new_id", unique=True),
     Index("links_by_new", "new_id"),
+)
+
+# Whose memories were changed, and when, see `agentmem_storage.sql.audit`.
+audit = Table(
+    "audit",
+    schema,
+    Column("id", Integer, primary_key=True),
+    whole("at"),
+    words("op"),
+    words("user_id", optional=True),
+    words("agent_id", optional=True),
+    words("session_id", optional=True),
+    whole("source_id", optional=True),
+    # As JSON.
+    blob("chunk_ids", optional=True),
+    whole("sum"),
+    Index("audit_by_user", "user_id"),
 )
 
 changes = Table(

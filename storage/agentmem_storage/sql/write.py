@@ -25,8 +25,9 @@ from sqlalchemy import (
 )
 
 from agentmem_storage.errors import ChangedError, InputError, UnknownIdError
-from agentmem_storage.records import Scope, Selection, SourceKey, SourceRecord, Written
+from agentmem_storage.records import AuditOp, Scope, Selection, SourceKey, SourceRecord, Written
 from agentmem_storage.sql import (
+    audit,
     changes,
     external,
     links,
@@ -103,14 +104,14 @@ def add(
         scope_id = insert_scope(connection, scope)
     held = known.written(connection)
     for prolonged, expires_at in known.prolonged.items():
-        update_source(connection, prolonged, {"expires_at": expires_at})
+        update_source(connection, prolonged, {"expires_at": expires_at}, now=added_at)
     named = [key.external_id for key in keys if key.external_id is not None]
     if len(set(named)) < len(named):
         raise InputError(f"one call brings two sources with one external id, among {shown(named)}")
     external.release(connection, scope_id, named, added_at)
     for at, found in enumerate(known.ids):
         if found is not None and keys[at].external_id is not None:
-            held[found] = _put(connection, held[found], new[at], old_terms)
+            held[found] = _put(connection, held[found], new[at], old_terms, added_at)
     next_source = next_id(connection, sources)
     next_chunk = next_id(connection, chunks)
     written: list[Written] = []
@@ -158,6 +159,7 @@ def add(
             [row for own in chunk_rows for row in own],
             [text for rows in fresh_rows for text in rows.terms],
         )
+        audit.note(connection, "added", [one.source_id for one in fresh], added_at)
     return written
 
 
@@ -166,6 +168,7 @@ def _put(
     stored: Written,
     new: SourceRows | SourceKey,
     old_terms: Mapping[int, str | None],
+    now: int,
 ) -> Written:
     """Write what is new under the external id of a stored source, if it differs.
 
@@ -178,7 +181,7 @@ def _put(
         changed = held.changed(key)
         if not changed:
             return stored
-        update_source(connection, stored.source_id, changed)
+        update_source(connection, stored.source_id, changed, now=now)
         return dataclasses.replace(stored, replaced=True)
     if isinstance(new, SourceKey) or not all(id in old_terms for id in stored.chunk_ids):
         raise ChangedError("what has that external id was changed in the meantime")
@@ -186,11 +189,17 @@ def _put(
         kept = select(sources.c.created_at).where(sources.c.id == stored.source_id)
         new = dataclasses.replace(new, source={**new.source, "created_at": connection.scalar(kept)})
     known = {id: text for id, text in old_terms.items() if text is not None}
-    return dataclasses.replace(replace(connection, stored.source_id, new, known), replaced=True)
+    put = replace(connection, stored.source_id, new, known, now=now)
+    return dataclasses.replace(put, replaced=True)
 
 
 def replace(
-    connection: Connection, source_id: int, new: SourceRows, old_terms: Mapping[int, str]
+    connection: Connection,
+    source_id: int,
+    new: SourceRows,
+    old_terms: Mapping[int, str],
+    *,
+    now: int,
 ) -> Written:
     """Replace the content of a source; it keeps its id, its scope and the time it was added.
 
@@ -235,6 +244,7 @@ def replace(
         replaced={"chars", "content_hash", "occurrence", "former", *changed},
     )
     vector_sums.write(connection, [source_id])
+    audit.note(connection, "changed", [source_id], now)
     return written
 
 
@@ -312,8 +322,16 @@ def choose(
     return chosen
 
 
-def update_source(connection: Connection, source_id: int, values: Mapping[str, Any]) -> None:
+def update_source(
+    connection: Connection, source_id: int, values: Mapping[str, Any], *, now: int
+) -> None:
     """Set columns of a source.
+
+    Args:
+        connection: A write transaction.
+        source_id: The source.
+        values: The columns, with their values.
+        now: The current time, in microseconds since 1970.
 
     Raises:
         UnknownIdError: No source has that id.
@@ -327,6 +345,7 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
         keep_former(connection, [source_id])
     if new:
         connection.execute(update(sources).where(sources.c.id == source_id), new)
+        audit.note(connection, "changed", [source_id], now)
     if new.keys() - {"expires_at"}:  # no part of what was said
         note_unpurged(connection)
     if new or damaged:
@@ -336,7 +355,12 @@ def update_source(connection: Connection, source_id: int, values: Mapping[str, A
 
 
 def forget(
-    connection: Connection, ids: Sequence[int], texts: Mapping[int, str]
+    connection: Connection,
+    ids: Sequence[int],
+    texts: Mapping[int, str],
+    *,
+    now: int,
+    op: AuditOp,
 ) -> tuple[list[int], int, bool]:
     """Delete chunks, then sources without chunks, then scopes without sources.
 
@@ -351,6 +375,8 @@ def forget(
         ids: Chunk ids; unknown ones are ignored.
         texts: The text that was indexed for each. If one is missing, the lexical index is marked
             as stale.
+        now: The current time, in microseconds since 1970.
+        op: What the audit log says of it.
 
     Returns:
         Ids of the chunks deleted, number of sources deleted, and whether a text was missing.
@@ -366,6 +392,7 @@ def forget(
     if not found:
         return kept_apart, 0, False
     source_ids = list({row.source_id: None for row in found if isinstance(row.source_id, int)})
+    audit.note(connection, op, source_ids, now, only={row.id for row in found})
     touched = id_list(source_ids)
     others = chunks.c.id.not_in(id_list(row.id for row in found))
     kept = connection.scalars(
