@@ -35,7 +35,6 @@ def main(
     It exits with 1 if a count that must be 0 is not. The models are tiny ones; what is tested is
     the store.
     """
-
     tenths: dict[str, int] = {}
 
     def progress(part: str, done: int, total: int) -> None:

@@ -57,7 +57,7 @@ def dossier(
     with open_memory(store, model, embedder=embedder) as memory, out.progress("reading") as bar:
         made = memory.dossier(**scope, on_progress=bar)
     if path is None:
-        out.write(json_module.dumps(made.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        Output(json=True).emit(json=made.to_dict, human=Text, quiet=tuple)
         return
     saved = made.save(path)
     count = views.number(made.memories, "memory", "memories")
@@ -105,8 +105,7 @@ def audit(
         from agentmem.dossier import audit_values
 
         for line in lines:
-            values = audit_values(line)
-            out.emit(json=lambda values=values: values, human=Text, quiet=list, line=True)
+            _write(out, audit_values(line))
         return
 
     def table() -> Any:
@@ -119,6 +118,10 @@ def audit(
         return found
 
     out.emit(json=list, human=table, quiet=lambda: [str(line.id) for line in lines])
+
+
+def _write(out: Output, line: dict[str, Any]) -> None:
+    out.emit(json=lambda: line, human=Text, quiet=tuple, line=True)
 
 
 def certificate(
