@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from agentmem._version import __version__
 from agentmem.errors import InputError, MissingExtraError
 from agentmem.results import ForgetReceipt
 from agentmem_storage.disk import make_private_file, sync
+from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Selection
 
 if TYPE_CHECKING:
@@ -119,14 +120,18 @@ def drafted(
 
 
 def asked(selection: Selection, ids: object) -> dict[str, Any]:
-    """The conditions of a deletion, as plain values."""
+    """The conditions of a deletion, as plain values.
+
+    Raises:
+        TypeError: an id is none.
+    """
     given: dict[str, Any] = {
         **{name: id for name, id in asdict(selection.scope).items() if id is not None},
         "where": selection.where,
         "before": None if selection.until is None else selection.until.isoformat(),
     }
-    if isinstance(ids, list):
-        given["ids"] = [one if isinstance(one, str) else int(one) for one in ids]
+    if isinstance(ids, Iterable) and not isinstance(ids, str | bytes | bytearray | memoryview):
+        given["ids"] = [one if isinstance(one, str) else as_int(one, "an id") for one in ids]
     return {name: one for name, one in given.items() if one is not None}
 
 

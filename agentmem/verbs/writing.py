@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
@@ -290,8 +290,8 @@ class WritingVerbs(Handle):
             raise InputError("nothing is deleted in a dry run, so there is nothing to certify")
         from agentmem.certificates import asked, drafted
 
-        if not isinstance(ids, Unset):
-            ids = [*ids] if isinstance(ids, Iterable) and not isinstance(ids, str) else ids
+        if isinstance(ids, Iterator):  # which can be read only once
+            ids = [*ids]
         facts = {"store": self._store.store_id, "asked": asked(selection, ids)}
         with drafted(certificate, signing_key, facts) as draft:
             receipt = work(ids, dry_run=False)

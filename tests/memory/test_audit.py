@@ -212,7 +212,7 @@ def test_an_altered_certificate_is_refused(
     private, public = keys
     (id,) = memory.add("one secret", user_id="ana", id="x").ids
     path = tmp_path / "gone.json"
-    memory.forget(["x"], user_id="ana", certificate=path, signing_key=private)
+    memory.forget(iter(["x"]), user_id="ana", certificate=path, signing_key=private)
     found = check_certificate(path, public_key=public)
     assert (found["ids"], found["asked"]) == ([id], {"user_id": "ana", "ids": ["x"]})
     whole = json.loads(path.read_text())
@@ -280,6 +280,9 @@ def test_what_cannot_be_certified_is_not_forgotten(
             memory.forget(user_id="ana", **options)
     with pytest.raises(UnknownIdError):
         memory.forget([id + 1], certificate=new)
+    for ids in (b"\1", [1.5], [None], 1):
+        with pytest.raises(TypeError):
+            memory.forget(ids, certificate=new)  # type: ignore[arg-type]
     assert memory.get(id).text == "one secret"
     assert taken.read_text() == "mine"
     assert not new.exists()
