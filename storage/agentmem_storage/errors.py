@@ -12,6 +12,10 @@ AgentMemError
 │  ├─ StoreMovedError                 its files were moved, deleted or replaced while it was open
 │  ├─ StoreIncompleteError            a copy without its write-ahead log, or an older one
 │  ├─ SchemaVersionError              written by a newer agentmem
+│  ├─ StoreKeyError                   an encrypted store cannot be opened with what was given
+│  │  ├─ KeyRequiredError             it is encrypted, and no key was given
+│  │  ├─ WrongKeyError                it was created with another key
+│  │  └─ KeyRingError                 its key ring is missing, damaged or an older copy
 │  ├─ CorruptRecordError              a row's bytes do not match their checksum
 │  └─ UnknownIdError(KeyError)        no memory has that id
 ├─ ArchiveError(ValueError)           a file is no archive, damaged, or cannot be decrypted
@@ -84,6 +88,22 @@ class StoreIncompleteError(StoreError):
 
 class SchemaVersionError(StoreError):
     """The store was written by a newer agentmem."""
+
+
+class StoreKeyError(StoreError):
+    """An encrypted store cannot be opened with the key that was given; nothing was changed."""
+
+
+class KeyRequiredError(StoreKeyError):
+    """The store is encrypted, and no key was given."""
+
+
+class WrongKeyError(StoreKeyError):
+    """The store was created with another master key."""
+
+
+class KeyRingError(StoreKeyError):
+    """The key ring of an encrypted store is missing, damaged, or an older copy."""
 
 
 class CorruptRecordError(StoreError):

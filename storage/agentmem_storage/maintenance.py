@@ -36,18 +36,22 @@ class Maintenance(StoreBase):
         self,
         target: str | os.PathLike[str],
         on_progress: Callable[[int, int], object] | None = None,
+        *,
+        keys: bool = False,
     ) -> Copied:
         """Copy the store, in the state it has now, while others read and write it.
 
         Args:
             target: A new or an empty folder. If the copy fails, it is left as it was.
             on_progress: Called with the number of pages copied so far and the total.
+            keys: Whether to copy the key ring of an encrypted store too. What is destroyed in the
+                store's is then still in the copy.
 
         Raises:
             InputError: The target is not a folder, or something is in it.
             StoreUnwritableError: It cannot be written.
         """
-        return back_up(self._database, target, on_progress)
+        return back_up(self._database, target, on_progress, keys=keys)
 
     @shielded_steps
     def check(self, scope: Scope = ANY_SCOPE) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from agentmem_storage.archiving import Archiving
 from agentmem_storage.auditing import Auditing
 from agentmem_storage.counting import Counting
 from agentmem_storage.editing import Editing
+from agentmem_storage.encryption.master import Key
 from agentmem_storage.errors import InputError, StoreNotFoundError
 from agentmem_storage.forgetting import Forgetting
 from agentmem_storage.index import IndexKind
@@ -26,9 +27,8 @@ from agentmem_storage.rebinding import Rebinding
 from agentmem_storage.records import ModelBinding
 from agentmem_storage.shield import raise_if_abandoned, shielded
 from agentmem_storage.snapshot import Snapshot
-from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.identity import prepare, read_binding
-from agentmem_storage.sql.location import locate_store
+from agentmem_storage.sql.opening import open_database
 from agentmem_storage.timestamps import utc_now
 
 # Some 22,000 tokens of a reader whose language model has 30 layers of 3 x 64 dims.
@@ -79,6 +79,7 @@ class Store(
         timeout_s: float = 30.0,
         index: IndexKind = "auto",
         states_bytes: int = STATES_BYTES,
+        key: Key | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
         """Open a store, creating it if necessary.
@@ -94,6 +95,9 @@ class Store(
             index: Backend of the vector search: "faiss", "exact", or "auto": FAISS if installed.
             states_bytes: The most that is kept of readers' states, beside the store's own files;
                 0 keeps none.
+            key: The master key of an encrypted store: 32 bytes, the path of a file with nothing
+                else in it, or a function that returns them. A new store is encrypted if one is
+                given; see `agentmem_storage.encryption`.
             clock: Returns the current time, with a zone: when something is added or expires.
 
         Raises:
@@ -102,14 +106,17 @@ class Store(
             IncompatibleModelError: The store is bound to another model bundle.
             SchemaVersionError: The store was written by a newer agentmem.
             StoreUnwritableError: It cannot be created or migrated.
-            MissingExtraError: The requested backend is not installed.
-            InputError: ``timeout_s`` is negative or infinite, or ``states_bytes`` is negative.
+            MissingExtraError: The requested backend is not installed, or ``cryptography``, which
+                encryption needs.
+            StoreKeyError: The store is encrypted, and cannot be decrypted with the key; or it has
+                none.
+            InputError: ``timeout_s`` is negative or infinite, ``states_bytes`` is negative, or a
+                key is given for a store that is not encrypted.
         """
         timeout_s = as_timeout(timeout_s)
         if states_bytes < 0:
             raise InputError(f"states_bytes must be 0 or more, got {states_bytes!r}")
-        found = locate_store(location, create=create)
-        database = Database.open(found, create=create, timeout_s=timeout_s)
+        database = open_database(location, key, create=create, timeout_s=timeout_s)
         try:
             identity = prepare(database, ModelBinding(model, embedding_dims, latents))
             store = cls(
@@ -130,22 +137,25 @@ class Store(
 
     @staticmethod
     @shielded
-    def binding(location: str | os.PathLike[str], *, timeout_s: float = 30.0) -> ModelBinding:
+    def binding(
+        location: str | os.PathLike[str], *, timeout_s: float = 30.0, key: Key | None = None
+    ) -> ModelBinding:
         """The models that a store is bound to; nothing in it is changed.
 
         Raises:
             StoreNotFoundError: There is no store.
             NotAStoreError: The location holds something else.
             SchemaVersionError: The store was written by a newer agentmem.
+            StoreKeyError: The store is encrypted, and cannot be decrypted with the key.
         """
-        found = locate_store(location, create=False)
-        database = Database.open(found, create=False, timeout_s=as_timeout(timeout_s))
+        database = open_database(location, key, create=False, timeout_s=as_timeout(timeout_s))
         try:
             binding = read_binding(database)
         finally:
             database.close()
         if binding is None:
-            raise StoreNotFoundError(f"the store at {found.label!r} is empty: it has no model yet")
+            label = database.location.label
+            raise StoreNotFoundError(f"the store at {label!r} is empty: it has no model yet")
         return binding
 
     def __enter__(self) -> Self:

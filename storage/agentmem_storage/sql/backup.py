@@ -9,23 +9,24 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from agentmem_storage.disk import make_private_file, make_private_folder, sync
+from agentmem_storage.encryption.ring import RING_NAME
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import Copied
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import log_mark
 from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.location import DATABASE_NAME
 from agentmem_storage.sql.sqlite_errors import unwritable
 from agentmem_storage.text import shown
 
 _PAGES = 256
-_PARTIAL = f"{DATABASE_NAME}.partial"
 
 
 def back_up(
     database: Database,
     target: str | os.PathLike[str],
     on_progress: Callable[[int, int], object] | None = None,
+    *,
+    keys: bool = False,
 ) -> Copied:
     """Copy a database to a new folder; see `agentmem_storage.store.Store.backup`."""
     folder = _folder(target)
@@ -37,17 +38,19 @@ def back_up(
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise InputError(f"{str(target)!r} exists already: give a new or an empty folder")
         made = make_private_folder(folder)
-        partial = folder / _PARTIAL
+        partial = folder / f"{database.file_name}.partial"
         if not make_private_file(partial):
             raise InputError(f"{str(target)!r}: another backup is being written there")
         try:
             memories = _copy(database, partial, on_progress)
             sync(partial)
+            if keys:
+                database.copy_keys(folder)
             # Only a complete copy gets the name under which it can be opened.
-            partial.rename(folder / DATABASE_NAME)
+            partial.rename(folder / database.file_name)
             sync(folder)
         except BaseException:
-            for file in folder.glob(f"{_PARTIAL}*"):
+            for file in (*folder.glob(f"{partial.name}*"), folder / RING_NAME):
                 file.unlink(missing_ok=True)
             if made:
                 with suppress(OSError):
@@ -55,13 +58,13 @@ def back_up(
             raise
     except OSError as error:
         raise unwritable(error, os.fspath(target)) from error
-    return Copied(folder, memories, (folder / DATABASE_NAME).stat().st_size)
+    return Copied(folder, memories, (folder / database.file_name).stat().st_size)
 
 
 def _own_folder(database: Database) -> Path | None:
     """The folder of a store; None if it is a single file, or in memory."""
     path = database.location.path
-    return path.parent.resolve() if path is not None and path.name == DATABASE_NAME else None
+    return path.parent.resolve() if path is not None and path.name == database.file_name else None
 
 
 def _copy(
@@ -73,10 +76,10 @@ def _copy(
             on_progress(total - remaining, total)
 
     with closing(sqlite3.connect(partial, isolation_level=None)) as copy:
-        with database.read_raw() as source:
+        with database.stored() as source:
             source.backup(copy, pages=_PAGES, progress=progress)
         log_mark.clear(copy)
-        (memories,) = copy.execute("SELECT count(*) FROM chunks").fetchone()
+        (memories,) = copy.execute(database.count_memories).fetchone()
     return int(memories)
 
 

@@ -56,7 +56,7 @@ def check(database: Database, scope: Scope) -> Iterator[Problem]:
             check_tables.notes(database),
             _links(database),
         ]
-        parts = [_file_structure(database), check_tables.own_row(database), *parts, *whole]
+        parts = [_faults(database), _file_structure(database), check_tables.own_row(database), *parts, *whole]
     for part in parts:
         try:
             yield from part
@@ -65,6 +65,10 @@ def check(database: Database, scope: Scope) -> Iterator[Problem]:
         except StoreError as error:
             # A page is torn; the other parts may be on intact pages.
             yield Problem(None, f"database: {error}")
+
+
+def _faults(database: Database) -> Iterator[Problem]:
+    yield from (Problem(one.chunk_id, one.what) for one in database.faults())
 
 
 def _file_structure(database: Database) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
@@ -33,7 +33,7 @@ from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import filters, forks, log_mark, reached
 from agentmem_storage.sql.columns import read_text
 from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
-from agentmem_storage.sql.location import Location
+from agentmem_storage.sql.location import DATABASE_NAME, Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
 from agentmem_storage.sql.sqlite_errors import translated, unwritable
 from agentmem_storage.sql.unlocked import look
@@ -58,13 +58,27 @@ _STEP_S = 0.1  # between two looks at whether anybody still waits
 _log = logging.getLogger(__name__)
 
 
+class Fault(NamedTuple):
+    """Something wrong with a file; ``chunk_id`` if that is known."""
+
+    chunk_id: int | None
+    what: str
+
+
 class Database:
     """An open database; safe to use from several threads.
 
     Args:
         location: Its location.
         timeout_s: How long to wait for other writers, in seconds.
+
+    Attributes:
+        file_name: The name of its file in a folder of its own.
+        count_memories: A query on what is stored.
     """
+
+    file_name = DATABASE_NAME
+    count_memories = "SELECT count(*) FROM chunks"
 
     def __init__(self, location: Location, timeout_s: float) -> None:
         self.location = location
@@ -218,6 +232,19 @@ class Database:
             yield _driver_connection(connection)
 
     @contextmanager
+    def stored(self) -> Iterator[sqlite3.Connection]:
+        """The driver's connection to what is on disk, in a read transaction, to be copied."""
+        with self.read_raw() as connection:
+            yield connection
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the files beyond what the tables show; nothing here."""
+        return iter(())
+
+    def copy_keys(self, folder: Path) -> None:
+        """Copy the keys of an encrypted store to a folder; this one has none."""
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction: durable after the block, rolled back if the block raises.
 
@@ -328,10 +355,16 @@ class Database:
 
     @contextmanager
     def _begun(self, connection: Connection, begin: str) -> Iterator[None]:
-        connection.execution_options(**{_BEGIN: begin})
-        with connection.begin():
+        with self._transaction(connection, begin):
             if self._model is not None:
                 self._require_bound(_driver_connection(connection), self._model)
+            yield
+
+    @staticmethod
+    @contextmanager
+    def _transaction(connection: Connection, begin: str) -> Iterator[None]:
+        connection.execution_options(**{_BEGIN: begin})
+        with connection.begin():
             yield
 
     def _require_bound(self, connection: sqlite3.Connection, model: str) -> None:

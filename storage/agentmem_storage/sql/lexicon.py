@@ -16,6 +16,7 @@ from zlib import crc32
 from sqlalchemy import Connection
 
 from agentmem_storage import words
+from agentmem_storage.sql import indexed_texts
 
 # That of the table of the store, see `agentmem_storage.sql.migrations`.
 _TABLE = (
@@ -94,6 +95,7 @@ def reset(connection: Connection) -> None:
                 )
     finally:
         fresh.close()
+    indexed_texts.clear(connection)
 
 
 def _index(texts: Mapping[int, str]) -> tuple[dict[int, int], dict[int, bytes]]:

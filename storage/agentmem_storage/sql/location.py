@@ -12,7 +12,15 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError
 
 from agentmem_storage.disk import make_private_folder
-from agentmem_storage.errors import InputError, NotAStoreError, StoreError, StoreNotFoundError
+from agentmem_storage.encryption.file import ENCRYPTED_NAME
+from agentmem_storage.encryption.ring import RING_NAME
+from agentmem_storage.errors import (
+    InputError,
+    KeyRequiredError,
+    NotAStoreError,
+    StoreError,
+    StoreNotFoundError,
+)
 from agentmem_storage.sql.sqlite_errors import unwritable
 
 MEMORY = ":memory:"
@@ -90,6 +98,46 @@ def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
     label = os.fspath(location)
     if not isinstance(label, str):
         raise TypeError(f"a location is a string or a path, not {location!r:.200}")
+    _require_path(location, label)
+    if label == MEMORY:
+        return _in_memory(label, create=create)
+    if "://" in label and isinstance(location, str):
+        return _url(label, create=create)
+    return _folder(label, create=create)
+
+
+def locate_encrypted(location: str | os.PathLike[str], *, create: bool) -> Location:
+    """Resolve the location of an encrypted store, whose tables are in memory while it is open.
+
+    Args:
+        location: A folder.
+        create: Whether the store may be created.
+
+    Returns:
+        A location in memory, with the path of the file of sealed rows.
+
+    Raises:
+        NotAStoreError: It holds something else.
+        StoreNotFoundError: It does not exist and ``create`` is False.
+        StoreUnwritableError: The folder cannot be created.
+        InputError: It is no folder, or the folder has a store that is not encrypted.
+    """
+    label = os.fspath(location)
+    if not isinstance(label, str):
+        raise TypeError(f"a location is a string or a path, not {location!r:.200}")
+    if label == MEMORY or (isinstance(location, str) and "://" in label):
+        raise InputError(f"an encrypted store is in a folder, and {label!r:.200} is none")
+    _require_path(location, label)
+    found = _folder(label, create=create, encrypted=True)
+    return Location(label, MEMORY, {}, found.path, None, writable=found.writable)
+
+
+def _require_path(location: str | os.PathLike[str], label: str) -> None:
+    """Check that a location can be a path or a URL.
+
+    Raises:
+        InputError: It cannot.
+    """
     if not label or "\0" in label:
         raise InputError(f"{label!r:.200} is not a location: give a folder")
     try:
@@ -101,11 +149,6 @@ def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
             f"{label!r:.200} is not a folder and not a URL: write {meant}, or './' before it for a "
             f"folder of that name"
         )
-    if label == MEMORY:
-        return _in_memory(label, create=create)
-    if "://" in label and isinstance(location, str):
-        return _url(label, create=create)
-    return _folder(label, create=create)
 
 
 def _meant(label: str) -> str | None:
@@ -126,13 +169,13 @@ def _in_memory(label: str, *, create: bool) -> Location:
     return Location(label, MEMORY, {}, None, None)
 
 
-def _folder(label: str, *, create: bool) -> Location:
+def _folder(label: str, *, create: bool, encrypted: bool = False) -> Location:
     # Absolute, because the working directory may change while the store is open.
     try:
         folder = Path(label).expanduser().absolute()
     except RuntimeError as error:
         raise InputError(f"{label!r:.200} is not a location: {error}") from error
-    path = folder / DATABASE_NAME
+    path = folder / (ENCRYPTED_NAME if encrypted else DATABASE_NAME)
     try:
         if folder.exists() and not folder.is_dir():
             raise NotAStoreError(
@@ -140,11 +183,13 @@ def _folder(label: str, *, create: bool) -> Location:
             )
         # Listed before the database is looked for: another opener may create it in between, and
         # what it then left in the folder must not be taken for somebody else's files.
-        occupied = folder.exists() and any(folder.iterdir())
+        names = {one.name for one in folder.iterdir()} if folder.exists() else set()
         if not path.exists():
-            if occupied:
+            _require_kind(label, names, encrypted=encrypted)
+            # A key ring alone is of a store that another opener is creating, or died creating.
+            if names - ({RING_NAME, f"{RING_NAME}-journal"} if encrypted else set()):
                 raise NotAStoreError(
-                    f"{label!r} contains other files and no {DATABASE_NAME}: give a new or "
+                    f"{label!r} contains other files and no {path.name}: give a new or "
                     f"empty folder"
                 )
             if not create:
@@ -153,6 +198,25 @@ def _folder(label: str, *, create: bool) -> Location:
     except OSError as error:
         raise unwritable(error, label) from error
     return Location(label, str(path), {}, path, folder / "index", folder / "states.db")
+
+
+def _require_kind(label: str, names: set[str], *, encrypted: bool) -> None:
+    """Check that a folder has not a store of the other kind.
+
+    Raises:
+        KeyRequiredError: It has an encrypted one, and no key was given.
+        InputError: It has one that is not encrypted, and a key was given.
+    """
+    if not encrypted and ENCRYPTED_NAME in names:
+        raise KeyRequiredError(
+            f"the store at {label!r} is encrypted: open it with its key, as in Memory(path, "
+            f"key=...) or `agentmem --key-file PATH ...`"
+        )
+    if encrypted and DATABASE_NAME in names:
+        raise InputError(
+            f"the store at {label!r} is not encrypted: open it without a key; or export it, and "
+            f"load the file into a new store that is opened with one"
+        )
 
 
 def _url(label: str, *, create: bool) -> Location:

@@ -49,6 +49,7 @@ from sqlalchemy.sql.expression import text
 
 from agentmem_storage import words
 from agentmem_storage.records import Ranked
+from agentmem_storage.sql import indexed_texts
 from agentmem_storage.sql.tables import chunk_terms, chunk_terms_name, chunk_terms_sizes
 
 # A longer query is a text. Its rarest phrases are searched, wherever they stand in it.
@@ -283,6 +284,7 @@ def insert(connection: Connection, texts: Iterable[tuple[int, str]]) -> None:
     rows = [(chunk_id, words.index_text(terms)) for chunk_id, terms in texts]
     if rows:
         connection.exec_driver_sql("INSERT INTO chunk_terms (rowid, terms) VALUES (?, ?)", rows)
+        indexed_texts.note(connection, rows)
 
 
 def delete(connection: Connection, texts: Mapping[int, str]) -> None:
@@ -292,11 +294,13 @@ def delete(connection: Connection, texts: Mapping[int, str]) -> None:
         connection.exec_driver_sql(
             "INSERT INTO chunk_terms (chunk_terms, rowid, terms) VALUES ('delete', ?, ?)", rows
         )
+        indexed_texts.drop(connection, texts)
 
 
 def clear(connection: Connection) -> None:
     """Delete all rows."""
     _command(connection, "delete-all")
+    indexed_texts.clear(connection)
 
 
 def optimize(connection: Connection) -> None:

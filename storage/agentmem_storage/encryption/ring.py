@@ -1,0 +1,267 @@
+"""The key ring: the data keys of one store, each wrapped by the master key.
+
+It is a file of its own beside the store, because keys must be in no backup: a key that is destroyed
+here is gone. What was sealed with it is then unreadable, wherever a copy of that lies. Ids are never
+given again, and a destroyed key leaves its id, so that what was destroyed is told from what is lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agentmem_storage.disk import make_private_file
+from agentmem_storage.encryption.master import KEY_BYTES
+from agentmem_storage.errors import KeyRingError, MissingExtraError, WrongKeyError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+RING_NAME: Final = "keys.db"
+NONCE_BYTES: Final = 12
+_FORMAT = 1
+# "AgMk"
+_APPLICATION_ID = 0x41674D6B
+_ID_BYTES = 16
+_NUMBER = struct.Struct(">q")
+_PRAGMAS = (
+    "PRAGMA secure_delete = ON",
+    # The journal of a change is gone for certain before the change is acknowledged.
+    "PRAGMA synchronous = EXTRA",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA trusted_schema = OFF",
+)
+_TABLES = (
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    """
+    CREATE TABLE ring (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        format INTEGER NOT NULL,
+        ring_id BLOB NOT NULL,
+        proof BLOB NOT NULL
+    )
+    """,
+    # A destroyed key is NULL.
+    "CREATE TABLE keys (id INTEGER PRIMARY KEY AUTOINCREMENT, wrapped BLOB)",
+)
+
+
+class KeyRing:
+    """The data keys of a store; for one thread at a time. Several processes may use the file.
+
+    Attributes:
+        path: The file.
+        ring_id: 16 random bytes, which everything that its keys seal is bound to.
+    """
+
+    def __init__(self, path: Path, label: str, master: bytes, timeout_s: float) -> None:
+        """Open a ring that exists.
+
+        Args:
+            path: The file.
+            label: Names the store in errors.
+            master: The master key.
+            timeout_s: How long to wait for other processes, in seconds.
+
+        Raises:
+            WrongKeyError: The master key is another one.
+            KeyRingError: There is no ring, or it is damaged.
+            MissingExtraError: ``cryptography`` is not installed.
+        """
+        self.path = path
+        self._label = label
+        self._timeout_s = timeout_s
+        self._master = make_cipher(master)
+        self._wrapped: dict[int, bytes | None] = {}
+        with self._opened() as connection:
+            row = connection.execute("SELECT format, ring_id, proof FROM ring").fetchone()
+            if row is None or row[0] != _FORMAT or not _are_bytes(row[1], row[2]):
+                raise self._damaged("it does not say what it is")
+            self.ring_id: bytes = row[1]
+            self._read(connection)
+        if _unsealed(self._master, row[2], b"proof" + self.ring_id) is None:
+            raise WrongKeyError(
+                f"the key is not the one that the store at {label!r} was created with: give that "
+                f"key; nothing was changed"
+            )
+
+    @classmethod
+    def make(cls, path: Path, label: str, master: bytes, timeout_s: float) -> KeyRing:
+        """Open the ring of a new store, creating it unless another process just has.
+
+        Raises:
+            WrongKeyError: There is one, of another master key.
+            KeyRingError: There is one, and it is damaged.
+            MissingExtraError: ``cryptography`` is not installed.
+            OSError: It cannot be created.
+        """
+        cipher = make_cipher(master)
+        make_private_file(path)
+        with _connection(path, timeout_s) as connection:
+            with _transaction(connection):
+                empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+                if empty:
+                    ring_id = secrets.token_bytes(_ID_BYTES)
+                    proof = _sealed(cipher, b"", b"proof" + ring_id)
+                    for statement in _TABLES:
+                        connection.execute(statement)
+                    row = (_FORMAT, ring_id, proof)
+                    connection.execute("INSERT INTO ring VALUES (1, ?, ?, ?)", row)
+        return cls(path, label, master, timeout_s)
+
+    def create(self) -> int:
+        """Make a random data key; it is durable when its id is returned."""
+        with self._opened() as connection, _transaction(connection):
+            key_id = connection.execute("INSERT INTO keys (wrapped) VALUES (NULL)").lastrowid
+            assert key_id is not None
+            data_key = secrets.token_bytes(KEY_BYTES)
+            wrapped = _sealed(self._master, data_key, self._bound(key_id))
+            connection.execute("UPDATE keys SET wrapped = ? WHERE id = ?", (wrapped, key_id))
+        self._wrapped[key_id] = wrapped
+        return key_id
+
+    def data_key(self, key_id: int) -> bytes | None:
+        """A data key; None if it has been destroyed.
+
+        Raises:
+            KeyRingError: The ring does not have it, or it is damaged.
+        """
+        if self._wrapped.get(key_id) is None:
+            with self._opened() as connection:
+                self._read(connection)
+        if key_id not in self._wrapped:
+            raise KeyRingError(
+                f"the key ring {self.path.name} of the store at {self._label!r} does not have key "
+                f"{key_id}, with which a part of the store is encrypted: it is an older copy; put "
+                f"the newest one back. Nothing was changed"
+            )
+        wrapped = self._wrapped[key_id]
+        if wrapped is None:
+            return None
+        key = _unsealed(self._master, wrapped, self._bound(key_id))
+        if key is None:
+            raise self._damaged(f"key {key_id} is not what was written")
+        return key
+
+    def destroy(self, key_ids: Iterable[int]) -> None:
+        """Destroy data keys, in the file too; those that are destroyed already stay so."""
+        ids = [(one,) for one in key_ids]
+        with self._opened() as connection:
+            with _transaction(connection):
+                connection.executemany("UPDATE keys SET wrapped = NULL WHERE id = ?", ids)
+            # Where SQLite has moved rows between pages, copies stay in the free space of a page.
+            connection.execute("VACUUM")
+        self._wrapped.update((id, None) for (id,) in ids)
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the ring to a new file.
+
+        Raises:
+            OSError: It cannot be created.
+        """
+        make_private_file(path)
+        with self._opened() as connection, closing(sqlite3.connect(path)) as copy:
+            connection.backup(copy)
+
+    def _bound(self, key_id: int) -> bytes:
+        return b"key" + self.ring_id + _NUMBER.pack(key_id)
+
+    def _read(self, connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT id, wrapped FROM keys").fetchall()
+        if not all(wrapped is None or _are_bytes(wrapped) for _, wrapped in rows):
+            raise self._damaged("a key is not what was written")
+        self._wrapped = dict(rows)
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one operation: none is open when a process forks.
+
+        Raises:
+            KeyRingError: There is no ring, or it is damaged.
+        """
+        if not self.path.is_file():
+            raise KeyRingError(
+                f"the key ring {self.path.name} of the encrypted store at {self._label!r} is "
+                f"missing: it is in no backup, so put it back from where you keep it; without it, "
+                f"nothing can be decrypted"
+            )
+        try:
+            with _connection(self.path, self._timeout_s) as connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            # Locked or unwritable, or cut so short that a table is missing.
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            raise self._damaged("it has not the tables of one") from None
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise
+            raise self._damaged("it is cut short or overwritten") from None
+
+    def _damaged(self, why: str) -> KeyRingError:
+        return KeyRingError(
+            f"the key ring {self.path.name} of the store at {self._label!r} is damaged ({why}): "
+            f"put back a copy of it; nothing was changed"
+        )
+
+
+def make_cipher(key: bytes) -> AESGCM:
+    """AES-256-GCM with a key.
+
+    Raises:
+        MissingExtraError: ``cryptography`` is not installed.
+    """
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError as error:
+        raise MissingExtraError(
+            "encrypted stores need cryptography: pip install 'latent-agentmem[encryption]'",
+            extra="encryption",
+        ) from error
+    return AESGCM(key)
+
+
+def _sealed(cipher: AESGCM, secret: bytes, bound: bytes) -> bytes:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, secret, bound)
+
+
+def _unsealed(cipher: AESGCM, sealed: bytes, bound: bytes) -> bytes | None:
+    from cryptography.exceptions import InvalidTag
+
+    try:
+        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
+    except (InvalidTag, ValueError):
+        return None
+
+
+def _are_bytes(*values: object) -> bool:
+    return all(isinstance(one, bytes) for one in values)
+
+
+@contextmanager
+def _connection(path: Path, timeout_s: float) -> Iterator[sqlite3.Connection]:
+    # It must exist: SQLite would make an empty one in the place of one that was just moved.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
+    with closing(connection):
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        yield connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

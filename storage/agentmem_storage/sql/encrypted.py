@@ -1,0 +1,194 @@
+"""A database whose tables are in memory, and whose rows are sealed in a file.
+
+To the rest of the package it is a database in memory, one transaction at a time; so searching,
+filtering and checking are what they are elsewhere. Before each transaction the tables catch up with
+the file, and a write is in the file before it is acknowledged. `agentmem_storage.sql.mirror` keeps
+the two the same, `agentmem_storage.encryption` has the files.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from agentmem_storage.encryption.file import ENCRYPTED_NAME, EncryptedFile, Reader, Unread
+from agentmem_storage.encryption.master import Key, read_master_key
+from agentmem_storage.encryption.ring import RING_NAME, KeyRing
+from agentmem_storage.errors import StoreBusyError, StoreUnwritableError
+from agentmem_storage.shield import raise_if_abandoned
+from agentmem_storage.sql import indexed_texts
+from agentmem_storage.sql.database import Database, Fault
+from agentmem_storage.sql.location import Location, locate_encrypted
+from agentmem_storage.sql.mirror import Mirror, driver_connection
+from agentmem_storage.sql.sqlite_errors import translated, unwritable
+
+_log = logging.getLogger(__name__)
+
+
+class EncryptedDatabase(Database):
+    """An open encrypted database; safe to use from several threads.
+
+    Args:
+        location: In memory, with the path of the file.
+        file: The file of sealed rows.
+        timeout_s: How long to wait for other writers, in seconds.
+    """
+
+    file_name = ENCRYPTED_NAME
+    count_memories = "SELECT count(*) FROM rows WHERE kind = 'chunks'"
+
+    def __init__(self, location: Location, file: EncryptedFile, timeout_s: float) -> None:
+        self._file = file
+        self._mirror = Mirror(location.label)
+        super().__init__(location, timeout_s)
+        event.listen(self._engine, "connect", _keep_texts)
+
+    @classmethod
+    def open_with_key(
+        cls, location: str | os.PathLike[str], key: Key, *, create: bool, timeout_s: float
+    ) -> Self:
+        """Open an encrypted store, creating it if necessary.
+
+        Raises:
+            StoreNotFoundError: There is none and ``create`` is False.
+            NotAStoreError: The location holds something else.
+            InputError: It is no folder, or has a store that is not encrypted; or the key file is in
+                it.
+            StoreKeyError: It cannot be decrypted with the key.
+            CorruptRecordError: The file says of itself what was not written.
+            MissingExtraError: ``cryptography`` is not installed.
+            StoreUnwritableError: It cannot be created.
+            StoreBusyError: Another process kept it locked.
+        """
+        found = locate_encrypted(location, create=create)
+        path, label = found.path, found.label
+        assert path is not None
+        master = read_master_key(key, path.parent)
+        with translated(label):
+            try:
+                if path.exists():
+                    ring = KeyRing(path.with_name(RING_NAME), label, master, timeout_s)
+                    file = EncryptedFile(path, label, ring, timeout_s)
+                    file.require_own()
+                else:
+                    ring = KeyRing.make(path.with_name(RING_NAME), label, master, timeout_s)
+                    file = EncryptedFile.make(path, label, ring, timeout_s)
+            except OSError as error:
+                raise unwritable(error, label) from error
+        database = cls(found, file, timeout_s)
+        try:
+            with database.read():
+                pass
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """See `Database.read`."""
+        with self._taking_turn(), self._connected() as connection:
+            with self._file.reading() as reader:
+                self._catch_up(connection, reader)
+            with self._begun(connection, "BEGIN"):
+                yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """See `Database.write`."""
+        with self._taking_turn(), self._connected() as connection:
+            own = driver_connection(connection)
+            with self._file.writing() as writer:
+                self._catch_up(connection, writer)
+                with self._begun(connection, "BEGIN IMMEDIATE"):
+                    yield connection
+                    raise_if_abandoned()
+                    self._check_files()
+                    # The file first: if this process dies before the tables have it, nothing is
+                    # lost, and if it fails, they keep their state.
+                    version = self._mirror.write_back(own, writer)
+            # Not acknowledged before this: it may have been written to a file that is gone.
+            self._check_files()
+            if version is not None:
+                self._mirror.seen(own, version)
+            self._mirror.watch(own)
+
+    @contextmanager
+    def stored(self) -> Iterator[sqlite3.Connection]:
+        """See `Database.stored`."""
+        with self._taking_turn(), self._connected(), self._file.reading() as reader:
+            reader.version()  # a transaction sees the state at its first read
+            yield reader.connection
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the file: its structure, and rows that are not what was sealed."""
+        unread = Unread()
+        with self._taking_turn(), self._connected(), self._file.reading() as reader:
+            found = reader.connection.execute("PRAGMA integrity_check").fetchall()
+            for _ in reader.all_rows(unread):
+                raise_if_abandoned()
+        yield from (Fault(None, f"{ENCRYPTED_NAME}: {one}") for (one,) in found if one != "ok")
+        for kind, id in sorted(unread.damaged):
+            yield Fault(
+                id if kind == "chunks" else None,
+                f"row {id} of {kind!r} is not what was encrypted there: it was left out",
+            )
+        if unread.altered and not unread.damaged:
+            yield Fault(None, f"{ENCRYPTED_NAME}: rows were taken out, or older ones put back")
+
+    def copy_keys(self, folder: Path) -> None:
+        """See `Database.copy_keys`."""
+        with self._taking_turn(), self._connected():
+            self._file.ring.copy_to(folder / RING_NAME)
+
+    def purge(self, *, wait: bool = True) -> bool:
+        """See `Database.purge`; destroys the keys that nothing is left of, too."""
+        self._engine.clear_compiled_cache()
+        try:
+            with self._taking_turn(), self._connected():
+                self._file.purge(wait=wait)
+        except (StoreBusyError, StoreUnwritableError) as error:
+            _log.warning("bytes of forgotten memories remain in the files for now: %s", error)
+            return False
+        return True
+
+    def close(self) -> None:
+        """See `Database.close`."""
+        super().close()
+        self._file.disconnect()
+
+    def before_fork(self) -> None:
+        """See `Database.before_fork`."""
+        super().before_fork()
+        self._file.disconnect()
+
+    def after_fork(self, *, intact: bool) -> None:
+        """See `Database.after_fork`."""
+        super().after_fork(intact=intact)
+        self._file.abandon_connection()
+
+    def _catch_up(self, connection: Connection, reader: Reader) -> None:
+        if not self._mirror.is_behind(reader):
+            return
+        own = driver_connection(connection)
+        # What is in the file belongs together, in whatever order it is read. This has no effect
+        # inside of a transaction.
+        own.execute("PRAGMA foreign_keys = OFF")
+        try:
+            with self._transaction(connection, "BEGIN"):
+                self._mirror.catch_up(connection, reader)
+        finally:
+            own.execute("PRAGMA foreign_keys = ON")
+        self._mirror.watch(own)
+
+
+def _keep_texts(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    indexed_texts.keep_from_now_on(connection, record.info)

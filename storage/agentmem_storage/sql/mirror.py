@@ -1,0 +1,354 @@
+"""Keeps the tables in memory of an encrypted store and its file of sealed rows the same.
+
+The file is read into the tables once, and afterwards what others have written since. What a
+transaction changes in the tables is noted by temporary triggers, which are no part of the schema,
+and sealed into the file before the transaction ends. All tables are kept but those that are made
+from others: the lexical index, from the texts that were indexed, and the values of metadata.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from agentmem_storage.encryption.file import STORE, Owner, Place, Reader, Row, Unread, Writer
+from agentmem_storage.errors import CorruptRecordError, SchemaVersionError, StoreError
+from agentmem_storage.sql import indexed_texts, metadata_values
+from agentmem_storage.sql.migrations import STEPS
+
+# Whose key seals a row, as SQL that gives the id of its scope; None for that of the store, which
+# seals numbers alone. Every table is here or in `DERIVED`.
+SCOPES: Final[dict[str, str | None]] = {
+    "migrations": None,
+    "meta": None,
+    "scopes": "id",
+    "sources": "scope_id",
+    "forgotten": "scope_id",
+    "chunks": "scope_id",
+    "staged": "(SELECT scope_id FROM chunks WHERE chunks.id = chunk_id)",
+    # Its scope may be gone: each row has a key of its own.
+    "quarantine": None,
+    "replaced": None,
+    "links": None,
+    "changes": None,
+    indexed_texts.TABLE: f"(SELECT scope_id FROM chunks WHERE chunks.id = {indexed_texts.TABLE}.id)",
+}
+DERIVED: Final = ("metadata_values", "chunk_terms")
+# Tables whose rows have a key each.
+_OWN_KEY: Final = ("quarantine",)
+# Without them, the others say nothing, or something else.
+_VITAL: Final = ("migrations", "meta", "sequence")
+# The highest ids that were given, which SQLite keeps where no trigger can be.
+_SEQUENCE: Final = ("sequence", 0)
+_TOUCHED = "agentmem_touched"
+_BATCH = 1_000
+# Rows with the key of the store that name sources, and when these are gone.
+_NAMING_SOURCES: Final = {
+    "links": "old_id NOT IN (SELECT id FROM sources) OR new_id NOT IN (SELECT id FROM sources)",
+    "replaced": "source_id NOT IN (SELECT id FROM sources)",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Mirror:
+    """What is known of the file, of which the tables of one connection have the rows.
+
+    Attributes:
+        unread: Rows of the file that are not in the tables.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._version: int | None = None
+        self._steps = 0
+        # The number of the schema for which there are triggers.
+        self._watched: int | None = None
+        # What the file has of `_SEQUENCE`, and what a commit is about to write.
+        self._sequence: list[Any] | None = None
+        self._next_sequence: list[Any] | None = None
+        self.unread = Unread()
+
+    def is_behind(self, reader: Reader) -> bool:
+        """Whether the file has something that the tables do not have."""
+        return reader.version() != self._version
+
+    def seen(self, connection: sqlite3.Connection, version: int) -> None:
+        """After a commit of this process, whose rows are in the tables."""
+        self._version, self._steps = version, _steps(connection)
+        self._sequence = self._next_sequence
+
+    def catch_up(self, connection: Connection, reader: Reader) -> None:
+        """Bring the tables to the state of the file, in a transaction without foreign keys.
+
+        Raises:
+            SchemaVersionError: It was written by a newer agentmem.
+            StoreError: Another process has migrated it since it was opened.
+            CorruptRecordError: A row is damaged without which there is no store.
+        """
+        own = driver_connection(connection)
+        state = reader.state
+        if self._version is None or not self._steps:
+            self._load(connection, own, reader)
+        elif state.steps != self._steps:
+            raise StoreError(
+                f"the store at {self._label!r} was brought to another version of its schema while "
+                f"it was open: close it and open it again"
+            )
+        elif self._version < state.listed_from:
+            self._empty(own)
+            self._fill(connection, own, reader.all_rows(self.unread))
+        else:
+            gone = reader.removed_since(self._version)
+            rows = list(reader.rows_since(self._version, self.unread))
+            self._take_out(connection, own, [*gone, *((row.kind, row.id) for row in rows)])
+            self._fill(connection, own, rows)
+        self._require_vital()
+        if self._watched is not None:
+            own.execute(f"DELETE FROM {_TOUCHED}")
+        self._version, self._steps = state.version, state.steps
+
+    def watch(self, connection: sqlite3.Connection) -> None:
+        """From now on, note what changes; outside of transactions, after `catch_up`."""
+        (schema,) = connection.execute("PRAGMA main.schema_version").fetchone()
+        if schema == self._watched:
+            return
+        connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {_TOUCHED} (kind TEXT, id INTEGER)")
+        for table in _present(connection):
+            for event, rows in (
+                ("INSERT", ("NEW",)),
+                ("UPDATE", ("OLD", "NEW")),
+                ("DELETE", ("OLD",)),
+            ):
+                noted = "".join(
+                    f"INSERT INTO {_TOUCHED} VALUES ('{table}', {row}.rowid);" for row in rows
+                )
+                if table == "chunks" and event == "DELETE":
+                    noted += f"DELETE FROM {indexed_texts.TABLE} WHERE id = OLD.id;"
+                connection.execute(
+                    f"CREATE TEMP TRIGGER IF NOT EXISTS agentmem_{event.lower()}_of_{table} "
+                    f"AFTER {event} ON {_qualified(table)} BEGIN {noted} END"
+                )
+        first = self._watched is None
+        self._watched = schema
+        if first and self.unread.shredded:
+            # What names shredded sources by their ids; the next change writes this too.
+            for table, stale in _NAMING_SOURCES.items():
+                if table in _present(connection):
+                    connection.execute(f"DELETE FROM {table} WHERE {stale}")
+
+    def write_back(self, connection: sqlite3.Connection, writer: Writer) -> int | None:
+        """Seal what the transaction has changed, and commit it to the file.
+
+        Args:
+            connection: That of the tables, in its transaction.
+            writer: The transaction of the file.
+
+        Returns:
+            The number of the commit; None if there was nothing to write.
+        """
+        (schema,) = connection.execute("PRAGMA main.schema_version").fetchone()
+        if schema != self._watched:
+            changed = self._write_all(connection, writer)
+        else:
+            changed = self._write_touched(connection, writer)
+        changed = self._write_sequence(connection, writer) or changed
+        for place in sorted(self.unread.shredded) if changed else ():
+            writer.remove(*place)
+        if not changed:
+            return None
+        version = writer.commit(_steps(connection))
+        self.unread.shredded.clear()
+        return version
+
+    def _load(self, connection: Connection, own: sqlite3.Connection, reader: Reader) -> None:
+        steps = reader.state.steps
+        if steps > len(STEPS):
+            raise SchemaVersionError(
+                f"the store was written by a newer agentmem: its schema has {steps} steps, and "
+                f"this version has {len(STEPS)}; upgrade with: pip install -U latent-agentmem"
+            )
+        for step in STEPS[:steps]:
+            step.apply(connection)
+        self._fill(connection, own, reader.all_rows(self.unread))
+        if self.unread.damaged or self.unread.altered:
+            _log.warning(
+                "the store at %r has damaged rows, which were left out: `agentmem verify` lists "
+                "them",
+                self._label,
+            )
+
+    def _require_vital(self) -> None:
+        vital = [place for place in sorted(self.unread.damaged) if place[0] in _VITAL]
+        if vital:
+            kind, id = vital[0]
+            raise CorruptRecordError(
+                f"row {id} of {kind!r} of the encrypted store at {self._label!r} is not what was "
+                f"written, and without it nothing can be read: nothing was changed; restore it "
+                f"from a backup"
+            )
+
+    def _empty(self, connection: sqlite3.Connection) -> None:
+        self.unread = Unread()
+        for table in _present(connection):
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("DELETE FROM metadata_values")
+        connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
+
+    def _take_out(
+        self, connection: Connection, own: sqlite3.Connection, places: Iterable[Place]
+    ) -> None:
+        """Delete rows, readable again or not, and what is derived from them."""
+        by_kind: dict[str, set[int]] = defaultdict(set)
+        for kind, id in places:
+            by_kind[kind].add(id)
+            self.unread.damaged.discard((kind, id))
+        for id in by_kind[indexed_texts.TABLE]:
+            _unindex(own, id)
+        for kind, ids in by_kind.items():
+            if kind != _SEQUENCE[0]:
+                own.executemany(f"DELETE FROM {kind} WHERE rowid = ?", [(id,) for id in ids])
+        metadata_values.drop(connection, by_kind["sources"])
+
+    def _fill(self, connection: Connection, own: sqlite3.Connection, rows: Iterable[Row]) -> None:
+        """Insert rows, of which none is in the tables."""
+        batch: list[Row] = []
+        for row in rows:
+            if batch and (row.kind != batch[0].kind or len(batch) == _BATCH):
+                self._insert(connection, own, batch)
+                batch = []
+            batch.append(row)
+        if batch:
+            self._insert(connection, own, batch)
+
+    def _insert(self, connection: Connection, own: sqlite3.Connection, rows: list[Row]) -> None:
+        kind = rows[0].kind
+        if kind == _SEQUENCE[0]:
+            self._sequence = rows[0].values
+            own.execute("DELETE FROM sqlite_sequence")
+            own.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", _pairs(rows[0].values))
+            return
+        columns, has_id = _columns(own, kind)
+        listed = ", ".join(f'"{name}"' for name in (columns if has_id else ["rowid", *columns]))
+        places = ", ".join("?" * (len(columns) + (not has_id)))
+        own.executemany(
+            f"INSERT INTO {kind} ({listed}) VALUES ({places})",
+            [row.values if has_id else [row.id, *row.values] for row in rows],
+        )
+        if kind == "sources":
+            at = columns.index("metadata")
+            metadata_values.write(connection, {row.id: row.values[at] for row in rows})
+        if kind == indexed_texts.TABLE:
+            own.executemany(
+                "INSERT INTO chunk_terms (rowid, terms) VALUES (?, ?)",
+                [(row.id, indexed_texts.text_of(row.values[1])) for row in rows],
+            )
+
+    def _write_touched(self, connection: sqlite3.Connection, writer: Writer) -> bool:
+        kinds = connection.execute(f"SELECT DISTINCT kind FROM {_TOUCHED}").fetchall()
+        for (kind,) in sorted(kinds):
+            touched = connection.execute(
+                f"SELECT DISTINCT id FROM {_TOUCHED} WHERE kind = ?", (kind,)
+            )
+            gone = {id for (id,) in touched}
+            within = f"rowid IN (SELECT id FROM {_TOUCHED} WHERE kind = ?)"
+            for row, owner in _read(connection, kind, within, (kind,)):
+                writer.put(row, owner)
+                gone.discard(row.id)
+            self._remove(writer, [(kind, id) for id in sorted(gone)])
+        connection.execute(f"DELETE FROM {_TOUCHED}")
+        return bool(kinds)
+
+    def _write_all(self, connection: sqlite3.Connection, writer: Writer) -> bool:
+        """After a change of the schema, of which each row has other columns."""
+        gone = set(writer.places()) - self.unread.damaged - self.unread.shredded - {_SEQUENCE}
+        for kind in _present(connection):
+            for row, owner in _read(connection, kind, "true", ()):
+                writer.put(row, owner)
+                gone.discard((kind, row.id))
+        self._remove(writer, sorted(gone))
+        if self._watched is not None:
+            connection.execute(f"DELETE FROM {_TOUCHED}")
+        return True
+
+    def _remove(self, writer: Writer, places: Sequence[Place]) -> None:
+        for kind, id in places:
+            writer.remove(kind, id)
+            if kind == "scopes" or kind in _OWN_KEY:
+                writer.dismiss((kind, id))
+
+    def _write_sequence(self, connection: sqlite3.Connection, writer: Writer) -> bool:
+        found = connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name").fetchall()
+        values = self._next_sequence = [value for row in found for value in row]
+        if values == self._sequence:
+            return False
+        writer.put(Row(*_SEQUENCE, values), STORE)
+        return True
+
+
+def driver_connection(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection."""
+    own = connection.connection.driver_connection
+    assert isinstance(own, sqlite3.Connection)
+    return own
+
+
+def _present(connection: sqlite3.Connection) -> list[str]:
+    """The tables that are kept, as far as the schema has them."""
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    there = {name for (name,) in names} | {indexed_texts.TABLE}
+    return [name for name in SCOPES if name in there]
+
+
+def _qualified(table: str) -> str:
+    return f"temp.{table}" if table == indexed_texts.TABLE else f"main.{table}"
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> tuple[list[str], bool]:
+    """The names of the columns, and whether one of them is the id of the row itself."""
+    rows = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    keys = [str(row[2]).upper() for row in rows if row[5]]
+    return [row[1] for row in rows], keys == ["INTEGER"]
+
+
+def _read(
+    connection: sqlite3.Connection, kind: str, within: str, values: Sequence[Any]
+) -> Iterator[tuple[Row, Owner]]:
+    """Rows of a table, each with what its key is for."""
+    scope = SCOPES[kind] or "NULL"
+    query = f"SELECT rowid, {scope}, * FROM {kind} WHERE {within} ORDER BY rowid"
+    for id, scope_id, *columns in connection.execute(query, values):
+        owner: Owner = STORE
+        if kind in _OWN_KEY:
+            owner = (kind, id)
+        elif SCOPES[kind] is not None and isinstance(scope_id, int):
+            owner = ("scopes", scope_id)
+        yield Row(kind, id, columns), owner
+
+
+def _steps(connection: sqlite3.Connection) -> int:
+    there = "SELECT 1 FROM sqlite_master WHERE name = 'migrations'"
+    if connection.execute(there).fetchone() is None:
+        return 0
+    return int(connection.execute("SELECT count(*) FROM migrations").fetchone()[0])
+
+
+def _unindex(connection: sqlite3.Connection, id: int) -> None:
+    """Take the words of a chunk out of the lexical index."""
+    row = connection.execute(
+        f"SELECT text FROM {indexed_texts.TABLE} WHERE id = ?", (id,)
+    ).fetchone()
+    if row is not None:
+        connection.execute(
+            "INSERT INTO chunk_terms (chunk_terms, rowid, terms) VALUES ('delete', ?, ?)",
+            (id, indexed_texts.text_of(row[0])),
+        )
+
+
+def _pairs(values: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(values[::2], values[1::2], strict=True))
