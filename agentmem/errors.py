@@ -21,16 +21,20 @@ from agentmem_storage.errors import (
     FilterError,
     IncompatibleModelError,
     InputError,
+    KeyRequiredError,
+    KeyRingError,
     MissingExtraError,
     NotAStoreError,
     SchemaVersionError,
     StoreBusyError,
     StoreError,
     StoreIncompleteError,
+    StoreKeyError,
     StoreMovedError,
     StoreNotFoundError,
     StoreUnwritableError,
     UnknownIdError,
+    WrongKeyError,
 )
 
 __all__ = [
@@ -44,6 +48,8 @@ __all__ = [
     "FilterError",
     "IncompatibleModelError",
     "InputError",
+    "KeyRequiredError",
+    "KeyRingError",
     "MissingExtraError",
     "ModelError",
     "ModelNotFoundError",
@@ -53,10 +59,12 @@ __all__ = [
     "StoreBusyError",
     "StoreError",
     "StoreIncompleteError",
+    "StoreKeyError",
     "StoreMovedError",
     "StoreNotFoundError",
     "StoreUnwritableError",
     "UnknownIdError",
+    "WrongKeyError",
 ]
 
 

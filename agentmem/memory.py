@@ -21,6 +21,7 @@ from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.runtimes import Runtime
 from agentmem.opening import open_store
 from agentmem.scopes import ANY, Binding, ReadId, check_require
+from agentmem_storage.encryption.master import Key
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import ANY_SCOPE, UNSET
 from agentmem_storage.store import STATES_BYTES
@@ -75,6 +76,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
         preload: bool = False,
         threads: int | None = None,
         audit: bool | None = None,
+        key: Key | None = None,
         clock: Callable[[], datetime] = utc_now,
         on_add: OnAdd | None = None,
         on_forget: OnForget | None = None,
@@ -128,6 +130,11 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
             audit: Whether the store keeps an audit log from now on, for all processes: whose
                 memories were added, changed and forgotten, and when; see `audit`. None: as before;
                 a new store keeps none.
+            key: The master key of an encrypted store; a new store is encrypted if one is given.
+                The path of a file with 32 random bytes, which is kept elsewhere; or these bytes; or
+                a function that returns them, such as a call of the system's keyring or of a key
+                management service. An encrypted store is a folder, and in memory while it is open:
+                ``docs/security.md`` says what that protects, and what it costs.
             clock: Returns the current time, with a zone: when something is added without a time,
                 and when something expires. For tests.
             on_add: Called with the `Receipt` of each `add`, `update` and observed turn of a session
@@ -149,8 +156,12 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
             IncompatibleModelError: the store was created with another model bundle, which was not
                 found, or with another embedder. The message says how to `migrate` it.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
-            MissingExtraError: the embedder needs sentence-transformers, or the runtime torch, which
-                is not installed.
+            MissingExtraError: the embedder needs sentence-transformers, the runtime torch, or an
+                encrypted store ``cryptography``, which is not installed.
+            KeyRequiredError: the store is encrypted, and there is no key.
+            WrongKeyError: it was created with another key.
+            KeyRingError: its key ring, ``keys.db``, is missing, damaged or an older copy.
+            StoreKeyError: the key cannot be read, or is none.
             StoreUnwritableError: the store cannot be created there.
         """
         max_chars = as_int(max_chars, "max_chars")
@@ -181,6 +192,10 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
             "on_add": on_add,
             "on_forget": on_forget,
         }
+        self._key_file = None
+        if isinstance(key, str | os.PathLike):
+            self._key_file = os.path.abspath(os.path.expanduser(key))
+        self._sendable = key is None or self._key_file is not None
         self._clock = clock
         self._options = options
         self._model, self._store = open_store(
@@ -193,6 +208,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
             create=create,
             timeout_s=timeout_s,
             states_bytes=cache_bytes,
+            key=key,
             clock=clock,
         )
         self._max_chars = max_chars
@@ -221,8 +237,8 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
         """What is sent to another process is how the store was opened; it opens it again there.
 
         Raises:
-            StoreError: that process could not, because the store is in memory, or the model is a
-                loaded one.
+            StoreError: that process could not, because the store is in memory, the model is a
+                loaded one, or the key is not in a file: keys are sent nowhere.
         """
         opened_with = self._opened_with
         if opened_with["location"] == ":memory:":
@@ -232,7 +248,12 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
                 "this Memory has a loaded model, which another process does not have: open it with "
                 "model= as a folder, or in the other process"
             )
-        return _reopened, (opened_with, self._binding)
+        if not self._sendable:
+            raise StoreError(
+                "the key of this store is not sent to another process: open it with key= as the "
+                "path of a file, or in the other process"
+            )
+        return _reopened, (opened_with, self._binding, self._key_file)
 
     def close(self) -> None:
         """Save the index cache and close the store; closing a scoped handle does nothing."""
@@ -320,9 +341,11 @@ def _absolute(location: Location) -> Location:
     return os.path.abspath(os.path.expanduser(location))
 
 
-def _reopened(opened_with: Mapping[str, Any], binding: Binding) -> Memory:
+def _reopened(
+    opened_with: Mapping[str, Any], binding: Binding, key_file: str | None = None
+) -> Memory:
     """The store of a Memory that was sent here from another process."""
-    memory = Memory(**opened_with, create=False)
+    memory = Memory(**opened_with, create=False, key=key_file)
     if binding.scope == ANY_SCOPE:
         return memory
     ids = {name: id for name, id in asdict(binding.scope).items() if id is not None}

@@ -30,6 +30,7 @@ from agentmem.models.bundle.find import find_bundle
 from agentmem.models.load import load_model
 from agentmem.opening import Location, bundle_wanted, same_latents
 from agentmem.results import Changed, Migration, make_stats
+from agentmem_storage.encryption.master import Key
 from agentmem_storage.records import (
     ChunkRecord,
     ModelBinding,
@@ -74,13 +75,14 @@ def migrate(
     keep_old: Location | None,
     options: EncodingOptions,
     timeout_s: float,
+    key: Key | None,
     on_progress: Progress | None,
 ) -> Migration:
     """Bind a store to another model; see `agentmem.Memory.migrate`."""
     if os.fspath(location) == ":memory:":
         raise InputError("a store in memory is always new: there is nothing to migrate")
     new = load_model(model, embedder)
-    bound = Store.binding(location, timeout_s=timeout_s)
+    bound = Store.binding(location, timeout_s=timeout_s, key=key)
     target = ModelBinding(new.fingerprint, new.embedder.dims, new.codec.fingerprint)
     with Store.open(
         location,
@@ -89,6 +91,7 @@ def migrate(
         latents=bound.latents,
         create=False,
         timeout_s=timeout_s,
+        key=key,
     ) as store:
         work = _plan(store, bound, new, from_model, options)
         before = make_stats(store.stats(), work.old.name, bound.model)

@@ -22,6 +22,7 @@ from agentmem.results import (
     Verification,
 )
 from agentmem.scopes import ReadId
+from agentmem_storage.encryption.master import Key
 from agentmem_storage.records import ANY_SCOPE, UNSET, Selection
 
 # What only some verbs need is imported by these: a command runs one of them, and ends.
@@ -87,13 +88,19 @@ class UpkeepVerbs(Handle):
 
         return repair(self._store, self._model, on_progress)
 
-    def backup(self, path: Location, *, on_progress: Progress | None = None) -> BackupReceipt:
+    def backup(
+        self, path: Location, *, keys: bool = False, on_progress: Progress | None = None
+    ) -> BackupReceipt:
         """Copy the complete store to a new folder, while others read and write it.
 
-        The copy is the store as it was at one moment, and `Memory` opens it like any other.
+        The copy is the store as it was at one moment, and `Memory` opens it like any other. That of
+        an encrypted store is encrypted, and opens with the key ring of the store, ``keys.db``, put
+        beside it: what is forgotten as a whole, such as a user, is then unreadable in it, too.
 
         Args:
             path: A new or an empty folder. If the copy fails, it is left as it was.
+            keys: Whether to copy the key ring too: for a copy that is to be a store of its own,
+                which does not follow what is forgotten here.
             on_progress: Called with the number of pages copied so far and the total.
 
         Raises:
@@ -106,7 +113,7 @@ class UpkeepVerbs(Handle):
                 "backup() copies the memories of everybody, which a scoped handle cannot access: "
                 "call it on the Memory that was opened"
             )
-        copied = self._store.backup(path, on_progress)
+        copied = self._store.backup(path, on_progress, keys=keys)
         return BackupReceipt(copied.folder, copied.chunks, copied.file_bytes)
 
     @staticmethod
@@ -120,6 +127,7 @@ class UpkeepVerbs(Handle):
         quantization: Quantization = "auto",
         min_fidelity: float = MIN_FIDELITY,
         timeout_s: float = 30.0,
+        key: Key | None = None,
         on_progress: Progress | None = None,
     ) -> Migration:
         """Bring a store to another model bundle or embedder; no text has to be kept for that.
@@ -148,6 +156,7 @@ class UpkeepVerbs(Handle):
             quantization: How finely latents are quantized, as for `Memory`.
             min_fidelity: Likewise.
             timeout_s: How long to wait for other writers, in seconds.
+            key: The master key of an encrypted store, as for `Memory`.
             on_progress: Called with the number of chunks encoded so far and the total.
 
         Raises:
@@ -156,6 +165,7 @@ class UpkeepVerbs(Handle):
             CorruptRecordError: memories are damaged, which the message names; nothing was changed.
             StoreBusyError: others hold the lock for too long, or keep adding.
             StoreUnwritableError: the store or ``keep_old`` cannot be written.
+            StoreKeyError: the store is encrypted, and cannot be decrypted with the key.
         """
         from agentmem.migration import migrate
 
@@ -167,6 +177,7 @@ class UpkeepVerbs(Handle):
             keep_old=keep_old,
             options=EncodingOptions(quantization, min_fidelity),
             timeout_s=timeout_s,
+            key=key,
             on_progress=on_progress,
         )
 
@@ -200,7 +211,8 @@ class UpkeepVerbs(Handle):
                 ``{"user_id": "ana"}``.
             since: Only memories from this time or later.
             until: Only memories from before this time.
-            passphrase: Encrypts the file, with AES-256-GCM and a key made by scrypt.
+            passphrase: Encrypts the file, with AES-256-GCM and a key made by scrypt. Without one,
+                the file is not encrypted, also if the store is.
             on_progress: Called with the number of memories written so far and the total.
 
         Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import InputError, StoreNotFoundError
+from agentmem_cli.key_file import key_file
 from agentmem_cli.output import Bar, Output
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def open_memory(
             bars[0](done, total)
 
         try:
-            memory = Memory(store, model=model, create=create, on_progress=show, **options)
+            memory = Memory(
+                store, model=model, create=create, key=key_file(), on_progress=show, **options
+            )
         except StoreNotFoundError as error:
             raise StoreNotFoundError(
                 f"{error}: `agentmem add` creates one, --store selects another"

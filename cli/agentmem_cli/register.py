@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 
 import typer
 
+from agentmem_cli.key_file import with_key_file
+
 Commands = Mapping[str, Callable[..., None]]
 
 
 def register(app: typer.Typer, commands: Commands) -> None:
     """Add functions as commands, in order."""
     for name, function in commands.items():
-        app.command(name, help=_help(function))(function)
+        app.command(name, help=_help(function))(with_key_file(function))
 
 
 def command_group(commands: Commands, *, help: str) -> typer.Typer:

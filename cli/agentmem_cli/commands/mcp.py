@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentmem_cli.key_file import key_file
 from agentmem_cli.options import (
     DEFAULT_EMBEDDER,
     DEFAULT_STORE,
@@ -47,10 +48,12 @@ def mcp(
     """
     from agentmem.integrations.mcp import memory_server
 
+    key = key_file()  # here, for it is opened in another thread
+
     def open_memory() -> Memory:
         from agentmem.memory import Memory
 
-        return Memory(store, model=model, embedder=embedder)
+        return Memory(store, model=model, embedder=embedder, key=key)
 
     server = memory_server(open_memory, **scope_ids(user, agent, session))
     if http is None:

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentmem_cli import views
+from agentmem_cli.key_file import key_file
 from agentmem_cli.options import (
     DEFAULT_EMBEDDER,
     DEFAULT_STORE,
@@ -64,6 +65,7 @@ def migrate(
             embedder=embedder,
             from_model=from_model,
             keep_old=keep_old,
+            key=key_file(),
             on_progress=bar,
         )
     out.emit(

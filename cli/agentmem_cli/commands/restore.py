@@ -46,7 +46,8 @@ def restore(
     """Check a backup, and copy it to a new store.
 
     Nothing is copied if anything in the backup is damaged, or if there is something in the folder
-    of the store: move it away first.
+    of the store: move it away first. To restore an encrypted backup, copy the key ring of the
+    store, keys.db, into its folder.
 
     Exits with 7 if the backup is damaged. --quiet prints the folder of the store.
     """
@@ -62,7 +63,8 @@ def restore(
                 id=first.id,
             )
         with out.progress("copying") as bar:
-            made = memory.backup(target, on_progress=bar)
+            # The key ring is beside an encrypted backup, or it could not have been opened.
+            made = memory.backup(target, keys=True, on_progress=bar)
     count = views.number(made.memories, "memory", "memories")
     out.emit(
         json=made.to_dict,

@@ -212,6 +212,14 @@ def backup(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A new or empty folder for the copy.")
     ],
+    with_keys: Annotated[
+        bool,
+        typer.Option(
+            "--with-keys",
+            help="Copy the key ring of an encrypted store too; what is forgotten in the store later "
+            "is then still in the copy.",
+        ),
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
@@ -220,11 +228,12 @@ def backup(
 ) -> None:
     """Copy the store to a new folder, consistently, while others use it.
 
-    The copy is a store that every command opens with --store. --quiet prints its folder.
+    The copy is a store that every command opens with --store. That of an encrypted store is without
+    its key ring, keys.db, which is to be kept elsewhere. --quiet prints the folder of the copy.
     """
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, embedder=embedder) as memory, out.progress("copying") as bar:
-        made = memory.backup(path, on_progress=bar)
+        made = memory.backup(path, keys=with_keys, on_progress=bar)
     count = views.number(made.memories, "memory", "memories")
     out.emit(
         json=made.to_dict,

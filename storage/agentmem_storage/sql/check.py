@@ -56,7 +56,13 @@ def check(database: Database, scope: Scope) -> Iterator[Problem]:
             check_tables.notes(database),
             _links(database),
         ]
-        parts = [_faults(database), _file_structure(database), check_tables.own_row(database), *parts, *whole]
+        parts = [
+            _faults(database),
+            _file_structure(database),
+            check_tables.own_row(database),
+            *parts,
+            *whole,
+        ]
     for part in parts:
         try:
             yield from part

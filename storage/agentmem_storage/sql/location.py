@@ -189,8 +189,7 @@ def _folder(label: str, *, create: bool, encrypted: bool = False) -> Location:
             # A key ring alone is of a store that another opener is creating, or died creating.
             if names - ({RING_NAME, f"{RING_NAME}-journal"} if encrypted else set()):
                 raise NotAStoreError(
-                    f"{label!r} contains other files and no {path.name}: give a new or "
-                    f"empty folder"
+                    f"{label!r} contains other files and no {path.name}: give a new or empty folder"
                 )
             if not create:
                 raise StoreNotFoundError(f"there is no store at {label!r}")
@@ -210,7 +209,7 @@ def _require_kind(label: str, names: set[str], *, encrypted: bool) -> None:
     if not encrypted and ENCRYPTED_NAME in names:
         raise KeyRequiredError(
             f"the store at {label!r} is encrypted: open it with its key, as in Memory(path, "
-            f"key=...) or `agentmem --key-file PATH ...`"
+            f"key=...), or with `--key-file PATH`"
         )
     if encrypted and DATABASE_NAME in names:
         raise InputError(

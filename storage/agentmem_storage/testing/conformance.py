@@ -39,7 +39,13 @@ from agentmem_storage.testing.sources import (
 
 
 class StoreConformance:
-    """Behavior required of every store; subclass it and implement `open_store`."""
+    """Behavior required of every store; subclass it and implement `open_store`.
+
+    Attributes:
+        open_options: What a store of this kind needs to be opened, besides its model and dims.
+    """
+
+    open_options: Mapping[str, Any] = {}
 
     def open_store(self, place: Path) -> Store:
         """Open the store at a path with `MODEL` and `EMBEDDING_DIMS`, creating it if necessary."""
@@ -543,7 +549,12 @@ class DurableStoreConformance(StoreConformance):
                 written.chunk_ids
             )
             with _raises(IncompatibleModelError):
-                type(store).open(store.location, model="another", embedding_dims=EMBEDDING_DIMS)
+                type(store).open(
+                    store.location,
+                    model="another",
+                    embedding_dims=EMBEDDING_DIMS,
+                    **self.open_options,
+                )
 
 
 def _add(store: Store, texts: Sequence[str], scope: Scope) -> list[int]:
