@@ -216,8 +216,8 @@ def backup(
         bool,
         typer.Option(
             "--with-keys",
-            help="Copy the key ring of an encrypted store too; what is forgotten in the store later "
-            "is then still in the copy.",
+            help="Copy the key ring of an encrypted store too; what is forgotten in the store "
+            "later is then still in the copy.",
         ),
     ] = False,
     store: StoreOption = DEFAULT_STORE,

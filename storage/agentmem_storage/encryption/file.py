@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +29,6 @@ _APPLICATION_ID = 0x41674D65
 _FORMAT = 1
 # Removals that are listed; who has not seen those before reads the whole file again.
 _LISTED = 10_000
-_BATCH = 1_000
 # What the store as a whole is encrypted for; it is shredded with nothing.
 STORE: Final = ("store", 0)
 # The row of `state` as it is sealed.
@@ -37,7 +37,6 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
     # A commit is on the disk, and its journal gone, before it is acknowledged.
     "PRAGMA synchronous = EXTRA",
-    "PRAGMA temp_store = MEMORY",
     "PRAGMA trusted_schema = OFF",
 )
 _TABLES = (
@@ -254,6 +253,8 @@ class EncryptedFile:
             connection = sqlite3.connect(
                 *(uri, self._timeout_s), uri=True, isolation_level=None, check_same_thread=False
             )
+            # Of a damaged column: the driver's own error has its content in the message.
+            connection.text_factory = partial(str, encoding="utf-8", errors="replace")
             try:
                 for pragma in _PRAGMAS:
                     connection.execute(pragma)

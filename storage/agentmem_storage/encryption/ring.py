@@ -1,8 +1,9 @@
 """The key ring: the data keys of one store, each wrapped by the master key.
 
-It is a file of its own beside the store, because keys must be in no backup: a key that is destroyed
-here is gone. What was sealed with it is then unreadable, wherever a copy of that lies. Ids are never
-given again, and a destroyed key leaves its id, so that what was destroyed is told from what is lost.
+It is a file of its own beside the store, because keys must be in no backup: a key that is
+destroyed here is gone. What was sealed with it is then unreadable, wherever a copy of that lies.
+Ids are never given again, and a destroyed key leaves its id, so that what was destroyed is told
+from what is lost.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -87,6 +87,7 @@ class EncryptedDatabase(Database):
         try:
             with database.read():
                 pass
+            database._drop_shredded()
         except BaseException:
             database.close()
             raise
@@ -136,7 +137,7 @@ class EncryptedDatabase(Database):
             for _ in reader.all_rows(unread):
                 raise_if_abandoned()
         yield from (Fault(None, f"{ENCRYPTED_NAME}: {one}") for (one,) in found if one != "ok")
-        for kind, id in sorted(unread.damaged):
+        for kind, id in sorted(unread.damaged, key=str):
             yield Fault(
                 id if kind == "chunks" else None,
                 f"row {id} of {kind!r} is not what was encrypted there: it was left out",
@@ -174,6 +175,12 @@ class EncryptedDatabase(Database):
         """See `Database.after_fork`."""
         super().after_fork(intact=intact)
         self._file.abandon_connection()
+
+    def _drop_shredded(self) -> None:
+        """Remove what is left of shredded rows, in a backup that was put back."""
+        if self._mirror.unread.shredded:
+            with suppress(StoreUnwritableError), self.write() as connection:
+                self._mirror.drop_traces(connection)
 
     def _catch_up(self, connection: Connection, reader: Reader) -> None:
         if not self._mirror.is_behind(reader):

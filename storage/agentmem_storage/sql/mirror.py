@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from agentmem_storage.encryption.file import STORE, Owner, Place, Reader, Row, Unread, Writer
 from agentmem_storage.errors import CorruptRecordError, SchemaVersionError, StoreError
-from agentmem_storage.sql import indexed_texts, metadata_values
+from agentmem_storage.sql import changes, indexed_texts, metadata_values
 from agentmem_storage.sql.migrations import STEPS
 
 # Whose key seals a row, as SQL that gives the id of its scope; None for that of the store, which
@@ -36,7 +36,7 @@ SCOPES: Final[dict[str, str | None]] = {
     "replaced": None,
     "links": None,
     "changes": None,
-    indexed_texts.TABLE: f"(SELECT scope_id FROM chunks WHERE chunks.id = {indexed_texts.TABLE}.id)",
+    "indexed_texts": "(SELECT scope_id FROM chunks WHERE chunks.id = indexed_texts.id)",
 }
 DERIVED: Final = ("metadata_values", "chunk_terms")
 # Tables whose rows have a key each.
@@ -134,13 +134,16 @@ class Mirror:
                     f"CREATE TEMP TRIGGER IF NOT EXISTS agentmem_{event.lower()}_of_{table} "
                     f"AFTER {event} ON {_qualified(table)} BEGIN {noted} END"
                 )
-        first = self._watched is None
         self._watched = schema
-        if first and self.unread.shredded:
-            # What names shredded sources by their ids; the next change writes this too.
-            for table, stale in _NAMING_SOURCES.items():
-                if table in _present(connection):
-                    connection.execute(f"DELETE FROM {table} WHERE {stale}")
+
+    def drop_traces(self, connection: Connection) -> None:
+        """In a write, drop what names shredded rows by their ids; they themselves go with it."""
+        own = driver_connection(connection)
+        for table, stale in _NAMING_SOURCES.items():
+            if table in _present(own):
+                own.execute(f"DELETE FROM {table} WHERE {stale}")
+        gone = sorted(id for kind, id in self.unread.shredded if kind == "chunks")
+        changes.append(connection, changes.REMOVE, gone)
 
     def write_back(self, connection: sqlite3.Connection, writer: Writer) -> int | None:
         """Seal what the transaction has changed, and commit it to the file.
@@ -158,7 +161,7 @@ class Mirror:
         else:
             changed = self._write_touched(connection, writer)
         changed = self._write_sequence(connection, writer) or changed
-        for place in sorted(self.unread.shredded) if changed else ():
+        for place in sorted(self.unread.shredded, key=str) if changed else ():
             writer.remove(*place)
         if not changed:
             return None
@@ -184,7 +187,7 @@ class Mirror:
             )
 
     def _require_vital(self) -> None:
-        vital = [place for place in sorted(self.unread.damaged) if place[0] in _VITAL]
+        vital = [place for place in sorted(self.unread.damaged, key=str) if place[0] in _VITAL]
         if vital:
             kind, id = vital[0]
             raise CorruptRecordError(
@@ -206,13 +209,13 @@ class Mirror:
         """Delete rows, readable again or not, and what is derived from them."""
         by_kind: dict[str, set[int]] = defaultdict(set)
         for kind, id in places:
-            by_kind[kind].add(id)
+            if kind in SCOPES:  # what is listed as removed is not sealed, and may be anything
+                by_kind[kind].add(id)
             self.unread.damaged.discard((kind, id))
         for id in by_kind[indexed_texts.TABLE]:
             _unindex(own, id)
         for kind, ids in by_kind.items():
-            if kind != _SEQUENCE[0]:
-                own.executemany(f"DELETE FROM {kind} WHERE rowid = ?", [(id,) for id in ids])
+            own.executemany(f"DELETE FROM {kind} WHERE rowid = ?", [(id,) for id in ids])
         metadata_values.drop(connection, by_kind["sources"])
 
     def _fill(self, connection: Connection, own: sqlite3.Connection, rows: Iterable[Row]) -> None:
