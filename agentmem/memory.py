@@ -134,7 +134,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
                 The path of a file with 32 random bytes, which is kept elsewhere; or these bytes; or
                 a function that returns them, such as a call of the system's keyring or of a key
                 management service. An encrypted store is a folder, and in memory while it is open:
-                ``docs/security.md`` says what that protects, and what it costs.
+                the page Encryption of the documentation says what that protects and costs.
             clock: Returns the current time, with a zone: when something is added without a time,
                 and when something expires. For tests.
             on_add: Called with the `Receipt` of each `add`, `update` and observed turn of a session
