@@ -69,10 +69,11 @@ class Maintenance(StoreBase):
     def repair(self, problems: Sequence[Problem]) -> Repaired:
         """Mend what can be made again, and take out of use what cannot, in one transaction.
 
-        What is taken out of use is in no result any more. It is kept, and listed by `quarantined`,
-        until it is forgotten. The caller makes again what takes a model: the embeddings of the
-        chunks that the result names, with `replace_embeddings`, and the lexical index, if
-        `terms_stale` is true afterwards.
+        Rows of an encrypted store that cannot be decrypted are deleted, for nothing can be read of
+        them. What is taken out of use is in no result any more. It is kept, and listed by
+        `quarantined`, until it is forgotten. The caller makes again what takes a model: the
+        embeddings of the chunks that the result names, with `replace_embeddings`, and the lexical
+        index, if `terms_stale` is true afterwards.
 
         Args:
             problems: From `check`, and what the caller has found by decoding.
@@ -86,6 +87,7 @@ class Maintenance(StoreBase):
         with self._database.write() as connection:
             done = repair.repair(connection, problems, self._now())
             self._index.drop_files()
+        self._database.drop_faults()
         self._database.renew()
         self._bind(ModelBinding(self.model, self.embedding_dims))
         self._purge()

@@ -443,6 +443,38 @@ def test_an_older_row_put_back_is_noticed(tmp_path: Path) -> None:
         assert any("older ones put back" in one.what for one in store.check())
 
 
+def test_what_cannot_be_decrypted_is_deleted_by_a_repair(tmp_path: Path) -> None:
+    two_of_one_scope(tmp_path / "s")
+    edit(tmp_path / "s", "UPDATE rows SET content = zeroblob(99) WHERE kind = 'chunks' AND id = 1")
+    edit(tmp_path / "s", "DELETE FROM rows WHERE kind = 'changes' AND id = 2")
+    with open_store(tmp_path / "s") as store:
+        store.repair(list(store.check()))
+        store.rebuild_terms([(2, "second words"), (3, "third words")])
+        assert list(store.check()) == []
+        assert store.ids().tolist() == [2, 3]
+    with open_store(tmp_path / "s") as store:
+        assert list(store.check()) == []
+
+
+def test_nobody_without_the_key_says_what_is_to_be_destroyed(tmp_path: Path) -> None:
+    two_of_one_scope(tmp_path / "s")
+    edit(tmp_path / "s", "INSERT INTO doomed VALUES (3, zeroblob(50))")
+    edit(
+        tmp_path / "s",
+        "UPDATE owners SET key_id = 3, sealed = (SELECT sealed FROM owners WHERE id = 2) "
+        "WHERE kind = 'scopes' AND id = 1",
+    )
+    with open_store(tmp_path / "s") as store:
+        with pytest.raises(CorruptRecordError, match="names another key"):
+            store.forget([1, 2], {1: "first words", 2: "second words"})
+        assert store.count() == 3
+        store.update_source(3, title=None)
+        store._database.purge()
+    assert keys_of(tmp_path / "s") == [True, True, True]
+    with open_store(tmp_path / "s") as store:
+        assert store.count() == 3
+
+
 @pytest.mark.parametrize("kind", ["meta", "migrations", "sequence"])
 def test_a_store_that_no_longer_says_what_it_is_is_refused(tmp_path: Path, kind: str) -> None:
     two_of_one_scope(tmp_path / "s")
@@ -458,6 +490,7 @@ def test_a_store_that_no_longer_says_what_it_is_is_refused(tmp_path: Path, kind:
         ("UPDATE state SET sealed = zeroblob(60)", CorruptRecordError),
         ("UPDATE state SET format = 2", StoreError),
         ("DELETE FROM owners WHERE kind = 'store'", CorruptRecordError),
+        ("UPDATE owners SET key_id = 2 WHERE kind = 'store'", CorruptRecordError),
         ("CREATE TRIGGER t AFTER INSERT ON rows BEGIN SELECT 1; END", NotAStoreError),
         ("PRAGMA application_id = 1", NotAStoreError),
     ],

@@ -10,7 +10,6 @@ A rollback journal, and no write-ahead log: the file is whole by itself whenever
 from __future__ import annotations
 
 import sqlite3
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from agentmem_storage.disk import make_private_file
-from agentmem_storage.encryption.ring import KeyRing
+from agentmem_storage.encryption.ring import NONCE_BYTES, KeyRing
 from agentmem_storage.encryption.sealing import Census, DestroyedKeyError, RowSeal
 from agentmem_storage.errors import CorruptRecordError, KeyRingError, NotAStoreError, StoreError
 
@@ -31,8 +30,9 @@ _FORMAT = 1
 _LISTED = 10_000
 # What the store as a whole is encrypted for; it is shredded with nothing.
 STORE: Final = ("store", 0)
-# The row of `state` as it is sealed.
+# The row of `state` as it is sealed, and what rows of other tables are sealed as.
 _STATE = ("state", 1)
+_OWNER, _DOOMED = "owner of", "doomed"
 _PRAGMAS = (
     "PRAGMA secure_delete = ON",
     # A commit is on the disk, and its journal gone, before it is acknowledged.
@@ -52,12 +52,14 @@ _TABLES = (
         sealed BLOB NOT NULL
     )
     """,
-    # Which key is whose: of the store, of a scope, or of a row that is in no scope any more.
+    # Which key is whose: of the store, of a scope, or of a row that is in no scope any more. Sealed
+    # too, for what a key is taken for decides what is destroyed with it.
     """
     CREATE TABLE owners (
         kind TEXT NOT NULL,
         id INTEGER NOT NULL,
         key_id INTEGER NOT NULL,
+        sealed BLOB NOT NULL,
         PRIMARY KEY (kind, id)
     ) WITHOUT ROWID
     """,
@@ -76,7 +78,12 @@ _TABLES = (
     "CREATE TABLE removed (kind TEXT NOT NULL, id INTEGER NOT NULL, version INTEGER NOT NULL)",
     "CREATE INDEX removed_by_version ON removed (version)",
     # Keys of which no row is left, to be destroyed.
-    "CREATE TABLE doomed (key_id INTEGER PRIMARY KEY)",
+    "CREATE TABLE doomed (key_id INTEGER PRIMARY KEY, sealed BLOB NOT NULL)",
+)
+
+_NONCES = (
+    f"SELECT kind, id, CAST(substr(content, 1, {NONCE_BYTES}) AS BLOB) FROM rows "
+    "WHERE typeof(content) = 'blob'"
 )
 
 Place = tuple[str, int]
@@ -156,7 +163,10 @@ class EncryptedFile:
                 for statement in _TABLES:
                     connection.execute(statement)
                 key_id = ring.create()
-                connection.execute("INSERT INTO owners VALUES (?, ?, ?)", (*STORE, key_id))
+                sealed = file._seal.seal(f"{_OWNER} {STORE[0]}", STORE[1], key_id, [key_id])
+                connection.execute(
+                    "INSERT INTO owners VALUES (?, ?, ?, ?)", (*STORE, key_id, sealed)
+                )
                 values = (_FORMAT, ring.ring_id, b"")
                 connection.execute("INSERT INTO state VALUES (1, ?, ?, 0, 0, 0, ?)", values)
                 file._put_state(connection, State(0, 0, 0, 0))
@@ -217,8 +227,9 @@ class EncryptedFile:
     def destroy_doomed(self) -> None:
         """Destroy the keys that nothing is left of, in the ring."""
         with self._begun("BEGIN IMMEDIATE") as connection:
-            doomed = [row[0] for row in connection.execute("SELECT key_id FROM doomed")]
-            if doomed:
+            rows = connection.execute("SELECT key_id, sealed FROM doomed").fetchall()
+            doomed = [row[0] for row in rows if self._says(connection, _DOOMED, row[0], *row)]
+            if rows:
                 # Before it is noted as done: a process that dies in between does it again.
                 self.ring.destroy(doomed)
                 connection.execute("DELETE FROM doomed")
@@ -270,6 +281,12 @@ class EncryptedFile:
         if found is None:
             raise self._damaged("it does not say which key the store has")
         return int(found[0])
+
+    def _says(
+        self, connection: sqlite3.Connection, kind: str, id: int, key_id: int, sealed: bytes
+    ) -> bool:
+        """Whether it was sealed that a key is somebody's, or doomed."""
+        return self._seal.open(kind, id, self._store_key(connection), sealed) == [key_id]
 
     def _counting(self, connection: sqlite3.Connection) -> Census:
         if self._census is None:
@@ -378,8 +395,6 @@ class Reader:
             if self.connection.execute(owned, (key_id,)).fetchone() is not None:
                 raise
             values = None
-        except (TypeError, AttributeError, struct.error):  # a damaged column may hold any type
-            values = None
         if values is None:
             unread.damaged.add((kind, id))
         else:
@@ -396,6 +411,7 @@ class Writer(Reader):
         self._before = self.state
         self._now = replace(self._before, version=self._before.version + 1)
         self._keys: dict[Owner, int] = {}
+        self._store_key = file._store_key(connection)
 
     def put(self, row: Row, owner: Owner) -> None:
         """Write a row with the key of its owner, which gets one if it has none.
@@ -422,17 +438,15 @@ class Writer(Reader):
 
     def dismiss(self, owner: Owner) -> None:
         """Remove whatever is left of an owner, readable or not; its key is then to be destroyed."""
-        row = self.connection.execute(
-            "SELECT key_id FROM owners WHERE kind = ? AND id = ?", owner
-        ).fetchone()
-        if row is None:
+        key_id = self._keys.pop(owner, None) or self._owned_by(owner)
+        if key_id is None:
             return
-        left = self.connection.execute("SELECT kind, id FROM rows WHERE key_id = ?", row)
+        left = self.connection.execute("SELECT kind, id FROM rows WHERE key_id = ?", (key_id,))
         for place in left.fetchall():
             self.remove(*place)
         self.connection.execute("DELETE FROM owners WHERE kind = ? AND id = ?", owner)
-        self.connection.execute("INSERT OR IGNORE INTO doomed VALUES (?)", row)
-        self._keys.pop(owner, None)
+        sealed = self._file._seal.seal(_DOOMED, key_id, self._store_key, [key_id])
+        self.connection.execute("INSERT OR REPLACE INTO doomed VALUES (?, ?)", (key_id, sealed))
 
     def places(self) -> list[Place]:
         """Where rows are, readable or not."""
@@ -450,9 +464,10 @@ class Writer(Reader):
         self.connection.execute("COMMIT")
         return self._now.version
 
-    def doomed(self) -> bool:
-        """Whether keys are to be destroyed."""
-        return self.connection.execute("SELECT 1 FROM doomed").fetchone() is not None
+    def count_again(self) -> None:
+        """Take the rows that there are for all."""
+        total = sum(self._census.of(*row) for row in self.connection.execute(_NONCES))
+        self._now = replace(self._now, total=total)
 
     def _trim(self) -> None:
         """Delete the oldest removals from the list, whole commits at a time."""
@@ -467,13 +482,31 @@ class Writer(Reader):
 
     def _key_of(self, owner: Owner) -> int:
         if owner not in self._keys:
-            query = "SELECT key_id FROM owners WHERE kind = ? AND id = ?"
-            row = self.connection.execute(query, owner).fetchone()
-            if row is None:
-                row = (self._file.ring.create(),)
-                self.connection.execute("INSERT INTO owners VALUES (?, ?, ?)", (*owner, *row))
-            self._keys[owner] = row[0]
+            key_id = self._owned_by(owner)
+            if key_id is None:
+                key_id = self._file.ring.create()
+                sealed = self._file._seal.seal(
+                    f"{_OWNER} {owner[0]}", owner[1], self._store_key, [key_id]
+                )
+                values = (*owner, key_id, sealed)
+                self.connection.execute("INSERT INTO owners VALUES (?, ?, ?, ?)", values)
+            self._keys[owner] = key_id
         return self._keys[owner]
+
+    def _owned_by(self, owner: Owner) -> int | None:
+        """The key of an owner.
+
+        Raises:
+            CorruptRecordError: It is said to be another than was sealed.
+        """
+        kind, id = owner
+        query = "SELECT key_id, sealed FROM owners WHERE kind = ? AND id = ?"
+        row = self.connection.execute(query, owner).fetchone()
+        if row is None:
+            return None
+        if not self._file._says(self.connection, f"{_OWNER} {kind}", id, *row):
+            raise self._file._damaged(f"it names another key for {kind} {id} than it had")
+        return int(row[0])
 
     def _uncount(self, kind: str, id: int) -> bool:
         row = self.connection.execute(

@@ -196,11 +196,11 @@ class KeyRing:
                 yield connection
         except sqlite3.OperationalError as error:
             # Locked or unwritable, or cut so short that a table is missing.
-            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            if _code(error) != sqlite3.SQLITE_ERROR:
                 raise
             raise self._damaged("it has not the tables of one") from None
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            if _code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise
             raise self._damaged("it is cut short or overwritten") from None
 
@@ -239,6 +239,11 @@ def _unsealed(cipher: AESGCM, sealed: bytes, bound: bytes) -> bytes | None:
         return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
     except (InvalidTag, ValueError):
         return None
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary error code; of errors of the driver, the general one."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
 def _are_bytes(*values: object) -> bool:

@@ -59,6 +59,8 @@ class RowSeal:
     def open(self, kind: str, id: int, key_id: int, sealed: bytes) -> list[Any] | None:
         """The columns of a sealed row; None if this is not what was sealed in its place.
 
+        Of a damaged file, any argument may have any type.
+
         Raises:
             KeyRingError: The ring does not have the key.
             DestroyedKeyError: It has been destroyed.
@@ -70,7 +72,7 @@ class RowSeal:
             packed = cipher.decrypt(
                 sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._bound(kind, id, key_id)
             )
-        except (InvalidTag, ValueError):
+        except (InvalidTag, ValueError, TypeError, struct.error):
             return None
         return unpack(packed)
 

@@ -241,6 +241,9 @@ class Database:
         """What is wrong with the files beyond what the tables show; nothing here."""
         return iter(())
 
+    def drop_faults(self) -> None:
+        """Delete from the files what cannot be read at all; see `faults`. Nothing here."""
+
     def copy_keys(self, folder: Path) -> None:
         """Copy the keys of an encrypted store to a folder; this one has none."""
 

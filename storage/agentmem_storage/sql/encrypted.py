@@ -74,7 +74,8 @@ class EncryptedDatabase(Database):
         master = read_master_key(key, path.parent)
         with translated(label):
             try:
-                if path.exists():
+                # An empty file is of an opener that is creating it, or died creating it.
+                if path.exists() and path.stat().st_size:
                     ring = KeyRing(path.with_name(RING_NAME), label, master, timeout_s)
                     file = EncryptedFile(path, label, ring, timeout_s)
                     file.require_own()
@@ -144,6 +145,19 @@ class EncryptedDatabase(Database):
             )
         if unread.altered and not unread.damaged:
             yield Fault(None, f"{ENCRYPTED_NAME}: rows were taken out, or older ones put back")
+
+    def drop_faults(self) -> None:
+        """See `Database.drop_faults`: rows that cannot be decrypted are deleted."""
+        with self._taking_turn(), self._connected() as connection:
+            with self._file.writing() as writer:
+                self._catch_up(connection, writer)
+                unread = self._mirror.unread
+                if not unread.damaged and not unread.altered:
+                    return
+                for place in sorted(unread.damaged, key=str):
+                    writer.remove(*place)
+                writer.count_again()
+                self._mirror.accept(writer.commit(writer.state.steps))
 
     def copy_keys(self, folder: Path) -> None:
         """See `Database.copy_keys`."""

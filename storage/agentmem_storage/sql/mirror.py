@@ -83,6 +83,11 @@ class Mirror:
         self._version, self._steps = version, _steps(connection)
         self._sequence = self._next_sequence
 
+    def accept(self, version: int) -> None:
+        """After a commit that dropped what cannot be read, and changed nothing else."""
+        self._version = version
+        self.unread = Unread(shredded=self.unread.shredded)
+
     def catch_up(self, connection: Connection, reader: Reader) -> None:
         """Bring the tables to the state of the file, in a transaction without foreign keys.
 
