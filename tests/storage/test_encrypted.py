@@ -35,7 +35,7 @@ from agentmem_storage.errors import (
     WrongKeyError,
 )
 from agentmem_storage.records import EVERYTHING, ModelBinding, NewSource, Scope, Selection
-from agentmem_storage.sql import mirror
+from agentmem_storage.sql import mirror, mirrored
 from agentmem_storage.sql.encrypted import EncryptedDatabase
 from agentmem_storage.sql.identity import prepare
 from agentmem_storage.sql.migrations import STEPS
@@ -543,7 +543,7 @@ def test_a_sealed_row_opens_only_in_its_place(tmp_path: Path) -> None:
 
 
 def test_every_table_is_kept_or_derived(tmp_path: Path) -> None:
-    # A new table must say whose key seals its rows: see `agentmem_storage.sql.mirror.SCOPES`.
+    # A new table must say whose key seals its rows: see `agentmem_storage.sql.mirrored.SCOPES`.
     with open_store(tmp_path / "s") as store, store._database.read() as connection:
         own = mirror.driver_connection(connection)
         names = {
@@ -551,14 +551,16 @@ def test_every_table_is_kept_or_derived(tmp_path: Path) -> None:
             for (name,) in own.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             if not name.startswith(("sqlite_", "chunk_terms_"))
         }
-        assert names | {"indexed_texts"} == {*mirror.SCOPES, *mirror.DERIVED}
-        for name in mirror.SCOPES:
+        assert names | {"indexed_texts"} == {*mirrored.SCOPES, *mirrored.DERIVED}
+        for name in mirrored.SCOPES:
             own.execute(f"SELECT rowid FROM {name}")  # has ids
 
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(["add", "forget", "update", "link", "replace", "shred", "rebuild"]),
+        st.sampled_from(
+            ["add", "forget", "update", "link", "replace", "shred", "rebuild", "embed"]
+        ),
         st.integers(0, 3),
         st.integers(0, 20),
     ),
@@ -615,6 +617,8 @@ def apply(store: Store, texts: dict[int, str], name: str, scope: Scope, number: 
         store.forget(chosen, {id: texts.pop(id) for id in chosen})
     elif name == "rebuild":
         store.rebuild_terms(texts.items())
+    elif name == "embed":
+        store.replace_embeddings({one: make_embedding(f"another {number}")})
 
 
 def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -645,7 +649,7 @@ def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
 def test_who_has_missed_too_much_reads_all_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentmem_storage.encryption.file._LISTED", 3)
+    monkeypatch.setattr("agentmem_storage.encryption.transactions.LISTED", 3)
     with open_store(tmp_path / "s") as store, open_store(tmp_path / "s") as beside:
         store.add([make_source(f"words {n}") for n in range(12)], ANA)
         assert beside.count() == 12

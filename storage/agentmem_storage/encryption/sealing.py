@@ -110,8 +110,13 @@ class Census:
         return int.from_bytes(digest, "big")
 
     @staticmethod
-    def wrapped(total: int) -> str:
-        """A sum as it is kept."""
+    def equal(one: int, other: int) -> bool:
+        """Whether two sums are the same."""
+        return (one - other) % _MARKS == 0
+
+    @staticmethod
+    def written(total: int) -> str:
+        """A sum in hex digits."""
         return f"{total % _MARKS:x}"
 
 

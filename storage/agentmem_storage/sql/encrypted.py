@@ -19,9 +19,11 @@ from typing import Self
 from sqlalchemy import Connection, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from agentmem_storage.encryption.file import ENCRYPTED_NAME, EncryptedFile, Reader, Unread
+from agentmem_storage.encryption.file import EncryptedFile
+from agentmem_storage.encryption.layout import ENCRYPTED_NAME, Unread
 from agentmem_storage.encryption.master import Key, read_master_key
 from agentmem_storage.encryption.ring import RING_NAME, KeyRing
+from agentmem_storage.encryption.transactions import Reader
 from agentmem_storage.errors import StoreBusyError, StoreUnwritableError
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import indexed_texts

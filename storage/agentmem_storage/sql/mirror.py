@@ -10,37 +10,26 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from agentmem_storage.encryption.file import STORE, Owner, Place, Reader, Row, Unread, Writer
+from agentmem_storage.encryption.layout import STORE, Place, Row, Unread
+from agentmem_storage.encryption.transactions import Reader, Writer
 from agentmem_storage.errors import CorruptRecordError, SchemaVersionError, StoreError
 from agentmem_storage.sql import changes, indexed_texts, metadata_values
 from agentmem_storage.sql.migrations import STEPS
+from agentmem_storage.sql.mirrored import (
+    OWN_KEY,
+    SCOPES,
+    columns_of,
+    present,
+    qualified,
+    read_rows,
+    steps_run,
+)
 
-# Whose key seals a row, as SQL that gives the id of its scope; None for that of the store, which
-# seals numbers alone. Every table is here or in `DERIVED`.
-SCOPES: Final[dict[str, str | None]] = {
-    "migrations": None,
-    "meta": None,
-    "scopes": "id",
-    "sources": "scope_id",
-    "forgotten": "scope_id",
-    "chunks": "scope_id",
-    "staged": "(SELECT scope_id FROM chunks WHERE chunks.id = chunk_id)",
-    # Its scope may be gone: each row has a key of its own.
-    "quarantine": None,
-    "replaced": None,
-    "links": None,
-    "changes": None,
-    "indexed_texts": "(SELECT scope_id FROM chunks WHERE chunks.id = indexed_texts.id)",
-}
-DERIVED: Final = ("metadata_values", "chunk_terms")
-# Tables whose rows have a key each.
-_OWN_KEY: Final = ("quarantine",)
 # Without them, the others say nothing, or something else.
 _VITAL: Final = ("migrations", "meta", "sequence")
 # The highest ids that were given, which SQLite keeps where no trigger can be.
@@ -80,7 +69,7 @@ class Mirror:
 
     def seen(self, connection: sqlite3.Connection, version: int) -> None:
         """After a commit of this process, whose rows are in the tables."""
-        self._version, self._steps = version, _steps(connection)
+        self._version, self._steps = version, steps_run(connection)
         self._sequence = self._next_sequence
 
     def accept(self, version: int) -> None:
@@ -109,9 +98,9 @@ class Mirror:
             self._empty(own)
             self._fill(connection, own, reader.all_rows(self.unread))
         else:
-            gone = reader.removed_since(self._version)
             rows = list(reader.rows_since(self._version, self.unread))
-            self._take_out(connection, own, [*gone, *((row.kind, row.id) for row in rows)])
+            gone = set(reader.removed_since(self._version))
+            self._take_out(own, gone.difference((row.kind, row.id) for row in rows))
             self._fill(connection, own, rows)
         self._require_vital()
         if self._watched is not None:
@@ -124,7 +113,7 @@ class Mirror:
         if schema == self._watched:
             return
         connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {_TOUCHED} (kind TEXT, id INTEGER)")
-        for table in _present(connection):
+        for table in present(connection):
             for event, rows in (
                 ("INSERT", ("NEW",)),
                 ("UPDATE", ("OLD", "NEW")),
@@ -137,7 +126,7 @@ class Mirror:
                     noted += f"DELETE FROM {indexed_texts.TABLE} WHERE id = OLD.id;"
                 connection.execute(
                     f"CREATE TEMP TRIGGER IF NOT EXISTS agentmem_{event.lower()}_of_{table} "
-                    f"AFTER {event} ON {_qualified(table)} BEGIN {noted} END"
+                    f"AFTER {event} ON {qualified(table)} BEGIN {noted} END"
                 )
         self._watched = schema
 
@@ -145,7 +134,7 @@ class Mirror:
         """In a write, drop what names shredded rows by their ids; they themselves go with it."""
         own = driver_connection(connection)
         for table, stale in _NAMING_SOURCES.items():
-            if table in _present(own):
+            if table in present(own):
                 own.execute(f"DELETE FROM {table} WHERE {stale}")
         gone = sorted(id for kind, id in self.unread.shredded if kind == "chunks")
         changes.append(connection, changes.REMOVE, gone)
@@ -170,7 +159,7 @@ class Mirror:
             writer.remove(*place)
         if not changed:
             return None
-        version = writer.commit(_steps(connection))
+        version = writer.commit(steps_run(connection))
         self.unread.shredded.clear()
         return version
 
@@ -203,28 +192,22 @@ class Mirror:
 
     def _empty(self, connection: sqlite3.Connection) -> None:
         self.unread = Unread()
-        for table in _present(connection):
+        for table in present(connection):
             connection.execute(f"DELETE FROM {table}")
         connection.execute("DELETE FROM metadata_values")
         connection.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')")
 
-    def _take_out(
-        self, connection: Connection, own: sqlite3.Connection, places: Iterable[Place]
-    ) -> None:
-        """Delete rows, readable again or not, and what is derived from them."""
-        by_kind: dict[str, set[int]] = defaultdict(set)
-        for kind, id in places:
+    def _take_out(self, connection: sqlite3.Connection, places: Iterable[Place]) -> None:
+        """Delete rows, and what is derived from them."""
+        # First, for the triggers delete the texts of chunks with these.
+        for kind, id in sorted(places, key=lambda place: place[0] != indexed_texts.TABLE):
             if kind in SCOPES:  # what is listed as removed is not sealed, and may be anything
-                by_kind[kind].add(id)
+                _drop_derived(connection, kind, id)
+                connection.execute(f"DELETE FROM {kind} WHERE rowid = ?", (id,))
             self.unread.damaged.discard((kind, id))
-        for id in by_kind[indexed_texts.TABLE]:
-            _unindex(own, id)
-        for kind, ids in by_kind.items():
-            own.executemany(f"DELETE FROM {kind} WHERE rowid = ?", [(id,) for id in ids])
-        metadata_values.drop(connection, by_kind["sources"])
 
     def _fill(self, connection: Connection, own: sqlite3.Connection, rows: Iterable[Row]) -> None:
-        """Insert rows, of which none is in the tables."""
+        """Write rows of a consistent state, in the place of those with their ids."""
         batch: list[Row] = []
         for row in rows:
             if batch and (row.kind != batch[0].kind or len(batch) == _BATCH):
@@ -241,11 +224,15 @@ class Mirror:
             own.execute("DELETE FROM sqlite_sequence")
             own.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", _pairs(rows[0].values))
             return
-        columns, has_id = _columns(own, kind)
+        if self._watched is not None:
+            for row in rows:
+                _drop_derived(own, kind, row.id)
+        columns, has_id = columns_of(own, kind)
         listed = ", ".join(f'"{name}"' for name in (columns if has_id else ["rowid", *columns]))
         places = ", ".join("?" * (len(columns) + (not has_id)))
+        # Where a value that must be unique has moved, a row goes here, and comes in its turn.
         own.executemany(
-            f"INSERT INTO {kind} ({listed}) VALUES ({places})",
+            f"INSERT OR REPLACE INTO {kind} ({listed}) VALUES ({places})",
             [row.values if has_id else [row.id, *row.values] for row in rows],
         )
         if kind == "sources":
@@ -265,7 +252,7 @@ class Mirror:
             )
             gone = {id for (id,) in touched}
             within = f"rowid IN (SELECT id FROM {_TOUCHED} WHERE kind = ?)"
-            for row, owner in _read(connection, kind, within, (kind,)):
+            for row, owner in read_rows(connection, kind, within, (kind,)):
                 writer.put(row, owner)
                 gone.discard(row.id)
             self._remove(writer, [(kind, id) for id in sorted(gone)])
@@ -275,8 +262,8 @@ class Mirror:
     def _write_all(self, connection: sqlite3.Connection, writer: Writer) -> bool:
         """After a change of the schema, of which each row has other columns."""
         gone = set(writer.places()) - self.unread.damaged - self.unread.shredded - {_SEQUENCE}
-        for kind in _present(connection):
-            for row, owner in _read(connection, kind, "true", ()):
+        for kind in present(connection):
+            for row, owner in read_rows(connection, kind, "true", ()):
                 writer.put(row, owner)
                 gone.discard((kind, row.id))
         self._remove(writer, sorted(gone))
@@ -287,7 +274,7 @@ class Mirror:
     def _remove(self, writer: Writer, places: Sequence[Place]) -> None:
         for kind, id in places:
             writer.remove(kind, id)
-            if kind == "scopes" or kind in _OWN_KEY:
+            if kind == "scopes" or kind in OWN_KEY:
                 writer.dismiss((kind, id))
 
     def _write_sequence(self, connection: sqlite3.Connection, writer: Writer) -> bool:
@@ -306,56 +293,17 @@ def driver_connection(connection: Connection) -> sqlite3.Connection:
     return own
 
 
-def _present(connection: sqlite3.Connection) -> list[str]:
-    """The tables that are kept, as far as the schema has them."""
-    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    there = {name for (name,) in names} | {indexed_texts.TABLE}
-    return [name for name in SCOPES if name in there]
-
-
-def _qualified(table: str) -> str:
-    return f"temp.{table}" if table == indexed_texts.TABLE else f"main.{table}"
-
-
-def _columns(connection: sqlite3.Connection, table: str) -> tuple[list[str], bool]:
-    """The names of the columns, and whether one of them is the id of the row itself."""
-    rows = connection.execute(f"PRAGMA table_info({table})").fetchall()
-    keys = [str(row[2]).upper() for row in rows if row[5]]
-    return [row[1] for row in rows], keys == ["INTEGER"]
-
-
-def _read(
-    connection: sqlite3.Connection, kind: str, within: str, values: Sequence[Any]
-) -> Iterator[tuple[Row, Owner]]:
-    """Rows of a table, each with what its key is for."""
-    scope = SCOPES[kind] or "NULL"
-    query = f"SELECT rowid, {scope}, * FROM {kind} WHERE {within} ORDER BY rowid"
-    for id, scope_id, *columns in connection.execute(query, values):
-        owner: Owner = STORE
-        if kind in _OWN_KEY:
-            owner = (kind, id)
-        elif SCOPES[kind] is not None and isinstance(scope_id, int):
-            owner = ("scopes", scope_id)
-        yield Row(kind, id, columns), owner
-
-
-def _steps(connection: sqlite3.Connection) -> int:
-    there = "SELECT 1 FROM sqlite_master WHERE name = 'migrations'"
-    if connection.execute(there).fetchone() is None:
-        return 0
-    return int(connection.execute("SELECT count(*) FROM migrations").fetchone()[0])
-
-
-def _unindex(connection: sqlite3.Connection, id: int) -> None:
-    """Take the words of a chunk out of the lexical index."""
-    row = connection.execute(
-        f"SELECT text FROM {indexed_texts.TABLE} WHERE id = ?", (id,)
-    ).fetchone()
-    if row is not None:
-        connection.execute(
-            "INSERT INTO chunk_terms (chunk_terms, rowid, terms) VALUES ('delete', ?, ?)",
-            (id, indexed_texts.text_of(row[0])),
-        )
+def _drop_derived(connection: sqlite3.Connection, kind: str, id: int) -> None:
+    """Take out what is derived from a row: values of metadata, words of the lexical index."""
+    if kind == "sources":
+        connection.execute("DELETE FROM metadata_values WHERE source_id = ?", (id,))
+    if kind == indexed_texts.TABLE:
+        query = f"SELECT text FROM {indexed_texts.TABLE} WHERE id = ?"
+        for (text,) in connection.execute(query, (id,)).fetchall():
+            connection.execute(
+                "INSERT INTO chunk_terms (chunk_terms, rowid, terms) VALUES ('delete', ?, ?)",
+                (id, indexed_texts.text_of(text)),
+            )
 
 
 def _pairs(values: Sequence[Any]) -> list[tuple[Any, Any]]:
