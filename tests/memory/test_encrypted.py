@@ -64,7 +64,7 @@ def test_every_verb_works_and_no_file_has_a_word(
     with Memory(place, **options) as memory, Memory(place, **options) as beside:
         told = fill(memory)
         for mode in ("hybrid", "vector", "lexical"):
-            found = beside.recall("Zanzibar", user_id="passenger-ana", mode=mode, k=1)
+            found = beside.recall(TALK[0]["content"], user_id="passenger-ana", mode=mode, k=1)
             assert found[0].text == TALK[0]["content"]
         where = {"part": "talk"}
         assert len(beside.recall("Usambara", user_id="passenger-ana", where=where)) == 2
