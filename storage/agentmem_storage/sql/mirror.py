@@ -22,7 +22,6 @@ from agentmem_storage.sql import changes, indexed_texts, metadata_values
 from agentmem_storage.sql.migrations import STEPS
 from agentmem_storage.sql.mirrored import (
     OWN_KEY,
-    SCOPES,
     columns_of,
     present,
     qualified,
@@ -199,9 +198,10 @@ class Mirror:
 
     def _take_out(self, connection: sqlite3.Connection, places: Iterable[Place]) -> None:
         """Delete rows, and what is derived from them."""
+        known = present(connection)
         # First, for the triggers delete the texts of chunks with these.
         for kind, id in sorted(places, key=lambda place: place[0] != indexed_texts.TABLE):
-            if kind in SCOPES:  # what is listed as removed is not sealed, and may be anything
+            if kind in known:  # what is listed as removed is not sealed, and may be anything
                 _drop_derived(connection, kind, id)
                 connection.execute(f"DELETE FROM {kind} WHERE rowid = ?", (id,))
             self.unread.damaged.discard((kind, id))

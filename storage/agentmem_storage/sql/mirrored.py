@@ -10,7 +10,7 @@ from agentmem_storage.encryption.layout import STORE, Owner, Row
 from agentmem_storage.sql import indexed_texts
 
 # Whose key seals a row, as SQL that gives the id of its scope; None for that of the store, which
-# seals numbers alone. Every table is here or in `DERIVED`.
+# seals numbers alone, and would seal tables that are not listed here or in `DERIVED`.
 SCOPES: Final[dict[str, str | None]] = {
     "migrations": None,
     "meta": None,
@@ -34,8 +34,8 @@ OWN_KEY: Final = ("quarantine",)
 def present(connection: sqlite3.Connection) -> list[str]:
     """The tables that are kept, as far as the schema has them."""
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    there = {name for (name,) in names} | {indexed_texts.TABLE}
-    return [name for name in SCOPES if name in there]
+    there = [name for (name,) in names if not name.startswith(("sqlite_", *DERIVED))]
+    return [*there, indexed_texts.TABLE]
 
 
 def qualified(table: str) -> str:
@@ -62,12 +62,12 @@ def read_rows(
     connection: sqlite3.Connection, kind: str, within: str, values: Sequence[Any]
 ) -> Iterator[tuple[Row, Owner]]:
     """Rows of a table, each with what its key is for."""
-    scope = SCOPES[kind] or "NULL"
+    scope = SCOPES.get(kind) or "NULL"
     query = f"SELECT rowid, {scope}, * FROM {kind} WHERE {within} ORDER BY rowid"
     for id, scope_id, *columns in connection.execute(query, values):
         owner: Owner = STORE
         if kind in OWN_KEY:
             owner = (kind, id)
-        elif SCOPES[kind] is not None and isinstance(scope_id, int):
+        elif SCOPES.get(kind) is not None and isinstance(scope_id, int):
             owner = ("scopes", scope_id)
         yield Row(kind, id, columns), owner
