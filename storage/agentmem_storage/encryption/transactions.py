@@ -77,8 +77,8 @@ class Reader:
     def rows_since(self, version: int, unread: Unread) -> Iterator[Row]:
         """The rows that were written after a commit; those that cannot be read are noted."""
         query = f"{_ROWS} WHERE version > ? ORDER BY kind, id"
-        for row in self.connection.execute(query, (version,)):
-            yield from self._opened(*row, unread)
+        for kind, id, key_id, content in self.connection.execute(query, (version,)):
+            yield from self._opened(kind, id, key_id, content, unread)
 
     def removed_since(self, version: int) -> list[Place]:
         """The rows that were removed after a commit; some may have been written again.
