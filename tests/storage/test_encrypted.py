@@ -646,6 +646,27 @@ def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
         assert store.store_id == "x"
 
 
+def test_a_store_whose_creator_died_is_made(tmp_path: Path) -> None:
+    (tmp_path / "ring").mkdir()
+    KeyRing.make(tmp_path / "ring" / "keys.db", "s", KEY, 1.0)
+    (tmp_path / "empty").mkdir()
+    KeyRing.make(tmp_path / "empty" / "keys.db", "s", KEY, 1.0)
+    (tmp_path / "empty" / "encrypted.db").touch()
+    for name in ("ring", "empty"):
+        with open_store(tmp_path / name) as store:
+            store.add([source()], ANA)
+        with open_store(tmp_path / name) as store:
+            assert store.count() == 1
+
+
+def test_a_file_that_is_cut_is_refused(tmp_path: Path) -> None:
+    two_of_one_scope(tmp_path / "s")
+    path = tmp_path / "s" / "encrypted.db"
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(StoreError, match="restore it from a backup"):
+        open_store(tmp_path / "s")
+
+
 def test_who_has_missed_too_much_reads_all_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

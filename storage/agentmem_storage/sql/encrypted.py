@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -194,9 +194,15 @@ class EncryptedDatabase(Database):
 
     def _drop_shredded(self) -> None:
         """Remove what is left of shredded rows, in a backup that was put back."""
-        if self._mirror.unread.shredded:
-            with suppress(StoreUnwritableError), self.write() as connection:
+        if not self._mirror.unread.shredded:
+            return
+        try:
+            with self.write() as connection:
                 self._mirror.drop_traces(connection)
+        except StoreUnwritableError:  # only in the tables, then
+            with self._taking_turn(), self._connected() as connection:
+                with self._begun(connection, "BEGIN"):
+                    self._mirror.drop_traces(connection)
 
     def _catch_up(self, connection: Connection, reader: Reader) -> None:
         if not self._mirror.is_behind(reader):
