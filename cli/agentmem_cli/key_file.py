@@ -7,6 +7,7 @@ environment is inherited by every program that it starts.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
@@ -15,11 +16,13 @@ from typing import Annotated, Any
 
 import typer
 
+_VARIABLE = "AGENTMEM_KEY_FILE"
+
 KeyFileOption = Annotated[
     Path | None,
     typer.Option(
         "--key-file",
-        envvar="AGENTMEM_KEY_FILE",
+        envvar=_VARIABLE,
         metavar="PATH",
         help="The file with the key of an encrypted store, 32 random bytes; with one, a new store "
         "is encrypted.",
@@ -33,8 +36,11 @@ _given: ContextVar[Path | None] = ContextVar("key_file", default=None)
 
 
 def key_file() -> Path | None:
-    """What was given to the command that is running."""
-    return _given.get()
+    """What was given to the command that is running; without one, what the environment says."""
+    found = _given.get()
+    if found is None and (variable := os.environ.get(_VARIABLE)):
+        return Path(variable)
+    return found
 
 
 def with_key_file(command: Callable[..., None]) -> Callable[..., None]:

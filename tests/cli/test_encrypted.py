@@ -28,6 +28,7 @@ def test_an_encrypted_store_is_made_used_copied_and_restored(cli: Cli, tmp_path:
     key.write_bytes(bytes(range(32)))
     cli.environment["AGENTMEM_KEY_FILE"] = str(key)
     assert "Zanzibar" in cli.run("recall", "when does the train leave?").output
+    assert "1 memory" in cli.run().output  # what `agentmem` alone shows
     assert cli.run("backup", tmp_path / "backup").exit_code == 0
     assert not (tmp_path / "backup" / "keys.db").exists()
     missing = cli.run("restore", tmp_path / "backup", tmp_path / "restored")
