@@ -10,7 +10,7 @@ from agentmem_storage.encryption.layout import STORE, Owner, Row
 from agentmem_storage.sql import indexed_texts
 
 # Whose key seals a row, as SQL that gives the id of its scope; None for that of the store, which
-# seals numbers alone, and would seal tables that are not listed here or in `DERIVED`.
+# seals nothing that was said, and would seal tables that are not listed here or in `DERIVED`.
 SCOPES: Final[dict[str, str | None]] = {
     "migrations": None,
     "meta": None,
@@ -24,6 +24,8 @@ SCOPES: Final[dict[str, str | None]] = {
     "replaced": None,
     "links": None,
     "changes": None,
+    # It is there to outlive what it tells of.
+    "audit": None,
     "indexed_texts": "(SELECT scope_id FROM chunks WHERE chunks.id = indexed_texts.id)",
 }
 DERIVED: Final = ("metadata_values", "chunk_terms")
