@@ -4,6 +4,7 @@ Hosts such as Claude Desktop start the same server; see docs/integrations.md for
 """
 
 import asyncio
+import os
 import sys
 import tempfile
 
@@ -13,7 +14,8 @@ from mcp import Client, StdioServerParameters
 async def main(store: str) -> None:
     """Remember, recall and forget by the tools of the server."""
     options = ["-m", "agentmem", "mcp", "--store", store, "--user", "ana"]
-    async with Client(StdioServerParameters(command=sys.executable, args=options)) as client:
+    server = StdioServerParameters(command=sys.executable, args=options, env=dict(os.environ))
+    async with Client(server) as client:
         print("tools:", ", ".join(tool.name for tool in (await client.list_tools()).tools))
         for text in ("The boiler code is 7714.", "The rent is 1,150 euros."):
             await client.call_tool("remember", {"text": text})

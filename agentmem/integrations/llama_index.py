@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
 from agentmem.errors import BlankError, MissingExtraError
 from agentmem.memory import Memory
 from agentmem_storage.text import is_blank
@@ -35,7 +36,8 @@ class AgentMemBlock(BaseMemoryBlock[str]):  # type: ignore[misc]
     """Stores what leaves the chat history, and recalls what fits the last message of the user.
 
     Messages are stored verbatim, under the session id of the chat; they are recalled from all
-    sessions of the memory's scope. The work is done in a thread.
+    sessions of the memory's scope, but for those of the user that only ask something. The work is
+    done in a thread.
 
     Attributes:
         memory: An open `Memory`, which the caller closes. A scoped handle, such as
@@ -82,8 +84,16 @@ class AgentMemBlock(BaseMemoryBlock[str]):  # type: ignore[misc]
         await self.aput(messages)
 
     def _recall(self, query: str) -> str:
-        return self.memory.recall(query, k=self.k).pack(max_tokens=self.max_tokens).to_text()
+        found = self.memory.recall(query, k=self.k, where=answers_only())
+        return found.pack(max_tokens=self.max_tokens).to_text()
 
     def _add(self, messages: Sequence[Any], session_id: str | None) -> None:
         with suppress(BlankError):
-            self.memory.add(list(messages), session_id=session_id)
+            self.memory.add([_marked(one) for one in messages], session_id=session_id)
+
+
+def _marked(message: Any) -> Any:
+    """A message; one that only asks something says so in its metadata."""
+    if message.role == "user" and is_only_question((message.content or "").strip()):
+        return {**message.model_dump(mode="json"), "metadata": {QUESTION_KEY: True}}
+    return message

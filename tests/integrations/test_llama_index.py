@@ -13,6 +13,8 @@ from tests.support.shipped import shipped_model
 
 llms = pytest.importorskip("llama_index.core.llms")
 
+from llama_index.core.chat_engine import SimpleChatEngine  # noqa: E402
+from llama_index.core.llms import MockLLM  # noqa: E402
 from llama_index.core.memory import Memory as ChatMemory  # noqa: E402
 from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
 
@@ -100,3 +102,26 @@ def test_messages_that_leave_the_history_come_back_when_they_fit(memory: Memory)
     assert "The boiler code is 7714." not in [one.content for one in history]
     assert "The boiler code is 7714." in str(history[0].content)
     assert [one.text for one in memory.list(session_id="monday")][0] == "The boiler code is 7714."
+
+
+def test_a_chat_engine_of_another_session(memory: Memory) -> None:
+    """The model, which repeats its prompt, is shown what was said in an earlier session."""
+
+    async def turn(session_id: str, text: str) -> str:
+        engine = create_async_engine("sqlite+aiosqlite:///:memory:")
+        chats = ChatMemory.from_defaults(
+            session_id=session_id,
+            tokenizer_fn=str.split,
+            memory_blocks=[AgentMemBlock(memory=memory.scoped(user_id="ana"), k=1)],
+            async_engine=engine,
+        )
+        await AgentMemBlock(memory=memory.scoped(user_id="ana")).aput(
+            [said(text)], False, session_id
+        )
+        chat = SimpleChatEngine.from_defaults(llm=MockLLM(), memory=chats)
+        reply = await chat.achat(text)
+        await engine.dispose()
+        return str(reply)
+
+    run(turn("monday", "The boiler code is 7714."))
+    assert "The boiler code is 7714." in run(turn("tuesday", "What is the boiler code?"))

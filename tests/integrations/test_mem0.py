@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import OpenAI
 
 import agentmem
 from agentmem.errors import AgentMemError, FilterError, InputError
 from agentmem.integrations.mem0 import Memory, NotFoundError
 from agentmem.testing import tiny_model
+from tests.support.llm import OPENAI_KEY, fake_llm
 
 ANA = {"user_id": "ana"}
 
@@ -277,3 +279,30 @@ def test_a_scoped_handle_is_not_left(store: agentmem.Memory, m: Memory) -> None:
     assert texts(m.get_all(filters={"user_id": "bo"})) == ["three"]
     ana.close()
     assert m.memory.stats().memories == 1
+
+
+def test_the_flow_of_the_documentation(m: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mem0's chat loop: search, put what was found into the system prompt, reply, add."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with fake_llm() as llm:
+        client = OpenAI(base_url=f"{llm.url}/v1", api_key=OPENAI_KEY)
+        llm.text = "Noted."
+
+        def chat(message: str) -> str:
+            relevant = m.search(message, filters=ANA, top_k=3, threshold=0)
+            found = "\n".join(f"- {entry['memory']}" for entry in relevant["results"])
+            messages: list[Any] = [
+                {"role": "system", "content": f"You are a helpful AI.\nUser Memories:\n{found}"},
+                {"role": "user", "content": message},
+            ]
+            reply = client.chat.completions.create(model="tiny", messages=messages)
+            messages.append({"role": "assistant", "content": reply.choices[0].message.content})
+            m.add(messages, user_id="ana")
+            return str(messages[-1]["content"])
+
+        assert chat("I am allergic to peanuts.") == "Noted."
+        chat("What am I allergic to?")
+        assert "- I am allergic to peanuts." in llm.seen[-1].body["messages"][0]["content"]
+    # System messages are left out, so what was recalled is not stored again.
+    assert len(m.get_all(filters=ANA)["results"]) == 4
+    assert "User Memories" not in str(m.get_all(filters=ANA))
