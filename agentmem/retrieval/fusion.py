@@ -44,7 +44,7 @@ NEIGHBOR_DECAY = (1.0, 0.7, 0.5)
 # Share of the best evidence of any candidate from which on the time counts in full, and how much of
 # it counts at least.
 TIMELY = 0.5
-LEAST_TIMELY = 0.8
+LEAST_TIMELY = 0.5
 # Tokens at which the length component reaches 1.
 FULL_LENGTH = 128
 _LENGTHS = [math.log1p(tokens) / math.log1p(FULL_LENGTH) for tokens in range(FULL_LENGTH + 1)]
@@ -133,6 +133,7 @@ def fuse(
     coverage: float = 1.0,
     named: Container[int] = (),
     in_interval: Container[int] | None = None,
+    least_timely: float = 1.0,
 ) -> list[Scored]:
     """All candidates and their neighbors, best first; ties go to the lower id.
 
@@ -146,6 +147,7 @@ def fuse(
         coverage: The share of the query's words, by weight, that the best lexical match contains.
         named: Which of them are turns of somebody whom the query names.
         in_interval: Which of them are from the time that the query names; None if it names none.
+        least_timely: How much of the time counts at least; 1 if the query asks for nothing else.
     """
     alone = {id for id, (before, after) in neighbors.items() if not before and not after}
     lexical = {id: one * coverage if id in alone else one for id, one in lexical.items()}
@@ -170,7 +172,7 @@ def fuse(
         timely = 0.0
         if in_interval is not None and id in in_interval:
             share = min(1.0, evidence[id] / enough) if enough > 0 else 1.0
-            timely = max(LEAST_TIMELY, share)
+            timely = max(least_timely, share)
         spoken = float(id in named)
         total = evidence[id] + weights.length * long + weights.speaker * spoken
         total += weights.time * timely

@@ -14,6 +14,7 @@ from agentmem.models.base import MemoryModel
 from agentmem.retrieval.calibration import knows_cosines
 from agentmem.retrieval.expand import Neighborhood, Surroundings, expand, present
 from agentmem.retrieval.fusion import (
+    LEAST_TIMELY,
     Scored,
     Weights,
     fuse,
@@ -30,6 +31,7 @@ from agentmem.retrieval.speakers import named
 from agentmem.retrieval.succession import in_succession
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.snapshot import Snapshot
+from agentmem_storage.words import asks_nothing
 
 _WEIGHTS = {
     "hybrid": Weights(),
@@ -123,6 +125,7 @@ def search(
         coverage=matches.lexical.coverage,
         named=named(question.text, neighborhood),
         in_interval=in_interval,
+        least_timely=_least_timely(question),
     )
     fits = len(question.token_ids) <= model.codec.max_tokens
     if model.reranker is not None and _reranks(
@@ -159,6 +162,13 @@ def search(
     ranked = list(_expanded(snapshot, surroundings, best, scored, query))
     of_hits = relevance.of_hits([one.item.id for one in ranked])
     return SearchResult(ranked, allowed, {**of_hits, **of_best}, relevance.of_recall)
+
+
+def _least_timely(question: Question) -> float:
+    """ "What did I do in May?" asks for all of May, "where did I live in May?" does not."""
+    if question.interval is None or asks_nothing(question.interval.rest):
+        return 1.0
+    return LEAST_TIMELY
 
 
 def _passed_on(relevance: Mapping[int, float], found: Sequence[int]) -> dict[int, float]:

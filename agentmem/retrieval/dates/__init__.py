@@ -38,7 +38,7 @@ The grammar is our own: dateparser and parsedatetime give points, not intervals,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 
 from agentmem.retrieval.dates.calendar import DAY, Days, hull, shifted
@@ -56,10 +56,12 @@ class Interval:
     Attributes:
         since: Start, inclusive.
         until: End, exclusive.
+        rest: The words of the query that do not name it.
     """
 
     since: datetime | None
     until: datetime | None
+    rest: str = field(default="", compare=False)
 
 
 def named_interval(query: str, now: datetime) -> Interval | None:
@@ -76,9 +78,14 @@ def named_interval(query: str, now: datetime) -> Interval | None:
     text = Text(spelled_out(tokens(normalized(query))), now)
     try:
         found = Phrases(text).read_all()
-        return _together(understood(text, found), now)
+        interval = _together(understood(text, found), now)
     except (NotUnderstood, ValueError, OverflowError):
         return None
+    if interval is None:
+        return None
+    naming = {at for one in found for at in range(one.start, one.end)}
+    rest = (token.text for at, token in enumerate(text.tokens) if at not in naming)
+    return replace(interval, rest=" ".join(rest))
 
 
 def _together(phrases: list[Phrase], now: datetime) -> Interval | None:
