@@ -165,7 +165,7 @@ def search(
 
 
 def _least_timely(question: Question) -> float:
-    """ "What did I do in May?" asks for all of May, "where did I live in May?" does not."""
+    """All of it for "what did I do in May?", and not for "where did I live in May?"."""
     if question.interval is None or asks_nothing(question.interval.rest):
         return 1.0
     return LEAST_TIMELY

@@ -240,8 +240,8 @@ def test_a_date_is_that_day_in_every_zone(memory: Memory, days: Any, zone: Any) 
     now = datetime(2026, 5, 6, 9, tzinfo=zone)
     asked = "where did we eat sardines on 3 May 2026?"
     found = memory.recall(asked, user_id="ana", now=now)
-    timely = {hit.text: hit.explain["time"] for hit in found}
-    assert timely == {"We ate sardines by the river.": 1.0, "We ate sardines in the car.": 0.0}
+    timely = {hit.text: hit.explain["time"] > 0 for hit in found}
+    assert timely == {"We ate sardines by the river.": True, "We ate sardines in the car.": False}
     assert "[2026-05-03] Ana: We ate sardines by the river." in found.pack(max_tokens=200).to_text()
     assert found[0].created_at == datetime(2026, 5, 3, tzinfo=UTC)
 
