@@ -66,6 +66,8 @@ bench: .venv/bench.stamp
 		--corpus $(CORPUS) --json $(RESULTS)/retention.json
 	$(BIN)/python -m benchmarks.speed --data $(LOCOMO) --json $(RESULTS)/speed.json
 	$(BIN)/python -m benchmarks.startup --json $(RESULTS)/startup.json
+	$(BIN)/python -m benchmarks.soak --data $(LOCOMO) --json $(RESULTS)/soak.json
+	$(BIN)/python -m benchmarks.page --data $(LOCOMO) --json $(RESULTS)/page.json
 	$(MAKE) tables
 
 # Recall beside other memory systems, whose packages get an environment of their own. LOCOMO may be

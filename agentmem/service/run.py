@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 
@@ -45,6 +46,10 @@ def run(
         timeout_graceful_shutdown=int(settings.timeout_s) + 1,
     )
     with _listening(host, port) as listener:
+        # What is there by now stays for good. Without it, a full garbage collection, which stops
+        # all threads, has a small part of the objects to look at.
+        gc.collect()
+        gc.freeze()
         on_start(_url(listener))
         uvicorn.Server(config).run(sockets=[listener])
 

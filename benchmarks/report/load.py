@@ -44,7 +44,10 @@ def soak_tables(results: Mapping[str, Any]) -> list[str]:
             _RUNS[name],
             *(
                 f"{run[key]:,}"
-                for key in ("acknowledged", "forgotten", "lost", "altered", "back", "not_recalled")
+                for key in (
+                    *("acknowledged", "forgotten", "lost", "altered", "back"),
+                    *("not_among_first", "not_recalled"),
+                )
             ),
             " → ".join(f"{at} MiB" for at in _resident(run)) or "–",
             f"{run['load']['before']:.0f}",
@@ -65,7 +68,7 @@ def soak_tables(results: Mapping[str, Any]) -> list[str]:
         *table(
             (
                 *("Messages", "Acknowledged", "Forgotten", "Lost", "Altered", "Back again"),
-                *("Not recalled", "Resident memory", "Load of the machine"),
+                *("Not among 8", "Not recalled", "Resident memory", "Load of the machine"),
             ),
             kept,
         ),

@@ -30,15 +30,14 @@ class Heartbeat:
     Attributes:
         late_s: By how much each beat came too late, in seconds.
         queued_s: What of it the thread waited for a core, which other threads and processes had.
-        collected_s: What of it was the garbage collector, in any thread.
+        collections: Beginning and end of every garbage collection, in any thread.
     """
 
     def __init__(self) -> None:
         self.late_s: list[float] = []
         self.queued_s: list[float] = []
-        self.collected_s: list[float] = []
-        self._at_s: list[float] = []
-        self._collected = 0.0
+        self.collections: list[tuple[float, float]] = []
+        self._due_s: list[float] = []
         self._collecting = 0.0
 
     @asynccontextmanager
@@ -56,9 +55,15 @@ class Heartbeat:
 
     def summary(self) -> dict[str, Any]:
         """Figures of all beats, in milliseconds."""
-        late = np.array(self.late_s)
+        late, waited = np.array(self.late_s), np.array(self.queued_s)
         over = late > ALLOWED_S
-        waited, collected = np.array(self.queued_s), np.array(self.collected_s)
+        collected = np.zeros(len(late))
+        for beat in np.flatnonzero(over):
+            due, came = self._due_s[beat], self._due_s[beat] + late[beat]
+            collected[beat] = sum(
+                max(0.0, min(end, came) - max(begin, due)) for begin, end in self.collections
+            )
+        pauses = [end - begin for begin, end in self.collections]
         return {
             "beats": len(late),
             "late_ms": _percentiles(late),
@@ -68,33 +73,35 @@ class Heartbeat:
             "over_for_want_of_a_core": int((over & (late - waited <= ALLOWED_S)).sum()),
             "over_by_garbage_collection": int((over & (late - collected <= ALLOWED_S)).sum()),
             "late_but_for_cores_ms": _percentiles(np.maximum(late - waited, 0)),
+            "longest_collection_ms": max(pauses, default=0.0) * 1e3,
             # When, and by how much, those were late that had a core.
             "over_with_a_core": [
-                {"at_s": round(self._at_s[beat], 2), "ms": round(late[beat] * 1e3, 1)}
+                {
+                    "at_s": round(self._due_s[beat] - self._due_s[0], 2),
+                    "ms": round(late[beat] * 1e3, 1),
+                    "collected_ms": round(collected[beat] * 1e3, 1),
+                }
                 for beat in np.flatnonzero(late - waited > ALLOWED_S)
             ],
         }
 
     async def _beat(self) -> None:
-        waited, collected = _waited_s(), self._collected
-        began = time.perf_counter()
+        waited = _waited_s()
         while True:
             due = time.perf_counter() + EVERY_S
             await asyncio.sleep(EVERY_S)
             late = time.perf_counter() - due
             before, waited = waited, _waited_s()
             self.late_s.append(max(late, 0.0))
-            self._at_s.append(due - began)
+            self._due_s.append(due)
             self.queued_s.append(waited - before)
-            self.collected_s.append(self._collected - collected)
-            collected = self._collected
 
     def _note(self, phase: str, _: dict[str, int]) -> None:
         now = time.perf_counter()
         if phase == "start":
             self._collecting = now
         else:
-            self._collected += now - self._collecting
+            self.collections.append((self._collecting, now))
 
 
 def _percentiles(seconds: Any) -> dict[str, float]:
