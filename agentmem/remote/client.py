@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from agentmem.errors import InputError, MissingExtraError, ServiceError
@@ -68,10 +69,42 @@ class Client:
         content, headers = None, {}
         if body is not None:
             content, headers = _json(body), {"Content-Type": "application/json"}
-        try:
+        with self._reaching():
             answer = self._http.request(
                 method, path, params=params, content=content, headers=headers
             )
+        return _content(answer)
+
+    def upload(self, path: str, content: bytes) -> bytes:
+        """Send a file, and return the body of the answer; it raises what `ask` does."""
+        headers = {"Content-Type": "application/octet-stream"}
+        with self._reaching():
+            answer = self._http.post(path, content=content, headers=headers)
+        return _content(answer)
+
+    def download(self, path: str, *, params: Mapping[str, Any], into: BinaryIO) -> None:
+        """Ask for a file, and write it as it comes; it raises what `ask` does."""
+        with self._reaching(), self._http.stream("GET", path, params=params) as answer:
+            if answer.is_success:
+                for piece in answer.iter_bytes():
+                    into.write(piece)
+                return
+            answer.read()
+        _content(answer)
+
+    def close(self) -> None:
+        """Close the connections; closing twice is harmless."""
+        self._http.close()
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Say what keeps a service from being asked.
+
+        Raises:
+            ServiceError: it cannot be reached, or does not answer in time.
+        """
+        try:
+            yield
         except httpx.TimeoutException as error:
             raise ServiceError(
                 f"{self.url} did not answer in time; what was to be written may be"
@@ -82,18 +115,18 @@ class Client:
             ) from error
         except RuntimeError as error:
             raise ServiceError(f"this RemoteMemory of {self.url} is closed") from error
-        if answer.is_success:
-            return answer.content
-        try:
-            problem = answer.json()
-            problem["error"]["code"]
-        except (ValueError, TypeError, KeyError):
-            problem = None
-        raise restore(answer.status_code, problem)
 
-    def close(self) -> None:
-        """Close the connections; closing twice is harmless."""
-        self._http.close()
+
+def _content(answer: httpx.Response) -> bytes:
+    """The body of an answer that has been read, if it is no error."""
+    if answer.is_success:
+        return answer.content
+    try:
+        problem = answer.json()
+        problem["error"]["code"]
+    except (ValueError, TypeError, KeyError):
+        problem = None
+    raise restore(answer.status_code, problem)
 
 
 def _is_url(url: str) -> bool:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -20,6 +20,7 @@ from agentmem.context.timeline import Episode
 from agentmem.errors import InputError
 from agentmem.ingest.checks import check_page, check_unicode
 from agentmem.ingest.external_ids import check_external_id
+from agentmem.remote import archives
 from agentmem.remote.client import Client
 from agentmem.remote.content import (
     as_json,
@@ -29,11 +30,20 @@ from agentmem.remote.content import (
     ttl_as_json,
 )
 from agentmem.remote.session import RemoteSession
-from agentmem.results import Conflict, ForgetReceipt, Receipt, ScopeUse, Stats, Verification
+from agentmem.results import (
+    Conflict,
+    ExportReceipt,
+    ForgetReceipt,
+    LoadReceipt,
+    Receipt,
+    ScopeUse,
+    Stats,
+    Verification,
+)
 from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS, Binding, ReadId, WriteId, check_require
 from agentmem.types import Content
-from agentmem.verbs.handle import Time, Where
+from agentmem.verbs.handle import Location, Time, Where
 from agentmem.wire.results import (
     EpisodeList,
     HistoryView,
@@ -68,8 +78,8 @@ class RemoteMemory:
         with RemoteMemory("http://127.0.0.1:7717", token="...") as mem:
             mem.add("Booked the 9:40 to Lyon", user_id="ana")
 
-    What is about the machine of the store stays there: `backup`, `gc`, `reindex`, `prepare`,
-    `migrate`, `export` and `load`. Hits and chunks are complete values, so `Recall.pack` works as
+    What is about the machine of the store stays there: `backup`, `gc`, `reindex`, `prepare` and
+    `migrate`. Hits and chunks are complete values, so `Recall.pack` works as
     usual, but ``policy="auto"`` does not.
     """
 
@@ -444,6 +454,30 @@ class RemoteMemory:
         """See `Memory.stats`."""
         asked = self._reading(user_id, agent_id, session_id)
         return _read(Stats, self._client.ask("GET", "/v1/stats", params=asked))
+
+    def export(
+        self,
+        path: Location,
+        *,
+        user_id: ReadId = UNSET,
+        agent_id: ReadId = UNSET,
+        session_id: ReadId = UNSET,
+        where: Where | None = None,
+        without: Where | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        passphrase: str | None = None,
+    ) -> ExportReceipt:
+        """See `Memory.export`; the file is on this machine, and so is the passphrase."""
+        asked = _selected(None, where, since, until)
+        if without is not None:
+            asked["without"] = _json(without)
+        asked |= self._reading(user_id, agent_id, session_id)
+        return archives.export(self._client, path, asked, passphrase)
+
+    def load(self, path: Location | BinaryIO, *, passphrase: str | None = None) -> LoadReceipt:
+        """See `Memory.load`; the file is on this machine, and so is the passphrase."""
+        return archives.load(self._client, path, passphrase, admit=self._binding.admit)
 
     def regenerated(
         self,

@@ -1,7 +1,8 @@
 """How long an event loop is kept from running what is due.
 
 ``python -m benchmarks.soak.heartbeat`` beats in a process that does nothing else, until its input
-ends, and prints what it measured: what the machine does to any process at that time.
+ends, and prints what it measured: what the machine does to any process at that time. It prints an
+empty line as soon as it beats.
 """
 
 from __future__ import annotations
@@ -121,6 +122,10 @@ def _waited_s() -> float:
 async def _until_input_ends() -> dict[str, Any]:
     heartbeat = Heartbeat()
     async with heartbeat.beating():
+        while not heartbeat.late_s:
+            await asyncio.sleep(EVERY_S)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
     return heartbeat.summary()
 

@@ -144,6 +144,8 @@ def _control() -> Iterator[dict[str, Any]]:
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
     )
+    assert process.stdout is not None
+    process.stdout.readline()
     try:
         yield found
     finally:

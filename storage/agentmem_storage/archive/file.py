@@ -89,11 +89,8 @@ def writing(path: Path, manifest: Manifest, passphrase: str | None) -> Iterator[
     try:
         with os.fdopen(descriptor, "wb") as file:
             partial.chmod(FILE_MODE)
-            file.write(header + _SUM.pack(crc32(header)))
-            writer = BlockWriter(file, seal)
-            write_manifest(writer, manifest)
-            yield writer
-            writer.finish()
+            with _writing(file, header, manifest, seal) as writer:
+                yield writer
         sync(partial)
         _refuse_existing(path)
         partial.rename(path)
@@ -102,6 +99,25 @@ def writing(path: Path, manifest: Manifest, passphrase: str | None) -> Iterator[
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing_into(file: BinaryIO, manifest: Manifest) -> Iterator[BlockWriter]:
+    """Write an archive without encryption into an open file; the block writes sources and links."""
+    header = _HEADER.pack(MAGIC, FORMAT, 0, bytes(SALT_BYTES))
+    with _writing(file, header, manifest, None) as writer:
+        yield writer
+
+
+@contextmanager
+def _writing(
+    file: BinaryIO, header: bytes, manifest: Manifest, seal: PassphraseSeal | None
+) -> Iterator[BlockWriter]:
+    file.write(header + _SUM.pack(crc32(header)))
+    writer = BlockWriter(file, seal)
+    write_manifest(writer, manifest)
+    yield writer
+    writer.finish()
 
 
 class ArchiveReader:
@@ -191,7 +207,11 @@ class ArchiveReader:
 
 def archive_label(source: Path | BinaryIO) -> str:
     """What errors call an archive: its path, or what an open file calls itself."""
-    return str(source if isinstance(source, Path) else getattr(source, "name", "<stream>"))
+    if isinstance(source, Path):
+        return str(source)
+    name = getattr(source, "name", None)
+    # That of a file without one is a number.
+    return name if isinstance(name, str) else "<stream>"
 
 
 def archive_path(path: str | os.PathLike[str]) -> Path:
