@@ -98,12 +98,11 @@ async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan)
 
 async def _warm_up(memory: AsyncMemory) -> None:
     """What a service does before it serves; see "Pauses" in docs/operations.md."""
-    user = {"user_id": "warm-up", "session_id": "warm-up"}
-    session = memory.session(**user)
+    session = memory.session(user_id="warm-up", session_id="warm-up")
     for text in ("The tide is low.", "The tide is high."):
         await session.context([{"role": "user", "content": text}])
         await session.observe([{"role": "user", "content": text}], "Noted.")
-    await memory.forget(**user)
+    await memory.forget(user_id="warm-up")
     gc.collect()
     gc.freeze()
 
