@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentmem.errors import InputError
 from agentmem.memory import Memory
+from agentmem_storage.text import is_blank
 from tests.support.llm import OPENAI_KEY, FakeLLM, completion, fake_llm
 from tests.support.shipped import shipped_model
 
@@ -82,6 +85,43 @@ def test_records_come_back_as_they_were_saved(storage: AgentMemStorage, memory: 
     with pytest.raises(InputError, match="twice"):
         storage.save([changed, changed])
     assert storage.count() == 3
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=8)
+@given(
+    text=st.text(min_size=1, max_size=200).filter(lambda text: not is_blank(text)),
+    scope=st.lists(NAMES.filter(str.strip), max_size=3),
+    categories=st.lists(st.text(max_size=5), max_size=3),
+    metadata=st.dictionaries(st.text(max_size=5), VALUES, max_size=3),
+)
+def test_any_record_comes_back(
+    text: str, scope: list[str], categories: list[str], metadata: dict[str, Any]
+) -> None:
+    path = "/" + "/".join(scope)
+    made = record(text, path, categories=categories, metadata=metadata)
+    with Memory(":memory:", model=shipped_model()) as memory:
+        storage = AgentMemStorage(memory)
+        storage.save([made])
+        assert storage.get_record(made.id) == made
+        assert storage.list_records(path) == [made]
+        found = storage.search(storage.embed([text])[0], path, categories or None, metadata)
+        assert [one for one, _ in found] == [made]
+        assert storage.delete(path, categories or None, None, None, metadata) == 1
+
+
+def test_other_memories_are_no_records(storage: AgentMemStorage, memory: Memory) -> None:
+    memory.add("An id that looks like one.", id="crewai:x", agent_id="crew")
+    assert storage.get_record("x") is None
+    assert storage.count() == 0
+    assert search(storage, "id") == []
 
 
 def test_search_within_scopes_categories_and_metadata(storage: AgentMemStorage) -> None:

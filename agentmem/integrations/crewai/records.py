@@ -13,7 +13,7 @@ RECORD: Final = "crewai"
 _SCOPES: Final = "crewai_scopes"
 # Before the external ids of all records: other memories of the same scope are none.
 HEAD: Final = "crewai:"
-_RECORDS: Final = {"external_id": {"gte": HEAD, "lt": "crewai;"}}
+_RECORDS: Final = {"external_id": {"gte": HEAD, "lt": "crewai;"}, RECORD: {"exists": True}}
 
 
 def document_of(record: Any) -> Document:

@@ -161,7 +161,8 @@ class AgentMemStorage:
 
     def get_record(self, record_id: str) -> Any | None:
         """The record with an id, None if there is none."""
-        chunks = self._memory.list(where={"external_id": HEAD + record_id}, limit=1)
+        where = {"and": [where_of(None, None), {"external_id": HEAD + record_id}]}
+        chunks = self._memory.list(where=where, limit=1)
         return next(map(self._record, chunks), None)
 
     def list_records(
