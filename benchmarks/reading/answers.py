@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from agentmem.models.reader.configuration import NOT_IN_MEMORY
+from agentmem.models.reader.configuration import NOT_IN_MEMORY, ReaderConfig
 from agentmem.models.reader.decoding import decode_batch
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
@@ -52,17 +52,21 @@ class Answer:
     Attributes:
         text: None if it says that the answer is not in memory.
         abstention: Probability of the first token of "not in memory" at the first position.
+        certainty: Probability of the answer's own first token.
         log_probability: Of the whole answer, in nats.
     """
 
     text: str | None
     abstention: float
+    certainty: float
     log_probability: float
 
 
-def withhold(answers: Sequence[Answer], above: float) -> list[str | None]:
-    """The answers as a reader gives them: None from this probability of abstention on."""
-    return [one.text if one.abstention < above else None for one in answers]
+def withhold(answers: Sequence[Answer], config: ReaderConfig) -> list[str | None]:
+    """The answers as a reader of this configuration gives them: None where it withholds them."""
+    return [
+        None if config.withholds(one.abstention, one.certainty) else one.text for one in answers
+    ]
 
 
 def answer(
@@ -94,10 +98,16 @@ def answer(
             watch=(prompt.ids(NOT_IN_MEMORY)[0],),
             adapted=condition.adapted,
         )
-        for (index, _), ids, first, total in zip(
-            batch, written.ids, written.first, written.log_probabilities, strict=True
+        for (index, _), ids, first, certainty, total in zip(
+            batch,
+            written.ids,
+            written.first,
+            written.certainties,
+            written.log_probabilities,
+            strict=True,
         ):
-            found[index] = Answer(_text(ids, prompt.tokenizer), math.exp(first[0]), total)
+            text = _text(ids, prompt.tokenizer)
+            found[index] = Answer(text, math.exp(first[0]), math.exp(certainty), total)
         report(len(found))
     return [found[index] for index in range(len(items))]
 

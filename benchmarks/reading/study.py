@@ -35,6 +35,7 @@ from benchmarks.relevance.scores import auroc
 # Sets of short factual answers, which are right or wrong rather than similar to an expected one.
 _JUDGED = ("personal", "notebooks")
 _THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+_CERTAINTIES = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
 
 
 class StudyConfig(BaseModel):
@@ -155,12 +156,12 @@ def run_study(
             )
 
         answers, machine = work.answers(f"{condition.decoding}-{weights}", decode)
-        above = settings.abstain_above if condition.withheld else 1.0
-        results[name] = score(items, withhold(answers, above), seed=config.seed)
+        rule = settings if condition.withheld else _rule(settings, 1.0, 0.0)
+        results[name] = score(items, withhold(answers, rule), seed=config.seed)
         for task, value in abstention_auroc(items, answers).items():
             results[name][task]["abstention_auroc"] = value
         if not condition.withheld:
-            for task, rows in abstention_curves(items, answers).items():
+            for task, rows in abstention_curves(items, answers, settings).items():
                 results[name][task]["by_threshold"] = rows
         machines[name] = machine
     return build_result(
@@ -168,6 +169,7 @@ def run_study(
         config={
             **config.model_dump(),
             "abstain_above": settings.abstain_above,
+            "certain_from": settings.certain_from,
             "decoded_on": machines,
         },
         seed=config.seed,
@@ -212,19 +214,30 @@ def abstention_auroc(items: Sequence[Item], answers: Sequence[Answer]) -> dict[s
 
 
 def abstention_curves(
-    items: Sequence[Item], answers: Sequence[Answer]
+    items: Sequence[Item], answers: Sequence[Answer], settings: ReaderConfig
 ) -> dict[str, list[dict[str, Any]]]:
-    """What a reader would get right and wrong at several values of ``abstain_above``, per set."""
+    """What a reader would get right and wrong at other thresholds, per set.
+
+    At several values of ``abstain_above`` alone, then at several of ``certain_from`` beside the
+    reader's own ``abstain_above``.
+    """
+    rules = [_rule(settings, above, 0.0) for above in _THRESHOLDS]
+    rules += [_rule(settings, settings.abstain_above, certain) for certain in _CERTAINTIES]
     found = {}
     for task in dict.fromkeys(item.task for item in items if item.task.startswith(_JUDGED)):
         pairs = [(i, a) for i, a in zip(items, answers, strict=True) if i.task == task]
         rows = []
-        for above in _THRESHOLDS:
-            kept = withhold([one for _, one in pairs], above)
+        for rule in rules:
+            kept = withhold([one for _, one in pairs], rule)
             figures = _judged([(item, text) for (item, _), text in zip(pairs, kept, strict=True)])
-            rows.append({"abstain_above": above, **figures})
+            at = {"abstain_above": rule.abstain_above, "certain_from": rule.certain_from}
+            rows.append({**at, **figures})
         found[task] = rows
     return found
+
+
+def _rule(settings: ReaderConfig, above: float, certain: float) -> ReaderConfig:
+    return settings.model_copy(update={"abstain_above": above, "certain_from": certain})
 
 
 def _judged(pairs: Sequence[tuple[Item, str | None]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem.errors import ConfigError, InputError
+from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.prompt import ReadingPrompt
 from benchmarks.reading.answers import Answer, Condition, answer, withhold
 from benchmarks.reading.items import FACTS, Item, notebook_items, personal_items
@@ -119,24 +120,37 @@ def test_every_item_is_answered_in_its_place(condition: Condition) -> None:
     answers = answer(items, model, prompt, condition, tokens=600)
     alone = [answer([item], model, prompt, condition, tokens=600)[0] for item in items]
     assert [one.text for one in answers] == [one.text for one in alone]
-    assert [one.abstention for one in answers] == pytest.approx([one.abstention for one in alone])
-    figures = score(items, withhold(answers, 1.0), seed=0)["personal, k = 1"]
+    for name in ("abstention", "certainty"):
+        together = [getattr(one, name) for one in answers]
+        assert together == pytest.approx([getattr(one, name) for one in alone])
+    figures = score(items, withhold(answers, model.config), seed=0)["personal, k = 1"]
     assert figures["questions"] == 5
     assert figures["right"] + figures["wrong"] + figures["abstained"] == 5
 
 
 def test_what_the_model_is_not_sure_of_is_withheld() -> None:
-    answers = [Answer("Ana", 0.2, -1.0), Answer(None, 0.01, -1.0), Answer("Ben", 0.05, -1.0)]
-    assert withhold(answers, 0.05) == [None, None, None]
-    assert withhold(answers, 0.1) == [None, None, "Ben"]
-    assert withhold(answers, 1.0) == ["Ana", None, "Ben"]
+    answers = [
+        Answer("Ana", 0.2, 0.7, -1.0),
+        Answer(None, 0.01, 0.9, -1.0),
+        Answer("Ben", 0.05, 0.4, -1.0),
+    ]
+
+    def rule(above: float, certain: float = 0.0) -> ReaderConfig:
+        return ReaderConfig(language_model="a/b", abstain_above=above, certain_from=certain)
+
+    assert withhold(answers, rule(0.05)) == [None, None, None]
+    assert withhold(answers, rule(0.1)) == [None, None, "Ben"]
+    assert withhold(answers, rule(1.0)) == ["Ana", None, "Ben"]
+    assert withhold(answers, rule(1.0, 0.4)) == ["Ana", None, "Ben"]
+    assert withhold(answers, rule(1.0, 0.5)) == ["Ana", None, None]
+    assert withhold(answers, rule(0.1, 0.5)) == [None, None, None]
 
 
 def test_unanswerable_questions_are_told_by_the_probability_of_abstention() -> None:
     items = [Item("a", "x", (), "?", (), (), n < 2) for n in range(4)] + [
         Item("b", "x", (), "?", (), (), True)
     ]
-    answers = [Answer("x", p, 0.0) for p in (0.1, 0.4, 0.3, 0.9, 0.5)]
+    answers = [Answer("x", p, 0.5, 0.0) for p in (0.1, 0.4, 0.3, 0.9, 0.5)]
     assert abstention_auroc(items, answers) == {"a": 0.75}
 
 
@@ -146,18 +160,29 @@ def test_what_each_threshold_would_give() -> None:
         Item("personal", "x", (), "?", (), (), False),
         Item("other", "x", (), "?", ("Ana",), (), True),
     ]
-    answers = [Answer("Ana", 0.12, 0.0), Answer("Ben", 0.45, 0.0), Answer("Ana", 0.1, 0.0)]
-    curves = abstention_curves(items, answers)
+    answers = [
+        Answer("Ana", 0.12, 0.75, 0.0),
+        Answer("Ben", 0.45, 0.45, 0.0),
+        Answer("Ana", 0.1, 0.9, 0.0),
+    ]
+    settings = ReaderConfig(language_model="a/b", abstain_above=0.5, certain_from=0.9)
+    curves = abstention_curves(items, answers, settings)
     assert curves.keys() == {"personal"}
-    rows = {row["abstain_above"]: (row["right"], row["wrong"]) for row in curves["personal"]}
-    assert rows[0.1] == (1, 0)
-    assert rows[0.15] == rows[0.4] == (2, 0)
-    assert rows[0.5] == rows[1.0] == (1, 1)
+    rows = {
+        (row["abstain_above"], row["certain_from"]): (row["right"], row["wrong"])
+        for row in curves["personal"]
+    }
+    assert rows[0.1, 0] == (1, 0)
+    assert rows[0.15, 0] == rows[0.4, 0] == (2, 0)
+    assert rows[0.5, 0] == rows[1.0, 0] == (1, 1)
+    assert rows[0.5, 0.4] == (1, 1)
+    assert rows[0.5, 0.5] == rows[0.5, 0.7] == (2, 0)
+    assert rows[0.5, 0.8] == (1, 0)
 
 
 def test_a_work_folder_keeps_items_and_answers(tmp_path: Path) -> None:
     item = Item("qa-dev", "x", ("Ana: hello",), "who?", ("Ana",), ("Ben",), True)
-    answers = [Answer("Ana", 0.25, -1.5), Answer(None, 0.5, -0.5)]
+    answers = [Answer("Ana", 0.25, 0.6, -1.5), Answer(None, 0.5, 0.5, -0.5)]
 
     def again() -> list[Any]:
         raise AssertionError("made a second time")

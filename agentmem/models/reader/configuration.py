@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of a reader's files: 2 keeps adapters in int8; 1, which kept bfloat16, is still read."""
 NOT_IN_MEMORY = "Not in memory."
 """What a reader is trained to answer when no memory contains the answer."""
 
@@ -29,17 +30,20 @@ class ReaderConfig(BaseModel):
         system_prompt: System message in the language model's own chat template.
         abstain_above: An answer is withheld if the model gives the first token of "not in memory"
             at least this probability; chosen on dev questions, 1 leaves it to the model.
+        certain_from: It is withheld too if the model gives the first token of the answer itself
+            less than this probability; chosen on held-back notebooks, 0 withholds none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = FORMAT_VERSION
     language_model: str
     ratios: tuple[int, ...] = (1, 2, 4, 8, 16)
     text_rank: int = Field(default=12, ge=1)
     memory_rank: int = Field(default=24, ge=0)
     system_prompt: str = SYSTEM_PROMPT
     abstain_above: float = Field(default=1.0, gt=0, le=1)
+    certain_from: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("ratios")
     @classmethod
@@ -51,3 +55,12 @@ class ReaderConfig(BaseModel):
         ):
             raise ValueError(f"ratios={ratios!r}: whole numbers of 1 or more, ascending")
         return ratios
+
+    def withholds(self, absent: float, certainty: float) -> bool:
+        """Whether an answer is withheld, before any of it is shown.
+
+        Args:
+            absent: Probability of the first token of "not in memory".
+            certainty: Probability of the answer's own first token.
+        """
+        return absent >= self.abstain_above or certainty < self.certain_from

@@ -23,11 +23,13 @@ class Decoded:
         ids: Token ids of each answer, without the end token.
         log_probabilities: Sum of the log probabilities of an answer's tokens, including its end.
         first: Log probabilities of the watched tokens at the first position, (B, len(watch)).
+        certainties: Log probability of each answer's first token.
     """
 
     ids: list[list[int]]
     log_probabilities: list[float]
     first: list[list[float]]
+    certainties: list[float]
 
 
 @torch.no_grad()
@@ -84,11 +86,13 @@ def decode_batch(
     done = torch.zeros(len(kinds), dtype=torch.bool, device=kinds.device)
     written: list[Tensor] = []
     first: Tensor | None = None
+    certainty: Tensor | None = None
     for turn in range(most):
         scores = model.logits(hidden).log_softmax(-1)
         if first is None:
             first = scores[:, list(watch)]
         best, token = scores.max(-1)
+        certainty = best if certainty is None else certainty
         total += torch.where(done, torch.zeros_like(best), best)
         token = torch.where(done, torch.full_like(token, end), token)
         written.append(token)
@@ -110,4 +114,9 @@ def decode_batch(
         hidden = out.last_hidden_state[:, -1]
     ids = torch.stack(written, 1).tolist() if written else [[] for _ in rows]
     answers = [row[: row.index(end)] if end in row else row for row in ids]
-    return Decoded(answers, total.tolist(), first.tolist() if first is not None else [])
+    return Decoded(
+        answers,
+        total.tolist(),
+        first.tolist() if first is not None else [],
+        certainty.tolist() if certainty is not None else [],
+    )

@@ -188,7 +188,7 @@ class StatesReader:
         cache, start = self._read_memories(memories, mode, shelf)
         again = deepcopy(cache)
         ids, absent = self._write(request, cache, start, max_tokens, on_text)
-        if absent >= self.model.config.abstain_above:
+        if ids is None:
             return Reading(None, absent, (0.0,) * len(lines))
         text = self._decode(ids).strip()
         shares = self._shares(request, ids, memories, again, start)
@@ -263,8 +263,8 @@ class StatesReader:
         start: int,
         most: int,
         on_text: Callable[[str], None] | None,
-    ) -> tuple[list[int], float]:
-        """Greedy tokens of the answer, and the probability that there is none."""
+    ) -> tuple[list[int] | None, float]:
+        """Greedy tokens of the answer, None if withheld; and the probability that there is none."""
         written: list[int] = []
         absent: float | None = None
         stream = _Stream(on_text)
@@ -272,11 +272,11 @@ class StatesReader:
         while True:
             hidden: Tensor = self._forward(feed, cache, at).last_hidden_state[:, -1]
             probabilities = self.model.logits(hidden).softmax(-1)[0]
+            token = int(probabilities.argmax())
             if absent is None:
                 absent = float(probabilities[self.prompt.ids(NOT_IN_MEMORY)[0]])
-                if absent >= self.model.config.abstain_above:
-                    return written, absent
-            token = int(probabilities.argmax())
+                if self.model.config.withholds(absent, float(probabilities[token])):
+                    return None, absent
             if token == self.prompt.end or len(written) >= most:
                 stream.end(self._decode(written))
                 return written, absent

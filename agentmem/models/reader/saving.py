@@ -13,20 +13,19 @@ from torch import Tensor
 from agentmem.errors import ModelError, ModelNotFoundError
 from agentmem.models.reader.configuration import FORMAT_VERSION, ReaderConfig
 from agentmem.models.reader.modeling import ReadingModel
+from agentmem.models.reader.rounding import restore_adapters, round_adapters
 
 CONFIG, WEIGHTS = "reader.json", "adapter.safetensors"
 
 
 def save_reader(model: ReadingModel, folder: str | Path) -> None:
-    """Write configuration and trained weights, in bfloat16."""
+    """Write configuration and trained weights, rounded as `round_adapters` does."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(model.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    weights = {
-        name: parameter.detach().to("cpu", torch.bfloat16).contiguous()
-        for name, parameter in model.trainable().items()
-    }
-    save_file(weights, folder / WEIGHTS)
+    # What was loaded from an earlier format is written in this one.
+    config = model.config.model_copy(update={"format_version": FORMAT_VERSION})
+    (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    save_file(round_adapters(model.trainable()), folder / WEIGHTS)
 
 
 def load_config(folder: str | Path) -> ReaderConfig:
@@ -69,7 +68,7 @@ def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = Fal
     if not path.is_file():
         raise ModelNotFoundError(f"no reader in {str(folder)!r}: it has no {WEIGHTS}")
     try:
-        weights = load_file(path)
+        weights = restore_adapters(load_file(path))
     except Exception as error:  # safetensors raises an untyped class of its own
         raise ModelError(f"{str(path)!r} is damaged: {error}") from error
     expected = model.trainable()

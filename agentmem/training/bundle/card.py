@@ -149,7 +149,8 @@ def _reader(folder: Path, facts: BundleFacts) -> list[str]:
         "after the other. It "
         "attends to one position for each token of the language model's own tokenizer; it does "
         "not read the memory vectors. An answer is withheld where the model "
-        f'gives "Not in memory" a probability of {config.abstain_above:g} or more. License of the '
+        f'gives "Not in memory" a probability of {config.abstain_above:g} or more, or the first '
+        f"token of its answer one below {config.certain_from:g}. License of the "
         "adapter: Apache-2.0. Figures and limits: `docs/reader.md`.",
     ]
 

@@ -33,6 +33,8 @@ def test_against_reading_anew(family: str, ratio: int) -> None:
         assert decoded.ids[row] == anew
     assert all(p < 0 for p in decoded.log_probabilities)
     assert [len(first) for first in decoded.first] == [2, 2, 2]
+    one = decode_batch(model, batch, ratio, end=end, most=1)
+    assert decoded.certainties == pytest.approx(one.log_probabilities)
 
 
 @pytest.mark.parametrize("ratio", [0, 1, 4])
@@ -50,6 +52,7 @@ def test_an_answer_without_tokens() -> None:
     batch = batch_of(lay_out(PREFIX, MEMORIES, [Branch(PROMPTS[0])]))
     decoded = decode_batch(model, batch, 1, end=1, most=0)
     assert (decoded.ids, decoded.log_probabilities, decoded.first) == ([[]], [0.0], [])
+    assert decoded.certainties == []
     with torch.no_grad():
         longer = decode_batch(model, batch, 1, end=1, most=1, watch=(1,))
     assert len(longer.ids[0]) <= 1

@@ -68,6 +68,18 @@ def test_an_answer_is_withheld_where_it_is_likely_that_there_is_none() -> None:
     assert "".join(pieces) == sure.text
 
 
+def test_an_answer_is_withheld_where_its_beginning_is_uncertain() -> None:
+    sure = reader_of(tiny_lm()).read(QUESTION, LINES, max_tokens=4)
+    assert sure.text
+    pieces: list[str] = []
+    for limit, text in ((0.0, sure.text), (1.0, None)):
+        reader = StatesReader(reading_model(tiny_lm(), certain_from=limit), tiny_tokenizer())
+        reading = reader.read(QUESTION, LINES, max_tokens=4, on_text=pieces.append)
+        assert reading.text == text
+        assert reading.confidence == pytest.approx(sure.confidence if text else 1 - sure.confidence)
+    assert "".join(pieces) == sure.text
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_pieces_are_the_answer(seed: int) -> None:
     reader, pieces = reader_of(tiny_lm(seed=seed)), list[str]()
