@@ -66,7 +66,11 @@ class MemoryReader:
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path | None = None, *, language_model: str | Path | None = None
+        cls,
+        folder: str | Path | None = None,
+        *,
+        language_model: str | Path | None = None,
+        ratio: int = 1,
     ) -> MemoryReader:
         """Load a reader.
 
@@ -74,8 +78,12 @@ class MemoryReader:
             folder: Folder of the adapter; None means the one in the package.
             language_model: Folder of the language model; None looks for the one that the adapter
                 was trained with.
+            ratio: For ``mode="states"``: tokens per state that is kept of a memory, as a mean over
+                the model's layers and heads. 1 keeps all; 4 keeps the quarter that matters most,
+                in a quarter of the bytes.
 
         Raises:
+            InputError: the ratio is below 1.
             ModelNotFoundError: there is no adapter, or the language model is not on this machine;
                 the message says how to get it.
             ModelError: one of them is damaged, or they do not belong together.
@@ -89,7 +97,7 @@ class MemoryReader:
         adapter = bundled_part(shipped_bundle(), READER) if folder is None else Path(folder)
         if language_model is None:
             language_model = find_language_model(load_config(adapter).language_model)
-        return cls(StatesReader.from_pretrained(adapter, language_model))
+        return cls(StatesReader.from_pretrained(adapter, language_model, ratio=ratio))
 
     def answer(
         self,

@@ -43,6 +43,15 @@ ReadAsOption = Annotated[
         "which are made of each memory once, and kept beside the store.",
     ),
 ]
+RatioOption = Annotated[
+    int | None,
+    typer.Option(
+        "--ratio",
+        min=1,
+        help="Tokens per state that is kept of a memory, with --read-as states; default: 1, all. "
+        "4 takes a quarter of the bytes.",
+    ),
+]
 ReaderOption = Annotated[
     Path | None,
     typer.Option("--reader", metavar="DIR", help="Folder of a reader; default: the shipped one."),
@@ -67,7 +76,10 @@ class _Reader:
 
 
 def open_answerer(
-    llm: str | None, reader: Path | None, read_as: Literal["text", "states"] | None = None
+    llm: str | None,
+    reader: Path | None,
+    read_as: Literal["text", "states"] | None = None,
+    ratio: int | None = None,
 ) -> tuple[Answerer | None, str]:
     """What answers, or None and how to get answers.
 
@@ -75,9 +87,11 @@ def open_answerer(
         llm: The language model that answers instead of the reader on this machine.
         reader: Folder of the reader; None is the shipped one.
         read_as: How it reads; None is its default.
+        ratio: Tokens per state that it keeps of a memory; None is its default.
 
     Raises:
-        BadParameter: ``read_as`` is given for a language model that is no reader.
+        BadParameter: ``read_as`` is given for a language model that is no reader, or ``ratio`` for
+            a reader that does not read states.
         InputError: ``llm`` is malformed.
         AnswererError: ``llm`` needs an API key that is not set.
         ModelError: the reader is damaged.
@@ -88,6 +102,8 @@ def open_answerer(
             f"--read-as {read_as} is for the reader on this machine, and --llm {llm} answers "
             f"instead of it: leave one of them out"
         )
+    if ratio is not None and read_as != "states":
+        raise typer.BadParameter(f"--ratio {ratio} is for states: add --read-as states")
     if llm is not None:
         from agentmem.chat.answerers import connect
 
@@ -95,7 +111,7 @@ def open_answerer(
     from agentmem.chat.reader import MemoryReader
 
     try:
-        loaded = MemoryReader.from_pretrained(reader)
+        loaded = MemoryReader.from_pretrained(reader, ratio=ratio or 1)
         return loaded if read_as is None else _Reader(loaded, read_as), ""
     except (MissingExtraError, ModelNotFoundError) as error:
         if reader is not None:

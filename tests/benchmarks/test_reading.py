@@ -109,7 +109,7 @@ CONDITIONS = [
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda c: c.name)
 def test_every_item_is_answered_in_its_place(condition: Condition) -> None:
-    model = reading_model(tiny_lm(), ratios=(1, 4))
+    model = reading_model(tiny_lm())
     prompt = ReadingPrompt.of(tiny_tokenizer(), model.config.system_prompt)
     items = [
         Item(

@@ -119,12 +119,10 @@ def save_lm(folder: Path, family: str = "llama", **changes: Any) -> Path:
 
 
 def reading_model(lm: Any, *, seed: int = 1, **changes: Any) -> ReadingModel:
-    """A reader whose adapters and marks are not zero."""
+    """A reader whose adapters are not zero."""
     given: dict[str, Any] = {
         "language_model": "test/tiny",
-        "ratios": (1, 4),
-        "text_rank": 3,
-        "memory_rank": 2,
+        "rank": 3,
         **changes,
     }
     with torch.random.fork_rng(devices=[]):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 FORMAT_VERSION = 2
-"""Of a reader's files: 2 keeps adapters in int8; 1, which kept bfloat16, is still read."""
 NOT_IN_MEMORY = "Not in memory."
 """What a reader is trained to answer when no memory contains the answer."""
 
@@ -23,10 +22,7 @@ class ReaderConfig(BaseModel):
     Attributes:
         format_version: Version of this file's format.
         language_model: Hugging Face id of the language model.
-        ratios: Compression ratios that it was trained for, in tokens per kept state, ascending; 1
-            keeps all.
-        text_rank: Rank of the LoRA adapter for text.
-        memory_rank: Rank of the LoRA adapter for kept memory tokens, used at ratios above 1.
+        rank: Rank of the LoRA adapters.
         system_prompt: System message in the language model's own chat template.
         abstain_above: An answer is withheld if the model gives the first token of "not in memory"
             at least this probability; chosen on dev questions, 1 leaves it to the model.
@@ -36,25 +32,12 @@ class ReaderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: Literal[1, 2] = FORMAT_VERSION
+    format_version: Literal[2] = 2
     language_model: str
-    ratios: tuple[int, ...] = (1, 2, 4, 8, 16)
-    text_rank: int = Field(default=12, ge=1)
-    memory_rank: int = Field(default=24, ge=0)
+    rank: int = Field(default=24, ge=1)
     system_prompt: str = SYSTEM_PROMPT
     abstain_above: float = Field(default=1.0, gt=0, le=1)
     certain_from: float = Field(default=0.0, ge=0, le=1)
-
-    @field_validator("ratios")
-    @classmethod
-    def _ascending(cls, ratios: tuple[int, ...]) -> tuple[int, ...]:
-        if (
-            not ratios
-            or ratios[0] < 1
-            or any(a >= b for a, b in zip(ratios, ratios[1:], strict=False))
-        ):
-            raise ValueError(f"ratios={ratios!r}: whole numbers of 1 or more, ascending")
-        return ratios
 
     def withholds(self, absent: float, certainty: float) -> bool:
         """Whether an answer is withheld, before any of it is shown.

@@ -10,8 +10,7 @@ from transformers import DynamicCache
 
 from agentmem.models.reader.attention import masks_for
 from agentmem.models.reader.modeling import ReadingBatch, ReadingModel
-from agentmem.models.reader.selection import keep_surprising
-from agentmem.models.reader.sequence import BRANCH, MEMORY, PADDING, PREFIX
+from agentmem.models.reader.sequence import PADDING
 from agentmem.models.reader.states import move_keys
 
 
@@ -56,32 +55,25 @@ def decode_batch(
     """
     lm, kinds = model.lm, batch.kinds
     rows = torch.arange(len(kinds), device=kinds.device)
-    kept = kinds == MEMORY
-    embedded = lm.get_input_embeddings()(batch.ids)
-    memory: Tensor | None = None
-    if ratio > 1:
-        kept = keep_surprising(model.surprisal(batch), kinds, batch.segments, ratio)
-        if adapted:
-            memory = kept[..., None].float()
-            embedded = embedded + kept[..., None] * model.mark(ratio).to(embedded.dtype)
+    visible = model.visible(batch, ratio, adapted=adapted) if ratio > 1 else None
     gate = (kinds != PADDING)[..., None].float() if adapted else None
     # Whole in all layers: the cache that a model makes itself forgets what its windows left behind,
     # counted in places, and here several places may have one position.
     cache = DynamicCache()
     keys = batch.positions + batch.moves
-    with model.gates.set(text=gate, memory=memory):
+    with model.gates.set(text=gate):
         out = lm.model(
-            inputs_embeds=embedded,
+            inputs_embeds=lm.get_input_embeddings()(batch.ids),
             past_key_values=cache,
             use_cache=True,
-            **model.pass_inputs(batch, kept if ratio else None),
+            **model.pass_inputs(batch, ratio, visible),
         )
     if ratio:
         move_keys(lm, cache, batch.moves)
     last = (kinds >= 0).sum(1) - 1
     position = batch.positions[rows, last]
     hidden = out.last_hidden_state[rows, last]
-    seen = (kinds == PREFIX) | kept | (kinds == BRANCH)
+    seen = kinds != PADDING
     total = torch.zeros(len(kinds), device=kinds.device)
     done = torch.zeros(len(kinds), dtype=torch.bool, device=kinds.device)
     written: list[Tensor] = []
@@ -110,6 +102,7 @@ def decode_batch(
                 position_ids=position[:, None],
                 past_key_values=cache,
                 use_cache=True,
+                visible=visible,
             )
         hidden = out.last_hidden_state[:, -1]
     ids = torch.stack(written, 1).tolist() if written else [[] for _ in rows]

@@ -14,12 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agentmem.errors import InputError, ModelError
-from agentmem.models.reader.attention import MOVING_ATTENTION, block_mask, masks_for, text_mask
+from agentmem.errors import ModelError
+from agentmem.models.reader.attention import (
+    MOVING_ATTENTION,
+    block_mask,
+    made_mask,
+    masks_for,
+    text_mask,
+)
 from agentmem.models.reader.configuration import ReaderConfig
 from agentmem.models.reader.lora import TokenGates, add_adapters
 from agentmem.models.reader.rotary import rotations
-from agentmem.models.reader.selection import keep_surprising
+from agentmem.models.reader.selection import greatest_attention, keep_greatest
 from agentmem.models.reader.sequence import IGNORED, MEMORY, PADDING
 
 _ALIGNED = 64
@@ -55,14 +61,14 @@ class ReadingBatch:
 
 
 class ReadingModel(nn.Module):
-    """The language model, its adapters, and a vector that marks the kept tokens of each ratio."""
+    """The language model and its adapters."""
 
     def __init__(self, lm: Any, config: ReaderConfig) -> None:
         """Freeze a language model and add adapters to it, in place.
 
         Args:
             lm: A Hugging Face causal language model with Llama's structure.
-            config: Ranks of the adapters, and the compression ratios.
+            config: Rank of the adapters.
 
         Raises:
             ModelError: it has no decoder layers where Llama has them.
@@ -77,18 +83,10 @@ class ReadingModel(nn.Module):
         self.config = config
         self.lm = lm.requires_grad_(False)
         self.gates = TokenGates()
-        self.adapted = add_adapters(
-            lm.model.layers,
-            self.gates,
-            {"text": config.text_rank, "memory": config.memory_rank},
-        )
-        compressing = [ratio for ratio in config.ratios if ratio > 1]
-        self.marks = nn.ParameterDict(
-            {str(ratio): nn.Parameter(torch.zeros(lm.config.hidden_size)) for ratio in compressing}
-        )
+        self.adapted = add_adapters(lm.model.layers, self.gates, config.rank)
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The parameters that are trained and saved, by name: adapters and marks."""
+        """The parameters that are trained and saved, by name: the adapters."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
     def compile_layers(self) -> None:
@@ -105,21 +103,18 @@ class ReadingModel(nn.Module):
         Args:
             batch: What is read.
             ratio: Tokens per kept state; 0 reads the sequence as plain text.
-
-        Raises:
-            InputError: the reader was not made for this ratio.
         """
-        kinds = batch.kinds
-        text = (kinds != PADDING)[..., None].float()
-        if ratio == 0:
-            with self.gates.set(text=text):
-                return self._states(batch, None)
-        kept = kinds == MEMORY
-        if ratio > 1:
-            kept = keep_surprising(self.surprisal(batch), kinds, batch.segments, ratio)
-        memory = kept[..., None].float() if ratio > 1 else None
-        with self.gates.set(text=text, memory=memory):
-            return self._states(batch, kept, ratio)
+        visible = self.visible(batch, ratio) if ratio > 1 else None
+        with self.gates.set(text=(batch.kinds != PADDING)[..., None].float()):
+            embedded = self.lm.get_input_embeddings()(batch.ids)
+            if torch.is_grad_enabled():
+                # As the inputs of all other layers: else the first would be compiled separately.
+                embedded.requires_grad_()
+            output = self.lm.model(
+                inputs_embeds=embedded, use_cache=False, **self.pass_inputs(batch, ratio, visible)
+            )
+        states: Tensor = output.last_hidden_state
+        return states
 
     def loss(self, batch: ReadingBatch, ratio: int) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the labels in nats, weighted, and of each label.
@@ -143,18 +138,6 @@ class ReadingModel(nn.Module):
         """The loss alone, a scalar, as `loss` gives it."""
         return self.loss(batch, ratio)[0]
 
-    def mark(self, ratio: int) -> Tensor:
-        """The vector that is added to a kept token's embedding, (H,).
-
-        Raises:
-            InputError: the reader was not made for this ratio.
-        """
-        if str(ratio) not in self.marks:
-            known = ", ".join(map(str, self.config.ratios))
-            raise InputError(f"ratio={ratio!r}: this reader was made for {known}")
-        mark: Tensor = self.marks[str(ratio)]
-        return mark
-
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of all tokens as the language model gives them, float32 (..., V).
 
@@ -166,37 +149,73 @@ class ReadingModel(nn.Module):
         return scores if cap is None else torch.tanh(scores / cap) * cap
 
     @torch.no_grad()
-    def surprisal(self, batch: ReadingBatch) -> Tensor:
-        """The frozen model's surprisal at each memory token, in nats, float (B, T); else 0."""
+    def visible(self, batch: ReadingBatch, ratio: int, *, adapted: bool = True) -> Tensor:
+        """What each head sees of compressed memories, see `agentmem.models.reader.selection`.
+
+        Args:
+            batch: What is read.
+            ratio: Tokens per kept state.
+            adapted: Whether the adapters are on while the memories are scored.
+
+        Returns:
+            False for keys that are dropped, bool (L, B, G, T) of L layers with G heads.
+        """
+        scores = self._scores(batch, adapted)
+        visible = torch.ones(
+            *scores.shape[:-1], batch.ids.shape[1], dtype=torch.bool, device=scores.device
+        )
+        memory = batch.kinds == MEMORY
+        for row, segments in enumerate(batch.segments):
+            for segment in segments[memory[row]].unique().tolist():
+                places = (segments == segment).nonzero()[:, 0]
+                places = slice(int(places[0]), int(places[-1]) + 1)
+                visible[:, row, :, places] = keep_greatest(scores[:, row, :, places], ratio)
+        return visible
+
+    def _scores(self, batch: ReadingBatch, adapted: bool) -> Tensor:
+        """The greatest attention at a second reading, (L, B, G, E) up to the last memory's end."""
         memory = batch.kinds == MEMORY
         # Rounded up: attention is slow where a mask's rows are not aligned.
         length = memory.shape[1]
         behind = torch.arange(1, length + 1, device=memory.device)
         end = int((memory.any(dim=0) * behind).max())
         end = min(length, max(1, -(-end // _ALIGNED)) * _ALIGNED)
-        short = ReadingBatch(*(getattr(batch, name)[:, :end] for name in batch.__slots__))
-        hidden = self._states(short, short.kinds == MEMORY)
-        selected = memory[:, 1:end]
-        result = torch.zeros(batch.ids.shape, dtype=torch.float32, device=batch.ids.device)
-        before = hidden[:, :-1][selected]
-        tokens = short.ids[:, 1:][selected]
-        # In parts: the logits of all memory tokens at once would not fit into memory.
-        parts = [
-            functional.cross_entropy(self.logits(h), t, reduction="none")
-            for h, t in zip(torch.split(before, 8192), torch.split(tokens, 8192), strict=True)
-        ]
-        if parts:
-            result[:, 1:end][selected] = torch.cat(parts)
-        return result
+        ids, segments, positions = batch.ids[:, :end], batch.segments[:, :end], batch.positions
+        kinds = batch.kinds[:, :end]
+        # The memories once more: each behind itself, as the same segment.
+        again = kinds.masked_fill(~memory[:, :end], PADDING)
+        same = (segments[:, :, None] == segments[:, None, :]) & memory[:, None, :end]
+        positions = torch.cat([positions[:, :end], positions[:, :end] + same.sum(2)], dim=1)
+        kinds, segments = torch.cat([kinds, again], dim=1), torch.cat([segments, segments], dim=1)
+        scores: list[Tensor] = []
 
-    def pass_inputs(self, batch: ReadingBatch, kept: Tensor | None) -> dict[str, Any]:
+        def watch(layer: int, query: Tensor, key: Tensor, allowed: Any, scaling: float) -> None:
+            seen = greatest_attention(query[:, :, end:], key, allowed[:, :, end:], scaling)
+            scores.append(seen[..., :end])
+
+        mask = made_mask(kinds, segments)
+        on = torch.ones(1, 1, 1, device=ids.device) if adapted else None
+        with self.gates.set(text=on):
+            self.lm.model(
+                input_ids=torch.cat([ids, ids], dim=1),
+                attention_mask=masks_for(self.lm, mask, positions, positions),
+                position_ids=positions,
+                use_cache=False,
+                watch=watch,
+            )
+        return torch.stack(scores)
+
+    def pass_inputs(
+        self, batch: ReadingBatch, ratio: int, visible: Tensor | None = None
+    ) -> dict[str, Any]:
         """What the language model needs to know to run over a batch, beside its embeddings.
 
         Args:
             batch: What is read.
-            kept: Which memory tokens branches see, bool (B, T); None reads plain text.
+            ratio: Tokens per kept state; 0 reads plain text.
+            visible: What each head sees, as `visible` returns it; None: everything.
         """
-        if kept is None:
+        if ratio == 0:
             seen = batch.positions + batch.moves
             mask = text_mask(batch.kinds, batch.segments)
             return {
@@ -204,22 +223,10 @@ class ReadingModel(nn.Module):
                 "position_ids": seen,
             }
         keys = torch.cat([batch.positions, batch.positions + batch.moves], dim=1)
-        mask = block_mask(batch.kinds, batch.segments, kept)
+        mask = block_mask(batch.kinds, batch.segments)
         return {
             "attention_mask": masks_for(self.lm, mask, batch.positions, keys),
             "position_ids": batch.positions,
             "moved": rotations(self.lm, batch.moves),
+            "visible": visible,
         }
-
-    def _states(self, batch: ReadingBatch, kept: Tensor | None, ratio: int = 1) -> Tensor:
-        embedded = self.lm.get_input_embeddings()(batch.ids)
-        if kept is not None and ratio > 1:
-            embedded = embedded + kept[..., None] * self.mark(ratio).to(embedded.dtype)
-        elif torch.is_grad_enabled():
-            # As the inputs of all other layers: else the first one would be compiled separately.
-            embedded.requires_grad_()
-        output = self.lm.model(
-            inputs_embeds=embedded, use_cache=False, **self.pass_inputs(batch, kept)
-        )
-        states: Tensor = output.last_hidden_state
-        return states

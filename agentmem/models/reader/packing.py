@@ -53,10 +53,10 @@ def pack_states(states: MemoryStates) -> bytes:
         shapes.append(_RUN.pack(layers, heads, dims, values.shape[-1]))
         offsets = ((keys.max(2, keepdims=True) + keys.min(2, keepdims=True)) / 2).astype(_SCALE)
         moved = keys - offsets.astype(np.float32)
-        rounded, of_keys = _rounded(moved, 2)
-        more, of_values = _rounded(values, 3)
+        ints, of_keys = round_to_int8(moved, 2)
+        more, of_values = round_to_int8(values, 3)
         scales += [offsets.tobytes(), of_keys.tobytes(), of_values.tobytes()]
-        numbers += [rounded.tobytes(), more.tobytes()]
+        numbers += [ints.tobytes(), more.tobytes()]
     return b"".join([_HEAD.pack(len(runs), len(states)), *shapes, *scales, *numbers])
 
 
@@ -109,9 +109,8 @@ def _stacked(layers: Sequence[Tensor]) -> Floats:
     return stacked
 
 
-def _rounded(numbers: Floats, axis: int) -> tuple[Ints, Scales]:
+def round_to_int8(numbers: Floats, axis: int) -> tuple[Ints, Scales]:
     """Numbers as multiples of a scale for each row along an axis; that of zeros is zero."""
     scale = (np.abs(numbers).max(axis, keepdims=True) / _MOST).astype(_SCALE)
     step = np.where(scale > 0, scale, 1).astype(np.float32)
-    rounded = np.clip(np.rint(numbers / step), -_MOST, _MOST).astype(np.int8)
-    return rounded, scale
+    return np.clip(np.rint(numbers / step), -_MOST, _MOST).astype(np.int8), scale

@@ -17,6 +17,8 @@ from transformers import DynamicCache
 
 from agentmem.errors import InputError, ModelError
 from agentmem.models.huggingface import load_causal_lm, load_tokenizer, local_folder, quiet
+from agentmem.models.reader.compressed import HeldKeys, append_compressed, encode_compressed
+from agentmem.models.reader.compressed_packing import pack_compressed, unpack_compressed
 from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.fingerprint import states_fingerprint
 from agentmem.models.reader.kept import KeptStates, StatesShelf
@@ -24,7 +26,9 @@ from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.packing import pack_states, unpack_states
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_config, load_weights
+from agentmem.models.reader.shares import AnswerShares
 from agentmem.models.reader.states import append_memories, check_rotary, encode_memories
+from agentmem.models.reader.weights import Watch
 
 Mode = Literal["text", "states"]
 
@@ -60,32 +64,54 @@ class StatesReader:
     """
 
     def __init__(
-        self, model: ReadingModel, tokenizer: Any, *, cache_bytes: int = CACHE_BYTES
+        self,
+        model: ReadingModel,
+        tokenizer: Any,
+        *,
+        ratio: int = 1,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Wrap a model and its tokenizer.
 
         Args:
             model: The model with its adapter's weights loaded.
             tokenizer: The language model's, with its chat template.
+            ratio: Tokens per state that is kept of a memory; 1 keeps all.
             cache_bytes: The most that is kept in this process of the states of memories, for those
                 that no shelf keeps.
 
         Raises:
+            InputError: the ratio is below 1.
             ModelError: the tokenizer has no chat template, or the model no rotary positions.
         """
+        if ratio < 1:
+            raise InputError(f"ratio={ratio!r}: 1 keeps the states of all tokens, 4 a quarter")
+        self.ratio = ratio
         self.model = model.train(False)
         self.prompt = ReadingPrompt.of(tokenizer, model.config.system_prompt)
         check_rotary(model.lm)
         self._kept = KeptStates(cache_bytes)
-        self._prefix: DynamicCache | None = None
+        self._prefix: _Context | None = None
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, language_model: str | Path, *, cache_bytes: int = CACHE_BYTES
+        cls,
+        folder: str | Path,
+        language_model: str | Path,
+        *,
+        ratio: int = 1,
+        cache_bytes: int = CACHE_BYTES,
     ) -> StatesReader:
         """Load a language model from its folder, with a reader's adapter.
 
+        Args:
+            folder: Of the reader.
+            language_model: Folder of the language model, or its Hub id.
+            ratio: As in the constructor.
+            cache_bytes: Likewise.
+
         Raises:
+            InputError: the ratio is below 1.
             ModelNotFoundError: there is no adapter in ``folder``.
             ModelError: the adapter is damaged or made for another language model; or what is in
                 ``language_model`` is no causal language model with a chat template.
@@ -107,7 +133,7 @@ class StatesReader:
         load_weights(model, folder)
         if torch.cuda.is_available():
             model = model.to("cuda")
-        return cls(model, tokenizer, cache_bytes=cache_bytes)
+        return cls(model, tokenizer, ratio=ratio, cache_bytes=cache_bytes)
 
     @property
     def positions(self) -> int:
@@ -127,7 +153,7 @@ class StatesReader:
     @cached_property
     def fingerprint(self) -> str:
         """Identifies what makes the states of this reader, see `states_fingerprint`."""
-        return states_fingerprint(self.model.lm, self.prompt.prefix)
+        return states_fingerprint(self.model.lm, self.prompt.prefix, self.ratio)
 
     def digest(self, line: str) -> bytes:
         """A digest of all of a memory that its states depend on, 32 bytes."""
@@ -185,47 +211,56 @@ class StatesReader:
                 f"{len(lines)} memories, the question and its answer take {need} positions, the "
                 f"language model has {self.positions}: read fewer memories"
             )
-        cache, start = self._read_memories(memories, mode, shelf)
-        again = deepcopy(cache)
-        ids, absent = self._write(request, cache, start, max_tokens, on_text)
+        context = self._read_memories(memories, mode, shelf)
+        again = context.copy()
+        ids, absent = self._write(request, context, max_tokens, on_text)
         if ids is None:
             return Reading(None, absent, (0.0,) * len(lines))
         text = self._decode(ids).strip()
-        shares = self._shares(request, ids, memories, again, start)
+        shares = self._shares(request, ids, memories, again)
         found = bool(text) and not text.lower().startswith(_NOTHING)
         return Reading(text if found else None, 1 - absent if found else absent, shares)
 
     def _read_memories(
         self, memories: Sequence[list[int]], mode: Mode, shelf: StatesShelf | None
-    ) -> tuple[DynamicCache, int]:
-        """A cache that holds prefix and memories, and the position after them."""
-        cache = self._prefix_cache()
-        start = len(self.prompt.prefix)
-        if mode == "states":
-            states = [unpack_states(packed) for packed in self._packed(memories, shelf)]
-            return cache, append_memories(self.model.lm, cache, states, start)
-        text = [token for memory in memories for token in memory]
-        if text:
-            self._forward(text, cache, start)
-        return cache, start + len(text)
+    ) -> _Context:
+        """What has been read: prefix and memories."""
+        if self._prefix is None:
+            self._prefix = _Context(DynamicCache(), 0)
+            self._forward(self.prompt.prefix, self._prefix)
+        context = self._prefix.copy()
+        if mode == "text":
+            text = [token for memory in memories for token in memory]
+            if text:
+                self._forward(text, context)
+            return context
+        packed, lm, start = self._packed(memories, shelf), self.model.lm, context.end
+        if self.ratio == 1:
+            whole = [unpack_states(one) for one in packed]
+            context.end = append_memories(lm, context.cache, whole, start)
+        else:
+            parts = [unpack_compressed(one) for one in packed]
+            context.held = append_compressed(lm, context.cache, parts, start)
+            context.end = context.held.end
+        return context
 
     @torch.no_grad()
-    def _forward(self, ids: Sequence[int], cache: DynamicCache, start: int) -> Any:
+    def _forward(self, ids: Sequence[int], context: _Context, watch: Watch | None = None) -> Tensor:
+        """Read on; the states of the last layer, normalized, (1, T, H)."""
         device = self.model.lm.get_input_embeddings().weight.device
+        end = context.end + len(ids)
         with self.model.gates.set(text=torch.ones(1, 1, 1, device=device)):
-            return self.model.lm.model(
+            output = self.model.lm.model(
                 input_ids=torch.tensor([list(ids)], device=device),
-                position_ids=torch.arange(start, start + len(ids), device=device)[None],
-                past_key_values=cache,
+                position_ids=torch.arange(context.end, end, device=device)[None],
+                past_key_values=context.cache,
                 use_cache=True,
+                held=context.held,
+                watch=watch,
             )
-
-    def _prefix_cache(self) -> DynamicCache:
-        """A copy of the cache of the prompt's prefix, which is computed once."""
-        if self._prefix is None:
-            self._prefix = DynamicCache()
-            self._forward(self.prompt.prefix, self._prefix, 0)
-        return deepcopy(self._prefix)
+        context.end = end
+        states: Tensor = output.last_hidden_state
+        return states
 
     def _packed(self, memories: Sequence[Sequence[int]], shelf: StatesShelf | None) -> list[bytes]:
         """Packed states of memories: those that are kept, and those that had to be made now.
@@ -251,16 +286,19 @@ class StatesReader:
 
     def _made(self, memories: Sequence[Sequence[int]]) -> list[bytes]:
         device = self.model.lm.get_input_embeddings().weight.device
+        lm, prefix = self.model.lm, self.prompt.prefix
         with self.model.gates.set(text=torch.ones(1, 1, 1, device=device)):
-            made = encode_memories(self.model.lm, memories, prefix=self.prompt.prefix)
-        return [pack_states(states) for states in made]
+            if self.ratio == 1:
+                whole = encode_memories(lm, memories, prefix=prefix)
+                return [pack_states(states) for states in whole]
+            parts = encode_compressed(lm, memories, prefix=prefix, ratio=self.ratio)
+        return [pack_compressed(states) for states in parts]
 
     @torch.no_grad()
     def _write(
         self,
         request: list[int],
-        cache: DynamicCache,
-        start: int,
+        context: _Context,
         most: int,
         on_text: Callable[[str], None] | None,
     ) -> tuple[list[int] | None, float]:
@@ -268,9 +306,9 @@ class StatesReader:
         written: list[int] = []
         absent: float | None = None
         stream = _Stream(on_text)
-        feed, at = request, start
+        feed = request
         while True:
-            hidden: Tensor = self._forward(feed, cache, at).last_hidden_state[:, -1]
+            hidden = self._forward(feed, context)[:, -1]
             probabilities = self.model.logits(hidden).softmax(-1)[0]
             token = int(probabilities.argmax())
             if absent is None:
@@ -280,7 +318,6 @@ class StatesReader:
             if token == self.prompt.end or len(written) >= most:
                 stream.end(self._decode(written))
                 return written, absent
-            at += len(feed)
             feed = [token]
             written.append(token)
             if on_text is not None:
@@ -298,45 +335,34 @@ class StatesReader:
         request: list[int],
         answer: list[int],
         memories: Sequence[list[int]],
-        cache: DynamicCache,
-        start: int,
+        context: _Context,
     ) -> tuple[float, ...]:
-        """The share of each memory in the answer.
-
-        Counts the attention from the position that predicted each token of the answer to positions
-        in the memories that hold the same token, which is how copying shows. If the answer copies
-        nothing, all attention to memories counts.
-        """
+        """The share of each memory in the answer, see `AnswerShares`."""
         if not memories:
             return ()
-        prefix = len(self.prompt.prefix)
-        parts: list[Tensor] = []
+        shares = AnswerShares(
+            [*answer, self.prompt.end], memories, len(self.prompt.prefix), context.held
+        )
+        self._forward(request + answer, context, shares.watch)
+        return shares.found()
 
-        def watch(module: Any, inputs: Any, output: Any) -> None:
-            # Rows: the positions that predicted each token of the answer; columns: memory tokens.
-            # Sliced here: the full maps of all layers would take hundreds of megabytes.
-            parts.append(output[1][0, :, len(request) - 1 :, prefix:start].float().mean(0).cpu())
 
-        lm = self.model.lm
-        watching = [layer.self_attn.register_forward_hook(watch) for layer in lm.model.layers]
-        usual = lm.config._attn_implementation
-        # The other implementations do not return attention weights.
-        lm.set_attn_implementation("eager")
-        try:
-            self._forward(request + answer, cache, start)
-        finally:
-            lm.set_attn_implementation(usual)
-            for hook in watching:
-                hook.remove()
-        rows = torch.stack(parts).mean(0)
-        held = torch.tensor([token for memory in memories for token in memory])
-        answer_ids = torch.tensor([*answer, self.prompt.end])
-        copied = rows * (answer_ids[:, None] == held[None, :])
-        weight = copied if float(copied.sum()) > 0 else rows
-        sizes = [len(memory) for memory in memories]
-        mass = [float(part.sum()) for part in torch.split(weight, sizes, dim=1)]
-        whole = sum(mass) or 1.0
-        return tuple(share / whole for share in mass)
+@dataclass(slots=True)
+class _Context:
+    """What has been read so far.
+
+    Attributes:
+        cache: Its keys and values.
+        end: The position behind it.
+        held: Where the keys of compressed memories stand, if there are any.
+    """
+
+    cache: DynamicCache
+    end: int
+    held: HeldKeys | None = None
+
+    def copy(self) -> _Context:
+        return _Context(deepcopy(self.cache), self.end, self.held)
 
 
 def _digest(memory: Sequence[int]) -> bytes:

@@ -1,4 +1,4 @@
-"""Adapters in int8: half the size of bfloat16, and the same answers.
+"""Adapters in int8: half the size of bfloat16, and answers as before.
 
 A low-rank update is a sum of as many outer products as its rank. Each of their vectors, a row of
 the matrix that leads down and a column of the one that leads up, has a scale of its own.
@@ -19,22 +19,20 @@ _BITS = 11
 
 
 def round_adapters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Round matrices to int8, and vectors to bfloat16.
+    """Round matrices to int8.
 
     Args:
-        weights: Tensors by name; ``down`` or ``up`` is a part of a matrix's name.
+        weights: Matrices by name: float (rank, in) if it ends with ``.down``, else (out, rank).
 
     Returns:
-        The rounded tensors, on the CPU, and the float32 scales of each matrix under its name with
+        The rounded matrices, on the CPU, and the float32 scales of each under its name with
         ``.scale`` after it: (rank, 1) or (1, rank).
     """
     rounded: dict[str, Tensor] = {}
     for name, weight in weights.items():
         exact = weight.detach().float().cpu()
-        if exact.dim() != 2:
-            rounded[name] = exact.to(torch.bfloat16).contiguous()
-            continue
-        scale = _short(exact.abs().amax(0 if ".up." in name else 1, keepdim=True) / _MOST)
+        axis = 1 if name.endswith(".down") else 0
+        scale = _short(exact.abs().amax(axis, keepdim=True) / _MOST)
         steps = exact / torch.where(scale > 0, scale, 1.0)
         rounded[name] = steps.round().clamp(-_MOST, _MOST).to(torch.int8).contiguous()
         rounded[name + _SCALE] = scale.contiguous()
@@ -42,11 +40,15 @@ def round_adapters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def restore_adapters(rounded: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `round_adapters`; tensors without a scale stay as they are."""
+    """The inverse of `round_adapters`, in float32.
+
+    Raises:
+        KeyError: a matrix has no scales.
+    """
     return {
-        name: weight.float() * rounded[name + _SCALE] if name + _SCALE in rounded else weight
+        name: weight.float() * rounded[name + _SCALE]
         for name, weight in rounded.items()
-        if name.removesuffix(_SCALE) == name or name.removesuffix(_SCALE) not in rounded
+        if not name.endswith(_SCALE)
     }
 
 

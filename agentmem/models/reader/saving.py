@@ -1,4 +1,4 @@
-"""Saves and loads a reader's own weights: adapters and marks, without the language model."""
+"""Saves and loads a reader's own weights: the adapters, without the language model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def save_reader(model: ReadingModel, folder: str | Path) -> None:
     """Write configuration and trained weights, rounded as `round_adapters` does."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # What was loaded from an earlier format is written in this one.
-    config = model.config.model_copy(update={"format_version": FORMAT_VERSION})
-    (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_text(model.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     save_file(round_adapters(model.trainable()), folder / WEIGHTS)
 
 
@@ -33,7 +31,7 @@ def load_config(folder: str | Path) -> ReaderConfig:
 
     Raises:
         ModelNotFoundError: there is no reader in the folder.
-        ModelError: its configuration is damaged, or of a later version.
+        ModelError: its configuration is damaged, or of another version.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
@@ -46,6 +44,11 @@ def load_config(folder: str | Path) -> ReaderConfig:
                 f"{str(path)!r} has format version {version}, this agentmem reads up to "
                 f"{FORMAT_VERSION}: upgrade agentmem"
             )
+        if isinstance(version, int) and version < FORMAT_VERSION:
+            raise ModelError(
+                f"{str(path)!r} has format version {version}, which is no longer read: train the "
+                f"reader again, or use the one that comes with agentmem"
+            )
         return ReaderConfig.model_validate(content)
     except ValueError as error:  # raised by json, by decoding, and by pydantic
         raise ModelError(f"{str(path)!r} is no reader's configuration: {error}") from error
@@ -57,8 +60,8 @@ def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = Fal
     Args:
         model: The model.
         folder: Of a reader.
-        partial: Accept a reader without some of the model's weights, or with adapters of lower
-            rank: what it lacks stays as it is, which changes nothing as long as it is untrained.
+        partial: Accept a reader with adapters of a lower rank: what it lacks stays as it is, which
+            changes nothing as long as it is untrained.
 
     Raises:
         ModelNotFoundError: the weights are missing.
@@ -76,7 +79,7 @@ def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = Fal
         raise ModelError(
             f"the weights in {str(folder)!r} do not belong to this reader: they were made for "
             f"another language model than {model.config.language_model!r} as it is here, or for "
-            f"other ranks or ratios"
+            f"another rank"
         )
     with torch.no_grad():
         for name, loaded in weights.items():
@@ -88,14 +91,14 @@ def _fit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, parti
         return weights.keys() == expected.keys() and all(
             weight.shape == expected[name].shape for name, weight in weights.items()
         )
-    return weights.keys() <= expected.keys() and all(
+    return weights.keys() == expected.keys() and all(
         _part_of(name, weight.shape, expected[name].shape) for name, weight in weights.items()
     )
 
 
 def _part_of(name: str, shape: torch.Size, whole: torch.Size) -> bool:
     """Whether a matrix of an adapter may be part of another one, of a higher rank."""
-    rank = 0 if ".down." in name else 1 if ".up." in name else None
+    rank = 0 if name.endswith(".down") else 1
     return len(shape) == len(whole) and all(
         n <= most if axis == rank else n == most
         for axis, (n, most) in enumerate(zip(shape, whole, strict=True))

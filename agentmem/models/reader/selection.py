@@ -1,9 +1,10 @@
-"""Which tokens of a memory keep a state of their own when it is compressed.
+"""Which keys and values of a memory are kept when it is compressed.
 
-Names, numbers and rare words are what questions ask for and what a language model predicts badly;
-what it predicts well can be dropped, and the kept tokens after it take over its content. So the
-score of a token is its surprisal in the memory pass, plus half that of its neighbors, which keeps
-the pieces of a name together. The last token is always kept: only it has seen the whole memory.
+A model that reads a memory twice attends, at the second reading, to what it needs to write the
+memory again. So a key's score is the greatest attention that any query of the second reading pays
+to it, and the best scores of all layers and heads of a memory are kept together: some heads keep
+nearly all of theirs, others hardly any (KVzip, arXiv 2505.23416). The scores depend on the memory
+alone, and not on a question.
 """
 
 from __future__ import annotations
@@ -11,45 +12,51 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from agentmem.models.reader.sequence import MEMORY
+from agentmem.models.reader.weights import attention_weights
+
+# Numbers of one part of the attention weights: 256 MB.
+_PART = 2**26
 
 
-def keep_surprising(surprisal: Tensor, kinds: Tensor, segments: Tensor, ratio: int) -> Tensor:
-    """Keep one of ``ratio`` tokens of each memory, at least one.
+def greatest_attention(
+    query: Tensor, key: Tensor, allowed: Tensor | None, scaling: float
+) -> Tensor:
+    """The greatest attention that each key gets from any query of the heads that share it.
 
     Args:
-        surprisal: Cross-entropy of each token given those before it in its memory, in nats,
-            float (B, T).
-        kinds: Kind of each position, int (B, T).
-        segments: Segment of each position, int (B, T).
-        ratio: Tokens per kept state; 1 keeps all.
+        query: Queries, float (B, H, Q, D).
+        key: Keys of G heads, float (B, G, K, D).
+        allowed: As in `attention_weights`.
+        scaling: Likewise.
 
     Returns:
-        Which positions are kept, bool (B, T); only memory tokens are.
+        Float32 (B, G, K).
     """
-    memory = kinds == MEMORY
-    if ratio == 1:
-        return memory
-    length = kinds.shape[1]
-    inside = surprisal.float().masked_fill(~memory, 0.0)
-    before = torch.zeros_like(inside)
-    before[:, 1:] = inside[:, :-1] * (segments[:, 1:] == segments[:, :-1])
-    behind = torch.zeros_like(inside)
-    behind[:, :-1] = inside[:, 1:] * (segments[:, 1:] == segments[:, :-1])
-    score = inside + 0.5 * (before + behind)
-    last = memory.clone()
-    last[:, :-1] &= segments[:, 1:] != segments[:, :-1]
-    score = score.masked_fill(last, float("inf")).masked_fill(~memory, -float("inf"))
-    # Rank of each token within its memory: sort by score, then stably by segment.
-    order = score.argsort(dim=1, descending=True, stable=True)
-    order = order.gather(1, segments.gather(1, order).argsort(dim=1, stable=True))
-    sorted_segments = segments.gather(1, order)
-    index = torch.arange(length, device=kinds.device).expand_as(kinds)
-    new = torch.ones_like(memory)
-    new[:, 1:] = sorted_segments[:, 1:] != sorted_segments[:, :-1]
-    first = torch.where(new, index, torch.zeros_like(index)).cummax(dim=1).values
-    rank = torch.zeros_like(index).scatter(1, order, index - first)
-    count = torch.zeros(kinds.shape[0], length + 1, dtype=torch.long, device=kinds.device)
-    count.scatter_add_(1, segments.long().clamp(min=0), memory.long())
-    size = count.gather(1, segments.long().clamp(min=0))
-    return memory & (rank < (size + ratio - 1) // ratio)
+    rows, heads, queries, _ = query.shape
+    group, keys = key.shape[1], key.shape[2]
+    size = max(1, _PART // max(1, heads * queries * keys))
+    parts = []
+    for first in range(0, rows, size):
+        part = slice(first, first + size)
+        weights = attention_weights(
+            query[part], key[part], None if allowed is None else allowed[part], scaling
+        )
+        parts.append(weights.amax(2).view(-1, group, heads // group, keys).amax(2))
+    return torch.cat(parts)
+
+
+def keep_greatest(scores: Tensor, ratio: int) -> Tensor:
+    """Keep one in ``ratio`` of a memory's keys, rounded up, over all layers and heads.
+
+    Args:
+        scores: Of each key, float (L, G, N) of L layers with G heads and N tokens.
+        ratio: Tokens per kept state, 1 or more; a mean over layers and heads.
+
+    Returns:
+        Which are kept, bool (L, G, N).
+    """
+    flat = scores.flatten()
+    best = flat.argsort(descending=True, stable=True)[: -(-len(flat) // ratio)]
+    kept = torch.zeros_like(flat, dtype=torch.bool)
+    kept[best] = True
+    return kept.view_as(scores)

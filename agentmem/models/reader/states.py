@@ -9,7 +9,7 @@ alone: Block-Attention, arXiv 2409.15355).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +72,29 @@ def encode_memories(
     """
     if not memories:
         return []
+    found = dict(state_passes(model, memories, prefix, tokens))
+    return [found[index] for index in range(len(memories))]
+
+
+def state_passes(
+    model: Any,
+    memories: Sequence[Sequence[int]],
+    prefix: Sequence[int],
+    tokens: int,
+    *,
+    on_batch: Callable[[list[int]], None] = lambda batch: None,
+    **options: Any,
+) -> Iterator[tuple[int, MemoryStates]]:
+    """`encode_memories` in batches: the index of each memory with its states.
+
+    Args:
+        model: As there.
+        memories: Likewise.
+        prefix: Likewise.
+        tokens: Likewise.
+        on_batch: Called before each batch with the indices of its memories.
+        options: Further arguments for the model's layers.
+    """
     device = model.get_input_embeddings().weight.device
     start = len(prefix)
     behind = DynamicCache()
@@ -80,8 +103,8 @@ def encode_memories(
         past_key_values=behind,
         use_cache=True,
     )
-    found: dict[int, MemoryStates] = {}
     for batch in _batches([len(memory) for memory in memories], tokens):
+        on_batch(batch)
         size, length = len(batch), len(memories[batch[-1]])
         ids = torch.full((size, length), prefix[0], device=device)
         mask = torch.zeros((size, start + length), dtype=torch.long, device=device)
@@ -97,6 +120,7 @@ def encode_memories(
             position_ids=torch.arange(start, start + length, device=device)[None],
             past_key_values=cache,
             use_cache=True,
+            **options,
         )
         back = -torch.arange(start, start + length, device=device)
         held = [
@@ -106,11 +130,11 @@ def encode_memories(
         for row, index in enumerate(batch):
             end = len(memories[index])
             # Copies: a view would keep the whole batch alive.
-            found[index] = MemoryStates(
+            states = MemoryStates(
                 tuple(keys[row, :, :end].clone() for keys, _ in held),
                 tuple(values[row, :, :end].clone() for _, values in held),
             )
-    return [found[index] for index in range(len(memories))]
+            yield index, states
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:

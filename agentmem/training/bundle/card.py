@@ -137,7 +137,7 @@ def _reader(folder: Path, facts: BundleFacts) -> list[str]:
     config = load_config(folder / READER)
     return [
         "## The reader's adapter",
-        f"Low-rank matrices (LoRA, rank {config.text_rank}) beside the linear layers of "
+        f"Low-rank matrices (LoRA, rank {config.rank}) beside the linear layers of "
         f"`{config.language_model}`, which stays as it is, keeps its own license, and is installed "
         "with `agentmem reader install`. They teach it to answer from notes in a few words, and to "
         'say "Not in memory" where the notes hold no answer, read as text or as states that were '

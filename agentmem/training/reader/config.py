@@ -33,15 +33,14 @@ class ReaderRunConfig(LoopConfig):
     language_model: str = Field(description="folder of the language model")
     published_as: str = Field(description="its Hugging Face id, kept with the reader")
     start: str | None = Field(
-        default=None, description="folder of a reader to start from; what it lacks starts anew"
+        default=None, description="folder of a reader to start from; its rank may be lower"
     )
     system_prompt: str = SYSTEM_PROMPT
     ratios: dict[str, float] = Field(
         default={"1": 0.2, "2": 0.1, "4": 0.25, "8": 0.2, "16": 0.25},
         description="tokens per kept state -> share of the batches; {'0': 1} reads plain text",
     )
-    text_rank: int = Field(default=12, gt=0)
-    memory_rank: int = Field(default=24, ge=0)
+    rank: int = Field(default=24, gt=0)
     tokens_per_step: int = Field(default=32_768, gt=0)
     log_every: int = Field(default=50, gt=0)
 

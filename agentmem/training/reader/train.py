@@ -80,9 +80,7 @@ def train_reader(
         lm,
         ReaderConfig(
             language_model=config.published_as,
-            ratios=tuple(sorted(set(ratios) - {0})) or (1,),
-            text_rank=config.text_rank,
-            memory_rank=config.memory_rank if max(ratios) > 1 else 0,
+            rank=config.rank,
             system_prompt=config.system_prompt,
         ),
     )

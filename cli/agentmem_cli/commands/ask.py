@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from agentmem_cli.answering import (
     LlmOption,
+    RatioOption,
     ReadAsOption,
     ReaderOption,
     answer_to_dict,
@@ -44,6 +45,7 @@ def ask(
     llm: LlmOption = None,
     reader: ReaderOption = None,
     read_as: ReadAsOption = None,
+    ratio: RatioOption = None,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -78,7 +80,7 @@ def ask(
             until=until,
             now=local_now(),
         )
-        answerer, missing = open_answerer(llm, reader, read_as) if found else (None, "")
+        answerer, missing = open_answerer(llm, reader, read_as, ratio) if found else (None, "")
         answer = answerer.answer(question, found) if answerer else None
 
         def human() -> RenderableType:

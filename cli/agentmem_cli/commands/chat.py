@@ -9,7 +9,13 @@ from contextlib import suppress
 
 from rich.text import Text
 
-from agentmem_cli.answering import LlmOption, ReadAsOption, ReaderOption, open_answerer
+from agentmem_cli.answering import (
+    LlmOption,
+    RatioOption,
+    ReadAsOption,
+    ReaderOption,
+    open_answerer,
+)
 from agentmem_cli.content import open_stdin
 from agentmem_cli.conversation import HELP, Conversation
 from agentmem_cli.open_memory import open_memory
@@ -33,6 +39,7 @@ def chat(
     llm: LlmOption = None,
     reader: ReaderOption = None,
     read_as: ReadAsOption = None,
+    ratio: RatioOption = None,
     store: StoreOption = DEFAULT_STORE,
     model: ModelOption = None,
     embedder: EmbedderOption = DEFAULT_EMBEDDER,
@@ -54,7 +61,7 @@ def chat(
     scope = scope_ids(user, agent, session)
     open_stdin()  # an error now rather than after the models are loaded
     with open_memory(store, model, embedder=embedder, create=True) as memory:
-        answerer, missing = open_answerer(llm, reader, read_as)
+        answerer, missing = open_answerer(llm, reader, read_as, ratio)
         out.say(Text(HELP, style="dim"))
         if missing:
             out.note(missing)

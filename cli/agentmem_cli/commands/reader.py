@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from agentmem.errors import ModelNotFoundError
-from agentmem_cli.answering import ReaderOption
+from agentmem_cli.answering import RatioOption, ReaderOption
 from agentmem_cli.open_memory import open_memory
 from agentmem_cli.options import (
     DEFAULT_EMBEDDER,
@@ -96,6 +96,7 @@ def show(
 
 def prepare(
     reader: ReaderOption = None,
+    ratio: RatioOption = None,
     where: WhereOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -120,7 +121,7 @@ def prepare(
     from agentmem.chat.reader import MemoryReader
 
     out = Output(json=json, quiet=quiet)
-    loaded = MemoryReader.from_pretrained(reader)
+    loaded = MemoryReader.from_pretrained(reader, ratio=ratio or 1)
     zone = local_now().tzinfo
     assert zone is not None
     with open_memory(store, model, embedder=embedder) as memory, out.progress("reading") as bar:

@@ -48,8 +48,7 @@ def config_of(place: Path, name: str, **changes: Any) -> ReaderRunConfig:
         "language_model": str(place / "lm"),
         "published_as": "test/tiny",
         "ratios": {"0": 0.2, "1": 0.4, "4": 0.4},
-        "text_rank": 2,
-        "memory_rank": 2,
+        "rank": 2,
         "tokens_per_step": 512,
         "log_every": 2,
         "eval_every": STEPS,
@@ -113,7 +112,7 @@ def test_it_learns_and_leaves_a_reader(place: Path, whole: Path) -> None:
     assert dev.keys() == {"0", "1", "4"}
     assert all(dev[ratio] < logged(whole)[-1]["dev"][ratio] - 0.3 for ratio in dev)
     reader = StatesReader.from_pretrained(folder / "model", place / "lm")
-    assert reader.model.config.ratios == (1, 4)
+    assert reader.model.config.rank == 2
     assert reader.model.config.language_model == "test/tiny"
     assert len(reader.read("who?", ["Ana: hi"], max_tokens=3).shares) == 1
 
@@ -126,34 +125,20 @@ def test_from_another_reader(place: Path, whole: Path) -> None:
     start = load_file(whole / "model" / "adapter.safetensors")
     for name, weights in load_file(folder / "model" / "adapter.safetensors").items():
         assert torch.equal(weights, start[name])
-    # One that has never compressed may begin to: what it lacks starts as in a new reader.
-    plain = train(place, config_of(place, "plain", ratios={"0": 1.0}), "start")
-    begun = train(
-        place,
-        config_of(place, "more", start=str(plain / "model"), optimizer={"steps": 1, "lr": 1e-9}),
-        "start",
-    )
-    old, new = (load_file(f / "model" / "adapter.safetensors") for f in (plain, begun))
-    assert {"marks.4"} < new.keys() - old.keys()
-    assert all(torch.equal(new[name], weights) for name, weights in old.items())
-    with pytest.raises(ModelError, match="do not belong to this reader"):
-        train(
-            place, config_of(place, "back", ratios={"0": 1.0}, start=str(begun / "model")), "start"
-        )
     # A higher rank begins as the lower one, and has more to learn with.
     higher = config_of(
         place,
         "higher",
         start=str(whole / "model"),
-        text_rank=5,
+        rank=5,
         optimizer={"steps": 1, "lr": 1e-9},
     )
     grown = load_file(train(place, higher, "next") / "model" / "adapter.safetensors")
     for name, weights in start.items():
         assert torch.equal(grown[name][tuple(map(slice, weights.shape))], weights)
-        if ".up." in name:
+        if name.endswith(".up"):
             assert grown[name].count_nonzero() == weights.count_nonzero()
-    other = config_of(place, "worse", start=str(whole / "model"), text_rank=1)
+    other = config_of(place, "worse", start=str(whole / "model"), rank=1)
     with pytest.raises(ModelError, match="do not belong to this reader"):
         train(place, other, "next")
 
@@ -164,13 +149,6 @@ def test_compiled_layers_compute_the_same(place: Path, whole: Path) -> None:
     rows = zip(logged(folder), logged(whole), strict=True)
     for compiled, plain in rows:
         assert compiled["loss"] == pytest.approx(plain["loss"], abs=1e-3)
-
-
-def test_plain_text_alone_has_no_memory_adapter(place: Path) -> None:
-    config = config_of(place, "text", ratios={"0": 1}, optimizer={"steps": 1})
-    folder = train(place, config, "text")
-    names = load_file(folder / "model" / "adapter.safetensors").keys()
-    assert not [name for name in names if "memory" in name or "marks" in name]
 
 
 @torch.no_grad()

@@ -1,0 +1,186 @@
+"""Compressed memories: of each layer and head, the keys and values that matter most.
+
+A memory is read twice in a row, behind the prefix: the first reading makes its states, the second
+shows which of them it takes to write the memory again, see `agentmem.models.reader.selection`.
+Where heads keep different tokens, a cache holds as many keys for each head of a layer as the head
+that keeps most, and `HeldKeys` says which of them there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from agentmem.models.reader.rotary import rotate, rotation
+from agentmem.models.reader.selection import greatest_attention, keep_greatest
+from agentmem.models.reader.states import MemoryStates, state_passes
+
+ABSENT = -1
+"""The place of what a head does not keep, where another head of its layer keeps more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompressedStates:
+    """Kept keys and values of one memory of N tokens; n is the most that a head of a layer keeps.
+
+    Attributes:
+        tokens: N.
+        places: Of each layer, which token each state is of, ascending, then `ABSENT`: int64 (G, n).
+        keys: Keys of each layer before rotation, float (G, n, D) with G key-value heads of D dims.
+        values: Values of each layer, likewise.
+    """
+
+    tokens: int
+    places: tuple[Tensor, ...]
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return self.tokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldKeys:
+    """Where the keys stand that a cache holds of a prefix and compressed memories.
+
+    Attributes:
+        positions: Of each layer, the position of each key, or `ABSENT`: int64 (G, n).
+        end: The position behind them all, where text goes on.
+    """
+
+    positions: tuple[Tensor, ...]
+    end: int
+
+    def mask(self, layer: int, queries: tuple[int, int], keys: int, window: int | None) -> Tensor:
+        """Which keys of a layer the last tokens see, bool (1, H, Q, K).
+
+        Args:
+            layer: Its index.
+            queries: Heads H of the queries, and tokens Q.
+            keys: How many keys there are, K: those held, and those of the text behind them.
+            window: How far a token sees, in positions; None: no limit.
+        """
+        heads, count = queries
+        held = self.positions[layer]
+        text = torch.arange(self.end, self.end + keys - held.shape[1], device=held.device)
+        positions = torch.cat([held, text.expand(len(held), -1)], dim=1)
+        behind = text[len(text) - count :, None] - positions[:, None]
+        seen = (behind >= 0) & (positions != ABSENT)[:, None]
+        if window is not None:
+            seen &= behind < window
+        return seen.repeat_interleave(heads // len(held), dim=0)[None]
+
+
+def compress(states: MemoryStates, kept: Tensor) -> CompressedStates:
+    """Keep some states of a memory.
+
+    Args:
+        states: All of them.
+        kept: Which are kept, bool (L, G, N).
+    """
+    places: list[Tensor] = []
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    for every_key, every_value, those in zip(states.keys, states.values, kept, strict=True):
+        order = those.long().argsort(dim=1, descending=True, stable=True)
+        count = those.sum(1)
+        order = order[:, : int(count.max())]
+        there = torch.arange(order.shape[1], device=order.device) < count[:, None]
+        places.append(torch.where(there, order, ABSENT))
+        for found, every in ((keys, every_key), (values, every_value)):
+            taken = every.gather(1, order[..., None].expand(-1, -1, every.shape[-1]))
+            found.append(taken * there[..., None])
+    return CompressedStates(len(states), tuple(places), tuple(keys), tuple(values))
+
+
+@torch.no_grad()
+def encode_compressed(
+    model: Any,
+    memories: Sequence[Sequence[int]],
+    *,
+    prefix: Sequence[int],
+    ratio: int,
+    tokens: int = 4096,
+) -> list[CompressedStates]:
+    """Run memories through a causal language model as `encode_memories` does, and compress them.
+
+    Args:
+        model: A language model whose attention is that of `agentmem.models.reader.attention`.
+        memories: Token ids of each memory, none empty.
+        prefix: Token ids that each memory sees before it, at least one.
+        ratio: Tokens per kept state.
+        tokens: Most padded tokens of one batch.
+
+    Returns:
+        The states of each memory, in the order given.
+    """
+    start = len(prefix)
+    scores: dict[int, list[Tensor]] = {index: [] for index in range(len(memories))}
+    batch: list[int] = []
+
+    def watch(layer: int, query: Tensor, key: Tensor, allowed: Any, scaling: float) -> None:
+        for row, index in enumerate(batch):
+            size = len(memories[index])
+            second = slice(size, 2 * size)
+            end = start + 2 * size
+            seen = None if allowed is None else allowed[row : row + 1, :, second, :end]
+            weights = greatest_attention(
+                query[row : row + 1, :, second], key[row : row + 1, :, :end], seen, scaling
+            )
+            scores[index].append(weights[0, :, start : start + size])
+
+    found: dict[int, CompressedStates] = {}
+    twice = [[*memory, *memory] for memory in memories]
+
+    def begin(rows: list[int]) -> None:
+        batch[:] = rows
+
+    for index, states in state_passes(model, twice, prefix, tokens, on_batch=begin, watch=watch):
+        size = len(memories[index])
+        first = MemoryStates(
+            tuple(keys[:, :size] for keys in states.keys),
+            tuple(values[:, :size] for values in states.values),
+        )
+        found[index] = compress(first, keep_greatest(torch.stack(scores.pop(index)), ratio))
+    return [found[index] for index in range(len(memories))]
+
+
+@torch.no_grad()
+def append_compressed(
+    model: Any, cache: DynamicCache, memories: Sequence[CompressedStates], start: int
+) -> HeldKeys:
+    """Append compressed memories to the cache of a prefix, at the positions of their text.
+
+    Args:
+        model: The language model that made the states.
+        cache: Of one sequence, which holds the prefix; changed in place.
+        memories: Their states.
+        start: Length of the prefix.
+
+    Returns:
+        What the cache holds then.
+    """
+    weight = model.get_input_embeddings().weight
+    held: list[Tensor] = []
+    layers: list[Any] = cache.layers
+    for index, layer in enumerate(layers):
+        before = torch.arange(start, device=weight.device).expand(layer.keys.shape[1], -1)
+        positions = [before]
+        begin = start
+        for states in memories:
+            places = states.places[index].to(weight.device)
+            positions.append(torch.where(places == ABSENT, ABSENT, places + begin))
+            begin += len(states)
+        held.append(torch.cat(positions, dim=1))
+        if memories:
+            keys = torch.cat([states.keys[index] for states in memories], dim=1).to(weight)
+            values = torch.cat([states.values[index] for states in memories], dim=1).to(weight)
+            # Each head as a sequence of its own: its keys have positions of their own.
+            turn = rotation(model, index, held[-1][:, start:])
+            cache.update(rotate(keys[:, None], turn)[:, 0][None], values[None], index)
+    return HeldKeys(tuple(held), start + sum(map(len, memories)))

@@ -1,0 +1,168 @@
+"""Compressed memories: what is read from them, and their bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import DynamicCache
+
+from agentmem.models.reader.compressed import (
+    ABSENT,
+    CompressedStates,
+    HeldKeys,
+    append_compressed,
+    compress,
+    encode_compressed,
+)
+from agentmem.models.reader.compressed_packing import pack_compressed, unpack_compressed
+from agentmem.models.reader.modeling import ReadingModel
+from agentmem.models.reader.packing import pack_states
+from agentmem.models.reader.sequence import Branch, lay_out
+from agentmem.models.reader.states import MemoryStates, append_memories, encode_memories
+from tests.support.language_models import (
+    FAMILIES,
+    batch_of,
+    close,
+    reading_model,
+    tiny_lm,
+    tokens,
+)
+
+PREFIX, *MEMORIES = tokens(0, 6, 10, 1, 17, 4)
+PROMPT = tokens(1, 5)[0]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest) -> ReadingModel:
+    return reading_model(tiny_lm(request.param))
+
+
+def run(
+    model: ReadingModel, ids: list[int], cache: DynamicCache, start: int, held: Any = None
+) -> torch.Tensor:
+    out = model.lm.model(
+        input_ids=torch.tensor([ids]),
+        position_ids=torch.arange(start, start + len(ids))[None],
+        past_key_values=cache,
+        use_cache=True,
+        held=held,
+    )
+    states: torch.Tensor = out.last_hidden_state[0]
+    return states
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("ratio", [2, 4, 16])
+def test_a_text_over_them_is_one_pass_over_everything(model: ReadingModel, ratio: int) -> None:
+    laid = lay_out(PREFIX, MEMORIES, [Branch(PROMPT)])
+    whole = model.hidden(batch_of(laid), ratio)[0, -len(PROMPT) :]
+    with model.gates.set(text=torch.ones(1, 1, 1)):
+        cache = DynamicCache()
+        run(model, PREFIX, cache, 0)
+        states = encode_compressed(model.lm, MEMORIES, prefix=PREFIX, ratio=ratio)
+        held = append_compressed(model.lm, cache, states, len(PREFIX))
+        assert held.end == len(PREFIX) + sum(map(len, MEMORIES))
+        # In two steps: the second sees the first.
+        first = run(model, PROMPT[:3], cache, held.end, held)
+        second = run(model, PROMPT[3:], cache, held.end + 3, held)
+    close(whole, torch.cat([first, second]))
+
+
+@torch.no_grad()
+def test_ratio_1_is_all_states(model: ReadingModel) -> None:
+    with model.gates.set(text=torch.ones(1, 1, 1)):
+        whole = encode_memories(model.lm, MEMORIES, prefix=PREFIX)
+        kept = encode_compressed(model.lm, MEMORIES, prefix=PREFIX, ratio=1)
+        for all_states, states in zip(whole, kept, strict=True):
+            for places in states.places:
+                assert torch.equal(places, torch.arange(len(all_states)).expand_as(places))
+            for one, other in zip(all_states.keys, states.keys, strict=True):
+                close(one, other)
+        caches = DynamicCache(), DynamicCache()
+        for cache in caches:
+            run(model, PREFIX, cache, 0)
+        end = append_memories(model.lm, caches[0], whole, len(PREFIX))
+        held = append_compressed(model.lm, caches[1], kept, len(PREFIX))
+        assert held.end == end
+        close(
+            run(model, PROMPT, caches[0], end),
+            run(model, PROMPT, caches[1], end, held),
+        )
+
+
+@torch.no_grad()
+def test_the_states_of_a_memory_do_not_depend_on_others(model: ReadingModel) -> None:
+    with model.gates.set(text=torch.ones(1, 1, 1)):
+        together = encode_compressed(model.lm, MEMORIES, prefix=PREFIX, ratio=4)
+        for memory, states in zip(MEMORIES, together, strict=True):
+            [alone] = encode_compressed(model.lm, [memory], prefix=PREFIX, ratio=4)
+            for one, other in zip(alone.places, states.places, strict=True):
+                assert torch.equal(one, other)
+            for one, other in zip(
+                (*alone.keys, *alone.values), (*states.keys, *states.values), strict=True
+            ):
+                close(one, other)
+
+
+@torch.no_grad()
+def test_no_memories() -> None:
+    model = reading_model(tiny_lm())
+    cache = DynamicCache()
+    run(model, PREFIX, cache, 0)
+    assert encode_compressed(model.lm, [], prefix=PREFIX, ratio=4) == []
+    held = append_compressed(model.lm, cache, [], len(PREFIX))
+    alone = DynamicCache()
+    run(model, PREFIX, alone, 0)
+    close(run(model, PROMPT, cache, len(PREFIX), held), run(model, PROMPT, alone, len(PREFIX)))
+
+
+def test_what_each_head_sees() -> None:
+    # A prefix of two; a memory of three, of which one head keeps two tokens and the other one.
+    held = HeldKeys((torch.tensor([[0, 1, 2, 4], [0, 1, 3, ABSENT]]),), 5)
+    seen = held.mask(0, (4, 2), 7, None)[0].int().tolist()
+    assert seen[0] == seen[1] == [[1, 1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1, 1]]
+    assert seen[2] == seen[3] == [[1, 1, 1, 0, 1, 1, 0], [1, 1, 1, 0, 1, 1, 1]]
+    near = held.mask(0, (2, 1), 6, 3)[0].int().tolist()
+    # From position 6: only 4, 5 and itself.
+    assert near == [[[0, 0, 0, 1, 1, 1]], [[0, 0, 0, 0, 1, 1]]]
+
+
+def some(seed: int, tokens: int, share: float) -> CompressedStates:
+    random = torch.Generator().manual_seed(seed)
+    shapes = [(2, tokens, 8), (1, tokens, 16)]
+    keys, values = ([torch.randn(s, generator=random) for s in shapes] for _ in range(2))
+    kept = [torch.rand(s[:2], generator=random) < share for s in shapes]
+    states = MemoryStates(tuple(keys), tuple(values))
+    return compress(states, kept)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 12), st.floats(0, 1))
+def test_packed_and_unpacked(seed: int, size: int, share: float) -> None:
+    states = some(seed, size, share)
+    back = unpack_compressed(pack_compressed(states))
+    assert len(back) == size
+    for one, other in zip(states.places, back.places, strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip((*states.keys, *states.values), (*back.keys, *back.values), strict=True):
+        assert other.dtype == torch.float32
+        most = one.abs().amax(2, keepdim=True) if one.numel() else one
+        assert bool(((one - other).abs() <= most * (1 / 254 + 1 / 2000)).all())
+
+
+def test_long_memories_have_places_of_four_bytes() -> None:
+    places = torch.tensor([[3, 70_000]])
+    states = CompressedStates(70_001, (places,), (torch.ones(1, 2, 4),), (torch.ones(1, 2, 4),))
+    assert torch.equal(unpack_compressed(pack_compressed(states)).places[0], places)
+
+
+def test_a_quarter_of_the_states_takes_about_a_quarter_of_the_bytes() -> None:
+    shape = (3, 80, 64)
+    layers = tuple(torch.randn(shape) for _ in range(30))
+    states = MemoryStates(layers, layers)
+    kept = torch.rand(30, 3, 80) < 0.25
+    share = len(pack_compressed(compress(states, kept))) / len(pack_states(states))
+    assert share == pytest.approx(float(kept.float().mean()), rel=0.05)
