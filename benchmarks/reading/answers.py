@@ -106,7 +106,7 @@ def answer(
             written.log_probabilities,
             strict=True,
         ):
-            text = _text(ids, prompt.tokenizer)
+            text = answer_text(ids, prompt.tokenizer)
             found[index] = Answer(text, math.exp(first[0]), math.exp(certainty), total)
         report(len(found))
     return [found[index] for index in range(len(items))]
@@ -123,7 +123,8 @@ def _sequence(item: Item, prompt: ReadingPrompt, condition: Condition) -> Readin
     return lay_out(prompt.prefix, shorter, [Branch(prompt.question(item.question))])
 
 
-def _text(ids: Sequence[int], tokenizer: Any) -> str | None:
+def answer_text(ids: Sequence[int], tokenizer: Any) -> str | None:
+    """The text of an answer; None if it says that there is none."""
     text = tokenizer.decode(list(ids), skip_special_tokens=True).strip()
     abstained = text.lower().startswith(NOT_IN_MEMORY.lower().rstrip("."))
     return None if abstained else text

@@ -35,7 +35,7 @@ from benchmarks.relevance.scores import auroc
 # Sets of short factual answers, which are right or wrong rather than similar to an expected one.
 _JUDGED = ("personal", "notebooks")
 _THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
-_CERTAINTIES = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
+_CERTAINTIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
 class StudyConfig(BaseModel):

@@ -401,12 +401,33 @@ def _reading_latency(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _reading_compression(results: Mapping[str, Any]) -> list[str]:
+    heads = ("Tokens per kept state", "F1", "of all states", "exact match", "abstained")
+    rows = [
+        (
+            ratio,
+            _with_interval(row, "f1"),
+            percent(row["of_all_states"]),
+            percent(row["exact"]),
+            percent(row["abstained"]),
+        )
+        for ratio, row in results["ratios"].items()
+    ]
+    return [
+        *table(heads, rows),
+        "",
+        f"{results['questions']:,} questions of qa-dev that have an answer, the same in each row; "
+        "word F1 with its 95 % interval. Nothing is withheld.",
+    ]
+
+
 _TABLES = {
     "fidelity": _fidelity,
     "kinds": kinds_tables,
     "page": page_tables,
     "robustness": _robustness,
     "reading": _reading,
+    "reading-compression": _reading_compression,
     "reading-latency": _reading_latency,
     "recall": _recall,
     "relevance": _relevance,

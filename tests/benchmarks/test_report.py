@@ -198,6 +198,19 @@ def test_the_reading_table(tmp_path: Path) -> None:
     assert table.endswith("<sub>seed 3, H200</sub>")
 
 
+def test_the_compression_table(tmp_path: Path) -> None:
+    row = {"f1": 0.5, "f1_interval": [0.4, 0.6], "exact": 0.25, "abstained": 0.125}
+    ratios = {"1": {**row, "of_all_states": 1.0}, "4": {**row, "f1": 0.45, "of_all_states": 0.9}}
+    found = {"questions": 400, "ratios": ratios}
+    made = build_result("reading-compression", config={}, seed=3, seconds=1.0, results=found)
+    write_result(tmp_path / "reading-compression.json", made)
+    table = render(tmp_path)["reading-compression"]
+    whole, quarter = cells(table)[-2:]
+    assert whole == ["1", "0.500 (0.400 to 0.600)", "100 %", "25.00 %", "12.50 %"]
+    assert quarter[:3] == ["4", "0.450 (0.400 to 0.600)", "90.00 %"]
+    assert "400 questions of qa-dev" in table
+
+
 def test_only_known_tasks_have_tables(results: Path) -> None:
     assert list(render(results)) == ["fidelity", "recall-locomo", "robustness"]
 

@@ -26,10 +26,10 @@ SAID = ("I booked the train to Lyon.", "My dog is called Rex.", "It leaves at 9:
 QUESTION = "when does my train leave?"
 
 
-def tiny_reader(seed: int = 0, **options: Any) -> MemoryReader:
+def tiny_reader(seed: int = 0, ratio: int = 1, **options: Any) -> MemoryReader:
     """A reader that has kept nothing yet, as in a process of its own."""
     model = reading_model(tiny_lm(seed=seed, **options))
-    return MemoryReader(StatesReader(model, tiny_tokenizer()))
+    return MemoryReader(StatesReader(model, tiny_tokenizer(), ratio=ratio))
 
 
 class Passes:
@@ -110,6 +110,23 @@ def test_a_memory_in_memory_keeps_them_too(model: ModelBundle, passes: Passes) -
         assert passes.taken() == 0
         memory.forget(ids)
         assert memory.stats().states_bytes == 0
+
+
+def test_compressed_states_are_kept_beside_whole_ones(memory: Memory, passes: Passes) -> None:
+    fill(memory)
+    first = ask(memory, tiny_reader(ratio=4))
+    assert passes.taken() == 3
+    quarter = memory.stats().states_bytes
+    assert quarter is not None
+    assert ask(memory, tiny_reader(ratio=4)) == first
+    assert passes.taken() == 0
+    ask(memory, tiny_reader())
+    assert passes.taken() == 3
+    both = memory.stats().states_bytes
+    assert both is not None
+    assert both > 3 * quarter
+    assert ask(memory, tiny_reader(ratio=4)) == first
+    assert passes.taken() == 0
 
 
 def test_another_reader_makes_its_own(memory: Memory, passes: Passes) -> None:

@@ -161,6 +161,12 @@ def test_memories_are_read_ahead_and_once(
     made.clear()
     cli.json("ask", QUESTION, *how, "--read-as", "text")
     assert made == []
+    whole = cli.json("stats")["states_bytes"]
+    assert cli.json("reader", "prepare", *how, "--ratio", 4)["made"] == 2
+    assert whole < cli.json("stats")["states_bytes"] < 2 * whole
+    made.clear()
+    cli.json(*ask, "--ratio", 4)
+    assert made == []
 
 
 def test_what_a_reader_is(cli: Cli, reader: Path) -> None:
@@ -176,6 +182,13 @@ def test_what_a_reader_is(cli: Cli, reader: Path) -> None:
 def test_a_way_to_read_that_there_is_not(cli: Cli) -> None:
     error = cli.error(ExitCode.USAGE, "ask", QUESTION, "--read-as", "fast")
     assert "'--read-as': 'fast' is not one of 'text', 'states'" in error
+
+
+def test_a_ratio_is_for_states(cli: Cli) -> None:
+    for how in ((), ("--read-as", "text")):
+        error = cli.error(ExitCode.USAGE, "ask", QUESTION, *how, "--ratio", 4)
+        assert "--ratio 4 is for states: add --read-as states" in re.sub(r"[\s│]+", " ", error)
+    assert "'--ratio'" in cli.error(ExitCode.USAGE, "ask", QUESTION, "--ratio", 0)
 
 
 def test_a_language_model_elsewhere_reads_text(cli: Cli) -> None:

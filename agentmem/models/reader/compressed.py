@@ -98,7 +98,6 @@ def compress(states: MemoryStates, kept: Tensor) -> CompressedStates:
     return CompressedStates(len(states), tuple(places), tuple(keys), tuple(values))
 
 
-@torch.no_grad()
 def encode_compressed(
     model: Any,
     memories: Sequence[Sequence[int]],
@@ -110,14 +109,37 @@ def encode_compressed(
     """Run memories through a causal language model as `encode_memories` does, and compress them.
 
     Args:
-        model: A language model whose attention is that of `agentmem.models.reader.attention`.
-        memories: Token ids of each memory, none empty.
-        prefix: Token ids that each memory sees before it, at least one.
+        model: As in `encode_scored`.
+        memories: Likewise.
+        prefix: Likewise.
         ratio: Tokens per kept state.
-        tokens: Most padded tokens of one batch.
+        tokens: As in `encode_scored`.
 
     Returns:
         The states of each memory, in the order given.
+    """
+    scored = encode_scored(model, memories, prefix=prefix, tokens=tokens)
+    return [compress(states, keep_greatest(scores, ratio)) for states, scores in scored]
+
+
+@torch.no_grad()
+def encode_scored(
+    model: Any,
+    memories: Sequence[Sequence[int]],
+    *,
+    prefix: Sequence[int],
+    tokens: int = 4096,
+) -> list[tuple[MemoryStates, Tensor]]:
+    """All states of memories, and how much each is attended to at a second reading.
+
+    Args:
+        model: A language model whose attention is that of `agentmem.models.reader.attention`.
+        memories: Token ids of each memory, none empty.
+        prefix: Token ids that each memory sees before it, at least one.
+        tokens: Most padded tokens of one batch.
+
+    Returns:
+        Of each memory, in the order given, its states and their scores, float32 (L, G, N).
     """
     start = len(prefix)
     scores: dict[int, list[Tensor]] = {index: [] for index in range(len(memories))}
@@ -134,7 +156,7 @@ def encode_compressed(
             )
             scores[index].append(weights[0, :, start : start + size])
 
-    found: dict[int, CompressedStates] = {}
+    found: dict[int, tuple[MemoryStates, Tensor]] = {}
     twice = [[*memory, *memory] for memory in memories]
 
     def begin(rows: list[int]) -> None:
@@ -146,7 +168,7 @@ def encode_compressed(
             tuple(keys[:, :size] for keys in states.keys),
             tuple(values[:, :size] for values in states.values),
         )
-        found[index] = compress(first, keep_greatest(torch.stack(scores.pop(index)), ratio))
+        found[index] = first, torch.stack(scores.pop(index))
     return [found[index] for index in range(len(memories))]
 
 

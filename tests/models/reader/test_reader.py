@@ -10,6 +10,7 @@ import torch
 
 from agentmem.errors import InputError, ModelError, ModelNotFoundError
 from agentmem.models.reader.reader import Reading, StatesReader, _Stream
+from agentmem.models.reader.rounding import restore_adapters, round_adapters
 from agentmem.models.reader.saving import save_reader
 from agentmem.models.reader.sequence import Branch, lay_out
 from tests.support.language_models import (
@@ -29,17 +30,17 @@ def reader_of(lm: Any, **options: Any) -> StatesReader:
     return StatesReader(reading_model(lm), tiny_tokenizer(), **options)
 
 
-@pytest.mark.parametrize("mode", ["text", "states"])
+@pytest.mark.parametrize(("mode", "ratio"), [("text", 0), ("states", 1), ("states", 4)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_writes_what_one_pass_over_everything_would(family: str, mode: Any) -> None:
-    reader = reader_of(tiny_lm(family))
+def test_it_writes_what_one_pass_over_everything_would(family: str, mode: Any, ratio: int) -> None:
+    reader = reader_of(tiny_lm(family), ratio=max(ratio, 1))
     prompt = reader.prompt
     memories = [prompt.memory(line) for line in LINES]
     request = prompt.question(QUESTION)
     ids = greedy(
         reader.model,
         lambda written: lay_out(prompt.prefix, memories, [Branch([*request, *written])]),
-        0 if mode == "text" else 1,
+        ratio,
         prompt.end,
         8,
     )
@@ -215,22 +216,29 @@ def test_more_memories_than_positions() -> None:
     assert len(reader.read(QUESTION, LINES[2:] * fitting, max_tokens=4).shares) == fitting
 
 
-def test_observing_attention_has_no_side_effects() -> None:
-    lm = tiny_lm()
-    reader = reader_of(lm)
-    usual = lm.config._attn_implementation
+def test_reading_twice_gives_the_same_answer() -> None:
+    reader = reader_of(tiny_lm())
     first = reader.read(QUESTION, LINES, mode="text", max_tokens=4)
-    assert lm.config._attn_implementation == usual
-    assert not any(layer.self_attn._forward_hooks for layer in lm.model.layers)
     near(reader.read(QUESTION, LINES, max_tokens=4), first)
+
+
+def test_each_ratio_makes_states_of_its_own() -> None:
+    whole, quarter = reader_of(tiny_lm()), reader_of(tiny_lm(), ratio=4)
+    assert whole.fingerprint != quarter.fingerprint != reader_of(tiny_lm(), ratio=2).fingerprint
+    made = [len(reader.make_states(LINES[:1])[0]) for reader in (whole, quarter)]
+    assert made[1] < made[0] / 2
+    for ratio in (0, -3):
+        with pytest.raises(InputError, match=f"ratio={ratio}: 1 keeps the states of all tokens"):
+            reader_of(tiny_lm(), ratio=ratio)
 
 
 def test_from_files(tmp_path: Path) -> None:
     lm = save_lm(tmp_path / "lm")
     model = reading_model(tiny_lm())
     with torch.no_grad():  # as saved
-        for weights in model.trainable().values():
-            weights.copy_(weights.to(torch.bfloat16))
+        saved = restore_adapters(round_adapters(model.trainable()))
+        for name, weights in model.trainable().items():
+            weights.copy_(saved[name])
     save_reader(model, tmp_path / "reader")
     loaded = StatesReader.from_pretrained(tmp_path / "reader", lm)
     made = StatesReader(model, tiny_tokenizer())
