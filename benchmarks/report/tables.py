@@ -407,7 +407,8 @@ def _reading_compression(results: Mapping[str, Any]) -> list[str]:
         (
             ratio,
             _with_interval(row, "f1"),
-            percent(row["of_all_states"]),
+            # May be more than all.
+            f"{100 * row['of_all_states']:.1f} %",
             percent(row["exact"]),
             percent(row["abstained"]),
         )

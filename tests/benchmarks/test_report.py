@@ -206,8 +206,8 @@ def test_the_compression_table(tmp_path: Path) -> None:
     write_result(tmp_path / "reading-compression.json", made)
     table = render(tmp_path)["reading-compression"]
     whole, quarter = cells(table)[-2:]
-    assert whole == ["1", "0.500 (0.400 to 0.600)", "100 %", "25.00 %", "12.50 %"]
-    assert quarter[:3] == ["4", "0.450 (0.400 to 0.600)", "90.00 %"]
+    assert whole == ["1", "0.500 (0.400 to 0.600)", "100.0 %", "25.00 %", "12.50 %"]
+    assert quarter[:3] == ["4", "0.450 (0.400 to 0.600)", "90.0 %"]
     assert "400 questions of qa-dev" in table
 
 

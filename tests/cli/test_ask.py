@@ -166,7 +166,7 @@ def test_memories_are_read_ahead_and_once(
     assert whole < cli.json("stats")["states_bytes"] < 2 * whole
     made.clear()
     cli.json(*ask, "--ratio", 4)
-    assert made == []
+    assert sum(made) == 0
 
 
 def test_what_a_reader_is(cli: Cli, reader: Path) -> None:

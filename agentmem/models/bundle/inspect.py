@@ -246,7 +246,8 @@ def _weights(file: Path) -> int:
     """Number of weights in a safetensors file, from its header."""
     try:
         with safe_open(file, framework="numpy") as weights:
-            names = set(weights.keys()) - _TABLES
+            # A matrix in int8 has its scales beside it.
+            names = {n for n in set(weights.keys()) - _TABLES if not n.endswith(".scale")}
             return sum(prod(weights.get_slice(name).get_shape()) for name in names)
     except SafetensorError as error:
         raise ModelError(f"{file.name!r} in {file.parent.name!r} contains no weights") from error

@@ -112,7 +112,7 @@ def _moving_attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    *args: Any,
+    *,
     scaling: float | None = None,
     moved: dict[str, Rotation] | None = None,
     visible: Tensor | None = None,
@@ -136,12 +136,13 @@ def _moving_attention(
         attention_mask = _narrow(attention_mask, visible[layer], query.shape[1], moved is not None)
     if held is not None:
         window = kwargs.get("sliding_window")
-        attention_mask = held.mask(layer, query.shape[1:3], key.shape[2], window)
+        heads, tokens = query.shape[1:3]
+        attention_mask = held.mask(layer, (heads, tokens), key.shape[2], window)
     if watch is not None:
         factor = query.shape[-1] ** -0.5 if scaling is None else scaling
         watch(layer, query, key, attention_mask, factor)
     found: tuple[Tensor, None] = sdpa_attention_forward(
-        module, query, key, value, attention_mask, *args, scaling=scaling, **kwargs
+        module, query, key, value, attention_mask, scaling=scaling, **kwargs
     )
     return found
 

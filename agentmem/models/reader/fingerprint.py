@@ -30,7 +30,7 @@ def states_fingerprint(lm: Any, prefix: Sequence[int], ratio: int = 1) -> str:
     """
     digest = hashlib.sha256()
     config = {key: value for key, value in lm.config.to_dict().items() if key not in _BESIDE}
-    about = {"packing": PACKING, "prefix": list(prefix), "config": config}
+    about: dict[str, Any] = {"packing": PACKING, "prefix": list(prefix), "config": config}
     if ratio > 1:
         about |= {"packing": COMPRESSED_PACKING, "ratio": ratio}
     digest.update(json.dumps(about, sort_keys=True, default=str).encode())

@@ -167,8 +167,8 @@ class ReadingModel(nn.Module):
         memory = batch.kinds == MEMORY
         for row, segments in enumerate(batch.segments):
             for segment in segments[memory[row]].unique().tolist():
-                places = (segments == segment).nonzero()[:, 0]
-                places = slice(int(places[0]), int(places[-1]) + 1)
+                own = (segments == segment).nonzero()[:, 0]
+                places = slice(int(own[0]), int(own[-1]) + 1)
                 visible[:, row, :, places] = keep_greatest(scores[:, row, :, places], ratio)
         return visible
 
@@ -195,7 +195,8 @@ class ReadingModel(nn.Module):
 
         mask = made_mask(kinds, segments)
         on = torch.ones(1, 1, 1, device=ids.device) if adapted else None
-        with self.gates.set(text=on):
+        # Each pass has a watch of its own, for which compiled layers would be compiled again.
+        with self.gates.set(text=on), torch.compiler.set_stance("force_eager"):
             self.lm.model(
                 input_ids=torch.cat([ids, ids], dim=1),
                 attention_mask=masks_for(self.lm, mask, positions, positions),

@@ -109,6 +109,7 @@ def _made_of(facts: BundleFacts) -> list[str]:
             if has_encoder
             else ""
         )
+        + (", those of the reader 8 bits wide" if READER in facts.parameters else "")
         + "; what is stored is verified by the decoder in float32. `manifest.json` holds "
         "the SHA-256 of each file, and a store is pinned to their fingerprint"
         + (f", which no file of the {' or the '.join(unpinned)} is part of" if unpinned else "")
