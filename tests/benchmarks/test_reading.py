@@ -175,8 +175,7 @@ def test_what_each_threshold_would_give() -> None:
     assert rows[0.1, 0] == (1, 0)
     assert rows[0.15, 0] == rows[0.4, 0] == (2, 0)
     assert rows[0.5, 0] == rows[1.0, 0] == (1, 1)
-    assert rows[0.5, 0.4] == (1, 1)
-    assert rows[0.5, 0.5] == rows[0.5, 0.7] == (2, 0)
+    assert rows[0.5, 0.5] == rows[0.5, 0.75] == (2, 0)
     assert rows[0.5, 0.8] == (1, 0)
 
 
