@@ -68,10 +68,10 @@ def _write(
     keys = [source_key(part) for part in parts]
     known: list[Written | None] = [None] * len(parts)
     for scope in dict.fromkeys(part.scope for part in parts):
-        places = [place for place, part in enumerate(parts) if part.scope == scope]
-        found = store.find([keys[place] for place in places], scope, alone=len(parts) == 1)
-        for place, one in zip(places, found, strict=True):
-            known[place] = one
+        indices = [index for index, part in enumerate(parts) if part.scope == scope]
+        found = store.find([keys[index] for index in indices], scope, alone=len(parts) == 1)
+        for index, one in zip(indices, found, strict=True):
+            known[index] = one
     fresh = [part for part, one in zip(parts, known, strict=True) if _is_new(one)]
     settled = [one for one in known if one is not None and not one.prolonged]
     if not any(part.external_id for part in parts) and len(settled) == len(parts):

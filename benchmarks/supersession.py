@@ -125,7 +125,7 @@ def _cases(name: str, corpus: Path, work: Path | None) -> Iterator[Case]:
             if not tells or question.category == _LEFT_OUT:
                 continue
             found, places = _found(memory, collection, question, added[collection.id])
-            fact = {*question.evidence, *question.rivals[:1]} if name == "changes" else set()
+            fact = {*question.evidence, *question.distractors[:1]} if name == "changes" else set()
             for old, new in may_supersede(found):
                 pair = signals(asked, old, new, found)
                 yield Case(name, question.half, pair, {places[old.id], places[new.id]} == fact)

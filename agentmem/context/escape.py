@@ -180,7 +180,7 @@ def skeleton(text: str) -> tuple[str, list[int]]:
     the first character is kept, so that no pattern has to look for its end.
     """
     letters: list[str] = []
-    places: list[int] = []
+    offsets: list[int] = []
     for place, character in enumerate(text):
         if character < "\x80":
             plain = character.lower()
@@ -192,17 +192,17 @@ def skeleton(text: str) -> tuple[str, list[int]]:
                 continue
             if unicodedata.category(letter) not in ("Cf", "Mn", "Me", "Cc") or letter in "\t\n\r":
                 letters.append(letter)
-                places.append(place)
-    return "".join(letters), places
+                offsets.append(place)
+    return "".join(letters), offsets
 
 
 def _without_marks(text: str) -> str:
     if not _BRACKET.search(text):
         return text
-    bare, places = skeleton(text)
+    bare, offsets = skeleton(text)
     parts, end = [], 0
     for match in _MARK.finditer(bare):
-        place = places[match.start()]
+        place = offsets[match.start()]
         bracket = text[place]
         parts += [text[end:place], _ENTITIES.get(bracket, f"&#{ord(bracket)};")]
         end = place + 1

@@ -20,7 +20,7 @@ from agentmem.corpus import read_records
 from agentmem.errors import InputError
 from agentmem.evaluation.conversations import LeftOut
 from agentmem.evaluation.metrics import ranking_scores
-from agentmem.evaluation.recall_data import Asked, add_documents
+from agentmem.evaluation.recall_data import RecallQuestion, add_documents
 from agentmem.memory import Memory
 from agentmem.types import Document
 
@@ -57,7 +57,7 @@ class BeirData:
             self._documents[id] = Document(text, title=title or None) if text else Document(title)
         self.left_out = LeftOut()
         self._gains: list[dict[str, float]] = []
-        self.asked: list[Asked] = []
+        self.asked: list[RecallQuestion] = []
         for id, gains in judgments.items():
             known = {document: gain for document, gain in gains.items() if self._has(document)}
             self.left_out += LeftOut(
@@ -66,7 +66,7 @@ class BeirData:
                 questions=int(bool(gains) and (not known or id not in queries)),
             )
             if known and id in queries and (limit is None or len(self.asked) < limit):
-                self.asked.append(Asked(len(self.asked), queries[id], _USER, len(known)))
+                self.asked.append(RecallQuestion(len(self.asked), queries[id], _USER, len(known)))
                 self._gains.append(known)
         self._ids: dict[int, list[str]] = {}
 
@@ -79,7 +79,7 @@ class BeirData:
         self._ids = ids
         return len(self._documents)
 
-    def scores(self, question: Asked, hits: Recall) -> dict[str, float]:
+    def scores(self, question: RecallQuestion, hits: Recall) -> dict[str, float]:
         """Recall, NDCG and MRR of documents."""
         sources = dict.fromkeys(hit.source.id for hit in hits)
         ranked = [id for source in sources for id in self._ids[source]]

@@ -13,7 +13,7 @@ from agentmem.context.recall import Recall
 from agentmem.evaluation.conversations import Conversation
 from agentmem.evaluation.datasets import read_conversations
 from agentmem.evaluation.metrics import ranking_scores
-from agentmem.evaluation.recall_data import Asked
+from agentmem.evaluation.recall_data import RecallQuestion
 from agentmem.memory import Memory
 
 
@@ -38,8 +38,10 @@ class ConversationData:
         self.left_out = found.left_out
         self._conversations = found.conversations[:limit]
         pairs = [(one.id, question) for one in self._conversations for question in one.questions]
-        self.asked: Sequence[Asked] = [
-            Asked(number, question.question, user, len(question.evidence), question.category)
+        self.asked: Sequence[RecallQuestion] = [
+            RecallQuestion(
+                number, question.question, user, len(question.evidence), question.category
+            )
             for number, (user, question) in enumerate(pairs)
         ]
         self._evidence = [question.evidence for _, question in pairs]
@@ -50,7 +52,7 @@ class ConversationData:
         self._turns = {one.id: _add(memory, one) for one in self._conversations}
         return sum(len(one.turns) for one in self._conversations)
 
-    def scores(self, question: Asked, hits: Recall) -> dict[str, float]:
+    def scores(self, question: RecallQuestion, hits: Recall) -> dict[str, float]:
         """Recall, NDCG and MRR of turns."""
         turns_of = self._turns[question.user_id]
         sources = dict.fromkeys(hit.source.id for hit in hits)

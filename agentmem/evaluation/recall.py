@@ -22,7 +22,7 @@ from agentmem.errors import InputError
 from agentmem.evaluation.beir import BeirData
 from agentmem.evaluation.conversation_recall import ConversationData
 from agentmem.evaluation.metrics import latency_ms, mean_scores
-from agentmem.evaluation.recall_data import Asked, RecallData
+from agentmem.evaluation.recall_data import RecallData, RecallQuestion
 from agentmem.evaluation.result import EvalResult, build_result
 from agentmem.evaluation.spans import SpanData
 from agentmem.ingest.threads import thread_count
@@ -66,7 +66,7 @@ def evaluate_recall(
     found = open_data(data, limit)
     if not found.asked:
         raise InputError(f"{data.name} has no question whose evidence is in it")
-    scores: list[tuple[Asked, dict[str, float]]] = []
+    scores: list[tuple[RecallQuestion, dict[str, float]]] = []
     seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder, Memory(folder, model=model) as memory:
         started = time.perf_counter()
@@ -121,7 +121,7 @@ def evidence_group(count: int) -> str:
     return next((name for most, name in _EVIDENCE.items() if count <= most), _MORE_EVIDENCE)
 
 
-def _results(scores: Iterable[tuple[Asked, dict[str, float]]]) -> dict[str, Any]:
+def _results(scores: Iterable[tuple[RecallQuestion, dict[str, float]]]) -> dict[str, Any]:
     every: list[dict[str, float]] = []
     by_category: dict[str, list[dict[str, float]]] = defaultdict(list)
     by_evidence: dict[str, list[dict[str, float]]] = {

@@ -17,7 +17,7 @@ _BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecallQuestion:
     """A question of a data set.
 
     Attributes:
@@ -49,13 +49,13 @@ class RecallData(Protocol):
     left_out: LeftOut
 
     @property
-    def asked(self) -> Sequence[Asked]:
+    def asked(self) -> Sequence[RecallQuestion]:
         """All questions."""
 
     def add(self, memory: Memory) -> int:
         """Add all of it; returns the number of what was added."""
 
-    def scores(self, question: Asked, hits: Recall) -> dict[str, float]:
+    def scores(self, question: RecallQuestion, hits: Recall) -> dict[str, float]:
         """The scores of a question's hits; every question has the same ones."""
 
 

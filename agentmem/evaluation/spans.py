@@ -24,7 +24,7 @@ from agentmem.corpus import read_records
 from agentmem.errors import InputError
 from agentmem.evaluation.conversations import LeftOut
 from agentmem.evaluation.metrics import RECALL_AT
-from agentmem.evaluation.recall_data import Asked, add_documents
+from agentmem.evaluation.recall_data import RecallQuestion, add_documents
 from agentmem.memory import Memory
 from agentmem.types import Document
 
@@ -53,7 +53,7 @@ class SpanData:
             InputError: A line has another form, or a span is not in its text; names the line.
         """
         self._documents: list[Document] = []
-        self.asked: list[Asked] = []
+        self.asked: list[RecallQuestion] = []
         self._spans: list[tuple[int, list[Span]]] = []
         without = 0
         for number, record in enumerate(read_records(path), start=1):
@@ -66,25 +66,27 @@ class SpanData:
             for question, spans, category in questions:
                 if spans:
                     count = len(self.asked)
-                    self.asked.append(Asked(count, question, _USER, len(spans), category))
+                    self.asked.append(RecallQuestion(count, question, _USER, len(spans), category))
                     self._spans.append((len(self._documents), spans))
                 without += not spans
             self._documents.append(document)
         self.left_out = LeftOut(questions_without_evidence=without)
-        self._places: dict[int, set[int]] = {}
+        self._indices: dict[int, set[int]] = {}
 
     def add(self, memory: Memory) -> int:
         """Add every document."""
-        places: dict[int, set[int]] = defaultdict(set)
+        indices: dict[int, set[int]] = defaultdict(set)
         for place, source in enumerate(add_documents(memory, self._documents, _USER)):
-            places[source].add(place)
-        self._places = places
+            indices[source].add(place)
+        self._indices = indices
         return len(self._documents)
 
-    def scores(self, question: Asked, hits: Recall) -> dict[str, float]:
+    def scores(self, question: RecallQuestion, hits: Recall) -> dict[str, float]:
         """Recall at k, precision and IoU at 5, and the reciprocal rank of the first overlap."""
         place, wanted = self._spans[question.number]
-        found = [(hit.span, place in self._places[hit.source.id]) for hit in hits[: max(RECALL_AT)]]
+        found = [
+            (hit.span, place in self._indices[hit.source.id]) for hit in hits[: max(RECALL_AT)]
+        ]
         return span_scores(found, wanted)
 
 

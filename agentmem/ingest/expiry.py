@@ -62,7 +62,7 @@ def without_expired(normalized: Normalized, now: datetime) -> Normalized:
 
     A transcript may be added again with messages whose time has come.
     """
-    pairs = zip(normalized.parts, normalized.places, strict=True)
+    pairs = zip(normalized.parts, normalized.indices, strict=True)
     left = [(part, at) for part, at in pairs if part.expires_at is None or part.expires_at > now]
     if not (gone := len(normalized.parts) - len(left)):
         return normalized
@@ -72,5 +72,5 @@ def without_expired(normalized: Normalized, now: datetime) -> Normalized:
         normalized,
         parts=tuple(part for part, _ in left),
         skipped=dict(skipped),
-        places=tuple(at for _, at in left),
+        indices=tuple(at for _, at in left),
     )

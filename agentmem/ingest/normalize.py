@@ -68,12 +68,12 @@ class Normalized:
         skipped: Number of skipped blocks by type: images and other non-text blocks, thinking,
             "tool_result" for tools that returned nothing, and "blank" for whitespace next to
             other texts.
-        places: For each part, its place in the order in which the texts were given.
+        indices: For each part, its index in the order in which the texts were given.
     """
 
     parts: tuple[Part, ...]
     skipped: dict[str, int]
-    places: tuple[int, ...] = field(default=(), compare=False)
+    indices: tuple[int, ...] = field(default=(), compare=False)
 
 
 def normalize(
@@ -142,17 +142,17 @@ def normalize(
     if blank is not None and not messages and set(skipped) == {"blank"}:
         raise blank
     messages = name_content(messages, external_id)
-    parts, places = _in_said_order(messages)
+    parts, indices = _in_said_order(messages)
     parts = [replace(part, created_at=part.created_at or time) for part in parts]
-    return Normalized(tuple(_in_order(parts)), dict(skipped), tuple(places))
+    return Normalized(tuple(_in_order(parts)), dict(skipped), tuple(indices))
 
 
 def _in_said_order(messages: list[list[Part]]) -> tuple[list[Part], list[int]]:
-    """The parts of messages in the order in which they were said, and their places as given."""
+    """The parts of messages in the order in which they were said, and their indices as given."""
     begins = [0, *accumulate(len(parts) for parts in messages)]
     order = said_order([parts[0].created_at for parts in messages])
-    places = [begins[at] + part for at in order for part in range(len(messages[at]))]
-    return [part for at in order for part in messages[at]], places
+    indices = [begins[at] + part for at in order for part in range(len(messages[at]))]
+    return [part for at in order for part in messages[at]], indices
 
 
 def _in_order(parts: list[Part]) -> list[Part]:

@@ -133,7 +133,7 @@ class AgentMemCapability(AbstractCapability[Any]):  # type: ignore[misc]
 
 
 class _Said(NamedTuple):
-    """A message of a chat API, and the places of its message and part in the history."""
+    """A message of a chat API, and the indices of its message and part in the history."""
 
     message: dict[str, Any]
     at: int

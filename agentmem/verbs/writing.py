@@ -344,7 +344,7 @@ class WritingVerbs(Handle):
         if any(one.replaced for one in written):
             rebuild_stale_terms(self._store, self._model)
         links = propose_links(self._store, self._model, normalized.parts, written, new)
-        given = sorted(zip(normalized.places, written, strict=True), key=itemgetter(0))
+        given = sorted(zip(normalized.indices, written, strict=True), key=itemgetter(0))
         receipt = write_receipt(
             [one for _, one in given],
             new,

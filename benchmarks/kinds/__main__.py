@@ -16,7 +16,7 @@ from agentmem.evaluation.result import write_result
 from benchmarks.command import run
 from benchmarks.kinds.study import KINDS, SYSTEMS, evaluate_kinds
 
-_COLUMNS = ("first", "top 3", "recall@5", "recall@10", "ndcg@10", "before rivals")
+_COLUMNS = ("first", "top 3", "recall@5", "recall@10", "ndcg@10", "before distractors")
 
 
 def _among(known: Collection[str]) -> Callable[[list[str] | None], list[str]]:

@@ -113,7 +113,7 @@ def _case(topic: dict[str, Any], number: int, unrelated: Sequence[str]) -> Colle
     times = _times(rng)
     notes = _notes(unrelated, said, asked, rng)
     items, places = _in_order(said, times, notes, rng)
-    rivals = (places["other"],) if "other" in places else ()
+    distractors = (places["other"],) if "other" in places else ()
     half = half_of(topic["name"])
     old_place, new_place = places["old"], places["new"]
     when, category = _when(times, rng)
@@ -123,9 +123,9 @@ def _case(topic: dict[str, Any], number: int, unrelated: Sequence[str]) -> Colle
         category: asked["dated"].format(when=when),
     }
     questions = tuple(
-        Question(text, (new_place,), half, category, (old_place, *rivals))
+        Question(text, (new_place,), half, category, (old_place, *distractors))
         if category == "now"
-        else Question(text, (old_place,), half, category, (new_place, *rivals))
+        else Question(text, (old_place,), half, category, (new_place, *distractors))
         for category, text in texts.items()
     )
     return Collection(name, items, questions, times.asked)

@@ -38,14 +38,14 @@ class Question:
         evidence: Places of the items that answer it.
         half: Which half it belongs to; what resembles it is in the same.
         category: What is asked for, where a kind has several.
-        rivals: Places of items that answered it at another time, or do for somebody else.
+        distractors: Places of items that answered it at another time, or do for somebody else.
     """
 
     text: str
     evidence: tuple[int, ...]
     half: Half
     category: str | None = None
-    rivals: tuple[int, ...] = ()
+    distractors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Collection:
     def to_record(self) -> dict[str, Any]:
         """As a line of a file of conversations, see `agentmem.evaluation.datasets`.
 
-        The category of a question names its half too. Rivals have no place in the format.
+        The category of a question names its half too. Distractors have no place in the format.
         """
         return {
             "id": self.id,

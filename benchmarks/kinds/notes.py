@@ -70,7 +70,7 @@ def notes(corpus: Path) -> Kind:
             note.question,
             (place,),
             half_of(note.about),
-            rivals=tuple(other for other in places[note.about] if other != place),
+            distractors=tuple(other for other in places[note.about] if other != place),
         )
         for place, note in enumerate(made)
     )

@@ -10,7 +10,7 @@ from typing import Any
 from agentmem.evaluation.metrics import ndcg_at_k, recall_at_k
 from benchmarks.kinds.collection import HALVES, Kind, Question, questions_of
 
-FIRST, TOP_3, BEFORE_RIVALS = "first", "top 3", "before rivals"
+FIRST, TOP_3, BEFORE_DISTRACTORS = "first", "top 3", "before distractors"
 
 
 def scores(kind: Kind, rankings: Sequence[Sequence[int]]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -22,8 +22,8 @@ def scores(kind: Kind, rankings: Sequence[Sequence[int]]) -> dict[str, dict[str,
 
     Returns:
         For each category ``first`` (the first hit is evidence), ``top 3`` (one of the first three
-        is), ``recall@5``, ``recall@10``, ``ndcg@10``, ``before rivals`` (some evidence is above
-        all rivals; only where there are any) and the number of ``questions``.
+        is), ``recall@5``, ``recall@10``, ``ndcg@10``, ``before distractors`` (some evidence is
+        above all distractors; only where there are any) and the number of ``questions``.
     """
     rows: dict[str, dict[str, list[dict[str, float]]]] = {
         half: defaultdict(list) for half in HALVES
@@ -47,10 +47,10 @@ def _scores(question: Question, ranked: Sequence[int]) -> dict[str, float]:
         "recall@10": recall_at_k(ranked, evidence, 10),
         "ndcg@10": ndcg_at_k(ranked, evidence, 10),
     }
-    if question.rivals:
+    if question.distractors:
         best = min(_rank(ranked, place) for place in evidence)
-        rival = min(_rank(ranked, place) for place in question.rivals)
-        row[BEFORE_RIVALS] = float(best < rival)
+        distractor = min(_rank(ranked, place) for place in question.distractors)
+        row[BEFORE_DISTRACTORS] = float(best < distractor)
     return row
 
 

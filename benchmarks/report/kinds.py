@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.report.markdown import MISSING, table
 
 _COLUMNS = ("first", "recall@5", "recall@10", "ndcg@10")
-_OF_CHANGES = ("first", "top 3", "before rivals")
+_OF_CHANGES = ("first", "top 3", "before distractors")
 _ALL = "all"
 
 
@@ -53,7 +53,7 @@ def kinds_tables(results: Mapping[str, Any]) -> list[str]:
         *shown,
         "",
         "The half that is held out. first: share of questions whose first hit answers them; before "
-        "rivals: what answers is above the value of another time and that of somebody else. "
+        "distractors: what answers is above the value of another time and that of somebody else. "
         f"Memories: {sizes}.",
     ]
 

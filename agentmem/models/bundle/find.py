@@ -51,8 +51,8 @@ def latents_of(model: str) -> str | None:
 
 
 def _bundles() -> Iterator[tuple[Path, Manifest]]:
-    places = [one for one in os.environ.get(VARIABLE, "").split(os.pathsep) if one]
-    for place in (shipped_bundle(), *map(Path, places), Path(USER_FOLDER).expanduser()):
+    folders = [one for one in os.environ.get(VARIABLE, "").split(os.pathsep) if one]
+    for place in (shipped_bundle(), *map(Path, folders), Path(USER_FOLDER).expanduser()):
         for file in (place / MANIFEST, *sorted(place.glob(f"*/{MANIFEST}"))):
             # One that is damaged must not hide the others.
             with suppress(ModelError, OSError):

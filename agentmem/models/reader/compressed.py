@@ -30,13 +30,13 @@ class CompressedStates:
 
     Attributes:
         tokens: N.
-        places: Of each layer, which token each state is of, ascending, then `ABSENT`: int64 (G, n).
+        indices: Of each layer, the token of each state, ascending, then `ABSENT`: int64 (G, n).
         keys: Keys of each layer before rotation, float (G, n, D) with G key-value heads of D dims.
         values: Values of each layer, likewise.
     """
 
     tokens: int
-    places: tuple[Tensor, ...]
+    indices: tuple[Tensor, ...]
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
 
@@ -83,7 +83,7 @@ def compress(states: MemoryStates, kept: Tensor) -> CompressedStates:
         states: All of them.
         kept: Which are kept, bool (L, G, N).
     """
-    places: list[Tensor] = []
+    indices: list[Tensor] = []
     keys: list[Tensor] = []
     values: list[Tensor] = []
     for every_key, every_value, those in zip(states.keys, states.values, kept, strict=True):
@@ -91,11 +91,11 @@ def compress(states: MemoryStates, kept: Tensor) -> CompressedStates:
         count = those.sum(1)
         order = order[:, : int(count.max())]
         there = torch.arange(order.shape[1], device=order.device) < count[:, None]
-        places.append(torch.where(there, order, ABSENT))
+        indices.append(torch.where(there, order, ABSENT))
         for found, every in ((keys, every_key), (values, every_value)):
             taken = every.gather(1, order[..., None].expand(-1, -1, every.shape[-1]))
             found.append(taken * there[..., None])
-    return CompressedStates(len(states), tuple(places), tuple(keys), tuple(values))
+    return CompressedStates(len(states), tuple(indices), tuple(keys), tuple(values))
 
 
 def encode_compressed(
@@ -195,8 +195,8 @@ def append_compressed(
         positions = [before]
         begin = start
         for states in memories:
-            places = states.places[index].to(weight.device)
-            positions.append(torch.where(places == ABSENT, ABSENT, places + begin))
+            indices = states.indices[index].to(weight.device)
+            positions.append(torch.where(indices == ABSENT, ABSENT, indices + begin))
             begin += len(states)
         held.append(torch.cat(positions, dim=1))
         if memories:

@@ -37,11 +37,11 @@ def pack_compressed(states: CompressedStates) -> bytes:
     shapes: list[bytes] = []
     counts: list[bytes] = []
     content: list[bytes] = []
-    for places, keys, values in zip(states.places, states.keys, states.values, strict=True):
-        there = places != ABSENT
-        shapes.append(_LAYER.pack(len(places), keys.shape[-1], values.shape[-1]))
+    for indices, keys, values in zip(states.indices, states.keys, states.values, strict=True):
+        there = indices != ABSENT
+        shapes.append(_LAYER.pack(len(indices), keys.shape[-1], values.shape[-1]))
         counts.append(there.sum(1).cpu().numpy().astype(_COUNT).tobytes())
-        content.append(places[there].cpu().numpy().astype(_place(states.tokens)).tobytes())
+        content.append(indices[there].cpu().numpy().astype(_index_type(states.tokens)).tobytes())
         numbers = [round_to_int8(kept[there].float().cpu().numpy(), 1) for kept in (keys, values)]
         content += [scales.tobytes() for _, scales in numbers]
         content += [ints.tobytes() for ints, _ in numbers]
@@ -61,24 +61,24 @@ def unpack_compressed(packed: bytes) -> CompressedStates:
         return taken
 
     counts = [torch.from_numpy(take(_COUNT, heads).astype(np.int64)) for heads, _, _ in shapes]
-    places: list[Tensor] = []
+    indices: list[Tensor] = []
     keys: list[Tensor] = []
     values: list[Tensor] = []
     for (heads, dims, width), count in zip(shapes, counts, strict=True):
         total, most = int(count.sum()), int(count.max())
         there = torch.arange(most) < count[:, None]
-        of = take(_place(tokens), total).astype(np.int64)
+        of = take(_index_type(tokens), total).astype(np.int64)
         scales = [take(_SCALE, total, 1).astype(np.float32) for _ in range(2)]
         numbers = [take(_INT8, total, size).astype(np.float32) for size in (dims, width)]
-        place = torch.full((heads, most), ABSENT)
-        place[there] = torch.from_numpy(of)
-        places.append(place)
+        own = torch.full((heads, most), ABSENT)
+        own[there] = torch.from_numpy(of)
+        indices.append(own)
         for found, exact, scale in zip((keys, values), numbers, scales, strict=True):
             padded = torch.zeros(heads, most, exact.shape[1])
             padded[there] = torch.from_numpy(exact * scale)
             found.append(padded)
-    return CompressedStates(tokens, tuple(places), tuple(keys), tuple(values))
+    return CompressedStates(tokens, tuple(indices), tuple(keys), tuple(values))
 
 
-def _place(tokens: int) -> np.dtype[Any]:
+def _index_type(tokens: int) -> np.dtype[Any]:
     return np.dtype("<u2" if tokens <= np.iinfo(np.uint16).max + 1 else "<u4")

@@ -58,7 +58,7 @@ def decode_batch(
     visible = model.visible(batch, ratio, adapted=adapted) if ratio > 1 else None
     gate = (kinds != PADDING)[..., None].float() if adapted else None
     # Whole in all layers: the cache that a model makes itself forgets what its windows left behind,
-    # counted in places, and here several places may have one position.
+    # counted in cache slots, and here several slots may have one position.
     cache = DynamicCache()
     keys = batch.positions + batch.moves
     with model.gates.set(text=gate):

@@ -168,8 +168,8 @@ class ReadingModel(nn.Module):
         for row, segments in enumerate(batch.segments):
             for segment in segments[memory[row]].unique().tolist():
                 own = (segments == segment).nonzero()[:, 0]
-                places = slice(int(own[0]), int(own[-1]) + 1)
-                visible[:, row, :, places] = keep_greatest(scores[:, row, :, places], ratio)
+                span = slice(int(own[0]), int(own[-1]) + 1)
+                visible[:, row, :, span] = keep_greatest(scores[:, row, :, span], ratio)
         return visible
 
     def _scores(self, batch: ReadingBatch, adapted: bool) -> Tensor:

@@ -66,18 +66,18 @@ class AnswerShares:
         return tuple(part / total for part in mass) if total else (0.0,) * len(mass)
 
 
-def _by_token(weights: Tensor, places: Tensor, tokens: int) -> Tensor:
+def _by_token(weights: Tensor, indices: Tensor, tokens: int) -> Tensor:
     """Weights (H, Q, K) on the first of K keys, by the token that each is of: the mean (Q, N).
 
     Args:
         weights: Of H heads; H / G of them share keys.
-        places: The token of each key, int (G, n); negative: of none.
+        indices: The token of each key, int (G, n); negative: of none.
         tokens: N.
     """
     heads, queries, _ = weights.shape
-    each = heads // len(places)
+    each = heads // len(indices)
     found = torch.zeros(heads, queries, tokens + 1)
     # What is of no token goes behind the last one.
-    columns = places.masked_fill(places < 0, tokens).repeat_interleave(each, dim=0)[:, None]
-    found.scatter_add_(2, columns.expand(-1, queries, -1), weights[:, :, : places.shape[1]])
+    columns = indices.masked_fill(indices < 0, tokens).repeat_interleave(each, dim=0)[:, None]
+    found.scatter_add_(2, columns.expand(-1, queries, -1), weights[:, :, : indices.shape[1]])
     return found[:, :, :tokens].mean(0)

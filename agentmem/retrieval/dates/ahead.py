@@ -41,10 +41,10 @@ _POLITE = frozenset(
 
 def asks_ahead(text: Text) -> bool:
     """Whether a query is in the present or the future tense, and nothing in it is in the past."""
-    places = range(len(text.tokens))
-    if any(_is_past(text, k) for k in places):
+    indices = range(len(text.tokens))
+    if any(_is_past(text, k) for k in indices):
         return False
-    return text.at(0).text in _ORDERING or any(_is_present(text, k) for k in places)
+    return text.at(0).text in _ORDERING or any(_is_present(text, k) for k in indices)
 
 
 def _is_present(text: Text, k: int) -> bool:

@@ -19,9 +19,9 @@ def has_year_apart(text: Text, found: Sequence[Found]) -> bool:
     "The folder of 2019 that I made in May" was not made in 2019. But "in 2019, what did we do in
     May" and "in May, I think in 2019" are of one time.
     """
-    places = {at for one in found for at in range(one.start, one.end)}
+    covered = {at for one in found for at in range(one.start, one.end)}
     # How many words that join nothing stand before each position.
-    words = [0, *accumulate(_is_word(text, k, places) for k in range(len(text.tokens)))]
+    words = [0, *accumulate(_is_word(text, k, covered) for k in range(len(text.tokens)))]
     months = [one for one in found if one.phrase is not None and one.phrase.yearless]
     for year in found:
         if year.phrase is None or not year.phrase.whole_years or _is_adverbial(text, year):
@@ -35,8 +35,8 @@ def has_year_apart(text: Text, found: Sequence[Found]) -> bool:
     return False
 
 
-def _is_word(text: Text, k: int, places: set[int]) -> bool:
-    return k not in places and text.at(k).text not in JOINS
+def _is_word(text: Text, k: int, covered: set[int]) -> bool:
+    return k not in covered and text.at(k).text not in JOINS
 
 
 def _is_adverbial(text: Text, year: Found) -> bool:

@@ -76,7 +76,7 @@ class Before(Side):
         """How a clause that ends with the phrase limits the time: "since we met in May"."""
         for k in range(self.found.start - 1, max(-1, self.found.start - 1 - _MAX_CLAUSE), -1):
             token, after = self.at(k), self.at(k + 1)
-            if k in self.places or token.text in _ENDS:
+            if k in self.covered or token.text in _ENDS:
                 return ""
             if token.text in _CLAUSES:
                 by_clock = after.kind == "number" or after.text in _CLOCK_WORDS

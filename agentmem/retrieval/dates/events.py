@@ -23,15 +23,15 @@ _EVENTS = frozenset(
 
 def has_event_beside(text: Text, found: Sequence[Found]) -> bool:
     """Whether one of the times of a query is joined with an event."""
-    places = {at for one in found for at in range(one.start, one.end)}
+    covered = {at for one in found for at in range(one.start, one.end)}
     return any(
-        _event_behind(text, one.end, places) or _event_before(text, one.start, places)
+        _event_behind(text, one.end, covered) or _event_before(text, one.start, covered)
         for one in found
         if one.phrase is not None
     )
 
 
-def _event_behind(text: Text, k: int, places: Collection[int]) -> bool:
+def _event_behind(text: Text, k: int, covered: Collection[int]) -> bool:
     """Whether it goes on with "or the wedding", "or at the wedding", "and the wedding"."""
     k += text.at(k).text == ","
     joint = text.at(k).text
@@ -39,15 +39,15 @@ def _event_behind(text: Text, k: int, places: Collection[int]) -> bool:
         return False
     k += 1
     k += text.at(k).text in PREPOSITIONS | ORDERS | {"around"}
-    if k in places or text.at(k).text not in _DETERMINERS or k + 1 in places:
+    if k in covered or text.at(k).text not in _DETERMINERS or k + 1 in covered:
         return False
     return text.at(k + 1).text in _EVENTS if joint == "and" else text.at(k + 1).kind == "word"
 
 
-def _event_before(text: Text, k: int, places: Collection[int]) -> bool:
+def _event_before(text: Text, k: int, covered: Collection[int]) -> bool:
     """Whether it follows "the wedding or", "at the wedding and"."""
     joint, before = text.at(k - 1).text, text.at(k - 2)
-    if k - 1 in places or k - 2 in places:
+    if k - 1 in covered or k - 2 in covered:
         return False
     other = before.kind == "word" and before.text not in FUNCTION_WORDS | PREPOSITIONS
     return (joint == "or" and other) or (joint == "and" and before.text in _EVENTS)

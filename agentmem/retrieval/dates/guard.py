@@ -41,8 +41,8 @@ def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
     Raises:
         NotUnderstood: Beside one of them stands what may belong to it.
     """
-    places = {at: one for one in found for at in range(one.start, one.end)}
-    if any(_is_alternative(text, k, places) for k in range(len(text.tokens))):
+    covered = {at: one for one in found for at in range(one.start, one.end)}
+    if any(_is_alternative(text, k, covered) for k in range(len(text.tokens))):
         raise NotUnderstood
     if found and (_is_ahead(text, found) or has_year_apart(text, found) or names_zone(text)):
         raise NotUnderstood
@@ -54,8 +54,8 @@ def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
     for one in found:
         if one.phrase is None:
             continue
-        behind = Behind(text, one, one.phrase, places)
-        before = Before(text, one, one.phrase, places)
+        behind = Behind(text, one, one.phrase, covered)
+        before = Before(text, one, one.phrase, covered)
         lead = before.clause()
         if behind.belongs() or before.belongs() or (lead and one.phrase.lead):
             raise NotUnderstood
@@ -76,16 +76,16 @@ def _is_ahead(text: Text, found: Sequence[Found]) -> bool:
     return bool(open_to_it) and asks_ahead(text)
 
 
-def _is_alternative(text: Text, k: int, places: Mapping[int, Found]) -> bool:
+def _is_alternative(text: Text, k: int, covered: Mapping[int, Found]) -> bool:
     """Whether an unread time stands behind "or": "in May, I think, or June", "3 May?? or 2024"."""
     token = text.at(k)
     year = token.kind == "number" and len(token.text) == 4 and 1900 <= token.value <= 2099
     if token.text in MONTHS and text.says(k - 1, "the") and text.says(k + 1, "before"):
-        if text.at(k - 2).text in ("or", "and") and places:
+        if text.at(k - 2).text in ("or", "and") and covered:
             return True  # "last May or the May before"
-    if k in places or not (year or token.text in MONTHS or token.text in WEEKDAYS):
+    if k in covered or not (year or token.text in MONTHS or token.text in WEEKDAYS):
         return False
     if year:
         after = any(text.at(n).text == "or" for n in range(k - _REACH, k))
-        return after and bool(places) and not counts(text, k + 1)
+        return after and bool(covered) and not counts(text, k + 1)
     return text.at(k - 1).text == "or" and token.written not in AMBIGUOUS

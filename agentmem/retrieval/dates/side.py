@@ -59,8 +59,8 @@ class Side(ABC):
 
     step: int
 
-    def __init__(self, text: Text, found: Found, phrase: Phrase, places: dict[int, Found]) -> None:
-        self.text, self.found, self.phrase, self.places = text, found, phrase, places
+    def __init__(self, text: Text, found: Found, phrase: Phrase, covered: dict[int, Found]) -> None:
+        self.text, self.found, self.phrase, self.covered = text, found, phrase, covered
         self.first = text.at(found.start)
         self.at = text.at
         units = {time.unit for time in phrase.times}
@@ -70,14 +70,14 @@ class Side(ABC):
     def belongs(self) -> bool:
         """Whether something on this side belongs to the phrase."""
         k = self.found.end if self.step > 0 else self.found.start - 1
-        if k not in self.places and self.adjacent(k):
+        if k not in self.covered and self.adjacent(k):
             return True
         gap: list[str] = []
         for _ in range(_MAX_GAP):
             token = self.at(k)
             if token is END:
                 return self.dangling(gap)
-            if (other := self.places.get(k)) is not None:
+            if (other := self.covered.get(k)) is not None:
                 return self.joined(other, gap)
             if self.is_time(k, gap):
                 return True

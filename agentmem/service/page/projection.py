@@ -21,9 +21,9 @@ def project(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     _, vectors = np.linalg.eigh(centered.T @ centered)
     axes = vectors[:, :-3:-1]
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
-    places = centered @ (axes * np.where(largest < 0, -1.0, 1.0))
-    spread = np.ptp(places, axis=0)
+    points = centered @ (axes * np.where(largest < 0, -1.0, 1.0))
+    spread = np.ptp(points, axis=0)
     # One memory, or several equal ones: there is no direction in which they differ.
     flat = spread < 1e-9
-    scaled = (places - places.min(axis=0)) / np.where(flat, 1.0, spread)
+    scaled = (points - points.min(axis=0)) / np.where(flat, 1.0, spread)
     return np.where(flat, 0.5, scaled)

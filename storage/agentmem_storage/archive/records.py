@@ -109,7 +109,7 @@ class ArchivedSource:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedLink:
-    """A source that supersedes another; both are given by their places in the file, from 0.
+    """A source that supersedes another; both are given by their indices in the file, from 0.
 
     ``score`` and ``linked_at`` are as in `agentmem_storage.records.Link`; the time is in
     microseconds since 1970.

@@ -64,19 +64,19 @@ def count_chunks(connection: Connection, source_ids: Sequence[int]) -> int:
 
 
 def links_among(connection: Connection, source_ids: Sequence[int]) -> list[ArchivedLink]:
-    """The links between sources, by their places in the list.
+    """The links between sources, by their indices in the list.
 
     Raises:
         CorruptRecordError: A link is damaged.
     """
     for fault in links.faults(connection):
         raise CorruptRecordError(f"{fault}; restore the store from a backup, and export again")
-    places = {id: place for place, id in enumerate(source_ids)}
+    indices = {id: place for place, id in enumerate(source_ids)}
     rows = connection.execute(select(links_table)).all()
     found = [
-        ArchivedLink(places[row.old_id], places[row.new_id], row.score, row.linked_at)
+        ArchivedLink(indices[row.old_id], indices[row.new_id], row.score, row.linked_at)
         for row in rows
-        if row.old_id in places and row.new_id in places
+        if row.old_id in indices and row.new_id in indices
     ]
     return sorted(found, key=lambda link: (link.old, link.new))
 

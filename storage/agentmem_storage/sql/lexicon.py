@@ -24,7 +24,7 @@ _TABLE = (
     "\"porter unicode61 remove_diacritics 2 categories 'L* M* N* P* S* C*'\")"
 )
 _FORMAT = ("version", 4)
-_PLACES = "SELECT doc, term, offset FROM temp.places"
+_INSTANCES = "SELECT doc, term, offset FROM temp.instances"
 
 
 class IndexedWords:
@@ -34,12 +34,12 @@ class IndexedWords:
         rows = connection.exec_driver_sql("SELECT id, sz FROM chunk_terms_docsize").all()
         self._sizes: dict[Any, Any] = {row[0]: row[1] for row in rows}
         connection.exec_driver_sql(
-            "CREATE VIRTUAL TABLE temp.places USING fts5vocab(main, chunk_terms, instance)"
+            "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, chunk_terms, instance)"
         )
         try:
-            self._found = _numbers(connection.exec_driver_sql(_PLACES))
+            self._found = _numbers(connection.exec_driver_sql(_INSTANCES))
         finally:
-            connection.exec_driver_sql("DROP TABLE temp.places")
+            connection.exec_driver_sql("DROP TABLE temp.instances")
 
     def differing(self, texts: Mapping[int, str]) -> list[int]:
         """Ids of chunks of which it had other words than those of the text to be indexed.
@@ -89,9 +89,9 @@ def reset(connection: Connection) -> None:
             rows = fresh.execute(f"SELECT * FROM chunk_terms_{table}").fetchall()
             connection.exec_driver_sql(f"DELETE FROM chunk_terms_{table}")
             for row in rows:
-                places = ", ".join("?" * len(row))
+                placeholders = ", ".join("?" * len(row))
                 connection.exec_driver_sql(
-                    f"INSERT INTO chunk_terms_{table} VALUES ({places})", tuple(row)
+                    f"INSERT INTO chunk_terms_{table} VALUES ({placeholders})", tuple(row)
                 )
     finally:
         fresh.close()
@@ -108,18 +108,18 @@ def _index(texts: Mapping[int, str]) -> tuple[dict[int, int], dict[int, bytes]]:
             [(id, words.index_text(text)) for id, text in texts.items()],
         )
         connection.execute(
-            "CREATE VIRTUAL TABLE temp.places USING fts5vocab(main, chunk_terms, instance)"
+            "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, chunk_terms, instance)"
         )
-        found = _numbers(connection.execute(_PLACES))
+        found = _numbers(connection.execute(_INSTANCES))
         return found, dict(connection.execute("SELECT id, sz FROM chunk_terms_docsize"))
     finally:
         connection.close()
 
 
-def _numbers(places: Iterable[Sequence[Any]]) -> dict[Any, int]:
-    """For each chunk, one number of its words and their places, in any order."""
+def _numbers(instances: Iterable[Sequence[Any]]) -> dict[Any, int]:
+    """For each chunk, one number of its words and their offsets, in any order."""
     found: dict[Any, int] = defaultdict(int)
-    for id, term, offset in places:
+    for id, term, offset in instances:
         encoded = term if isinstance(term, bytes) else term.encode()
         # Cubed, because sums of the numbers themselves would be equal for many changes of two.
         found[id] += (crc32(encoded) + 1) * (offset + 1) ** 3

@@ -229,10 +229,10 @@ class Mirror:
                 _drop_derived(own, kind, row.id)
         columns, has_id = columns_of(own, kind)
         listed = ", ".join(f'"{name}"' for name in (columns if has_id else ["rowid", *columns]))
-        places = ", ".join("?" * (len(columns) + (not has_id)))
+        placeholders = ", ".join("?" * (len(columns) + (not has_id)))
         # Where a value that must be unique has moved, a row goes here, and comes in its turn.
         own.executemany(
-            f"INSERT OR REPLACE INTO {kind} ({listed}) VALUES ({places})",
+            f"INSERT OR REPLACE INTO {kind} ({listed}) VALUES ({placeholders})",
             [row.values if has_id else [row.id, *row.values] for row in rows],
         )
         if kind == "sources":

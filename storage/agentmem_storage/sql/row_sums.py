@@ -25,12 +25,12 @@ def damaged(connection: Connection, table: Table) -> list[tuple[Any, ...]]:
     """The primary keys of the rows that do not match their checksums."""
     keys = [table.columns.keys().index(column.name) for column in table.primary_key]
     names = _names(table)
-    places = [table.columns.keys().index(name) for name in names]
+    indices = [table.columns.keys().index(name) for name in names]
     own = table.columns.keys().index(SUM)
     return [
         tuple(row[place] for place in keys)
         for row in _raw(connection, table)
-        if row[own] != _of(table.name, [row[place] for place in places])
+        if row[own] != _of(table.name, [row[place] for place in indices])
     ]
 
 
@@ -48,10 +48,10 @@ def write_all(connection: Connection, table: Table) -> None:
     """Write the checksums of all rows, as they are."""
     keys = [column.name for column in table.primary_key]
     at = [table.columns.keys().index(name) for name in keys]
-    places = [table.columns.keys().index(name) for name in _names(table)]
+    indices = [table.columns.keys().index(name) for name in _names(table)]
     where = " AND ".join(f'"{name}" = ?' for name in keys)
     rows = [
-        (_of(table.name, [row[place] for place in places]), *(row[place] for place in at))
+        (_of(table.name, [row[place] for place in indices]), *(row[place] for place in at))
         for row in _raw(connection, table)
     ]
     if rows:

@@ -78,8 +78,8 @@ def test_ratio_1_is_all_states(model: ReadingModel) -> None:
         whole = encode_memories(model.lm, MEMORIES, prefix=PREFIX)
         kept = encode_compressed(model.lm, MEMORIES, prefix=PREFIX, ratio=1)
         for all_states, states in zip(whole, kept, strict=True):
-            for places in states.places:
-                assert torch.equal(places, torch.arange(len(all_states)).expand_as(places))
+            for indices in states.indices:
+                assert torch.equal(indices, torch.arange(len(all_states)).expand_as(indices))
             for one, other in zip(all_states.keys, states.keys, strict=True):
                 close(one, other)
         caches = DynamicCache(), DynamicCache()
@@ -100,7 +100,7 @@ def test_the_states_of_a_memory_do_not_depend_on_others(model: ReadingModel) -> 
         together = encode_compressed(model.lm, MEMORIES, prefix=PREFIX, ratio=4)
         for memory, states in zip(MEMORIES, together, strict=True):
             [alone] = encode_compressed(model.lm, [memory], prefix=PREFIX, ratio=4)
-            for one, other in zip(alone.places, states.places, strict=True):
+            for one, other in zip(alone.indices, states.indices, strict=True):
                 assert torch.equal(one, other)
             for one, other in zip(
                 (*alone.keys, *alone.values), (*states.keys, *states.values), strict=True
@@ -145,7 +145,7 @@ def test_packed_and_unpacked(seed: int, size: int, share: float) -> None:
     states = some(seed, size, share)
     back = unpack_compressed(pack_compressed(states))
     assert len(back) == size
-    for one, other in zip(states.places, back.places, strict=True):
+    for one, other in zip(states.indices, back.indices, strict=True):
         assert torch.equal(one, other)
     for one, other in zip((*states.keys, *states.values), (*back.keys, *back.values), strict=True):
         assert other.dtype == torch.float32
@@ -154,9 +154,9 @@ def test_packed_and_unpacked(seed: int, size: int, share: float) -> None:
 
 
 def test_long_memories_have_places_of_four_bytes() -> None:
-    places = torch.tensor([[3, 70_000]])
-    states = CompressedStates(70_001, (places,), (torch.ones(1, 2, 4),), (torch.ones(1, 2, 4),))
-    assert torch.equal(unpack_compressed(pack_compressed(states)).places[0], places)
+    indices = torch.tensor([[3, 70_000]])
+    states = CompressedStates(70_001, (indices,), (torch.ones(1, 2, 4),), (torch.ones(1, 2, 4),))
+    assert torch.equal(unpack_compressed(pack_compressed(states)).indices[0], indices)
 
 
 def test_a_quarter_of_the_states_takes_about_a_quarter_of_the_bytes() -> None:

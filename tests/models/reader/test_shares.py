@@ -70,6 +70,6 @@ def test_of_compressed_memories_that_keep_all_they_are_the_same() -> None:
 
 def test_weights_go_to_the_tokens_that_keys_are_of() -> None:
     weights = torch.arange(12.0).view(2, 1, 6)
-    places = torch.tensor([[-2, 2, 0, ABSENT]])
+    indices = torch.tensor([[-2, 2, 0, ABSENT]])
     # Two heads share the keys: the mean of both.
-    assert _by_token(weights, places, 4).tolist() == [[(2 + 8) / 2, 0, (1 + 7) / 2, 0]]
+    assert _by_token(weights, indices, 4).tolist() == [[(2 + 8) / 2, 0, (1 + 7) / 2, 0]]
