@@ -164,6 +164,8 @@ class AsyncMemory:
     verify = _reading(Memory.verify)
     repair = _writing(Memory.repair)
     backup = _reading(Memory.backup)
+    increment = staticmethod(_in_thread(Memory.increment))
+    complete = staticmethod(_in_thread(Memory.complete))
     migrate = staticmethod(_in_thread(Memory.migrate))
     export = _reading(Memory.export)
     load = _writing(Memory.load)

@@ -35,12 +35,13 @@ if TYPE_CHECKING:
 from agentmem.verbs.disclosing import DisclosingVerbs
 from agentmem.verbs.handle import Location
 from agentmem.verbs.hooks import Hooks, OnAdd, OnForget
+from agentmem.verbs.incrementing import IncrementingVerbs
 from agentmem.verbs.reading import ReadingVerbs
 from agentmem.verbs.upkeep import UpkeepVerbs
 from agentmem.verbs.writing import WritingVerbs
 
 
-class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, DisclosingVerbs):
+class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, DisclosingVerbs):
     """A long-term memory in one store, or the part of it that a scope can access.
 
     ::

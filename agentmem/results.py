@@ -236,6 +236,25 @@ class BackupReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementReceipt:
+    """The result of `Memory.increment`.
+
+    Attributes:
+        path: The folder of the increment.
+        file_bytes: Size of what is in it.
+        full_bytes: Size of the backup that it stands for.
+    """
+
+    path: Path
+    file_bytes: int
+    full_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+@dataclass(frozen=True, slots=True)
 class ExportReceipt:
     """The result of `Memory.export`.
 

@@ -24,10 +24,10 @@ def torture_tables(results: Mapping[str, Any]) -> list[str]:
     """A row for the kills, the power cuts and the crowd."""
     kills, power, crowd = (results[name] for name in ("kills", "power", "crowd"))
     parts = {
-        f"{kills['processes']:,} processes killed": kills,
-        f"{power['cuts']:,} power cuts": power,
-        f"{crowd['calls']:,} calls of {crowd['threads']} threads in {crowd['processes']} "
-        f"processes": crowd,
+        f"{kills['rounds']:,} processes killed": kills,
+        f"{power['rounds']:,} power cuts": power,
+        f"{crowd['rounds']:,} calls of {crowd['threads']} threads in each of "
+        f"{crowd['processes']} processes": crowd,
     }
     rows = [
         (name, f"{part['calls']:,}", *(f"{part[count]:,}" for count in _COUNTS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ from benchmarks.command import run
 from benchmarks.torture.book import FAULTS
 from benchmarks.torture.study import torture
 
-_SHOWN = ("calls", "acknowledged", "found", *FAULTS)
+_SHOWN = ("rounds", "calls", "acknowledged", "found", *FAULTS)
 
 
 def main(
@@ -24,6 +25,9 @@ def main(
     operations: Annotated[
         int, typer.Option(min=0, help="Calls of threads and processes at once.")
     ] = 100_000,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Begin no more then, and count what was done.")
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(exists=True, file_okay=False, help="For the stores, on a real disk."),
@@ -47,6 +51,7 @@ def main(
         cuts=cuts,
         operations=operations,
         seed=seed,
+        minutes=math.inf if minutes is None else minutes,
         folder=folder,
         on_progress=progress,
     )

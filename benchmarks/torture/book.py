@@ -58,6 +58,7 @@ class Tally:
     """What came of it.
 
     Attributes:
+        rounds: Processes that were killed, or cuts of power, or calls of a crowd.
         calls: Calls that returned.
         acknowledged: Memories that had to be in a store when it was looked at.
         found: Those that were there, word by word.
@@ -70,6 +71,7 @@ class Tally:
         failed: Calls that raised.
     """
 
+    rounds: int = 0
     calls: int = 0
     acknowledged: int = 0
     found: int = 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import chain
@@ -42,6 +44,7 @@ def crowd(
     seed: int,
     scratch: Path,
     on_progress: Callable[[int, int], object],
+    until: float = math.inf,
 ) -> Tally:
     """Make calls from all threads, and compare each store with what was acknowledged at the end.
 
@@ -51,7 +54,7 @@ def crowd(
     tally = Tally()
     model = models[min(models)]
     done = 0
-    while done < count:
+    while done < count and time.monotonic() <= until:
         place = scratch / f"crowd-{done}"
         opened(place, model, create=True).close()
         each = -(-min(_SHIFT, count - done) // (PROCESSES * THREADS))
@@ -70,6 +73,7 @@ def crowd(
         search_files([place], book, tally)
         shutil.rmtree(place)
         done += each * PROCESSES * THREADS
+        tally.rounds = done
         on_progress(min(done, count), count)
     return tally
 

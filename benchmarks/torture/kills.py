@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
 import signal
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import chain
@@ -89,6 +91,7 @@ def kill_processes(
     seed: int,
     scratch: Path,
     on_progress: Callable[[int, int], object],
+    until: float = math.inf,
 ) -> Tally:
     """Kill processes, each while it works on a store; the kinds of work take turns.
 
@@ -101,6 +104,7 @@ def kill_processes(
         seed: Of all choices but those of time.
         scratch: A folder for stores.
         on_progress: Called with the number killed so far and ``count``.
+        until: When to stop though fewer were killed, by `time.monotonic`.
 
     Returns:
         What was found.
@@ -110,6 +114,8 @@ def kill_processes(
     lengths: dict[str, float] = defaultdict(lambda: 0.02)
     store, damaged = _Store(scratch, models, chance), 0
     for number in range(count):
+        if time.monotonic() > until:
+            break
         if number % _LIVES == 0 or tally.damaged > damaged:
             store.remove()
             store, damaged = _Store(scratch, models, chance), tally.damaged
@@ -119,7 +125,8 @@ def kill_processes(
         at.round(kind, f"{seed} {number}", tally, lengths)
         if at is not store:
             at.remove()
-        on_progress(number + 1, count)
+        tally.rounds = number + 1
+        on_progress(tally.rounds, count)
     return tally
 
 

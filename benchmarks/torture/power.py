@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -63,6 +65,7 @@ def cut_power(
     seed: int,
     scratch: Path,
     on_progress: Callable[[int, int], object],
+    until: float = math.inf,
 ) -> Tally:
     """Cut the power while processes work on a store, and look at what the disk has kept.
 
@@ -73,11 +76,14 @@ def cut_power(
     tally = Tally()
     machine, damaged = _Machine(scratch / "disk", models, chance), 0
     for number in range(count):
+        if time.monotonic() > until:
+            break
         if number % _LIVES == 0 or tally.damaged > damaged:
             machine.begin()
             damaged = tally.damaged
         machine.round(KINDS[number % len(KINDS)], f"{seed} {number}", tally)
-        on_progress(number + 1, count)
+        tally.rounds = number + 1
+        on_progress(tally.rounds, count)
     return tally
 
 

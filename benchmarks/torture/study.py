@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ def torture(
     cuts: int,
     operations: int,
     seed: int,
+    minutes: float = math.inf,
     folder: Path | None = None,
     on_progress: Progress = lambda name, done, total: None,
 ) -> EvalResult:
@@ -37,6 +39,7 @@ def torture(
         cuts: How often the power is cut.
         operations: How many calls the crowd makes.
         seed: Of all choices but those of time.
+        minutes: After so long, no more is begun, and what was done counts.
         folder: For the stores; by default one for temporary files. It should be on a disk.
         on_progress: Called with the name of the part, the number done and the total; in the process
             of that part.
@@ -46,7 +49,8 @@ def torture(
         scratch = Path(name)
         models = two_bundles(scratch)
 
-        common = {"models": models, "seed": seed, "scratch": scratch}
+        until = time.monotonic() + 60 * minutes
+        common = {"models": models, "seed": seed, "scratch": scratch, "until": until}
 
         def part(name: str, run: Callable[..., Tally], count: int) -> Callable[[], Tally]:
             told = partial(on_progress, name)
@@ -65,8 +69,8 @@ def torture(
         seed=seed,
         seconds=time.perf_counter() - began,
         results={
-            "kills": {"processes": kills, **asdict(killed)},
-            "power": {"cuts": cuts, **asdict(cut)},
+            "kills": asdict(killed),
+            "power": asdict(cut),
             "crowd": {"processes": PROCESSES, "threads": THREADS, **asdict(crowded)},
         },
         threads=1,

@@ -47,6 +47,8 @@ COMMANDS = {
     "reindex": "store:reindex",
     "backup": "store:backup",
     "restore": "restore:restore",
+    "increment": "increments:increment",
+    "complete": "increments:complete",
     "migrate": "migrate:migrate",
     "export": "portable:export",
     "import": "importing:import_file",

@@ -173,3 +173,15 @@ def test_a_short_torture(
     assert not tally.faults, tally.notes
     assert tally.acknowledged == tally.found > 0
     assert done[-1] == (count, count)
+    assert tally.rounds == count
+
+
+@pytest.mark.parametrize("torture", [kill_processes, cut_power, crowd])
+def test_it_ends_when_its_time_is_over(
+    torture: Callable[..., Tally], tmp_path: Path, model: ModelBundle
+) -> None:
+    models = {"first": model, "second": model}
+    tally = torture(
+        9, models=models, seed=1, scratch=tmp_path, on_progress=lambda *_: None, until=0.0
+    )
+    assert tally == Tally()

@@ -33,7 +33,7 @@ def test_the_commands_are_there() -> None:
         *("supersede", "history", "conflicts"),
         *("users", "sessions", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
         *("export", "import", "watch", "restore", "serve"),
-        *("dossier", "audit", "certificate"),
+        *("dossier", "audit", "certificate", "increment", "complete"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train embedder", "train encoder"),
         *("train bundle", "train reranker", "train reader", "train reader-data"),
