@@ -65,7 +65,13 @@ def torture(
         )
     return build_result(
         "torture",
-        config={"kills": kills, "cuts": cuts, "operations": operations, "kinds": list(KINDS)},
+        config={
+            "kills": kills,
+            "cuts": cuts,
+            "operations": operations,
+            "minutes": None if minutes == math.inf else minutes,
+            "kinds": list(KINDS),
+        },
         seed=seed,
         seconds=time.perf_counter() - began,
         results={
