@@ -51,7 +51,7 @@ async def show(asked: Annotated[MapQuery, Query()], caller: PageCaller) -> Respo
         colors = {name: number for number, (name, _) in enumerate(legend)}
         points = []
         if chunks:
-            points = project(np.stack(embeddings))
+            coordinates = project(np.stack(embeddings))
             points = [
                 Point(
                     chunk,
@@ -59,7 +59,7 @@ async def show(asked: Annotated[MapQuery, Query()], caller: PageCaller) -> Respo
                     round(MARGIN + y * (HEIGHT - 2 * MARGIN), 1),
                     colors.get(name, COLORS),
                 )
-                for chunk, (x, y), name in zip(chunks, points.tolist(), names, strict=True)
+                for chunk, (x, y), name in zip(chunks, coordinates.tolist(), names, strict=True)
             ]
         return render(
             "map.html",
