@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
@@ -42,6 +42,7 @@ from agentmem_storage.sql.migrations import STEPS
 from agentmem_storage.sql.tables import migrations
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
+from tests.support.examples import HALF
 
 KEY = bytes(range(32))
 ANA, BEN = Scope("ana@example.org"), Scope("ben@example.org", session_id="session twelve")
@@ -360,6 +361,28 @@ def test_a_key_is_destroyed_later_if_a_process_died_before(
     assert keys_of(tmp_path / "s") == [True, False]
 
 
+def test_a_key_is_destroyed_later_if_the_ring_was_gone(tmp_path: Path) -> None:
+    ring = tmp_path / "s" / "keys.db"
+    with open_store(tmp_path / "s") as store:
+        store.add([source()], ANA)
+        ring.rename(tmp_path / "elsewhere")
+        assert not store.forget([1], {1: TEXT}).purged
+        (tmp_path / "elsewhere").rename(ring)
+    with open_store(tmp_path / "s") as store:
+        assert store.count() == 0
+    assert keys_of(tmp_path / "s") == [True, False]
+
+
+def test_tables_that_are_lost_are_read_again(tmp_path: Path) -> None:
+    with open_store(tmp_path / "s") as store:
+        store.add([source()], ANA)
+        before = tables(store)
+        store._database._engine.dispose()  # as SQLAlchemy does with a connection that it mistrusts
+        assert tables(store) == before
+        store.add([source("more", external_id="2")], ANA)
+        assert list(store.check()) == []
+
+
 def test_what_is_damaged_is_shredded_with_its_scope(tmp_path: Path) -> None:
     with open_store(tmp_path / "s") as store:
         store.add([source(), source("other", external_id="2")], ANA)
@@ -569,9 +592,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@HALF
 @given(operations=OPERATIONS)
 def test_others_have_the_same_tables_whatever_is_done(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, int, int]]

@@ -24,7 +24,7 @@ from agentmem_storage.encryption.layout import ENCRYPTED_NAME, Unread
 from agentmem_storage.encryption.master import Key, read_master_key
 from agentmem_storage.encryption.ring import RING_NAME, KeyRing
 from agentmem_storage.encryption.transactions import Reader
-from agentmem_storage.errors import StoreBusyError, StoreUnwritableError
+from agentmem_storage.errors import KeyRingError, StoreBusyError, StoreUnwritableError
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import indexed_texts
 from agentmem_storage.sql.database import Database, Fault
@@ -51,7 +51,7 @@ class EncryptedDatabase(Database):
         self._file = file
         self._mirror = Mirror(location.label)
         super().__init__(location, timeout_s)
-        event.listen(self._engine, "connect", _keep_texts)
+        event.listen(self._engine, "connect", self._begin_anew)
 
     @classmethod
     def open_with_key(
@@ -172,7 +172,7 @@ class EncryptedDatabase(Database):
         try:
             with self._taking_turn(), self._connected():
                 self._file.purge(wait=wait)
-        except (StoreBusyError, StoreUnwritableError) as error:
+        except (StoreBusyError, StoreUnwritableError, KeyRingError) as error:
             _log.warning("bytes of forgotten memories remain in the files for now: %s", error)
             return False
         return True
@@ -204,6 +204,11 @@ class EncryptedDatabase(Database):
                 with self._begun(connection, "BEGIN"):
                     self._mirror.drop_traces(connection)
 
+    def _begin_anew(self, connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        """With each connection, of which there is one: its tables are empty."""
+        self._mirror = Mirror(self.location.label)
+        indexed_texts.keep_from_now_on(connection, record.info)
+
     def _catch_up(self, connection: Connection, reader: Reader) -> None:
         if not self._mirror.is_behind(reader):
             return
@@ -217,7 +222,3 @@ class EncryptedDatabase(Database):
         finally:
             own.execute("PRAGMA foreign_keys = ON")
         self._mirror.watch(own)
-
-
-def _keep_texts(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
-    indexed_texts.keep_from_now_on(connection, record.info)
