@@ -673,7 +673,17 @@ def test_a_store_whose_creator_died_is_made(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     KeyRing.make(tmp_path / "empty" / "keys.db", "s", KEY, 1.0)
     (tmp_path / "empty" / "encrypted.db").touch()
-    for name in ("ring", "empty"):
+    # One that died in the commit: what it wrote is rolled back.
+    with open_store(tmp_path / "half"):
+        pass
+    begun = sqlite3.connect(tmp_path / "half" / "encrypted.db", isolation_level=None)
+    with closing(begun):
+        begun.execute("BEGIN")
+        query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        for (name,) in begun.execute(query).fetchall():
+            begun.execute(f"DROP TABLE {name}")
+        begun.execute("COMMIT")
+    for name in ("ring", "empty", "half"):
         with open_store(tmp_path / name) as store:
             store.add([source()], ANA)
         with open_store(tmp_path / name) as store:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -60,6 +60,18 @@ class EncryptedFile:
                     connection.execute(statement)
                 Writer.begin(connection, ring, file._seal, label)
         return file
+
+    @staticmethod
+    def is_empty(path: Path, timeout_s: float) -> bool:
+        """Whether a file has no tables: another opener is creating it, or died creating it.
+
+        Args:
+            path: The file; it exists.
+            timeout_s: How long to wait for other processes, in seconds.
+        """
+        with closing(_connect(path, timeout_s)) as connection:
+            found = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return bool(found == (0,))
 
     def require_own(self) -> None:
         """Check that the file is what its name says, and belongs to the ring.
@@ -146,18 +158,22 @@ class EncryptedFile:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            # Not created here: what is missing was moved.
-            uri = f"{self.path.absolute().as_uri()}?mode=rw"
-            connection = sqlite3.connect(
-                *(uri, self._timeout_s), uri=True, isolation_level=None, check_same_thread=False
-            )
-            # Of a damaged column: the driver's own error has its content in the message.
-            connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-            try:
-                for pragma in _PRAGMAS:
-                    connection.execute(pragma)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+            self._connection = _connect(self.path, self._timeout_s)
         return self._connection
+
+
+def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
+    # Not created here: what is missing was moved.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(
+        *(uri, timeout_s), uri=True, isolation_level=None, check_same_thread=False
+    )
+    # Of a damaged column: the driver's own error has its content in the message.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -76,14 +76,14 @@ class EncryptedDatabase(Database):
         master = read_master_key(key, path.parent)
         with translated(label):
             try:
-                # An empty file is of an opener that is creating it, or died creating it.
-                if path.exists() and path.stat().st_size:
-                    ring = KeyRing(path.with_name(RING_NAME), label, master, timeout_s)
+                new = not path.exists() or EncryptedFile.is_empty(path, timeout_s)
+                made = KeyRing.make if new else KeyRing
+                ring = made(path.with_name(RING_NAME), label, master, timeout_s)
+                if new:
+                    file = EncryptedFile.make(path, label, ring, timeout_s)
+                else:
                     file = EncryptedFile(path, label, ring, timeout_s)
                     file.require_own()
-                else:
-                    ring = KeyRing.make(path.with_name(RING_NAME), label, master, timeout_s)
-                    file = EncryptedFile.make(path, label, ring, timeout_s)
             except OSError as error:
                 raise unwritable(error, label) from error
         database = cls(found, file, timeout_s)
