@@ -30,8 +30,6 @@ KeyFileOption = Annotated[
     ),
 ]
 
-# What parameters are called that are stores to be opened.
-_STORES = {"store", "backup"}
 _given: ContextVar[Path | None] = ContextVar("key_file", default=None)
 
 
@@ -46,7 +44,9 @@ def key_file() -> Path | None:
 def with_key_file(command: Callable[..., None]) -> Callable[..., None]:
     """A command with the option, if it has a store."""
     signature = inspect.signature(command, eval_str=True)
-    if not signature.parameters.keys() & _STORES:
+    names = signature.parameters.keys()
+    # `restore` opens a backup, and other commands only move the files of one.
+    if "store" not in names and not names >= {"backup", "model"}:
         return command
 
     @wraps(command)
