@@ -188,7 +188,6 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, Disclos
             "require": self._binding.required,
             "cache_bytes": cache_bytes,
             "threads": threads,
-            "audit": audit,
             "clock": clock,
             "on_add": on_add,
             "on_forget": on_forget,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from agentmem import ANY, AsyncMemory, Document, Memory
 from agentmem.certificates import check_certificate
 from agentmem.errors import CorruptRecordError, InputError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
+from agentmem.testing import tiny_bundle
 
 NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
@@ -300,3 +302,12 @@ def test_asynchronously(place: Path, model: ModelBundle) -> None:
     import asyncio
 
     assert asyncio.run(_asynchronously(place, model)) == ["began", "added"]
+
+
+def test_one_that_is_sent_elsewhere_does_not_begin_it_again(place: Path, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    with Memory(place, model=bundle, audit=True) as memory:
+        sent = pickle.dumps(memory)
+        Memory(place, model=bundle, audit=False).close()
+        with pickle.loads(sent) as again:
+            assert [op for op, *_ in ops(again)] == ["began", "ended"]

@@ -24,7 +24,7 @@ QUERIES = ("when is the train to Lyon?", "the storm at night")
 
 def fill(folder: Path) -> None:
     """Add something of every kind, so that most tables have rows."""
-    with Memory(folder) as memory:
+    with Memory(folder, audit=True) as memory:
         talk = [
             {"role": "user", "name": "Ana", "content": "I booked the 9:40 train to Lyon 🚆."},
             {"role": "assistant", "content": "Noted: 9:40, Lyon."},
@@ -52,6 +52,9 @@ def contents(memory: Memory) -> dict[str, Any]:
             {**chunk.to_dict(), "external_id": chunk.source.external_id} for chunk in memory.list()
         ],
         "found": {query: memory.recall(query)[0].text for query in QUERIES},
+        "audit": [
+            [line.op, line.scope.user_id, list(line.ids)] for line in memory.dossier().audit or ()
+        ],
         "histories": {
             chunk.text: [source.text for source in memory.history(chunk.id)]
             for chunk in memory.list(user_id="ana")
