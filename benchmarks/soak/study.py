@@ -111,7 +111,7 @@ async def check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:
     """Compare what is stored with what was acknowledged, and recall each message by its text.
 
     What a recall by default does not have among its first hits, such as "Nice!", which answers
-    nothing, must be the nearest by its vector.
+    nothing, must be the first by its vector or by its words.
     """
     stored: dict[int, str] = {}
     async for chunk in memory.list():
@@ -124,8 +124,9 @@ async def check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:
     for id, (user, text) in seen.kept.items():
         if id in stored and not within(await memory.recall(text, user_id=user), text):
             later += 1
-            nearest = await memory.recall(text, user_id=user, k=1, mode="vector")
-            missed += not within(nearest, text)
+            by_vector = await memory.recall(text, user_id=user, k=1, mode="vector")
+            by_words = await memory.recall(text, user_id=user, k=1, mode="lexical")
+            missed += not (within(by_vector, text) or within(by_words, text))
     return {
         "lost": len(seen.kept.keys() - stored.keys()),
         "altered": sum(stored.get(id, text) != text for id, (_, text) in seen.kept.items()),
