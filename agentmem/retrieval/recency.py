@@ -11,7 +11,7 @@ it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import permutations
+from itertools import chain, permutations
 
 import regex
 
@@ -76,8 +76,11 @@ def by_recency(
     if not pairs:
         return list(groups)
     by_id = {group.item.id: group for group in groups}
-    ordered = [by_id[one.id] for one in _in_order(found, pairs, when, question)]
-    return _descending(_placed(groups, ordered))
+    placed = list(groups)
+    for joined in _joined(pairs):
+        ordered = [by_id[one.id] for one in _in_order(found, joined, when, question)]
+        placed = _placed(placed, ordered)
+    return _descending(placed)
 
 
 def asks_how_it_is(question: str) -> bool:
@@ -113,6 +116,27 @@ def may_supersede(found: Sequence[Candidate]) -> list[tuple[Candidate, Candidate
     ]
 
 
+def _joined(
+    pairs: Sequence[tuple[Candidate, Candidate]],
+) -> list[list[tuple[Candidate, Candidate]]]:
+    """The pairs, apart by what they are about: those with a memory in common are together.
+
+    Two weights may contradict each other, and so may two diets, but that puts no weight before a
+    diet.
+    """
+    found: list[list[tuple[Candidate, Candidate]]] = []
+    for pair in pairs:
+        ids = {one.id for one in pair}
+        touching = [one for one in found if not ids.isdisjoint(_ids(one))]
+        apart = [one for one in found if ids.isdisjoint(_ids(one))]
+        found = [*apart, [*chain.from_iterable(touching), pair]]
+    return found
+
+
+def _ids(pairs: Sequence[tuple[Candidate, Candidate]]) -> set[int]:
+    return {one.id for one in chain.from_iterable(pairs)}
+
+
 def _in_order(
     found: Sequence[Candidate],
     pairs: Sequence[tuple[Candidate, Candidate]],
@@ -120,8 +144,7 @@ def _in_order(
     question: Question,
 ) -> list[Candidate]:
     """The right order of those that supersede others, and of these."""
-    newer = {new.id for _, new in pairs}
-    ids = newer | {old.id for old, _ in pairs}
+    newer, ids = {new.id for _, new in pairs}, _ids(pairs)
     ranked = [one for one in found if one.id in ids]
     newest_first = sorted(ranked, key=lambda one: (-one.said.created_at, -one.id))
     interval = question.interval

@@ -85,6 +85,19 @@ def test_another_speaker_contradicts_nobody(place: Path) -> None:
         assert next(hit.text for hit in hits if hit.text in (OLD, NEW)) == OLD
 
 
+def test_what_contradicts_itself_about_something_else_does_not_come_first(place: Path) -> None:
+    diet = [
+        ("I am vegetarian.", "2023-06-15"),
+        ("I eat fish again, so no longer vegetarian.", "2024-02-01"),
+    ]
+    weights = [
+        (f"My weight is {kg} kg.", day)
+        for kg, day in [(82, "2023-01-05"), (79, "2023-07-05"), (76, "2024-06-05")]
+    ]
+    found = order(place, [*diet, *weights], "am I vegetarian?")
+    assert found[:2] == [diet[1][0], diet[0][0]]
+
+
 def candidate(id: int, text: str, day: int, vector: Sequence[float], near: float) -> Candidate:
     said = Said(b"", "message", "user", None, None, day * 86_400_000_000, None, None, None)
     wording = Wording(text, np.array(vector, np.float32) / np.linalg.norm(vector))
