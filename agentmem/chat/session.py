@@ -317,8 +317,11 @@ def _answer(reply: object) -> Any:
         return None if is_blank(reply) else Message(reply, "assistant")
     reply = plain(reply)
     if isinstance(reply, Mapping):
-        if isinstance(choices := reply.get("choices"), list | tuple):
-            reply = {**reply, "choices": list(choices[:1])} if choices else None
+        choices = reply.get("choices")
+        if "choices" in reply and not choices:
+            return None  # of gateways that send an error in the place of an answer
+        if isinstance(choices, list | tuple):
+            reply = {**reply, "choices": list(choices[:1])}
         elif reply.get("output") == []:
             return None  # of a response that goes on in the background
     return reply or None

@@ -224,7 +224,9 @@ def test_calls_of_tools_and_their_results(memory: Memory) -> None:
     ]
 
 
-@pytest.mark.parametrize("reply", [None, "", assistant(None), {"choices": []}], ids=str)
+@pytest.mark.parametrize(
+    "reply", [None, "", assistant(None), {"choices": []}, {"id": "1", "choices": None}], ids=str
+)
 def test_no_reply(memory: Memory, reply: Any) -> None:
     session = memory.session()
     assert session.observe([user("Hello.")], reply)
