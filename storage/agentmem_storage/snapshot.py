@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 import numpy as np
@@ -62,9 +63,16 @@ class Snapshot:
     """
 
     def __init__(
-        self, connection: Connection, index: IndexSync, embedding_dims: int, now: int
+        self,
+        connection: Connection,
+        index: IndexSync,
+        embedding_dims: int,
+        now: int,
+        torn: frozenset[int] = frozenset(),
     ) -> None:
         self._transaction = connection
+        # No search finds these: there is nothing to tell of them but that they are damaged.
+        self._torn = torn
         self._now = now
         self._index = index
         self._embedding_dims = embedding_dims
@@ -248,7 +256,13 @@ class Snapshot:
         Raises:
             UnknownIdError: No chunk has one of the ids.
         """
-        return episodes.episodes(self._connection, ids, self._expired_by)
+        found = episodes.episodes(self._connection, ids, self._expired_by)
+        if not self._torn:
+            return found
+        return {
+            id: tuple(one for one in within if one not in self._torn)
+            for id, within in found.items()
+        }
 
     def recent(self, scope: Scope, *, most: int, before: int | None = None) -> list[int]:
         """The highest chunk ids of a scope, descending.
@@ -278,7 +292,7 @@ class Snapshot:
         _check_k(k)
         query = _unit(embedding, self._embedding_dims)
         whole = selection.everything and self._expired_by is None
-        among = None if whole else self.ids(selection)
+        among = None if whole and not self._torn else self._searchable(selection).ids
         return self._search(query, k, among)
 
     def cosines(self, embedding: NDArray[np.float32], ids: Iterable[int]) -> Ranked:
@@ -319,8 +333,8 @@ class Snapshot:
         within = self._within(selection.scope)
         # Filtering the matches by id takes longer than finding them, so that is not done where
         # nothing would be filtered out.
-        everywhere = within is None and selection == whole
-        allowed = None if everywhere else self._listed(selection).json
+        everywhere = within is None and selection == whole and not self._torn
+        allowed = None if everywhere else self._searchable(selection).json
         certain, possible = parse(query)
         counts = terms.count(self._connection, [*certain, *possible], scope=within, allowed=allowed)
         self._known_counts[query, selection.scope] = {one.phrase: one.scope for one in counts}
@@ -392,6 +406,13 @@ class Snapshot:
             found = list_ids(self._connection, query)
         self._known_ids.append((selection, found))
         return found
+
+    def _searchable(self, selection: Selection) -> Listed:
+        listed = self._listed(selection)
+        if not self._torn:
+            return listed
+        ids = listed.ids[~np.isin(listed.ids, list(self._torn))]
+        return Listed(ids, json.dumps(ids.tolist()))
 
     def _few(self, selection: Selection) -> bool | None:
         """Whether a filter selects from a small part of the store; see `selected`."""

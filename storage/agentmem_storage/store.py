@@ -196,7 +196,8 @@ class Store(
             What ``read`` returns.
         """
         with self._database.read() as connection:
-            one = Snapshot(connection, self._index, self.embedding_dims, self._now())
+            torn = self._database.torn(connection)
+            one = Snapshot(connection, self._index, self.embedding_dims, self._now(), torn)
             made = read(one)
         if one.searched:
             self._index.save_if_due()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import pickle
 import secrets
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentmem import AsyncMemory, Document, Memory
+from agentmem import ANY, AsyncMemory, Document, Memory
 from agentmem.errors import KeyRequiredError, StoreError, UnknownIdError, WrongKeyError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.testing import tiny_bundle
@@ -28,6 +30,11 @@ TRACES = (
 TALK = [
     {"role": "user", "name": "Wilhelmina", "content": "The train to Zanzibar leaves at 9:40."},
     {"role": "assistant", "content": "Noted. The dining-car opens at ten."},
+]
+CALLS: list[tuple[Any, Any]] = [
+    (ANY, None),
+    ("passenger-ana", "neighbors"),
+    (ANY, "episode"),
 ]
 BOOK = Document(
     "The Usambara line runs through the hills. " * 30, title="Usambara", uri="file:u.md"
@@ -123,6 +130,28 @@ def test_what_is_forgotten_as_a_whole_is_gone_from_backups(
         assert texts(restored) == ["Ben stays"]
         assert [one.user_id for one in restored.scopes()] == ["passenger-ben"]
         assert restored.verify().ok
+
+
+@pytest.mark.parametrize("kind", ["sources", "chunks"])
+def test_a_message_that_cannot_be_read_spoils_no_recall(
+    tmp_path: Path, model: ModelBundle, key_file: Path, kind: str
+) -> None:
+    options: dict[str, Any] = {"model": model, "key": key_file}
+    said = [{"role": "user", "content": f"The train to Zanzibar has {n} cars."} for n in range(3)]
+    with Memory(tmp_path / "store", **options) as memory:
+        memory.add(said, user_id="passenger-ana")
+    with closing(sqlite3.connect(tmp_path / "store" / "encrypted.db")) as file:
+        damage = "UPDATE rows SET content = zeroblob(99) WHERE kind = ? AND id = 2"
+        file.execute(damage, (kind,))
+        file.commit()
+    with Memory(tmp_path / "store", **options) as memory:
+        # They seem to contradict each other, so that links lead to what is damaged.
+        for user_id, expand in CALLS:
+            hits = memory.recall(
+                "Which train goes to Zanzibar?", k=2, expand=expand, user_id=user_id
+            )
+            assert {hit.id for hit in hits} == {1, 3}
+        assert not memory.verify().ok
 
 
 def test_an_encrypted_store_is_migrated(tmp_path: Path, key_file: Path) -> None:

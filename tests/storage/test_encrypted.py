@@ -373,6 +373,25 @@ def test_a_key_is_destroyed_later_if_the_ring_was_gone(tmp_path: Path) -> None:
     assert keys_of(tmp_path / "s") == [True, False]
 
 
+def test_an_older_ring_put_back_while_the_store_is_open_gives_no_id_again(tmp_path: Path) -> None:
+    ring = tmp_path / "s" / "keys.db"
+    with open_store(tmp_path / "s") as store:
+        store.add([source()], ANA)
+        older = ring.read_bytes()
+        store.add([source()], BEN)
+        newest = ring.read_bytes()
+        ring.unlink()
+        assert not store.forget(Selection(BEN), {2: TEXT}).purged
+        ring.write_bytes(older)
+        with pytest.raises(KeyRingError, match="older copy"):
+            store.add([source("acknowledged", external_id="2")], BEN)
+        ring.write_bytes(newest)
+        store.add([source("acknowledged", external_id="2")], BEN)
+    with open_store(tmp_path / "s") as store:
+        assert store.count(Selection(BEN)) == 1
+        assert list(store.check()) == []
+
+
 def test_tables_that_are_lost_are_read_again(tmp_path: Path) -> None:
     with open_store(tmp_path / "s") as store:
         store.add([source()], ANA)
@@ -451,6 +470,32 @@ def test_altered_rows_are_reported_and_the_others_stay(tmp_path: Path, statement
         assert [one.text_hash for one in store.chunks([2])]
         store.add([source("more", external_id="4")], BEN)
         assert store.search_terms("more", 1).ids.tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE rows SET content = zeroblob(99) WHERE kind = 'sources' AND id = 1",
+        "DELETE FROM rows WHERE kind = 'sources' AND id = 1",
+    ],
+)
+@pytest.mark.parametrize("scope", [Scope(), ANA])
+def test_what_belongs_to_a_damaged_row_spoils_no_search(
+    tmp_path: Path, statement: str, scope: Scope
+) -> None:
+    two_of_one_scope(tmp_path / "s")
+    edit(tmp_path / "s", statement)
+    within = Selection(scope)
+    with open_store(tmp_path / "s") as store:
+        expected = [2] if scope == ANA else [2, 3]
+        assert sorted(store.search_terms("first words", 3, within).ids.tolist()) == expected
+        found = store.search_vectors(make_embedding("first words"), 3, within).ids.tolist()
+        assert sorted(found) == expected
+        assert len(store.neighbors(found).sides) == len(found)
+        assert any(one.chunk_id == 1 for one in store.check())
+        # What cannot be found is forgotten with its scope all the same.
+        store.forget(Selection(ANA), {1: "first words", 2: "second words"})
+        assert held(tmp_path / "s", "chunks") == [3]
 
 
 def test_an_older_row_put_back_is_noticed(tmp_path: Path) -> None:

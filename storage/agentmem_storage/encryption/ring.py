@@ -115,11 +115,21 @@ class KeyRing:
                     connection.execute("INSERT INTO ring VALUES (1, ?, ?, ?)", row)
         return cls(path, label, master, timeout_s)
 
-    def create(self) -> int:
-        """Make a random data key; it is durable when its id is returned."""
+    def create(self, above: int = 0) -> int:
+        """Make a random data key; it is durable when its id is returned.
+
+        Args:
+            above: The highest id that the store knows. A ring that has not come so far is an older
+                copy, and would give an id again.
+
+        Raises:
+            KeyRingError: It is an older copy.
+        """
         with self._opened() as connection, _transaction(connection):
             key_id = connection.execute("INSERT INTO keys (wrapped) VALUES (NULL)").lastrowid
             assert key_id is not None
+            if key_id <= above:
+                raise self._older(above)
             data_key = secrets.token_bytes(KEY_BYTES)
             wrapped = _sealed(self._master, data_key, self._bound(key_id))
             connection.execute("UPDATE keys SET wrapped = ? WHERE id = ?", (wrapped, key_id))
@@ -136,11 +146,7 @@ class KeyRing:
             with self._opened() as connection:
                 self._read(connection)
         if key_id not in self._wrapped:
-            raise KeyRingError(
-                f"the key ring {self.path.name} of the store at {self._label!r} does not have key "
-                f"{key_id}, with which a part of the store is encrypted: it is an older copy; put "
-                f"the newest one back. Nothing was changed"
-            )
+            raise self._older(key_id)
         wrapped = self._wrapped[key_id]
         if wrapped is None:
             return None
@@ -203,6 +209,13 @@ class KeyRing:
             if _code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise
             raise self._damaged("it is cut short or overwritten") from None
+
+    def _older(self, key_id: int) -> KeyRingError:
+        return KeyRingError(
+            f"the key ring {self.path.name} of the store at {self._label!r} does not have key "
+            f"{key_id}, with which a part of the store is encrypted: it is an older copy; put "
+            f"the newest one back. Nothing was changed"
+        )
 
     def _damaged(self, why: str) -> KeyRingError:
         return KeyRingError(

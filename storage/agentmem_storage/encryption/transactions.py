@@ -26,6 +26,9 @@ LISTED = 10_000
 _STATE = ("state", 1)
 _OWNER, _DOOMED = "owner of", "doomed"
 _ROWS = "SELECT kind, id, key_id, content FROM rows"
+_NEWEST_KEY = (
+    "SELECT max(key_id) FROM (SELECT key_id FROM owners UNION ALL SELECT key_id FROM doomed)"
+)
 _NONCES = (
     f"SELECT kind, id, CAST(substr(content, 1, {NONCE_BYTES}) AS BLOB) FROM rows "
     "WHERE typeof(content) = 'blob'"
@@ -273,7 +276,8 @@ class Writer(Reader):
         if owner not in self._keys:
             key_id = self._owned_by(owner)
             if key_id is None:
-                key_id = self._ring.create()
+                (known,) = self.connection.execute(_NEWEST_KEY).fetchone()
+                key_id = self._ring.create(above=known)
                 sealed = self._seal.seal(f"{_OWNER} {owner[0]}", owner[1], self._sealing, [key_id])
                 values = (*owner, key_id, sealed)
                 self.connection.execute("INSERT INTO owners VALUES (?, ?, ?, ?)", values)

@@ -244,6 +244,10 @@ class Database:
     def drop_faults(self) -> None:
         """Delete from the files what cannot be read at all; see `faults`. Nothing here."""
 
+    def torn(self, connection: Connection) -> frozenset[int]:
+        """Chunks of which nobody knows the message, because its row cannot be read. None here."""
+        return frozenset()
+
     def copy_keys(self, folder: Path) -> None:
         """Copy the keys of an encrypted store to a folder; this one has none."""
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, select
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from agentmem_storage.encryption.file import EncryptedFile
@@ -31,6 +31,9 @@ from agentmem_storage.sql.database import Database, Fault
 from agentmem_storage.sql.location import Location, locate_encrypted
 from agentmem_storage.sql.mirror import Mirror, driver_connection
 from agentmem_storage.sql.sqlite_errors import translated, unwritable
+from agentmem_storage.sql.tables import chunks, sources
+
+_TORN = select(chunks.c.id).where(chunks.c.source_id.not_in(select(sources.c.id)))
 
 _log = logging.getLogger(__name__)
 
@@ -160,6 +163,13 @@ class EncryptedDatabase(Database):
                     writer.remove(*place)
                 writer.count_again()
                 self._mirror.accept(writer.commit(writer.state.steps))
+
+    def torn(self, connection: Connection) -> frozenset[int]:
+        """See `Database.torn`; where rows are left out, those that belong to them are not."""
+        unread = self._mirror.unread
+        if not unread.damaged and not unread.altered:
+            return frozenset()
+        return frozenset(connection.execute(_TORN).scalars())
 
     def copy_keys(self, folder: Path) -> None:
         """See `Database.copy_keys`."""

@@ -207,7 +207,8 @@ def of_chunks(connection: Connection, chunk_ids: Iterable[int]) -> Linked:
         of_source[row.source_id].append(row.id)
         times[row.source_id] = row.created_at
     return Linked(
-        tuple(_link(row) for row in rows),
+        # What is damaged may be missing at one end.
+        tuple(_link(row) for row in rows if row.old_id in times and row.new_id in times),
         {id: tuple(ids) for id, ids in of_source.items()},
         times,
     )
