@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,8 @@ def test_it_follows_changes_until_it_is_interrupted(cli: Cli, folder: Path) -> N
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A suite in the background ignores interruptions, and its children would too.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as going:
         assert going.stdout is not None
         assert json.loads(going.stdout.readline())["added"] == ["b.md", "deep/a.txt"]

@@ -40,11 +40,11 @@ def test_the_cache_and_the_log_make_room(
     cache, log = place / "index" / "keys.cache", place / "memory.db-wal"
     original = write.forget
 
-    def forget(*args: Any) -> Any:
+    def forget(*args: Any, **options: Any) -> Any:
         # The log has a few bytes again as soon as this transaction has begun to write.
         if cache.exists() or log.stat().st_size > 0:
             raise StoreUnwritableError("database or disk is full")
-        return original(*args)
+        return original(*args, **options)
 
     assert cache.exists()
     assert log.stat().st_size > 0
@@ -56,7 +56,7 @@ def test_the_cache_and_the_log_make_room(
 def test_a_disk_that_stays_full_is_named_and_nothing_is_deleted(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*args: Any) -> Any:
+    def full(*args: Any, **_: Any) -> Any:
         raise StoreUnwritableError("database or disk is full")
 
     monkeypatch.setattr(write, "forget", full)

@@ -79,7 +79,7 @@ def test_the_parts_of_a_message_stay_together() -> None:
     later = {"role": "user", "content": blocks, "created_at": 20}
     found = normalize([later, said("first", 10), Document("a page", created_at=5)])
     assert [part.text for part in found.parts] == ["a page", "first", "one", "two"]
-    assert found.places == (3, 2, 0, 1)
+    assert found.indices == (3, 2, 0, 1)
 
 
 def test_a_time_for_the_call_orders_nothing() -> None:
