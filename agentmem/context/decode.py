@@ -61,7 +61,7 @@ def exact_texts(
 
 
 def _looked_up(model: MemoryModel, records: Sequence[ChunkRecord]) -> dict[int, str]:
-    """The texts that a table look-up gets right, by id: nearly all, at a hundredth of the cost.
+    """The texts that a table look-up gets right, by id: nearly all, without the decoder.
 
     The hash that was computed when a text was added tells which these are.
     """

@@ -192,7 +192,7 @@ class LatentCodec:
         """Token ids (T,) from packed latents and patches without the decoder: a table look-up.
 
         A code without its context identifies its token nearly always, so most rows are what
-        `decode` returns, at a hundredth of its cost. Which are, only a hash of the text can tell.
+        `decode` returns. Which are, only a hash of the text can tell.
 
         Returns:
             In the order given; None for rows that do not fit their tokens, and for all of them if
