@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentmem.statements.read import Statement, is_own
-from agentmem.statements.words import EMPTY, KINDS, LEAVING, LEFT, PREPOSITIONS
+from agentmem.statements.read import Statement, is_number, is_own
+from agentmem.statements.words import EMPTY, KINDS, LEAVING, LEFT, PREPOSITIONS, STATE
 
 # The scores: of one that says that the earlier value holds no longer, of the same sentence with
 # another value, of one that says that something changed, of two that are of one kind, and of one
@@ -31,7 +31,7 @@ def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> f
         new: The later one.
         nearest: Whether they are by far the nearest to each other.
     """
-    if _repeats(old, new) or not same_owner(old, new):
+    if _repeats(old, new) or not same_owner(old, new) or _names_another(old, new):
         return 0.0
     if new.changes and _leaves(old, new):
         return LEFT_BEHIND
@@ -69,6 +69,37 @@ def same_owner(old: Statement, new: Statement) -> bool:
     return old.owners.issubset(new.words) and new.owners.issubset(old.words)
 
 
+def _names_another(old: Statement, new: Statement) -> bool:
+    """Whether what they are about has a name, and not the same one.
+
+    A label tells that, "Terrain of Andorra: ...", or the name before a number or an address: "mail
+    for Ana goes to ana@example.org".
+    """
+    if old.label is not None and new.label is not None:
+        return not (old.label.issubset(new.words) and new.label.issubset(old.words))
+    if is_own(old) or is_own(new):
+        return False
+    mine, later = _values(old), _values(new)
+    # "9 Quarry Hill" is an address, and so no name of what has it.
+    leads = any(values and not is_number(values[0]) for values in (mine, later))
+    both = all({True, False} == set(map(is_number, values)) for values in (mine, later))
+    return (
+        leads
+        and both
+        and _first_name(mine) not in new.words
+        and _first_name(later) not in old.words
+    )
+
+
+def _values(statement: Statement) -> list[str]:
+    """Its values, in order."""
+    return [one for one in statement.words if one in statement.values and one not in EMPTY]
+
+
+def _first_name(values: Sequence[str]) -> str:
+    return next(one for one in values if not is_number(one))
+
+
 def _differs_in_one_place(old: Statement, new: Statement) -> bool | None:
     """Whether the sentences differ in one place, and by what they say; None if they differ more."""
     a = [word for word in old.words if word not in ("now", "currently", "still", "new")]
@@ -82,6 +113,9 @@ def _differs_in_one_place(old: Statement, new: Statement) -> bool | None:
     left, right = a[start : len(a) - end], b[start : len(b) - end]
     # "box 7 in cellar 7" and "box 9 in cellar 9" are two boxes.
     if not set(left).isdisjoint(right):
+        return None
+    # "Ana works on Atlas" and "Ana's phone: 555-1234" say different things of her.
+    if any(STATE.search(" ".join(side)) for side in (left, right)):
         return None
     common = (*a[:start], *a[len(a) - end :])
     tells = not EMPTY.issuperset(common) or (new.changes and start > 1 and "not" not in common)
@@ -127,11 +161,7 @@ def _other_value(old: Statement, new: Statement) -> bool:
         alike = len(shared) >= _SHARED * max(len(old.subject), len(new.subject))
         return both and alike and bool(new.subject - old.subject)
     return any(
-        {one for one in old.values if _has_digits(one) is digits}
-        and {one for one in new.values - old.values if _has_digits(one) is digits}
-        for digits in (True, False)
+        {one for one in old.values if is_number(one) is numbers}
+        and {one for one in new.values - old.values if is_number(one) is numbers}
+        for numbers in (True, False)
     )
-
-
-def _has_digits(word: str) -> bool:
-    return any(letter.isdigit() for letter in word)

@@ -13,7 +13,7 @@ _LONGEST = 160
 # Stage directions of a script tell what happens.
 _STAGED = ("[", "(")
 _TOKEN = regex.compile(r"[\p{L}\p{M}\d]+(?:[-.:/@'’_!+][\p{L}\p{M}\d]+)*")
-_LABEL = regex.compile(r"^[\p{L}\p{M} '’-]{2,40}:\s")
+_LABEL = regex.compile(r"^[\p{L}\p{M} ,'’-]{2,40}:\s")
 # Whose a statement is stands among its first words.
 _FIRST = 3
 _SELF = regex.compile(r"\b(?:i|my|me|mine|we|our|us|ours)\b", regex.IGNORECASE)
@@ -30,7 +30,9 @@ class Statement:
         text: The text.
         words: All of its words, in lower case, in order.
         subject: Stems of those that tell what it is about.
-        values: Numbers and names, in lower case.
+        values: Numbers, addresses and names, in lower case.
+        label: The names before the colon that the text begins with, in lower case; None if there is
+            no label: "Terrain of Andorra: ...".
         owners: Whose it is, if not the speaker's: "sister", "bob".
         holds: Whether it says how something is.
         changes: Whether it says that something changed.
@@ -40,6 +42,7 @@ class Statement:
     words: tuple[str, ...]
     subject: frozenset[str]
     values: frozenset[str]
+    label: frozenset[str] | None
     owners: frozenset[str]
     holds: bool
     changes: bool
@@ -49,11 +52,13 @@ def read_statement(text: str) -> Statement | None:
     """What a text states; None if it is long, a question, or not certain."""
     if len(text) > _LONGEST or UNSURE.search(text) or "?" in text or text.startswith(_STAGED):
         return None
-    holds = STATE.search(text) is not None or _LABEL.match(text) is not None
+    label = _LABEL.match(text)
+    holds = STATE.search(text) is not None or label is not None
     changes = CHANGE.search(text) is not None
     if not (holds or changes):
         return None
     words: list[str] = []
+    labelled: set[str] = set()
     subject: set[str] = set()
     values: set[str] = set()
     owners: set[str] = set()
@@ -67,9 +72,11 @@ def read_statement(text: str) -> Statement | None:
             owners.add(lower.removesuffix("s"))
         elif leading and word != match[0] and word[0].isupper() and lower not in EMPTY:
             owners.add(lower)
-        if any(letter.isdigit() for letter in word) or (word[0].isupper() and not first):
+        if is_number(word) or (word[0].isupper() and not first):
             if lower not in ("i", "i'm", "i've", "i'll", "i'd"):
                 values.add(lower)
+                if label is not None and match.end() <= label.end():
+                    labelled.add(lower)
         elif lower not in EMPTY and len(lower) > 1:
             subject.add(stem(lower))
     return Statement(
@@ -77,10 +84,16 @@ def read_statement(text: str) -> Statement | None:
         tuple(words),
         frozenset(subject),
         frozenset(values),
+        None if label is None else frozenset(labelled),
         frozenset(owners),
         holds,
         changes,
     )
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number, a code, a date, or an e-mail address."""
+    return "@" in word or any(letter.isdigit() for letter in word)
 
 
 def is_own(statement: Statement) -> bool:

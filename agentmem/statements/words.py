@@ -20,7 +20,9 @@ STATE = _pattern(
 )
 # Something is not as it was.
 CHANGE = _pattern(
-    r"mov(?:ed?|es|ing)|relocat\w+|switch\w*|chang\w+|replac\w+|swap\w*|new|now|nowadays"
+    r"mov(?:ed?|es|ing)|relocat\w+|switch\w*|chang\w+|replac\w+|swap\w*|now|nowadays"
+    # Not of "New York".
+    r"|new(?!(?-i:(?<=[^\s.!?:]\s+New)\s+\p{Lu}))"
     r"|these days|instead|no longer|no more|any ?more|from now on|from today|since|as of|today"
     r"|start(?:s|ed|ing)|began|begun|join\w*|quit|left|took over|takes over|bec[ao]me|upgrad\w+"
     r"|updat\w+|re(?:set|newed|scheduled|placed|named|trained)|adjusted|cancell?ed|signed|dropped"

@@ -53,6 +53,10 @@ My laptop is a ThinkPad | The ThinkPad died, I use a Framework
 I use Vim | I use Emacs now
 The gate code is 4711 | The gate code is 0815 since Monday
 My flight is at 9:40 | My flight was moved to 11:20
+My address is 9 Quarry Hill | New address: 61 Linden Close
+The office is at 9 Quarry Hill | The office moved to 61 Linden Close
+Phone Ana: 555-1234 | Phone Ana: 555-9876
+Mail for Ana goes to ana@example.org | Mail for Ana goes to ana@example.net now
 """
 
 COMPATIBLE = """
@@ -79,6 +83,15 @@ I like jazz | The neighbours moved out today
 I take 20 mg of lisinopril | Dad takes 10 mg of atorvastatin
 My flight is at 9:40 | The bakery opens at 7:00 now
 I'm not going | I'm not hungry any more, thanks
+Phone Ana: 555-1234 | Phone Bob: 555-9876
+Airports of Jordan: 18 (2025) | Airports of Somalia: 40 (2025)
+Suffrage of Andorra: 18 years of age | Somalia, Suffrage: 18 years, starting with the 2024 elections
+Terrain of Andorra: rugged mountains | Terrain of Norfolk: raised flat
+Mail for Ana goes to ana@example.org | Mail for Bob goes to bob@example.org
+Ana Lee works on NWM-2438, blocked | SHD-9934 went to Bob Hale (blocked)
+Ana Lee's birthday: 17 December 1981 | Ana Lee works on PJV-5953, open
+Ana Lee: 499 Puri Road | Ana Lee's number is 001-560-861
+Ana Lee was born on 31 October 1963 | Bob Hale comes from New Victoria, born 16 November 1926
 """
 
 
