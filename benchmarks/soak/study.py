@@ -14,6 +14,8 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from agentmem import AsyncMemory
 from agentmem.context.recall import Recall
 from agentmem.evaluation.conversations import Conversation
@@ -111,14 +113,16 @@ async def check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:
     """Compare what is stored with what was acknowledged, and recall each message by its text.
 
     What a recall by default does not have among its first hits, such as "Nice!", which answers
-    nothing, must be the first by its vector or by its words.
+    nothing, must be the first by its vector or by its words. Messages that differ only in
+    punctuation ("Gotta run, bye!") are the same to both.
     """
     stored: dict[int, str] = {}
     async for chunk in memory.list():
         stored[chunk.source.id] = stored.get(chunk.source.id, "") + chunk.text
 
     def within(hits: Recall, text: str) -> bool:
-        return any(text in (hit.text, stored.get(hit.source.id)) for hit in hits)
+        found = (one for hit in hits for one in (hit.text, stored.get(hit.source.id, "")))
+        return _words(text) in map(_words, found)
 
     later = missed = 0
     for id, (user, text) in seen.kept.items():
@@ -134,6 +138,10 @@ async def check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:
         "not_among_first": later,
         "not_recalled": missed,
     }
+
+
+def _words(text: str) -> list[str]:
+    return regex.findall(r"\w+", text.lower()) or [text]
 
 
 @contextmanager

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
 from agentmem.errors import ConfigError, ModelNotFoundError
-from agentmem.models.embedder.sentence_encoder import SentenceEncoder
+from agentmem.models.embedder.sentence_encoder import GRAPH, SentenceEncoder
 from agentmem.training.sentence_encoder.export import export_sentence_encoder
 from tests.support.cli import Cli
 
@@ -60,6 +62,24 @@ def test_it_embeds_like_the_original(small: Path, exported: Path) -> None:
             states = bert(input_ids=ids).last_hidden_state.mean(1)[0].numpy()
         wanted = states / np.linalg.norm(states)
         assert float(encoder.embed([text])[0] @ wanted) > 0.97
+
+
+def test_the_same_weights_give_the_same_bytes(small: Path, exported: Path, tmp_path: Path) -> None:
+    again = export_sentence_encoder(small, tmp_path / "again", name="small")
+    graph = (exported / GRAPH).read_bytes()
+    assert (again / GRAPH).read_bytes() == graph
+    assert b".py" not in graph  # which lines of which files made a node
+
+
+def test_products_of_two_rows_fit_into_16_bits(exported: Path) -> None:
+    """Of 8-bit activations: processors without VNNI add them in pairs before they widen them."""
+    weights = [
+        numpy_helper.to_array(one)
+        for one in onnx.load(exported / GRAPH).graph.initializer
+        if one.data_type == onnx.TensorProto.INT8
+    ]
+    assert weights
+    assert all(2 * 255 * int(np.abs(one.astype(int)).max()) < 2**15 for one in weights)
 
 
 def test_what_cannot_be_exported_is_named(small: Path, exported: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The sentence encoder of a bundle: the default embedder, an ONNX graph with 8-bit weights.
+"""The sentence encoder of a bundle: the default embedder, an ONNX graph with 7-bit weights.
 
 Search embeddings need no memory vectors, so a pretrained model serves: a BERT-like encoder whose
 last states are averaged and normalized, as `agentmem.training.sentence_encoder` exports it. It

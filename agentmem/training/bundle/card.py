@@ -105,7 +105,7 @@ def _made_of(facts: BundleFacts) -> list[str]:
         f"Fingerprint `{facts.fingerprint}`, format {facts.format}. Weights are bfloat16 "
         "safetensors"
         + (
-            ", those of the default embedder 4 and 8 bits wide in an ONNX graph"
+            ", those of the default embedder 4 and 7 bits wide in an ONNX graph"
             if has_encoder
             else ""
         )
@@ -126,7 +126,7 @@ def _encoder(folder: Path) -> list[str]:
         "## The default embedder",
         f"`{config.name}`, a pretrained sentence encoder (Apache-2.0, Wang et al., "
         "arXiv 2002.10957, and the sentence-transformers project), exported with `agentmem train "
-        "encoder`: token embeddings in 4 bits, the matrices of its layers in 8. Its first "
+        "encoder`: token embeddings in 4 bits, the matrices of its layers in 7. Its first "
         f"{config.max_tokens} tokens of a text count. It was not trained here, nor on the corpus. "
         "Nothing but search depends on it: texts come back from the latents.",
     ]
