@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from itertools import takewhile
 
 from agentmem_storage.records import Sides, Turn
 
@@ -43,7 +42,9 @@ def follow(one: Turn, next: Turn) -> bool:
 
 def _run(id: int, side: Sequence[int], turns: Mapping[int, Turn]) -> tuple[int, ...]:
     """The turns of a side up to the first that is of another conversation."""
-    pairs = zip((id, *side), side, strict=False)
-    return tuple(
-        next for _, next in takewhile(lambda pair: follow(turns[pair[0]], turns[pair[1]]), pairs)
-    )
+    last = turns[id]
+    for count, one in enumerate(side):
+        if not follow(last, turns[one]):
+            return tuple(side[:count])
+        last = turns[one]
+    return tuple(side)

@@ -18,6 +18,7 @@ returns for any text adds a migration that rebuilds it.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -51,8 +52,8 @@ class Phrases(NamedTuple):
         possible: Stop words in the form of names, which they may be.
     """
 
-    certain: list[str]
-    possible: list[str]
+    certain: tuple[str, ...]
+    possible: tuple[str, ...]
 
 
 def index_text(text: str) -> str:
@@ -66,9 +67,11 @@ def index_text(text: str) -> str:
 
 def phrases(query: str) -> list[str]:
     """The phrases that are certainly meant; see `Phrases`."""
-    return parse(query).certain
+    return list(parse(query).certain)
 
 
+# A search asks several times, and a query is short.
+@lru_cache(maxsize=8)
 def parse(query: str) -> Phrases:
     """Split a query into the phrases to search for."""
     plain = composed(query.encode("utf-8", "replace").decode())
@@ -93,7 +96,9 @@ def parse(query: str) -> Phrases:
         if len(words) == 1:
             found, possible = [*possible, *found], []
     certain = dict.fromkeys(found)
-    return Phrases(list(certain), [one for one in dict.fromkeys(possible) if one not in certain])
+    return Phrases(
+        tuple(certain), tuple(one for one in dict.fromkeys(possible) if one not in certain)
+    )
 
 
 def asks_nothing(query: str) -> bool:

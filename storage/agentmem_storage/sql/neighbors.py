@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
@@ -30,8 +31,6 @@ from agentmem_storage.sql.tables import chunks, sources
 
 # To look up the neighbors of one chunk takes as long as to list so many chunks of its scope.
 _LISTED_PER_LOOKUP = 16
-# Where the id is in a row of a list of neighbors: behind the three columns of its place.
-_PLACE = 3
 _DOCUMENT = "document"
 
 
@@ -86,16 +85,19 @@ def by_lookup(
 ) -> Neighbors:
     """Neighbors of each of the given chunks, whatever else their scopes hold."""
     values = {**given(ids), "reach": reach, "now": now}
-    found = connection.scalar(_LOOKED_UP[now is not None], values)
-    sides: dict[int, Sides] = {}
+    found = json.loads(connection.scalar(_LOOKED_UP[now is not None], values) or "[]")
+    # Most are near several of the chunks, and are read once.
+    near = {one for id, *sides in found for one in chain((id,), *sides)}
     turns: dict[int, Turn] = {}
-    for id, *own, lists in json.loads(found or "[]"):
-        turns[id] = Turn(*own)
-        # Compared by place, which comes first; none is in two lists.
-        earlier = sorted((*lists[0], *lists[1]), reverse=True)[:reach]
-        later = sorted((*lists[2], *lists[3]))[:reach]
-        turns.update((one[_PLACE], Turn(*one[_PLACE + 1 :])) for one in (*earlier, *later))
-        sides[id] = tuple(one[_PLACE] for one in earlier), tuple(one[_PLACE] for one in later)
+    places: dict[int, tuple[int, ...]] = {}
+    for id, ordinal, *turn in json.loads(connection.scalar(_READ, given(near)) or "[]"):
+        turns[id] = one = Turn(*turn)
+        places[id] = one.time, one.source, ordinal
+    sides: dict[int, Sides] = {}
+    for id, before, earlier, after, later in found:
+        back = sorted((*before, *earlier), key=places.__getitem__, reverse=True)
+        on = sorted((*after, *later), key=places.__getitem__)
+        sides[id] = tuple(back[:reach]), tuple(on[:reach])
     return Neighbors(sides, turns)
 
 
@@ -137,7 +139,7 @@ def _listing(expiring: bool) -> Select[Any]:
 
 
 def _lookups(expiring: bool) -> Select[Any]:
-    """For each given chunk, its neighbors on each side, with what is known of them.
+    """For each given chunk, the ids of its neighbors on each side.
 
     Each side has two lists, of up to ``reach`` chunks: those of the same time, and those of other
     times. One condition for both could not use the index, and long imports have one time.
@@ -149,11 +151,7 @@ def _lookups(expiring: bool) -> Select[Any]:
     source = sources.alias("source")
     order = (source.c.created_at, source.c.id, near.c.ordinal)
     same_scope = (
-        select(
-            *(one.cast(Integer).label(None) for one in order),
-            near.c.id,
-            *(one.label(None) for one in _turn(near, source)),
-        )
+        select(near.c.id)
         .join_from(source, near, near.c.source_id == source.c.id)
         .where(source.c.scope_id == chunks.c.scope_id, *_alive(source, expiring))
     )
@@ -173,10 +171,19 @@ def _lookups(expiring: bool) -> Select[Any]:
     listed = []
     for side in sides:
         found = side.limit(reach).correlate(chunks, sources).subquery().c
-        pairs = select(func.json_group_array(func.json_array(*found)))
-        listed.append(func.json(pairs.scalar_subquery()))
+        listed.append(func.json(select(func.json_group_array(found.id)).scalar_subquery()))
     # As one JSON text, because fetching a row for each takes far longer.
-    row = func.json_array(chunks.c.id, *_turn(chunks, sources), func.json_array(*listed))
+    row = func.json_array(chunks.c.id, *listed)
+    return (
+        select(func.json_group_array(row))
+        .join_from(chunks, sources, sources.c.id == chunks.c.source_id)
+        .where(chunks.c.id.in_(GIVEN))
+    )
+
+
+def _reading() -> Select[Any]:
+    """Of each given chunk its id, its ordinal, and the fields of its `Turn`."""
+    row = func.json_array(chunks.c.id, chunks.c.ordinal.cast(Integer), *_turn(chunks, sources))
     return (
         select(func.json_group_array(row))
         .join_from(chunks, sources, sources.c.id == chunks.c.source_id)
@@ -186,4 +193,5 @@ def _lookups(expiring: bool) -> Select[Any]:
 
 # Most stores have nothing that expires, and these conditions read more than an index.
 _LISTED = [_listing(expiring) for expiring in (False, True)]
+_READ = _reading()
 _LOOKED_UP = [_lookups(expiring) for expiring in (False, True)]
