@@ -15,6 +15,7 @@ from agentmem.retrieval.calibration import knows_cosines
 from agentmem.retrieval.expand import Neighborhood, Surroundings, expand, present
 from agentmem.retrieval.fusion import (
     LEAST_TIMELY,
+    SPANNED,
     Scored,
     Weights,
     fuse,
@@ -39,7 +40,7 @@ _WEIGHTS = {
     "lexical": Weights(lexical=1.0, vector=0.0, neighbor=0.0, length=0.0, speaker=0.0, time=0.0),
 }
 # Candidates per search: enough that the neighbors of a good hit are usually candidates too.
-_MIN_CANDIDATES = 64
+_MIN_CANDIDATES = SPANNED
 _NOTHING = Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
 _Search = Callable[[int], Ranked]
@@ -245,20 +246,15 @@ def _normalized(
     *,
     known: set[int],
 ) -> dict[int, float]:
-    """The nearest chunks of each selection, normalized together; zero below the lowest of them.
+    """The nearest chunks of each selection, normalized together.
 
     With one selection, every chunk that is not among its nearest is below the lowest. With two, a
     lexical match may lie between their lowest scores, so its cosine is computed.
     """
-    scores = normalize_cosines(nearest)
-    others = known - scores.keys()
-    if len(selections) == 1 or not others or not scores or question.embedding is None:
-        return scores
-    rest = snapshot.cosines(question.embedding, others)
-    low, high = float(nearest.scores.min()), float(nearest.scores.max())
-    for id, score in zip(rest.ids.tolist(), rest.scores.tolist(), strict=True):
-        scores[id] = max(0.0, (score - low) / (high - low)) if high - low > 1e-6 else 0.0
-    return scores
+    others = known.difference(nearest.ids.tolist())
+    if len(selections) == 1 or not others or question.embedding is None:
+        return normalize_cosines(nearest)
+    return normalize_cosines(nearest, snapshot.cosines(question.embedding, others))
 
 
 def _union(results: Sequence[Ranked]) -> Ranked:

@@ -23,12 +23,14 @@ from agentmem.retrieval.fusion import (
     ALONE_NEIGHBORS,
     FULL_LENGTH,
     NEIGHBOR_DECAY,
+    SPANNED,
     Weights,
     fuse,
     length,
+    normalize_cosines,
 )
 from agentmem.retrieval.query import Mode
-from agentmem_storage.records import Turn
+from agentmem_storage.records import Ranked, Turn
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]
 
@@ -95,6 +97,24 @@ def test_fewer_hits_are_the_first_of_more(talk: Memory) -> None:
         all_ids = [hit.id for hit in talk.recall("train to Lyon", k=8, mode=mode)]
         for k in range(1, 9):
             assert [hit.id for hit in talk.recall("train to Lyon", k=k, mode=mode)] == all_ids[:k]
+
+
+@given(
+    st.lists(st.integers(0, 1000), min_size=SPANNED, max_size=3 * SPANNED),
+    st.integers(SPANNED, 3 * SPANNED),
+)
+def test_cosines_count_the_same_however_many_are_found(found: list[int], few: int) -> None:
+    scores = np.sort(np.array(found, dtype=np.float32) / 1000)[::-1]
+    ranked = Ranked(np.arange(len(scores)), scores)
+    all_found = normalize_cosines(ranked)
+    first = normalize_cosines(Ranked(ranked.ids[:few], scores[:few]))
+    assert [first[id] for id in range(SPANNED)] == [all_found[id] for id in range(SPANNED)]
+    scaled = [all_found[id] for id in range(len(scores))]
+    assert all(0 <= one <= 1 for one in scaled)
+    # None that is farther counts more, and where the nearest differ, one that is nearer counts more.
+    assert scaled == sorted(scaled, reverse=True)
+    if scores[0] > scores[SPANNED - 1]:
+        assert len(set(scaled)) == len(set(scores.tolist()))
 
 
 def test_each_mode_uses_its_own_scores(talk: Memory) -> None:
