@@ -111,7 +111,7 @@ def test_cosines_count_the_same_however_many_are_found(found: list[int], few: in
     assert [first[id] for id in range(SPANNED)] == [all_found[id] for id in range(SPANNED)]
     scaled = [all_found[id] for id in range(len(scores))]
     assert all(0 <= one <= 1 for one in scaled)
-    # None that is farther counts more, and where the nearest differ, one that is nearer counts more.
+    # What is farther never counts more; it counts less if the nearest can be told apart.
     assert scaled == sorted(scaled, reverse=True)
     if scores[0] > scores[SPANNED - 1]:
         assert len(set(scaled)) == len(set(scores.tolist()))
