@@ -66,7 +66,7 @@ bench: .venv/bench.stamp
 		--corpus $(CORPUS) --json $(RESULTS)/retention.json
 	$(BIN)/python -m benchmarks.speed --data $(LOCOMO) --threads 1 --memories 6000 --json $(RESULTS)/speed.json
 	$(BIN)/python -m benchmarks.startup --json $(RESULTS)/startup.json
-	$(BIN)/python -m benchmarks.soak --data $(LOCOMO) --json $(RESULTS)/soak.json
+	MALLOC_ARENA_MAX=2 $(BIN)/python -m benchmarks.soak --data $(LOCOMO) --json $(RESULTS)/soak.json
 	$(BIN)/python -m benchmarks.page --data $(LOCOMO) --json $(RESULTS)/page.json
 	$(MAKE) tables
 

@@ -85,10 +85,10 @@ def logistic(features: Floats, right: NDArray[np.bool_]) -> list[float]:
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
         logits = x @ weights[:-1] + weights[-1]
-        missed = F.binary_cross_entropy_with_logits(logits, y)
-        missed = missed + _RIDGE * weights[:-1].square().sum()
-        missed.backward()  # type: ignore[no-untyped-call]
-        return missed
+        penalized = F.binary_cross_entropy_with_logits(logits, y)
+        penalized = penalized + _RIDGE * weights[:-1].square().sum()
+        penalized.backward()  # type: ignore[no-untyped-call]
+        return penalized
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     found = weights.detach().numpy()

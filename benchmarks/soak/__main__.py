@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from dataclasses import replace
@@ -53,6 +54,8 @@ def main(
             "forgets": forgets,
             "window": window,
             "closed_turns": closed,
+            # Of glibc; see "Memory of a long-running process" in docs/operations.md.
+            "malloc_arena_max": os.environ.get("MALLOC_ARENA_MAX"),
         },
         seed=seed,
         seconds=time.perf_counter() - began,
