@@ -144,6 +144,10 @@ def test_from_another_reader(place: Path, whole: Path) -> None:
 
 
 @pytest.mark.slow
+# Of torch's own compiler: what it imports uses what torch deprecates, and it looks at the gradients
+# of all that goes into a layer.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_compiled_layers_compute_the_same(place: Path, whole: Path) -> None:
     folder = train(place, config_of(place, "compiled", compile=True), "compiled")
     rows = zip(logged(folder), logged(whole), strict=True)
