@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from agentmem_storage.base import StoreBase
 from agentmem_storage.disk import file_bytes
@@ -32,7 +32,8 @@ class Counting(StoreBase):
         """
         with self._database.read() as connection:
             now = self._expired_by(connection)
-            return totals.count(connection, selected(selection, now=now))
+            ids = selected(selection, now=now)
+            return totals.count(connection, self._whole(ids))
 
     @shielded
     def sums(self, selection: Selection = EVERYTHING) -> SelectionSums:
@@ -43,13 +44,19 @@ class Counting(StoreBase):
         """
         with self._database.read() as connection:
             now = self._expired_by(connection)
-            return totals.sums(connection, selected(selection, now=now))
+            ids = selected(selection, now=now)
+            return totals.sums(connection, self._whole(ids))
 
     @shielded
     def scopes(self, scope: Scope = ANY_SCOPE) -> list[ScopeStats]:
         """The scopes within one, by default all, with what they have, in order of first use."""
         with self._database.read() as connection:
-            return totals.scope_list(connection, scope, now=self._expired_by(connection))
+            return totals.scope_list(
+                connection,
+                scope,
+                now=self._expired_by(connection),
+                gaps=self._database.has_gaps(),
+            )
 
     @shielded
     def stats(self, scope: Scope = ANY_SCOPE) -> StoreStats:
@@ -63,13 +70,18 @@ class Counting(StoreBase):
                 connection,
                 scope,
                 now=self._expired_by(connection),
+                gaps=self._database.has_gaps(),
                 file_bytes=file_bytes,
                 states_bytes=states_bytes,
             )
+
+    def _whole(self, ids: Select[tuple[int]]) -> Select[tuple[int]]:
+        """Of a query for chunks, those that can be listed."""
+        return totals.of_whole(ids) if self._database.has_gaps() else ids
 
     def _file_bytes(self, connection: Connection) -> int:
         path, cache = self._database.location.path, self._database.location.cache
         if path is None:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
-        return file_bytes(path, cache)
+        return file_bytes(path, cache, self._database.key_ring)

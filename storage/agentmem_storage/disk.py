@@ -61,14 +61,17 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def file_bytes(path: Path, cache: Path | None) -> int:
+def file_bytes(path: Path, cache: Path | None, key_ring: Path | None) -> int:
     """Bytes of the files of a store.
 
     Args:
         path: Its database file.
         cache: The folder of its vector index; None if it has none.
+        key_ring: The file of its keys; None if it has none.
     """
     files = [path, *(path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))]
+    if key_ring is not None:
+        files.append(key_ring)
     if cache is not None and cache.is_dir() and not cache.is_symlink():
         files += sorted(cache.iterdir())
     return sum(_size(file) for file in files)

@@ -10,11 +10,11 @@ AgentMemError
 │  │  └─ ChangedError                 another writer changed what was to be changed
 │  ├─ StoreUnwritableError            read-only folder or file, or no space left
 │  ├─ StoreMovedError                 its files were moved, deleted or replaced while it was open
-│  ├─ StoreIncompleteError            a copy without its write-ahead log, or an older one
+│  ├─ StoreIncompleteError            a file of it is missing, or of another time than the others
 │  ├─ SchemaVersionError              written by a newer agentmem
 │  ├─ StoreKeyError                   an encrypted store cannot be opened with what was given
 │  │  ├─ KeyRequiredError             it is encrypted, and no key was given
-│  │  ├─ WrongKeyError                it was created with another key
+│  │  ├─ WrongKeyError                it has another key
 │  │  └─ KeyRingError                 its key ring is missing, damaged or an older copy
 │  ├─ CorruptRecordError              a row's bytes do not match their checksum
 │  └─ UnknownIdError(KeyError)        no memory has that id
@@ -83,7 +83,7 @@ class StoreMovedError(StoreError):
 
 
 class StoreIncompleteError(StoreError):
-    """The database lacks its newest memories: its write-ahead log is missing, older or cut."""
+    """A file of the store is missing, older than the others, or cut; nothing was changed."""
 
 
 class SchemaVersionError(StoreError):
@@ -99,7 +99,7 @@ class KeyRequiredError(StoreKeyError):
 
 
 class WrongKeyError(StoreKeyError):
-    """The store was created with another master key."""
+    """The store has another master key; it may have been changed while the store was open."""
 
 
 class KeyRingError(StoreKeyError):

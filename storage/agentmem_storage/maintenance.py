@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.base import StoreBase
+from agentmem_storage.encryption.master import Key
 from agentmem_storage.errors import StoreError
 from agentmem_storage.records import (
     ANY_SCOPE,
@@ -52,6 +53,24 @@ class Maintenance(StoreBase):
             StoreUnwritableError: It cannot be written.
         """
         return back_up(self._database, target, on_progress, keys=keys)
+
+    @shielded
+    def change_key(self, key: Key) -> None:
+        """Give an encrypted store another master key; what is encrypted stays as it is.
+
+        The data keys in its key ring are wrapped by the new one, all in one transaction. Whoever
+        else has the store open is refused from then on, with WrongKeyError.
+
+        Args:
+            key: As for `agentmem_storage.store.Store.open`.
+
+        Raises:
+            InputError: The store is not encrypted, or has that key; or the key file is in its
+                folder.
+            StoreKeyError: It is no key; or another process has changed the key; or the key ring is
+                missing or damaged.
+        """
+        self._database.change_key(key)
 
     @shielded_steps
     def check(self, scope: Scope = ANY_SCOPE) -> Iterator[Problem]:

@@ -3,7 +3,11 @@
 It is a file of its own beside the store, because keys must be in no backup: a key that is
 destroyed here is gone. What was sealed with it is then unreadable, wherever a copy of that lies.
 Ids are never given again, and a destroyed key leaves its id, so that what was destroyed is told
-from what is lost.
+from what is lost. The first key is that of the store itself, and made with it; each scope
+that is written to gets a further one.
+
+The master key can be changed: all data keys are then wrapped again, in one transaction, and nothing
+else is encrypted anew.
 """
 
 from __future__ import annotations
@@ -16,16 +20,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agentmem_storage.disk import make_private_file
+from agentmem_storage.disk import make_private_file, make_private_folder
+from agentmem_storage.encryption.cipher import make_cipher, seal, unseal
 from agentmem_storage.encryption.master import KEY_BYTES
-from agentmem_storage.errors import KeyRingError, MissingExtraError, WrongKeyError
+from agentmem_storage.errors import InputError, KeyRingError, WrongKeyError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 RING_NAME: Final = "keys.db"
-NONCE_BYTES: Final = 12
 _FORMAT = 1
+_FIRST_KEY = 1
 # "AgMk"
 _APPLICATION_ID = 0x41674D6B
 _ID_BYTES = 16
@@ -79,21 +84,22 @@ class KeyRing:
         self._timeout_s = timeout_s
         self._master = make_cipher(master)
         self._wrapped: dict[int, bytes | None] = {}
-        with self._opened() as connection:
+        with self._opened() as connection, _transaction(connection, "BEGIN"):
             row = connection.execute("SELECT format, ring_id, proof FROM ring").fetchone()
             if row is None or row[0] != _FORMAT or not _are_bytes(row[1], row[2]):
                 raise self._damaged("it does not say what it is")
             self.ring_id: bytes = row[1]
+            self._proof: bytes = row[2]
+            if not self._proves(self._master, self._proof):
+                raise WrongKeyError(
+                    f"the key is not the one of the store at {label!r}: give that key, or if it "
+                    f"was changed since, the new one; nothing was changed"
+                )
             self._read(connection)
-        if _unsealed(self._master, row[2], b"proof" + self.ring_id) is None:
-            raise WrongKeyError(
-                f"the key is not the one that the store at {label!r} was created with: give that "
-                f"key; nothing was changed"
-            )
 
     @classmethod
     def make(cls, path: Path, label: str, master: bytes, timeout_s: float) -> KeyRing:
-        """Open the ring of a new store, creating it unless another process just has.
+        """Open the ring of a new store, creating it and its folder unless another process has.
 
         Raises:
             WrongKeyError: There is one, of another master key.
@@ -102,18 +108,36 @@ class KeyRing:
             OSError: It cannot be created.
         """
         cipher = make_cipher(master)
+        make_private_folder(path.parent)
         make_private_file(path)
         with _connection(path, timeout_s) as connection:
             with _transaction(connection):
                 empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
                 if empty:
                     ring_id = secrets.token_bytes(_ID_BYTES)
-                    proof = _sealed(cipher, b"", b"proof" + ring_id)
+                    proof = seal(cipher, b"", _proven(ring_id))
                     for statement in _TABLES:
                         connection.execute(statement)
                     row = (_FORMAT, ring_id, proof)
                     connection.execute("INSERT INTO ring VALUES (1, ?, ?, ?)", row)
         return cls(path, label, master, timeout_s)
+
+    @property
+    def has_scopes(self) -> bool:
+        """Whether it has, or had, the key of a scope: something was written to the store."""
+        with self._opened() as connection:
+            newest = connection.execute("SELECT max(id) FROM keys").fetchone()[0]
+        return newest is not None and newest > _FIRST_KEY
+
+    def begin(self) -> int:
+        """The key of the store itself, while the store is being made; it is durable.
+
+        It may be there already, from a process that died when it made the store.
+        """
+        with self._opened() as connection, _transaction(connection, "BEGIN"):
+            self._require_own(connection)
+            self._read(connection)
+        return self.create() if self._wrapped.get(_FIRST_KEY) is None else _FIRST_KEY
 
     def create(self, above: int = 0) -> int:
         """Make a random data key; it is durable when its id is returned.
@@ -124,14 +148,17 @@ class KeyRing:
 
         Raises:
             KeyRingError: It is an older copy.
+            WrongKeyError: The master key was changed by another process.
         """
         with self._opened() as connection, _transaction(connection):
+            # Wrapped by the key of before, it would be lost.
+            self._require_own(connection)
             key_id = connection.execute("INSERT INTO keys (wrapped) VALUES (NULL)").lastrowid
             assert key_id is not None
             if key_id <= above:
                 raise self._older(above)
             data_key = secrets.token_bytes(KEY_BYTES)
-            wrapped = _sealed(self._master, data_key, self._bound(key_id))
+            wrapped = seal(self._master, data_key, self._bound(key_id))
             connection.execute("UPDATE keys SET wrapped = ? WHERE id = ?", (wrapped, key_id))
         self._wrapped[key_id] = wrapped
         return key_id
@@ -141,16 +168,21 @@ class KeyRing:
 
         Raises:
             KeyRingError: The ring does not have it, or it is damaged.
+            WrongKeyError: The master key was changed by another process.
         """
         if self._wrapped.get(key_id) is None:
-            with self._opened() as connection:
+            with self._opened() as connection, _transaction(connection, "BEGIN"):
+                self._require_own(connection)
                 self._read(connection)
         if key_id not in self._wrapped:
             raise self._older(key_id)
+        return self._unwrapped(key_id)
+
+    def _unwrapped(self, key_id: int) -> bytes | None:
         wrapped = self._wrapped[key_id]
         if wrapped is None:
             return None
-        key = _unsealed(self._master, wrapped, self._bound(key_id))
+        key = unseal(self._master, wrapped, self._bound(key_id))
         if key is None:
             raise self._damaged(f"key {key_id} is not what was written")
         return key
@@ -165,6 +197,53 @@ class KeyRing:
             connection.execute("VACUUM")
         self._wrapped.update((id, None) for (id,) in ids)
 
+    def rewrap(self, master: bytes) -> None:
+        """Wrap all data keys with another master key; whatever happens, all of them or none.
+
+        Args:
+            master: The new master key.
+
+        Raises:
+            InputError: It is the one that the ring has.
+            WrongKeyError: The master key was changed by another process.
+            KeyRingError: A key is damaged; nothing was changed.
+        """
+        cipher = make_cipher(master)
+        if self._proves(cipher, self._proof):
+            raise InputError(
+                f"the new key is the one that the store at {self._label!r} has: give another one"
+            )
+        with self._opened() as connection:
+            # Where SQLite has moved rows between pages, copies stay in the free space of a page.
+            # They go first: afterwards, each key is written over the one of before.
+            connection.execute("VACUUM")
+            with _transaction(connection):
+                self._require_own(connection)
+                self._read(connection)
+                wrapped = {
+                    id: seal(cipher, key, self._bound(id))
+                    for id in self._wrapped
+                    if (key := self._unwrapped(id)) is not None
+                }
+                proof = seal(cipher, b"", _proven(self.ring_id))
+                connection.executemany(
+                    "UPDATE keys SET wrapped = ? WHERE id = ?",
+                    [(one, id) for id, one in wrapped.items()],
+                )
+                connection.execute("UPDATE ring SET proof = ?", (proof,))
+        self._master, self._proof = cipher, proof
+        self._wrapped.update(wrapped)
+
+    def require_own(self) -> None:
+        """Check that the master key is still that of the ring.
+
+        Raises:
+            WrongKeyError: It was changed by another process.
+            KeyRingError: There is no ring, or it is damaged.
+        """
+        with self._opened() as connection:
+            self._require_own(connection)
+
     def copy_to(self, path: Path) -> None:
         """Write a copy of the ring to a new file.
 
@@ -174,6 +253,19 @@ class KeyRing:
         make_private_file(path)
         with self._opened() as connection, closing(sqlite3.connect(path)) as copy:
             connection.backup(copy)
+
+    def _proves(self, cipher: AESGCM, proof: bytes) -> bool:
+        return unseal(cipher, proof, _proven(self.ring_id)) is not None
+
+    def _require_own(self, connection: sqlite3.Connection) -> None:
+        row = connection.execute("SELECT proof FROM ring").fetchone()
+        if row is None or not _are_bytes(*row):
+            raise self._damaged("it does not say what it is")
+        if row[0] != self._proof and not self._proves(self._master, row[0]):
+            raise WrongKeyError(
+                f"the key of the store at {self._label!r} was changed while it was open: close it "
+                f"and open it again with the new key"
+            )
 
     def _bound(self, key_id: int) -> bytes:
         return b"key" + self.ring_id + _NUMBER.pack(key_id)
@@ -224,34 +316,9 @@ class KeyRing:
         )
 
 
-def make_cipher(key: bytes) -> AESGCM:
-    """AES-256-GCM with a key.
-
-    Raises:
-        MissingExtraError: ``cryptography`` is not installed.
-    """
-    try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    except ImportError as error:
-        raise MissingExtraError(
-            "encrypted stores need cryptography: pip install 'latent-agentmem[encryption]'",
-            extra="encryption",
-        ) from error
-    return AESGCM(key)
-
-
-def _sealed(cipher: AESGCM, secret: bytes, bound: bytes) -> bytes:
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, secret, bound)
-
-
-def _unsealed(cipher: AESGCM, sealed: bytes, bound: bytes) -> bytes | None:
-    from cryptography.exceptions import InvalidTag
-
-    try:
-        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
-    except (InvalidTag, ValueError):
-        return None
+def _proven(ring_id: bytes) -> bytes:
+    """What the proof of a ring is bound to."""
+    return b"proof" + ring_id
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -275,8 +342,8 @@ def _connection(path: Path, timeout_s: float) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
+def _transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    connection.execute(begin)
     try:
         yield
         connection.execute("COMMIT")

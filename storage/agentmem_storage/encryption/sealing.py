@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agentmem_storage.encryption.ring import NONCE_BYTES, KeyRing, make_cipher
+from agentmem_storage.encryption.cipher import NONCE_BYTES, make_cipher, seal, unseal
+from agentmem_storage.encryption.ring import KeyRing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -51,10 +51,7 @@ class RowSeal:
             KeyRingError: The ring does not have the key.
             DestroyedKeyError: It has been destroyed.
         """
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher(key_id).encrypt(
-            nonce, pack(values), self._bound(kind, id, key_id)
-        )
+        return seal(self._cipher(key_id), pack(values), self._bound(kind, id, key_id))
 
     def open(self, kind: str, id: int, key_id: int, sealed: bytes) -> list[Any] | None:
         """The columns of a sealed row; None if this is not what was sealed in its place.
@@ -65,16 +62,12 @@ class RowSeal:
             KeyRingError: The ring does not have the key.
             DestroyedKeyError: It has been destroyed.
         """
-        from cryptography.exceptions import InvalidTag
-
         cipher = self._cipher(key_id)
         try:
-            packed = cipher.decrypt(
-                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._bound(kind, id, key_id)
-            )
-        except (InvalidTag, ValueError, TypeError, struct.error):
+            packed = unseal(cipher, sealed, self._bound(kind, id, key_id))
+        except (TypeError, struct.error):
             return None
-        return unpack(packed)
+        return None if packed is None else unpack(packed)
 
     def drop(self, key_id: int) -> None:
         """Forget a key that has been destroyed."""

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 
+from agentmem_storage.encryption.cipher import NONCE_BYTES
 from agentmem_storage.encryption.layout import (
     ENCRYPTED_NAME,
     FORMAT,
@@ -16,7 +17,7 @@ from agentmem_storage.encryption.layout import (
     State,
     Unread,
 )
-from agentmem_storage.encryption.ring import NONCE_BYTES, KeyRing
+from agentmem_storage.encryption.ring import KeyRing
 from agentmem_storage.encryption.sealing import Census, DestroyedKeyError, RowSeal
 from agentmem_storage.errors import CorruptRecordError, KeyRingError, StoreError
 
@@ -186,7 +187,7 @@ class Writer(Reader):
     @staticmethod
     def begin(connection: sqlite3.Connection, ring: KeyRing, seal: RowSeal, label: str) -> None:
         """In a transaction, write what an empty file begins with, and commit it."""
-        key_id = ring.create()
+        key_id = ring.begin()
         sealed = seal.seal(f"{_OWNER} {STORE[0]}", STORE[1], key_id, [key_id])
         connection.execute("INSERT INTO owners VALUES (?, ?, ?, ?)", (*STORE, key_id, sealed))
         row = (FORMAT, ring.ring_id, seal.seal(*_STATE, key_id, _sealed_state(State())))

@@ -21,8 +21,10 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from agentmem_storage.disk import make_private_file
+from agentmem_storage.encryption.master import Key
 from agentmem_storage.errors import (
     IncompatibleModelError,
+    InputError,
     NotAStoreError,
     StoreBusyError,
     StoreError,
@@ -247,6 +249,32 @@ class Database:
     def torn(self, connection: Connection) -> frozenset[int]:
         """Chunks of which nobody knows the message, because its row cannot be read. None here."""
         return frozenset()
+
+    def has_gaps(self) -> bool:
+        """Whether rows are missing from the tables because they cannot be read; none here."""
+        return False
+
+    @property
+    def key_ring(self) -> Path | None:
+        """The file with the keys of an encrypted store; None: this one has none."""
+        return None
+
+    def change_key(self, key: Key) -> None:
+        """Give an encrypted store another master key.
+
+        Args:
+            key: As for `agentmem_storage.store.Store.open`.
+
+        Raises:
+            InputError: The store is not encrypted, or has that key; or the key file is in its
+                folder.
+            StoreKeyError: It is no key; or another process has changed the key; or the key ring is
+                missing or damaged.
+        """
+        raise InputError(
+            f"the store at {self.location.label!r} is not encrypted, so it has no key to change: "
+            f"export it, and load the file into a new store that is opened with one"
+        )
 
     def copy_keys(self, folder: Path) -> None:
         """Copy the keys of an encrypted store to a folder; this one has none."""

@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +24,13 @@ from agentmem_storage.encryption.layout import ENCRYPTED_NAME, Unread
 from agentmem_storage.encryption.master import Key, read_master_key
 from agentmem_storage.encryption.ring import RING_NAME, KeyRing
 from agentmem_storage.encryption.transactions import Reader
-from agentmem_storage.errors import KeyRingError, StoreBusyError, StoreUnwritableError
+from agentmem_storage.errors import (
+    KeyRingError,
+    StoreBusyError,
+    StoreIncompleteError,
+    StoreNotFoundError,
+    StoreUnwritableError,
+)
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import indexed_texts
 from agentmem_storage.sql.database import Database, Fault
@@ -68,6 +74,7 @@ class EncryptedDatabase(Database):
             InputError: It is no folder, or has a store that is not encrypted; or the key file is in
                 it.
             StoreKeyError: It cannot be decrypted with the key.
+            StoreIncompleteError: There is a key ring, and not the file that its keys are for.
             CorruptRecordError: The file says of itself what was not written.
             MissingExtraError: ``cryptography`` is not installed.
             StoreUnwritableError: It cannot be created.
@@ -79,14 +86,7 @@ class EncryptedDatabase(Database):
         master = read_master_key(key, path.parent)
         with translated(label):
             try:
-                new = not path.exists() or EncryptedFile.is_empty(path, timeout_s)
-                made = KeyRing.make if new else KeyRing
-                ring = made(path.with_name(RING_NAME), label, master, timeout_s)
-                if new:
-                    file = EncryptedFile.make(path, label, ring, timeout_s)
-                else:
-                    file = EncryptedFile(path, label, ring, timeout_s)
-                    file.require_own()
+                file = _open_files(path, label, master, create=create, timeout_s=timeout_s)
             except OSError as error:
                 raise unwritable(error, label) from error
         database = cls(found, file, timeout_s)
@@ -166,10 +166,33 @@ class EncryptedDatabase(Database):
 
     def torn(self, connection: Connection) -> frozenset[int]:
         """See `Database.torn`; where rows are left out, those that belong to them are not."""
-        unread = self._mirror.unread
-        if not unread.damaged and not unread.altered:
+        if not self.has_gaps():
             return frozenset()
         return frozenset(connection.execute(_TORN).scalars())
+
+    def has_gaps(self) -> bool:
+        """See `Database.has_gaps`."""
+        return bool(self._mirror.unread.damaged) or self._mirror.unread.altered
+
+    @property
+    def key_ring(self) -> Path:
+        """See `Database.key_ring`."""
+        return self._file.ring.path
+
+    def change_key(self, key: Key) -> None:
+        """See `Database.change_key`."""
+        master = read_master_key(key, self.key_ring.parent)
+        with self._taking_turn(), self._connected(), self._file.writing() as writer:
+            self._file.ring.rewrap(master)
+            try:
+                # A commit of nothing: others that see it look at the ring.
+                writer.commit(writer.state.steps)
+            except sqlite3.Error as error:
+                _log.warning(
+                    "the key of the store at %r was changed; processes that have it open will only "
+                    "notice when they need the key: %s",
+                    *(self.location.label, error),
+                )
 
     def copy_keys(self, folder: Path) -> None:
         """See `Database.copy_keys`."""
@@ -222,6 +245,9 @@ class EncryptedDatabase(Database):
     def _catch_up(self, connection: Connection, reader: Reader) -> None:
         if not self._mirror.is_behind(reader):
             return
+        # Of a ring that is missing or damaged, only what needs it must tell.
+        with suppress(KeyRingError):
+            self._file.ring.require_own()
         own = driver_connection(connection)
         # What is in the file belongs together, in whatever order it is read. This has no effect
         # inside of a transaction.
@@ -232,3 +258,35 @@ class EncryptedDatabase(Database):
         finally:
             own.execute("PRAGMA foreign_keys = ON")
         self._mirror.watch(own)
+
+
+def _open_files(
+    path: Path, label: str, master: bytes, *, create: bool, timeout_s: float
+) -> EncryptedFile:
+    """Open the two files of a store, making those of a new one."""
+    ring_path = path.with_name(RING_NAME)
+    if _is_new(path, timeout_s):
+        if not create and not ring_path.exists():
+            raise StoreNotFoundError(f"there is no store at {label!r}")
+        ring = (KeyRing.make if create else KeyRing)(ring_path, label, master, timeout_s)
+        if not ring.has_scopes:
+            if not create:
+                raise StoreNotFoundError(f"there is no store at {label!r}")
+            return EncryptedFile.make(path, label, ring, timeout_s)
+        # Looked at again: another opener may have made it since, and written to it.
+        if _is_new(path, timeout_s):
+            raise StoreIncompleteError(
+                f"{path.name} of the store at {label!r} is missing or empty, and its key ring "
+                f"{ring_path.name} has keys of what was in it: put {path.name} back, from a backup "
+                f"if there is nothing else; or if it is given up, delete {ring_path.name}. Nothing "
+                f"was changed"
+            )
+    else:
+        ring = KeyRing(ring_path, label, master, timeout_s)
+    file = EncryptedFile(path, label, ring, timeout_s)
+    file.require_own()
+    return file
+
+
+def _is_new(path: Path, timeout_s: float) -> bool:
+    return not path.exists() or EncryptedFile.is_empty(path, timeout_s)

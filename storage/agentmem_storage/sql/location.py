@@ -109,6 +109,8 @@ def locate_store(location: str | os.PathLike[str], *, create: bool) -> Location:
 def locate_encrypted(location: str | os.PathLike[str], *, create: bool) -> Location:
     """Resolve the location of an encrypted store, whose tables are in memory while it is open.
 
+    Nothing is created, for there may be no key for it.
+
     Args:
         location: A folder.
         create: Whether the store may be created.
@@ -118,8 +120,8 @@ def locate_encrypted(location: str | os.PathLike[str], *, create: bool) -> Locat
 
     Raises:
         NotAStoreError: It holds something else.
-        StoreNotFoundError: It does not exist and ``create`` is False.
-        StoreUnwritableError: The folder cannot be created.
+        StoreNotFoundError: It does not exist, has no key ring either, and ``create`` is False.
+        StoreUnwritableError: The folder cannot be read.
         InputError: It is no folder, or the folder has a store that is not encrypted.
     """
     label = os.fspath(location)
@@ -186,14 +188,16 @@ def _folder(label: str, *, create: bool, encrypted: bool = False) -> Location:
         names = {one.name for one in folder.iterdir()} if folder.exists() else set()
         if not path.exists():
             _require_kind(label, names, encrypted=encrypted)
-            # A key ring alone is of a store that another opener is creating, or died creating.
+            # A key ring alone is of a store that another opener is creating, or died creating, or
+            # whose other file is missing.
             if names - ({RING_NAME, f"{RING_NAME}-journal"} if encrypted else set()):
                 raise NotAStoreError(
                     f"{label!r} contains other files and no {path.name}: give a new or empty folder"
                 )
-            if not create:
+            if not create and not (encrypted and RING_NAME in names):
                 raise StoreNotFoundError(f"there is no store at {label!r}")
-            make_private_folder(folder)
+            if not encrypted:
+                make_private_folder(folder)
     except OSError as error:
         raise unwritable(error, label) from error
     return Location(label, str(path), {}, path, folder / "index", folder / "states.db")

@@ -22,12 +22,16 @@ from agentmem_storage.sql.selection import scope_conditions
 from agentmem_storage.sql.tables import chunks, scopes, sources
 from agentmem_storage.timestamps import from_micros
 
+_owner, _part = sources.alias("owner"), chunks.alias("part")
+_HAS_SOURCE = chunks.c.source_id.in_(select(_owner.c.id))
+_HAS_CHUNKS = sources.c.id.in_(select(_part.c.source_id))
 
 def stats(
     connection: Connection,
     scope: Scope,
     *,
     now: int | None,
+    gaps: bool,
     file_bytes: int | None,
     states_bytes: int | None,
 ) -> StoreStats:
@@ -37,6 +41,8 @@ def stats(
         connection: A transaction.
         scope: The scope.
         now: As in `agentmem_storage.sql.selection.selected`.
+        gaps: Whether rows may be missing, as `agentmem_storage.sql.database.Database.has_gaps` has
+            it; what they belong to is not counted, as it is not listed.
         file_bytes: The size of the files, as the caller knows it.
         states_bytes: Likewise, of the cache of states.
     """
@@ -65,6 +71,9 @@ def stats(
         of_sources.append(~has_expired(now))
         left = select(sources.c.scope_id).where(~has_expired(now))
         counted = counted.where(scopes.c.id.in_(left))
+    if gaps:
+        of_chunks.append(_HAS_SOURCE)
+        of_sources.append(_HAS_CHUNKS)
     among = select(chunks.c.id).where(*of_chunks) if of_chunks else None
     row = connection.execute(
         select(
@@ -92,6 +101,11 @@ def stats(
     )
 
 
+def of_whole(ids: Select[tuple[int]]) -> Select[tuple[int]]:
+    """Of a query for the ids of chunks, those whose source is there."""
+    return ids.where(_HAS_SOURCE)
+
+
 def count(connection: Connection, ids: Select[tuple[int]]) -> int:
     """Number of ids that a query returns."""
     return connection.scalar(select(func.count()).select_from(ids.subquery())) or 0
@@ -115,14 +129,20 @@ def sums(connection: Connection, ids: Select[tuple[int]] | None = None) -> Selec
 
 
 def scope_list(
-    connection: Connection, scope: Scope = ANY_SCOPE, *, now: int | None
+    connection: Connection, scope: Scope = ANY_SCOPE, *, now: int | None, gaps: bool
 ) -> list[ScopeStats]:
-    """All scopes within one, with what they have that has not expired, in order of first use."""
+    """All scopes within one, with what they have that has not expired, in order of first use.
+
+    The arguments are those of `stats`.
+    """
     of_chunks: list[ColumnElement[bool]] = [chunks.c.scope_id == scopes.c.id]
     of_sources: list[ColumnElement[bool]] = [sources.c.scope_id == scopes.c.id]
     if now is not None:
         of_chunks.append(is_alive(chunks.c.source_id, now))
         of_sources.append(~has_expired(now))
+    if gaps:
+        of_chunks.append(_HAS_SOURCE)
+        of_sources.append(_HAS_CHUNKS)
     chunk_count = select(func.count()).where(*of_chunks).scalar_subquery()
     source_count = select(func.count()).where(*of_sources).scalar_subquery()
     # Untyped: a damaged time hides no scope.
