@@ -164,6 +164,7 @@ class AsyncMemory:
     verify = _reading(Memory.verify)
     repair = _writing(Memory.repair)
     backup = _reading(Memory.backup)
+    change_key = _writing(Memory.change_key)
     increment = staticmethod(_in_thread(Memory.increment))
     complete = staticmethod(_in_thread(Memory.complete))
     migrate = staticmethod(_in_thread(Memory.migrate))

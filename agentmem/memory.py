@@ -19,7 +19,7 @@ from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.runtimes import Runtime
-from agentmem.opening import open_store
+from agentmem.opening import GivenKey, open_store
 from agentmem.scopes import ANY, Binding, ReadId, check_require
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.numbers import as_int
@@ -36,12 +36,13 @@ from agentmem.verbs.disclosing import DisclosingVerbs
 from agentmem.verbs.handle import Location
 from agentmem.verbs.hooks import Hooks, OnAdd, OnForget
 from agentmem.verbs.incrementing import IncrementingVerbs
+from agentmem.verbs.keys import KeyVerbs
 from agentmem.verbs.reading import ReadingVerbs
 from agentmem.verbs.upkeep import UpkeepVerbs
 from agentmem.verbs.writing import WritingVerbs
 
 
-class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, DisclosingVerbs):
+class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerbs, DisclosingVerbs):
     """A long-term memory in one store, or the part of it that a scope can access.
 
     ::
@@ -160,9 +161,10 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, Disclos
             MissingExtraError: the embedder needs sentence-transformers, the runtime torch, or an
                 encrypted store ``cryptography``, which is not installed.
             KeyRequiredError: the store is encrypted, and there is no key.
-            WrongKeyError: it was created with another key.
+            WrongKeyError: it has another key.
             KeyRingError: its key ring, ``keys.db``, is missing, damaged or an older copy.
             StoreKeyError: the key cannot be read, or is none.
+            StoreIncompleteError: a file of the store is missing, or older than the others.
             StoreUnwritableError: the store cannot be created there.
         """
         max_chars = as_int(max_chars, "max_chars")
@@ -192,10 +194,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, Disclos
             "on_add": on_add,
             "on_forget": on_forget,
         }
-        self._key_file = None
-        if isinstance(key, str | os.PathLike):
-            self._key_file = os.path.abspath(os.path.expanduser(key))
-        self._sendable = key is None or self._key_file is not None
+        self._given_key = GivenKey(key)
         self._clock = clock
         self._options = options
         self._model, self._store = open_store(
@@ -248,12 +247,12 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, Disclos
                 "this Memory has a loaded model, which another process does not have: open it with "
                 "model= as a folder, or in the other process"
             )
-        if not self._sendable:
+        if not self._given_key.sendable:
             raise StoreError(
                 "the key of this store is not sent to another process: open it with key= as the "
                 "path of a file, or in the other process"
             )
-        return _reopened, (opened_with, self._binding, self._key_file)
+        return _reopened, (opened_with, self._binding, self._given_key.file)
 
     def close(self) -> None:
         """Save the index cache and close the store; closing a scoped handle does nothing."""

@@ -11,9 +11,31 @@ from agentmem.models.bundle.find import USER_FOLDER, VARIABLE, find_bundle, late
 from agentmem.models.bundle.runtimes import Runtime
 from agentmem.models.fingerprints import split_own_embedder
 from agentmem.models.load import load_model
+from agentmem_storage.encryption.master import Key
 from agentmem_storage.store import Store
 
 Location = str | os.PathLike[str]
+
+
+class GivenKey:
+    """The key of an open store, as far as other processes are told: the path of its file.
+
+    All handles of a store have the same one.
+
+    Attributes:
+        file: The absolute path; None if there is no key, or it is not in a file.
+        sendable: Whether another process can open the store with that.
+    """
+
+    def __init__(self, key: Key | None) -> None:
+        self.change(key)
+
+    def change(self, key: Key | None) -> None:
+        """From now on, the store has another key."""
+        self.file: str | None = None
+        if isinstance(key, str | os.PathLike):
+            self.file = os.path.abspath(os.path.expanduser(key))
+        self.sendable = key is None or self.file is not None
 
 
 def open_store(

@@ -23,8 +23,9 @@ class Source:
 
     Attributes:
         id: Its id, as `Receipt.sources` and ``chunk.source.id`` have it.
-        text: Its exact text; without the parts that were forgotten, if it is not complete.
-        complete: Whether nothing of it was forgotten.
+        text: Its exact text; without the parts that were forgotten, if it is not complete, or that
+            cannot be decrypted.
+        complete: Whether nothing of it is missing.
         chunks: Its chunks, in the order of the text.
     """
 

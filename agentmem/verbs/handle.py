@@ -12,6 +12,7 @@ import numpy as np
 from agentmem.ingest.checks import check_time
 from agentmem.ingest.encode import EncodingOptions
 from agentmem.models.base import MemoryModel
+from agentmem.opening import GivenKey
 from agentmem.scopes import Binding
 from agentmem.verbs.hooks import Hooks
 from agentmem_storage.records import Scope, Selection
@@ -38,6 +39,7 @@ class Handle:
     _owns_store: bool
     _clock: Callable[[], datetime]
     _hooks: Hooks
+    _given_key: GivenKey
 
     def _one(self, id: int, scope: Scope) -> Chunk:
         from agentmem.context.load import load_chunks

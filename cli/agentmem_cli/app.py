@@ -47,6 +47,7 @@ COMMANDS = {
     "reindex": "store:reindex",
     "backup": "store:backup",
     "restore": "restore:restore",
+    "rekey": "rekey:rekey",
     "increment": "increments:increment",
     "complete": "increments:complete",
     "migrate": "migrate:migrate",

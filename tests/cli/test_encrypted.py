@@ -41,6 +41,20 @@ def test_an_encrypted_store_is_made_used_copied_and_restored(cli: Cli, tmp_path:
     assert cli.run("verify", "--store", tmp_path / "whole").exit_code == 0
 
 
+def test_the_key_is_changed(cli: Cli, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(bytes(range(32)))
+    new.write_bytes(bytes(32))
+    cli.run("add", "The train to Zanzibar leaves at 9:40", "--key-file", old)
+    assert "not the one of" in cli.error(ExitCode.STORE, "rekey", new, "--key-file", new)
+    assert "has: give another" in cli.error(ExitCode.INPUT, "rekey", old, "--key-file", old)
+    assert str(new) in cli.ok("rekey", new, "--key-file", old)
+    assert "changed since" in cli.error(ExitCode.STORE, "list", "--key-file", old)
+    assert "Zanzibar" in cli.ok("list", "--key-file", new)
+    assert cli.json("rekey", old, "--key-file", new) == {"key_file": str(old)}
+    assert cli.ok("rekey", new, "--key-file", old, "--quiet") == f"{new}\n"
+
+
 def test_every_command_with_a_store_takes_the_key(tmp_path: Path) -> None:
     names = {
         name: {param.name for param in command.params}

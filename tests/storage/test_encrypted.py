@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 
 import agentmem_storage
-from agentmem_storage.encryption.master import Key
 from agentmem_storage.encryption.ring import KeyRing
 from agentmem_storage.encryption.sealing import RowSeal, pack, unpack
 from agentmem_storage.errors import (
@@ -34,7 +33,7 @@ from agentmem_storage.errors import (
     StoreNotFoundError,
     WrongKeyError,
 )
-from agentmem_storage.records import EVERYTHING, ModelBinding, NewSource, Scope, Selection
+from agentmem_storage.records import ModelBinding, Scope, Selection
 from agentmem_storage.sql import mirror, mirrored
 from agentmem_storage.sql.encrypted import EncryptedDatabase
 from agentmem_storage.sql.identity import prepare
@@ -42,66 +41,23 @@ from agentmem_storage.sql.migrations import STEPS
 from agentmem_storage.sql.tables import migrations
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
-from tests.support.examples import HALF
-
-KEY = bytes(range(32))
-ANA, BEN = Scope("ana@example.org"), Scope("ben@example.org", session_id="session twelve")
-# All that is written of a source and could be read, each long enough to be nowhere by chance.
-TEXT = "Zanzibar-Express leaves platform seventeen"
-SAID: dict[str, Any] = {
-    "name": "Wilhelmina",
-    "title": "Timetable of the Usambara line",
-    "uri": "file:usambara-timetable.md",
-    "external_id": "booking-4711-usambara",
-    "metadata": {"carriage-number": "dining-car-nine"},
-}
-TRACES = (
-    *("Zanzibar", "zanzibar", "platform", "seventeen", "Wilhelmina", "Usambara", "usambara"),
-    *("booking-4711", "carriage", "dining-car", "ana@example", "ben@example", "session twelve"),
+from tests.support.encrypted import (
+    ANA,
+    BEN,
+    KEY,
+    SAID,
+    TEXT,
+    TRACES,
+    edit,
+    held,
+    keys_of,
+    open_store,
+    source,
+    source_ids,
+    tables,
+    traces_in,
 )
-
-
-def open_store(folder: Path, key: Key | None = KEY, **options: Any) -> Store:
-    options = {"model": MODEL, "embedding_dims": EMBEDDING_DIMS, "index": "exact", **options}
-    return Store.open(folder, key=key, timeout_s=240.0, **options)
-
-
-def source(text: str = TEXT, **fields: Any) -> NewSource:
-    return make_source(text, **{**SAID, **fields})
-
-
-def traces_in(folder: Path) -> set[str]:
-    """What can be read in any file below a folder."""
-    found = set()
-    for file in folder.rglob("*"):
-        if file.is_file():
-            content = file.read_bytes()
-            found |= {f"{one} in {file.name}" for one in TRACES if one.encode() in content}
-    return found
-
-
-def edit(folder: Path, statement: str, values: tuple[Any, ...] = ()) -> None:
-    """Change the file behind the store's back."""
-    with closing(sqlite3.connect(folder / "encrypted.db")) as connection, connection:
-        connection.execute(statement, values)
-
-
-def tables(store: Store) -> dict[str, list[tuple[Any, ...]]]:
-    """All that the tables of an open store have, the derived ones too."""
-    with store._database.read() as connection:
-        own = mirror.driver_connection(connection)
-        names = [row[0] for row in own.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        found = {
-            name: own.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
-            for name in names
-            if not name.startswith("chunk_terms")
-        }
-        found["indexed_texts"] = own.execute("SELECT * FROM indexed_texts ORDER BY 1").fetchall()
-        own.execute("CREATE VIRTUAL TABLE temp.v USING fts5vocab(main, chunk_terms, instance)")
-        found["words"] = own.execute("SELECT doc, offset, term FROM v ORDER BY 1, 2").fetchall()
-        own.execute("DROP TABLE temp.v")
-        return found
-
+from tests.support.examples import HALF
 
 # --- what is on the disk
 
@@ -412,23 +368,6 @@ def test_what_is_damaged_is_shredded_with_its_scope(tmp_path: Path) -> None:
         store.forget(Selection(ANA), {2: "other"})
         assert held(tmp_path / "s", "chunks") == held(tmp_path / "s", "scopes") == []
     assert keys_of(tmp_path / "s") == [True, False, False]  # the last was of what was repaired
-
-
-def source_ids(store: Store, selection: Selection = EVERYTHING) -> list[int]:
-    return sorted({one.source_id for one in store.chunks(store.ids(selection))})
-
-
-def held(folder: Path, kind: str) -> list[int]:
-    """Ids of the rows of a table that the file has, readable or not."""
-    with closing(sqlite3.connect(folder / "encrypted.db")) as connection:
-        query = "SELECT id FROM rows WHERE kind = ? ORDER BY id"
-        return [row[0] for row in connection.execute(query, (kind,))]
-
-
-def keys_of(folder: Path) -> list[bool]:
-    """Which keys of a ring there are, by id."""
-    with closing(sqlite3.connect(folder / "keys.db")) as connection:
-        return [row[0] for row in connection.execute("SELECT wrapped NOTNULL FROM keys")]
 
 
 # --- alterations

@@ -26,6 +26,7 @@ _owner, _part = sources.alias("owner"), chunks.alias("part")
 _HAS_SOURCE = chunks.c.source_id.in_(select(_owner.c.id))
 _HAS_CHUNKS = sources.c.id.in_(select(_part.c.source_id))
 
+
 def stats(
     connection: Connection,
     scope: Scope,
