@@ -18,7 +18,7 @@ from agentmem.retrieval.query import Mode
 from benchmarks.torture.book import Book, Memo, Op, Tally
 from benchmarks.torture.look import held, search_files
 from benchmarks.torture.parallel import in_forks
-from benchmarks.torture.work import call, memo, opened
+from benchmarks.torture.work import ENCRYPTED, call, draw_key, memo, opened
 
 PROCESSES = 2
 THREADS = 4
@@ -45,6 +45,7 @@ def crowd(
     scratch: Path,
     on_progress: Callable[[int, int], object],
     until: float = math.inf,
+    encrypted: float = ENCRYPTED,
 ) -> Tally:
     """Make calls from all threads, and compare each store with what was acknowledged at the end.
 
@@ -53,24 +54,26 @@ def crowd(
     """
     tally = Tally()
     model = models[min(models)]
+    chance = random.Random(f"crowd {seed}")
     done = 0
     while done < count and time.monotonic() <= until:
         place = scratch / f"crowd-{done}"
-        opened(place, model, create=True).close()
+        key = draw_key(chance, encrypted)
+        opened(place, model, key, create=True).close()
         each = -(-min(_SHIFT, count - done) // (PROCESSES * THREADS))
         names = [f"crowd {seed} {done} {number}" for number in range(PROCESSES)]
-        works = [partial(_process, place, model, each, name) for name in names]
+        works = [partial(_process, place, model, key, each, name) for name in names]
         book = Book()
         for one, seen in chain.from_iterable(in_forks(works)):
             book.there |= one.there
             book.gone += one.gone
             tally.add(seen)
-        with opened(place, model) as memory:
+        with opened(place, model, key) as memory:
             book.compare(held(memory, tally), None, tally)
             if not (verified := memory.verify()).ok:
                 tally.damaged += 1
                 tally.note(f"{verified.damage}")
-        search_files([place], book, tally)
+        search_files([place], book, tally, encrypted=key is not None)
         shutil.rmtree(place)
         done += each * PROCESSES * THREADS
         tally.rounds = done
@@ -78,9 +81,11 @@ def crowd(
     return tally
 
 
-def _process(place: Path, model: ModelBundle, calls: int, name: str) -> list[tuple[Book, Tally]]:
+def _process(
+    place: Path, model: ModelBundle, key: bytes | None, calls: int, name: str
+) -> list[tuple[Book, Tally]]:
     """What one process does: what its threads have noted."""
-    with opened(place, model) as memory:
+    with opened(place, model, key) as memory:
         users = [_User(memory, f"{name} {number}") for number in range(THREADS)]
         threads = [threading.Thread(target=user.work, args=(calls,)) for user in users]
         for thread in threads:

@@ -85,9 +85,11 @@ class Disk:
         if path.endswith(_WITH_FOLDER) and not file.named:
             self._folder_synced(os.path.dirname(path))
 
-    def deleted(self, path: str) -> None:
+    def deleted(self, path: str, *, synced: bool) -> None:
         """Its name is gone, as soon as the folder is synced."""
         self._now.pop(path, None)
+        if synced and self._is_inside(path):
+            self._folder_synced(os.path.dirname(path))
 
     def after_a_cut(self, target: Path, chance: random.Random) -> None:
         """Write the files to a new folder as they might be found when the power is back."""
@@ -170,7 +172,7 @@ class Disk:
         def removed(name: str) -> Any:
             def remove(path: Any, **folder: Any) -> None:
                 own[name](path, **folder)
-                self.deleted(os.path.abspath(path))
+                self.deleted(os.path.abspath(path), synced=False)
 
             return remove
 

@@ -20,9 +20,11 @@ from benchmarks.torture.book import Book, Tally
 from benchmarks.torture.look import look, look_at_copies
 from benchmarks.torture.mortal import Say, live, told
 from benchmarks.torture.work import (
+    ENCRYPTED,
     KINDS,
     Process,
     draw_call,
+    draw_key,
     draw_round,
     endless,
     opened,
@@ -80,7 +82,7 @@ class _Killer:
     def synced(self, path: str) -> None:
         """Nor this."""
 
-    def deleted(self, path: str) -> None:
+    def deleted(self, path: str, *, synced: bool) -> None:
         """Nor this."""
 
 
@@ -92,6 +94,7 @@ def kill_processes(
     scratch: Path,
     on_progress: Callable[[int, int], object],
     until: float = math.inf,
+    encrypted: float = ENCRYPTED,
 ) -> Tally:
     """Kill processes, each while it works on a store; the kinds of work take turns.
 
@@ -105,6 +108,7 @@ def kill_processes(
         scratch: A folder for stores.
         on_progress: Called with the number killed so far and ``count``.
         until: When to stop though fewer were killed, by `time.monotonic`.
+        encrypted: The share of encrypted stores, 0 to 1.
 
     Returns:
         What was found.
@@ -112,16 +116,18 @@ def kill_processes(
     chance = random.Random(f"kills {seed}")
     tally = Tally()
     lengths: dict[str, float] = defaultdict(lambda: 0.02)
-    store, damaged = _Store(scratch, models, chance), 0
+    store, damaged = _Store(scratch, models, chance, encrypted), 0
     for number in range(count):
         if time.monotonic() > until:
             break
         if number % _LIVES == 0 or tally.damaged > damaged:
             store.remove()
-            store, damaged = _Store(scratch, models, chance), tally.damaged
+            store, damaged = _Store(scratch, models, chance, encrypted), tally.damaged
         kind = KINDS[number % len(KINDS)]
         # One that is killed while it creates a store has one of its own.
-        at = _Store(scratch, models, chance, create=False) if kind == "create" else store
+        at = store
+        if kind == "create":
+            at = _Store(scratch, models, chance, encrypted, create=False)
         at.round(kind, f"{seed} {number}", tally, lengths)
         if at is not store:
             at.remove()
@@ -138,15 +144,17 @@ class _Store:
         scratch: Path,
         models: Mapping[str, ModelBundle],
         chance: random.Random,
+        encrypted: float,
         *,
         create: bool = True,
     ) -> None:
         self._scratch, self._models, self._chance = scratch, models, chance
         self._place = scratch / f"store-{chance.getrandbits(64):x}"
+        self._key = draw_key(chance, encrypted)
         self._model = min(models)
         self._book = Book()
         if create:
-            opened(self._place, models[self._model], create=True).close()
+            opened(self._place, models[self._model], self._key, create=True).close()
 
     def remove(self) -> None:
         """Delete it."""
@@ -170,7 +178,7 @@ class _Store:
                 sqlite_calls.watch(killer)
                 sys.addaudithook(killer.audit)
             ops = chain(planned, endless(seed))
-            Process(self._place, self._models, self._model, tell).run(ops)
+            Process(self._place, self._models, self._model, self._key, tell).run(ops)
 
         said, length_s = live(
             work,
@@ -185,5 +193,9 @@ class _Store:
         if any(op.name == "migrate" for op in finished):
             self._model = other_model(self._model, self._models)
         before = self._models[self._model]
-        self._model = look(self._place, self._models, self._model, self._book, begun, tally, chance)
-        look_at_copies(finished, begun, before, tally)
+        self._model = look(
+            *(self._place, self._models, self._model, self._key, self._book, begun),
+            tally=tally,
+            chance=chance,
+        )
+        look_at_copies(self._place, finished, begun, before, self._key, tally)

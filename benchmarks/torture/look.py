@@ -18,6 +18,7 @@ def look(
     place: Path,
     models: Mapping[str, ModelBundle],
     model: str,
+    key: bytes | None,
     book: Book,
     begun: Op | None,
     tally: Tally,
@@ -28,7 +29,7 @@ def look(
     What was being added is added again, as its user would, and is then there once.
     """
     try:
-        memory, model = _opened(place, models, model, begun)
+        memory, model = _opened(place, models, model, key, begun)
     except AgentMemError as error:
         tally.damaged += 1
         tally.note(f"{error!r} after {begun}")
@@ -47,25 +48,30 @@ def look(
     except AgentMemError as error:
         tally.failed += 1
         tally.note(f"{error!r} after {begun}")
-    search_files([place], book, tally)
+    search_files([place], book, tally, encrypted=key is not None)
     return model
 
 
 def look_at_copies(
+    place: Path,
     ops: Sequence[Op],
     begun: Op | None,
     model: ModelBundle,
+    key: bytes | None,
     tally: Tally,
 ) -> None:
-    """Look at backups and exported files, and delete them.
+    """Look at backups and exported files of a store, and delete them.
 
-    Those of calls that returned are there. One that has its name is complete, whoever died.
+    Those of calls that returned are there. One that has its name is complete, whoever died. The
+    backup of an encrypted store gets the keys that the store has now.
     """
     for op in [*ops, *([begun] if begun else [])]:
         path = Path(op.path)
         if op.name == "backup":
-            if (path / "memory.db").exists():
-                with opened(path, model) as memory:
+            if (path / ("memory.db" if key is None else "encrypted.db")).exists():
+                if key is not None:
+                    shutil.copy(place / "keys.db", path)
+                with opened(path, model, key) as memory:
                     _require_sound(memory, op, tally)
             elif op is not begun:
                 tally.lost += 1
@@ -89,32 +95,37 @@ def _require_sound(memory: Memory, op: Op, tally: Tally) -> None:
         tally.note(f"what {op} has written is damaged")
 
 
-def search_files(places: list[Path], book: Book, tally: Tally) -> None:
-    """Search all files for what is gone; each memory counts once."""
+def search_files(places: list[Path], book: Book, tally: Tally, *, encrypted: bool = False) -> None:
+    """Search all files for what is gone, and those of an encrypted store for what is there too.
+
+    Each memory counts once.
+    """
     contents = [
         (file, file.read_bytes()) for place in places for file in place.rglob("*") if file.is_file()
     ]
-    left = []
-    for memo in book.gone:
+    for memo in [*book.gone, *(book.there.values() if encrypted else ())]:
         files = [file.name for file, content in contents if memo.searched in content]
         if files:
             tally.left_behind += 1
             tally.note(f"{memo} is in {files}")
-            left.append(memo)
     book.gone = []
 
 
 def _opened(
-    place: Path, models: Mapping[str, ModelBundle], model: str, begun: Op | None
+    place: Path,
+    models: Mapping[str, ModelBundle],
+    model: str,
+    key: bytes | None,
+    begun: Op | None,
 ) -> tuple[Memory, str]:
     """A store with the bundle that it has; it may have another one only after a migration."""
     try:
-        return opened(place, models[model], create=True), model
+        return opened(place, models[model], key, create=True), model
     except IncompatibleModelError:
         if begun is None or begun.name != "migrate":
             raise
     model = other_model(model, models)
-    return opened(place, models[model]), model
+    return opened(place, models[model], key), model
 
 
 def held(memory: Memory, tally: Tally) -> dict[int, Memo]:

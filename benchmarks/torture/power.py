@@ -18,9 +18,11 @@ from benchmarks.torture.disk import Disk
 from benchmarks.torture.look import look, look_at_copies
 from benchmarks.torture.mortal import Say, live, told
 from benchmarks.torture.work import (
+    ENCRYPTED,
     KINDS,
     Process,
     draw_call,
+    draw_key,
     draw_round,
     endless,
     opened,
@@ -66,6 +68,7 @@ def cut_power(
     scratch: Path,
     on_progress: Callable[[int, int], object],
     until: float = math.inf,
+    encrypted: float = ENCRYPTED,
 ) -> Tally:
     """Cut the power while processes work on a store, and look at what the disk has kept.
 
@@ -74,7 +77,7 @@ def cut_power(
     """
     chance = random.Random(f"power {seed}")
     tally = Tally()
-    machine, damaged = _Machine(scratch / "disk", models, chance), 0
+    machine, damaged = _Machine(scratch / "disk", models, chance, encrypted), 0
     for number in range(count):
         if time.monotonic() > until:
             break
@@ -91,24 +94,34 @@ class _Machine:
     """A disk with a store, and the power cuts that it goes through."""
 
     def __init__(
-        self, disk: Path, models: Mapping[str, ModelBundle], chance: random.Random
+        self,
+        disk: Path,
+        models: Mapping[str, ModelBundle],
+        chance: random.Random,
+        encrypted: float,
     ) -> None:
         self._disk, self._models, self._chance = disk, models, chance
         self._model, self._book = min(models), Book()
+        self._encrypted = encrypted
+        self._key: bytes | None = None
 
     def begin(self) -> None:
         """Take a new disk."""
+        self._key = draw_key(self._chance, self._encrypted)
         shutil.rmtree(self._disk, ignore_errors=True)
         self._disk.mkdir()
         self._model, self._book = min(self._models), Book()
-        opened(self._disk / "store", self._models[self._model], create=True).close()
+        model = self._models[self._model]
+        opened(self._disk / "store", model, self._key, create=True).close()
 
     def round(self, kind: str, seed: str, tally: Tally) -> None:
         """Let a process work until the power is cut, and look at what is left."""
         # One that creates a store creates another one.
         create = kind == "create"
         place = self._disk / ("new" if create else "store")
-        book, model = (Book(), min(self._models)) if create else (self._book, self._model)
+        book, model, key = self._book, self._model, self._key
+        if create:
+            book, model, key = Book(), min(self._models), draw_key(self._chance, self._encrypted)
         planned = draw_round(kind, book, self._chance, self._disk)
         at = draw_call(self._chance)
         kept = self._disk.with_name(f"{self._disk.name}-kept")
@@ -123,7 +136,7 @@ class _Machine:
 
             sqlite_calls.watch(disk)
             ops = chain(planned, endless(seed))
-            Process(place, self._models, model, tell).run(ops)
+            Process(place, self._models, model, key, tell).run(ops)
 
         said, _ = live(work, calls=len(planned))
         shutil.rmtree(self._disk)
@@ -132,8 +145,8 @@ class _Machine:
         tally.calls += len(finished)
         if any(op.name == "migrate" for op in finished):
             model = other_model(model, self._models)
-        now = look(place, self._models, model, book, begun, tally, self._chance)
-        look_at_copies(finished, begun, self._models[model], tally)
+        now = look(place, self._models, model, key, book, begun, tally, self._chance)
+        look_at_copies(place, finished, begun, self._models[model], key, tally)
         if create:
             shutil.rmtree(place)
         else:

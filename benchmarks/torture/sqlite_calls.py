@@ -36,8 +36,8 @@ class Observer(Protocol):
     def synced(self, path: str) -> None:
         """All that was written to a file is durable."""
 
-    def deleted(self, path: str) -> None:
-        """A file was deleted."""
+    def deleted(self, path: str, *, synced: bool) -> None:
+        """A file was deleted; if ``synced``, and its folder synced before it returned."""
 
     def after(self, call: str, path: str) -> None:
         """A call has been made."""
@@ -194,6 +194,6 @@ class _Calls:
         self._observer.before("delete", path)
         result: int = self._delete(cast(self._own, c_void_p), name, sync_folder)
         if not result:
-            self._observer.deleted(path)
+            self._observer.deleted(path, synced=bool(sync_folder & 1))
         self._observer.after("delete", path)
         return result

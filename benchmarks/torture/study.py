@@ -17,7 +17,7 @@ from benchmarks.torture.crowd import PROCESSES, THREADS, crowd
 from benchmarks.torture.kills import kill_processes
 from benchmarks.torture.parallel import in_forks
 from benchmarks.torture.power import cut_power
-from benchmarks.torture.work import KINDS
+from benchmarks.torture.work import ENCRYPTED, KINDS
 
 Progress = Callable[[str, int, int], object]
 
@@ -71,6 +71,7 @@ def torture(
             "operations": operations,
             "minutes": None if minutes == math.inf else minutes,
             "kinds": list(KINDS),
+            "encrypted": ENCRYPTED,
         },
         seed=seed,
         seconds=time.perf_counter() - began,

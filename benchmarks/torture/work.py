@@ -15,15 +15,28 @@ from benchmarks.torture.mortal import Say
 USERS = ("ana", "bob", "eve")
 KINDS = ("add", "update", "forget", "reindex", "migrate", "export", "backup", "index", "create")
 TIMEOUT_S = 600.0  # machines may be busy
+# How many of the stores are encrypted, and with what.
+ENCRYPTED = 0.25
+_KEY = bytes(range(32))
 _TIME = "2024-05-03T12:00:00Z"
 # A store of more is made smaller: what is looked at is what happens to it, and not its size.
 _MOST = 30
 _MOST_CALLS = 300
 
 
-def opened(place: Path, model: ModelBundle, *, create: bool = False) -> Memory:
+def draw_key(chance: random.Random, encrypted: float) -> bytes | None:
+    """The key of a new store; None: it is not encrypted.
+
+    Args:
+        chance: Decides.
+        encrypted: The share of encrypted stores, 0 to 1.
+    """
+    return _KEY if chance.random() < encrypted else None
+
+
+def opened(place: Path, model: ModelBundle, key: bytes | None, *, create: bool = False) -> Memory:
     """A store; texts are kept, so that files have bytes that can be searched for."""
-    return Memory(place, model=model, keep_text=True, create=create, timeout_s=TIMEOUT_S)
+    return Memory(place, model=model, key=key, keep_text=True, create=create, timeout_s=TIMEOUT_S)
 
 
 def memo(chance: random.Random, user: str | None = None) -> Memo:
@@ -93,6 +106,7 @@ class Process:
         place: The store.
         models: The bundles, by name.
         model: The name of the one that the store has.
+        key: The key of the store; None: it is not encrypted.
         say: Is told of each call before it is made, and what it returned.
     """
 
@@ -101,16 +115,18 @@ class Process:
         place: Path,
         models: Mapping[str, ModelBundle],
         model: str,
+        key: bytes | None,
         say: Say,
     ) -> None:
         self._place = place
+        self._key = key
         self._models = models
         self._model = model
         self._say = say
 
     def run(self, ops: Iterable[Op]) -> None:
         """Make calls until they end, or the process does."""
-        memory = opened(self._place, self._models[self._model], create=True)
+        memory = self._opened(create=True)
         for op in ops:
             self._say("begun", [])
             if op.name == "migrate":
@@ -122,17 +138,25 @@ class Process:
                 shutil.rmtree(self._place / "index", ignore_errors=True)
                 memory.recall("room", k=3, mode="vector", user_id=USERS[0])
                 memory.close()
-                memory = opened(self._place, self._models[self._model])
+                memory = self._opened()
                 self._say("done", [])
             else:
                 self._say("done", call(memory, op))
 
+    def _opened(self, *, create: bool = False) -> Memory:
+        return opened(self._place, self._models[self._model], self._key, create=create)
+
     def _migrated(self) -> Memory:
-        old = self._model
-        self._model = other_model(old, self._models)
-        new = self._models[self._model]
-        Memory.migrate(self._place, model=new, from_model=self._models[old], timeout_s=TIMEOUT_S)
-        return opened(self._place, new)
+        old = self._models[self._model]
+        self._model = other_model(self._model, self._models)
+        Memory.migrate(
+            self._place,
+            model=self._models[self._model],
+            from_model=old,
+            key=self._key,
+            timeout_s=TIMEOUT_S,
+        )
+        return self._opened()
 
 
 def other_model(name: str, models: Mapping[str, ModelBundle]) -> str:

@@ -78,6 +78,40 @@ def test_the_disk_keeps_what_was_synced(
     assert after_a_commit(tmp_path, synchronous, how) == rows
 
 
+class OldNames(random.Random):
+    """Finds the names in folders as of their last syncs, and the contents of files as of now."""
+
+    def choice(self, options: Any) -> Any:
+        return "kept"
+
+    def random(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize(("synchronous", "rows"), [("EXTRA", [1, 2]), ("FULL", [1])])
+def test_a_journal_is_gone_for_certain_only_if_its_deletion_was_synced(
+    tmp_path: Path, synchronous: str, rows: list[int]
+) -> None:
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk.mkdir()
+
+    def work() -> None:
+        watched = Disk(disk)
+        sqlite_calls.watch(watched)
+        connection = sqlite3.connect(disk / "a.db", isolation_level=None)
+        connection.execute("PRAGMA synchronous = EXTRA")
+        connection.execute("CREATE TABLE rows (id INTEGER)")
+        connection.execute("INSERT INTO rows VALUES (1)")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("INSERT INTO rows VALUES (2)")
+        watched.after_a_cut(kept, OldNames())
+
+    in_forks([work])
+    found = sqlite3.connect(kept / "a.db")
+    assert [id for (id,) in found.execute("SELECT id FROM rows ORDER BY id")] == rows
+    found.close()
+
+
 def test_the_disk_follows_python(tmp_path: Path) -> None:
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
@@ -151,15 +185,26 @@ def test_what_is_left_behind_is_found(tmp_path: Path) -> None:
     (tmp_path / "memory.db").write_bytes(b"x" * 100 + TWO.text.encode())
     search_files([tmp_path], book, tally)
     assert tally.left_behind == 1
+    # In an encrypted store, what is there is to be in no file either.
+    book.done(Op("add", (TWO,)), [3])
+    search_files([tmp_path], book, tally)
+    assert tally.left_behind == 1
+    search_files([tmp_path], book, tally, encrypted=True)
+    assert tally.left_behind == 2
 
 
+@pytest.mark.parametrize("encrypted", [0.0, 1.0], ids=["plain", "encrypted"])
 @pytest.mark.parametrize(
     ("torture", "count"),
     [(kill_processes, len(KINDS)), (cut_power, len(KINDS)), (crowd, 80)],
     ids=["kills", "power", "crowd"],
 )
 def test_a_short_torture(
-    torture: Callable[..., Tally], count: int, tmp_path: Path, model: ModelBundle
+    torture: Callable[..., Tally],
+    count: int,
+    encrypted: float,
+    tmp_path: Path,
+    model: ModelBundle,
 ) -> None:
     models = {"first": model, "second": tiny_model(1)}
     done = []
@@ -169,6 +214,7 @@ def test_a_short_torture(
         seed=1,
         scratch=tmp_path,
         on_progress=lambda number, total: done.append((number, total)),
+        encrypted=encrypted,
     )
     assert not tally.faults, tally.notes
     assert tally.acknowledged == tally.found > 0
