@@ -52,8 +52,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, model: ModelBundle) -> Path:
     return place
 
 
-def connect(place: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(place / "memory.db")
+def connect(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file)
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute("PRAGMA ignore_check_constraints = ON")
     connection.text_factory = lambda encoded: encoded.decode(errors="surrogateescape")
@@ -65,9 +65,9 @@ def tables(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute(query)]
 
 
-def alter(place: Path, draw: random.Random) -> str | None:
+def alter(file: Path, draw: random.Random) -> str | None:
     """Alter one value; what was done, None if SQLite did not let it or nothing is different."""
-    with closing(connect(place)) as connection:
+    with closing(connect(file)) as connection:
         table = draw.choice(tables(connection))
         columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
         keys = [f'"{column[1]}"' for column in columns if column[5]] or ["rowid"]
@@ -106,7 +106,7 @@ def flipped(value: Any, draw: random.Random) -> Any:
 
 def contents(place: Path) -> Any:
     """All that can be read."""
-    with closing(connect(place)) as connection:
+    with closing(connect(place / "memory.db")) as connection:
         connection.execute(
             "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, chunk_terms, instance)"
         )
@@ -132,7 +132,7 @@ def test_every_alteration_is_noticed(
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()
         shutil.copy(store / "memory.db", copy)
-        what = alter(copy, draw)
+        what = alter(copy / "memory.db", draw)
         if what is None:
             continue
         done += 1
@@ -174,7 +174,7 @@ def test_a_cut_structure_of_the_lexical_index(
     copy = tmp_path / "copy"
     copy.mkdir()
     shutil.copy(store / "memory.db", copy)
-    with closing(connect(copy)) as connection, connection:
+    with closing(connect(copy / "memory.db")) as connection, connection:
         connection.execute("UPDATE chunk_terms_data SET block = ? WHERE id = 10", (block,))
     with Memory(copy, model=model, create=False) as memory:
         assert not memory.verify().ok

@@ -482,6 +482,30 @@ def test_nobody_without_the_key_says_what_is_to_be_destroyed(tmp_path: Path) -> 
         assert store.count() == 3
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE owners SET key_id = 3 WHERE kind = 'scopes' AND id = 1",
+        "UPDATE owners SET sealed = zeroblob(60) WHERE kind = 'scopes' AND id = 1",
+        "UPDATE owners SET id = 7 WHERE kind = 'scopes' AND id = 1",
+        "DELETE FROM owners WHERE kind = 'scopes' AND id = 1",
+        "UPDATE owners SET sealed = zeroblob(60)",
+    ],
+)
+def test_which_key_a_scope_has_is_checked_and_mended(tmp_path: Path, statement: str) -> None:
+    """Without that, forgetting the scope would destroy another key, or none."""
+    two_of_one_scope(tmp_path / "s")
+    edit(tmp_path / "s", statement)
+    with open_store(tmp_path / "s") as store:
+        problems = list(store.check())
+        assert any("which key row 1 of 'scopes' has" in one.what for one in problems)
+        store.repair(problems)
+        assert list(store.check()) == []
+        store.forget(Selection(ANA), {1: "first words", 2: "second words"})
+        assert store.count() == 1
+    assert keys_of(tmp_path / "s") == [True, False, True]
+
+
 @pytest.mark.parametrize("kind", ["meta", "migrations", "sequence"])
 def test_a_store_that_no_longer_says_what_it_is_is_refused(tmp_path: Path, kind: str) -> None:
     two_of_one_scope(tmp_path / "s")

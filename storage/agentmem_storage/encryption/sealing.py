@@ -65,7 +65,7 @@ class RowSeal:
         cipher = self._cipher(key_id)
         try:
             packed = unseal(cipher, sealed, self._bound(kind, id, key_id))
-        except (TypeError, struct.error):
+        except (AttributeError, TypeError, struct.error):
             return None
         return None if packed is None else unpack(packed)
 

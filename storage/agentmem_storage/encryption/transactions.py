@@ -30,6 +30,13 @@ _ROWS = "SELECT kind, id, key_id, content FROM rows"
 _NEWEST_KEY = (
     "SELECT max(key_id) FROM (SELECT key_id FROM owners UNION ALL SELECT key_id FROM doomed)"
 )
+_OWNERS = "SELECT kind, id, key_id, sealed FROM owners"
+# By the rows of scopes, each of which is sealed with the key of its scope.
+_MISOWNED = (
+    "SELECT rows.id FROM rows LEFT JOIN owners "
+    "ON owners.kind = rows.kind AND owners.id = rows.id "
+    "WHERE rows.kind = 'scopes' AND owners.key_id IS NOT rows.key_id"
+)
 _NONCES = (
     f"SELECT kind, id, CAST(substr(content, 1, {NONCE_BYTES}) AS BLOB) FROM rows "
     "WHERE typeof(content) = 'blob'"
@@ -96,6 +103,16 @@ class Reader:
         """Keys of which no row is left, to be destroyed."""
         rows = self.connection.execute("SELECT key_id, sealed FROM doomed").fetchall()
         return [key_id for key_id, sealed in rows if self._says(_DOOMED, key_id, key_id, sealed)]
+
+    def misowned(self) -> set[Owner]:
+        """Owners of which it is not said, or not sealed, which key they have."""
+        owners = self.connection.execute(_OWNERS).fetchall()
+        found = {
+            (kind, id)
+            for kind, id, key_id, sealed in owners
+            if not self._says(f"{_OWNER} {kind}", id, key_id, sealed)
+        }
+        return found | {("scopes", id) for (id,) in self.connection.execute(_MISOWNED)}
 
     def _opened(
         self, kind: str, id: int, key_id: int, content: bytes, unread: Unread
@@ -183,6 +200,7 @@ class Writer(Reader):
         self._sealing = self._store_key()
         self._now = replace(self.state, version=self.state.version + 1)
         self._keys: dict[Owner, int] = {}
+        self._removed: list[Place] = []
 
     @staticmethod
     def begin(connection: sqlite3.Connection, ring: KeyRing, seal: RowSeal, label: str) -> None:
@@ -216,8 +234,8 @@ class Writer(Reader):
         """Remove a row, if it is there."""
         if self._uncount(kind, id):
             self.connection.execute("DELETE FROM rows WHERE kind = ? AND id = ?", (kind, id))
-            values = (kind, id, self._now.version)
-            self.connection.execute("INSERT INTO removed VALUES (?, ?, ?)", values)
+            # Listed when all are gone: on a full disk, what they leave is the room for that.
+            self._removed.append((kind, id))
 
     def dismiss(self, owner: Owner) -> None:
         """Remove whatever is left of an owner, readable or not; its key is then to be destroyed.
@@ -235,6 +253,20 @@ class Writer(Reader):
         sealed = self._seal.seal(_DOOMED, key_id, self._sealing, [key_id])
         self.connection.execute("INSERT OR REPLACE INTO doomed VALUES (?, ?)", (key_id, sealed))
 
+    def mend_owners(self) -> None:
+        """Give owners the key that their own rows have, as far as these are intact."""
+        query = "SELECT key_id, content FROM rows WHERE kind = ? AND id = ?"
+        for owner in self.misowned():
+            if owner == STORE:
+                self._own(owner, self._sealing)  # with which the state of the file was sealed
+                continue
+            rows = self.connection.execute(query, owner).fetchall()
+            if not rows:
+                self.connection.execute("DELETE FROM owners WHERE kind = ? AND id = ?", owner)
+            for key_id, content in rows:
+                if list(self._opened(*owner, key_id, content, Unread())):
+                    self._own(owner, key_id)
+
     def places(self) -> list[Place]:
         """Where rows are, readable or not."""
         return self.connection.execute("SELECT kind, id FROM rows").fetchall()
@@ -251,6 +283,10 @@ class Writer(Reader):
             steps: How many steps of the schema the rows have.
         """
         self._now = now = replace(self._now, steps=steps)
+        self.connection.executemany(
+            "INSERT INTO removed VALUES (?, ?, ?)",
+            [(*place, now.version) for place in self._removed],
+        )
         self._trim()
         now = self._now
         self.connection.execute(
@@ -279,11 +315,14 @@ class Writer(Reader):
             if key_id is None:
                 (known,) = self.connection.execute(_NEWEST_KEY).fetchone()
                 key_id = self._ring.create(above=known)
-                sealed = self._seal.seal(f"{_OWNER} {owner[0]}", owner[1], self._sealing, [key_id])
-                values = (*owner, key_id, sealed)
-                self.connection.execute("INSERT INTO owners VALUES (?, ?, ?, ?)", values)
+                self._own(owner, key_id)
             self._keys[owner] = key_id
         return self._keys[owner]
+
+    def _own(self, owner: Owner, key_id: int) -> None:
+        sealed = self._seal.seal(f"{_OWNER} {owner[0]}", owner[1], self._sealing, [key_id])
+        values = (*owner, key_id, sealed)
+        self.connection.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", values)
 
     def _uncount(self, kind: str, id: int) -> bool:
         query = "SELECT content FROM rows WHERE kind = ? AND id = ?"

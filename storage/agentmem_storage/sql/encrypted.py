@@ -142,23 +142,32 @@ class EncryptedDatabase(Database):
             found = reader.connection.execute("PRAGMA integrity_check").fetchall()
             for _ in reader.all_rows(unread):
                 raise_if_abandoned()
+            misowned = reader.misowned()
         yield from (Fault(None, f"{ENCRYPTED_NAME}: {one}") for (one,) in found if one != "ok")
         for kind, id in sorted(unread.damaged, key=str):
             yield Fault(
-                id if kind == "chunks" else None,
+                id if kind == "chunks" and isinstance(id, int) else None,
                 f"row {id} of {kind!r} is not what was encrypted there: it was left out",
+            )
+        for kind, id in sorted(misowned, key=str):
+            yield Fault(
+                None, f"{ENCRYPTED_NAME}: it does not say which key row {id} of {kind!r} has"
             )
         if unread.altered and not unread.damaged:
             yield Fault(None, f"{ENCRYPTED_NAME}: rows were taken out, or older ones put back")
 
     def drop_faults(self) -> None:
-        """See `Database.drop_faults`: rows that cannot be decrypted are deleted."""
+        """See `Database.drop_faults`: rows that cannot be decrypted are deleted.
+
+        Where it is not said which key a scope has, its rows tell.
+        """
         with self._taking_turn(), self._connected() as connection:
             with self._file.writing() as writer:
                 self._catch_up(connection, writer)
                 unread = self._mirror.unread
-                if not unread.damaged and not unread.altered:
+                if not unread.damaged and not unread.altered and not writer.misowned():
                     return
+                writer.mend_owners()
                 for place in sorted(unread.damaged, key=str):
                     writer.remove(*place)
                 writer.count_again()

@@ -245,17 +245,19 @@ class Mirror:
             )
 
     def _write_touched(self, connection: sqlite3.Connection, writer: Writer) -> bool:
-        kinds = connection.execute(f"SELECT DISTINCT kind FROM {_TOUCHED}").fetchall()
-        for (kind,) in sorted(kinds):
-            touched = connection.execute(
-                f"SELECT DISTINCT id FROM {_TOUCHED} WHERE kind = ?", (kind,)
+        kinds = sorted(connection.execute(f"SELECT DISTINCT kind FROM {_TOUCHED}").fetchall())
+        # First what is gone: it leaves room for what is written, on a full disk too.
+        for (kind,) in kinds:
+            gone = connection.execute(
+                f"SELECT DISTINCT id FROM {_TOUCHED} WHERE kind = ? "
+                f"AND id NOT IN (SELECT rowid FROM {qualified(kind)}) ORDER BY id",
+                (kind,),
             )
-            gone = {id for (id,) in touched}
-            within = f"rowid IN (SELECT id FROM {_TOUCHED} WHERE kind = ?)"
+            self._remove(writer, [(kind, id) for (id,) in gone.fetchall()])
+        within = f"rowid IN (SELECT id FROM {_TOUCHED} WHERE kind = ?)"
+        for (kind,) in kinds:
             for row, owner in read_rows(connection, kind, within, (kind,)):
                 writer.put(row, owner)
-                gone.discard(row.id)
-            self._remove(writer, [(kind, id) for id in sorted(gone)])
         connection.execute(f"DELETE FROM {_TOUCHED}")
         return bool(kinds)
 
