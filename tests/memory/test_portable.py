@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +32,8 @@ from agentmem.errors import (
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.text import with_embedder
 from agentmem.testing import tiny_model
+from agentmem_storage.archive.file import ArchiveReader, writing
+from agentmem_storage.archive.records import ArchivedSource, write_source
 from agentmem_storage.store import Store
 from tests.support.archives import HEADER_BYTES, stream, write_stream
 
@@ -596,6 +599,35 @@ def test_a_forged_file_is_loaded_right_or_refused(
         write_stream(forged, changed(content, seed))
         outcomes.add(loads_or_says_why(forged, model))
     assert False in outcomes
+
+
+@pytest.mark.parametrize("partly", [False, True], ids=["complete", "partly forgotten"])
+def test_a_chunk_with_another_number_is_loaded_right_or_refused(
+    tmp_path: Path, model: ModelBundle, partly: bool
+) -> None:
+    """A complete document whose chunk had another number was loaded, and was damaged then."""
+    with Memory(":memory:", model=model) as memory:
+        ids = memory.add(Document("A line of a document. " * 70, title="lines")).ids
+        assert len(ids) > 3
+        if partly:
+            memory.forget([ids[1]])
+        made = memory.export(tmp_path / "whole.amem").path
+    with ArchiveReader.open(made) as file:
+        manifest, (source,) = file.manifest, [*file.records()]
+    assert isinstance(source, ArchivedSource)
+    outcomes = []
+    for at, chunk in enumerate(source.chunks):
+        for ordinal in range(6):
+            chunks = [*source.chunks]
+            chunks[at] = replace(chunk, ordinal=ordinal)
+            forged = tmp_path / f"{at}-{ordinal}.amem"
+            with writing(forged, manifest, None) as blocks:
+                write_source(blocks, replace(source, chunks=tuple(chunks)))
+            loaded = loads_or_says_why(forged, model)
+            assert loaded or ordinal != chunk.ordinal
+            outcomes.append(loaded)
+    # Only what was partly forgotten may have its parts at other places.
+    assert sum(outcomes) == len(source.chunks) + (1 if partly else 0)
 
 
 @given(texts=st.lists(st.text(min_size=1), min_size=1, max_size=5))

@@ -11,6 +11,7 @@ from agentmem_storage.metadata import exceeds_depth, metadata_json, read_metadat
 from agentmem_storage.records import ChunkRecord, Scope
 from agentmem_storage.sql import codec
 from agentmem_storage.sql.rows import KINDS, check_scope, storable
+from agentmem_storage.sql.tiling import may_follow
 from agentmem_storage.text import is_blank
 from agentmem_storage.timestamps import from_micros
 
@@ -69,13 +70,13 @@ def _check_metadata(encoded: bytes | None) -> None:
 
 def _check_spans(source: ArchivedSource) -> None:
     """Chunks stand in their source one after the other; without gaps, unless parts are missing."""
-    ordinal, end = -1, 0
+    due, end = 0, 0
     complete = source.content_hash is not None
     for chunk in source.chunks:
-        gap = chunk.start != end if complete else chunk.start < end
-        if gap or chunk.end <= chunk.start or chunk.ordinal <= ordinal:
+        fits = may_follow(chunk.ordinal, chunk.start, due=due, end=end, complete=complete)
+        if not fits or chunk.end <= chunk.start:
             raise InputError("the places of chunks in their source do not fit each other")
-        ordinal, end = chunk.ordinal, chunk.end
+        due, end = chunk.ordinal + 1, chunk.end
     if end > source.chars or (complete and end != source.chars):
         raise InputError("the places of chunks do not fit the length of their source")
 

@@ -34,6 +34,7 @@ from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.selection import id_list, scope_conditions, selected
 from agentmem_storage.sql.state import list_ids
 from agentmem_storage.sql.tables import chunks, meta, scopes, sources
+from agentmem_storage.sql.tiling import may_follow
 from agentmem_storage.timestamps import from_micros
 
 _BATCH = 500
@@ -288,8 +289,7 @@ def _tiling_faults(source: Row[Any], spans: Sequence[Any]) -> Iterator[Problem]:
     complete = source.content_hash is not None
     end, ordinal = 0, 0
     for span in spans:
-        follows = span.ordinal == ordinal
-        fits = span.start == end if follows else not complete and span.start >= end
+        fits = may_follow(span.ordinal, span.start, due=ordinal, end=end, complete=complete)
         if not fits or span.end < span.start:
             what = f"it spans {span.start} to {span.end}, but should start at {end}"
             yield Problem(span.id, what, repair="source")
