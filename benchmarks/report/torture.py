@@ -24,13 +24,18 @@ def torture_tables(results: Mapping[str, Any]) -> list[str]:
     """A row for the kills, the power cuts and the crowd."""
     kills, power, crowd = (results[name] for name in ("kills", "power", "crowd"))
     parts = {
-        f"{kills['rounds']:,} processes killed": kills,
-        f"{power['rounds']:,} power cuts": power,
+        f"{kills['rounds']:,} processes killed{_encrypted(kills)}": kills,
+        f"{power['rounds']:,} power cuts{_encrypted(power)}": power,
         f"{crowd['rounds']:,} calls of {crowd['threads']} threads in each of "
-        f"{crowd['processes']} processes": crowd,
+        f"{crowd['processes']} processes{_encrypted(crowd)}": crowd,
     }
     rows = [
         (name, f"{part['calls']:,}", *(f"{part[count]:,}" for count in _COUNTS))
         for name, part in parts.items()
     ]
     return table(("Torture", "Calls returned", *_COUNTS.values()), rows)
+
+
+def _encrypted(part: Mapping[str, Any]) -> str:
+    """How many of them were at encrypted stores; results of before there were any do not say."""
+    return f", {part['encrypted']:,} of them at encrypted stores" if part.get("encrypted") else ""

@@ -15,7 +15,7 @@ from benchmarks.command import run
 from benchmarks.torture.book import FAULTS
 from benchmarks.torture.study import torture
 
-_SHOWN = ("rounds", "calls", "acknowledged", "found", *FAULTS)
+_SHOWN = ("rounds", "encrypted", "calls", "acknowledged", "found", *FAULTS)
 
 
 def main(

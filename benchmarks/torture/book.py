@@ -59,6 +59,7 @@ class Tally:
 
     Attributes:
         rounds: Processes that were killed, or cuts of power, or calls of a crowd.
+        encrypted: Those of them that were at encrypted stores.
         calls: Calls that returned.
         acknowledged: Memories that had to be in a store when it was looked at.
         found: Those that were there, word by word.
@@ -72,6 +73,7 @@ class Tally:
     """
 
     rounds: int = 0
+    encrypted: int = 0
     calls: int = 0
     acknowledged: int = 0
     found: int = 0

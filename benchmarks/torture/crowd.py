@@ -77,6 +77,7 @@ def crowd(
         shutil.rmtree(place)
         done += each * PROCESSES * THREADS
         tally.rounds = done
+        tally.encrypted += each * PROCESSES * THREADS * (key is not None)
         on_progress(min(done, count), count)
     return tally
 

@@ -129,6 +129,7 @@ def kill_processes(
         if kind == "create":
             at = _Store(scratch, models, chance, encrypted, create=False)
         at.round(kind, f"{seed} {number}", tally, lengths)
+        tally.encrypted += at.encrypted
         if at is not store:
             at.remove()
         tally.rounds = number + 1
@@ -155,6 +156,11 @@ class _Store:
         self._book = Book()
         if create:
             opened(self._place, models[self._model], self._key, create=True).close()
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it is encrypted."""
+        return self._key is not None
 
     def remove(self) -> None:
         """Delete it."""

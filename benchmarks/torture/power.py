@@ -143,6 +143,7 @@ class _Machine:
         kept.rename(self._disk)
         begun, finished = told(book, chain(planned, endless(seed)), said)
         tally.calls += len(finished)
+        tally.encrypted += key is not None
         if any(op.name == "migrate" for op in finished):
             model = other_model(model, self._models)
         now = look(place, self._models, model, key, book, begun, tally, self._chance)

@@ -305,7 +305,7 @@ def test_the_torture_table(tmp_path: Path) -> None:
     part = {"calls": 1_234, "acknowledged": 40_000, "found": 39_998, "lost": 2, **counts}
     found = {
         "kills": {"rounds": 2_000, **part},
-        "power": {"rounds": 500, **part},
+        "power": {"rounds": 500, "encrypted": 120, **part},
         "crowd": {"rounds": 100_160, "processes": 2, "threads": 4, **part},
     }
     made = build_result("torture", config={}, seed=0, seconds=1.0, results=found)
@@ -313,7 +313,7 @@ def test_the_torture_table(tmp_path: Path) -> None:
     head, _, kills, power, crowd = cells(render(tmp_path)["torture"])
     assert len({len(row) for row in (head, kills, power, crowd)}) == 1
     assert kills[:5] == ["2,000 processes killed", "1,234", "40,000", "39,998", "2"]
-    assert power[0] == "500 power cuts"
+    assert power[0] == "500 power cuts, 120 of them at encrypted stores"
     assert crowd[0] == "100,160 calls of 4 threads in each of 2 processes"
     assert set(crowd[5:]) == {"0"}
 

@@ -220,6 +220,7 @@ def test_a_short_torture(
     assert tally.acknowledged == tally.found > 0
     assert done[-1] == (count, count)
     assert tally.rounds == count
+    assert tally.encrypted == (count if encrypted else 0)
 
 
 @pytest.mark.parametrize("torture", [kill_processes, cut_power, crowd])
