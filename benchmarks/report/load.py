@@ -1,4 +1,4 @@
-"""Many conversations at once, and the page of a large store, as tables."""
+"""Many conversations at once, busy machines, and the page of a large store, as tables."""
 
 from __future__ import annotations
 
@@ -73,6 +73,26 @@ def soak_tables(results: Mapping[str, Any]) -> list[str]:
             kept,
         ),
     ]
+
+
+def busy_table(results: Mapping[str, Any]) -> list[str]:
+    """A table of the calls, alone and beside busy processes.
+
+    Args:
+        results: The ``results`` of a busy result file.
+    """
+    rows = [
+        (
+            f"`{call}`",
+            *(
+                f"{results[kind][call]['p50']:.1f} / {results[kind][call]['p95']:.1f} ms"
+                for kind in ("idle", "busy")
+            ),
+            f"{ratio:.2f}",
+        )
+        for call, ratio in results["busy_over_idle"].items()
+    ]
+    return table(("Call", "Alone p50 / p95", "Beside busy processes", "Ratio of p50"), rows)
 
 
 def page_tables(results: Mapping[str, Any]) -> list[str]:

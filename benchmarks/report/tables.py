@@ -19,7 +19,7 @@ from typing import Any
 
 from agentmem.errors import InputError
 from benchmarks.report.kinds import kinds_tables, supersession_table
-from benchmarks.report.load import page_tables, soak_tables
+from benchmarks.report.load import busy_table, page_tables, soak_tables
 from benchmarks.report.markdown import MISSING, percent, table
 from benchmarks.report.summary import NEEDED, SUMMARY, summary_table
 from benchmarks.report.torture import torture_tables
@@ -423,6 +423,7 @@ def _reading_compression(results: Mapping[str, Any]) -> list[str]:
 
 
 _TABLES = {
+    "busy": busy_table,
     "fidelity": _fidelity,
     "kinds": kinds_tables,
     "page": page_tables,
