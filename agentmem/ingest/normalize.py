@@ -33,6 +33,7 @@ from agentmem.ingest.shapes.blocks import (
     read_once,
     read_outputs,
 )
+from agentmem.ingest.shapes.documents import open_document
 from agentmem.ingest.shapes.envelopes import open_envelope, paired, plain
 from agentmem.ingest.shapes.fields import (
     ROLES,
@@ -89,11 +90,11 @@ def normalize(
     """Convert anything that can be added to parts.
 
     Accepted are a string (by the user), a `Message`, a `Document`, a message in any of the shapes
-    of `agentmem.ingest.shapes`, as a dict or as an object of the vendor's SDK,
-    ``{"name": ..., "content": ...}``, LangChain's ``(role, text)``, and any list or iterator of
-    these. A dict may carry "metadata", scope ids under "user_id", "agent_id" and "session_id", a
-    time under "created_at", "timestamp", "date" or another usual key, an "id", an "external_id" and
-    a time under "expires_at".
+    of `agentmem.ingest.shapes`, as a dict or as an object of the vendor's SDK, ``{"name": ...,
+    "content": ...}``, ``{"document": {"text": ...}}``, LangChain's ``(role, text)``, and any list
+    or iterator of these. A dict may carry "metadata", scope ids under "user_id", "agent_id" and
+    "session_id", a time under "created_at", "timestamp", "date" or another usual key, an "id", an
+    "external_id" and a time under "expires_at".
 
     A message without any text is refused if it is alone, and counted as blank among others.
 
@@ -117,7 +118,7 @@ def normalize(
     messages: list[list[Part]] = []
     blank: BlankError | None = None
     count = 0
-    for where, item in _items(content):
+    for where, item in _items(content, skipped):
         count += 1
         try:
             found = _message_parts(item, skipped, where, max_chars)
@@ -175,18 +176,18 @@ def _in_order(parts: list[Part]) -> list[Part]:
     return placed
 
 
-def _items(content: object) -> Iterator[tuple[str, object]]:
+def _items(content: object, skipped: Counter[str]) -> Iterator[tuple[str, object]]:
     """Yield each message and document, with its name in errors."""
     content = paired(plain(content))
     if isinstance(content, str | Message | Document):
         yield "the document" if isinstance(content, Document) else "the message", content
     elif isinstance(content, Mapping):
-        yield from open_envelope(content, "the message")
+        yield from open_envelope(content, "the message", skipped)
     elif isinstance(content, Iterable) and not isinstance(content, _NO_SEQUENCE):
         for index, item in enumerate(content):
             item = paired(plain(item), listed=True)
             if isinstance(item, Mapping):
-                yield from open_envelope(item, f"message {index}")
+                yield from open_envelope(item, f"message {index}", skipped)
             else:
                 yield f"message {index}", item
     else:
@@ -200,6 +201,7 @@ def _message_parts(item: object, skipped: Counter[str], where: str, max_chars: i
         InputError: it cannot be stored.
         BlankError: it is a message with neither text nor anything that is counted as skipped.
     """
+    item = open_document(item, where)
     skipped_here: Counter[str] = Counter()
     found = list(_read(item, skipped_here, where, max_chars))
     texts = [part for part in found if not is_blank(part.text)]

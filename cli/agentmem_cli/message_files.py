@@ -85,7 +85,7 @@ def _read(
         if not isinstance(value, dict):
             raise InputError(f"{where} is not a JSON object: {shown(value)}{_way_out(path)}")
         try:
-            for _, message in open_envelope(value, "the message"):
+            for _, message in open_envelope(value, "the message", skipped):
                 whose = message_scope(message, "the message")
                 own = {key: message[key] for key in message if key not in SCOPE_KEYS}
                 found = scope | scope_ids(

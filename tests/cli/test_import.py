@@ -52,6 +52,7 @@ def test_an_export_of_chatgpt(cli: Cli, tmp_path: Path, count: int) -> None:
     assert planned["skipped"] == {
         "hidden": count,
         "image_asset_pointer": count,
+        "on other branches": 3 * count,
         "thoughts": count,
     }
     assert not cli.store.exists()

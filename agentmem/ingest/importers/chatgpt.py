@@ -46,7 +46,10 @@ def _items(
 ) -> Iterator[Item]:
     said = []
     branch = thread(
-        conversation["mapping"], conversation.get("current_node"), conversation.get("create_time")
+        conversation["mapping"],
+        conversation.get("current_node"),
+        conversation.get("create_time"),
+        skipped,
     )
     for message in branch:
         given = message.get("metadata")

@@ -33,6 +33,9 @@ def read(values: Sequence[tuple[str, Mapping[str, Any]]]) -> Imported:
     for where, conversation in values:
         said = []
         for number, one in enumerate(conversation["chat_messages"]):
+            if one is None:
+                skipped["blank"] += 1
+                continue
             message = said_in_claude(one)
             if not isinstance(message, Mapping):
                 raise InputError(f"{where}, message {number}: not a message: {shown(one)}")

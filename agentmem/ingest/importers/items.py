@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentmem.ingest.scope import SCOPE_KEYS, message_scope
+from agentmem.ingest.shapes.documents import is_document
 from agentmem.ingest.shapes.fields import find_time
 from agentmem.types import Document
 from agentmem_storage.records import Scope
@@ -71,7 +72,8 @@ def with_ids(messages: Sequence[Message]) -> list[Message]:
     seen: Counter[str] = Counter()
     found: list[Message] = []
     for message in messages:
-        if message.get("id") in (None, "") and find_time(message) is None:
+        named = message.get("id") not in (None, "") or find_time(message) is not None
+        if not named and not is_document(message):
             plain = json.dumps(message, sort_keys=True, default=str)
             digest = hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:32]
             message = {**message, "id": f"{digest}-{seen[digest]}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +26,12 @@ def read(path: Path, values: Sequence[tuple[str, object]]) -> Imported:
     """
     alone: list[Message] = []
     together: list[list[Item]] = []
+    skipped: Counter[str] = Counter()
     for where, value in values:
         if not isinstance(value, Mapping):
             raise InputError(f"{where} is not a JSON object: {shown(value)}")
         try:
-            found = [message for _, message in open_envelope(value, "the message")]
+            found = [message for _, message in open_envelope(value, "the message", skipped)]
             if len(found) == 1 and found[0] is value:
                 alone.append(value)
             else:
@@ -44,4 +46,4 @@ def read(path: Path, values: Sequence[tuple[str, object]]) -> Imported:
                 scope = Scope(item.scope.user_id, item.scope.agent_id, session)
                 item = replace(item, scope=scope)
             items.append(item)
-    return Imported(FORM, tuple(items))
+    return Imported(FORM, tuple(items), dict(skipped))

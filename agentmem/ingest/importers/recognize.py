@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from agentmem.ingest.importers import chatgpt, claude, documents, langgraph, mem
 from agentmem.ingest.importers.items import Imported
 from agentmem.ingest.importers.json_values import is_json, members, parse_json, read_values
 
-_CONVERSATIONS = "conversations.json"
+# Large exports have several, numbered ones.
+_CONVERSATIONS = re.compile(r"conversations(?:[-_]\d+)?\.json")
 # Of a file in a ZIP, once it is expanded.
 _MOST_BYTES = 2**32
 Values = Sequence[tuple[str, Mapping[str, Any]]]
@@ -32,8 +34,9 @@ def read_file(path: Path) -> Imported:
         OSError: it cannot be read.
     """
     if path.is_dir():
-        inside = path / _CONVERSATIONS
-        return read_file(inside) if inside.is_file() else documents.read(path)
+        files = sorted(one for one in path.iterdir() if _CONVERSATIONS.fullmatch(one.name))
+        values = [value for one in files if one.is_file() for value in read_values(one)]
+        return _read_values(path, values) if values else documents.read(path)
     suffix = path.suffix.lower()
     if suffix in tables.SUFFIXES:
         return tables.read(path)
@@ -46,7 +49,7 @@ def read_file(path: Path) -> Imported:
     raise InputError(
         f"{str(path)!r} is of no known form: give an .amem file, JSON (*.json, *.jsonl), a table "
         f"(*.csv, *.tsv), a document ({', '.join(documents.SUFFIXES)}), a folder of documents, or "
-        f"the ZIP or folder of an export with {_CONVERSATIONS}"
+        "the ZIP or folder of an export with conversations.json"
     )
 
 
@@ -65,17 +68,29 @@ def _read_values(path: Path, values: Sequence[tuple[str, object]]) -> Imported:
 
 def _zipped(path: Path) -> list[tuple[str, object]]:
     """The conversations in the ZIP of an export."""
+    values: list[tuple[str, object]] = []
     try:
         with zipfile.ZipFile(path) as archive:
-            found = [one for one in archive.infolist() if Path(one.filename).name == _CONVERSATIONS]
-            if len(found) != 1:
-                raise InputError(f"{str(path)!r} is a ZIP without {_CONVERSATIONS}")
-            if found[0].file_size > _MOST_BYTES:
-                raise InputError(f"{str(path)!r}: {found[0].filename} is too large to be read")
-            with archive.open(found[0]) as file:
-                # Not more than it says, whatever it expands to.
-                data = file.read(found[0].file_size + 1)
+            found = [one for one in archive.infolist() if _is_conversations(one)]
+            if len({Path(one.filename).name for one in found}) < len(found):
+                raise InputError(f"{str(path)!r} has several exports in it: unpack them")
+            if not found:
+                raise InputError(f"{str(path)!r} is a ZIP without conversations.json")
+            for one in sorted(found, key=lambda one: one.filename):
+                where = f"{path}/{one.filename}"
+                values += members(parse_json(_expanded(archive, one, where), where), where)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{str(path)!r} is a damaged or encrypted ZIP: {error}") from error
-    where = f"{path}/{found[0].filename}"
-    return list(members(parse_json(data, where), where))
+    return values
+
+
+def _is_conversations(file: zipfile.ZipInfo) -> bool:
+    return _CONVERSATIONS.fullmatch(Path(file.filename).name) is not None
+
+
+def _expanded(archive: zipfile.ZipFile, file: zipfile.ZipInfo, where: str) -> bytes:
+    if file.file_size > _MOST_BYTES:
+        raise InputError(f"{where} is too large to be read")
+    with archive.open(file) as opened:
+        # Not more than it says, whatever it expands to.
+        return opened.read(file.file_size + 1)

@@ -126,12 +126,31 @@ def read_content(content: object, base: Part, skipped: Counter[str], where: str)
         for number, block in enumerate(content):
             yield from read_block(block, base, skipped, f"{where}, block {number}")
     elif isinstance(content, Mapping) and not _TYPED.isdisjoint(content):
-        parts = content.get("parts")  # an export of ChatGPT: {"content_type": ..., "parts": [...]}
-        yield from read_content([content] if parts is None else parts, base, skipped, where)
+        yield from _read_export(content, base, skipped, where)
     else:
         raise InputError(
             f"{where}: content must be a string or a list of blocks, got {describe(content)}"
         )
+
+
+def _read_export(
+    content: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the parts of a content of ChatGPT's: its "parts", or the content as one block.
+
+    Some have a text beside their parts. Parts may be null; they are counted as blank.
+    """
+    parts, text = content.get("parts"), content.get("text")
+    if parts is None:
+        empty = not text and content.keys() <= {"content_type", "parts", "text"}
+        yield from read_content("" if empty else [content], base, skipped, where)
+        return
+    if isinstance(parts, list | tuple):
+        given, parts = parts, [one for one in parts if one is not None]
+        if len(parts) < len(given):
+            skipped["blank"] += len(given) - len(parts)
+    filled = [one for one in (parts, text) if one] or [""]
+    yield from read_once(filled, lambda one, more: read_content(one, base, more, where), skipped)
 
 
 def read_block(

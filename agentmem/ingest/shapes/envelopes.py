@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.scope import SPELLINGS
 from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
+from agentmem.ingest.shapes.plain import plain_text
 from agentmem.ingest.shapes.streams import check_complete, unwrapped
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
@@ -19,6 +21,8 @@ from agentmem_storage.text import shown
 _LISTS = ("messages", "contents", "input")
 # Keys of instructions beside such a list, in requests of Anthropic, Google and OpenAI.
 _SYSTEMS = ("system", "systemInstruction", "system_instruction", "instructions")
+# Keys of a text in place of such a list, beside an answer.
+_PROMPTS = ("input", "prompt")
 # Keys of a list of alternatives -> the key of the message in each.
 _CHOICES = {"choices": "message", "candidates": "content"}
 # Keys of an API's answer.
@@ -53,7 +57,9 @@ def paired(item: object, *, listed: bool = False) -> object:
     return item
 
 
-def open_envelope(item: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def open_envelope(
+    item: Mapping[str, Any], where: str, skipped: Counter[str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the messages in a dict, each with its name in errors; a message yields itself.
 
     A message without a time or scope of its own has those of the envelope it is in, and the
@@ -63,16 +69,16 @@ def open_envelope(item: Mapping[str, Any], where: str) -> Iterator[tuple[str, Ma
     Raises:
         InputError: what should be a message is none, or envelopes are nested too deeply.
     """
-    yield from _open(item, where, _MAX_DEPTH)
+    yield from _open(item, where, _MAX_DEPTH, skipped)
 
 
 def _open(
-    item: Mapping[str, Any], where: str, depth: int
+    item: Mapping[str, Any], where: str, depth: int, skipped: Counter[str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if not depth:
         raise InputError(f"{where}: messages are nested too deeply")
     check_complete(item, where)
-    inside = _unwrapped(item, where)
+    inside = _unwrapped(item, where, skipped)
     if inside is None:
         yield where, item
         return
@@ -82,7 +88,7 @@ def _open(
         if not isinstance(one, Mapping):
             raise InputError(f"{each}: a message must be a dict, got {shown(one)}")
         shared = _shared(item, one, where)
-        yield from _open({**one, **shared} if shared else one, each, depth - 1)
+        yield from _open({**one, **shared} if shared else one, each, depth - 1, skipped)
 
 
 def _shared(item: Mapping[str, Any], message: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -104,7 +110,7 @@ def _shared(item: Mapping[str, Any], message: Mapping[str, Any], where: str) -> 
     return shared
 
 
-def _unwrapped(item: Mapping[str, Any], where: str) -> list[Any] | None:
+def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> list[Any] | None:
     """What is inside an envelope; None if the dict is none.
 
     Raises:
@@ -113,7 +119,28 @@ def _unwrapped(item: Mapping[str, Any], where: str) -> list[Any] | None:
     if "role" in item:
         _check_single(item, where)
         return None
-    for key in _LISTS:
+    answer = _answer(item)
+    if (asked := _asked(item)) is not None:
+        response = plain(item.get("response"))
+        if answer is None and isinstance(response, Mapping):
+            answer = _answer(response)
+        return [*asked, *_unsaid(answer or [], asked)]
+    if answer is not None:
+        said = [one for key in _PROMPTS if _is_text(one := item.get(key))]
+        return [*({"role": "user", "content": one} for one in said), *answer]
+    if isinstance(item.get("type"), str):
+        if (inside := _langchain(item)) is None and (message := unwrapped(item)) is not None:
+            inside = [message]
+        return inside
+    if isinstance(item.get("mapping"), Mapping):
+        current, began = item.get("current_node"), item.get("create_time")
+        return thread(item["mapping"], current, began, skipped)
+    return None
+
+
+def _asked(item: Mapping[str, Any]) -> list[Any] | None:
+    """The list of messages in a dict; None if it has none."""
+    for key in sorted(_LISTS, key=lambda key: not item.get(key)):
         # A block with a type has an input of its own.
         if isinstance(item.get(key), list | tuple) and not (key == "input" and "type" in item):
             return [*_instructions(item), *item[key]]
@@ -121,19 +148,52 @@ def _unwrapped(item: Mapping[str, Any], where: str) -> list[Any] | None:
         return [said_in_claude(plain(one)) for one in given]
     if item.get("object") == "list" and isinstance(item.get("data"), list | tuple):
         return list(item["data"])
+    request = plain(item.get("request"))
+    return _asked(request) if isinstance(request, Mapping) else None
+
+
+def _answer(item: Mapping[str, Any]) -> list[Any] | None:
+    """The messages of an API's answer; None if there is none.
+
+    It is the dict itself, or stands in one that has the request, too, as logs write it.
+    """
     for key, inner in _CHOICES.items():
         if isinstance(item.get(key), list | tuple):
             return [_chosen(choice, inner) for choice in item[key]]
     if isinstance(item.get("type"), str):
-        if (inside := _langchain(item)) is None and (message := unwrapped(item)) is not None:
-            inside = [message]
-        return inside
-    if isinstance(item.get("output"), list | tuple):  # of the Responses API
-        return list(item["output"])
-    if isinstance(item.get("mapping"), Mapping):
-        return thread(item["mapping"], item.get("current_node"), item.get("create_time"))
-    alone = (item.get("message"), _field(item.get("output"), "message"))
-    return next(([one] for one in alone if isinstance(one, Mapping)), None)
+        return None
+    if isinstance(given := item.get("output"), list | tuple) and all(map(_is_item, given)):
+        return list(given)
+    output = item.get("output")
+    for one in (item.get("message"), _field(output, "message")):
+        if isinstance(one, Mapping):
+            return [one]
+    return [output] if isinstance(output, Mapping) and "role" in output else None
+
+
+def _unsaid(answer: list[Any], asked: list[Any]) -> list[Any]:
+    """An answer, unless the list of messages ends with it already."""
+    told = [_told(one) for one in answer]
+    return [] if told == [_told(one) for one in asked[-len(told) :]] else answer
+
+
+def _told(message: object) -> tuple[object, str]:
+    message = plain(message)
+    if not isinstance(message, Mapping):
+        return None, ""
+    role = message.get("role")
+    text = plain_text([message.get(key) for key in ("content", "parts", "tool_calls")])
+    return ROLES.get(role) if isinstance(role, str) else None, text
+
+
+def _is_item(one: object) -> bool:
+    """Whether something is a message or an item of the Responses API, by its form."""
+    one = plain(one)
+    return isinstance(one, Mapping) and ("role" in one or "type" in one)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _check_single(message: Mapping[str, Any], where: str) -> None:

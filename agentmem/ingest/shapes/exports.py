@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+
+from agentmem.ingest.shapes.trees import shown_ids
 
 # Keys of what a person told about themselves for all conversations.
 _ABOUT = ("user_profile", "user_instructions", "model_set_context")
@@ -11,28 +14,33 @@ _ABOUT = ("user_profile", "user_instructions", "model_set_context")
 _ABOUT_CLAUDE = frozenset({"sender", "uuid", "parent_message_uuid", "updated_at", "input_mode"})
 
 
-def thread(nodes: Mapping[str, Any], current: object, began: object = None) -> list[Any]:
+def thread(
+    nodes: Mapping[str, Any], current: object, began: object, skipped: Counter[str]
+) -> list[Any]:
     """The messages of a conversation up to its current node, or up to its newest leaf.
+
+    What was said before a link that is missing or leads in a circle is read, too, see
+    `agentmem.ingest.shapes.trees`.
 
     Args:
         nodes: The nodes of the conversation, by id.
         current: The id of the current node.
         began: The time of the conversation. A message without a time has that of the one before
             it, and those at the beginning have this one.
+        skipped: Counts the messages of other branches, and what should be a message and is none.
     """
-    found: list[Any] = []
-    left = set(nodes)
-    if current not in left:
-        current = _newest_leaf(nodes)
-    while isinstance(current, str) and current in left:
-        left.discard(current)
-        node = nodes[current]
-        if not isinstance(node, Mapping):
-            break
-        if isinstance(message := node.get("message"), Mapping):
-            found.append(_readable(message))
-        current = node.get("parent")
-    said = found[::-1]
+    known = {id: node for id, node in nodes.items() if isinstance(node, Mapping)}
+    ids = shown_ids(known, current)
+    given = {id: node["message"] for id, node in known.items() if node.get("message") is not None}
+    messages = {id: one for id, one in given.items() if isinstance(one, Mapping)}
+    said = [_readable(messages[id]) for id in ids if id in messages]
+    empty = sum(1 for node in nodes.values() if node is None)
+    for kind, count in (
+        ("on other branches", len(messages) - len(said)),
+        ("not a message", len(nodes) - empty - len(known) + len(given) - len(messages)),
+    ):
+        if count:
+            skipped[kind] += count
     for at, message in enumerate(said):
         if message.get("create_time") is not None:
             began = message["create_time"]
@@ -58,21 +66,6 @@ def said_in_claude(message: object) -> object:
     ]
     own = {key: value for key, value in message.items() if key not in _ABOUT_CLAUDE}
     return {**more, **own, **({"attachments": files} if files else {})}
-
-
-def _newest_leaf(nodes: Mapping[str, Any]) -> str | None:
-    """The id of the node that was written last among those that nothing follows."""
-    leaves = [(id, node) for id, node in nodes.items() if isinstance(node, Mapping)]
-    parents = {node.get("parent") for _, node in leaves}
-
-    def written(one: tuple[str, Mapping[str, Any]]) -> float:
-        message = one[1].get("message")
-        time = message.get("create_time") if isinstance(message, Mapping) else None
-        return float(time) if isinstance(time, int | float) else 0.0
-
-    # Of several without times, the last of the export.
-    last = [one for one in leaves if one[0] not in parents][::-1]
-    return max(last, key=written)[0] if last else None
 
 
 def _readable(message: Mapping[str, Any]) -> Mapping[str, Any]:
