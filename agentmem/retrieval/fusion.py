@@ -85,6 +85,10 @@ class Weights:
         around = 2 * sum(NEIGHBOR_DECAY) * self.neighbor * own
         return own + around + self.length + self.speaker
 
+    def evidence(self, own: float, neighbors: float) -> float:
+        """What its words, its meaning and its neighbors say for a candidate, whatever its time."""
+        return own + self.neighbor * neighbors
+
 
 class Scored(NamedTuple):
     """A candidate with its score and components; all zero if no search found it."""
@@ -182,7 +186,7 @@ def fuse(
                 if neighbor is not None:
                     nearby[neighbor] = nearby.get(neighbor, 0.0) + share * own[id]
     top = weights.top + (0.0 if in_interval is None else weights.time)
-    evidence = {id: own.get(id, 0.0) + weights.neighbor * near for id, near in nearby.items()}
+    evidence = {id: weights.evidence(own.get(id, 0.0), near) for id, near in nearby.items()}
     enough = TIMELY * max(evidence.values(), default=0.0)
     scored = []
     for id, near in nearby.items():

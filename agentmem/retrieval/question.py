@@ -12,6 +12,7 @@ from agentmem.retrieval.calibration import knows_cosines
 from agentmem.retrieval.dates import Interval, named_interval
 from agentmem.retrieval.focus import embed_query, focused
 from agentmem.retrieval.query import RecallQuery
+from agentmem_storage.words import asks_nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,15 +21,22 @@ class Question:
 
     Attributes:
         text: The part of the query to search for, see `agentmem.retrieval.focus`.
+        unbound: The text without a time as it is seen from now, such as "yesterday".
         token_ids: Of the text.
         embedding: Of the text, float32 (K,); None if no cosine counts.
         interval: The time that it names, if that counts in this mode.
     """
 
     text: str
+    unbound: str
     token_ids: list[int]
     embedding: NDArray[np.float32] | None
     interval: Interval | None
+
+    @property
+    def words(self) -> str:
+        """What is searched in memories of any time; "" if nothing but a time is asked for."""
+        return "" if self.unbound != self.text and asks_nothing(self.unbound) else self.unbound
 
 
 def read_question(query: RecallQuery, model: MemoryModel) -> Question:
@@ -44,4 +52,5 @@ def read_question(query: RecallQuery, model: MemoryModel) -> Question:
     if query.mode != "lexical" or knows_cosines(model.fingerprint):
         embedding = embed_query(model.embedder, token_ids, model.codec.max_tokens)
     interval = named_interval(text, query.now) if query.mode == "hybrid" else None
-    return Question(text, token_ids, embedding, interval)
+    unbound = text if interval is None else interval.unbound
+    return Question(text, unbound, token_ids, embedding, interval)

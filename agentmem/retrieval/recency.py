@@ -10,11 +10,13 @@ it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, permutations
 
 import regex
 
+from agentmem.retrieval.fusion import TIMELY, Weights
+from agentmem.retrieval.held import Pair, in_order
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.repeats import Group
@@ -29,7 +31,7 @@ from agentmem.retrieval.tense import When, when_asked
 from agentmem.statements.read import is_first_person
 from agentmem_storage.records import Said
 from agentmem_storage.snapshot import Snapshot
-from agentmem_storage.timestamps import DAY_MICROS, to_micros
+from agentmem_storage.timestamps import DAY_MICROS
 
 # Exact texts and embeddings of chunks by id, without damaged ones.
 ReadWordings = Callable[[Sequence[int]], Mapping[int, Wording]]
@@ -62,25 +64,25 @@ def by_recency(
         question: What it asks.
         read: Reads the wordings of the few that are compared.
     """
-    when = When.NOW if query.prefer == "latest" else when_asked(question.text)
+    when = When.NOW if query.prefer == "latest" else when_asked(question.unbound)
     applies = query.mode == "hybrid" and query.prefer != "any" and when is not When.UNKNOWN
     if not applies or not asks_how_it_is(question.text):
         return list(groups)
     found = candidates(snapshot, groups, read)
     least = least_probability()
-    pairs = [
-        (old, new)
+    likely = {
+        (old, new): probability(signals(question.text, old, new, found))
         for old, new in may_supersede(found)
-        if probability(signals(question.text, old, new, found)) >= least
-    ]
-    if not pairs:
-        return list(groups)
+    }
+    pairs = {pair: one for pair, one in likely.items() if one >= least}
     by_id = {group.item.id: group for group in groups}
     placed = list(groups)
     for joined in _joined(pairs):
-        ordered = [by_id[one.id] for one in _in_order(found, joined, when, question)]
-        placed = _placed(placed, ordered)
-    return _descending(placed)
+        compared = [one for one in found if one.id in _ids(joined)]
+        order = in_order(compared, {pair: pairs[pair] for pair in joined}, when, question)
+        untimed = when is When.BEFORE and question.interval is not None
+        placed = _placed(placed, [by_id[one.id] for one in order], untimed=untimed)
+    return _descending(placed) if pairs else placed
 
 
 def asks_how_it_is(question: str) -> bool:
@@ -106,7 +108,7 @@ def candidates(snapshot: Snapshot, groups: Sequence[Group], read: ReadWordings) 
     ]
 
 
-def may_supersede(found: Sequence[Candidate]) -> list[tuple[Candidate, Candidate]]:
+def may_supersede(found: Sequence[Candidate]) -> list[Pair]:
     """Pairs of an older and a newer one that the same speaker said on different days."""
     return [
         (old, new)
@@ -116,15 +118,13 @@ def may_supersede(found: Sequence[Candidate]) -> list[tuple[Candidate, Candidate
     ]
 
 
-def _joined(
-    pairs: Sequence[tuple[Candidate, Candidate]],
-) -> list[list[tuple[Candidate, Candidate]]]:
+def _joined(pairs: Iterable[Pair]) -> list[list[Pair]]:
     """The pairs, apart by what they are about: those with a memory in common are together.
 
     Two weights may contradict each other, and so may two diets, but that puts no weight before a
     diet.
     """
-    found: list[list[tuple[Candidate, Candidate]]] = []
+    found: list[list[Pair]] = []
     for pair in pairs:
         ids = {one.id for one in pair}
         touching = [one for one in found if not ids.isdisjoint(_ids(one))]
@@ -133,42 +133,38 @@ def _joined(
     return found
 
 
-def _ids(pairs: Sequence[tuple[Candidate, Candidate]]) -> set[int]:
+def _ids(pairs: Iterable[Pair]) -> set[int]:
     return {one.id for one in chain.from_iterable(pairs)}
-
-
-def _in_order(
-    found: Sequence[Candidate],
-    pairs: Sequence[tuple[Candidate, Candidate]],
-    when: When,
-    question: Question,
-) -> list[Candidate]:
-    """The right order of those that supersede others, and of these."""
-    newer, ids = {new.id for _, new in pairs}, _ids(pairs)
-    ranked = [one for one in found if one.id in ids]
-    newest_first = sorted(ranked, key=lambda one: (-one.said.created_at, -one.id))
-    interval = question.interval
-    if interval is not None and interval.until is not None:
-        until = to_micros(interval.until, "until")
-        held = [one for one in newest_first if one.said.created_at < until]
-        return held + [one for one in ranked if one.said.created_at >= until]
-    if when is When.NOW:
-        superseding = [one for one in newest_first if one.id in newer]
-        return superseding + [one for one in ranked if one.id not in newer]
-    last = newest_first[0]
-    return [*(one for one in ranked if one is not last), last]
 
 
 def _speaker(said: Said) -> tuple[str | None, ...]:
     return said.kind, said.role, said.name, said.title, said.user_id, said.agent_id
 
 
-def _placed(groups: Sequence[Group], ordered: Sequence[Group]) -> list[Group]:
-    """The hits, with some of them in a given order in the place of the first of these."""
+def _placed(groups: Sequence[Group], ordered: Sequence[Group], *, untimed: bool) -> list[Group]:
+    """The hits, with some of them in a given order in the place of the first of these.
+
+    Args:
+        groups: The hits, best first.
+        ordered: Some of them.
+        untimed: Whether these need not be of the time that the question names, because they say
+            how it was then: they come before what else is of that time and fits little better.
+    """
     ids = {group.item.id for group in ordered}
     first = next(place for place, group in enumerate(groups) if group.item.id in ids)
+    best = max(_evidence(group) for group in ordered)
+    while untimed and first and groups[first - 1].item.time:
+        if TIMELY * _evidence(groups[first - 1]) > best:
+            break
+        first -= 1
     rest = [group for group in groups if group.item.id not in ids]
     return [*rest[:first], *ordered, *rest[first:]]
+
+
+def _evidence(group: Group) -> float:
+    weights, item = Weights(), group.item
+    own = weights.lexical * item.lexical + weights.vector * item.vector
+    return weights.evidence(own, item.neighbors)
 
 
 def _descending(groups: Sequence[Group]) -> list[Group]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import regex
 
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.calibration import knows_cosines
@@ -41,6 +42,11 @@ _WEIGHTS = {
 }
 # Candidates per search: enough that the neighbors of a good hit are usually candidates too.
 _MIN_CANDIDATES = SPANNED
+# What is asked about all that was said and done.
+_ANYTHING = regex.compile(
+    r"\b(?:happen(?:ed)?|sa(?:y|id)|t(?:ell|old)|talk(?:ed)?|discuss(?:ed)?|mention(?:ed)?"
+    r"|note(?:d|s)?|wr(?:ite|ote))\b"
+)
 _NOTHING = Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
 _Search = Callable[[int], Ranked]
@@ -166,8 +172,8 @@ def search(
 
 
 def _least_timely(question: Question) -> float:
-    """All of it for "what did I do in May?", and not for "where did I live in May?"."""
-    if question.interval is None or asks_nothing(question.interval.rest):
+    """All of it for "what happened in May?", and not for "where did I live in May?"."""
+    if question.interval is None or asks_nothing(_ANYTHING.sub("", question.interval.rest)):
         return 1.0
     return LEAST_TIMELY
 
@@ -224,7 +230,7 @@ def _find(
     by_words: list[_Search] = []
     by_vector: list[_Search] = []
     if weights.lexical:
-        by_words = [partial(snapshot.search_terms, question.text, selection=s) for s in selections]
+        by_words = list(_by_words(snapshot, question, selections))
     if weights.vector and (embedding := question.embedding) is not None:
         by_vector = [partial(snapshot.search_vectors, embedding, selection=s) for s in selections]
     first = [(find, find(limit)) for find in (*by_words, *by_vector)]
@@ -236,6 +242,25 @@ def _find(
     snapshot.said(ids)
     found = [distinct(snapshot, find, limit, best) for find, best in first]
     return _Matches(_union(found[: len(by_words)]), _union(found[len(by_words) :]))
+
+
+def _by_words(
+    snapshot: Snapshot, question: Question, selections: Sequence[Selection]
+) -> Iterator[_Search]:
+    """The searches by words.
+
+    "Yesterday" in a memory is not the yesterday of the question, unless it was said after that
+    time. It counts where there is nothing of that time, too.
+    """
+    words = question.words
+    if words != question.text and not snapshot.count(selections[-1]):
+        words = question.text
+    if words:
+        for selection in selections:
+            yield partial(snapshot.search_terms, words, selection=selection)
+    if words != question.text and question.interval is not None:
+        since = replace(selections[0], days=(question.interval.until, None))
+        yield partial(snapshot.search_terms, question.text, selection=since)
 
 
 def _normalized(

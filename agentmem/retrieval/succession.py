@@ -44,7 +44,7 @@ def in_succession(
         query: The query.
         question: What it asks.
     """
-    when = When.NOW if query.prefer == "latest" else when_asked(question.text)
+    when = When.NOW if query.prefer == "latest" else when_asked(question.unbound)
     linked = snapshot.linked(group.item.id for group in groups)
     if query.prefer == "any" or not linked.links:
         return list(groups)

@@ -43,10 +43,14 @@ from datetime import date, datetime, time
 
 from agentmem.retrieval.dates.calendar import DAY, Days, hull, shifted
 from agentmem.retrieval.dates.guard import understood
+from agentmem.retrieval.dates.holidays import STARTS
 from agentmem.retrieval.dates.phrases import NotUnderstood, Phrase, Phrases
 from agentmem.retrieval.dates.spelling import normalized, spelled_out
 from agentmem.retrieval.dates.text import Text
-from agentmem.retrieval.dates.tokens import tokens
+from agentmem.retrieval.dates.tokens import Token, tokens
+from agentmem.retrieval.dates.vocabulary import DECADES, MONTHS
+
+_FIRST_YEAR = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,14 @@ class Interval:
         since: Start, inclusive.
         until: End, exclusive.
         rest: The words of the query that do not name it.
+        unbound: The query without the words that name a time only as seen from now, such as
+            "yesterday": in another text they mean another day.
     """
 
     since: datetime | None
     until: datetime | None
     rest: str = field(default="", compare=False)
+    unbound: str = field(default="", compare=False)
 
 
 def named_interval(query: str, now: datetime) -> Interval | None:
@@ -85,7 +92,28 @@ def named_interval(query: str, now: datetime) -> Interval | None:
         return None
     naming = {at for one in found for at in range(one.start, one.end)}
     rest = (token.text for at, token in enumerate(text.tokens) if at not in naming)
-    return replace(interval, rest=" ".join(rest))
+    relative = {
+        at
+        for one in found
+        if not any(map(_is_fixed, text.tokens[one.start : one.end]))
+        for at in range(one.start, one.end)
+    }
+    unbound = query
+    if relative:
+        kept = (token.shown for at, token in enumerate(text.tokens) if at not in relative)
+        unbound = "".join(kept).strip()
+    return replace(interval, rest=" ".join(rest), unbound=unbound)
+
+
+def _is_fixed(token: Token) -> bool:
+    """Whether a token names a time, or a part of one, that is the same in every text."""
+    return (
+        token.text in MONTHS
+        or token.text in DECADES
+        or token.text in STARTS
+        or token.kind == "form"
+        or (token.kind == "number" and token.value >= _FIRST_YEAR)
+    )
 
 
 def _together(phrases: list[Phrase], now: datetime) -> Interval | None:

@@ -20,6 +20,8 @@ _ABBREVIATED = {name[:3]: name for name in WEEKDAYS}
 _ABBREVIATED |= {"tues": "tuesday", "thur": "thursday", "thurs": "thursday"}
 # Other words in lower case.
 _WORDS = frozenset({"sun", "sat", "wed"})
+# Tokens from "what" to its "up to".
+_CLAUSE = 6
 _DATED = frozenset({"number", "ordinal", "form"})
 
 
@@ -39,7 +41,7 @@ def _decimal(match: regex.Match[str]) -> str:
 
 
 def spelled_out(tokens: Sequence[Token]) -> list[Token]:
-    """Tokens with numbers of several words as one, and abbreviated weekdays before a date."""
+    """Tokens with what several words say as one, and abbreviated weekdays before a date."""
     counted: list[Token] = []
     for token in tokens:
         before = counted[-1] if counted else END
@@ -52,9 +54,19 @@ def spelled_out(tokens: Sequence[Token]) -> list[Token]:
     found: list[Token] = []
     i = 0
     while i < len(counted):
-        token, i = _year(counted, i) or _weekday(counted, i) or (counted[i], i + 1)
+        token, i = (
+            _year(counted, i) or _weekday(counted, i) or _busy(counted, i) or (counted[i], i + 1)
+        )
         found.append(token)
     return found
+
+
+def _busy(tokens: Sequence[Token], i: int) -> tuple[Token, int] | None:
+    """Read "up to" in "what was I up to yesterday?", where no time ends, as one word."""
+    if [token.text for token in tokens[i : i + 2]] != ["up", "to"]:
+        return None
+    asked = any(token.text == "what" for token in tokens[max(0, i - _CLAUSE) : i])
+    return (Token("up to", "word", "up to", spaced=tokens[i].spaced), i + 2) if asked else None
 
 
 def _year(tokens: Sequence[Token], i: int) -> tuple[Token, int] | None:

@@ -40,6 +40,12 @@ class Token(NamedTuple):
     spaced: bool = True
     possessive: bool = False
 
+    @property
+    def shown(self) -> str:
+        """The token as it stands in the query, with a space before it if it had one."""
+        written = self.text if self.kind in ("number", "ordinal", "form", "other") else self.written
+        return f" {written}" if self.spaced else written
+
 
 END = Token("", "end")
 

@@ -1,0 +1,114 @@
+"""Which of several memories that contradict each other held at the time that a question is about.
+
+"Where do I live?" wants the newest. "Where did I live in May?" wants the newest of those said until
+then, "where did I live before Lisbon?" the one before what says that, and "where did I live
+before?" the last but one. What is compared may have something else among it: "Had lunch in Toledo"
+stands out like "I moved to Lisbon", but contradicts no other of them. It comes behind those of
+which each contradicts each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import regex
+
+from agentmem.retrieval.question import Question
+from agentmem.retrieval.supersession import Candidate
+from agentmem.retrieval.tense import When
+from agentmem_storage.timestamps import to_micros
+from agentmem_storage.words import index_text, phrases
+
+# An older memory, and a newer one that may supersede it.
+Pair: TypeAlias = tuple[Candidate, Candidate]
+
+# The end of a question that says before or after what: "before I moved to Lisbon".
+_BESIDE = regex.compile(r"\b(?P<side>before|prior to|after)\s+(?P<what>[^,;]+)\Z", regex.IGNORECASE)
+_AT_FIRST = regex.compile(
+    r"\b(?:first|originally|initially|original|initial|oldest|earliest)\b", regex.IGNORECASE
+)
+
+
+def in_order(
+    ranked: Sequence[Candidate],
+    pairs: Mapping[Pair, float],
+    when: When,
+    question: Question,
+) -> list[Candidate]:
+    """Memories that contradict each other in the order in which they answer a question.
+
+    Args:
+        ranked: The memories, best first.
+        pairs: Which may supersede which, and how likely that is.
+        when: What time the question is about.
+        question: The question.
+    """
+    if when is When.NOW and question.interval is None:
+        newer = {new.id for _, new in pairs}
+        superseding = [one for one in _newest_first(ranked) if one.id in newer]
+        return superseding + [one for one in ranked if one.id not in newer]
+    agreed = _each_with_each(pairs)
+    if (named := _named(question.text, ranked)) is not None:
+        side, one = named
+        at = one.said.created_at
+        if side == "after":
+            wanted = [one for one in _newest_first(agreed)[::-1] if one.said.created_at > at]
+        else:
+            wanted = [one for one in _newest_first(agreed) if one.said.created_at < at]
+        return _first(wanted, ranked, last=one)
+    interval = question.interval
+    if interval is not None and interval.until is not None:
+        until = to_micros(interval.until, "until")
+        held = [one for one in ranked if one.said.created_at < until]
+        wanted = [one for one in _newest_first(agreed) if one.said.created_at < until]
+        return _first(_first(wanted, held), ranked)
+    wanted, last = _newest_first(agreed)[1:], _newest_first(ranked)[0]
+    if _AT_FIRST.search(question.text):
+        wanted = wanted[::-1]
+    return _first([one for one in wanted if one is not last], ranked, last=last)
+
+
+def _first(
+    wanted: Sequence[Candidate], ranked: Sequence[Candidate], last: Candidate | None = None
+) -> list[Candidate]:
+    """Some memories, then the others as they are ranked, and one of those at the end."""
+    ids = {one.id for one in wanted}
+    rest = [one for one in ranked if one.id not in ids and one is not last]
+    return [*wanted, *rest, *([] if last is None else [last])]
+
+
+def _newest_first(found: Sequence[Candidate]) -> list[Candidate]:
+    return sorted(found, key=lambda one: (-one.said.created_at, -one.id))
+
+
+def _each_with_each(pairs: Mapping[Pair, float]) -> list[Candidate]:
+    """Memories of which each may supersede, or be superseded by, each other one.
+
+    They are the most likely pair, and what goes with all of them, the likeliest first.
+    """
+    known = {frozenset((old.id, new.id)) for old, new in pairs}
+    found: list[Candidate] = []
+    for pair in sorted(pairs, key=lambda pair: -pairs[pair]):
+        for one in pair:
+            new = all(one is not other for other in found)
+            if new and all(frozenset((one.id, other.id)) in known for other in found):
+                found.append(one)
+    return found
+
+
+def _named(question: str, ranked: Sequence[Candidate]) -> tuple[str, Candidate] | None:
+    """The memory that a question says what it asks is before or after, and which of both.
+
+    It is the one that has most of the words behind "before"; None if several have as many.
+    """
+    match = _BESIDE.search(question.rstrip(" ?!."))
+    if match is None:
+        return None
+    words = set(" ".join(phrases(match["what"])).split())
+    shared = [len(words.intersection(index_text(one.wording.text).split())) for one in ranked]
+    most = max(shared)
+    if not most or shared.count(most) > 1:
+        return None
+    side = "after" if match["side"].lower() == "after" else "before"
+    return side, ranked[shared.index(most)]

@@ -1,0 +1,132 @@
+"""The words of a time were searched like others: "yesterday" found what was noted of other days."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentmem import AsyncMemory, Memory
+from agentmem.models.bundle.load import load_bundle
+from agentmem.retrieval.dates import named_interval
+from agentmem_storage.words import phrases
+from tests.support.cli import Cli
+
+# A Wednesday.
+NOW = datetime(2025, 6, 18, 12, tzinfo=UTC)
+MOVED = "I moved to Madrid yesterday."
+LUNCH = "Had lunch with Tom at the harbour."
+BRAKE = "Fixed the bike's rear brake."
+NOTES = [
+    (MOVED, "2025-04-02"),
+    ("Yesterday I finished the report.", "2025-06-01"),
+    ("Last week was hard on all of us.", "2025-02-11"),
+    ("Last night I could not sleep.", "2025-03-11"),
+    ("Two days ago I fell off a ladder.", "2025-01-20"),
+    ("Ordered new curtains for the kitchen.", "2025-06-10"),
+    ("Went to the dentist.", "2025-06-16"),
+    (LUNCH, "2025-06-17"),
+    (BRAKE, "2025-06-17"),
+]
+
+
+def messages(notes: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": text, "created_at": f"{day}T10:00Z"} for text, day in notes]
+
+
+@pytest.fixture(scope="module")
+def noted() -> Any:
+    with Memory(":memory:", model=load_bundle()) as memory:
+        for one in messages(NOTES):
+            memory.add(one)
+        yield memory
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What did I do yesterday?", {LUNCH, BRAKE}),
+        ("what was I up to yesterday", {LUNCH, BRAKE}),
+        ("Anything from yesterday?", {LUNCH, BRAKE}),
+        ("yesterday", {LUNCH, BRAKE}),
+        ("What happened yesterday?", {LUNCH, BRAKE}),
+        ("What did I do last week?", {"Ordered new curtains for the kitchen."}),
+        ("What did I do two days ago?", {"Went to the dentist."}),
+        ("What did I do the day before yesterday?", {"Went to the dentist."}),
+        ("What did I do last Monday?", {"Went to the dentist."}),
+        ("What did I fix yesterday?", {BRAKE}),
+        ("Who did I have lunch with yesterday?", {LUNCH}),
+    ],
+)
+def test_what_is_of_that_time_comes_first(noted: Memory, question: str, expected: set[str]) -> None:
+    hits = noted.recall(question, k=len(expected), now=NOW)
+    assert {hit.text for hit in hits} == expected
+
+
+@pytest.mark.parametrize("question", ["Did I move to Madrid yesterday?", "Madrid yesterday"])
+def test_the_rest_of_the_question_still_finds_another_day(noted: Memory, question: str) -> None:
+    assert noted.recall(question, k=1, now=NOW)[0].text == MOVED
+
+
+def test_words_of_time_count_where_nothing_is_of_that_time(noted: Memory) -> None:
+    """As do those of what was said right after it, where they mean the same time."""
+    hits = noted.recall("What did I do last night?", k=1, now=datetime(2024, 3, 1, tzinfo=UTC))
+    assert hits[0].text == "Last night I could not sleep."
+    with Memory(":memory:", model=load_bundle()) as memory:
+        notes = [*NOTES, ("Yesterday the boiler broke.", "2025-06-18")]
+        memory.add(messages(notes))
+        texts = [hit.text for hit in memory.recall("What broke yesterday?", k=2, now=NOW)]
+        assert texts[0] == "Yesterday the boiler broke."
+
+
+def test_asynchronously_and_on_the_command_line(tmp_path: Path) -> None:
+    async def first(question: str) -> str:
+        async with AsyncMemory(tmp_path / "async", model=load_bundle()) as memory:
+            await memory.add(messages(NOTES))
+            return (await memory.recall(question, k=1, now=NOW))[0].text
+
+    assert asyncio.run(first("What did I do yesterday?")) in (LUNCH, BRAKE)
+    cli = Cli(tmp_path / "cli")
+    file = tmp_path / "notes.json"
+    file.write_text(json.dumps(messages(NOTES)))
+    cli.ok("add", "--file", file)
+    asked = ("recall", "What did I do yesterday?", "-k", 2, "--json", "--now", NOW.isoformat())
+    assert LUNCH in cli.ok(*asked)
+    assert BRAKE in cli.ok(*asked)
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("What did IT do last week at O'Brien's?", "What did IT do at O'Brien's?"),
+        ("What happened 2 days ago with the 20kg bag?", "What happened with the 20kg bag?"),
+        ("Did Will pay $3,000 on Monday last week?", "Did Will pay $3,000?"),
+        # The same in every text.
+        ("What did I do in May 2023?", None),
+        ("What did we eat last Christmas?", None),
+        ("Where was I two days before 3 May?", None),
+        ("Who called in the nineties?", None),
+    ],
+)
+def test_only_what_is_seen_from_now_is_left_out(question: str, words: str | None) -> None:
+    interval = named_interval(question, NOW)
+    assert interval is not None
+    assert interval.unbound == (words or question)
+
+
+SAID = st.text(st.characters(categories=["Ll", "Lu", "Nd", "Po", "Pd", "Zs", "Sc"]), max_size=20)
+
+
+@given(SAID, st.sampled_from(["yesterday", "last week", "two days ago"]))
+def test_all_other_words_are_kept(said: str, time: str) -> None:
+    interval = named_interval(f"{said} , {time}", NOW)
+    if interval is not None and phrases(interval.unbound):
+        kept = set(phrases(interval.unbound))
+        assert kept <= set(phrases(f"{said} , {time}"))

@@ -1,0 +1,93 @@
+"""What held at the time that a question is about comes first, whatever else was noted then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from agentmem import Memory
+from agentmem.models.bundle.load import load_bundle
+
+NOW = datetime(2025, 9, 1, 12, tzinfo=UTC)
+BERLIN, MADRID, LISBON = "I live in Berlin.", "I moved to Madrid.", "I moved to Lisbon."
+LIVED = [(BERLIN, "2025-01-03"), (MADRID, "2025-04-02"), (LISBON, "2025-07-01")]
+GOLF, TESLA, BIKE = "I drive a Golf.", "I drive a Tesla now.", "Sold the car, I only cycle now."
+DROVE = [(GOLF, "2025-01-03"), (TESLA, "2025-04-02"), (BIKE, "2025-07-01")]
+NOTED = [
+    ("Had lunch in Toledo with Marta.", "2025-05-11"),
+    ("My new phone number is 555-1234.", "2025-05-20"),
+    ("Bought a red lamp.", "2025-03-03"),
+    ("The landlord raised the rent.", "2025-02-11"),
+    ("Started a pottery class.", "2025-06-11"),
+]
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Memory]:
+    """Of two people, of whom each says one thing that changes."""
+    with Memory(":memory:", model=load_bundle()) as memory:
+        for user, said in (("ana", LIVED), ("bo", DROVE)):
+            for text, day in [*said, *NOTED]:
+                message = {"role": "user", "content": text, "created_at": f"{day}T10:00Z"}
+                memory.add(message, user_id=user)
+        yield memory
+
+
+def found(memory: Memory, question: str, user: str = "ana") -> list[str]:
+    hits = memory.recall(question, user_id=user, k=8, now=NOW)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    return [hit.text for hit in hits]
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("Where did I live in May?", MADRID),
+        ("Where was I living in May?", MADRID),
+        ("Where did I live in May 2025?", MADRID),
+        ("Where did I live in February?", BERLIN),
+        ("Where did I live last month?", LISBON),
+    ],
+)
+def test_what_held_then_comes_before_what_was_noted_then(
+    memory: Memory, question: str, first: str
+) -> None:
+    assert found(memory, question)[0] == first
+
+
+@pytest.mark.parametrize(
+    ("question", "order"),
+    [
+        ("Where did I live before Lisbon?", [MADRID, BERLIN, LISBON]),
+        ("Where did I live before I moved to Lisbon?", [MADRID, BERLIN, LISBON]),
+        ("Where did I live before Madrid?", [BERLIN, MADRID]),
+        ("Where did I live after Berlin?", [MADRID]),
+        ("Where did I live before?", [MADRID, BERLIN, LISBON]),
+        ("Where did I live first?", [BERLIN]),
+        ("Where did I live before Oslo?", [MADRID, BERLIN, LISBON]),
+        ("Where do I live?", [LISBON]),
+    ],
+)
+def test_before_and_after_what_is_named(memory: Memory, question: str, order: list[str]) -> None:
+    assert found(memory, question)[: len(order)] == order
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("Which car did I drive in May?", TESLA),
+        ("Which car did I drive before the Tesla?", GOLF),
+        ("What did I drive in February?", GOLF),
+    ],
+)
+def test_the_same_of_a_car(memory: Memory, question: str, first: str) -> None:
+    assert found(memory, question, "bo")[0] == first
+
+
+@pytest.mark.parametrize(
+    "question", ["Who did I have lunch with in May?", "Where did I have lunch in May?"]
+)
+def test_what_happened_then_comes_first_if_that_is_asked(memory: Memory, question: str) -> None:
+    assert found(memory, question)[0] == "Had lunch in Toledo with Marta."
