@@ -214,7 +214,9 @@ def forget(
 def collect_garbage(
     store: Store, model: MemoryModel, scope: Scope, *, dry_run: bool
 ) -> ForgetReceipt:
-    """Erase what has expired in a scope."""
+    """Erase what has expired in a scope, and what killed processes left in any."""
+    if not dry_run:
+        store.sweep()
     return forget(store, model, Selection(scope, expired=True), UNSET, dry_run=dry_run)
 
 

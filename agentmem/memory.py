@@ -40,6 +40,7 @@ from agentmem.verbs.keys import KeyVerbs
 from agentmem.verbs.reading import ReadingVerbs
 from agentmem.verbs.upkeep import UpkeepVerbs
 from agentmem.verbs.writing import WritingVerbs
+from agentmem.workers import Later
 
 
 class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerbs, DisclosingVerbs):
@@ -212,6 +213,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         )
         self._max_chars = max_chars
         self._owns_store = True
+        self._later = Later()
         if audit is not None:
             self._store.keep_audit(audit)
         # Also after an upgrade: an index of an older version is emptied when the store is opened.
@@ -255,8 +257,12 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         return _reopened, (opened_with, self._binding, self._given_key.file)
 
     def close(self) -> None:
-        """Save the index cache and close the store; closing a scoped handle does nothing."""
+        """Close the store, once all that sessions were given is in it, and the index is saved.
+
+        Closing a scoped handle does nothing.
+        """
         if self._owns_store:
+            self._later.finish()
             self._store.close()
 
     def scoped(
@@ -307,7 +313,9 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         scope = self._binding.conversing(user_id, agent_id, session_id)
         others = ANY if self._binding.scope.session_id is None else UNSET
         recall = partial(self.recall, user_id=user_id, agent_id=agent_id, session_id=others)
-        return Session(recall, self._write, scope=scope, max_chars=self._max_chars)
+        return Session(
+            recall, self._write, scope=scope, max_chars=self._max_chars, later=self._later
+        )
 
     def as_tools(self, format: ToolFormat = "openai") -> Tools:
         """Tools remember, recall and forget, with which a model uses this memory itself.

@@ -1,10 +1,11 @@
-"""The threads of one `agentmem.AsyncMemory`: one writes, in order, and some read beside it."""
+"""Threads: those of one `agentmem.AsyncMemory`, and one for what a caller need not wait for."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import TypeVar
 
 R = TypeVar("R")
@@ -67,3 +68,52 @@ class Workers:
             self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="agentmem-reading")
             self._process = os.getpid()
         return self._writer, self._readers
+
+
+class Later:
+    """A thread that does, in order, what its callers do not wait for.
+
+    What was handed over is done even if the interpreter exits meanwhile. A forked child has none of
+    it to do.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def run(self, work: Callable[[], object]) -> Future[object]:
+        """Have something done; at once, if the interpreter is exiting."""
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="agentmem-later")
+            try:
+                return self._thread.submit(work)
+            except RuntimeError:
+                pass
+        done: Future[object] = Future()
+        done.set_result(work())
+        return done
+
+    def is_done(self, work: Future[object]) -> bool:
+        """Whether something is done, or was not to be done in this process."""
+        return work.done() or self._process != os.getpid()
+
+    def wait(self, work: Future[object]) -> None:
+        """Wait until something is done."""
+        if not self.is_done(work):
+            work.exception()
+
+    def finish(self) -> None:
+        """Wait until all of it is done."""
+        if self._process != os.getpid():
+            return
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=True)
+
+    def _begin(self) -> None:
+        self._lock = Lock()
+        self._thread: ThreadPoolExecutor | None = None
+        self._process = os.getpid()

@@ -4,17 +4,24 @@ Before the call, `Session.context` adds what fits of the memory to the messages;
 `Session.observe` stores what was said. What was recalled is recognized and never stored again, and
 the store tells what is new of a conversation that is observed after every turn.
 
+`Session.observe_later` does not let a reply wait until a large text is stored; `agentmem.wrap` uses
+it.
+
 A memory that fails must not cost the user a reply. Whatever goes wrong in it is logged, and kept
 as `Session.error`; the conversation goes on without it. Only wrong arguments raise.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, Self, TypeVar
 
+from agentmem.chat.cut_off import CUT_OFF, finished
 from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
 from agentmem.context.format import line, split_blocks
 from agentmem.context.hits import Hit
@@ -26,6 +33,7 @@ from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.ingest.shapes.envelopes import plain
 from agentmem.results import Receipt
 from agentmem.types import MESSAGE_ID, Message, Part
+from agentmem.workers import Later
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Scope
 from agentmem_storage.text import is_blank
@@ -38,6 +46,8 @@ _INSTRUCTING = ("system", "developer")
 _MOST_SHOWN = 64
 # What a chunk holds at least, about.
 _CHUNK_CHARS = 256
+# The most code points that a caller waits for: what takes a fraction of a second on a busy machine.
+AT_ONCE = 32_768
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +75,7 @@ class Session:
         *,
         scope: Scope,
         max_chars: int,
+        later: Later,
     ) -> None:
         """Make a session.
 
@@ -73,16 +84,19 @@ class Session:
             write: Stores parts.
             scope: Where they are stored.
             max_chars: The longest text that is accepted, in code points.
+            later: Does what nobody waits for.
         """
-        self._recall, self._write = recall, write
+        self._recall, self._write, self._later = recall, write, later
         self._scope, self._max_chars = scope, max_chars
+        self._storing_last: Future[object] | None = None
         self.error = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """There is nothing to close: all that was observed is stored."""
+        """Wait until all that was observed is stored."""
+        self.flush()
 
     def __repr__(self) -> str:
         ids = ("user_id", "agent_id", "session_id")
@@ -143,7 +157,39 @@ class Session:
         """
         given = _listed(messages)
         _check_reply(reply)
-        return self._guarded("storing", lambda: self._store(given, reply))
+        self.flush()  # what was said before is stored before
+        return self._guarded("storing", lambda: self._storing(given, reply)[0]())
+
+    def observe_later(self, messages: Sequence[Any], reply: object = None) -> None:
+        """Store what is new of a conversation and its reply, large ones after this returns.
+
+        Up to 32,768 characters are stored at once, unless more is being stored already. The
+        rest is stored in order by a thread, for which `flush`, `Memory.close` and the end of the
+        program wait; it is not durable before, and it is then that it may fail, see `error`.
+
+        Args:
+            messages: See `observe`.
+            reply: See `observe`.
+
+        Raises:
+            InputError: as in `observe`.
+        """
+        given = _listed(messages)
+        _check_reply(reply)
+        made = self._guarded("storing", lambda: self._storing(given, reply))
+        if made is None:
+            return
+        store, size = made
+        last = self._storing_last
+        if size > AT_ONCE or (last is not None and not self._later.is_done(last)):
+            self._storing_last = self._later.run(lambda: self._guarded("storing", store))
+        else:
+            self._guarded("storing", store)
+
+    def flush(self) -> None:
+        """Wait until all that `observe_later` was given is stored."""
+        if (last := self._storing_last) is not None:
+            self._later.wait(last)
 
     def failed(self, doing: str, error: Exception) -> None:
         """Log a failure of the memory, and keep it as `error`."""
@@ -157,8 +203,10 @@ class Session:
             self.failed(doing, error)
             return None
 
-    def _store(self, given: list[Any], reply: object) -> Receipt:
-        return self._write(self._said(given, _answer(reply)))
+    def _storing(self, given: list[Any], reply: object) -> tuple[Callable[[], Receipt], int]:
+        """What stores a conversation and a reply as they are now, and its size in code points."""
+        said = self._said(given, *_answer(reply))
+        return partial(self._write, said), sum(len(part.text) for part in said.parts)
 
     def _with_memories(
         self, given: list[Any], max_tokens: int, k: int, count_tokens: CountTokens | None
@@ -185,8 +233,8 @@ class Session:
         except BlankError:
             return ()
 
-    def _said(self, given: list[Any], replied: object) -> Normalized:
-        """What is to be stored of a conversation and the reply to it."""
+    def _said(self, given: list[Any], replied: object, cut: Mapping[str, int]) -> Normalized:
+        """What is to be stored of a conversation and the reply to it, and what is left out."""
         said = self._normalized(given) if given else Normalized((), {})
         answer = Normalized((), {}) if replied is None else self._normalized(replied)
         parts = [kept for part in said.parts if (kept := _kept(part)) is not None]
@@ -195,7 +243,7 @@ class Session:
         now = [replace(part, created_at=None, ordered_at=last) for part in answer.parts]
         parts += [kept for part in now if (kept := _kept(part)) is not None]
         skipped = dict(said.skipped)
-        for kind, count in answer.skipped.items():
+        for kind, count in (*answer.skipped.items(), *cut.items()):
             skipped[kind] = skipped.get(kind, 0) + count
         return Normalized(tuple(parts), skipped, tuple(range(len(parts))))
 
@@ -224,6 +272,7 @@ class AsyncSession:
 
     async def __aexit__(self, *_: object) -> None:
         """See `Session.__exit__`."""
+        await self.flush()
 
     def __repr__(self) -> str:
         return f"Async{self._session!r}"
@@ -268,6 +317,20 @@ class AsyncSession:
             self._session.failed("storing", error)
             return None
 
+    async def observe_later(self, messages: Sequence[Any], reply: object = None) -> None:
+        """See `Session.observe_later`."""
+        given = _listed(messages)
+        _check_reply(reply)
+        try:
+            await self._write(lambda: self._session.observe_later(given, reply))
+        except StoreError as error:
+            self._session.failed("storing", error)
+
+    async def flush(self) -> None:
+        """See `Session.flush`."""
+        # Beside what else is written, and also if the memory is closed, which has waited already.
+        await asyncio.to_thread(self._session.flush)
+
 
 def check_options(*, max_tokens: int, k: int, count_tokens: CountTokens | None) -> tuple[int, int]:
     """Check the options of `Session.context`; return ``k`` and ``max_tokens``.
@@ -311,20 +374,24 @@ def _check_reply(reply: object) -> None:
         )
 
 
-def _answer(reply: object) -> Any:
-    """A reply as messages that can be added; None if there was none."""
+def _answer(reply: object) -> tuple[Any, dict[str, int]]:
+    """A reply as messages that can be added, None if there was none; and what it lacks."""
     if isinstance(reply, str):
-        return None if is_blank(reply) else Message(reply, "assistant")
+        return None if is_blank(reply) else Message(reply, "assistant"), {}
     reply = plain(reply)
-    if isinstance(reply, Mapping):
-        choices = reply.get("choices")
-        if "choices" in reply and not choices:
-            return None  # of gateways that send an error in the place of an answer
-        if isinstance(choices, list | tuple):
-            reply = {**reply, "choices": list(choices[:1])}
-        elif reply.get("output") == []:
-            return None  # of a response that goes on in the background
-    return reply or None
+    if not isinstance(reply, Mapping | list | tuple):
+        return reply, {}
+    if isinstance(reply, Mapping) and isinstance(choices := reply.get("choices"), list | tuple):
+        reply = {**reply, "choices": list(choices[:1])}
+    whole, cut = finished(reply)
+    if cut:
+        _log.warning("the reply was cut off in a call of %s, which is not stored", ", ".join(cut))
+    if isinstance(whole, Mapping):
+        # Gateways send an error in the place of an answer; a response may go on in the background,
+        # or have been cut off in its first call.
+        refused = "choices" in whole and not whole["choices"]
+        whole = {} if refused or whole.get("output") == [] else whole
+    return whole or None, {CUT_OFF: len(cut)} if cut else {}
 
 
 def _user_texts(parts: Sequence[Part]) -> list[str]:

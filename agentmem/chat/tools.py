@@ -22,6 +22,8 @@ from agentmem.results import ForgetReceipt, Receipt, Stats
 from agentmem_storage.text import shown
 
 MOST = 50
+# Of a long text, whose other ids would only fill the context of a model.
+_MOST_IDS = 8
 
 ToolFormat = Literal["openai", "responses", "anthropic"]
 # What is offered to a model that is given tools one by one, and not a server of them.
@@ -58,7 +60,8 @@ class StoredMemory(BaseModel):
 class Remembered(BaseModel):
     """What `remember` stored."""
 
-    ids: list[int]
+    memories: int = Field(description="how many memories it is: a long text becomes several")
+    ids: list[int] = Field(description="their ids, of a long text only the first ones")
     new: bool = Field(description="false if exactly this had been remembered before")
 
 
@@ -97,7 +100,8 @@ def tool_functions(memory: Callable[[], ToolMemory]) -> list[Callable[..., Any]]
     def remember(text: Text, created_at: SaidAt = None) -> Remembered:
         """Remember a text exactly as it is."""
         receipt = memory().add(text, created_at=created_at)
-        return Remembered(ids=list(receipt.ids), new=not receipt.duplicates)
+        ids, new = list(receipt.ids), not receipt.duplicates
+        return Remembered(memories=len(ids), ids=ids[:_MOST_IDS], new=new)
 
     def recall(
         query: Query, limit: Limit = 5, since: Since = None, until: Until = None

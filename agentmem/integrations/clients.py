@@ -2,8 +2,9 @@
 
 The wrapped client is used like the client itself. Requests of OpenAI's ``chat.completions`` and
 ``responses`` and of Anthropic's ``messages`` (``create``, ``parse`` and ``stream``) are sent with
-what `Session.context` recalls, and their replies are stored by `Session.observe`, streams when they
-end or are closed. Everything else is the client's own, also requests by ``with_raw_response``.
+what `Session.context` recalls, and their replies are stored by `Session.observe_later`, streams
+when they end or are closed. Everything else is the client's own, also requests by
+``with_raw_response``.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ class _Turn:
         if self._open:
             self._open = False
             reply = self._received.reply() if reply is None else reply
-            self._session.observe(self._messages, reply)
+            self._session.observe_later(self._messages, reply)
 
 
 class _AsyncTurn:
@@ -283,7 +284,7 @@ class _AsyncTurn:
         if self._open:
             self._open = False
             reply = self._received.reply() if reply is None else reply
-            task = asyncio.ensure_future(self._session.observe(self._messages, reply))
+            task = asyncio.ensure_future(self._session.observe_later(self._messages, reply))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.shield(task)

@@ -1,7 +1,8 @@
 """What has arrived of a reply that is streamed, as a reply that can be stored.
 
 The events are those of OpenAI's chat completions and responses and of Anthropic's messages, as
-objects or as dicts. A stream may end anywhere: what arrived by then is the reply.
+objects or as dicts. A stream may end anywhere: what arrived by then is the reply, which says that
+it was cut off, see `agentmem.chat.cut_off`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Protocol
+
+from agentmem.chat.cut_off import CUT_COMPLETION, CUT_MESSAGE, is_whole
 
 
 class Received(Protocol):
@@ -28,6 +31,7 @@ class CompletionChunks:
     def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {"content": [], "refusal": []}
         self._calls: dict[int, dict[str, str]] = {}
+        self._reason: str | None = None
 
     def add(self, event: object) -> None:
         """See `Received`."""
@@ -35,6 +39,7 @@ class CompletionChunks:
             if field(choice, "index"):
                 continue
             delta = field(choice, "delta")
+            self._reason = field(choice, "finish_reason") or self._reason
             for key, pieces in self._texts.items():
                 pieces.append(field(delta, key) or "")
             for number, piece in enumerate(field(delta, "tool_calls") or ()):
@@ -63,7 +68,11 @@ class CompletionChunks:
         ]
         if calls:
             message["tool_calls"] = calls
-        return {"role": "assistant", **message} if message else None
+        if not message:
+            return None
+        reason = self._reason or CUT_COMPLETION
+        whole = {"message": {"role": "assistant", **message}, "finish_reason": reason}
+        return {"choices": [whole]}
 
 
 class ResponseEvents:
@@ -101,6 +110,7 @@ class MessageEvents:
     def __init__(self) -> None:
         self._blocks: dict[int, dict[str, Any]] = {}
         self._inputs: dict[int, list[str]] = defaultdict(list)
+        self._ended: set[int] = set()
 
     def add(self, event: object) -> None:
         """See `Received`."""
@@ -114,14 +124,18 @@ class MessageEvents:
                 self._blocks[at]["text"] += field(delta, "text")
             elif field(delta, "type") == "input_json_delta":
                 self._inputs[at].append(field(delta, "partial_json"))
+        elif kind == "content_block_stop":
+            self._ended.add(at)
 
     def reply(self) -> object:
         """See `Received`."""
-        content = []
+        content, whole = [], True
         for at, block in sorted(self._blocks.items()):
             given = "".join(self._inputs[at])
-            content.append({**block, "input": _json(given)} if given else block)
-        return {"role": "assistant", "content": content} if content else None
+            whole = is_whole(given) if given else at in self._ended
+            content.append({**block, "input": json.loads(given)} if given and whole else block)
+        reason = None if whole else CUT_MESSAGE
+        return {"role": "assistant", "content": content, "stop_reason": reason} if content else None
 
 
 def field(value: object, name: str) -> Any:
@@ -132,11 +146,3 @@ def field(value: object, name: str) -> Any:
 def _dumped(block: Any) -> dict[str, Any]:
     dumped: dict[str, Any] = block.model_dump(mode="json")
     return dumped
-
-
-def _json(text: str) -> object:
-    """Arguments as JSON; as they are if they are cut off."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -56,6 +56,7 @@ from agentmem.wire.results import (
     read_recall,
     read_source,
 )
+from agentmem.workers import Later
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import ANY_SCOPE, UNSET, Scope, Unset
 
@@ -107,6 +108,7 @@ class RemoteMemory:
         self._binding = Binding(required=check_require(require))
         self._client = Client(url, token, timeout_s)
         self._owns_client = True
+        self._later = Later()
 
     def __enter__(self) -> Self:
         return self
@@ -124,8 +126,12 @@ class RemoteMemory:
         return f"RemoteMemory({self._client.url!r}{bound})"
 
     def close(self) -> None:
-        """Close the connections; closing a scoped handle does nothing."""
+        """Close the connections, once all that sessions were given is sent.
+
+        Closing a scoped handle does nothing.
+        """
         if self._owns_client:
+            self._later.finish()
             self._client.close()
 
     def scoped(
@@ -154,7 +160,8 @@ class RemoteMemory:
         scope = self._binding.conversing(user_id, agent_id, session_id)
         others = ANY if self._binding.scope.session_id is None else UNSET
         recall = partial(self.recall, user_id=user_id, agent_id=agent_id, session_id=others)
-        return RemoteSession(recall, partial(self._observe, scope), scope=scope)
+        send = partial(self._observe, scope)
+        return RemoteSession(recall, send, scope=scope, later=self._later)
 
     def as_tools(self, format: ToolFormat = "openai") -> Tools:
         """See `Memory.as_tools`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from agentmem.chat.session import Session
@@ -11,6 +12,7 @@ from agentmem.ingest.checks import MAX_CHARS
 from agentmem.ingest.normalize import Normalized
 from agentmem.remote.content import as_json
 from agentmem.results import Receipt
+from agentmem.workers import Later
 from agentmem_storage.records import Scope
 
 Send = Callable[[Sequence[Any], Any], Receipt]
@@ -23,20 +25,24 @@ class RemoteSession(Session):
     new is found out by the service.
     """
 
-    def __init__(self, recall: Callable[..., Recall], send: Send, *, scope: Scope) -> None:
+    def __init__(
+        self, recall: Callable[..., Recall], send: Send, *, scope: Scope, later: Later
+    ) -> None:
         """Make a session.
 
         Args:
             recall: `RemoteMemory.recall`, in the scope to recall from.
             send: Sends messages and a reply, as JSON, to be stored.
             scope: Where they are stored.
+            later: Sends what nobody waits for.
         """
-        super().__init__(recall, _never, scope=scope, max_chars=MAX_CHARS)
+        super().__init__(recall, _never, scope=scope, max_chars=MAX_CHARS, later=later)
         self._send = send
 
-    def _store(self, given: list[Any], reply: object) -> Receipt:
+    def _storing(self, given: list[Any], reply: object) -> tuple[Callable[[], Receipt], int]:
         answer = reply if reply is None or isinstance(reply, str) else as_json(reply)
-        return self._send(as_json(given), answer)
+        messages = as_json(given)
+        return partial(self._send, messages, answer), len(repr((messages, answer)))
 
 
 def _never(_: Normalized) -> Receipt:

@@ -302,7 +302,7 @@ class WritingVerbs(Handle):
         """Erase what has expired, so that no byte of it remains in any file of the store.
 
         Expired memories are in no result, but in the files until then. It costs what `forget`
-        costs, and nothing if nothing has expired.
+        costs, and nothing if nothing has expired. Temporary files of killed processes go, too.
 
         Args:
             dry_run: Only report what would be erased.

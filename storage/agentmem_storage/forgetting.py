@@ -71,6 +71,11 @@ class Forgetting(StoreBase):
             now = self._expired_by(connection)
             return tuple(write.choose(connection, selection, None, now))
 
+    @shielded
+    def sweep(self) -> None:
+        """Delete what killed processes left beside the files of the store."""
+        self._index.sweep()
+
     @staticmethod
     def selects_everything(where: Mapping[str, Any]) -> bool:
         """Whether a filter has no condition that a chunk could fail, such as ``{"and": []}``.

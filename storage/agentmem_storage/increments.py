@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from typing import Any, BinaryIO, Final
 
 from agentmem_storage.archive.blocks import BlockReader, BlockWriter
 from agentmem_storage.archive.errors import damaged
+from agentmem_storage.claims import scratch_folder
 from agentmem_storage.disk import FILE_MODE, make_private_folder, sync
 from agentmem_storage.errors import InputError, StoreNotFoundError
 from agentmem_storage.sql.sqlite_errors import unwritable
@@ -93,9 +93,9 @@ def make_increment(backup: str | os.PathLike[str], base: str | os.PathLike[str])
         raise InputError(f"{str(backup)!r:.500} is an increment already")
     files = _files(folder)
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-            of_base = _complete(earlier, Path(scratch))
-            partial = Path(scratch) / INCREMENT_NAME
+        with scratch_folder(folder) as scratch:
+            of_base = _complete(earlier, scratch)
+            partial = scratch / INCREMENT_NAME
             _write(partial, files, of_base, os.path.relpath(earlier, folder))
             partial.chmod(FILE_MODE)
             sync(partial)
@@ -130,9 +130,9 @@ def complete_backup(backup: str | os.PathLike[str], target: str | os.PathLike[st
     try:
         made = make_private_folder(folder)
         try:
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-                for own, file in _complete(source, Path(name)).items():
-                    copy = Path(name) / f"copy-{own}"
+            with scratch_folder(folder) as scratch:
+                for own, file in _complete(source, scratch).items():
+                    copy = scratch / f"copy-{own}"
                     shutil.copyfile(file, copy)
                     copy.chmod(FILE_MODE)
                     sync(copy)

@@ -23,6 +23,8 @@ from agentmem_storage.index import (
     load_cache,
     make_index,
     save_cache,
+    strays,
+    sweep,
 )
 from agentmem_storage.readwrite import ReadWriteLock
 from agentmem_storage.records import Ranked
@@ -134,6 +136,15 @@ class IndexSync:
             _log.warning("the vector index was not saved: %s", error)
         # Also after a failure, so that the next attempt waits until as much has changed again.
         self._unsaved = 0
+
+    def sweep(self) -> None:
+        """Delete temporary files of killed processes; a failure is logged."""
+        try:
+            if self._path is not None and self._path.parent.is_dir() and strays(self._path):
+                with self._database.write():
+                    sweep(self._path)
+        except (OSError, StoreError) as error:
+            _log.warning("what a killed process left is still there: %s", error)
 
     def drop_files(self) -> None:
         """Delete the file and any temporary files of killed processes, under the write lock.

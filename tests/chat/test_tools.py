@@ -19,7 +19,7 @@ def test_remember_recall_and_forget(memory: Memory) -> None:
     (theirs,) = memory.add("Bo's locker is 88.", user_id="bo").ids
     tools = memory.scoped(user_id="ana").as_tools("openai")
     first = json.loads(tools.call_tool("remember", '{"text": "Ana\'s locker is 17."}'))
-    assert first == {"ids": [2], "new": True}
+    assert first == {"memories": 1, "ids": [2], "new": True}
     found = json.loads(tools.call_tool("recall", {"query": "locker", "limit": 9}))
     assert [hit["text"] for hit in found] == ["Ana's locker is 17."]
     assert set(found[0]) == {"id", "text", "speaker", "created_at", "relevance"}
@@ -27,6 +27,18 @@ def test_remember_recall_and_forget(memory: Memory) -> None:
     assert json.loads(tools.call_tool("forget", {"ids": first["ids"]})) == {"memories": 1}
     assert tools.call_tool("recall", {"query": "locker"}) == "[]"
     assert [chunk.id for chunk in memory.list()] == [theirs]
+
+
+def test_of_a_long_text_not_all_ids_are_returned(memory: Memory) -> None:
+    text = " ".join(f"Row {n} has the number {n * n}." for n in range(400))
+    tools = memory.as_tools()
+    said = tools.call_tool("remember", {"text": text})
+    first = json.loads(said)
+    assert (first["memories"], first["new"]) == (memory.count(), True)
+    assert first["memories"] > len(first["ids"]) == 8
+    assert first["ids"] == [chunk.id for chunk in memory.list()][:8]
+    assert len(said) < 200
+    assert json.loads(tools.call_tool("remember", {"text": text})) == {**first, "new": False}
 
 
 def test_times(memory: Memory) -> None:

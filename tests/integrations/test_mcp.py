@@ -48,7 +48,7 @@ def test_remember_recall_and_forget(tmp_path: Path) -> None:
             first = await call(client, "remember", text="Ana plays the cello on Thursdays.")
             assert first["new"]
             again = await call(client, "remember", text="Ana plays the cello on Thursdays.")
-            assert again == {"ids": first["ids"], "new": False}
+            assert again == {"memories": 1, "ids": first["ids"], "new": False}
             other = await call(client, "remember", text="The rent is 1,150 euros.")
             hits = await call(client, "recall", query="which instrument does Ana play?", limit=1)
             assert [hit["text"] for hit in hits] == ["Ana plays the cello on Thursdays."]

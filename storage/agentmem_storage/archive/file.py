@@ -32,6 +32,7 @@ from agentmem_storage.archive.records import (
     write_manifest,
 )
 from agentmem_storage.archive.sealing import COST, SALT_BYTES, PassphraseSeal, new_salt
+from agentmem_storage.claims import claimed, remove_scratch, scratch_prefix
 from agentmem_storage.disk import FILE_MODE, sync
 from agentmem_storage.errors import ArchiveError, InputError
 from agentmem_storage.text import shown
@@ -40,6 +41,7 @@ MAGIC: Final = b"\x89AMEM\r\n\x1a"
 FORMAT: Final = 1
 _HEADER = struct.Struct(f"<8sBB{SALT_BYTES}s")
 _COST_AT: Final = 9
+_PARTIAL: Final = ".partial"
 _SUM = struct.Struct("<I")
 
 
@@ -71,7 +73,8 @@ def _beginning(path: str | os.PathLike[str]) -> bytes:
 def writing(path: Path, manifest: Manifest, passphrase: str | None) -> Iterator[BlockWriter]:
     """Write an archive, which gets its name once it is complete and durable.
 
-    The block writes the sources and links. If it raises, nothing is left.
+    The block writes the sources and links. If it raises, nothing is left; what a killed process
+    left goes with the next file of this name.
 
     Raises:
         InputError: There is something at the path, or the passphrase is empty.
@@ -84,16 +87,20 @@ def writing(path: Path, manifest: Manifest, passphrase: str | None) -> Iterator[
     seal = None
     if passphrase is not None:
         seal = PassphraseSeal(passphrase, salt, cost, header, str(path))
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    remove_scratch(path, _PARTIAL)
+    descriptor, name = tempfile.mkstemp(
+        dir=path.parent, prefix=scratch_prefix(path), suffix=_PARTIAL
+    )
     partial = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            partial.chmod(FILE_MODE)
-            with _writing(file, header, manifest, seal) as writer:
-                yield writer
-        sync(partial)
-        _refuse_existing(path)
-        partial.rename(path)
+        with claimed(partial):
+            with os.fdopen(descriptor, "wb") as file:
+                partial.chmod(FILE_MODE)
+                with _writing(file, header, manifest, seal) as writer:
+                    yield writer
+            sync(partial)
+            _refuse_existing(path)
+            partial.rename(path)
         sync(path.parent)
     except BaseException:
         with suppress(OSError):

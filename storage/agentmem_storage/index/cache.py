@@ -107,7 +107,7 @@ def save_cache(path: str | os.PathLike[str], index: VectorIndex, header: CacheHe
         raise
     finally:
         Path(name).unlink(missing_ok=True)
-    _sweep(path)
+    sweep(path)
     sync(path.parent)
 
 
@@ -190,8 +190,16 @@ def _raw(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _sweep(path: Path) -> None:
-    """Delete temporary files of earlier writers of this cache."""
-    for stray in path.parent.iterdir():
-        if stray.name.startswith(f"{path.name}.") and stray.suffix == ".tmp":
-            stray.unlink(missing_ok=True)
+def strays(path: Path) -> list[Path]:
+    """Temporary files of earlier writers of a cache file, which were killed or still write."""
+    return [
+        one
+        for one in path.parent.iterdir()
+        if one.name.startswith(f"{path.name}.") and one.suffix == ".tmp"
+    ]
+
+
+def sweep(path: Path) -> None:
+    """Delete temporary files of earlier writers of a cache file."""
+    for stray in strays(path):
+        stray.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from agentmem_storage.claims import claimed, remove_abandoned
 from agentmem_storage.disk import make_private_file, make_private_folder, sync
 from agentmem_storage.encryption.ring import RING_NAME
 from agentmem_storage.errors import InputError
@@ -35,19 +36,22 @@ def back_up(
             f"{str(target)!r:.200} is inside the store's own folder: a backup goes elsewhere"
         )
     try:
-        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        partial = folder / f"{database.file_name}.partial"
+        if folder.is_file() or (folder.is_dir() and not _is_free(folder, partial)):
             raise InputError(f"{str(target)!r} exists already: give a new or an empty folder")
         made = make_private_folder(folder)
-        partial = folder / f"{database.file_name}.partial"
         if not make_private_file(partial):
             raise InputError(f"{str(target)!r}: another backup is being written there")
         try:
-            memories = _copy(database, partial, on_progress)
-            sync(partial)
-            if keys:
-                database.copy_keys(folder)
-            # Only a complete copy gets the name under which it can be opened.
-            partial.rename(folder / database.file_name)
+            with claimed(partial) as ours:
+                if not ours:
+                    raise InputError(f"{str(target)!r}: another backup is being written there")
+                memories = _copy(database, partial, on_progress)
+                sync(partial)
+                if keys:
+                    database.copy_keys(folder)
+                # Only a complete copy gets the name under which it can be opened.
+                partial.rename(folder / database.file_name)
             sync(folder)
         except BaseException:
             for file in (*folder.glob(f"{partial.name}*"), folder / RING_NAME):
@@ -59,6 +63,15 @@ def back_up(
     except OSError as error:
         raise unwritable(error, os.fspath(target)) from error
     return Copied(folder, memories, (folder / database.file_name).stat().st_size)
+
+
+def _is_free(folder: Path, partial: Path) -> bool:
+    """Whether a folder is empty, or has nothing but what a killed process left of a backup."""
+    files = list(folder.iterdir())
+    known = all(file.name.startswith((partial.name, RING_NAME)) for file in files)
+    if partial in files and known:
+        return remove_abandoned(partial, also=[file for file in files if file != partial])
+    return not files
 
 
 def _own_folder(database: Database) -> Path | None:
