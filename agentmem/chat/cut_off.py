@@ -15,8 +15,8 @@ from agentmem.ingest.shapes.envelopes import plain
 # In a receipt's count of what was left out.
 CUT_OFF = "cut off"
 # Why a reply ended, in completions and in messages of Anthropic's, if it did so early.
-CUT_COMPLETION, CUT_MESSAGE = "length", "max_tokens"
-_CUT_MESSAGES = (CUT_MESSAGE, "model_context_window_exceeded")
+CUT_COMPLETION = "length"
+CUT_MESSAGES = ("max_tokens", "model_context_window_exceeded")
 _UNFINISHED = ("incomplete", "in_progress")
 
 
@@ -39,7 +39,7 @@ def finished(
     if isinstance(items := reply.get("output"), list | tuple):
         return _without(reply, "output", [_finished_item(plain(one)) for one in items])
     blocks = reply.get("content")
-    if isinstance(blocks, list | tuple) and blocks and reply.get("stop_reason") in _CUT_MESSAGES:
+    if isinstance(blocks, list | tuple) and blocks and reply.get("stop_reason") in CUT_MESSAGES:
         last = plain(blocks[-1])
         if isinstance(last, Mapping) and str(last.get("type")).endswith("tool_use"):
             return {**reply, "content": list(blocks[:-1])}, [str(last.get("name"))]

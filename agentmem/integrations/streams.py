@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from agentmem.chat.cut_off import CUT_COMPLETION, CUT_MESSAGE, is_whole
+from agentmem.chat.cut_off import CUT_COMPLETION, CUT_MESSAGES, is_whole
 
 
 class Received(Protocol):
@@ -111,6 +111,7 @@ class MessageEvents:
         self._blocks: dict[int, dict[str, Any]] = {}
         self._inputs: dict[int, list[str]] = defaultdict(list)
         self._ended: set[int] = set()
+        self._reason: str | None = None
 
     def add(self, event: object) -> None:
         """See `Received`."""
@@ -126,15 +127,17 @@ class MessageEvents:
                 self._inputs[at].append(field(delta, "partial_json"))
         elif kind == "content_block_stop":
             self._ended.add(at)
+        elif kind == "message_delta":
+            self._reason = field(field(event, "delta"), "stop_reason")
 
     def reply(self) -> object:
         """See `Received`."""
-        content, whole = [], True
+        content, whole, limited = [], True, self._reason in CUT_MESSAGES
         for at, block in sorted(self._blocks.items()):
             given = "".join(self._inputs[at])
-            whole = is_whole(given) if given else at in self._ended
+            whole = is_whole(given) if given else at in self._ended and not limited
             content.append({**block, "input": json.loads(given)} if given and whole else block)
-        reason = None if whole else CUT_MESSAGE
+        reason = None if whole else CUT_MESSAGES[0]
         return {"role": "assistant", "content": content, "stop_reason": reason} if content else None
 
 

@@ -258,7 +258,7 @@ def _by_words(
     if words:
         for selection in selections:
             yield partial(snapshot.search_terms, words, selection=selection)
-    if words != question.text and question.interval is not None:
+    if words != question.text and question.interval and question.interval.until:
         since = replace(selections[0], days=(question.interval.until, None))
         yield partial(snapshot.search_terms, question.text, selection=since)
 
