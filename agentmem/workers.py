@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 R = TypeVar("R")
 
@@ -70,6 +70,28 @@ class Workers:
         return self._writer, self._readers
 
 
+class Task(NamedTuple):
+    """What was handed over to `Later`.
+
+    Attributes:
+        future: Of its end.
+        process: The process that was to do it.
+    """
+
+    future: Future[object]
+    process: int
+
+    @property
+    def done(self) -> bool:
+        """Whether it is done, or was not to be done in this process."""
+        return self.process != os.getpid() or self.future.done()
+
+    def wait(self) -> None:
+        """Wait until it is done."""
+        if not self.done:
+            self.future.exception()
+
+
 class Later:
     """A thread that does, in order, what its callers do not wait for.
 
@@ -78,31 +100,24 @@ class Later:
     """
 
     def __init__(self) -> None:
-        self._begin()
+        self._lock = Lock()
+        self._thread: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
 
-    def run(self, work: Callable[[], object]) -> Future[object]:
+    def run(self, work: Callable[[], object]) -> Task:
         """Have something done; at once, if the interpreter is exiting."""
         if self._process != os.getpid():
-            self._begin()
+            self._lock, self._thread, self._process = Lock(), None, os.getpid()
         with self._lock:
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, thread_name_prefix="agentmem-later")
             try:
-                return self._thread.submit(work)
+                return Task(self._thread.submit(work), self._process)
             except RuntimeError:
                 pass
         done: Future[object] = Future()
         done.set_result(work())
-        return done
-
-    def is_done(self, work: Future[object]) -> bool:
-        """Whether something is done, or was not to be done in this process."""
-        return work.done() or self._process != os.getpid()
-
-    def wait(self, work: Future[object]) -> None:
-        """Wait until something is done."""
-        if not self.is_done(work):
-            work.exception()
+        return Task(done, self._process)
 
     def finish(self) -> None:
         """Wait until all of it is done."""
@@ -112,8 +127,3 @@ class Later:
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.shutdown(wait=True)
-
-    def _begin(self) -> None:
-        self._lock = Lock()
-        self._thread: ThreadPoolExecutor | None = None
-        self._process = os.getpid()

@@ -29,10 +29,8 @@ def finished(
         reply: A response of OpenAI's or Anthropic's as a dict, or a list of messages or items.
     """
     if not isinstance(reply, Mapping):
-        items, names = _without(
-            {"output": reply}, "output", [_finished_item(plain(one)) for one in reply]
-        )
-        return (items["output"] if names else reply), names
+        kept, names = _joined([_finished_item(plain(one)) for one in reply])
+        return (kept if names else reply), names
     if isinstance(choices := reply.get("choices"), list | tuple):
         read = [_finished_choice(plain(one)) for one in choices]
         return _without(reply, "choices", read)
@@ -58,9 +56,13 @@ def _without(
     reply: Mapping[str, Any], key: str, read: list[tuple[Any, list[str]]]
 ) -> tuple[Mapping[str, Any], list[str]]:
     """A reply with a list of what is left of each of its members."""
-    names = [name for _, cut in read for name in cut]
-    kept = [one for one, _ in read if one is not None]
+    kept, names = _joined(read)
     return ({**reply, key: kept} if names else reply), names
+
+
+def _joined(read: list[tuple[Any, list[str]]]) -> tuple[list[Any], list[str]]:
+    """What is left of several, and what was cut off."""
+    return [one for one, _ in read if one is not None], [name for _, cut in read for name in cut]
 
 
 def _finished_choice(choice: object) -> tuple[object, list[str]]:
@@ -71,7 +73,7 @@ def _finished_choice(choice: object) -> tuple[object, list[str]]:
     if choice.get("finish_reason") != CUT_COMPLETION or not isinstance(calls, list | tuple):
         return choice, []
     functions = [(one, _function(one)) for one in map(plain, calls)]
-    kept = [one for one, function in functions if is_whole(function.get("arguments", "{}"))]
+    kept = [one for one, called in functions if is_whole(called.get("arguments", "{}"))]
     names = [
         str(one.get("name")) for _, one in functions if not is_whole(one.get("arguments", "{}"))
     ]

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, Self, TypeVar
@@ -33,7 +32,7 @@ from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.ingest.shapes.envelopes import plain
 from agentmem.results import Receipt
 from agentmem.types import MESSAGE_ID, Message, Part
-from agentmem.workers import Later
+from agentmem.workers import Later, Task
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Scope
 from agentmem_storage.text import is_blank
@@ -88,7 +87,7 @@ class Session:
         """
         self._recall, self._write, self._later = recall, write, later
         self._scope, self._max_chars = scope, max_chars
-        self._storing_last: Future[object] | None = None
+        self._storing_last: Task | None = None
         self.error = None
 
     def __enter__(self) -> Self:
@@ -181,7 +180,7 @@ class Session:
             return
         store, size = made
         last = self._storing_last
-        if size > AT_ONCE or (last is not None and not self._later.is_done(last)):
+        if size > AT_ONCE or (last is not None and not last.done):
             self._storing_last = self._later.run(lambda: self._guarded("storing", store))
         else:
             self._guarded("storing", store)
@@ -189,7 +188,7 @@ class Session:
     def flush(self) -> None:
         """Wait until all that `observe_later` was given is stored."""
         if (last := self._storing_last) is not None:
-            self._later.wait(last)
+            last.wait()
 
     def failed(self, doing: str, error: Exception) -> None:
         """Log a failure of the memory, and keep it as `error`."""

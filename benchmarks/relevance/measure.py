@@ -76,7 +76,7 @@ def _signals(
     text = focused(query, model.tokenizer)
     token_ids = model.tokenizer.encode(text)
     embedding = embed_query(model.embedder, token_ids, model.codec.max_tokens)
-    question = Question(text, token_ids, embedding, None)
+    question = Question(text, text, token_ids, embedding, None)
     return store.snapshot(
         lambda one: Comparison(one, question, scope, counts_cosines=True).signals(ids)
     )
