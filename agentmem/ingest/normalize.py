@@ -288,7 +288,12 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     if base.role == "tool":
         yield from _read_result(item, base, skipped, where)
         return
-    contents = [_with_plain_blocks(one) for one in read_contents(item, where)]
+    rest = item
+    if isinstance(said := item.get("message"), str):  # Cohere's
+        rest = {key: value for key, value in item.items() if key != "message"}
+    contents = [_with_plain_blocks(one) for one in read_contents(rest, where)]
+    if rest is not item:
+        contents.append(said)
     yield from read_once(contents, lambda one, more: read_content(one, base, more, where), skipped)
     if (refusal := item.get("refusal")) is not None:
         yield from read_content(refusal, base, skipped, f"{where}, refusal")

@@ -129,3 +129,19 @@ def test_messages_in_a_message_are_refused(key: str) -> None:
     with pytest.raises(InputError, match=f"holds others in '{key}'; give them one after the other"):
         normalize([message])
     assert told([{**message, key: []}]) == [("message", "user", "outer")]
+
+
+def test_roles_in_capitals_and_the_text_of_cohere() -> None:
+    said = [{"role": "USER", "message": "hi"}, {"role": "CHATBOT", "message": "hello"}]
+    assert told(said) == [("message", "user", "hi"), ("message", "assistant", "hello")]
+    assert told({"role": "User", "content": "hi", "message": "there"}) == [
+        ("message", "user", "hi"),
+        ("message", "user", "there"),
+    ]
+    assert told({"role": "Assistant", "content": "hi", "message": "hi"}) == [
+        ("message", "assistant", "hi")
+    ]
+    with pytest.raises(InputError, match="not as 'message'"):
+        normalize({"role": "TOOL", "message": "hi"})
+    with pytest.raises(InputError, match="not as 'body'"):
+        normalize({"role": "user", "message": "hi", "body": "there you are"})

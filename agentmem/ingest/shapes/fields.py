@@ -15,7 +15,7 @@ from agentmem.types import Role
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
 
-# Words for roles in addition to our own: of Google, LangChain, LlamaIndex and older APIs.
+# Words for roles in addition to our own: of Google, LangChain, LlamaIndex, Cohere and older APIs.
 _OTHER_ROLES: dict[str, Role] = {
     "function": "tool",
     "human": "user",
@@ -92,15 +92,16 @@ _IDS = re.compile(r"(?:^|_|-)(?:u?u?id|url|uri)$|(?:U?U?[Ii][Dd]|Ur[li]|UR[LI])$
 
 
 def read_role(role: object, where: str) -> Role:
-    """The role that a word stands for.
+    """The role that a word stands for, in any case: Cohere's are in capitals.
 
     Raises:
         InputError: the word is unknown.
     """
     word = role.value if isinstance(role, Enum) else role
-    if not isinstance(word, str) or word not in ROLES:
+    known = ROLES.get(word.lower()) if isinstance(word, str) else None
+    if known is None:
         raise InputError(f"{where}: unknown role {shown(role)}; use one of {', '.join(ROLES)}")
-    return ROLES[word]
+    return known
 
 
 def role_of_type(kind: object) -> Role | None:
