@@ -38,6 +38,10 @@ ReadWordings = Callable[[Sequence[int]], Mapping[int, Wording]]
 
 # The best hits that are compared.
 COMPARED_BY_TIME = 6
+# How near the question the newer of two must be, from the farthest candidate to the nearest:
+# "bought boots in size 42" is later than "the wifi password is hunter2", and no answer to what that
+# is. Of the changing facts that the weights were fitted on, none is farther.
+LEAST_NEAR = 0.4
 _MOST_WORDS = 9
 # Words of questions about what happens or is said.
 _EVENT = regex.compile(
@@ -73,6 +77,7 @@ def by_recency(
     likely = {
         (old, new): probability(signals(question.text, old, new, found))
         for old, new in may_supersede(found)
+        if new.vector >= LEAST_NEAR
     }
     pairs = {pair: one for pair, one in likely.items() if one >= least}
     by_id = {group.item.id: group for group in groups}

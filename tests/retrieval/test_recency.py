@@ -135,3 +135,30 @@ def test_what_has_no_embedding_is_not_alike() -> None:
     bare = Candidate.of(2, 0.9, 0.0, new.said, Wording("I weigh 95 kg", None))
     assert signals("How much do I weigh?", old, new, [old, new]).alike == 0.0
     assert signals("How much do I weigh?", old, bare, [old, bare]).alike == 0.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "question"),
+    [
+        (
+            "The wifi password is hunter2!",
+            "Bought size 42 hiking boots.",
+            "what's my wifi password?",
+        ),
+        (
+            "Dr. No is my dentist; next visit 14 July at 9:40.",
+            "Meeting with Acme moved from Tuesday to Thursday.",
+            "When do I see the dentist?",
+        ),
+        (
+            "I paid $1,250.50 rent in June.",
+            "Meeting with Acme moved from Tuesday to Thursday.",
+            "how much is my rent?",
+        ),
+    ],
+    ids=["boots", "meeting", "rent"],
+)
+def test_a_later_change_of_something_else_supersedes_nothing(
+    place: Path, old: str, new: str, question: str
+) -> None:
+    assert order(place, [(old, "2023-02-01"), (new, "2024-03-01")], question)[0] == old
