@@ -38,10 +38,10 @@ ReadWordings = Callable[[Sequence[int]], Mapping[int, Wording]]
 
 # The best hits that are compared.
 COMPARED_BY_TIME = 6
-# How near the question the newer of two must be, from the farthest candidate to the nearest:
-# "bought boots in size 42" is later than "the wifi password is hunter2", and no answer to what that
-# is. Of the changing facts that the weights were fitted on, none is farther.
-LEAST_NEAR = 0.4
+# How near the question the newer of two must be, from the farthest candidate to the nearest, or
+# else how alike the older one: "bought boots in size 42" is later than "the wifi password is
+# hunter2", and no answer to what that is. The facts that the weights were fitted on are nearer.
+LEAST_NEAR, LEAST_ALIKE = 0.4, 0.1
 _MOST_WORDS = 9
 # Words of questions about what happens or is said.
 _EVENT = regex.compile(
@@ -74,12 +74,13 @@ def by_recency(
         return list(groups)
     found = candidates(snapshot, groups, read)
     least = least_probability()
-    likely = {
-        (old, new): probability(signals(question.text, old, new, found))
-        for old, new in may_supersede(found)
-        if new.vector >= LEAST_NEAR
+    seen = {pair: signals(question.text, *pair, found) for pair in may_supersede(found)}
+    pairs = {
+        (old, new): likely
+        for (old, new), one in seen.items()
+        if (new.vector >= LEAST_NEAR or one.alike >= LEAST_ALIKE)
+        and (likely := probability(one)) >= least
     }
-    pairs = {pair: one for pair, one in likely.items() if one >= least}
     by_id = {group.item.id: group for group in groups}
     placed = list(groups)
     for joined in _joined(pairs):
