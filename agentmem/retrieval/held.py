@@ -44,12 +44,17 @@ def in_order(
         when: What time the question is about.
         question: The question.
     """
-    if when is When.NOW and question.interval is None:
+    interval, agreed = question.interval, _each_with_each(pairs)
+    named = None if when is When.NOW else _named(question.text, ranked)
+    if named is None and interval is not None and interval.until is not None:
+        until = to_micros(interval.until, "until")
+        held = [one for one in ranked if one.said.created_at < until]
+        wanted = [one for one in _newest_first(agreed) if one.said.created_at < until]
+        return _first(_first(wanted, held), ranked)
+    if when is When.NOW:
         newer = {new.id for _, new in pairs}
-        superseding = [one for one in _newest_first(ranked) if one.id in newer]
-        return superseding + [one for one in ranked if one.id not in newer]
-    agreed = _each_with_each(pairs)
-    if (named := _named(question.text, ranked)) is not None:
+        return _first([one for one in _newest_first(ranked) if one.id in newer], ranked)
+    if named is not None:
         side, one = named
         at = one.said.created_at
         if side == "after":
@@ -57,12 +62,6 @@ def in_order(
         else:
             wanted = [one for one in _newest_first(agreed) if one.said.created_at < at]
         return _first(wanted, ranked, last=one)
-    interval = question.interval
-    if interval is not None and interval.until is not None:
-        until = to_micros(interval.until, "until")
-        held = [one for one in ranked if one.said.created_at < until]
-        wanted = [one for one in _newest_first(agreed) if one.said.created_at < until]
-        return _first(_first(wanted, held), ranked)
     wanted, last = _newest_first(agreed)[1:], _newest_first(ranked)[0]
     if _AT_FIRST.search(question.text):
         wanted = wanted[::-1]

@@ -91,3 +91,8 @@ def test_the_same_of_a_car(memory: Memory, question: str, first: str) -> None:
 )
 def test_what_happened_then_comes_first_if_that_is_asked(memory: Memory, question: str) -> None:
     assert found(memory, question)[0] == "Had lunch in Toledo with Marta."
+
+
+def test_since_a_time_the_newest_still_comes_first(memory: Memory) -> None:
+    assert found(memory, "Where do I live since last December?")[0] == LISBON
+    assert found(memory, "What do I drive since last December?", "bo")[0] == BIKE
