@@ -6,6 +6,7 @@ query and the memory have in common, whatever the mode of the recall and with or
 - cosine: of the embeddings of query and memory;
 - share: of the weight of the query's words, those that the memory contains. Rare words of a scope
   weigh most, and stop words nothing, so a query of nothing but stop words is relevant to nothing;
+  a time as seen from now is no word of the query, as it is another time in a memory;
 - information: the weight of the words that it contains, in units of the rarest: one rare word that
   is all of a query tells less than five of them;
 - memories: the logarithm of the number of memories in the scope: among many, one of them resembles
@@ -81,7 +82,7 @@ class Comparison:
         """
         if not ids:
             return {}
-        words = self._snapshot.word_matches(self._question.text, ids, self._scope)
+        words = self._snapshot.word_matches(self._question.words, ids, self._scope)
         if self.counts_cosines:
             self._find_cosines(ids)
         return {

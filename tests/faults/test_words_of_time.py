@@ -75,6 +75,14 @@ def test_the_rest_of_the_question_still_finds_another_day(noted: Memory, questio
     assert noted.recall(question, k=1, now=NOW)[0].text == MOVED
 
 
+def test_nor_do_they_make_a_memory_of_another_day_relevant(noted: Memory) -> None:
+    for question in ("What did I do yesterday?", "yesterday", "What did I fix yesterday?"):
+        hits = noted.recall(question, k=len(NOTES), now=NOW)
+        assert all(hit.relevance < 0.2 for hit in hits if "yesterday" in hit.text.lower())
+    assert noted.recall("What did I fix yesterday?", now=NOW, min_relevance=0.3)[0].text == BRAKE
+    assert noted.recall("Did I move to Madrid yesterday?", now=NOW)[0].relevance > 0.5
+
+
 def test_words_of_time_count_where_nothing_is_of_that_time(noted: Memory) -> None:
     """As do those of what was said right after it, where they mean the same time."""
     hits = noted.recall("What did I do last night?", k=1, now=datetime(2024, 3, 1, tzinfo=UTC))
