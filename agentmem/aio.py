@@ -165,6 +165,7 @@ class AsyncMemory:
     repair = _writing(Memory.repair)
     backup = _reading(Memory.backup)
     change_key = _writing(Memory.change_key)
+    purge = _writing(Memory.purge)
     increment = staticmethod(_in_thread(Memory.increment))
     complete = staticmethod(_in_thread(Memory.complete))
     migrate = staticmethod(_in_thread(Memory.migrate))

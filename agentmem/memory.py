@@ -23,7 +23,7 @@ from agentmem.opening import GivenKey, open_store
 from agentmem.scopes import ANY, Binding, ReadId, check_require
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.numbers import as_int
-from agentmem_storage.records import ANY_SCOPE, UNSET
+from agentmem_storage.records import ANY_SCOPE, UNSET, Purging
 from agentmem_storage.store import STATES_BYTES
 from agentmem_storage.timestamps import utc_now
 
@@ -79,6 +79,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         preload: bool = False,
         threads: int | None = None,
         audit: bool | None = None,
+        purge: Purging = "now",
         key: Key | None = None,
         clock: Callable[[], datetime] = utc_now,
         on_add: OnAdd | None = None,
@@ -133,6 +134,9 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
             audit: Whether the store keeps an audit log from now on, for all processes: whose
                 memories were added, changed and forgotten, and when; see `audit`. None: as before;
                 a new store keeps none.
+            purge: When the bytes of what was forgotten or replaced are removed from the files:
+                ``"now"``, before the call returns, which takes the longer the larger the store is;
+                or ``"later"``, by `purge`. No call finds it in between.
             key: The master key of an encrypted store; a new store is encrypted if one is given.
                 The path of a file with 32 random bytes, which is kept elsewhere; or these bytes; or
                 a function that returns them, such as a call of the system's keyring or of a key
@@ -152,10 +156,10 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         Raises:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
             NotAStoreError: ``location`` holds something else.
-            InputError: the embedder, the runtime, the quantization or a required id is unknown, a
-                runtime is given for a loaded model, ``min_fidelity`` is not between 0 and 1,
-                ``max_chars`` or ``threads`` is not positive, ``cache_bytes`` is negative, or
-                ``on_add`` or ``on_forget`` is no function, or one that has to be awaited.
+            InputError: the embedder, the runtime, the quantization, ``purge`` or a required id is
+                unknown, a runtime is given for a loaded model, ``min_fidelity`` is not between 0
+                and 1, ``max_chars`` or ``threads`` is not positive, ``cache_bytes`` is negative,
+                or ``on_add`` or ``on_forget`` is no function, or one that has to be awaited.
             IncompatibleModelError: the store was created with another model bundle, which was not
                 found, or with another embedder. The message says how to `migrate` it.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
@@ -191,6 +195,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
             "require": self._binding.required,
             "cache_bytes": cache_bytes,
             "threads": threads,
+            "purge": purge,
             "clock": clock,
             "on_add": on_add,
             "on_forget": on_forget,
@@ -208,6 +213,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
             create=create,
             timeout_s=timeout_s,
             states_bytes=cache_bytes,
+            purge=purge,
             key=key,
             clock=clock,
         )

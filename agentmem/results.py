@@ -131,8 +131,8 @@ class ForgetReceipt:
         sources: Number of sources deleted because they had no other chunk; 0 in a dry run.
         dry_run: Whether nothing was deleted.
         purged: Whether every byte has been removed from the files. False if another process was
-            reading an older state; the rest is removed at the next `forget`, or when the last
-            process closes the store.
+            reading an older state, or the store was opened with ``purge="later"``; see
+            `Memory.purge`.
         unknown_keys: If nothing matched, the metadata keys of the filter that no memory of the
             scope has, perhaps misspelled.
     """

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agentmem.errors import InputError
 from agentmem.ingest.checks import check_time
 from agentmem.ingest.encode import EncodingOptions
 from agentmem.models.base import MemoryModel
 from agentmem.opening import GivenKey
 from agentmem.scopes import Binding
 from agentmem.verbs.hooks import Hooks
-from agentmem_storage.records import Scope, Selection
+from agentmem_storage.records import ANY_SCOPE, Scope, Selection
 from agentmem_storage.store import Store
 
 # What only some verbs need is imported by these: a command runs one of them, and ends.
@@ -40,6 +41,18 @@ class Handle:
     _clock: Callable[[], datetime]
     _hooks: Hooks
     _given_key: GivenKey
+
+    def _require_complete(self, verb: str) -> None:
+        """Check that this is no scoped handle.
+
+        Raises:
+            InputError: it is.
+        """
+        if self._binding.scope != ANY_SCOPE:
+            raise InputError(
+                f"{verb}() is for the complete store: call it on the Memory that was opened, not "
+                f"on {self!r}"
+            )
 
     def _one(self, id: int, scope: Scope) -> Chunk:
         from agentmem.context.load import load_chunks

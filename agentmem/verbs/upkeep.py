@@ -23,7 +23,7 @@ from agentmem.results import (
 )
 from agentmem.scopes import ReadId
 from agentmem_storage.encryption.master import Key
-from agentmem_storage.records import ANY_SCOPE, UNSET, Selection
+from agentmem_storage.records import UNSET, Selection
 
 # What only some verbs need is imported by these: a command runs one of them, and ends.
 if TYPE_CHECKING:
@@ -79,11 +79,7 @@ class UpkeepVerbs(Handle):
             InputError: this is a scoped handle, and the store is that of everybody.
             StoreUnwritableError: the store is read-only.
         """
-        if self._binding.scope != ANY_SCOPE:
-            raise InputError(
-                f"repair() is for the complete store: call it on the Memory that was opened, not "
-                f"on {self!r}"
-            )
+        self._require_complete("repair")
         from agentmem.repairing import repair
 
         return repair(self._store, self._model, on_progress)
@@ -333,16 +329,36 @@ class UpkeepVerbs(Handle):
             self._store, self._model, reader, selection, zone=zone, on_progress=on_progress
         )
 
+    def purge(self) -> bool:
+        """Remove the bytes of what was forgotten or replaced from the files, if there may be any.
+
+        ::
+
+            mem = Memory("notes", purge="later")
+            mem.forget(user_id="ana")  # gone from every result
+            mem.purge()  # and from the files
+
+        The database file is rewritten, so it takes the longer the larger the store is, and others
+        cannot write meanwhile. Without ``purge="later"`` every call that deletes does it by
+        itself, and so does whoever opens the store.
+
+        Returns:
+            Whether none are left. If not, another process was reading an older state, or the disk
+            is full: call it again later.
+
+        Raises:
+            InputError: this is a scoped handle, and the files are of the complete store.
+            StoreBusyError: others keep the store locked.
+        """
+        self._require_complete("purge")
+        return self._store.purge()
+
     def reindex(self) -> None:
         """Rebuild the vector index and the lexical index of the store from the rows.
 
         Raises:
             InputError: this is a scoped handle, and the indexes are of the complete store.
         """
-        if self._binding.scope != ANY_SCOPE:
-            raise InputError(
-                f"reindex() is for the complete store: call it on the Memory that was opened, not "
-                f"on {self!r}"
-            )
+        self._require_complete("reindex")
         self._store.rebuild_index()
         rebuild_terms(self._store, self._model)

@@ -45,6 +45,7 @@ COMMANDS = {
     "verify": "store:verify",
     "doctor": "store:doctor",
     "reindex": "store:reindex",
+    "purge": "store:purge",
     "backup": "store:backup",
     "restore": "restore:restore",
     "rekey": "rekey:rekey",

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from agentmem_storage.index import IndexKind
-from agentmem_storage.records import ModelBinding
+from agentmem_storage.records import ModelBinding, Purging
 from agentmem_storage.sql import expiry
 from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.identity import Identity
@@ -32,10 +32,12 @@ class StoreBase:
         *,
         states_bytes: int,
         timeout_s: float,
+        purge: Purging,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._kind = index
+        self._purging = purge
         self._clock = clock
         self.location = database.location.label
         self.store_id = identity.store_id
@@ -68,6 +70,14 @@ class StoreBase:
             return int(connection.scalar(select(meta.c[name])) or 0)
 
     def _purge(self, *, wait: bool = True) -> bool:
+        """Remove the bytes of deleted rows from the files, unless that is done later.
+
+        Returns:
+            Whether none are left.
+        """
+        return self._purged(wait=wait) if self._purging == "now" else not self._flag("unpurged")
+
+    def _purged(self, *, wait: bool) -> bool:
         """Remove the bytes of deleted rows from the files; see `Database.purge`."""
         noted = self._flag("unpurged")
         if not noted:

@@ -52,6 +52,8 @@ class Maintenance(StoreBase):
             InputError: The target is not a folder, or something is in it.
             StoreUnwritableError: It cannot be written.
         """
+        # A copy has the pages of the files, with what is left in them of deleted rows.
+        self._purged(wait=True)
         return back_up(self._database, target, on_progress, keys=keys)
 
     @shielded
@@ -111,6 +113,16 @@ class Maintenance(StoreBase):
         self._bind(ModelBinding(self.model, self.embedding_dims))
         self._purge()
         return replace(done, rebuilt=(*rebuilt, *done.rebuilt))
+
+    @shielded
+    def purge(self) -> bool:
+        """Remove the bytes of deleted rows from the files, if there may be any.
+
+        Returns:
+            Whether it was done; if not, another process was reading an older state, or the disk is
+            full.
+        """
+        return self._purged(wait=True)
 
     @shielded
     def quarantined(self, scope: Scope = ANY_SCOPE) -> list[Quarantined]:

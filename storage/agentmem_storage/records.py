@@ -27,6 +27,8 @@ UNSET: Final = Unset.UNSET
 # Lower edges of the bins of `StoreStats.fidelity`; the last bin holds exactly 1.
 FIDELITY_EDGES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
+# When the bytes of deleted rows are removed from the files.
+Purging = Literal["now", "later"]
 SourceKind = Literal["message", "tool_call", "tool_result", "document"]
 
 # What is done about damage. A ``chunk`` or a ``source`` is taken out of use. Of a source whose

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, get_args
 
 from agentmem_storage.adding import Adding
 from agentmem_storage.archiving import Archiving
@@ -24,7 +24,7 @@ from agentmem_storage.maintenance import Maintenance
 from agentmem_storage.numbers import as_timeout
 from agentmem_storage.reading import Reading
 from agentmem_storage.rebinding import Rebinding
-from agentmem_storage.records import ModelBinding
+from agentmem_storage.records import ModelBinding, Purging
 from agentmem_storage.shield import raise_if_abandoned, shielded
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.sql.identity import prepare, read_binding
@@ -79,6 +79,7 @@ class Store(
         timeout_s: float = 30.0,
         index: IndexKind = "auto",
         states_bytes: int = STATES_BYTES,
+        purge: Purging = "now",
         key: Key | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
@@ -95,6 +96,8 @@ class Store(
             index: Backend of the vector search: "faiss", "exact", or "auto": FAISS if installed.
             states_bytes: The most that is kept of readers' states, beside the store's own files;
                 0 keeps none.
+            purge: When the bytes of deleted rows are removed from the files: before a method that
+                deletes returns, and now those that are left; or by `purge` alone.
             key: The master key of an encrypted store: 32 bytes, the path of a file with nothing
                 else in it, or a function that returns them. A new store is encrypted if one is
                 given; see `agentmem_storage.encryption`.
@@ -110,10 +113,13 @@ class Store(
                 encryption needs.
             StoreKeyError: The store is encrypted, and cannot be decrypted with the key; or it has
                 none.
-            InputError: ``timeout_s`` is negative or infinite, ``states_bytes`` is negative, or a
-                key is given for a store that is not encrypted.
+            InputError: ``timeout_s`` is negative or infinite, ``states_bytes`` is negative,
+                ``purge`` is neither of the two, or a key is given for a store that is not
+                encrypted.
         """
         timeout_s = as_timeout(timeout_s)
+        if purge not in get_args(Purging):
+            raise InputError(f"purge must be 'now' or 'later', got {purge!r:.100}")
         if states_bytes < 0:
             raise InputError(f"states_bytes must be 0 or more, got {states_bytes!r}")
         database = open_database(location, key, create=create, timeout_s=timeout_s)
@@ -125,6 +131,7 @@ class Store(
                 index,
                 states_bytes=states_bytes,
                 timeout_s=timeout_s,
+                purge=purge,
                 clock=clock,
             )
             # An earlier process may have died, or been blocked by others, before it purged.

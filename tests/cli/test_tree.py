@@ -34,7 +34,7 @@ def test_the_commands_are_there() -> None:
         *("users", "sessions", "stats", "verify", "doctor", "reindex", "backup", "migrate", "mcp"),
         *("export", "import", "watch", "restore", "serve"),
         *("dossier", "audit", "certificate", "increment", "complete"),
-        "rekey",
+        *("rekey", "purge"),
         *("model show", "model verify"),
         *("train tokenizer", "train autoencoder", "train embedder", "train encoder"),
         *("train bundle", "train reranker", "train reader", "train reader-data"),

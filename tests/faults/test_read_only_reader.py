@@ -36,7 +36,9 @@ def reader(place: Path) -> Iterator[Store]:
     location = locate_store(place, create=False).read_only(immutable=True)
     database = Database._open(location, create=False, timeout_s=5)
     identity = prepare(database, ModelBinding(MODEL, EMBEDDING_DIMS))
-    with Store(database, identity, "exact", states_bytes=0, timeout_s=5, clock=utc_now) as store:
+    with Store(
+        database, identity, "exact", states_bytes=0, timeout_s=5, purge="now", clock=utc_now
+    ) as store:
         assert store._database.location.unlocked
         assert store.count() == 1
         yield store

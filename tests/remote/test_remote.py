@@ -32,7 +32,7 @@ from tests.support.service import ANA, OPERATOR, running, tokens
 # They are about the machine of the store, or need the store itself.
 LOCAL = {
     *("audit", "backup", "dossier", "gc", "migrate", "prepare", "reindex", "repair"),
-    *("change_key", "complete", "increment"),
+    *("change_key", "complete", "increment", "purge"),
 }
 # Files of that machine, and what is called there.
 LOCAL_ARGUMENTS = {"certificate", "on_progress", "signing_key"}

@@ -335,7 +335,7 @@ def gc(
 
 def _note_unpurged(done: ForgetReceipt, out: Output) -> None:
     if not done.dry_run and not done.purged:
-        out.note("another process reads an older state: the last bytes are removed when it ends")
+        out.note("another process reads an older state: `agentmem purge` removes the last bytes")
 
 
 def _agreed(count: int, out: Output) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -75,6 +75,14 @@ def serve(
             rich_help_panel=_LIMITS,
         ),
     ] = 60.0,
+    purge: Annotated[
+        Literal["now", "later"],
+        typer.Option(
+            "--purge",
+            help="When the bytes of what is forgotten leave the files: before the request is"
+            " answered, or by `agentmem purge`.",
+        ),
+    ] = "now",
     workers: Annotated[
         int,
         typer.Option(
@@ -104,7 +112,9 @@ def serve(
         timeout_s=timeout,
         workers=workers,
     )
-    with open_memory(store, model, create=True, embedder=embedder, preload=True) as memory:
+    with open_memory(
+        store, model, create=True, embedder=embedder, preload=True, purge=purge
+    ) as memory:
         run(
             memory,
             settings,

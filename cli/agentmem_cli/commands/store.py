@@ -208,6 +208,35 @@ def reindex(
     )
 
 
+def purge(
+    store: StoreOption = DEFAULT_STORE,
+    model: ModelOption = None,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Remove the bytes of what was forgotten from the files of the store.
+
+    `forget` does that by itself, unless another process was reading an older state, or the program
+    that forgot leaves it for later, as `agentmem serve --purge later` does. --quiet prints nothing.
+    The exit code is 5 if bytes are left, because another process still reads an older state.
+    """
+    out = Output(json=json, quiet=quiet)
+    with open_memory(store, model, embedder=embedder) as memory:
+        done = memory.purge()
+    out.emit(
+        json=lambda: {"purged": done},
+        human=lambda: Text(
+            "no byte of what was forgotten is left"
+            if done
+            else "another process reads an older state: bytes are left, try again later"
+        ),
+        quiet=lambda: [],
+    )
+    if not done:
+        raise typer.Exit(ExitCode.STORE)
+
+
 def backup(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A new or empty folder for the copy.")

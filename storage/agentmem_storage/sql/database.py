@@ -38,6 +38,7 @@ from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.location import DATABASE_NAME, Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
 from agentmem_storage.sql.sqlite_errors import translated, unwritable
+from agentmem_storage.sql.terms import OPTIMIZE
 from agentmem_storage.sql.unlocked import look
 from agentmem_storage.text import shown
 
@@ -308,7 +309,8 @@ class Database:
         """Rewrite the files so that no byte of deleted rows remains in them.
 
         ``secure_delete`` is not enough: when SQLite moves rows between pages, copies remain in the
-        free space of a page, where a later delete does not reach them. After the rewrite the
+        free space of a page, where a later delete does not reach them; and the lexical index only
+        marks what was deleted, until its segments are merged. After the rewrite the
         write-ahead log is truncated, which has to wait for readers of older states.
 
         Args:
@@ -329,6 +331,7 @@ class Database:
                     if not wait:
                         connection.execute("PRAGMA busy_timeout = 0")
                     connection.execute(f"PRAGMA temp_store = {place}")
+                    connection.execute(OPTIMIZE)
                     connection.execute("VACUUM")
                     (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 return not busy

@@ -59,6 +59,9 @@ MAX_LEADING = 1_000
 # The part of its weight that a phrase has which only may be meant: it decides between equals.
 POSSIBLE_SHARE = 0.4
 
+# See `optimize`.
+OPTIMIZE = "INSERT INTO chunk_terms (chunk_terms) VALUES ('optimize')"
+
 _ROWID = literal_column("chunk_terms.rowid", Integer)
 # The unary plus keeps SQLite from querying FTS5 once per allowed id.
 _UNINDEXED_ROWID = literal_column("+chunk_terms.rowid", Integer)
@@ -308,7 +311,7 @@ def optimize(connection: Connection) -> None:
 
     Until then, FTS5 only adds markers that a row no longer contains a word.
     """
-    _command(connection, "optimize")
+    connection.exec_driver_sql(OPTIMIZE)
 
 
 def verify(connection: Connection) -> None:

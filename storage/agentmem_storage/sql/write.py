@@ -492,7 +492,6 @@ def _delete_chunks(connection: Connection, ids: Sequence[int], texts: Mapping[in
     stale = any(one not in texts for one in rows)
     # Deleting terms that are not indexed would corrupt the index's statistics.
     terms.delete(connection, {one: texts[one] for one in rows if one in texts})
-    terms.optimize(connection)
     if stale:
         connection.execute(update(meta).values(terms_stale=1))
     note_unpurged(connection)
