@@ -27,6 +27,7 @@ from agentmem.evaluation.result import build_result, write_result
 from agentmem.models.bundle.manifest import READER, shipped_bundle
 from agentmem.models.huggingface import load_causal_lm, load_tokenizer
 from agentmem.models.reader.compressed import encode_scored
+from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.language_model import find_language_model
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
@@ -37,7 +38,7 @@ from agentmem_cli.commands.evaluate import ResultOption
 from agentmem_cli.options import QuietOption
 from agentmem_cli.output import Output
 from benchmarks.command import run
-from benchmarks.reading.answers import answer_text
+from benchmarks.reading.answers import Answer, answer_text
 from benchmarks.reading.items import Item, context_items
 from benchmarks.reading.scores import exact, f1, interval
 
@@ -73,7 +74,7 @@ def compression(
     with out.progress("reading") as bar:
         for number, item in enumerate(items[:limit]):
             if number == len(kept):
-                kept.append(answers(item, model, prompt))
+                kept.append([one.text for one in answers(item, model, prompt)])
                 _append(work, kept[-1])
             bar(number + 1, min(limit, len(items)), "qa-dev")
     result = build_result(
@@ -115,8 +116,8 @@ def merged(model: ReadingModel) -> ReadingModel:
 
 
 @torch.no_grad()
-def answers(item: Item, model: ReadingModel, prompt: ReadingPrompt) -> list[str | None]:
-    """The answers to a question at each of `RATIOS`; None where it says that there is none."""
+def answers(item: Item, model: ReadingModel, prompt: ReadingPrompt) -> list[Answer]:
+    """The answers to a question at each of `RATIOS`; nothing is withheld."""
     lm, start = model.lm, len(prompt.prefix)
     memories = [prompt.memory(line) for line in item.memories]
     scored = encode_scored(lm, memories, prefix=prompt.prefix)
@@ -124,10 +125,7 @@ def answers(item: Item, model: ReadingModel, prompt: ReadingPrompt) -> list[str 
     lm.model(input_ids=torch.tensor([prompt.prefix]), past_key_values=cache, use_cache=True)
     end = append_memories(lm, cache, [states for states, _ in scored], start)
     rows = [_visible([scores for _, scores in scored], start, ratio) for ratio in RATIOS]
-    written = write(
-        lm, cache, torch.stack(rows, dim=1), prompt.question(item.question), end, prompt
-    )
-    return [answer_text(ids, prompt.tokenizer) for ids in written]
+    return write(lm, cache, torch.stack(rows, dim=1), prompt.question(item.question), end, prompt)
 
 
 def _visible(scores: Sequence[Tensor], start: int, ratio: int) -> Tensor:
@@ -138,8 +136,8 @@ def _visible(scores: Sequence[Tensor], start: int, ratio: int) -> Tensor:
 
 def write(
     lm: Any, cache: DynamicCache, visible: Tensor, request: Sequence[int], at: int, prompt: Any
-) -> list[list[int]]:
-    """Greedy tokens after a request, of B rows that see other parts of one cache.
+) -> list[Answer]:
+    """Greedy answers to a request, of B rows that see other parts of one cache.
 
     Args:
         lm: The language model.
@@ -153,6 +151,8 @@ def write(
     cache = deepcopy(cache)
     cache.batch_repeat_interleave(rows)
     written: list[list[int]] = [[] for _ in range(rows)]
+    logs: list[list[float]] = [[] for _ in range(rows)]
+    absent: list[float] | None = None
     going = set(range(rows))
     feed = torch.tensor([list(request)]).expand(rows, -1)
     for _ in range(_MOST):
@@ -166,9 +166,13 @@ def write(
             use_cache=True,
             visible=visible,
         ).last_hidden_state[:, -1]
-        tokens = lm.lm_head(hidden).float().argmax(-1)
+        scores = lm.lm_head(hidden).float().log_softmax(-1)
+        best, tokens = scores.max(-1)
+        if absent is None:
+            absent = scores[:, prompt.ids(NOT_IN_MEMORY)[0]].exp().tolist()
         for row in sorted(going):
             token = int(tokens[row])
+            logs[row].append(float(best[row]))
             if token == prompt.end:
                 going.discard(row)
             else:
@@ -177,7 +181,10 @@ def write(
             break
         at += count
         feed = tokens[:, None]
-    return written
+    return [
+        Answer(answer_text(ids, prompt.tokenizer), none, math.exp(sure[0]), math.fsum(sure))
+        for ids, none, sure in zip(written, absent or [], logs, strict=True)
+    ]
 
 
 def score(items: Sequence[Item], kept: Sequence[Sequence[str | None]]) -> dict[str, Any]:

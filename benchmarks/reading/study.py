@@ -196,7 +196,7 @@ def score(
     for item, text in zip(items, answers, strict=True):
         sets.setdefault(item.task, []).append((item, text))
     return {
-        task: _judged(pairs) if task.startswith(_JUDGED) else _scored(pairs, seed)
+        task: judged(pairs) if task.startswith(_JUDGED) else _scored(pairs, seed)
         for task, pairs in sets.items()
     }
 
@@ -229,7 +229,7 @@ def abstention_curves(
         rows = []
         for rule in rules:
             kept = withhold([one for _, one in pairs], rule)
-            figures = _judged([(item, text) for (item, _), text in zip(pairs, kept, strict=True)])
+            figures = judged([(item, text) for (item, _), text in zip(pairs, kept, strict=True)])
             at = {"abstain_above": rule.abstain_above, "certain_from": rule.certain_from}
             rows.append({**at, **figures})
         found[task] = rows
@@ -240,7 +240,8 @@ def _rule(settings: ReaderConfig, above: float, certain: float) -> ReaderConfig:
     return settings.model_copy(update={"abstain_above": above, "certain_from": certain})
 
 
-def _judged(pairs: Sequence[tuple[Item, str | None]]) -> dict[str, Any]:
+def judged(pairs: Sequence[tuple[Item, str | None]]) -> dict[str, Any]:
+    """How many answers are right, wrong and abstained, see `judge`."""
     verdicts = [
         judge(text, answerable=item.answerable, expected=item.expected, wrong=item.wrong)
         for item, text in pairs

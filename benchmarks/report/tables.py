@@ -422,11 +422,29 @@ def _reading_compression(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _personal_compression(results: Mapping[str, Any]) -> list[str]:
+    kinds = ("right", "wrong", "abstained")
+    heads = (
+        "Tokens per kept state",
+        *(f"{kind}, as it answers" for kind in kinds),
+        *(f"{kind}, nothing withheld" for kind in kinds),
+    )
+    rows = [
+        (
+            ratio,
+            *(str(row[how][kind]) for how in ("withheld", "nothing withheld") for kind in kinds),
+        )
+        for ratio, row in results.items()
+    ]
+    return [*table(heads, rows)]
+
+
 _TABLES = {
     "busy": busy_table,
     "fidelity": _fidelity,
     "kinds": kinds_tables,
     "page": page_tables,
+    "personal-compression": _personal_compression,
     "robustness": _robustness,
     "reading": _reading,
     "reading-compression": _reading_compression,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 import torch
 import zstandard
 
+from agentmem.models.reader.configuration import NOT_IN_MEMORY, ReaderConfig
 from agentmem.models.reader.decoding import decode_batch
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import save_reader
 from agentmem.models.reader.sequence import Branch, lay_out
-from benchmarks.reading import compression
+from benchmarks.reading import compression, personal_compression
+from benchmarks.reading.answers import Answer
 from benchmarks.reading.compression import RATIOS, answers, merged, score
 from benchmarks.reading.items import Item
 from tests.support.language_models import (
@@ -58,10 +61,16 @@ def test_each_row_is_what_a_reader_at_that_ratio_writes() -> None:
     branch = Branch(prompt.question("when is the train?"))
     laid = lay_out(prompt.prefix, [prompt.memory(line) for line in LINES], [branch])
     assert len(found) == len(RATIOS)
-    for ratio, text in zip(RATIOS, found, strict=True):
-        [ids] = decode_batch(model, batch_of(laid), ratio, end=prompt.end, adapted=False).ids
-        assert text == prompt.tokenizer.decode(ids, skip_special_tokens=True).strip()
-    assert len(set(found)) > 1
+    for ratio, one in zip(RATIOS, found, strict=True):
+        absent = prompt.ids(NOT_IN_MEMORY)[0]
+        wanted = decode_batch(
+            model, batch_of(laid), ratio, end=prompt.end, adapted=False, watch=(absent,)
+        )
+        assert one.text == prompt.tokenizer.decode(wanted.ids[0], skip_special_tokens=True).strip()
+        assert one.abstention == pytest.approx(exp(wanted.first[0][0]), rel=1e-3)
+        assert one.certainty == pytest.approx(exp(wanted.certainties[0]), rel=1e-3)
+        assert one.log_probability == pytest.approx(wanted.log_probabilities[0], abs=1e-2)
+    assert len({one.text for one in found}) > 1
 
 
 def test_scores_are_over_the_same_questions() -> None:
@@ -75,13 +84,16 @@ def test_scores_are_over_the_same_questions() -> None:
     assert found["ratios"]["4"]["of_all_states"] == 0.5
 
 
-def test_a_run_goes_on_from_the_answers_there_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_lm(tmp_path / "models" / "tiny", max_position_embeddings=2048)
     lm = tiny_lm(max_position_embeddings=2048)
     save_reader(reading_model(lm, language_model="test/tiny"), tmp_path / "reader")
     monkeypatch.setenv("AGENTMEM_MODELS", str(tmp_path / "models"))
+    return tmp_path / "reader"
+
+
+def test_a_run_goes_on_from_the_answers_there_are(tmp_path: Path, reader: Path) -> None:
     records = [
         {
             "kind": "extractive",
@@ -95,7 +107,7 @@ def test_a_run_goes_on_from_the_answers_there_are(
     raw = "".join(json.dumps(record) + "\n" for record in records).encode()
     questions = tmp_path / "qa-dev.jsonl.zst"
     questions.write_bytes(zstandard.compress(raw))
-    args: dict[str, Any] = {"questions": questions, "reader": tmp_path / "reader", "quiet": True}
+    args: dict[str, Any] = {"questions": questions, "reader": reader, "quiet": True}
     args |= {"work": tmp_path / "work.jsonl", "json": tmp_path / "result.json"}
     compression.compression(**args, limit=2)
     kept = args["work"].read_text().splitlines()
@@ -108,3 +120,31 @@ def test_a_run_goes_on_from_the_answers_there_are(
     assert found["task"] == "reading-compression"
     assert found["results"]["questions"] == 3
     assert list(found["results"]["ratios"]) == ["1", "2", "4", "8", "16"]
+
+
+def test_personal_questions_with_and_without_thresholds(tmp_path: Path, reader: Path) -> None:
+    args: dict[str, Any] = {"reader": reader, "quiet": True}
+    args |= {"work": tmp_path / "work.jsonl", "json": tmp_path / "result.json"}
+    personal_compression.personal_compression(**args, limit=1)
+    kept = args["work"].read_text().splitlines()
+    assert len(kept) == 1
+    personal_compression.personal_compression(**args, limit=3)
+    assert args["work"].read_text().splitlines()[:1] == kept
+    found = json.loads(args["json"].read_text())
+    assert found["task"] == "personal-compression"
+    assert list(found["results"]) == ["1", "2", "4", "8", "16"]
+    for row in found["results"].values():
+        for figures in row.values():
+            assert sum(figures[kind] for kind in ("right", "wrong", "abstained")) == 3
+
+
+def test_what_is_withheld_is_not_wrong() -> None:
+    config = ReaderConfig(language_model="a/b", abstain_above=0.5, certain_from=0.6)
+    sure, unsure, absent = (0.1, 0.9, -1.0), (0.1, 0.5, -1.0), (0.7, 0.9, -1.0)
+    rows = [[Answer("Ana", *sure)] * 4 + [Answer("Bo", *unsure)], [Answer("Ana", *absent)] * 5]
+    found = personal_compression.score([item("Ana"), item()], rows, config)
+    assert [(r["withheld"]["right"], r["withheld"]["wrong"]) for r in found.values()] == [
+        *[(2, 0)] * 4,
+        (1, 0),
+    ]
+    assert [r["nothing withheld"]["wrong"] for r in found.values()] == [1, 1, 1, 1, 2]
