@@ -1,0 +1,108 @@
+"""Records that cross the boundary of the storage package: frozen dataclasses and numpy arrays.
+
+Axes: M memory vectors of a chunk, D dims of a memory vector, K dims of an embedding.
+"""
+
+from agentmem_storage.records.common import (
+    ANY_SCOPE,
+    UNSET,
+    ModelBinding,
+    Scope,
+    SourceKind,
+    Unset,
+)
+from agentmem_storage.records.finding import (
+    EVERYTHING,
+    WHOLE,
+    Page,
+    Ranked,
+    Selection,
+    WordMatches,
+)
+from agentmem_storage.records.reading import (
+    ChunkRecord,
+    LatentsRecord,
+    Link,
+    Linked,
+    Neighbors,
+    Said,
+    Sides,
+    SourceRecord,
+    Turn,
+)
+from agentmem_storage.records.states import (
+    KeptStates,
+    NewStates,
+)
+from agentmem_storage.records.upkeep import (
+    FIDELITY_EDGES,
+    AuditLine,
+    AuditOp,
+    Copied,
+    Exported,
+    Problem,
+    Purging,
+    Quarantined,
+    Remedy,
+    Repaired,
+    ScopeStats,
+    SelectionSums,
+    StoreStats,
+)
+from agentmem_storage.records.writing import (
+    Forgotten,
+    Identity,
+    NewChunk,
+    NewSource,
+    SourceKey,
+    StagedChunk,
+    Switched,
+    Written,
+)
+
+__all__ = [
+    "ANY_SCOPE",
+    "EVERYTHING",
+    "FIDELITY_EDGES",
+    "UNSET",
+    "WHOLE",
+    "AuditLine",
+    "AuditOp",
+    "ChunkRecord",
+    "Copied",
+    "Exported",
+    "Forgotten",
+    "Identity",
+    "KeptStates",
+    "LatentsRecord",
+    "Link",
+    "Linked",
+    "ModelBinding",
+    "Neighbors",
+    "NewChunk",
+    "NewSource",
+    "NewStates",
+    "Page",
+    "Problem",
+    "Purging",
+    "Quarantined",
+    "Ranked",
+    "Remedy",
+    "Repaired",
+    "Said",
+    "Scope",
+    "ScopeStats",
+    "Selection",
+    "SelectionSums",
+    "Sides",
+    "SourceKey",
+    "SourceKind",
+    "SourceRecord",
+    "StagedChunk",
+    "StoreStats",
+    "Switched",
+    "Turn",
+    "Unset",
+    "WordMatches",
+    "Written",
+]
