@@ -10,7 +10,7 @@ from agentmem_storage.base import StoreBase
 from agentmem_storage.errors import StoreUnwritableError
 from agentmem_storage.records import Forgotten, Selection
 from agentmem_storage.shield import shielded
-from agentmem_storage.sql import write
+from agentmem_storage.sql import deletion
 from agentmem_storage.sql.filters import selects_everything
 from agentmem_storage.sql.selection import as_id
 
@@ -69,7 +69,7 @@ class Forgetting(StoreBase):
         """
         with self._database.read() as connection:
             now = self._expired_by(connection)
-            return tuple(write.choose(connection, selection, None, now))
+            return tuple(deletion.choose(connection, selection, None, now))
 
     @shielded
     def sweep(self) -> None:
@@ -95,10 +95,10 @@ class Forgetting(StoreBase):
             expired = isinstance(chosen, Selection) and chosen.expired is True
             ids: Sequence[int]
             if isinstance(chosen, Selection):
-                ids = write.choose(connection, chosen, seen, self._expired_by(connection))
+                ids = deletion.choose(connection, chosen, seen, self._expired_by(connection))
             else:
                 ids = chosen
-            deleted, sources, stale = write.forget(
+            deleted, sources, stale = deletion.forget(
                 connection, ids, terms, now=self._now(), op="erased" if expired else "forgotten"
             )
             if deleted:

@@ -23,7 +23,7 @@ from agentmem_storage.records import (
     Scope,
 )
 from agentmem_storage.shield import shielded, shielded_steps
-from agentmem_storage.sql import check, quarantine, repair, write
+from agentmem_storage.sql import check, derived, quarantine, repair
 from agentmem_storage.sql.backup import back_up
 from agentmem_storage.sql.lexicon import IndexedWords
 from agentmem_storage.sql.rows import check_scope, embedding_blob
@@ -139,7 +139,7 @@ class Maintenance(StoreBase):
         """
         blobs = {id: embedding_blob(one, self.embedding_dims) for id, one in new.items()}
         with self._database.write() as connection:
-            write.replace_embeddings(connection, blobs)
+            derived.replace_embeddings(connection, blobs)
             self._index.drop_files()
         self._bind(ModelBinding(self.model, self.embedding_dims))
 
@@ -173,7 +173,7 @@ class Maintenance(StoreBase):
         """
         given = dict(texts)
         with self._database.write() as connection:
-            left = write.rebuild_terms(connection, given, keep=keep)
+            left = derived.rebuild_terms(connection, given, keep=keep)
         self._purge()
         return np.array(left, dtype=np.int64)
 

@@ -12,7 +12,7 @@ import pytest
 
 from agentmem_storage.errors import StoreUnwritableError
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import write
+from agentmem_storage.sql import deletion
 from agentmem_storage.sql.database import Database
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
@@ -38,7 +38,7 @@ def test_the_cache_and_the_log_make_room(
     store: Store, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, log = place / "index" / "keys.cache", place / "memory.db-wal"
-    original = write.forget
+    original = deletion.forget
 
     def forget(*args: Any, **options: Any) -> Any:
         # The log has a few bytes again as soon as this transaction has begun to write.
@@ -48,7 +48,7 @@ def test_the_cache_and_the_log_make_room(
 
     assert cache.exists()
     assert log.stat().st_size > 0
-    monkeypatch.setattr(write, "forget", forget)
+    monkeypatch.setattr(deletion, "forget", forget)
     assert store.forget([1], {}).ids == (1,)
     assert store.ids().size == 20
 
@@ -59,7 +59,7 @@ def test_a_disk_that_stays_full_is_named_and_nothing_is_deleted(
     def full(*args: Any, **_: Any) -> Any:
         raise StoreUnwritableError("database or disk is full")
 
-    monkeypatch.setattr(write, "forget", full)
+    monkeypatch.setattr(deletion, "forget", full)
     with pytest.raises(StoreUnwritableError, match="full"):
         store.forget([1], {})
     assert store.ids().size == 21

@@ -12,6 +12,7 @@ from agentmem_storage.records import Problem, Repaired
 from agentmem_storage.sql import (
     audit,
     changes,
+    deletion,
     lexicon,
     links,
     quarantine,
@@ -19,7 +20,6 @@ from agentmem_storage.sql import (
     seal,
     sums,
     vector_sums,
-    write,
 )
 from agentmem_storage.sql.selection import id_list
 from agentmem_storage.sql.tables import chunks, forgotten, meta, replaced, sources, staged
@@ -64,7 +64,7 @@ def repair(connection: Connection, problems: Sequence[Problem], now: int) -> Rep
         connection.execute(update(meta).values(terms_stale=1))
         rebuilt.append("the lexical index and the values that filters look up")
     if rebuilt or out:
-        write.note_unpurged(connection)
+        deletion.note_unpurged(connection)
     there = set(connection.scalars(select(chunks.c.id).where(chunks.c.id.in_(embed))))
     return Repaired(tuple(sorted(out)), tuple(sorted(there)), tuple(rebuilt))
 
@@ -98,12 +98,12 @@ def _quarantined(
                 entries.append(made)
     owners = chunks.c.id.in_(id_list(why))
     whole = list(connection.scalars(select(type_coerce(chunks.c.source_id, Integer)).where(owners)))
-    write.forget(connection, list(why), {}, now=now, op="quarantine")
+    deletion.forget(connection, list(why), {}, now=now, op="quarantine")
     # Nobody wanted it forgotten: it may be added again.
     again = forgotten.c.id.in_(id_list(one for one in whole if isinstance(one, int)))
     connection.execute(delete(forgotten).where(again))
     for id in empty:
-        write.drop_source(connection, id)
+        deletion.drop_source(connection, id)
     quarantine.put(connection, entries)
     return [entry["chunk_id"] for entry in entries]
 

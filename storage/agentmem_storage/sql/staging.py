@@ -16,11 +16,11 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 
 from agentmem_storage.records import ModelBinding, StagedChunk
 from agentmem_storage.sql import changes, row_sums, seal, sums, vector_sums
+from agentmem_storage.sql.deletion import note_unpurged
 from agentmem_storage.sql.inserts import next_id
 from agentmem_storage.sql.rows import chunk_row, embedding_blob
 from agentmem_storage.sql.selection import GIVEN, given, id_list
 from agentmem_storage.sql.tables import chunks, meta, staged
-from agentmem_storage.sql.write import note_unpurged
 
 # What a part replaces of its chunk, beside the embedding.
 _ENCODED = ("start", "end", "tokens", "fidelity", "text_hash", "patch", "latents", "text")

@@ -55,7 +55,7 @@ meta = Table(
     words("model"),
     whole("key_dims"),
     whole("created_at"),
-    # 1 while the lexical index contains terms of deleted chunks, see `write.forget`.
+    # 1 while the lexical index contains terms of deleted chunks, see `deletion.forget`.
     whole("terms_stale", server_default=text("0")),
     # Not 0 while the files may contain bytes of deleted rows, see `Database.purge`: a random
     # number, so that a process that has purged does not clear a mark set by another since.
