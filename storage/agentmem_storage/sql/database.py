@@ -15,16 +15,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
+from sqlalchemy import Connection
 
 from agentmem_storage.disk import make_private_file
-from agentmem_storage.encryption.master import Key
 from agentmem_storage.errors import (
     IncompatibleModelError,
-    InputError,
     NotAStoreError,
     StoreBusyError,
     StoreError,
@@ -32,28 +28,17 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import filters, forks, log_mark, reached
-from agentmem_storage.sql.columns import read_text
+from agentmem_storage.sql import forks, log_mark, reached
+from agentmem_storage.sql.engine import BEGIN, connect, make_engine
 from agentmem_storage.sql.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.location import DATABASE_NAME, Location
 from agentmem_storage.sql.migrations import APPLICATION_ID
 from agentmem_storage.sql.sqlite_errors import translated, unwritable
 from agentmem_storage.sql.terms import OPTIMIZE
 from agentmem_storage.sql.unlocked import look
+from agentmem_storage.sql.unsealed import Unsealed
 from agentmem_storage.text import shown
 
-_BEGIN = "agentmem_begin"
-_MATCHER = "agentmem_matcher"
-_PRAGMAS = (
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA secure_delete = ON",
-    # In WAL mode, only FULL syncs to disk at each commit.
-    "PRAGMA synchronous = FULL",
-    # Sorting must not leave a user's text in temporary files.
-    "PRAGMA temp_store = MEMORY",
-    # What stands in the schema of a file from elsewhere must not call functions of this process.
-    "PRAGMA trusted_schema = OFF",
-)
 _FOREIGN = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
 _RETRY_S = 0.01
 _STEP_S = 0.1  # between two looks at whether anybody still waits
@@ -61,14 +46,7 @@ _STEP_S = 0.1  # between two looks at whether anybody still waits
 _log = logging.getLogger(__name__)
 
 
-class Fault(NamedTuple):
-    """Something wrong with a file; ``chunk_id`` if that is known."""
-
-    chunk_id: int | None
-    what: str
-
-
-class Database:
+class Database(Unsealed):
     """An open database; safe to use from several threads.
 
     Args:
@@ -95,7 +73,7 @@ class Database:
         # Otherwise only writers take turns, which is fairer than SQLite's polling.
         self._turn = threading.Lock()
         self._model: str | None = None
-        self._engine = self._make_engine()
+        self._engine = make_engine(self._connect, in_memory=location.in_memory)
         forks.follow(self)
 
     @classmethod
@@ -240,46 +218,6 @@ class Database:
         with self.read_raw() as connection:
             yield connection
 
-    def faults(self) -> Iterator[Fault]:
-        """What is wrong with the files beyond what the tables show; nothing here."""
-        return iter(())
-
-    def drop_faults(self) -> None:
-        """Delete from the files what cannot be read at all; see `faults`. Nothing here."""
-
-    def torn(self, connection: Connection) -> frozenset[int]:
-        """Chunks of which nobody knows the message, because its row cannot be read. None here."""
-        return frozenset()
-
-    def has_gaps(self) -> bool:
-        """Whether rows are missing from the tables because they cannot be read; none here."""
-        return False
-
-    @property
-    def key_ring(self) -> Path | None:
-        """The file with the keys of an encrypted store; None: this one has none."""
-        return None
-
-    def change_key(self, key: Key) -> None:
-        """Give an encrypted store another master key.
-
-        Args:
-            key: As for `agentmem_storage.store.Store.open`.
-
-        Raises:
-            InputError: The store is not encrypted, or has that key; or the key file is in its
-                folder.
-            StoreKeyError: It is no key; or another process has changed the key; or the key ring is
-                missing or damaged.
-        """
-        raise InputError(
-            f"the store at {self.location.label!r} is not encrypted, so it has no key to change: "
-            f"export it, and load the file into a new store that is opened with one"
-        )
-
-    def copy_keys(self, folder: Path) -> None:
-        """Copy the keys of an encrypted store to a folder; this one has none."""
-
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction: durable after the block, rolled back if the block raises.
@@ -401,7 +339,7 @@ class Database:
     @staticmethod
     @contextmanager
     def _transaction(connection: Connection, begin: str) -> Iterator[None]:
-        connection.execution_options(**{_BEGIN: begin})
+        connection.execution_options(**{BEGIN: begin})
         with connection.begin():
             yield
 
@@ -480,36 +418,8 @@ class Database:
         finally:
             self._turn.release()
 
-    def _make_engine(self) -> Engine:
-        pool: dict[str, Any] = {"poolclass": StaticPool}
-        if not self.location.in_memory:
-            # Threads never wait for a connection: SQLite, not the pool, handles concurrency.
-            pool = {"poolclass": QueuePool, "max_overflow": -1}
-        # Parameters contain a user's memories and must not appear in error messages.
-        engine = create_engine("sqlite://", creator=self._connect, hide_parameters=True, **pool)
-        event.listen(engine, "begin", _begin)
-        event.listen(engine, "connect", _install_filters)
-        event.listen(engine, "checkin", _forget_metadata)
-        return engine
-
     def _connect(self) -> sqlite3.Connection:
-        own = {
-            "timeout": self._timeout_s,
-            "check_same_thread": False,
-            # The driver must not begin transactions: `_begin` does, with the right kind.
-            "isolation_level": None,
-        }
-        connection: sqlite3.Connection = sqlite3.connect(
-            self.location.database, **(self.location.options | own)
-        )
-        connection.text_factory = read_text
-        try:
-            for pragma in _PRAGMAS:
-                connection.execute(pragma)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return connect(self.location, self._timeout_s)
 
     def _is_store(self) -> bool:
         """Whether the database is a store; False if it is empty.
@@ -558,20 +468,6 @@ class Database:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_S)
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
-
-
-def _install_filters(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
-    record.info[_MATCHER] = filters.install(connection)
-
-
-def _forget_metadata(_: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
-    """After each transaction, since another process may forget what this one has read."""
-    if _MATCHER in record.info:
-        record.info[_MATCHER].forget()
 
 
 def _code(error: StoreError) -> int | None:

@@ -33,11 +33,12 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql import indexed_texts
-from agentmem_storage.sql.database import Database, Fault
+from agentmem_storage.sql.database import Database
 from agentmem_storage.sql.location import Location, locate_encrypted
 from agentmem_storage.sql.mirror import Mirror, driver_connection
 from agentmem_storage.sql.sqlite_errors import translated, unwritable
 from agentmem_storage.sql.tables import chunks, sources
+from agentmem_storage.sql.unsealed import Fault
 
 _TORN = select(chunks.c.id).where(chunks.c.source_id.not_in(select(sources.c.id)))
 
