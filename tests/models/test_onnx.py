@@ -75,3 +75,29 @@ def test_a_file_that_is_damaged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "torn.onnx").write_bytes(content)
     with pytest.raises(ModelError, match=r"ONNX Runtime cannot load .*torn.onnx"):
         OnnxSession(tmp_path / "torn.onnx")
+
+
+def test_weights_from_outside_its_folder_are_not_read(tmp_path: Path) -> None:
+    """A graph may be from anybody, and name any file of the machine as its weights."""
+    onnx = pytest.importorskip("onnx")
+    make, kinds = onnx.helper, onnx.TensorProto
+    (tmp_path / "secret").write_bytes(np.ones(4, dtype=np.float32).tobytes())
+    (tmp_path / "model").mkdir()
+    for location in ("../secret", str(tmp_path / "secret")):
+        weights = onnx.TensorProto(
+            name="w", data_type=kinds.FLOAT, dims=[4], data_location=kinds.EXTERNAL
+        )
+        for key, value in (("location", location), ("offset", "0"), ("length", "16")):
+            weights.external_data.add(key=key, value=value)
+        graph = make.make_graph(
+            [make.make_node("Add", ["x", "w"], ["sum"])],
+            "sum",
+            [make.make_tensor_value_info("x", kinds.FLOAT, [4])],
+            [make.make_tensor_value_info("sum", kinds.FLOAT, [4])],
+            [weights],
+        )
+        made = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+        file = tmp_path / "model" / "sum.onnx"
+        file.write_bytes(made.SerializeToString())
+        with pytest.raises(ModelError, match="cannot load"):
+            OnnxSession(file)
