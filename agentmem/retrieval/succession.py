@@ -5,7 +5,9 @@ if the search did not find it: "I moved to Rome" has no word of "where do I live
 before, or names a time, that comes first which held then. All else stays where it is.
 
 A link that somebody stated always counts; a candidate, which was found by comparing two memories,
-counts if its score is high enough, and if the question's tense tells what is wanted.
+counts if its score is high enough, and if the question's tense tells what is wanted. "Where did I
+live after Berlin?" wants newer ones: the newest first if the link was stated, and otherwise as
+`agentmem.retrieval.held` says.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from agentmem.retrieval.fusion import Scored
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.repeats import Group
-from agentmem.retrieval.tense import When, when_asked
+from agentmem.retrieval.tense import When, asks_after, when_asked
 from agentmem_storage.records import Linked
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.timestamps import to_micros
@@ -44,11 +46,14 @@ def in_succession(
         query: The query.
         question: What it asks.
     """
-    when = When.NOW if query.prefer == "latest" else when_asked(question.unbound)
+    after = query.prefer != "latest" and asks_after(question.unbound)
+    latest = query.prefer == "latest" or after
+    when = When.NOW if latest else when_asked(question.unbound)
     linked = snapshot.linked(group.item.id for group in groups)
     if query.prefer == "any" or not linked.links:
         return list(groups)
-    chains = _Chains(linked, candidates=when is not When.UNKNOWN or question.interval is not None)
+    counted = not after and (when is not When.UNKNOWN or question.interval is not None)
+    chains = _Chains(linked, candidates=counted)
     placing = _Placing(snapshot, groups, scored, query, question, chains)
     return list(placing.order(_Choice.of(when, query, question, chains)))
 

@@ -51,6 +51,7 @@ _HELD = _pattern(
     rf"|(?:what|who|where|which \p{{L}}+|how \p{{L}}+) (?:was|were) (?:{_OWNERS}) \p{{L}}+"
 )
 _PAST = _pattern(r"did|was|were|had")
+_AFTER = _pattern("after")
 # A query of a few words that neither asks nor says whose is one of keywords.
 _MOST_KEYWORDS = 2
 _ASKS = regex.compile(
@@ -77,3 +78,8 @@ def when_asked(question: str) -> When:
         keywords = len(words) <= _MOST_KEYWORDS and _ASKS.search(question) is None
         return When.UNKNOWN if keywords else When.NOW
     return When.BEFORE if _HELD.search(question) else When.UNKNOWN
+
+
+def asks_after(question: str) -> bool:
+    """Whether a question is about what held after something: "where did I live after Berlin?"."""
+    return _AFTER.search(question) is not None and _HELD.search(question) is not None

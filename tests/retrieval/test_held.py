@@ -15,6 +15,8 @@ BERLIN, MADRID, LISBON = "I live in Berlin.", "I moved to Madrid.", "I moved to 
 LIVED = [(BERLIN, "2025-01-03"), (MADRID, "2025-04-02"), (LISBON, "2025-07-01")]
 GOLF, TESLA, BIKE = "I drive a Golf.", "I drive a Tesla now.", "Sold the car, I only cycle now."
 DROVE = [(GOLF, "2025-01-03"), (TESLA, "2025-04-02"), (BIKE, "2025-07-01")]
+TESSEL, BRIGHTWAVE = "I work at Tessel as a designer.", "Started a new job at Brightwave."
+WORKED = [(TESSEL, "2025-02-01"), (BRIGHTWAVE, "2025-05-01")]
 NOTED = [
     ("Had lunch in Toledo with Marta.", "2025-05-11"),
     ("My new phone number is 555-1234.", "2025-05-20"),
@@ -26,9 +28,9 @@ NOTED = [
 
 @pytest.fixture(scope="module")
 def memory() -> Iterator[Memory]:
-    """Of two people, of whom each says one thing that changes."""
+    """Of three people, of whom each says one thing that changes."""
     with Memory(":memory:", model=load_bundle()) as memory:
-        for user, said in (("ana", LIVED), ("bo", DROVE)):
+        for user, said in (("ana", LIVED), ("bo", DROVE), ("cy", WORKED)):
             for text, day in [*said, *NOTED]:
                 message = {"role": "user", "content": text, "created_at": f"{day}T10:00Z"}
                 memory.add(message, user_id=user)
@@ -91,6 +93,21 @@ def test_the_same_of_a_car(memory: Memory, question: str, first: str) -> None:
 )
 def test_what_happened_then_comes_first_if_that_is_asked(memory: Memory, question: str) -> None:
     assert found(memory, question)[0] == "Had lunch in Toledo with Marta."
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("Where did I work after Tessel?", BRIGHTWAVE),
+        ("Where did I work before Brightwave?", TESSEL),
+        ("Where did I work in March?", TESSEL),
+        ("Where do I work?", BRIGHTWAVE),
+    ],
+)
+def test_nor_do_links_that_were_found_change_that(
+    memory: Memory, question: str, first: str
+) -> None:
+    assert found(memory, question, "cy")[0] == first
 
 
 def test_since_a_time_the_newest_still_comes_first(memory: Memory) -> None:
