@@ -147,14 +147,14 @@ def test_nothing_is_lost_at_the_end(end: str, place: Path, model: ModelBundle) -
 def test_nor_if_the_program_ends_without_closing(place: Path, model: ModelBundle) -> None:
     script = (
         "import sys; from agentmem import Memory; from agentmem.testing import tiny_model\n"
+        "from agentmem.chat import session; session.AT_ONCE = 200\n"
         "memory = Memory(sys.argv[1], model=tiny_model())\n"
         "messages = [{'role': 'user', 'content': sys.argv[2]}]\n"
         "memory.session(session_id='s').observe_later(messages, 'Yes.')\n"
     )
-    text = LARGE * 80  # more than the limit
-    subprocess.run([sys.executable, "-c", script, str(place), text], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", script, str(place), LARGE], check=True, timeout=300)
     with Memory(place, model=model) as memory:
-        assert stored(memory) == f"{text}Yes."
+        assert stored(memory) == f"{LARGE}Yes."
 
 
 def test_a_failure_is_told(place: Path, model: ModelBundle) -> None:
