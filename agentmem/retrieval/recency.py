@@ -28,7 +28,8 @@ from agentmem.retrieval.supersession import (
     signals,
 )
 from agentmem.retrieval.tense import When, when_asked
-from agentmem.statements.read import is_first_person
+from agentmem.statements.compare import is_about
+from agentmem.statements.read import is_first_person, is_of_now
 from agentmem_storage.records import Said
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.timestamps import DAY_MICROS
@@ -78,7 +79,8 @@ def by_recency(
     pairs = {
         (old, new): likely
         for (old, new), one in seen.items()
-        if (new.vector >= LEAST_NEAR or one.alike >= LEAST_ALIKE)
+        if is_about(question.text, old.wording.text, new.wording.text)
+        and (new.vector >= LEAST_NEAR or one.alike >= LEAST_ALIKE)
         and (likely := probability(one)) >= least
     }
     by_id = {group.item.id: group for group in groups}
@@ -115,12 +117,16 @@ def candidates(snapshot: Snapshot, groups: Sequence[Group], read: ReadWordings) 
 
 
 def may_supersede(found: Sequence[Candidate]) -> list[Pair]:
-    """Pairs of an older and a newer one that the same speaker said on different days."""
+    """Pairs of an older and a newer one that the same speaker said on different days.
+
+    What the newer one says may hold now.
+    """
     return [
         (old, new)
         for old, new in permutations(found, 2)
         if new.said.created_at - old.said.created_at >= DAY_MICROS
         and _speaker(old.said) == _speaker(new.said)
+        and is_of_now(new.wording.text)
     ]
 
 

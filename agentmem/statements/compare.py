@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-from agentmem.statements.read import Statement, is_number, is_own
-from agentmem.statements.words import EMPTY, KINDS, LEAVING, LEFT, PREPOSITIONS, STATE
+import regex
+
+from agentmem.statements.read import (
+    POSSESSIVE,
+    TOKEN,
+    Statement,
+    is_first_person,
+    is_number,
+    is_of_now,
+    is_own,
+    read_statement,
+    stem,
+)
+from agentmem.statements.words import (
+    CHANGE,
+    EMPTY,
+    KINDS,
+    LEAVING,
+    LEFT,
+    MOVES,
+    OTHERS,
+    OWN_THINGS,
+    PREPOSITIONS,
+    SAYS,
+    SEVERAL,
+    STATE,
+    TITLES,
+)
 
 # The scores: of one that says that the earlier value holds no longer, of the same sentence with
 # another value, of one that says that something changed, of two that are of one kind, and of one
@@ -19,6 +46,10 @@ _GAP = 2
 _LONGEST_VALUE = 4
 # Of the words that a statement without names and numbers is about, those that both need.
 _SHARED = 0.4
+# What is before or after something else is not about that.
+_BESIDE = regex.compile(
+    r"\b(?:before|prior to|after|since|until)\b.*", regex.IGNORECASE | regex.DOTALL
+)
 
 
 def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> float:
@@ -33,6 +64,8 @@ def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> f
     """
     if _repeats(old, new) or not same_owner(old, new) or _names_another(old, new):
         return 0.0
+    if not is_of_now(new.text):
+        return 0.0
     if new.changes and _leaves(old, new):
         return LEFT_BEHIND
     # Who moved somewhere lives there.
@@ -41,11 +74,49 @@ def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> f
     if not old.holds:
         return 0.0
     if new.holds and (differs := _differs_in_one_place(old, new)) is not None:
-        return SAME_SENTENCE if differs else 0.0
-    if new.changes and _other_value(old, new):
+        several = not new.changes and SEVERAL.search(new.text) is not None
+        return SAME_SENTENCE if differs and not several else 0.0
+    of_another = is_own(old) and not is_own(new) and _begins_with_another(new)
+    if new.changes and not of_another and _other_value(old, new):
         return CHANGED
     changed = new.changes and "not" not in new.words
     return NEAREST if nearest and changed and is_own(old) and is_own(new) else 0.0
+
+
+def is_about(question: str, old: str, new: str) -> bool:
+    """Whether a later text may be about what a question asks, as an earlier one is.
+
+    "The cellar code is 8825" is not about the code of the garage. A word that the earlier text has
+    from the question, and the later one has not, tells so if it is a name, or if the later text
+    neither says that something changed nor names what the earlier one says. And what somebody else
+    does, or a person of the speaker's, is not what the speaker does.
+    """
+    stated, later = read_statement(old), read_statement(new)
+    if later is not None and is_first_person(question) and is_first_person(old):
+        asked_for = {one.lower().removesuffix("s") for one in TOKEN.findall(question)}
+        owned = {one.removesuffix("s") for one in later.owners} - asked_for
+        if owned or (not is_own(later) and _begins_with_another(later)):
+            return False
+    asks = _BESIDE.sub("", question)
+    words = [POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(asks)]
+    had, has = _stems(old), _stems(new)
+    asked = {
+        stem(word.lower())
+        for word in words
+        if word.lower() not in EMPTY and not STATE.fullmatch(word) and len(word) > 1
+    }
+    lost = asked & had - has
+    if not lost:
+        return True
+    names = {stem(word.lower()) for word in words[1:] if word[0].isupper()}
+    if lost & names:
+        return False
+    values = {stem(one) for one in stated.values - TITLES} if stated else set()
+    return CHANGE.search(new) is not None or not values.isdisjoint(has)
+
+
+def _stems(text: str) -> set[str]:
+    return {stem(POSSESSIVE.sub("", match[0]).lower()) for match in TOKEN.finditer(text)}
 
 
 def stands_out(cosines: Sequence[float]) -> bool:
@@ -77,6 +148,8 @@ def _names_another(old: Statement, new: Statement) -> bool:
     """
     if old.label is not None and new.label is not None:
         return not (old.label.issubset(new.words) and new.label.issubset(old.words))
+    if (old_name := _relative(old)) and (new_name := _relative(new)) and old_name != new_name:
+        return True
     if is_own(old) or is_own(new):
         return False
     mine, later = _values(old), _values(new)
@@ -89,6 +162,14 @@ def _names_another(old: Statement, new: Statement) -> bool:
         and _first_name(mine) not in new.words
         and _first_name(later) not in old.words
     )
+
+
+def _relative(statement: Statement) -> str | None:
+    """The name behind the word for a person: "my sister Eva"."""
+    for word, name in pairwise(statement.words):
+        if word in statement.owners:
+            return name if name in statement.values else None
+    return None
 
 
 def _values(statement: Statement) -> list[str]:
@@ -129,10 +210,35 @@ def _differs_in_one_place(old: Statement, new: Statement) -> bool | None:
 
 
 def _of_one_kind(old: Statement, new: Statement) -> bool:
+    if _is_of_others(old) or _is_of_others(new) or _other_days(old, new):
+        return False
     return any(
         state.search(old.text) and change.search(new.text) and (is_own(old) or is_own(new))
         for state, change in KINDS
     ) and bool(new.values - old.values or not new.values)
+
+
+def _is_of_others(statement: Statement) -> bool:
+    """Whether somebody else lives or works there: "Anna moved to Rome", "the firm moved"."""
+    if statement.words[0] == "the":
+        return statement.words[1:2] != () and statement.words[1] not in OWN_THINGS
+    return _begins_with_another(statement)
+
+
+def _begins_with_another(statement: Statement) -> bool:
+    """Whether it says what somebody else does: "Tom works", "she moved"."""
+    first, *rest = statement.words
+    if first in OTHERS:
+        return True
+    if not rest or first in OWN_THINGS or first in EMPTY:
+        return False
+    return any(verb.fullmatch(rest[0]) for verb in (STATE, MOVES, SAYS))
+
+
+def _other_days(old: Statement, new: Statement) -> bool:
+    """Whether each is about days of its own: "on Mondays I work at the bakery"."""
+    days = [one.words[1:2] if one.words[0] == "on" else () for one in (old, new)]
+    return all(days) and days[0] != days[1]
 
 
 def _leaves(old: Statement, new: Statement) -> bool:

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import regex
 
-from agentmem.statements.words import CHANGE, EMPTY, PERSONS, STATE, UNSURE
+from agentmem.statements.words import CHANGE, EMPTY, OTHER_TIME, PERSONS, STATE, UNSURE
 
 # Code points. A longer text is a story, or about several things.
 _LONGEST = 160
 # Stage directions of a script tell what happens.
 _STAGED = ("[", "(")
-_TOKEN = regex.compile(r"[\p{L}\p{M}\d]+(?:[-.:/@'’_!+][\p{L}\p{M}\d]+)*")
+TOKEN = regex.compile(r"[\p{L}\p{M}\d]+(?:[-.:/@'’_!+][\p{L}\p{M}\d]+)*")
 _LABEL = regex.compile(r"^[\p{L}\p{M} ,'’-]{2,40}:\s")
 # Whose a statement is stands among its first words.
 _FIRST = 3
 _SELF = regex.compile(r"\b(?:i|my|me|mine|we|our|us|ours)\b", regex.IGNORECASE)
 _SENTENCE = regex.compile(r"[.!?:]\s+$|^\s*$|\n\s*$")
-_POSSESSIVE = regex.compile(r"['’]s$")
+POSSESSIVE = regex.compile(r"['’]s$")
 _ENDINGS = ("ing", "ed", "es", "s")
 
 
@@ -62,8 +62,8 @@ def read_statement(text: str) -> Statement | None:
     subject: set[str] = set()
     values: set[str] = set()
     owners: set[str] = set()
-    for match in _TOKEN.finditer(text):
-        word = _POSSESSIVE.sub("", match[0])
+    for match in TOKEN.finditer(text):
+        word = POSSESSIVE.sub("", match[0])
         lower = word.lower()
         words.append(lower)
         first = _SENTENCE.search(text[: match.start()]) is not None
@@ -91,6 +91,11 @@ def read_statement(text: str) -> Statement | None:
     )
 
 
+def is_of_now(text: str) -> bool:
+    """Whether a text may say how something is now: not how it was when I was a child."""
+    return OTHER_TIME.search(text) is None
+
+
 def is_number(word: str) -> bool:
     """Whether a word is a number, a code, a date, or an e-mail address."""
     return "@" in word or any(letter.isdigit() for letter in word)
@@ -112,7 +117,7 @@ def values_in(text: str) -> set[str]:
     The first word begins with a capital whatever it is.
     """
     found: set[str] = set()
-    for place, match in enumerate(_TOKEN.finditer(text)):
+    for place, match in enumerate(TOKEN.finditer(text)):
         word = match[0]
         if any(letter.isdigit() for letter in word):
             found.add("number")

@@ -38,6 +38,22 @@ LEAVING = _pattern(
 LEFT = _pattern(
     r"died|left|retired|is gone|are gone|stopped|closed|broke|is dead|was stolen|quit|ended"
 )
+# Of these there may be several: who speaks French may speak Dutch as well.
+SEVERAL = _pattern(
+    r"allergic|speaks?|afraid|scared|likes?|loves?|hates?|enjoys?|knows?|owns?|plays?"
+)
+# What the speaker says of another time than now.
+OTHER_TIME = _pattern(
+    r"(?:i|we) (?:used to|lived|worked|studied|owned|drove)|as a (?:child|kid|student|teenager)"
+    r"|(?:i|we)['’]ll|(?:i|we) (?:will|plan to|want to|hope to)|(?:i['’]m|we['’]re) going to"
+)
+# What begins a statement about somebody else.
+OTHERS = frozenset("she he".split())
+MOVES = _pattern("moved|moves|relocated|joined|left|quit|started")
+TITLES = frozenset("dr mr mrs ms prof".split())
+SAYS = _pattern("said|says|told|tells|thinks|thought")
+# The home and the work that one has oneself, if nothing says whose they are.
+OWN_THINGS = frozenset("home flat apartment house job employer career work profession new".split())
 # Of more than one thing that is so, one does not exclude the other.
 UNSURE = _pattern(r"also|too|as well|another|maybe|perhaps|might|if|both|visited|trip")
 # Whose it is, beside the speaker's own.
@@ -45,7 +61,7 @@ PERSONS = frozenset(
     "sister brother mother mum mom father dad wife husband partner girlfriend boyfriend son"
     " daughter kids children child baby cousin aunt uncle niece nephew grandma grandpa grandmother"
     " grandfather friend neighbour neighbor colleague coworker roommate flatmate landlord intern"
-    " dog cat ex tenant".split()
+    " parent family boss flatmate company dog cat ex tenant".split()
 )
 # Words that do not tell what a statement is about: of grammar, of time, of change, and units.
 EMPTY = frozenset(

@@ -232,3 +232,23 @@ def test_a_message_of_claude_that_is_null_is_counted(tmp_path: Path) -> None:
     file.write_text(json.dumps([talk]))
     done = Cli(tmp_path / "cli").json("import", file)
     assert (done["memories"], done["skipped"]) == (1, {"blank": 1})
+
+
+def test_a_profile_has_the_time_of_the_first_conversation_with_it(tmp_path: Path) -> None:
+    """It has none of its own, and what was said since must not be older."""
+    cli = Cli(tmp_path)
+    file = tmp_path / "conversations.json"
+    file.write_text(json.dumps(export(3, turns=1, seed=0)), encoding="utf-8")
+    cli.ok("import", file)
+    stored = map(json.loads, cli.ok("list", "--limit", "100", "--json").splitlines())
+    told = [one for one in stored if "provided" in one["text"]]
+    assert [one["created_at"][:10] for one in told] == ["2023-11-14"]
+
+
+def test_the_plan_of_an_answer_that_calls_tools_is_its_text() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "tides", "arguments": "{}"}}
+    read = normalize({"role": "assistant", "tool_plan": "I look it up.", "tool_calls": [call]})
+    assert [(part.kind, part.text) for part in read.parts] == [
+        ("message", "I look it up."),
+        ("tool_call", "tides({})"),
+    ]

@@ -48,6 +48,37 @@ def test_the_newest_comes_last_if_what_was_before_is_asked_for(place: Path, ques
     assert order(place, BOTH, question) == [OLD, NEW]
 
 
+SIBLINGS = """
+The garage code is 7719. | The cellar code is 8825. | What is the garage code?
+My dentist is Dr. Blum. | My cardiologist is Dr. Iyer. | Who is my dentist?
+Our dog is called Rex. | Our cat is called Miso. | what is our dog called?
+Tom lives in Oslo. | Anna moved to Bergen. | Where does Tom live?
+Paris is the capital of France. | Rome is the capital of Italy. | What is the capital of France?
+I work at Siemens. | Tom works at Bosch now. | Where do I work?
+I live in Paris. | My parents moved to Rome. | Where do I live?
+I live in Rome. | I lived in Paris as a child. | Where do I live?
+I am allergic to peanuts. | I am allergic to shellfish. | am I allergic to peanuts?
+"""
+
+
+@pytest.mark.parametrize("case", SIBLINGS.strip().splitlines())
+def test_what_is_about_something_else_supersedes_nothing(place: Path, case: str) -> None:
+    old, new, question = case.split(" | ")
+    assert order(place, [(old, "2023-02-01"), (new, "2024-03-01")], question)[0] == old
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "question"),
+    [
+        ("Tom lives in Oslo.", "Tom moved to Bergen.", "Where does Tom live?"),
+        ("My dentist is Dr Blum.", "Dr Blum retired, I'm with Dr Iyer.", "Who is my dentist?"),
+        ("I pay 920 euros for the flat.", "The rent goes to 980 euros.", "What do I pay for it?"),
+    ],
+)
+def test_what_is_about_the_same_does(place: Path, old: str, new: str, question: str) -> None:
+    assert order(place, [(old, "2023-02-01"), (new, "2024-03-01")], question)[0] == new
+
+
 def test_what_was_said_after_a_time_did_not_hold_then(place: Path) -> None:
     assert order(place, BOTH, "Who did I work for in 2023?") == [OLD, NEW]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentmem.statements.compare import NEAREST, contradiction, stands_out
+from agentmem.statements.compare import NEAREST, contradiction, is_about, stands_out
 from agentmem.statements.read import read_statement
 
 CONTRADICTING = """
@@ -88,6 +88,20 @@ Airports of Jordan: 18 (2025) | Airports of Somalia: 40 (2025)
 Suffrage of Andorra: 18 years of age | Somalia, Suffrage: 18 years, starting with the 2024 elections
 Terrain of Andorra: rugged mountains | Terrain of Norfolk: raised flat
 Mail for Ana goes to ana@example.org | Mail for Bob goes to bob@example.org
+I live in Paris | My parents moved to Rome
+I live in Paris | Anna moved to Rome
+I live in Paris | She moved to Rome
+I live in Paris | The company moved to Rome
+I live in Paris | In 2019 we lived in Rome
+I live in Paris | We'll move to Lima next year
+I work at Siemens | Tom works at Bosch now
+Tom said he lives in Paris | I moved to Rome
+My sister Eva lives in Milan | My sister Ida lives in Turin
+My flatmate Jo works at Acme | My flatmate Sam works at Initech
+On Mondays I work at the bakery | On Tuesdays I work at the bar
+I am allergic to peanuts | I am allergic to shellfish
+I speak French | I speak Dutch
+I'm afraid of spiders | I'm afraid of heights
 Ana Lee works on NWM-2438, blocked | SHD-9934 went to Bob Hale (blocked)
 Ana Lee's birthday: 17 December 1981 | Ana Lee works on PJV-5953, open
 Ana Lee: 499 Puri Road | Ana Lee's number is 001-560-861
@@ -114,6 +128,27 @@ def test_another_value_of_the_same_supersedes(old: str, new: str) -> None:
 @pytest.mark.parametrize(("old", "new"), pairs(COMPATIBLE))
 def test_what_may_both_be_true_does_not(old: str, new: str) -> None:
     assert score(old, new) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "old", "new", "about"),
+    [
+        ("What is the garage code?", "The garage code is 7719", "The cellar code is 8825", False),
+        ("What is the garage code?", "The garage code is 7719", "The garage code is 88", True),
+        ("What is the garage code?", "The garage code is 7719", "I changed it to 8825", True),
+        ("Who is my dentist?", "My dentist is Dr Blum", "My cardiologist is Dr Iyer", False),
+        ("Who is my dentist?", "My dentist is Dr Blum", "Blum sold his practice to Iyer", True),
+        ("Where does Tom live?", "Tom lives in Oslo", "Anna moved to Bergen", False),
+        ("Where did Tom live before Bergen?", "Tom lives in Oslo", "Tom moved to Bergen", True),
+        ("Where did I live after Berlin?", "I live in Berlin", "I moved to Madrid", True),
+        ("Where do I live?", "I live in Paris", "My parents moved to Rome", False),
+        ("Where do my parents live?", "I live in Paris", "My parents moved to Rome", True),
+    ],
+)
+def test_only_what_may_be_about_the_question_supersedes(
+    question: str, old: str, new: str, about: bool
+) -> None:
+    assert is_about(question, old, new) is about
 
 
 @pytest.mark.parametrize("text", ["Is it at nine?", "Perhaps it is at nine.", "It is so. " * 40])

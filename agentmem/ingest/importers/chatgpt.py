@@ -57,7 +57,11 @@ def _items(
         content = message.get("content")
         if isinstance(content, list) and all(isinstance(one, str) for one in content):
             for text in content:  # see `agentmem.ingest.shapes.exports`
-                about.setdefault(text, {"role": "user", "content": text})
+                # Every conversation has it; it was told before the first of them.
+                times = [one.get("create_time") for one in (about.get(text, {}), message)]
+                known = [one for one in times if isinstance(one, int | float)]
+                began = {"create_time": min(known)} if known else {}
+                about[text] = {"role": "user", "content": text, **began}
         elif extra.get(_HIDDEN) is True:
             skipped["hidden"] += 1
         else:

@@ -44,7 +44,7 @@ _TIMES = (
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::.*)?")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Where content stands; Vercel's messages have their text twice, so the parts come first.
-_CONTENTS = ("parts", "blocks", "content", "text")
+_CONTENTS = ("parts", "blocks", "content", "text", "tool_plan")
 # Fields that are read under any spelling, without case and underscores.
 _FIELDS = {
     *(*_TIMES, "userid", "agentid", "sessionid"),
