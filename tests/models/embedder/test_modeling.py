@@ -14,6 +14,7 @@ from torch import Tensor
 from agentmem import Document, Memory, Message
 from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.embedder.modeling import EmbedderModel
+from agentmem.retrieval.fusion import TAIL
 from agentmem.testing import tiny_model
 
 VOCAB, DIMS = 384, 20
@@ -215,4 +216,4 @@ class TestInAMemory:
             memory.add([Document(text, title=title) for text in ("I booked a train.", "A boat?")])
             found = memory.recall("I booked a train.", mode="vector")
         # Were their keys the same, so would their scores be.
-        assert [hit.score for hit in found] == [1.0, 0.0]
+        assert [hit.score for hit in found] == [1.0, TAIL]
