@@ -159,6 +159,24 @@ def test_found_by(text: str, query: str) -> None:
         assert list(store.search_terms(query, 5).ids) == list(written.chunk_ids)
 
 
+def test_of_what_others_wrote_only_the_average_length_counts() -> None:
+    """How rare a word is depends on the scope alone; docs/privacy.md says what does not."""
+    ana, bob = Scope("ana"), Scope("bob")
+    own = ["the quick brown fox", "the lazy old dog", "the quick red hen"]
+    found = []
+    for others in ([], ["quick quick fox hen"] * 9, ["quick fox " + "and so on " * 50]):
+        with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
+            store.add([make_source(text) for text in own], ana)
+            if others:
+                store.add([make_source(f"{text} {n}") for n, text in enumerate(others)], bob)
+            ranked = store.search_terms("quick fox", 3, Selection(ana))
+            found.append(dict(zip(ranked.ids.tolist(), ranked.scores.tolist(), strict=True)))
+    alone, alike, longer = found
+    assert list(alone) == list(alike) == list(longer) == [1, 3]
+    assert alone == pytest.approx(alike, rel=0.1)
+    assert alone != pytest.approx(longer, rel=0.1)
+
+
 def test_terms_of_what_is_gone_find_nothing_before_they_are_rebuilt() -> None:
     with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         gone, kept = (
