@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -158,10 +159,9 @@ def test_killed_at_any_time(
     tell(worker, copy, 0, "never")
     pid = answer(worker)
     time.sleep(random.Random(seed).random() * 0.4)
-    try:
+    with suppress(ProcessLookupError):  # it may be done by then
         os.kill(pid, signal.SIGKILL)
-    finally:
-        answer(worker)
+    assert answer(worker) in (0, signal.SIGKILL)
     before = [(n + 1, f"note {n} about trains") for n in range(14)]
     assert texts(copy, bundles)[1] == before
     completed(copy, bundles, before)
