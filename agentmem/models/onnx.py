@@ -7,6 +7,8 @@ A session starts no thread of its own, so a forked child may go on using it.
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,13 @@ from agentmem.errors import ModelError, ModelNotFoundError
 if TYPE_CHECKING:
     from onnxruntime import SessionOptions
 
+_log = logging.getLogger(__name__)
+
 # Of ONNX Runtime's severities: a library does not print what is less severe.
 _ERROR = 3
+# Bytes of all sessions together. An encoder of one text at a time needs far less; a graph that was
+# made to ask for more than the machine has is refused when it runs.
+_MOST_MEMORY = 2**32
 
 
 class OnnxSession:
@@ -63,10 +70,26 @@ def _options() -> SessionOptions:
     """The options of every session."""
     from onnxruntime import SessionOptions
 
+    _limit_memory()
     options = SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     for pool in ("intra_op", "inter_op"):
         options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
     options.use_deterministic_compute = True
     options.log_severity_level = _ERROR
     return options
+
+
+@cache
+def _limit_memory() -> None:
+    """Have all sessions of this process share one arena, which is limited."""
+    import onnxruntime as ort
+
+    kind, place = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
+    arena = ort.OrtArenaCfg({"max_mem": _MOST_MEMORY})
+    try:
+        ort.create_and_register_allocator(ort.OrtMemoryInfo("Cpu", kind, 0, place), arena)
+    except Exception as error:  # its own errors have no common base but this
+        # The program that uses this has registered one of its own, with a limit of its own.
+        _log.debug("ONNX Runtime keeps its allocator: %s", error)

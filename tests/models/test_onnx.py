@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,3 +102,28 @@ def test_weights_from_outside_its_folder_are_not_read(tmp_path: Path) -> None:
         file.write_bytes(made.SerializeToString())
         with pytest.raises(ModelError, match="cannot load"):
             OnnxSession(file)
+
+
+def test_a_graph_that_asks_for_more_memory_than_there_may_be_fails_when_it_runs(
+    tmp_path: Path, session: OnnxSession
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    size = helper.make_tensor("size", kinds.INT64, [1], [2**31])  # 8 GiB of float32
+    nodes = [
+        helper.make_node("Constant", [], ["size"], value=size),
+        helper.make_node("ConstantOfShape", ["size"], ["huge"]),
+        helper.make_node("ReduceMax", ["huge"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["x", "zero"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(name, kinds.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph(nodes, "bomb", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / "bomb.onnx")
+    bomb = OnnxSession(tmp_path / "bomb.onnx")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Exception, match="smaller than requested"):
+        bomb.run(x=np.ones(1, dtype=np.float32))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
+    (product,) = session.run(x=np.ones((1, 3), dtype=np.float32))
+    np.testing.assert_array_equal(product, np.ones((1, 3), dtype=np.float32) @ FACTOR)
