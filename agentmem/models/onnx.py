@@ -92,4 +92,4 @@ def _limit_memory() -> None:
         ort.create_and_register_allocator(ort.OrtMemoryInfo("Cpu", kind, 0, place), arena)
     except Exception as error:  # its own errors have no common base but this
         # The program that uses this has registered one of its own, with a limit of its own.
-        _log.debug("ONNX Runtime keeps its allocator: %s", error)
+        _log.warning("the memory of ONNX graphs is not limited by agentmem: %s", error)

@@ -49,9 +49,11 @@ OTHER_TIME = _pattern(
 )
 # What begins a statement about somebody else.
 OTHERS = frozenset("she he".split())
+# What stands behind the name that begins such a statement: "Anna moved", "Tom said".
 MOVES = _pattern("moved|moves|relocated|joined|left|quit|started")
-TITLES = frozenset("dr mr mrs ms prof".split())
 SAYS = _pattern("said|says|told|tells|thinks|thought")
+# Begin like names, and are of many.
+TITLES = frozenset("dr mr mrs ms prof".split())
 # The home and the work that one has oneself, if nothing says whose they are.
 OWN_THINGS = frozenset("home flat apartment house job employer career work profession new".split())
 # Of more than one thing that is so, one does not exclude the other.
@@ -61,7 +63,7 @@ PERSONS = frozenset(
     "sister brother mother mum mom father dad wife husband partner girlfriend boyfriend son"
     " daughter kids children child baby cousin aunt uncle niece nephew grandma grandpa grandmother"
     " grandfather friend neighbour neighbor colleague coworker roommate flatmate landlord intern"
-    " parent family boss flatmate company dog cat ex tenant".split()
+    " parent family boss company dog cat ex tenant".split()
 )
 # Words that do not tell what a statement is about: of grammar, of time, of change, and units.
 EMPTY = frozenset(
