@@ -1,8 +1,9 @@
-"""Formats Markdown tables, with shares as percentages."""
+"""Formats Markdown tables, with shares as percentages and scores with their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 # What stands where nothing was measured.
 MISSING = "–"
@@ -19,3 +20,9 @@ def percent(share: float) -> str:
     if share == 1:
         return "100 %"
     return f"{min(share * 100, 99.99):.2f} %"
+
+
+def with_interval(scores: Mapping[str, Any], name: str) -> str:
+    """A score with its interval, which is under the same name with ``_interval`` after it."""
+    low, high = scores[f"{name}_interval"]
+    return f"{scores[name]:.3f} ({low:.3f} to {high:.3f})"

@@ -178,7 +178,7 @@ def test_external_ids_and_expiry(memory: Memory, remote: RemoteMemory) -> None:
 
 
 def test_pages(memory: Memory, remote: RemoteMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentmem.remote.memory._PAGE", 3)
+    monkeypatch.setattr("agentmem.remote.reading._PAGE", 3)
     memory.add([f"note {n}" for n in range(8)])
     for more in ({}, {"limit": 0}, {"limit": 4}, {"after": 3}, {"after": 2, "limit": 5}):
         for newest_first in (False, True):
@@ -236,7 +236,7 @@ def test_a_conversation_remembers(memory: Memory, remote: RemoteMemory) -> None:
 def test_a_list_of_several_pages_ends_while_it_changes(
     memory: Memory, remote: RemoteMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentmem.remote.memory._PAGE", 3)
+    monkeypatch.setattr("agentmem.remote.reading._PAGE", 3)
     memory.add([f"note {n}" for n in range(8)])
     seen = []
     for chunk in remote.list():
