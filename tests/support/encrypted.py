@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from agentmem_storage.encryption.cipher import make_cipher, seal
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.records import EVERYTHING, NewSource, Scope, Selection
 from agentmem_storage.sql import mirror
@@ -84,6 +85,7 @@ def held(folder: Path, kind: str) -> list[int]:
 
 
 def keys_of(folder: Path) -> list[bool]:
-    """Which keys of a ring there are, by id."""
+    """Which keys of a ring there are, by id; a tombstone seals nothing."""
     with closing(sqlite3.connect(folder / "keys.db")) as connection:
-        return [row[0] for row in connection.execute("SELECT wrapped NOTNULL FROM keys")]
+        rows = connection.execute("SELECT length(wrapped) FROM keys").fetchall()
+    return [length > len(seal(make_cipher(KEY), b"", b"")) for (length,) in rows]

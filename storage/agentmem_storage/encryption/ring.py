@@ -2,9 +2,9 @@
 
 It is a file of its own beside the store, because keys must be in no backup: a key that is
 destroyed here is gone. What was sealed with it is then unreadable, wherever a copy of that lies.
-Ids are never given again, and a destroyed key leaves its id, so that what was destroyed is told
-from what is lost. The first key is that of the store itself, and made with it; each scope
-that is written to gets a further one.
+Ids are never given again, and a destroyed key leaves its id and a tombstone, which only the master
+key can write, so that what was destroyed is told from what is lost. The first key is that of the
+store itself, and made with it; each scope that is written to gets a further one.
 
 The master key can be changed: all data keys are then wrapped again, in one transaction, and nothing
 else is encrypted anew.
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 RING_NAME: Final = "keys.db"
-_FORMAT = 1
+_FORMAT = 2
+# Destroyed keys were NULL, which anybody can write.
+_FORMAT_WITHOUT_TOMBSTONES = 1
 _FIRST_KEY = 1
 # "AgMk"
 _APPLICATION_ID = 0x41674D6B
@@ -52,7 +54,7 @@ _TABLES = (
         proof BLOB NOT NULL
     )
     """,
-    # A destroyed key is NULL.
+    # NULL only within the transaction that makes a key.
     "CREATE TABLE keys (id INTEGER PRIMARY KEY AUTOINCREMENT, wrapped BLOB)",
 )
 
@@ -83,19 +85,19 @@ class KeyRing:
         self._label = label
         self._timeout_s = timeout_s
         self._master = make_cipher(master)
-        self._wrapped: dict[int, bytes | None] = {}
-        with self._opened() as connection, _transaction(connection, "BEGIN"):
-            row = connection.execute("SELECT format, ring_id, proof FROM ring").fetchone()
-            if row is None or row[0] != _FORMAT or not _are_bytes(row[1], row[2]):
-                raise self._damaged("it does not say what it is")
-            self.ring_id: bytes = row[1]
-            self._proof: bytes = row[2]
-            if not self._proves(self._master, self._proof):
-                raise WrongKeyError(
-                    f"the key is not the one of the store at {label!r}: give that key, or if it "
-                    f"was changed since, the new one; nothing was changed"
-                )
-            self._read(connection)
+        self._proof = b""
+        # A data key or the tombstone of one; of a damaged ring, anything.
+        self._wrapped: dict[int, object] = {}
+        with self._opened() as connection:
+            with _transaction(connection, "BEGIN"):
+                format = self._read_ring(connection)
+            if format == _FORMAT_WITHOUT_TOMBSTONES:
+                with _transaction(connection):
+                    # Another process may have been first.
+                    if self._read_ring(connection) == format:
+                        self._add_tombstones(connection)
+            with _transaction(connection, "BEGIN"):
+                self._read(connection)
 
     @classmethod
     def make(cls, path: Path, label: str, master: bytes, timeout_s: float) -> KeyRing:
@@ -115,7 +117,7 @@ class KeyRing:
                 empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
                 if empty:
                     ring_id = secrets.token_bytes(_ID_BYTES)
-                    proof = seal(cipher, b"", _proven(ring_id))
+                    proof = seal(cipher, b"", _proven(ring_id, _FORMAT))
                     for statement in _TABLES:
                         connection.execute(statement)
                     row = (_FORMAT, ring_id, proof)
@@ -137,7 +139,7 @@ class KeyRing:
         with self._opened() as connection, _transaction(connection, "BEGIN"):
             self._require_own(connection)
             self._read(connection)
-        return self.create() if self._wrapped.get(_FIRST_KEY) is None else _FIRST_KEY
+        return _FIRST_KEY if _FIRST_KEY in self._wrapped else self.create()
 
     def create(self, above: int = 0) -> int:
         """Make a random data key; it is durable when its id is returned.
@@ -159,7 +161,7 @@ class KeyRing:
                 raise self._older(above)
             data_key = secrets.token_bytes(KEY_BYTES)
             wrapped = seal(self._master, data_key, self._bound(key_id))
-            connection.execute("UPDATE keys SET wrapped = ? WHERE id = ?", (wrapped, key_id))
+            self._write(connection, {key_id: wrapped})
         self._wrapped[key_id] = wrapped
         return key_id
 
@@ -170,7 +172,7 @@ class KeyRing:
             KeyRingError: The ring does not have it, or it is damaged.
             WrongKeyError: The master key was changed by another process.
         """
-        if self._wrapped.get(key_id) is None:
+        if key_id not in self._wrapped:
             with self._opened() as connection, _transaction(connection, "BEGIN"):
                 self._require_own(connection)
                 self._read(connection)
@@ -180,22 +182,46 @@ class KeyRing:
 
     def _unwrapped(self, key_id: int) -> bytes | None:
         wrapped = self._wrapped[key_id]
-        if wrapped is None:
-            return None
-        key = unseal(self._master, wrapped, self._bound(key_id))
-        if key is None:
-            raise self._damaged(f"key {key_id} is not what was written")
-        return key
+        if isinstance(wrapped, bytes):
+            key = unseal(self._master, wrapped, self._bound(key_id))
+            if key is not None or unseal(self._master, wrapped, self._buried(key_id)) is not None:
+                return key
+        raise self._damaged(f"key {key_id} is not what was written")
+
+    def damaged_keys(self) -> list[int]:
+        """The ids that have neither a key nor its tombstone.
+
+        Raises:
+            KeyRingError: The ring does not even have their table.
+            WrongKeyError: The master key was changed by another process.
+        """
+        with self._opened() as connection, _transaction(connection, "BEGIN"):
+            self._require_own(connection)
+            self._read(connection)
+        return [id for id in sorted(self._wrapped) if not self._is_intact(id)]
+
+    def _is_intact(self, key_id: int) -> bool:
+        try:
+            self._unwrapped(key_id)
+        except KeyRingError:
+            return False
+        return True
 
     def destroy(self, key_ids: Iterable[int]) -> None:
-        """Destroy data keys, in the file too; those that are destroyed already stay so."""
-        ids = [(one,) for one in key_ids]
+        """Destroy data keys, in the file too; those that are destroyed already stay so.
+
+        Raises:
+            WrongKeyError: The master key was changed by another process.
+        """
+        tombstones = {id: seal(self._master, b"", self._buried(id)) for id in key_ids}
         with self._opened() as connection:
             with _transaction(connection):
-                connection.executemany("UPDATE keys SET wrapped = NULL WHERE id = ?", ids)
+                # Sealed by the key of before, a tombstone would be taken for damage.
+                self._require_own(connection)
+                self._write(connection, tombstones)
             # Where SQLite has moved rows between pages, copies stay in the free space of a page.
             connection.execute("VACUUM")
-        self._wrapped.update((id, None) for (id,) in ids)
+        self._wrapped.update(tombstones)
 
     def rewrap(self, master: bytes) -> None:
         """Wrap all data keys with another master key; whatever happens, all of them or none.
@@ -220,16 +246,15 @@ class KeyRing:
             with _transaction(connection):
                 self._require_own(connection)
                 self._read(connection)
+                keys = [(id, self._unwrapped(id)) for id in self._wrapped]
                 wrapped = {
-                    id: seal(cipher, key, self._bound(id))
-                    for id in self._wrapped
-                    if (key := self._unwrapped(id)) is not None
+                    id: seal(cipher, b"", self._buried(id))
+                    if key is None
+                    else seal(cipher, key, self._bound(id))
+                    for id, key in keys
                 }
-                proof = seal(cipher, b"", _proven(self.ring_id))
-                connection.executemany(
-                    "UPDATE keys SET wrapped = ? WHERE id = ?",
-                    [(one, id) for id, one in wrapped.items()],
-                )
+                proof = seal(cipher, b"", _proven(self.ring_id, _FORMAT))
+                self._write(connection, wrapped)
                 connection.execute("UPDATE ring SET proof = ?", (proof,))
         self._master, self._proof = cipher, proof
         self._wrapped.update(wrapped)
@@ -254,8 +279,38 @@ class KeyRing:
         with self._opened() as connection, closing(sqlite3.connect(path)) as copy:
             connection.backup(copy)
 
-    def _proves(self, cipher: AESGCM, proof: bytes) -> bool:
-        return unseal(cipher, proof, _proven(self.ring_id)) is not None
+    def _read_ring(self, connection: sqlite3.Connection) -> int:
+        """What the ring is, and its format; the master key is checked against both."""
+        row = connection.execute("SELECT format, ring_id, proof FROM ring").fetchone()
+        if row is None or not _are_bytes(row[1], row[2]):
+            raise self._damaged("it does not say what it is")
+        format: int = row[0]
+        if format not in (_FORMAT_WITHOUT_TOMBSTONES, _FORMAT):
+            raise self._damaged("it does not say what it is")
+        self.ring_id: bytes = row[1]
+        self._proof = row[2]
+        if not self._proves(self._master, self._proof, format):
+            raise WrongKeyError(
+                f"the key is not the one of the store at {self._label!r}: give that key, or if it "
+                f"was changed since, the new one; nothing was changed"
+            )
+        return format
+
+    def _add_tombstones(self, connection: sqlite3.Connection) -> None:
+        destroyed = connection.execute("SELECT id FROM keys WHERE wrapped IS NULL").fetchall()
+        self._write(
+            connection, {id: seal(self._master, b"", self._buried(id)) for (id,) in destroyed}
+        )
+        self._proof = seal(self._master, b"", _proven(self.ring_id, _FORMAT))
+        connection.execute("UPDATE ring SET format = ?, proof = ?", (_FORMAT, self._proof))
+
+    def _write(self, connection: sqlite3.Connection, wrapped: dict[int, bytes]) -> None:
+        connection.executemany(
+            "UPDATE keys SET wrapped = ? WHERE id = ?", [(one, id) for id, one in wrapped.items()]
+        )
+
+    def _proves(self, cipher: AESGCM, proof: bytes, format: int = _FORMAT) -> bool:
+        return unseal(cipher, proof, _proven(self.ring_id, format)) is not None
 
     def _require_own(self, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT proof FROM ring").fetchone()
@@ -270,11 +325,11 @@ class KeyRing:
     def _bound(self, key_id: int) -> bytes:
         return b"key" + self.ring_id + _NUMBER.pack(key_id)
 
+    def _buried(self, key_id: int) -> bytes:
+        return b"destroyed" + self.ring_id + _NUMBER.pack(key_id)
+
     def _read(self, connection: sqlite3.Connection) -> None:
-        rows = connection.execute("SELECT id, wrapped FROM keys").fetchall()
-        if not all(wrapped is None or _are_bytes(wrapped) for _, wrapped in rows):
-            raise self._damaged("a key is not what was written")
-        self._wrapped = dict(rows)
+        self._wrapped = dict(connection.execute("SELECT id, wrapped FROM keys").fetchall())
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -316,9 +371,9 @@ class KeyRing:
         )
 
 
-def _proven(ring_id: bytes) -> bytes:
-    """What the proof of a ring is bound to."""
-    return b"proof" + ring_id
+def _proven(ring_id: bytes, format: int) -> bytes:
+    """What the proof of a ring is bound to: whoever alters the format has not the key either."""
+    return b"proof" + ring_id + (b"" if format == _FORMAT_WITHOUT_TOMBSTONES else bytes([format]))
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -114,6 +114,13 @@ class Reader:
         }
         return found | {("scopes", id) for (id,) in self.connection.execute(_MISOWNED)}
 
+    def damaged_keys(self) -> tuple[list[int], list[int]]:
+        """Keys of the ring that are damaged: those of which no row is left, and the others."""
+        damaged = self._ring.damaged_keys()
+        query = "SELECT key_id FROM owners UNION SELECT key_id FROM rows"
+        used = {key_id for (key_id,) in self.connection.execute(query)} if damaged else set()
+        return [one for one in damaged if one not in used], [one for one in damaged if one in used]
+
     def _opened(
         self, kind: str, id: int, key_id: int, content: bytes, unread: Unread
     ) -> Iterator[Row]:
@@ -266,6 +273,12 @@ class Writer(Reader):
             for key_id, content in rows:
                 if list(self._opened(*owner, key_id, content, Unread())):
                     self._own(owner, key_id)
+
+    def destroy_damaged_keys(self) -> None:
+        """Destroy damaged keys of which no row is left: most likely they were tombstones."""
+        unused, _ = self.damaged_keys()
+        if unused:
+            self._ring.destroy(unused)
 
     def places(self) -> list[Place]:
         """Where rows are, readable or not."""

@@ -137,14 +137,21 @@ class EncryptedDatabase(Database):
             yield reader.connection
 
     def faults(self) -> Iterator[Fault]:
-        """What is wrong with the file: its structure, and rows that are not what was sealed."""
+        """What is wrong with the files: their structure, rows and keys that are not as sealed."""
         unread = Unread()
+        missing: list[Fault] = []
         with self._taking_turn(), self._connected(), self._file.reading() as reader:
             found = reader.connection.execute("PRAGMA integrity_check").fetchall()
             for _ in reader.all_rows(unread):
                 raise_if_abandoned()
             misowned = reader.misowned()
+            try:
+                unused, used = reader.damaged_keys()
+            except KeyRingError as error:
+                unused, used = [], []
+                missing = [Fault(None, str(error))]
         yield from (Fault(None, f"{ENCRYPTED_NAME}: {one}") for (one,) in found if one != "ok")
+        yield from missing
         for kind, id in sorted(unread.damaged, key=str):
             yield Fault(
                 id if kind == "chunks" and isinstance(id, int) else None,
@@ -154,17 +161,23 @@ class EncryptedDatabase(Database):
             yield Fault(
                 None, f"{ENCRYPTED_NAME}: it does not say which key row {id} of {kind!r} has"
             )
+        for key_id in unused:
+            yield Fault(None, f"{RING_NAME}: key {key_id}, of which nothing is left, was altered")
+        for key_id in used:
+            yield Fault(None, f"{RING_NAME}: key {key_id} was altered: put back a copy of the file")
         if unread.altered and not unread.damaged:
             yield Fault(None, f"{ENCRYPTED_NAME}: rows were taken out, or older ones put back")
 
     def drop_faults(self) -> None:
         """See `Database.drop_faults`: rows that cannot be decrypted are deleted.
 
-        Where it is not said which key a scope has, its rows tell.
+        Where it is not said which key a scope has, its rows tell. Damaged keys of which nothing is
+        left are destroyed.
         """
         with self._taking_turn(), self._connected() as connection:
             with self._file.writing() as writer:
                 self._catch_up(connection, writer)
+                writer.destroy_damaged_keys()
                 unread = self._mirror.unread
                 if not unread.damaged and not unread.altered and not writer.misowned():
                     return
