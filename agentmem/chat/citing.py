@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentmem.context.hits import Hit
-from agentmem_storage.splitting import STOP_WORDS
 from agentmem_storage.text import normalized
+from agentmem_storage.words.splitting import STOP_WORDS
 
 Line = tuple[Hit, str]
 """A hit, and what a reader reads of it."""

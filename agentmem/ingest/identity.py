@@ -11,7 +11,7 @@ is a duplicate of the first depends on what says when it was said:
 - a time given by the caller: it is, if the times are equal too;
 - a document, or a system message, which holds for a whole conversation: it is;
 - anything else: it is, if it repeats a call, or a transcript at the same place; see
-  `agentmem_storage.sql.replays`.
+  `agentmem_storage.sql.writing.replays`.
 
 Duplicates are not stored again; the receipt gives the ids of the existing memory. All else are
 occurrences, stored with their own time and metadata.

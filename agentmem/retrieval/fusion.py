@@ -3,7 +3,7 @@
 ``score = (w_lexical * lexical + w_vector * vector + w_neighbor * neighbors + w_length * length
 + w_speaker * speaker + w_time * time) / top``
 
-- lexical: how well the chunk's words match the query's (see `agentmem_storage.sql.terms`), divided
+- lexical: how well the chunk's words match the query's (`agentmem_storage.sql.lexical`), divided
   by the best value for the query: 0 to 1. For what stands alone, times the share of the query's
   words, by weight, that the best match contains: a note with one word in five must not count as
   much as one with all five, even if none has more.

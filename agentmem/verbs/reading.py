@@ -65,7 +65,7 @@ class ReadingVerbs(Handle):
             agent_id: Only this agent's.
             session_id: Only this conversation's.
             where: A filter such as ``{"channel": "web", "year": {"gte": 2001}}``; see
-                `agentmem_storage.sql.filters`.
+                `agentmem_storage.sql.where.filters`.
             since: Only memories from this time or later.
             until: Only memories from before this time.
             mode: ``hybrid``, or ``vector`` or ``lexical`` search alone; these treat a time in the

@@ -27,7 +27,7 @@ from agentmem_storage.archive.errors import damaged
 from agentmem_storage.claims import scratch_folder
 from agentmem_storage.disk import FILE_MODE, make_private_folder, sync
 from agentmem_storage.errors import InputError, StoreNotFoundError
-from agentmem_storage.sql.sqlite_errors import unwritable
+from agentmem_storage.sql.connection.sqlite_errors import unwritable
 
 INCREMENT_NAME: Final = "backup.increment"
 FORMAT: Final = 1

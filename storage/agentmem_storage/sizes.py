@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentmem_storage.records import NewChunk
-from agentmem_storage.sql.codec import HEADER_BYTES, encode_latents, encode_patch
+from agentmem_storage.sql.schema.codec import HEADER_BYTES, encode_latents, encode_patch
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,21 +27,20 @@ from agentmem_storage.records import (
     WordMatches,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql import (
-    episodes,
-    external,
-    links,
-    matches,
-    neighbors,
-    read,
-    recent,
-    replaced,
-    terms,
+from agentmem_storage.sql.lexical import matches, terms
+from agentmem_storage.sql.logs import replaced
+from agentmem_storage.sql.reading import episodes, neighbors, read, recent
+from agentmem_storage.sql.reading.state import (
+    Listed,
+    State,
+    list_ids,
+    read_state,
+    read_state_and_ids,
 )
-from agentmem_storage.sql.fields import PREFIX
-from agentmem_storage.sql.filters import metadata_keys
-from agentmem_storage.sql.selection import as_id, selected
-from agentmem_storage.sql.state import Listed, State, list_ids, read_state, read_state_and_ids
+from agentmem_storage.sql.where.fields import PREFIX
+from agentmem_storage.sql.where.filters import metadata_keys
+from agentmem_storage.sql.where.selection import as_id, selected
+from agentmem_storage.sql.writing import external, links
 from agentmem_storage.sync import IndexSync
 from agentmem_storage.words import parse
 
@@ -322,7 +321,7 @@ class Snapshot:
             chunks of the selection's scope, and from how much of the query a chunk contains. A
             chunk scores the same in all selections of one scope. If very many chunks contain a word
             of the query, only those with its rarer words are found; see
-            `agentmem_storage.sql.terms`.
+            `agentmem_storage.sql.lexical.terms`.
 
         Raises:
             InputError: k is below 1.

@@ -15,10 +15,10 @@ from sqlalchemy import select
 
 from agentmem_storage.errors import StoreError
 from agentmem_storage.records import KeptStates, NewStates
-from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.selection import id_list
-from agentmem_storage.sql.states import StatesCache
-from agentmem_storage.sql.tables import chunks, sources
+from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.reader_states.states import StatesCache
+from agentmem_storage.sql.schema.tables import chunks, sources
+from agentmem_storage.sql.where.selection import id_list
 from agentmem_storage.timestamps import to_micros
 
 _log = logging.getLogger(__name__)

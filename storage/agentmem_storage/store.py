@@ -8,26 +8,26 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar, get_args
 
-from agentmem_storage.adding import Adding
-from agentmem_storage.archiving import Archiving
-from agentmem_storage.auditing import Auditing
-from agentmem_storage.counting import Counting
-from agentmem_storage.editing import Editing
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.errors import InputError, StoreNotFoundError
-from agentmem_storage.forgetting import Forgetting
 from agentmem_storage.index import IndexKind
-from agentmem_storage.keeping import Keeping
-from agentmem_storage.linking import Linking
-from agentmem_storage.listing import Listing
-from agentmem_storage.maintenance import Maintenance
+from agentmem_storage.methods.adding import Adding
+from agentmem_storage.methods.archiving import Archiving
+from agentmem_storage.methods.auditing import Auditing
+from agentmem_storage.methods.counting import Counting
+from agentmem_storage.methods.editing import Editing
+from agentmem_storage.methods.forgetting import Forgetting
+from agentmem_storage.methods.keeping import Keeping
+from agentmem_storage.methods.linking import Linking
+from agentmem_storage.methods.listing import Listing
+from agentmem_storage.methods.maintenance import Maintenance
+from agentmem_storage.methods.reading import Reading
+from agentmem_storage.methods.rebinding import Rebinding
 from agentmem_storage.numbers import as_timeout
-from agentmem_storage.reading import Reading
-from agentmem_storage.rebinding import Rebinding
 from agentmem_storage.records import ModelBinding, Purging
 from agentmem_storage.shield import raise_if_abandoned, shielded
 from agentmem_storage.snapshot import Snapshot
-from agentmem_storage.sql.identity import prepare, read_binding
+from agentmem_storage.sql.connection.identity import prepare, read_binding
 from agentmem_storage.sql.opening import open_database
 from agentmem_storage.timestamps import utc_now
 

@@ -28,13 +28,14 @@ from agentmem_storage.index import (
 )
 from agentmem_storage.readwrite import ReadWriteLock
 from agentmem_storage.records import Ranked
-from agentmem_storage.sql import changes, codec
-from agentmem_storage.sql.changes import Mark
-from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.selection import id_list
-from agentmem_storage.sql.sqlite_errors import unwritable
-from agentmem_storage.sql.state import list_ids
-from agentmem_storage.sql.tables import chunks
+from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.sqlite_errors import unwritable
+from agentmem_storage.sql.logs import changes
+from agentmem_storage.sql.logs.changes import Mark
+from agentmem_storage.sql.reading.state import list_ids
+from agentmem_storage.sql.schema import codec
+from agentmem_storage.sql.schema.tables import chunks
+from agentmem_storage.sql.where.selection import id_list
 
 SAVE_AFTER = 2000
 _BATCH = 4096

@@ -155,7 +155,7 @@ def test_bytes_and_pages_that_are_damaged(place: Path, model: ModelBundle) -> No
 
 def test_a_content_hash_of_another_text_is_found(place: Path, model: ModelBundle) -> None:
     """All checksums hold, as after a mistake of a program that can compute them."""
-    from agentmem_storage.sql import sums
+    from agentmem_storage.sql.schema import sums
 
     with Memory(place, model=model) as memory:
         with memory._store._database.write() as connection:

@@ -12,8 +12,8 @@ import pytest
 
 from agentmem_storage.errors import StoreUnwritableError
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import deletion
-from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.writing import deletion
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 

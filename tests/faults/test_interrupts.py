@@ -26,7 +26,7 @@ import pytest
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage import shield
-from agentmem_storage.reading import Reading
+from agentmem_storage.methods.reading import Reading
 from agentmem_storage.store import Store
 
 POINTS = 12  # of each call, spread over all its lines

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from agentmem import AsyncMemory, Document, Memory, Message
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage import words
-from agentmem_storage.letters import plain
 from agentmem_storage.text import normalized
+from agentmem_storage.words.letters import plain
 from tests.support.cli import Cli
 from tests.support.older import make_older
 

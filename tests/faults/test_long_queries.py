@@ -10,7 +10,7 @@ import pytest
 from agentmem import AsyncMemory, Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.retrieval.focus import SHORT, embed_query, focused
-from agentmem_storage.sql import terms
+from agentmem_storage.sql.lexical import terms
 from tests.support.cli import Cli
 
 PLACES = "Lyon Porto Ghent Turin Malmo Cadiz Bergen Basel Trieste Bruges".split()

@@ -9,9 +9,9 @@ import pytest
 
 from agentmem_storage.errors import StoreBusyError, StoreUnwritableError
 from agentmem_storage.records import ModelBinding, Scope
-from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.identity import prepare
-from agentmem_storage.sql.location import Location, locate_store
+from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.identity import prepare
+from agentmem_storage.sql.connection.location import Location, locate_store
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
 from agentmem_storage.timestamps import utc_now

@@ -19,8 +19,8 @@ from agentmem.errors import InputError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import EVERYTHING, Scope, Selection
-from agentmem_storage.sql import changes
-from agentmem_storage.sql.filters import Matcher, install
+from agentmem_storage.sql.logs import changes
+from agentmem_storage.sql.where.filters import Matcher, install
 from agentmem_storage.store import Store
 from agentmem_storage.testing import (
     EMBEDDING_DIMS,

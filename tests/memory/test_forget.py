@@ -15,7 +15,7 @@ import pytest
 from agentmem import Document, Memory, Message
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
-from agentmem_storage.sql.codec import HEADER_BYTES, decode_embedding
+from agentmem_storage.sql.schema.codec import HEADER_BYTES, decode_embedding
 from tests.support.archives import stream
 
 Unchanged = Callable[[Memory], AbstractContextManager[None]]

@@ -24,7 +24,7 @@ from agentmem.errors import (
 from agentmem.models import register_embedder
 from agentmem.models.bundle.inspect import SAMPLES
 from agentmem.testing import tiny_bundle
-from agentmem_storage.sql import seal
+from agentmem_storage.sql.schema import seal
 from tests.support.bundles import with_other_embedder, with_other_tokenizer
 
 LONG = " ".join(

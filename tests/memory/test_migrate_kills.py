@@ -25,7 +25,7 @@ WORKER = """
 import contextlib, json, os, signal, sys
 from agentmem import Memory, migration
 from agentmem.models.bundle.load import load_bundle
-from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.connection.database import Database
 
 old, new = (load_bundle(folder).load() for folder in sys.argv[1:3])
 migration._BATCH = 4

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agentmem import Memory
-from agentmem_storage.sql.codec import decode_embedding
+from agentmem_storage.sql.schema.codec import decode_embedding
 from tests.support.stored import FIXTURE, answers, expected, fill, inputs, stored
 
 # A key is a float vector rounded to int8: another processor may round a component the other way.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
-from agentmem_storage.sql.codec import decode_embeddings
+from agentmem_storage.sql.schema.codec import decode_embeddings
 from agentmem_storage.words import phrases
 
 Scope = dict[str, Any]

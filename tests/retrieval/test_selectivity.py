@@ -19,7 +19,7 @@ from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import Scope, Selection
-from agentmem_storage.sql.codec import decode_embedding, encode_embedding
+from agentmem_storage.sql.schema.codec import decode_embedding, encode_embedding
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, NOON, make_source
 

@@ -20,7 +20,7 @@ from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.service.page.difference import difference
 from agentmem.service.page.projection import project
-from agentmem_storage.sql import read as rows_of_chunks
+from agentmem_storage.sql.reading import read as rows_of_chunks
 from tests.support.service import ANA, HOST, client, tokens
 
 VIEWS = ("/", "/memories", "/timeline", "/map", "/map?color=episode", "/search?q=tea")

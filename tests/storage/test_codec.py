@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from agentmem_storage.errors import CorruptRecordError, InputError
-from agentmem_storage.sql import codec
+from agentmem_storage.sql.schema import codec
 
 
 @st.composite

@@ -18,7 +18,7 @@ import agentmem_storage
 from agentmem_storage.episodes import assign
 from agentmem_storage.errors import StoreBusyError, StoreError, StoreUnwritableError
 from agentmem_storage.records import Scope
-from agentmem_storage.sql.codec import decode_embeddings
+from agentmem_storage.sql.schema.codec import decode_embeddings
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 

@@ -34,11 +34,11 @@ from agentmem_storage.errors import (
     WrongKeyError,
 )
 from agentmem_storage.records import ModelBinding, Scope, Selection
-from agentmem_storage.sql import mirror, mirrored
-from agentmem_storage.sql.encrypted import EncryptedDatabase
-from agentmem_storage.sql.identity import prepare
-from agentmem_storage.sql.migrations import STEPS
-from agentmem_storage.sql.tables import migrations
+from agentmem_storage.sql.connection.identity import prepare
+from agentmem_storage.sql.connection.migrations import STEPS
+from agentmem_storage.sql.schema.tables import migrations
+from agentmem_storage.sql.sealed import mirror, mirrored
+from agentmem_storage.sql.sealed.encrypted import EncryptedDatabase
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 from tests.support.encrypted import (
@@ -574,7 +574,8 @@ def test_a_sealed_row_opens_only_in_its_place(tmp_path: Path) -> None:
 
 
 def test_every_table_is_kept_or_derived(tmp_path: Path) -> None:
-    # A new table must say whose key seals its rows: see `agentmem_storage.sql.mirrored.SCOPES`.
+    # A new table must say whose key seals its rows: see
+    # `agentmem_storage.sql.sealed.mirrored.SCOPES`.
     with open_store(tmp_path / "s") as store, store._database.read() as connection:
         own = mirror.driver_connection(connection)
         names = {

@@ -16,7 +16,7 @@ from agentmem_storage.errors import (
     StoreNotFoundError,
 )
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import encrypted
+from agentmem_storage.sql.sealed import encrypted
 from tests.support.encrypted import ANA, BEN, KEY, TEXT, edit, keys_of, open_store, source
 
 

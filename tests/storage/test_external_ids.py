@@ -20,8 +20,8 @@ import pytest
 import agentmem_storage
 from agentmem_storage.errors import ChangedError, InputError, UnknownIdError
 from agentmem_storage.records import NewSource, Page, Scope, Selection
-from agentmem_storage.sql import sums
-from agentmem_storage.sql.selection import selected
+from agentmem_storage.sql.schema import sums
+from agentmem_storage.sql.where.selection import selected
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source, terms_of
 from agentmem_storage.testing.sources import NOON

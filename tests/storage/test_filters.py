@@ -16,11 +16,11 @@ from sqlalchemy.pool import StaticPool
 
 from agentmem_storage.errors import FilterError
 from agentmem_storage.metadata import metadata_json
-from agentmem_storage.sql.fields import TEXTS as FIELDS
-from agentmem_storage.sql.fields import TIMES
-from agentmem_storage.sql.filters import OPERATORS, compile_by_value, compile_filter, install
-from agentmem_storage.sql.metadata_values import write
-from agentmem_storage.sql.tables import metadata_values, schema, sources
+from agentmem_storage.sql.schema.tables import metadata_values, schema, sources
+from agentmem_storage.sql.where.fields import TEXTS as FIELDS
+from agentmem_storage.sql.where.fields import TIMES
+from agentmem_storage.sql.where.filters import OPERATORS, compile_by_value, compile_filter, install
+from agentmem_storage.sql.where.metadata_values import write
 from agentmem_storage.timestamps import to_micros
 
 Row = dict[str, Any]

@@ -16,7 +16,7 @@ import pytest
 import agentmem_storage
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import NewSource, Scope, Written
-from agentmem_storage.sql import codec
+from agentmem_storage.sql.schema import codec
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
 
@@ -242,7 +242,7 @@ def test_a_reader_of_the_past_is_waited_for_and_reported(
 
 CRASHER = """
 import os, sys
-from agentmem_storage.sql.database import Database
+from agentmem_storage.sql.connection.database import Database
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL
 Database.purge = lambda self, wait=True: os._exit(9)

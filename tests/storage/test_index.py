@@ -11,7 +11,7 @@ import pytest
 
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import Ranked, Scope, Selection
-from agentmem_storage.sql import codec
+from agentmem_storage.sql.schema import codec
 from agentmem_storage.store import Store
 from agentmem_storage.sync import SAVE_AFTER, IndexSync
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of

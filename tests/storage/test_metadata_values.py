@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agentmem_storage.records import Scope, Selection
-from agentmem_storage.sql.metadata_values import (
+from agentmem_storage.sql.where.metadata_values import (
     FALSE,
     NULL,
     NUMBER,

@@ -11,10 +11,17 @@ from sqlalchemy import Connection, create_engine, text
 
 from agentmem_storage.errors import IncompatibleModelError, SchemaVersionError
 from agentmem_storage.records import Scope
-from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.location import locate_store
-from agentmem_storage.sql.migrations import APPLICATION_ID, STEPS, Step, applied, migrate, pending
-from agentmem_storage.sql.tables import schema
+from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.location import locate_store
+from agentmem_storage.sql.connection.migrations import (
+    APPLICATION_ID,
+    STEPS,
+    Step,
+    applied,
+    migrate,
+    pending,
+)
+from agentmem_storage.sql.schema.tables import schema
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
 from tests.support.older import UNDO, make_older

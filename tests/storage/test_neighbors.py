@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentmem_storage.errors import UnknownIdError
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import neighbors
+from agentmem_storage.sql.reading import neighbors
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, make_source
 

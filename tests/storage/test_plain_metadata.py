@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, event, insert, select
 from sqlalchemy.pool import StaticPool
 
-from agentmem_storage.sql.filters import Matcher, compile_by_value, compile_filter, install
-from agentmem_storage.sql.metadata_values import write
-from agentmem_storage.sql.tables import schema, sources
+from agentmem_storage.sql.schema.tables import schema, sources
+from agentmem_storage.sql.where.filters import Matcher, compile_by_value, compile_filter, install
+from agentmem_storage.sql.where.metadata_values import write
 
 # Values as they may stand in a file, whoever wrote it.
 WRITTEN = [

@@ -22,10 +22,11 @@ import pytest
 
 from agentmem_storage.errors import InputError, StoreUnwritableError
 from agentmem_storage.records import NewStates, Scope
-from agentmem_storage.sql import forks, states, states_file
-from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.location import Location
-from agentmem_storage.sql.states import StatesCache
+from agentmem_storage.sql.connection import forks
+from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.location import Location
+from agentmem_storage.sql.reader_states import states, states_file
+from agentmem_storage.sql.reader_states.states import StatesCache
 from agentmem_storage.states import StatesSync
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
@@ -281,7 +282,7 @@ def test_a_memory_that_is_forgotten_meanwhile(
 
 CRASHER = """
 import os, sys
-from agentmem_storage.sql.states import StatesCache
+from agentmem_storage.sql.reader_states.states import StatesCache
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL
 StatesCache.sweep = lambda *args, **options: os._exit(9)

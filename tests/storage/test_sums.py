@@ -12,7 +12,7 @@ import pytest
 
 from agentmem_storage.errors import AgentMemError
 from agentmem_storage.records import Scope
-from agentmem_storage.sql import sums
+from agentmem_storage.sql.schema import sums
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source, terms_of
 

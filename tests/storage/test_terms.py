@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentmem_storage import words
 from agentmem_storage.records import Scope, Selection
-from agentmem_storage.sql import terms
+from agentmem_storage.sql.lexical import terms
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source, terms_of
 

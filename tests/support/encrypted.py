@@ -10,7 +10,7 @@ from typing import Any
 from agentmem_storage.encryption.cipher import make_cipher, seal
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.records import EVERYTHING, NewSource, Scope, Selection
-from agentmem_storage.sql import mirror
+from agentmem_storage.sql.sealed import mirror
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
 

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from agentmem_storage.sql.migrations import STEPS
+from agentmem_storage.sql.connection.migrations import STEPS
 
 _NO_TERMS = "INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')"
 # Of every step but the first, what undoes it.

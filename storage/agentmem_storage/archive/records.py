@@ -2,8 +2,8 @@
 
 The stream begins with the manifest, a JSON object. Then comes each source, a JSON object that says
 how many chunks it has, and its chunks: a row of numbers, and the blobs of the row in the store as
-they are, see `agentmem_storage.sql.codec`. Last come the links between sources, JSON objects too.
-Every record is preceded by its length, an uint32.
+they are, see `agentmem_storage.sql.schema.codec`. Last come the links between sources, JSON objects
+too. Every record is preceded by its length, an uint32.
 """
 
 from __future__ import annotations

@@ -5,6 +5,6 @@ of its scope, and bound to its table, its id and its key. ``keys.db``, the key r
 keys, wrapped by the master key, which is in neither. Destroying a key in the ring makes what it
 sealed unreadable, in every copy of ``encrypted.db`` too.
 
-Nothing is searched in encrypted form: `agentmem_storage.sql.encrypted` keeps the tables in memory
-while the store is open.
+Nothing is searched in encrypted form: `agentmem_storage.sql.sealed.encrypted` keeps the tables in
+memory while the store is open.
 """

@@ -22,7 +22,7 @@ class Selection:
         ids: Chunk ids.
         source_ids: Source ids.
         external_ids: Ids that callers gave to sources.
-        where: Filter over metadata and fields, see `agentmem_storage.sql.filters`.
+        where: Filter over metadata and fields, see `agentmem_storage.sql.where.filters`.
         since: Inclusive lower bound of ``created_at``.
         until: Exclusive upper bound of ``created_at``.
         days: From the beginning of one day to that of another, exclusive; None is an open end. They

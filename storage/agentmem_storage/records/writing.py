@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agentmem_storage.records.common import SourceKind
 
 # What makes a new source the same as a stored one, besides an equal `content_hash`; see
-# `agentmem_storage.sql.duplicates`.
+# `agentmem_storage.sql.writing.duplicates`.
 Identity = Literal["hash", "content", "time", "sequence", "id"]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from agentmem_storage.encryption.master import Key
-from agentmem_storage.sql.database import Database
-from agentmem_storage.sql.encrypted import EncryptedDatabase
-from agentmem_storage.sql.location import locate_store
+from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.location import locate_store
+from agentmem_storage.sql.sealed.encrypted import EncryptedDatabase
 
 
 def open_database(

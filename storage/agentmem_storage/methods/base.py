@@ -1,0 +1,91 @@
+"""`StoreBase`: what a store is made of once it is open, and what its methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from agentmem_storage.index import IndexKind
+from agentmem_storage.records import ModelBinding, Purging
+from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.identity import Identity
+from agentmem_storage.sql.schema.tables import meta
+from agentmem_storage.sql.where import expiry
+from agentmem_storage.states import StatesSync
+from agentmem_storage.sync import IndexSync
+from agentmem_storage.timestamps import to_micros
+
+
+class StoreBase:
+    """Holds the rows, the vector index, the kept states and the clock of one open store.
+
+    Each group of a store's methods inherits from it; `agentmem_storage.store.Store` has them all.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        identity: Identity,
+        index: IndexKind,
+        *,
+        states_bytes: int,
+        timeout_s: float,
+        purge: Purging,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._kind = index
+        self._purging = purge
+        self._clock = clock
+        self.location = database.location.label
+        self.store_id = identity.store_id
+        self._bind(identity.binding)
+        self._states = StatesSync(
+            database, store_id=self.store_id, most_bytes=states_bytes, timeout_s=timeout_s
+        )
+
+    def _bind(self, binding: ModelBinding) -> None:
+        self.model = binding.model
+        self.embedding_dims = binding.embedding_dims
+        self._database.bind(binding.model)
+        self._index = IndexSync(
+            self._database,
+            store_id=self.store_id,
+            model=self.model,
+            dims=self.embedding_dims,
+            kind=self._kind,
+        )
+
+    def _now(self) -> int:
+        return to_micros(self._clock(), "the time of the clock")
+
+    def _expired_by(self, connection: Connection) -> int | None:
+        """The current time if something has expired by then."""
+        return expiry.moment(connection, self._now())
+
+    def _flag(self, name: str) -> int:
+        with self._database.read() as connection:
+            return int(connection.scalar(select(meta.c[name])) or 0)
+
+    def _purge(self, *, wait: bool = True) -> bool:
+        """Remove the bytes of deleted rows from the files, unless that is done later.
+
+        Returns:
+            Whether none are left.
+        """
+        return self._purged(wait=wait) if self._purging == "now" else not self._flag("unpurged")
+
+    def _purged(self, *, wait: bool) -> bool:
+        """Remove the bytes of deleted rows from the files; see `Database.purge`."""
+        noted = self._flag("unpurged")
+        if not noted:
+            return True
+        swept = self._states.sweep(wait=wait)
+        if not self._database.purge(wait=wait) or not swept:
+            return False
+        with self._database.write() as connection:
+            connection.execute(update(meta).where(meta.c.unpurged == noted).values(unpurged=0))
+        self._index.save()
+        return True

@@ -1,0 +1,497 @@
+"""The connection to a store's database: transactions, locking and purging.
+
+A read is a deferred transaction, which sees one consistent state. A write takes the lock at the
+start (``BEGIN IMMEDIATE``), so that it cannot fail halfway because another writer holds it, and
+nothing changes between its reads and its writes. After `Database.write` its rows are durable, in
+the files at the store's location; see `agentmem_storage.sql.connection.files`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from agentmem_storage.disk import make_private_file
+from agentmem_storage.errors import (
+    IncompatibleModelError,
+    NotAStoreError,
+    StoreBusyError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnwritableError,
+)
+from agentmem_storage.shield import raise_if_abandoned
+from agentmem_storage.sql.connection import forks, log_mark, reached
+from agentmem_storage.sql.connection.engine import BEGIN, connect, make_engine
+from agentmem_storage.sql.connection.files import OpenFiles, has_rows, log_of
+from agentmem_storage.sql.connection.location import DATABASE_NAME, Location
+from agentmem_storage.sql.connection.migrations import APPLICATION_ID
+from agentmem_storage.sql.connection.sqlite_errors import translated, unwritable
+from agentmem_storage.sql.connection.unlocked import look
+from agentmem_storage.sql.connection.unsealed import Unsealed
+from agentmem_storage.sql.lexical.terms import OPTIMIZE
+from agentmem_storage.text import shown
+
+_FOREIGN = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
+_RETRY_S = 0.01
+_STEP_S = 0.1  # between two looks at whether anybody still waits
+
+_log = logging.getLogger(__name__)
+
+
+class Database(Unsealed):
+    """An open database; safe to use from several threads.
+
+    Args:
+        location: Its location.
+        timeout_s: How long to wait for other writers, in seconds.
+
+    Attributes:
+        file_name: The name of its file in a folder of its own.
+        count_memories: A query on what is stored.
+    """
+
+    file_name = DATABASE_NAME
+    count_memories = "SELECT count(*) FROM chunks"
+
+    def __init__(self, location: Location, timeout_s: float) -> None:
+        self.location = location
+        self._timeout_s = timeout_s
+        self._closed = False
+        self._forked_while_used = False
+        self._files = None if location.path is None else OpenFiles(location.path, location.label)
+        self._has_log = False
+        self._seen = look(location.path) if location.path is not None else None
+        # All threads of an in-memory store share one connection, one transaction at a time.
+        # Otherwise only writers take turns, which is fairer than SQLite's polling.
+        self._turn = threading.Lock()
+        self._model: str | None = None
+        self._engine = make_engine(self._connect, in_memory=location.in_memory)
+        forks.follow(self)
+
+    @classmethod
+    def open(cls, location: Location, *, create: bool, timeout_s: float) -> Database:
+        """Open a database and make sure that it is a store or empty.
+
+        A store that cannot be written, for example on a read-only disk, is opened for reading.
+
+        Raises:
+            StoreNotFoundError: There is no store and ``create`` is False.
+            NotAStoreError: The location holds something else.
+            StoreUnwritableError: A new store cannot be created there.
+            StoreBusyError: Another process kept it locked.
+            StoreIncompleteError: It was copied without its write-ahead log, or with one of another
+                time, or there is nothing to tell whether the log is whole.
+        """
+        try:
+            return cls._open(location, create=create, timeout_s=timeout_s)
+        except StoreUnwritableError:
+            if location.path is None or not location.path.exists():
+                raise
+            for immutable in (False, True):
+                if immutable and _has_journal(location):
+                    break
+                try:
+                    read_only = location.read_only(immutable=immutable)
+                    return cls._open(read_only, create=False, timeout_s=timeout_s)
+                except (StoreUnwritableError, StoreNotFoundError):
+                    continue
+            raise
+
+    @classmethod
+    def _open(cls, location: Location, *, create: bool, timeout_s: float) -> Database:
+        if location.path is not None:
+            log_mark.require_complete(location.path, location.label)
+            if create:
+                _make_private_file(location.path, location.label)
+        database = cls(location, timeout_s)
+        try:
+            if not database._is_store():
+                if not create:
+                    raise StoreNotFoundError(f"there is no store at {location.label!r}")
+                if not location.in_memory:
+                    database._use_wal()
+            database._find_log()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def bind(self, model: str) -> None:
+        """From now on, refuse every transaction once the store is bound to another model."""
+        self._model = model
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read transaction, which sees one consistent state of the store.
+
+        Raises:
+            IncompatibleModelError: It has been bound to another model since it was opened.
+        """
+        if self.location.in_memory:
+            with self._taking_turn(), self._connected() as connection:
+                with self._begun(connection, "BEGIN"):
+                    yield connection
+        else:
+            with self._unchanged(), self._connected() as connection:
+                with self._begun(connection, "BEGIN"):
+                    yield connection
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Without locks: of one state of the file, the newest. With them, SQLite sees to that.
+
+        Raises:
+            StoreBusyError: The file was written during the read.
+            StoreUnwritableError: What is new is in a log, which cannot be read without writing.
+        """
+        if not self._follow():
+            yield
+            return
+        seen = self._seen
+        error: StoreError | None = None
+        try:
+            yield
+        except StoreError as raised:
+            error = raised
+        assert self.location.path is not None
+        if look(self.location.path) != seen:
+            raise StoreBusyError(
+                f"the store at {self.location.label!r} was written by another process while this "
+                f"one was reading, which may not lock it: try again"
+            ) from error
+        if error is not None:
+            raise error
+
+    def _follow(self) -> bool:
+        """Read what is new in a file that is read without locks; whether it still is."""
+        if not self.location.unlocked or self.location.path is None or self._closed:
+            return False
+        with self._turn:
+            now = look(self.location.path)
+            if now == self._seen:
+                return self.location.unlocked
+            self._seen = now
+            # Whatever connections have read is of the old state.
+            self._engine.dispose()
+            if now.log_has_rows:
+                locked = self.location.read_only(immutable=False)
+                if not self._opens(locked):
+                    self._seen = None
+                    raise StoreUnwritableError(
+                        f"the store at {self.location.label!r} is being written by another "
+                        f"process, and this one may not read what is in its log: open it with "
+                        f"permission to write to its folder, or read a copy made with "
+                        f"`agentmem backup`"
+                    )
+                self.location = locked
+            return self.location.unlocked
+
+    def _opens(self, location: Location) -> bool:
+        """Whether the database can be read at a location."""
+        try:
+            connection = sqlite3.connect(location.database, **location.options)
+            with closing(connection):
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            return False
+        return True
+
+    @contextmanager
+    def read_raw(self) -> Iterator[sqlite3.Connection]:
+        """The driver's connection in a read transaction, for what SQLAlchemy does not offer."""
+        with self.read() as connection:
+            # A transaction sees the state at its first read.
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+            yield _driver_connection(connection)
+
+    @contextmanager
+    def stored(self) -> Iterator[sqlite3.Connection]:
+        """The driver's connection to what is on disk, in a read transaction, to be copied."""
+        with self.read_raw() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A write transaction: durable after the block, rolled back if the block raises.
+
+        Raises:
+            StoreBusyError: Another writer held the lock for longer than the timeout.
+            StoreUnwritableError: The disk is full or read-only.
+            IncompatibleModelError: The store has been bound to another model since it was opened.
+        """
+        with self._taking_turn(), self._connected() as connection:
+            own = _driver_connection(connection)
+            changes = own.total_changes
+            with self._begun(connection, "BEGIN IMMEDIATE"):
+                self._check_log()
+                yield connection
+                raise_if_abandoned()
+            # Not acknowledged before this: it may have been written to a file that is gone.
+            self._check_files()
+            self._check_log()
+            if self._has_log and self.location.path is not None and own.total_changes > changes:
+                noted = reached.note(self.location.path, own)
+                if log_mark.keep(self.location.path, own, noted=noted):
+                    # Again, if another process has just closed the store and removed the file.
+                    reached.note(self.location.path, own)
+
+    def purge(self, *, wait: bool = True) -> bool:
+        """Rewrite the files so that no byte of deleted rows remains in them.
+
+        ``secure_delete`` is not enough: when SQLite moves rows between pages, copies remain in the
+        free space of a page, where a later delete does not reach them; and the lexical index only
+        marks what was deleted, until its segments are merged. After the rewrite the
+        write-ahead log is truncated, which has to wait for readers of older states.
+
+        Args:
+            wait: Whether to wait for other processes, up to the timeout.
+
+        Returns:
+            Whether it was done; if not, others were using the store, or the disk is full.
+        """
+        # Compiled statements keep the values that they were first run with.
+        self._engine.clear_compiled_cache()
+        if self.location.in_memory:
+            return True
+        # VACUUM copies the remaining rows to a temporary file, which may not fit in memory; nor on
+        # a full disk, and then the log is emptied first.
+        for place in ("FILE", "MEMORY"):
+            try:
+                with self._taking_turn(), self._bare_connection() as connection:
+                    if not wait:
+                        connection.execute("PRAGMA busy_timeout = 0")
+                    connection.execute(f"PRAGMA temp_store = {place}")
+                    connection.execute(OPTIMIZE)
+                    connection.execute("VACUUM")
+                    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
+            except (StoreBusyError, StoreUnwritableError) as error:
+                reason = error
+                if isinstance(error, StoreBusyError):
+                    break
+                self.empty_log()
+        _log.warning("bytes of forgotten memories remain in the files for now: %s", reason)
+        return False
+
+    def empty_log(self) -> None:
+        """Move what is in the write-ahead log to the database, if that is possible now."""
+        if self.location.in_memory:
+            return
+        with suppress(StoreError), self._taking_turn(), self._bare_connection() as connection:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def renew(self) -> None:
+        """Have all connections opened again, so that none keeps what it has read."""
+        if not self.location.in_memory:
+            self._engine.dispose()
+        if self._files is not None:
+            self._files.expect_new_log()
+
+    def close(self) -> None:
+        """Close all connections; the database cannot be used afterwards."""
+        self._closed = True
+        self._engine.dispose()
+        if self.location.path is not None and self._has_log:
+            reached.remove_if_unneeded(self.location.path)
+
+    def before_fork(self) -> None:
+        """See `agentmem_storage.sql.connection.forks`."""
+        # A database in memory is copied with its connection.
+        if not self.location.in_memory:
+            self._engine.dispose()
+        if self._files is not None:
+            self._files.expect_new_log()
+
+    def after_fork(self, *, intact: bool) -> None:
+        """See `agentmem_storage.sql.connection.forks`."""
+        self._turn = threading.Lock()
+        self._forked_while_used = self._forked_while_used or not intact
+        if not self.location.in_memory:
+            self._engine.dispose(close=False)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        self._require_usable()
+        with (
+            translated(self.location.label),
+            forks.not_during_fork(),
+            self._engine.connect() as connection,
+        ):
+            # Again: a new connection opens whatever is there now.
+            self._check_files()
+            yield connection
+
+    @contextmanager
+    def _begun(self, connection: Connection, begin: str) -> Iterator[None]:
+        with self._transaction(connection, begin):
+            if self._model is not None:
+                self._require_bound(_driver_connection(connection), self._model)
+            yield
+
+    @staticmethod
+    @contextmanager
+    def _transaction(connection: Connection, begin: str) -> Iterator[None]:
+        connection.execution_options(**{BEGIN: begin})
+        with connection.begin():
+            yield
+
+    def _require_bound(self, connection: sqlite3.Connection, model: str) -> None:
+        # Not by way of SQLAlchemy: it is done in every transaction.
+        row = connection.execute("SELECT model FROM meta").fetchone()
+        if row is not None and row[0] != model:
+            raise IncompatibleModelError(
+                f"the store at {self.location.label!r} was migrated from model {model!r} to "
+                f"{row[0]!r:.100} while it was open: nothing was written; close it and open it "
+                f"again with that model"
+            )
+
+    @contextmanager
+    def _bare_connection(self) -> Iterator[sqlite3.Connection]:
+        """A separate connection, for operations that SQLite does only outside of transactions."""
+        self._require_usable()
+        with (
+            translated(self.location.label),
+            forks.not_during_fork(),
+            closing(self._connect()) as connection,
+        ):
+            self._check_files()
+            yield connection
+
+    def _require_usable(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store at {self.location.label!r} is closed")
+        if self._forked_while_used:
+            raise StoreError(
+                f"this process was forked while another thread was using the store at "
+                f"{self.location.label!r}, which it therefore cannot use: fork before opening the "
+                f"store, or start processes with 'spawn'"
+            )
+        self._check_files()
+
+    def _check_files(self) -> None:
+        if self._files is not None:
+            self._files.check()
+
+    def _check_log(self) -> None:
+        if self._has_log and self._files is not None:
+            self._files.check_log()
+
+    def _find_log(self) -> None:
+        """Note whether there is a write-ahead log, and repair what a crash left half done."""
+        if self.location.path is None:
+            return
+        mark = reached.expected(self.location.path)
+        with self.read() as connection:
+            # Only after a read does a connection know what the file says now.
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            marked = log_mark.is_marked(_driver_connection(connection))
+            reached.require(
+                self.location.path, self.location.label, mark, _driver_connection(connection)
+            )
+        self._has_log = mode == "wal"
+        if marked and self._has_log and not self.location.options.get("uri"):
+            # If others keep the store locked, one of them will.
+            with suppress(StoreBusyError, StoreUnwritableError), self._bare_connection() as bare:
+                log_mark.clear(bare)
+
+    @contextmanager
+    def _taking_turn(self) -> Iterator[None]:
+        deadline = time.monotonic() + self._timeout_s
+        while not self._turn.acquire(timeout=max(0.0, min(_STEP_S, deadline - time.monotonic()))):
+            raise_if_abandoned()
+            if time.monotonic() >= deadline:
+                raise StoreBusyError(
+                    f"another thread has locked the store at {self.location.label!r} for longer "
+                    f"than {self._timeout_s!r} s"
+                )
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self.location, self._timeout_s)
+
+    def _is_store(self) -> bool:
+        """Whether the database is a store; False if it is empty.
+
+        Raises:
+            NotAStoreError: It is something else.
+        """
+        try:
+            with self.read() as connection:
+                mark = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+                tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+                empty = tables.scalar_one() == 0
+                foreign = connection.exec_driver_sql(_FOREIGN).first()
+        except StoreError as error:
+            if _code(error) == sqlite3.SQLITE_NOTADB:
+                raise self._not_a_store("not an SQLite database") from error
+            raise
+        if mark != APPLICATION_ID and not empty:
+            raise self._not_a_store("a database of another program")
+        if foreign is not None:
+            kind, name = foreign
+            raise NotAStoreError(
+                f"{self.location.label!r} has a {kind} {shown(name)}, which agentmem has not made "
+                f"and which may change or copy what is stored: nothing was changed; drop it if you "
+                f"know where it comes from (DROP {str(kind).upper()}), or use another location"
+            )
+        return not empty
+
+    def _not_a_store(self, what: str) -> NotAStoreError:
+        return NotAStoreError(
+            f"{self.location.label!r} is {what}: nothing was changed, use another location"
+        )
+
+    def _use_wal(self) -> None:
+        """Enable the write-ahead log, once in the lifetime of a store.
+
+        SQLite does not wait for a lock here, and another process may be creating the same store.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                with self._bare_connection() as connection:
+                    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                return
+            except StoreBusyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_S)
+
+
+def _code(error: StoreError) -> int | None:
+    """SQLite's primary error code behind a translated error."""
+    orig = getattr(error.__cause__, "orig", error.__cause__)
+    code = getattr(orig, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
+
+
+def _driver_connection(connection: Connection) -> sqlite3.Connection:
+    own = connection.connection.driver_connection
+    assert isinstance(own, sqlite3.Connection)
+    return own
+
+
+def _make_private_file(path: Path, label: str) -> None:
+    try:
+        make_private_file(path)
+    except OSError as error:
+        raise unwritable(error, label) from error
+
+
+def _has_journal(location: Location) -> bool:
+    """Whether the write-ahead log has rows, which a database opened as immutable ignores."""
+    assert location.path is not None
+    return has_rows(log_of(location.path))

@@ -1,0 +1,151 @@
+"""A small file beside the database that names the state which database and log must reach.
+
+`agentmem_storage.sql.connection.log_mark` detects a copy without its write-ahead log, but not one
+with an older or a truncated log, from which SQLite silently reads an older state. So after each
+commit the number of the newest change is written to a file beside the log, and compared on opening.
+
+The number is written after its commit is durable, and not synced: after a crash it is at most too
+low, which is no alarm. The file itself is synced before a database says that it needs it. Once the
+log is gone, the database has everything, and the file goes too.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from agentmem_storage.disk import make_private_file, sync
+from agentmem_storage.errors import StoreIncompleteError
+from agentmem_storage.sql.connection.files import has_rows, log_of
+
+# Of a fixed width, so that it is overwritten as a whole.
+_LINE = "{} {:020d} {:d}\n"
+_NOW = "SELECT store_id, (SELECT max(seq) FROM changes) FROM meta"
+
+
+class Mark(NamedTuple):
+    """What a store must reach.
+
+    Attributes:
+        store_id: Its id.
+        change: Number of its newest change.
+        missed: Whether it was found not to reach that. SQLite then copies what there is of the log
+            to the database and deletes the log, so that the next process would see no sign of it.
+    """
+
+    store_id: str
+    change: int
+    missed: bool = False
+
+
+def mark_of(path: Path) -> Path:
+    """The file beside a database file."""
+    return path.with_name(f"{path.name}-mark")
+
+
+def note(path: Path, connection: sqlite3.Connection) -> bool:
+    """Write down what the store has reached, after a commit.
+
+    Args:
+        path: The database file.
+        connection: A connection to it, outside of transactions.
+
+    Returns:
+        Whether it could be written.
+    """
+    # The rows are durable in any case; without the mark, only a faulty copy is not noticed.
+    with suppress(sqlite3.Error):
+        if (now := _reached(connection)) is not None:
+            return _write(path, now)
+    return False
+
+
+def sync_mark(path: Path) -> bool:
+    """Make sure that a crash does not take the mark away.
+
+    Returns:
+        Whether it could be done.
+    """
+    try:
+        sync(mark_of(path))
+        sync(path.parent)
+    except OSError:
+        return False
+    return True
+
+
+def expected(path: Path) -> Mark | None:
+    """What a store must reach, to be read before its database; None without a readable mark."""
+    try:
+        store_id, change, missed = mark_of(path).read_text("ascii").split()
+        return Mark(store_id, int(change), missed == "1")
+    except (OSError, ValueError):
+        return None
+
+
+def require(path: Path, label: str, mark: Mark | None, connection: sqlite3.Connection) -> None:
+    """Check that a database has reached its mark.
+
+    Args:
+        path: The database file.
+        label: The location as it was given, for error messages.
+        mark: What `expected` returned before the database was opened.
+        connection: A connection to it, in a transaction.
+
+    Raises:
+        StoreIncompleteError: It has a log, and has not.
+    """
+    if mark is None:
+        return
+    try:
+        now = _reached(connection)
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            return  # damaged or locked, which opening it will say
+        now = None  # even its tables are in the part of the log that is missing
+    now = now or Mark(mark.store_id, 0)
+    if mark.store_id != now.store_id or mark.change <= now.change:
+        return
+    if not mark.missed and not has_rows(log_of(path)):
+        remove(path)  # the database was replaced, by one that needs no log
+        return
+    _write(path, mark._replace(missed=True))
+    raise StoreIncompleteError(
+        f"the store at {label!r} is incomplete: {log_of(path).name} is older than {path.name}, or "
+        f"copied in part, and lacks the last {mark.change - now.change:,} changes; copy all files "
+        f"while no process has the store open, or make the copy with `agentmem backup`; to accept "
+        f"the loss, delete {mark_of(path).name}"
+    )
+
+
+def remove_if_unneeded(path: Path) -> None:
+    """Delete the mark if the log is gone, after a database was closed."""
+    if not log_of(path).exists():
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Delete the mark; if that fails, it stays, and is overwritten by the next commit."""
+    with suppress(OSError):
+        mark_of(path).unlink(missing_ok=True)
+
+
+def _write(path: Path, mark: Mark) -> bool:
+    try:
+        make_private_file(mark_of(path))
+        descriptor = os.open(mark_of(path), os.O_WRONLY)
+        try:
+            os.write(descriptor, _LINE.format(*mark).encode())
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _reached(connection: sqlite3.Connection) -> Mark | None:
+    row = connection.execute(_NOW).fetchone()
+    return None if row is None else Mark(str(row[0]), int(row[1] or 0))

@@ -1,0 +1,1 @@
+"""Copies of a store: backups, and archives that are written and loaded."""

@@ -1,0 +1,1 @@
+"""The lexical index: which chunk contains which words, without their texts."""

@@ -1,0 +1,1 @@
+"""The cache of readers' states, in a database file of its own."""

@@ -1,0 +1,1 @@
+"""Queries: transactions that only read."""

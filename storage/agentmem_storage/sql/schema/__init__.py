@@ -1,0 +1,1 @@
+"""What rows consist of: tables and their columns, packed BLOBs, and checksums."""

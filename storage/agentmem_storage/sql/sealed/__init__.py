@@ -1,0 +1,1 @@
+"""The database of an encrypted store, whose rows lie sealed in its file."""

@@ -1,0 +1,1 @@
+"""Statements that write, each in a transaction with the write lock."""

@@ -1,0 +1,52 @@
+"""Numbers written in groups: of telephones, accounts and the like.
+
+People write "+1 (555) 123-4567", "555 123 4567" and "5551234567". A number of several groups is
+also known as a whole, and without its first or last groups: those may be a country, an area, or
+another number that happens to stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
+
+import regex
+
+from agentmem_storage.words.splitting import Word
+
+# Digits of all groups: fewer are dates and times, an account has the most. More groups are tables.
+_MIN_DIGITS, _MAX_DIGITS = 7, 22
+_MAX_GROUPS = 8
+_GAP = regex.compile(r"[ \xa0./()\-\u2010\u2013]{1,3}")
+
+
+def grouped_numbers(words: Sequence[Word], text: str) -> Iterator[str]:
+    """The digits of numbers that are written in groups, and of some of their groups, without gaps.
+
+    Args:
+        words: The words of a text.
+        text: The text.
+    """
+    groups: list[str] = []
+    for before, word in pairwise([None, *words, None]):
+        if groups and not (word and before and _follows(before, word, text)):
+            yield from _whole(groups)
+            groups = []
+        if word is not None and word.form.isdecimal():
+            groups.append(word.form)
+
+
+def _follows(before: Word, word: Word, text: str) -> bool:
+    """Whether a group follows another one; a single digit does not behind a space."""
+    gap = text[before.end : word.start]
+    near = len(word.form) > 1 or not any(character.isspace() for character in gap)
+    return word.form.isdecimal() and near and _GAP.fullmatch(gap) is not None
+
+
+def _whole(groups: Sequence[str]) -> Iterator[str]:
+    if not 2 <= len(groups) <= _MAX_GROUPS or sum(map(len, groups)) > _MAX_DIGITS:
+        return
+    for first, last in combinations(range(len(groups)), 2):
+        whole = "".join(groups[first : last + 1])
+        if len(whole) >= _MIN_DIGITS:
+            yield whole
