@@ -11,6 +11,7 @@ from agentmem.models.base import MemoryModel
 from agentmem.retrieval.calibration import knows_cosines
 from agentmem.retrieval.dates import Interval, named_interval
 from agentmem.retrieval.focus import embed_query, focused
+from agentmem.retrieval.present import without_now
 from agentmem.retrieval.query import RecallQuery
 from agentmem_storage.words import asks_nothing
 
@@ -23,7 +24,7 @@ class Question:
         text: The part of the query to search for, see `agentmem.retrieval.focus`.
         unbound: The text without a time as it is seen from now, such as "yesterday".
         token_ids: Of the text.
-        embedding: Of the text, float32 (K,); None if no cosine counts.
+        embedding: Of the text without "now" and the like, float32 (K,); None if no cosine counts.
         interval: The time that it names, if that counts in this mode.
     """
 
@@ -36,7 +37,14 @@ class Question:
     @property
     def words(self) -> str:
         """What is searched in memories of any time; "" if nothing but a time is asked for."""
-        return "" if self.unbound != self.text and asks_nothing(self.unbound) else self.unbound
+        if self.seen_from_now and asks_nothing(self.unbound):
+            return ""
+        return without_now(self.unbound)
+
+    @property
+    def seen_from_now(self) -> bool:
+        """Whether its time is named as seen from now: "yesterday"."""
+        return self.unbound != self.text
 
 
 def read_question(query: RecallQuery, model: MemoryModel) -> Question:
@@ -50,7 +58,9 @@ def read_question(query: RecallQuery, model: MemoryModel) -> Question:
     token_ids = model.tokenizer.encode(text)
     embedding = None
     if query.mode != "lexical" or knows_cosines(model.fingerprint):
-        embedding = embed_query(model.embedder, token_ids, model.codec.max_tokens)
+        asked = without_now(text)
+        ids = token_ids if asked == text else model.tokenizer.encode(asked)
+        embedding = embed_query(model.embedder, ids, model.codec.max_tokens)
     interval = named_interval(text, query.now) if query.mode == "hybrid" else None
     unbound = text if interval is None else interval.unbound
     return Question(text, unbound, token_ids, embedding, interval)

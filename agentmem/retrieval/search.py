@@ -253,12 +253,13 @@ def _by_words(
     time. It counts where there is nothing of that time, too.
     """
     words = question.words
-    if words != question.text and not snapshot.count(selections[-1]):
+    if question.seen_from_now and not snapshot.count(selections[-1]):
         words = question.text
     if words:
         for selection in selections:
             yield partial(snapshot.search_terms, words, selection=selection)
-    if words != question.text and question.interval and question.interval.until:
+    seen_otherwise = question.seen_from_now and words != question.text
+    if seen_otherwise and question.interval and question.interval.until:
         since = replace(selections[0], days=(question.interval.until, None))
         yield partial(snapshot.search_terms, question.text, selection=since)
 

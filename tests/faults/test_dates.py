@@ -91,6 +91,42 @@ def test_two_counts_contain_both(low: int, more: int, unit: str, now: datetime) 
         assert found.since.date() <= reference < found.until.date() <= now.date() + DAY
 
 
+@given(number=st.integers(1, 31), now=NOWS)
+def test_a_day_of_no_named_month_is_the_latest(number: int, now: datetime) -> None:
+    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number // 10 != 1 else 0, "th")
+    found = named_interval(f"what happened on the {number}{suffix}?", now)
+    days = (now.date() - DAY * back for back in range(63))
+    first = midnight(next(day for day in days if day.day == number).isoformat())
+    assert first is not None
+    assert found == Interval(first, first + DAY)
+
+
+@given(weekday=st.integers(0, 6), now=NOWS)
+def test_a_weekday_in_the_past_tense_is_the_latest_before_today(
+    weekday: int, now: datetime
+) -> None:
+    name = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()[weekday]
+    days = (now.date() - DAY * back for back in range(1, 8))
+    first = midnight(next(day for day in days if day.weekday() == weekday).isoformat())
+    assert first is not None
+    assert named_interval(f"what did I do on {name}?", now) == Interval(first, first + DAY)
+    assert named_interval(f"what am I doing on {name}?", now) is None
+    assert named_interval(f"what was I supposed to do on {name}?", now) is None
+
+
+LATER = st.datetimes(datetime(2000, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
+
+
+@given(day=st.dates(date(1950, 1, 1), date(2090, 1, 1)), now=LATER)
+@pytest.mark.parametrize("form", ["%d.%m.%y", "%d/%m/%y", "%m/%d/%y"])
+def test_a_year_of_two_digits_is_the_right_one_or_none(form: str, day: date, now: datetime) -> None:
+    found = named_interval(f"on {day.strftime(form)}", now)
+    if found is not None:
+        assert found.since is not None
+        assert found.since.strftime(form) == day.strftime(form)
+        assert found.since.year <= now.year + 10
+
+
 # Times that are not read, or not times of the past.
 UNREAD = ["Easter", "next week", "the following month", "that week", "Mai", "tomorrow"]
 JOINED = ["{} or {}", "{} and {}", "{}, {} and later", "{} to {}", "{}/{}", "{} (or {})"]

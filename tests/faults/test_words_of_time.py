@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from agentmem import AsyncMemory, Memory
 from agentmem.models.bundle.load import load_bundle
 from agentmem.retrieval.dates import named_interval
+from agentmem.retrieval.present import without_now
 from agentmem_storage.words import phrases
 from tests.support.cli import Cli
 
 # A Wednesday.
 NOW = datetime(2025, 6, 18, 12, tzinfo=UTC)
 MOVED = "I moved to Madrid yesterday."
+DENTIST = "Went to the dentist."
 LUNCH = "Had lunch with Tom at the harbour."
 BRAKE = "Fixed the bike's rear brake."
 NOTES = [
@@ -31,7 +33,7 @@ NOTES = [
     ("Last night I could not sleep.", "2025-03-11"),
     ("Two days ago I fell off a ladder.", "2025-01-20"),
     ("Ordered new curtains for the kitchen.", "2025-06-10"),
-    ("Went to the dentist.", "2025-06-16"),
+    (DENTIST, "2025-06-16"),
     (LUNCH, "2025-06-17"),
     (BRAKE, "2025-06-17"),
 ]
@@ -58,9 +60,14 @@ def noted() -> Any:
         ("yesterday", {LUNCH, BRAKE}),
         ("What happened yesterday?", {LUNCH, BRAKE}),
         ("What did I do last week?", {"Ordered new curtains for the kitchen."}),
-        ("What did I do two days ago?", {"Went to the dentist."}),
-        ("What did I do the day before yesterday?", {"Went to the dentist."}),
-        ("What did I do last Monday?", {"Went to the dentist."}),
+        ("What did I do two days ago?", {DENTIST}),
+        ("What did I do the day before yesterday?", {DENTIST}),
+        ("What did I do last Monday?", {DENTIST}),
+        ("What did I do on Monday?", {DENTIST}),
+        ("What did I do on the 16th?", {DENTIST}),
+        ("What happened on Monday the 16th?", {DENTIST}),
+        ("What did I do on 16.06.25?", {DENTIST}),
+        ("What did I do this week?", {DENTIST, LUNCH, BRAKE}),
         ("What did I fix yesterday?", {BRAKE}),
         ("Who did I have lunch with yesterday?", {LUNCH}),
     ],
@@ -101,6 +108,7 @@ def test_asynchronously_and_on_the_command_line(tmp_path: Path) -> None:
             return (await memory.recall(question, k=1, now=NOW))[0].text
 
     assert asyncio.run(first("What did I do yesterday?")) in (LUNCH, BRAKE)
+    assert asyncio.run(first("What did I do on Monday?")) == DENTIST
     cli = Cli(tmp_path / "cli")
     file = tmp_path / "notes.json"
     file.write_text(json.dumps(messages(NOTES)))
@@ -108,6 +116,63 @@ def test_asynchronously_and_on_the_command_line(tmp_path: Path) -> None:
     asked = ("recall", "What did I do yesterday?", "-k", 2, "--json", "--now", NOW.isoformat())
     assert LUNCH in cli.ok(*asked)
     assert BRAKE in cli.ok(*asked)
+    asked = ("recall", "What did I do on the 16th?", "-k", 1, "--json", "--now", NOW.isoformat())
+    assert DENTIST in cli.ok(*asked)
+
+
+OF_NOW = [
+    "I am a baker now.",
+    "Currently I read a lot.",
+    "I sleep badly these days.",
+    "At the moment it rains.",
+    "My flat is in Rome.",
+    "I got a red Fiat.",
+    "My wife is a dentist.",
+]
+
+
+@pytest.fixture(scope="module")
+def present() -> Any:
+    with Memory(":memory:", model=load_bundle()) as memory:
+        memory.add(OF_NOW, created_at="2025-06-01")
+        yield memory
+
+
+@pytest.mark.parametrize("now", ["now", "right now", "currently", "these days", "at the moment"])
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Where do I live {}?", "My flat is in Rome."),
+        ("{} where do I live?", "My flat is in Rome."),
+        ("What does she work as {}?", "My wife is a dentist."),
+    ],
+)
+def test_now_is_not_searched(present: Memory, now: str, question: str, expected: str) -> None:
+    asked = question.format(now)
+    assert present.recall(asked, k=1)[0].text == expected
+    assert present.recall(asked[0].upper() + asked[1:], k=1)[0].text == expected
+
+
+def test_what_says_nothing_but_now_is_searched(present: Memory) -> None:
+    assert present.recall("now", k=1)[0].text == "I am a baker now."
+    assert present.recall("at the moment", k=1)[0].text == "At the moment it rains."
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("Where do I live now?", "Where do I live?"),
+        ("Now, where do I live?", ", where do I live?"),
+        ("Do I smoke anymore?", "Do I smoke?"),
+        ("Did I watch Apocalypse Now?", None),
+        ("Now TV password", None),
+        ("What is a now-or-never offer?", None),
+        ("Have I paid anything until now?", None),
+        ("What am I now?", None),
+    ],
+)
+def test_which_words_of_now_are_left_out(question: str, words: str | None) -> None:
+    assert without_now(question) == (words or question)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ A time is understood as a whole or not at all: an expression of which only a par
 the zone of ``now``, weeks begin on Monday. Supported are:
 
 - days: "3 May 2023", "May 3rd", "the twenty third of May", "Friday, 3 May", "2023-05-03",
-  "25/12/2023", "the 3rd of last month", "the last Friday in May"; without a year, the latest such
-  day that is not in the future;
+  "25/12/2023", "14.05.23", "the 3rd of last month", "the last Friday in May"; without a year or a
+  month ("on the 3rd"), the latest such day that is not in the future;
 - months: "May 2023", "in May" (the latest that has begun), "last May" (the latest that is over),
   "in May last year", "in May 2 years ago", "mid-May";
 - years: "in 2023", "the year 2023", "the 1990s", "Q3 2022", "Q1 and Q2 2023", "week 18 of 2023";
 - holidays of a fixed date: "last Christmas", "on New Year's Eve 2022";
 - "yesterday", "last night", "the day before yesterday", "last Friday", "last weekend";
+- "on Monday", "today", "this week" in a question in the past tense: "what did I do on Monday?";
 - "last week", "last month", "last year"; "the week before last"; "Monday to Friday last week";
 - "two days ago", "1 or 2 weeks ago", "half a year ago": that day, week, month or year; "about",
   "less than", "more than" so long ago;
@@ -24,13 +25,14 @@ the zone of ``now``, weeks begin on Monday. Supported are:
   we met in 2020" and "after the party in May": what is meant may lie behind.
 
 Several times are combined to the interval that contains them all. Ambiguous words alone are not
-dates: not "may" and "march", not a bare "2023" or "June", and not 3/5/2023. Neither are "today" and
-"this week": such questions are as often about the future, which was mentioned earlier. Seasons
-alone ("last summer"), movable feasts and quarters ("last quarter") have different dates in
-different places, and "the 80s" are temperatures, too. "1984" is a title where something is told of
-it in the present tense, and a time beside an event ("in May or the wedding") names none. A weekday
-that is not that of the day it is said of ("Tuesday, March 4") contradicts it. In a question about
-what is to come ("am I free in December?") a date without a year is none.
+dates: not "may" and "march", not a bare "2023" or "June", and not 3/5/2023. Neither are "today",
+"this week" and "on Monday" in another tense: such questions are as often about the future, which
+was mentioned earlier. Seasons alone ("last summer"), movable feasts and quarters ("last quarter")
+have different dates in different places, and "the 80s" are temperatures, too. "1984" is a title
+where something is told of it in the present tense, and a time beside an event ("in May or the
+wedding") names none. A weekday that is not that of the day it is said of ("Tuesday, March 4")
+contradicts it. In a question about what is to come ("am I free in December?") a date without a year
+is none.
 
 The grammar is our own: dateparser and parsedatetime give points, not intervals, understand parts
 ("half a year ago" is "a year ago" to both), and read words such as "may" and "march" as dates.

@@ -1,4 +1,4 @@
-"""Tells whether a query is about what is to come: "am I free in December?".
+"""Tells whether a query is about what is to come, or what was: "am I free in December?".
 
 A date without a year is taken for the latest that has begun. In a question in the present or the
 future tense, it is as often the next one.
@@ -33,6 +33,20 @@ _PARTICIPLES = frozenset(
     "kept laid left lent lost made meant met paid said sat sent shot slept sold spent spun "
     "stood stuck stung swept taught thought told understood won".split()
 )
+_DONE = frozenset(
+    "been done eaten drunk seen said taken written spoken gone come begun broken chosen driven "
+    "fallen flown forgotten given known run sung swum thrown worn woken put read".split()
+)
+# "Which book did I start?"
+_ASKED = frozenset({"which", "what"})
+_DID = frozenset({"did", "didn't"})
+# What was said or done about a time to come: "what did I plan for Monday?".
+_INTENDED = frozenset(
+    "supposed meant mean plan plans planned planning schedule scheduled book booked reserve "
+    "reserved agree agreed promise promised intend intended want wanted need needed hope hoped "
+    "invite invited arrange arranged expect expected remind reminder appointment appointments "
+    "deadline due would gonna upcoming".split()
+)
 _POLITE = frozenset(
     {("can", "you"), ("could", "you")}
     | {("do", "you", word) for word in ("remember", "recall", "know")}
@@ -45,6 +59,34 @@ def asks_ahead(text: Text) -> bool:
     if any(_is_past(text, k) for k in indices):
         return False
     return text.at(0).text in _ORDERING or any(_is_present(text, k) for k in indices)
+
+
+def asks_back(text: Text) -> bool:
+    """Whether a query is in the past tense, and about nothing that was to come.
+
+    "What was I supposed to do on Monday?" is as often about the next one.
+    """
+    indices = range(len(text.tokens))
+    tensed = (k for k in indices if text.at(k).text not in ("yesterday", "ago"))
+    if not any(_is_past(text, k) or _is_perfect(text, k) for k in tensed):
+        return False
+    asked = next((k for k in indices if text.at(k).text in _DID), len(text.tokens))
+    return not any(
+        (text.at(k).text in _INTENDED and text.at(k - 1).text not in _ASKED)
+        or text.says(k, "had", "to")
+        or text.says(k, "have", "to")
+        or text.says(k, "going", "to")
+        or (_is_present(text, k) and not (text.at(k).text == "do" and k > asked))
+        for k in indices
+    )
+
+
+def _is_perfect(text: Text, k: int) -> bool:
+    """Whether "have" and a subject are followed by what was done: "have I taken my pills"."""
+    if text.at(k).text not in _HAVE:
+        return False
+    done = text.at(k + 2).text
+    return done != "got" and (done.endswith("ed") or done in _PARTICIPLES | _DONE)
 
 
 def _is_present(text: Text, k: int) -> bool:

@@ -26,6 +26,7 @@ class Time:
         part: The part of it that is meant: ``start``, ``end``, or another name; "" for all of it.
         nth: Which weekday of the month it is, if that is how it is named: the number, -1 for the
             last, and the weekday.
+        unnamed: Whether its month was not named, and is the latest that has such days.
     """
 
     unit: str
@@ -37,6 +38,7 @@ class Time:
     weak: bool = False
     part: str = ""
     nth: tuple[int, int] | None = None
+    unnamed: bool = False
 
     def in_year(self, year: int) -> Days:
         """Its days in a year.

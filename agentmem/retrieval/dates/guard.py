@@ -71,7 +71,9 @@ def _is_ahead(text: Text, found: Sequence[Found]) -> bool:
     open_to_it = [
         phrase
         for phrase in phrases
-        if phrase.yearless and phrase.lead != "since" and not any(t.past for t in phrase.times)
+        if (phrase.yearless or phrase.times[0].unnamed)
+        and phrase.lead != "since"
+        and not any(t.past for t in phrase.times)
     ]
     return bool(open_to_it) and asks_ahead(text)
 

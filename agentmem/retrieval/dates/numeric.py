@@ -9,6 +9,7 @@ from agentmem.retrieval.dates.ago import ago
 from agentmem.retrieval.dates.calendar import DAY, Time, month_of, one_day, years
 from agentmem.retrieval.dates.counting import COUNTED, NO_PLURALS
 from agentmem.retrieval.dates.months import days_of_month, year
+from agentmem.retrieval.dates.short import is_short, short_date
 from agentmem.retrieval.dates.text import Read, Text
 from agentmem.retrieval.dates.vocabulary import (
     FUNCTION_WORDS,
@@ -48,6 +49,8 @@ def in_digits(text: Text, i: int, *, named: bool) -> Read | None:
         instant = datetime.fromisoformat(form.upper()).astimezone(text.now.tzinfo)
         return Time("day", one_day(instant.date())), i + 1
     found = _whole_date(form) or _unclear(form) or (_span(form) if named else None)
+    if found is None and is_short(text, i):
+        return short_date(form, text.today), i + 1
     if isinstance(found, Time):
         return found, i + 1
     return (None, i + 1) if found else days_of_month(text, i, plain=named) or ago(text, i)

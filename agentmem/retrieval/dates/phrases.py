@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
@@ -43,15 +44,16 @@ _STARTERS = (
     | {words[0] for words in LEADS}
     | {f"{letter}{number}" for letter in "qh" for number in range(1, 5)}
     | frozenset(
-        "the last past previous yesterday from between earlier so less under no at up more longer "
-        "about around roughly approximately nearly almost half couple early mid late beginning "
-        "start end weekend final".split()
+        "the last past previous yesterday today from between earlier so less under no at up more "
+        "longer about around roughly approximately nearly almost half couple early mid late "
+        "beginning start end weekend final".split()
     )
 )
 _NUMBERS = frozenset({"number", "ordinal", "form"})
 # Every time has one of these words, or a number.
 _CORES = MONTHS.keys() | WEEKDAYS.keys() | UNITS.keys() | DECADES.keys() | STARTS
-_CORES |= frozenset("yesterday today tomorrow tonight now night weekend ago hours".split())
+_CORES |= PARTS_OF_DAY
+_CORES |= frozenset("yesterday today tomorrow tonight now weekend ago hours".split())
 # How far before it, in tokens, a time may begin: "in the second half of the last two weeks".
 _MAX_LEAD = 10
 # A text that names more times does not ask about one, and reading them all would take long.
@@ -225,10 +227,12 @@ class Phrases:
         """Read "next May 3", "every Friday", "the coming two weeks": the position behind it."""
         text = self._text
         word = text.at(i).text
-        if word in ("tomorrow", "tonight"):
+        if word == "tomorrow":
             return i + 1
-        if word in ("this", "these") and self._times.read(i) is not None:
+        if word in ("this", "these", "tonight") and self._times.read(i) is not None:
             return None
+        if word == "tonight":
+            return i + 1
         j = i + 1
         if text.at(j).text in COUNTS or text.at(j).kind == "number":
             j += 1
@@ -257,6 +261,10 @@ class Phrases:
             return None, j
         if ranged and lead in ("since", "after"):
             return Phrase(times, ranged=True), j
+        if times[0].unnamed and times[0].unit == "span":
+            raise NotUnderstood  # "since the 5th and until the 7th"
+        if times[0].unnamed and lead != "since" and not self._times.asks_back:
+            return None, j  # "by the 3rd": of the next month as well
         if len(times) > 1 and not ranged and lead in ("before", "after"):
             raise NotUnderstood  # "before 2020 or 2021"
         part = times[0].part
@@ -296,6 +304,7 @@ class Phrases:
             raise NotUnderstood
         if "rolling" in (time.unit, second[0].unit):
             raise NotUnderstood
+        _check_unnamed((time, second[0]))
         return Phrase((time, second[0]), ranged=True), second[1]
 
     def _list(
@@ -316,6 +325,7 @@ class Phrases:
                 break
             times.append(read[0])
             j, ranged = read[1], ranged or joint in RANGED
+        _check_unnamed(times)
         return tuple(times), j, ranged
 
     def _next(self, last: Time, j: int, past: bool) -> tuple[Time, int] | None:
@@ -372,6 +382,20 @@ def _continues(last: Time, read: tuple[Time | None, int] | None, first: Token) -
         return False
     days = {"day", "span"}
     return read[0].unit == last.unit or {read[0].unit, last.unit} <= days
+
+
+def _check_unnamed(times: Sequence[Time]) -> None:
+    """Refuse "in May and on the 3rd", "from last Friday to the 3rd": the 3rd of which month?"""
+    unnamed = {time.unnamed for time in times}
+    if len(unnamed) > 1 and not (len(times) == 2 and _follows(*times)):
+        raise NotUnderstood
+
+
+def _follows(first: Time, second: Time) -> bool:
+    """Whether the second is known, and lies behind the first: "from the 3rd to yesterday"."""
+    if not first.unnamed or first.days is None or second.days is None:
+        return False
+    return first.days[0] <= second.days[0]
 
 
 def _is_core(token: Token) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from agentmem.retrieval.dates.ago import ago
+from agentmem.retrieval.dates.ahead import asks_back
 from agentmem.retrieval.dates.calendar import Time, one_day, years
 from agentmem.retrieval.dates.holidays import holiday
+from agentmem.retrieval.dates.lately import lately
 from agentmem.retrieval.dates.months import days_of_month
 from agentmem.retrieval.dates.months import month as read_month
 from agentmem.retrieval.dates.numeric import bare_year, in_digits, numbered_week, quarter
@@ -12,6 +16,7 @@ from agentmem.retrieval.dates.offsets import offset
 from agentmem.retrieval.dates.parts import nth_weekday, part, weekday_of_month, with_part
 from agentmem.retrieval.dates.past import last, this, yesterday
 from agentmem.retrieval.dates.text import Read, Text
+from agentmem.retrieval.dates.unnamed import is_led, unnamed_days
 from agentmem.retrieval.dates.vocabulary import AMBIGUOUS, DECADES, MONTHS, PREPOSITIONS, WEEKDAYS
 from agentmem.retrieval.dates.weekdays import in_week, weekday
 
@@ -31,6 +36,11 @@ class Times:
         self._depth = 0
         # Every position is read as part of several phrases.
         self._known: dict[tuple[int, bool, bool, int], Read | None] = {}
+
+    @cached_property
+    def asks_back(self) -> bool:
+        """Whether the query is in the past tense, and about nothing that was to come."""
+        return asks_back(self.text)
 
     def read(self, i: int, *, bound: bool = False, bare_month: bool = True) -> Read | None:
         """The time at a position, with the words that belong to it; None if there is none.
@@ -95,9 +105,11 @@ class Times:
         if token.kind in ("number", "ordinal"):
             found = days_of_month(text, i, plain=bound or prefix == "on") or ago(text, i)
             found = found or offset(text, i, prefix, self._anchor)
+            found = found or unnamed_days(text, i, led=is_led(text, i, prefix, bound=bound))
             return found or (bare_year(text, i) if year else None)
         if word in WEEKDAYS:
-            return weekday(text, i) or offset(text, i, prefix, self._anchor)
+            found = weekday(text, i) or offset(text, i, prefix, self._anchor)
+            return found or (lately(text, i) if self.asks_back and not bound else None)
         if word in MONTHS:
             return read_month(text, i, alone=month, plain=bound or prefix == "on")
         if text.is_last(i):
@@ -106,6 +118,10 @@ class Times:
             return yesterday(text, i)
         if word in ("today", "now") and bound:
             return Time("day", one_day(text.today)), i + 1
+        if word in ("today", "tonight", "this") and self.asks_back:
+            found = lately(text, i)
+            if found is not None:
+                return found
         if word in DECADES and text.at(i - 1).text in ("the", "early", "mid", "late"):
             first = 1900 + 10 * DECADES[word]
             return Time("span", years(first, first + 9)), i + 1

@@ -9,6 +9,7 @@ from agentmem.retrieval.dates.calendar import DAY, Time, one_day, week_of
 from agentmem.retrieval.dates.months import days_of_month, month
 from agentmem.retrieval.dates.numeric import in_digits
 from agentmem.retrieval.dates.text import Read, Text
+from agentmem.retrieval.dates.unnamed import unnamed_days
 from agentmem.retrieval.dates.vocabulary import (
     LISTED,
     MONTHS,
@@ -19,6 +20,7 @@ from agentmem.retrieval.dates.vocabulary import (
 )
 
 _MAX_LISTED = 7
+_UNLUCKY = 13
 
 
 def last_weekday(text: Text, i: int) -> Time:
@@ -44,7 +46,7 @@ def weekday(text: Text, i: int) -> Read | None:
     if token.text in MONTHS:
         found = month(text, j, alone=False, plain=True)
     elif token.kind in ("number", "ordinal"):
-        found = days_of_month(text, j, plain=True)
+        found = days_of_month(text, j, plain=True) or _day_behind(text, i, j)
     elif token.kind == "form":
         found = in_digits(text, j, named=False)
     if found is None or found[0] is None or found[0].unit != "day":
@@ -54,6 +56,12 @@ def weekday(text: Text, i: int) -> Read | None:
         # Not the latest such day, but a coming one, one long ago, or a mistake.
         return None, found[1]
     return replace(found[0], days=days), found[1]
+
+
+def _day_behind(text: Text, i: int, j: int) -> Read | None:
+    """Read the day of "Thursday the 12th"; "Friday the 13th" alone is a film."""
+    unlucky = text.says(i, "friday") and text.at(j).value == _UNLUCKY
+    return None if unlucky and not text.says(i - 1, "on") else unnamed_days(text, j, led=True)
 
 
 def _behind(text: Text, i: int) -> int:
@@ -66,7 +74,7 @@ def _behind(text: Text, i: int) -> int:
 
 def _of_week(text: Text, i: int) -> Read | None:
     """Read "Monday to Friday last week", "Friday of the week before last"."""
-    listed = _listed(text, i)
+    listed = listed_weekdays(text, i)
     if listed is None:
         return None
     first, last, j = listed
@@ -87,13 +95,13 @@ def in_week(text: Text, week: Time, i: int) -> Read:
     """Read "(last week) on Friday", "(last week) from Monday to Friday"."""
     j = i + (text.at(i).text == ",")
     j += text.at(j).text in ("on", "from", "between")
-    listed = _listed(text, j)
+    listed = listed_weekdays(text, j)
     if week.days is None or listed is None:
         return week, i
     return _days(week, listed[0], listed[1]), listed[2]
 
 
-def _listed(text: Text, i: int) -> tuple[int, int, int] | None:
+def listed_weekdays(text: Text, i: int) -> tuple[int, int, int] | None:
     """Weekdays: the first and the last of them, and the position behind."""
     found: list[int] = []
     j = k = i
