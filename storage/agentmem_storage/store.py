@@ -182,7 +182,7 @@ class Store(
     @shielded
     def close(self) -> None:
         """Save the vector index and close the files; closing twice is harmless."""
-        self._index.save()
+        self._index.close()
         self._states.close()
         self._database.close()
 

@@ -3,6 +3,7 @@
 The index is a cache of the embeddings in SQL. It knows which state of the store it reflects, and
 before each search it applies the changes logged since. Its cache file is written and deleted under
 the database's write lock, so that no process can save embeddings that another one is forgetting.
+That of a large store is replaced by one that is not exact; see `agentmem_storage.growing`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from sqlalchemy import Connection, select
 
 from agentmem_storage.disk import make_private_folder
 from agentmem_storage.errors import CorruptRecordError, IncompatibleModelError, StoreError
+from agentmem_storage.growing import Growing
 from agentmem_storage.index import (
     CacheHeader,
     IndexKind,
     VectorIndex,
+    build,
     load_cache,
     make_index,
+    read_from,
     save_cache,
     strays,
     sweep,
@@ -37,7 +41,10 @@ from agentmem_storage.sql.schema import codec
 from agentmem_storage.sql.schema.tables import chunks
 from agentmem_storage.sql.where.selection import id_list
 
+# The file is written anew when it lacks this many changes, or this part of the embeddings; but not
+# so late that the log no longer reaches back to it.
 SAVE_AFTER = 2000
+_SAVE_PART = 20
 _BATCH = 4096
 _CACHE_NAME = "keys.cache"
 
@@ -64,6 +71,7 @@ class IndexSync:
         self._dims = dims
         self._kind = kind
         self._lock = ReadWriteLock()
+        self._growing = Growing(kind, self._lock)
         self._index: VectorIndex | None = None
         if kind != "auto":
             # Fail early if the requested backend is missing.
@@ -96,11 +104,14 @@ class IndexSync:
         """
         while True:
             with self._lock.reading():
-                if self._index is not None and self._mark.seq >= newest.seq:
+                index = self._index
+                current = index is not None and self._mark.seq >= newest.seq
+                if index is not None and current and not self._growing.ready(newest):
                     if among is None and self._mark.seq > newest.seq:
                         # Another thread has seen later changes, which this transaction must not.
                         among = list_ids(connection, select(chunks.c.id)).ids
-                    return self._index.search(query, k, among=among)
+                    self._growing.searched(index, self._mark)
+                    return index.search(query, k, among=among)
             with self._lock.writing():
                 self._catch_up(connection, newest)
 
@@ -115,13 +126,25 @@ class IndexSync:
     def rebuild(self) -> None:
         """Discard the index and rebuild it from the rows."""
         with self._database.read() as connection, self._lock.writing():
-            self._rebuild(connection, "on request")
+            index = self._rebuild(connection, "on request")
+            if self._growing.outgrown(index):
+                self._index = build(index.ids(), read_from(index)) or index
         self.save()
 
     def save_if_due(self) -> None:
         """Save if the file lacks many changes."""
-        if self._unsaved >= SAVE_AFTER:
+        held = 0 if self._index is None else len(self._index)
+        if self._unsaved >= max(SAVE_AFTER, min(held // _SAVE_PART, changes.KEPT // 2)):
             self.save()
+
+    def close(self) -> None:
+        """Save, and give up an index that is being built."""
+        self.stop()
+        self.save()
+
+    def stop(self) -> None:
+        """Give up an index that is being built."""
+        self._growing.stop()
 
     def save(self) -> None:
         """Write the file if it is out of date; a failure only makes the next start slower."""
@@ -165,6 +188,8 @@ class IndexSync:
     def _catch_up(self, connection: Connection, newest: Mark) -> VectorIndex:
         if self._index is None:
             self._load(connection)
+        if self._growing.ready(newest):
+            self._replace(connection)
         if newest.seq > self._mark.seq:
             if changes.reaches(connection, self._mark):
                 self._replay(connection, newest)
@@ -172,6 +197,15 @@ class IndexSync:
                 self._rebuild(connection, "the changes since are no longer logged")
         assert self._index is not None
         return self._index
+
+    def _replace(self, connection: Connection) -> None:
+        """Take the index that was built, unless too much has changed meanwhile."""
+        built = self._growing.take()
+        if changes.reaches(connection, built.mark):
+            self._index, self._mark = built.index, built.mark
+            self._unsaved = max(len(built.index), 1)
+        else:
+            _log.info("an index with lists is not used: the changes since are no longer logged")
 
     def _load(self, connection: Connection) -> None:
         if self._path is None:
@@ -193,7 +227,7 @@ class IndexSync:
         else:
             self._rebuild(connection, "its file is too old, or of another history")
 
-    def _rebuild(self, connection: Connection, reason: str) -> None:
+    def _rebuild(self, connection: Connection, reason: str) -> VectorIndex:
         index = make_index(self._dims, self._kind)
         newest = changes.newest(connection)
         rows = connection.execute(
@@ -204,6 +238,7 @@ class IndexSync:
             self._add(index, [row.id for row in part], [row.key for row in part])
         self._index, self._mark, self._unsaved = index, newest, max(len(index), 1)
         _log.info("vector index built from %d embeddings: %s", len(index), reason)
+        return index
 
     def _replay(self, connection: Connection, newest: Mark) -> None:
         # Only the last change of a chunk matters, because ids are never reused.

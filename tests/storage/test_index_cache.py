@@ -10,6 +10,7 @@ import pytest
 
 from agentmem_storage.index import CacheHeader, VectorIndex, load_cache, make_index, save_cache
 from agentmem_storage.index.factory import IndexKind
+from agentmem_storage.levels import from_levels, to_levels
 
 HEADER = CacheHeader(store_id="store-1", model="model-1", change=41, dims=3)
 
@@ -17,8 +18,8 @@ HEADER = CacheHeader(store_id="store-1", model="model-1", change=41, dims=3)
 def filled(kind: IndexKind, n: int = 5) -> VectorIndex:
     index = make_index(3, kind)
     vectors = np.random.default_rng(2).standard_normal((n, 3))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    index.add(np.arange(n, dtype=np.int64)[::-1] * 3, vectors.astype(np.float32))
+    # As they are stored.
+    index.add(np.arange(n, dtype=np.int64)[::-1] * 3, from_levels(to_levels(vectors)))
     return index
 
 

@@ -2,17 +2,23 @@
 
 A score is the inner product of two unit vectors, their cosine similarity: -1 to 1, higher is
 better. A backend may find candidates in any way; `rank` then rescores them, so that all backends
-return the same ids, scores and order. Axes: n vectors, K dims of a vector.
+return the same scores and order, and the exact ones the same ids. Axes: n vectors, K dims of a
+vector.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.records import Ranked
+
+# Returns those of some ids that are there, with their levels, int8 of shape (n, K).
+Read: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int8]]]
 
 # Allows for vectors that were stored in half precision or int8 and read back.
 _NORM_TOLERANCE = 1e-2
@@ -57,7 +63,8 @@ class VectorIndex(Protocol):
                 Unknown ids are ignored, and an empty array gives an empty result.
 
         Returns:
-            Ids and cosines, both of shape (min(k, candidates),).
+            Ids and cosines, both of shape (min(k, candidates),). Of a backend that is not exact,
+            other ids may be better.
         """
 
     def ids(self) -> NDArray[np.int64]:
@@ -65,6 +72,39 @@ class VectorIndex(Protocol):
 
     def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Vectors of these ids, float32 of shape (n, K).
+
+        Raises:
+            KeyError: An id is not in the index.
+        """
+
+    def levels(self, ids: NDArray[np.int64]) -> NDArray[np.int8]:
+        """The same as int8 levels of shape (n, K); see `agentmem_storage.levels`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """What places vectors in lists.
+
+    Attributes:
+        centroids: float32 of shape (lists, K), unit rows, or zero where a list is empty.
+        ranges: float32 of shape (2 * K,): the least of each dim, and how far it ranges, which the
+            8-bit codes divide into steps.
+    """
+
+    centroids: NDArray[np.float32]
+    ranges: NDArray[np.float32]
+
+
+@runtime_checkable
+class Parted(VectorIndex, Protocol):
+    """A `VectorIndex` whose vectors are parted among lists, of which a search scans some."""
+
+    @property
+    def partition(self) -> Partition:
+        """What places vectors in lists."""
+
+    def lists(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The list that each of these ids is in, int32 of shape (n,).
 
         Raises:
             KeyError: An id is not in the index.

@@ -1,13 +1,15 @@
 """The cache file that persists a vector index between processes.
 
-It contains vectors, not a backend's own structures, so that every backend can read it.
-All numbers are little-endian:
+It contains vectors as int8 levels, which lose nothing of a store's embeddings, and no structures of
+a backend, so that every backend can read it. Of an index with lists, it also has what parts them,
+and the list of each vector. All numbers are little-endian:
 
     magic           8 bytes
     header length   uint32, bytes
     header digest   32 bytes, SHA-256 of the header
-    header          JSON: `CacheHeader`, count n, SHA-256 of the payload in hex
-    payload         ids, int64 (n,), ascending, then vectors, float32 (n, K)
+    header          JSON: `CacheHeader`, count n, number of lists, SHA-256 of the payload in hex
+    payload         ids, int64 (n,), ascending; levels, int8 (n, K); with lists, also centroids,
+                    float32 (lists, K); ranges, float32 (2 * K,); the list of each, int32 (n,)
 
 The file is only a cache: if anything is wrong with it, `load_cache` returns None.
 """
@@ -17,25 +19,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import struct
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.disk import FILE_MODE, sync
-from agentmem_storage.index.base import VectorIndex
-from agentmem_storage.index.factory import IndexKind, make_index
+from agentmem_storage.index.base import Parted, Partition, VectorIndex
+from agentmem_storage.index.factory import IndexKind, make_index, make_parted
+from agentmem_storage.levels import from_levels
 
-_MAGIC = b"AGMKEYS\x01"  # The last byte is the version of the format.
+_MAGIC = b"AGMKEYS\x02"  # The last byte is the version of the format.
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_ID = np.dtype("<i8")
-_VECTOR = np.dtype("<f4")
+_ID, _LEVEL = np.dtype("<i8"), np.dtype("i1")
+_FLOAT, _LIST = np.dtype("<f4"), np.dtype("<i4")
 
 _log = logging.getLogger(__name__)
 
@@ -80,14 +84,18 @@ def save_cache(path: str | os.PathLike[str], index: VectorIndex, header: CacheHe
     if header.dims != index.dims:
         raise ValueError(f"header says {header.dims!r} dims, the index has {index.dims!r}")
     ids = index.ids()
-    payload = (
-        _raw(ids.astype(_ID, copy=False)),
-        _raw(index.vectors(ids).astype(_VECTOR, copy=False)),
-    )
+    arrays: list[NDArray[Any]] = [ids.astype(_ID, copy=False), index.levels(ids)]
+    lists = 0
+    if isinstance(index, Parted):
+        lists = len(index.partition.centroids)
+        arrays.append(index.partition.centroids.astype(_FLOAT, copy=False))
+        arrays.append(index.partition.ranges.astype(_FLOAT, copy=False))
+        arrays.append(index.lists(ids).astype(_LIST, copy=False))
+    payload = [_raw(one) for one in arrays]
     digest = hashlib.sha256()
     for part in payload:
         digest.update(part)
-    fields = {**asdict(header), "count": ids.size, "sha256": digest.hexdigest()}
+    fields = {**asdict(header), "count": ids.size, "lists": lists, "sha256": digest.hexdigest()}
     head = json.dumps(fields, sort_keys=True).encode()
 
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
@@ -135,10 +143,10 @@ def load_cache(
     Raises:
         MissingExtraError: ``kind`` is ``faiss``, which is not installed.
     """
-    index = make_index(dims, kind)
     expected = {"store_id": store_id, "model": model, "dims": dims}
     try:
-        change = _fill(index, _read(path), expected)
+        content, change = _parse(_read(path), expected)
+        index = _indexed(content, dims, kind)
     except FileNotFoundError:
         _log.info("index cache %s: not there", path)
     except (OSError, MemoryError, ValueError, KeyError, TypeError, _BadCacheError) as error:
@@ -148,8 +156,28 @@ def load_cache(
     return None
 
 
-def _fill(index: VectorIndex, data: bytes, expected: dict[str, Any]) -> int:
-    """Load the vectors of a cache file into an empty index; return its change number."""
+class _Content(NamedTuple):
+    """What a cache file contains, in part as views of its bytes."""
+
+    ids: NDArray[np.int64]
+    levels: NDArray[np.int8]
+    lists: NDArray[np.int32]
+    partition: Partition | None
+
+
+def _indexed(content: _Content, dims: int, kind: IndexKind) -> VectorIndex:
+    ids, levels, lists, partition = content
+    if partition is not None and kind == "auto":
+        parted = make_parted(partition, ids, levels, lists)
+        if parted is not None:
+            return parted
+    index = make_index(dims, kind)
+    index.add(ids, from_levels(levels))
+    return index
+
+
+def _parse(data: bytes, expected: dict[str, Any]) -> tuple[_Content, int]:
+    """The content of a cache file, and its change number."""
     view = memoryview(data)
     digest_at = len(_MAGIC) + _LENGTH.size
     head_at = digest_at + _DIGEST_BYTES
@@ -158,24 +186,55 @@ def _fill(index: VectorIndex, data: bytes, expected: dict[str, Any]) -> int:
     if len(view) < head_at:
         raise _BadCacheError("it is truncated")
     (head_bytes,) = _LENGTH.unpack_from(view, len(_MAGIC))
-    ids_at = head_at + head_bytes
-    head = view[head_at:ids_at]
+    payload_at = head_at + head_bytes
+    head = view[head_at:payload_at]
     if hashlib.sha256(head).digest() != view[digest_at:head_at]:
         raise _BadCacheError("its header is damaged")
     fields = json.loads(bytes(head))
     for name, value in expected.items():
         if fields[name] != value:
             raise _BadCacheError(f"its {name} is {fields[name]!r}, not {value!r}")
-    count, dims = fields["count"], index.dims
-    vectors_at = ids_at + count * _ID.itemsize
-    if len(view) != vectors_at + count * dims * _VECTOR.itemsize:
-        raise _BadCacheError("its length is wrong")
-    if hashlib.sha256(view[ids_at:]).hexdigest() != fields["sha256"]:
+    content = _split(view[payload_at:], fields["count"], fields["lists"], fields["dims"])
+    if hashlib.sha256(view[payload_at:]).hexdigest() != fields["sha256"]:
         raise _BadCacheError("its vectors are damaged")
-    ids = np.frombuffer(view[ids_at:vectors_at], dtype=_ID).astype(np.int64)
-    vectors = np.frombuffer(view[vectors_at:], dtype=_VECTOR).astype(np.float32)
-    index.add(ids, vectors.reshape(count, dims))
-    return int(fields["change"])
+    # Whoever wrote the digests may have written anything else, too.
+    if not content.levels.any(axis=1).all():
+        raise _BadCacheError("one of its vectors is zero")
+    if bool(np.any(content.ids[1:] <= content.ids[:-1])) or bool(np.any(content.ids < 0)):
+        raise _BadCacheError("its ids do not ascend")
+    if not all(0 <= one < max(fields["lists"], 1) for one in _span(content.lists)):
+        raise _BadCacheError("it names lists that it does not have")
+    return content, int(fields["change"])
+
+
+def _split(payload: memoryview, count: int, lists: int, dims: int) -> _Content:
+    """The arrays of a payload."""
+    shapes: list[tuple[np.dtype[Any], tuple[int, ...]]] = [(_ID, (count,)), (_LEVEL, (count, dims))]
+    if lists:
+        shapes += [(_FLOAT, (lists, dims)), (_FLOAT, (2 * dims,)), (_LIST, (count,))]
+    arrays: list[NDArray[Any]] = []
+    at = 0
+    for dtype, shape in shapes:
+        size = math.prod(shape)
+        end = at + size * dtype.itemsize
+        if min(shape) < 0 or end > len(payload):
+            raise _BadCacheError("its length is wrong")
+        arrays.append(np.frombuffer(payload[at:end], dtype=dtype).reshape(shape))
+        at = end
+    if at != len(payload):
+        raise _BadCacheError("its length is wrong")
+    ids, levels = arrays[0].astype(np.int64, copy=False), arrays[1]
+    if not lists:
+        return _Content(ids, levels, np.empty(0, dtype=np.int32), None)
+    centroids, ranges = (one.astype(np.float32) for one in arrays[2:4])
+    if not np.isfinite(centroids).all() or not np.isfinite(ranges).all():
+        raise _BadCacheError("what parts its lists is not finite")
+    return _Content(ids, levels, arrays[4].astype(np.int32), Partition(centroids, ranges))
+
+
+def _span(values: NDArray[np.int32]) -> tuple[int, ...]:
+    """The least and the greatest, if there are any."""
+    return (int(values.min()), int(values.max())) if values.size else ()
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:

@@ -17,6 +17,7 @@ from agentmem_storage.index.base import (
     rank,
     require_known,
 )
+from agentmem_storage.levels import to_levels
 from agentmem_storage.records import Ranked
 
 _FIRST_CAPACITY = 64
@@ -88,6 +89,10 @@ class ExactIndex:
         found, known = locate(self._ids, check_ids(ids))
         require_known(ids, known)
         return self._vectors[found]
+
+    def levels(self, ids: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Levels of these ids, shape (n, K); see `VectorIndex.levels`."""
+        return to_levels(self.vectors(ids))
 
     @property
     def _ids(self) -> NDArray[np.int64]:

@@ -1,12 +1,16 @@
-"""Creates the vector index of the requested backend."""
+"""Creates the vector index of the requested backend; FAISS is imported when it is needed."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentmem_storage.errors import MissingExtraError
-from agentmem_storage.index.base import VectorIndex
+from agentmem_storage.index.base import Partition, Read, VectorIndex
 from agentmem_storage.index.exact import ExactIndex
 
 IndexKind = Literal["auto", "exact", "faiss"]
@@ -20,7 +24,8 @@ def make_index(dims: int, kind: IndexKind = "auto") -> VectorIndex:
     Args:
         dims: K, the dims of a vector.
         kind: ``exact`` (numpy), ``faiss``, or ``auto``: FAISS if installed, else exact.
-            Both return the same results; FAISS is faster.
+            Both return the same results; FAISS is faster. A large store replaces what
+            ``auto`` makes, see `is_outgrown`.
 
     Raises:
         MissingExtraError: ``faiss`` is requested and not installed.
@@ -40,3 +45,49 @@ def make_index(dims: int, kind: IndexKind = "auto") -> VectorIndex:
         _log.info("faiss cannot be imported (%s); searching with numpy", error)
         return ExactIndex(dims)
     return FaissIndex(dims)
+
+
+def is_outgrown(index: VectorIndex) -> bool:
+    """Whether an index is too large for what it is, so that `build` makes a better one of it."""
+    if isinstance(index, ExactIndex):  # FAISS is not installed
+        return False
+    from agentmem_storage.index.building import outgrown
+
+    return outgrown(index)
+
+
+def read_from(index: VectorIndex) -> Read:
+    """Reads the vectors of an index that nobody changes."""
+    return lambda ids: (ids, index.levels(ids))
+
+
+def build(
+    ids: NDArray[np.int64], read: Read, stopped: Callable[[], bool] = lambda: False
+) -> VectorIndex | None:
+    """Build an index for a large store; see `agentmem_storage.index.building.build`."""
+    from agentmem_storage.index.building import build as build_lists
+
+    return build_lists(ids, read, stopped)
+
+
+def make_parted(
+    partition: Partition,
+    ids: NDArray[np.int64],
+    levels: NDArray[np.int8],
+    lists: NDArray[np.int32],
+) -> VectorIndex | None:
+    """An index of vectors whose lists are known; None if FAISS is not installed.
+
+    Args:
+        partition: What placed them.
+        ids: int64 of shape (n,), ascending.
+        levels: int8 of shape (n, K).
+        lists: Of each, int32 of shape (n,).
+    """
+    try:
+        from agentmem_storage.index.ivf import IvfIndex
+    except ImportError:
+        return None
+    index = IvfIndex(partition)
+    index.add_levels(ids, levels, lists)
+    return index

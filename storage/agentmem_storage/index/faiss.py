@@ -24,6 +24,7 @@ from agentmem_storage.index.base import (
     rank,
     require_known,
 )
+from agentmem_storage.levels import to_levels
 from agentmem_storage.records import Ranked
 
 # Up to this many candidates, fetching and scoring each is faster than a scan of the index with a
@@ -100,6 +101,10 @@ class FaissIndex:
         if ids.size:
             self._index.reconstruct_batch(ids, x=vectors)
         return vectors
+
+    def levels(self, ids: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Levels of these ids, shape (n, K); see `VectorIndex.levels`."""
+        return to_levels(self.vectors(ids))
 
     @property
     def _ids(self) -> NDArray[np.int64]:

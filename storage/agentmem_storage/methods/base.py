@@ -58,6 +58,11 @@ class StoreBase:
             kind=self._kind,
         )
 
+    def _rebind(self, binding: ModelBinding) -> None:
+        """Bind to what the database says now, with an index of its own."""
+        self._index.stop()
+        self._bind(binding)
+
     def _now(self) -> int:
         return to_micros(self._clock(), "the time of the clock")
 

@@ -112,7 +112,7 @@ class Maintenance(StoreBase):
             self._index.drop_files()
         self._database.drop_faults()
         self._database.renew()
-        self._bind(ModelBinding(self.model, self.embedding_dims))
+        self._rebind(ModelBinding(self.model, self.embedding_dims))
         self._purge()
         return replace(done, rebuilt=(*rebuilt, *done.rebuilt))
 
@@ -143,7 +143,7 @@ class Maintenance(StoreBase):
         with self._database.write() as connection:
             derived.replace_embeddings(connection, blobs)
             self._index.drop_files()
-        self._bind(ModelBinding(self.model, self.embedding_dims))
+        self._rebind(ModelBinding(self.model, self.embedding_dims))
 
     @property
     @shielded

@@ -66,6 +66,6 @@ class Rebinding(StoreBase):
                 return Switched(left=tuple(left))
             split = staging.switch(connection, target)
             self._index.drop_files()
-        self._bind(target)
+        self._rebind(target)
         self._purge()
         return Switched(split=tuple(split))

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.errors import CorruptRecordError, InputError
+from agentmem_storage.levels import from_levels, to_levels
 
 _MARK = 0xA1
 _INT8 = 0x10
@@ -87,8 +88,7 @@ def encode_embedding(embedding: NDArray[np.float32]) -> bytes:
     norm = float(np.sqrt((wide * wide).sum()))
     if not abs(norm - 1.0) <= _NORM_TOLERANCE:
         raise InputError(f"an embedding must have norm 1, got {norm!r}")
-    levels = np.rint(wide * (127.0 / np.abs(wide).max())).astype(np.int8)
-    return _pack(levels.shape, levels.tobytes())
+    return _pack(embedding.shape, to_levels(wide[None, :]).tobytes())
 
 
 def decode_embedding(blob: bytes, chunk_id: int) -> NDArray[np.float32]:
@@ -111,11 +111,7 @@ def decode_embeddings(blobs: Sequence[bytes], chunk_ids: Sequence[int]) -> NDArr
         for blob, chunk_id in zip(blobs, chunk_ids, strict=True)
     ]
     levels = np.frombuffer(b"".join(payloads), dtype=np.int8).reshape(len(payloads), -1)
-    wide = levels.astype(np.float64)
-    # Sums of small integers are exact in float64, so all machines compute the same norm.
-    norms = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-    embeddings: NDArray[np.float32] = (wide / norms).astype(np.float32)
-    return embeddings
+    return from_levels(levels)
 
 
 def encode_patch(patch: bytes) -> bytes | None:

@@ -1,0 +1,112 @@
+"""Builds an `IvfIndex` of vectors that are read bit by bit, so that others can go on meanwhile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem_storage.index.base import Partition, Read, VectorIndex
+from agentmem_storage.index.ivf import IvfIndex
+from agentmem_storage.levels import from_levels
+
+# From so many vectors on, scanning lists takes a quarter of the time of scanning all
+# (benchmarks/results/scale.json), and is worth not being exact.
+LISTS_FROM = 50_000
+# Of each list, so many vectors are looked at to find its centroid, so many times.
+_SAMPLED, _ROUNDS = 40, 10
+_STEPS = 16
+# To such parts of 1 the ranges are rounded: they are of single vectors, which may be forgotten.
+_GRAIN = 64
+_SEED = 0
+_BATCH = 8192
+
+
+def lists_for(count: int) -> int:
+    """How many lists part so many vectors: a power of two near the square root."""
+    return 1 << round(math.log2(max(count, 1)) / 2)
+
+
+def outgrown(index: VectorIndex) -> bool:
+    """Whether an index has become too large for what it is, and should be built anew."""
+    if isinstance(index, IvfIndex):
+        return lists_for(index.places) > len(index.partition.centroids)
+    return len(index) >= LISTS_FROM
+
+
+def build(
+    ids: NDArray[np.int64], read: Read, stopped: Callable[[], bool] = lambda: False
+) -> IvfIndex | None:
+    """Build an index; of the same vectors, the same.
+
+    Args:
+        ids: Ids of the vectors, ascending, int64 of shape (n,).
+        read: Returns those of some of the ids that are still there, with their levels, int8 of
+            shape (n, K).
+        stopped: Asked between steps of less than a second, whether to give up.
+
+    Returns:
+        The index; None if it was stopped, or no vector is there any more.
+    """
+    # Of this thread alone, and not one that waits for others by spinning.
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        partition = _partition(ids, read, stopped)
+        if partition is None:
+            return None
+        index = IvfIndex(partition)
+        for first in range(0, ids.size, _BATCH):
+            if stopped():
+                return None
+            index.add_levels(*read(ids[first : first + _BATCH]))
+        # So that what is removed later can be taken out of its centroid, it must be in no other.
+        for some in np.array_split(np.arange(len(partition.centroids), dtype=np.int32), _STEPS):
+            if stopped():
+                return None
+            index.center(some)
+        return index
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
+def _partition(ids: NDArray[np.int64], read: Read, stopped: Callable[[], bool]) -> Partition | None:
+    """Centroids by k-means over a sample, on the sphere."""
+    random = np.random.default_rng(_SEED)
+    count = min(ids.size, _SAMPLED * lists_for(ids.size))
+    _, levels = read(np.sort(random.choice(ids, count, replace=False)))
+    if not len(levels):
+        return None
+    rows = from_levels(levels)
+    # From there on, no more lists than rows, if many have been removed in the meantime.
+    lists = min(lists_for(ids.size), len(rows))
+    centroids: NDArray[np.float32] = rows[np.sort(random.choice(len(rows), lists, replace=False))]
+    for _ in range(_ROUNDS):
+        if stopped():
+            return None
+        kmeans: Any = faiss.Kmeans(
+            rows.shape[1],
+            lists,
+            niter=1,
+            spherical=True,
+            seed=_SEED,
+            min_points_per_centroid=1,
+            max_points_per_centroid=len(rows),
+        )
+        kmeans.train(rows, init_centroids=centroids)
+        centroids = kmeans.centroids
+    quantizer = faiss.ScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_8bit)
+    quantizer.train(rows)
+    return Partition(centroids, _coarse(faiss.vector_to_array(quantizer.trained)))
+
+
+def _coarse(ranges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Ranges that include the given ones, in whole grains."""
+    least, width = np.split(ranges.astype(np.float64), 2)
+    low = np.floor(least * _GRAIN) / _GRAIN
+    high = np.ceil((least + width) * _GRAIN) / _GRAIN
+    return np.concatenate((low, high - low)).astype(np.float32)
