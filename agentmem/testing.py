@@ -62,13 +62,15 @@ def tiny_bundle(folder: str | Path, *, seed: int = 0) -> Path:
                 num_attention_heads=4,
                 encoder_layers=1,
                 decoder_layers=1,
-                densities={"standard": 1.0, "dense": 2.7},
-                lift_octaves=5,
+                quantizations={"fine": 1.0, "coarse": 2.7},
+                fourier_octaves=5,
             )
         )
         init_on_grid(autoencoder, seed)
         keys = EmbedderModel(
-            EmbedderConfig(vocab_size=_VOCAB_SIZE, hidden_size=32, num_hidden_layers=1, key_dims=32)
+            EmbedderConfig(
+                vocab_size=_VOCAB_SIZE, hidden_size=32, num_hidden_layers=1, embedding_dims=32
+            )
         )
         reranker = LatentReranker(
             LatentRerankerConfig(vocab_size=_VOCAB_SIZE, hidden_size=16, intermediate_size=16)

@@ -14,6 +14,9 @@ _BASELINES = {
     "id_huffman": "Huffman ids",
 }
 
+# What the shipped bundle calls its quantizations, in the words of `Memory`.
+_QUANTIZATIONS = {"standard": "fine", "dense": "coarse"}
+
 
 def fidelity_table(results: Mapping[str, Any]) -> list[str]:
     """A row for each text and quantization.
@@ -27,7 +30,7 @@ def fidelity_table(results: Mapping[str, Any]) -> list[str]:
     rows = [
         (
             name,
-            quantization,
+            _QUANTIZATIONS.get(quantization, quantization),
             percent(measured["token_accuracy"]),
             percent(measured["exact_chunks"]),
             percent(measured["exact_chunks_64"]),
@@ -58,7 +61,8 @@ def robustness_table(results: Mapping[str, Any]) -> list[str]:
     quantizations = list(next(iter(results["kinds"].values()))["quantizations"])
     heads = ["Text", "UTF-8"]
     for name in quantizations:
-        heads += [f"{name}: tokens right", "chunks right", "stored", "patch share"]
+        shown = _QUANTIZATIONS.get(name, name)
+        heads += [f"{shown}: tokens right", "chunks right", "stored", "patch share"]
     rows = [
         (
             kind,

@@ -82,7 +82,7 @@ class Encoders:
             case "causal-mean":
                 return _vectors(lambda ids: _states(self._causal, ids).mean(1), hidden)
             case "keys":
-                return _vectors(self._key, self._keys.config.key_dims)
+                return _vectors(self._key, self._keys.config.embedding_dims)
             case "minilm":
                 return _minilm(self._tokenizer)
             case "autoencoder":
@@ -97,7 +97,7 @@ class Encoders:
     def _fourier_codes(self, ids: Tensor) -> Tensor:
         """Fourier features (B, T, F) of the int8 codes, as the bundle's decoder sees them."""
         network = self._autoencoder
-        widths = network.config.densities
+        widths = network.config.quantizations
         finest = min(widths, key=widths.__getitem__)
         codes = network.to_codes(network.encode_states(ids, None), finest)
         slots: Tensor = network.fourier_features(network.quantize(codes, finest) / LEVELS)

@@ -50,7 +50,7 @@ def test_fidelity(cli: Cli, tmp_path: Path) -> None:
     assert list(result) == ENVELOPE
     assert (result["task"], result["seed"], result["config"]["limit"]) == ("fidelity", 3, 5)
     assert set(result["results"]["files"]) == {"talk.jsonl", "pages.jsonl"}
-    for word in ("talk.jsonl", "pages.jsonl", "random tokens", "standard", "auto", "100 %", "yes"):
+    for word in ("talk.jsonl", "pages.jsonl", "random tokens", "fine", "auto", "100 %", "yes"):
         assert word in shown
 
 

@@ -57,7 +57,7 @@ class TestShow:
             "keys": EmbedderModel.from_pretrained(bundle / "keys"),
             "reranker": LatentReranker.from_pretrained(bundle / "reranker"),
         }
-        quantizations = networks["autoencoder"].config.densities
+        quantizations = networks["autoencoder"].config.quantizations
         assert list(output["quantizations"].values()) == sorted(quantizations.values())
         assert output == {
             "name": model.name,

@@ -46,7 +46,7 @@ intermediate_size = 64
 num_attention_heads = 4
 encoder_layers = 1
 decoder_layers = 1
-lift_octaves = 5
+fourier_octaves = 5
 [data]
 tokenizer = "TOKENIZER"
 tokens_per_step = 256
@@ -70,7 +70,7 @@ talk = 20
 steps = 2
 [model]
 hidden_size = 32
-key_dims = 32
+embedding_dims = 32
 """
 RERANKER = """
 name = "tiny-reranker"

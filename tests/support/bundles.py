@@ -27,7 +27,7 @@ def with_other_embedder(folder: Path, *, seed: int = 0, dims: int = 48) -> Path:
         torch.manual_seed(seed + 1000)
         keys = EmbedderModel(
             EmbedderConfig(
-                vocab_size=vocab_size, hidden_size=32, num_hidden_layers=1, key_dims=dims
+                vocab_size=vocab_size, hidden_size=32, num_hidden_layers=1, embedding_dims=dims
             )
         )
     keys.save_pretrained(folder / "keys")

@@ -65,8 +65,8 @@ class TestARun:
         losses, shares = ([figures[name] for figures in seen] for name in ("loss", "accuracy"))
         assert sum(losses[-4:]) < 0.75 * sum(losses[:4])
         assert sum(shares[-4:]) > sum(shares[:4])
-        assert [figures["quantization"] for figures in seen] == ["standard", "dense"] * (STEPS // 2)
-        assert logged(folder)[-1]["dev"]["talks/standard"] > shares[0] + 0.1
+        assert [figures["quantization"] for figures in seen] == ["fine", "coarse"] * (STEPS // 2)
+        assert logged(folder)[-1]["dev"]["talks/fine"] > shares[0] + 0.1
 
     def test_it_leaves_the_documented_files(
         self, uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, precision: str
@@ -86,10 +86,10 @@ class TestARun:
         assert [row["step"] for row in rows] == [9, STEPS]
         for row in rows:
             assert set(row["dev"]) == {
-                "talks/standard",
-                "talks/dense",
-                "random-tokens/standard",
-                "random-tokens/dense",
+                "talks/fine",
+                "talks/coarse",
+                "random-tokens/fine",
+                "random-tokens/coarse",
             }
         state = json.loads((folder / "checkpoint" / "state.json").read_text())
         assert state == {"step": STEPS}
@@ -132,11 +132,11 @@ class TestARun:
             for ids, mask in zip(*source.batch(index), strict=True)
         ]
         coded = LatentCodec(TorchAutoencoder(model)).encode(
-            chunks, quantizations=["standard"], min_fidelity=1
+            chunks, quantizations=["fine"], min_fidelity=1
         )
         right = sum(item.fidelity * len(ids) for item, ids in zip(coded, chunks, strict=True))
         share = right / sum(map(len, chunks))
-        assert logged(folder)[-1]["dev"]["talks/standard"] == pytest.approx(share, abs=1e-4)
+        assert logged(folder)[-1]["dev"]["talks/fine"] == pytest.approx(share, abs=1e-4)
 
     def test_a_finished_run_is_left_as_it_is(
         self, uninterrupted: tuple[Path, list[dict[str, Any]]], place: Path, precision: str
@@ -286,7 +286,11 @@ class TestConfiguration:
             ("steps = 3", "steps = 3\nwarmup = 1.5", "optimizer.warmup = 1.5"),
             ('name = "x"', 'name = "x"\nprecision = "fp8"', "precision = 'fp8'"),
             ('name = "x"', 'name = "x"\nturns = []', r"turns = \[\]"),
-            ("[data]", "[model.densities]\nfine = 0.5\n[data]", r"densities\['fine'\]=0.5 must be"),
+            (
+                "[data]",
+                "[model.quantizations]\nfine = 0.5\n[data]",
+                r"quantizations\['fine'\]=0.5 must be",
+            ),
             ('name = "x"', 'name = "x"\nround_from = 2', "round_from = 2"),
             ('tokenizer = "t"', 'tokenizer = "t"\nlengths = []', r"data.lengths = \[\]"),
             ('tokenizer = "t"', 'tokenizer = "t"\nlengths = [-8]', "data.lengths.0 = -8"),
@@ -341,8 +345,8 @@ def test_a_start_from_another_model_keeps_what_fits(place: Path, tmp_path: Path)
     old = load_file(start / "model.safetensors")
     for name in ("embedding.weight", "encoder.0.up.weight", "decoder_norm.weight"):
         torch.testing.assert_close(found[name], old[name], atol=1e-6, rtol=0)
-    assert found["to_slot.standard.weight"].shape == (1, 64)
-    assert old["to_slot.standard.weight"].shape == (2, 64)
+    assert found["to_slot.fine.weight"].shape == (1, 64)
+    assert old["to_slot.fine.weight"].shape == (2, 64)
     assert "encoder.1.up.weight" in found
 
 

@@ -81,7 +81,7 @@ def config_of(place: Path, **changes: Any) -> EmbedderRunConfig:
         "questions_per_step": 12,
         "eval_every": 12,
         "save_every": 9,
-        "model": {"hidden_size": 32, "num_hidden_layers": 1, "key_dims": 20},
+        "model": {"hidden_size": 32, "num_hidden_layers": 1, "embedding_dims": 20},
         "optimizer": {"steps": STEPS, "lr": 1e-2},
         **changes,
     }
@@ -148,7 +148,7 @@ def test_it_leaves_the_documented_files(
     state = torch.load(folder / "checkpoint" / "optimizer.pt", weights_only=True)
     assert [group["eps"] for group in state["param_groups"]] == [config_of(place).optimizer.eps]
     model = EmbedderModel.from_pretrained(folder / "model")
-    assert (model.config.vocab_size, model.config.key_dims) == (384, 20)
+    assert (model.config.vocab_size, model.config.embedding_dims) == (384, 20)
     last = load_file(folder / "checkpoint" / "model.safetensors")
     for name, weight in model.named_parameters():
         assert torch.equal(weight, last[f"embedder.{name}"].bfloat16().float()), name
@@ -247,7 +247,7 @@ def test_questions_that_cannot_be_answered(place: Path, tmp_path: Path) -> None:
         ("[model]\n", "key_dim = 64", "model = .*unknown key 'key_dim'"),
         # The tokenizer says this one.
         ("[model]\n", "vocab_size = 64", "model = .*unknown key 'vocab_size'"),
-        ("[model]\n", "key_dims = 0", "model = .*key_dims=0 must be positive"),
+        ("[model]\n", "embedding_dims = 0", "model = .*embedding_dims=0 must be positive"),
     ],
     ids=lambda value: value.split(" ")[0] if " = " in value else "",
 )

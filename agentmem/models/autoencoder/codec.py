@@ -55,7 +55,7 @@ class LatentCodec:
         self._token_ids = token_ids
         self.slot_dims: int = model.config.slot_dims
         self.max_tokens: int = model.config.max_tokens
-        self.quantizations: tuple[str, ...] = tuple(model.config.densities)
+        self.quantizations: tuple[str, ...] = tuple(model.config.quantizations)
         self._tokens_per_vector: int = model.config.tokens_per_vector
         self._vector_dims: int = model.config.vector_dims
         self._bits = max(1, (model.config.vocab_size - 1).bit_length())
@@ -114,7 +114,7 @@ class LatentCodec:
         self, quantization: str, ids: NDArray[np.int64], states: Floats, mask: NDArray[np.bool_]
     ) -> NDArray[np.int8]:
         """Codes (B, T, s) of ids and their states, zero behind the end of a row."""
-        step = self._model.config.densities[quantization]
+        step = self._model.config.quantizations[quantization]
         codes, is_close = quantize(self._model.to_codes(states, quantization), step)
         open_rows = np.flatnonzero((is_close & mask[..., None]).any(axis=(1, 2)))
         if len(open_rows):

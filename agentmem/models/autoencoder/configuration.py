@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from agentmem.models.layers.configuration import NetworkConfig, check_positive
 
@@ -16,9 +17,6 @@ VALUES_PER_DIM = 2 * LEVELS + 1
 class AutoencoderConfig(NetworkConfig):
     """Sizes of a `MemoryAutoencoder`.
 
-    Some names are older than the code's own words and stay, because config.json files and the
-    fingerprints of bundles depend on them: a density is a quantization.
-
     Args:
         vocab_size: Number of token ids of the bundle's tokenizer.
         hidden_size: H, the width of both stacks.
@@ -27,11 +25,11 @@ class AutoencoderConfig(NetworkConfig):
         encoder_layers: Blocks between tokens and latents.
         decoder_layers: Blocks between latents and logits.
         slot_dims: s, numbers per token.
-        densities: Step of each quantization, in int8 steps, finest first. Every quantization has
-            projections of its own between states and slots; all other weights are shared.
+        quantizations: Step of each quantization, in int8 steps, finest first. Every quantization
+            has projections of its own between states and slots; all other weights are shared.
         tokens_per_vector: Tokens that share one memory vector; D = s * tokens_per_vector.
         max_tokens: Longest chunk.
-        lift_octaves: Octaves of the Fourier features of each dim that the decoder sees: adjacent
+        fourier_octaves: Octaves of the Fourier features of each dim that the decoder sees: adjacent
             int8 codes stand for different tokens, and a linear map alone separates them slowly.
         rope_theta: Base of the rotary positions.
         initializer_range: Standard deviation of freshly initialized weights.
@@ -39,6 +37,9 @@ class AutoencoderConfig(NetworkConfig):
     """
 
     model_type = "agentmem-autoencoder"
+    former_names = MappingProxyType(
+        {"densities": "quantizations", "lift_octaves": "fourier_octaves"}
+    )
 
     vocab_size: int = 8192
     hidden_size: int = 192
@@ -47,10 +48,10 @@ class AutoencoderConfig(NetworkConfig):
     encoder_layers: int = 2
     decoder_layers: int = 2
     slot_dims: int = 2
-    densities: dict[str, float] = field(default_factory=lambda: {"standard": 1.0})
+    quantizations: dict[str, float] = field(default_factory=lambda: {"fine": 1.0})
     tokens_per_vector: int = 16
     max_tokens: int = 256
-    lift_octaves: int = 7
+    fourier_octaves: int = 7
     rope_theta: float = 10_000.0
     initializer_range: float = 0.02
     pad_token_id: int = 0
@@ -70,13 +71,13 @@ class AutoencoderConfig(NetworkConfig):
                 f"tokens_per_vector={self.tokens_per_vector!r}"
             )
         # Sorted here, because config.json is written with its keys in alphabetical order.
-        densities = dict(sorted(self.densities.items(), key=lambda one: one[1]))
-        if not densities:
-            raise ValueError("densities must name one quantization or more")
-        for name, width in densities.items():
+        quantizations = dict(sorted(self.quantizations.items(), key=lambda one: one[1]))
+        if not quantizations:
+            raise ValueError("quantizations must name one quantization or more")
+        for name, width in quantizations.items():
             if not 1 <= width <= LEVELS:
-                raise ValueError(f"densities[{name!r}]={width!r} must be from 1 to {LEVELS}")
-        object.__setattr__(self, "densities", densities)
+                raise ValueError(f"quantizations[{name!r}]={width!r} must be from 1 to {LEVELS}")
+        object.__setattr__(self, "quantizations", quantizations)
 
     @property
     def vector_dims(self) -> int:

@@ -49,13 +49,13 @@ def init_on_grid(
     config = model.config
     ranked = list(range(config.vocab_size)) if by_frequency is None else list(by_frequency)
     codes = torch.empty(config.vocab_size, config.slot_dims)  # (V, s)
-    widest = max(config.densities.values())
+    widest = max(config.quantizations.values())
     codes[ranked] = _grid_points(config.vocab_size, config.slot_dims, widest, seed)
     features = model.fourier_features(codes[None])[0]  # (V, F)
     width = features.shape[1]
     if width + 1 >= config.hidden_size:
         raise ValueError(
-            f"slot_dims={config.slot_dims!r} with lift_octaves={config.lift_octaves!r} needs "
+            f"slot_dims={config.slot_dims!r} with fourier_octaves={config.fourier_octaves!r} needs "
             f"{width} Fourier features, but hidden_size={config.hidden_size!r}"
         )
     rows = model.embedding.weight
@@ -70,8 +70,8 @@ def init_on_grid(
 
     # The projection to slots recovers the code: a row's first dims, scaled as the encoder scales a
     # row. In closed form, because LAPACK's least squares differ in the last bit from call to call.
-    norm = math.sqrt(config.slot_dims * (1 + config.lift_octaves) + _OTHER_NORM**2)
-    for name, step in config.densities.items():
+    norm = math.sqrt(config.slot_dims * (1 + config.fourier_octaves) + _OTHER_NORM**2)
+    for name, step in config.quantizations.items():
         to_slot = cast("nn.Linear", model.to_slot[name])
         to_slot.weight.zero_()
         to_slot.weight.fill_diagonal_(norm / math.sqrt(config.hidden_size))
@@ -79,7 +79,7 @@ def init_on_grid(
         from_slot.weight.zero_()
         from_slot.weight[:width] = torch.diag(_resolvable(config, step))
 
-    finest = next(iter(config.densities))
+    finest = next(iter(config.quantizations))
     hidden = F.rms_norm(model.from_slot[finest](features), (config.hidden_size,))
     model.decoder_norm.weight.fill_(_TOP_LOGIT / float((hidden * rows).sum(-1).mean()))
 
@@ -90,7 +90,7 @@ def _resolvable(config: AutoencoderConfig, step: float) -> torch.Tensor:
     Octave k has the period ``2 LEVELS / 2^k`` in int8 steps; below two quantization steps it no
     longer separates adjacent cells, it only favors the center of each.
     """
-    octaves = torch.arange(config.lift_octaves)
+    octaves = torch.arange(config.fourier_octaves)
     clear = ((2 * LEVELS / 2.0**octaves) >= 2 * step - 1).float().repeat(config.slot_dims)
     return torch.cat([torch.ones(config.slot_dims), clear, clear])
 

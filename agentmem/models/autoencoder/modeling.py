@@ -65,12 +65,12 @@ class MemoryAutoencoder(Network[AutoencoderConfig]):
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
         self.encoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
-        features = config.slot_dims * (1 + 2 * config.lift_octaves)
+        features = config.slot_dims * (1 + 2 * config.fourier_octaves)
         self.to_slot = nn.ModuleDict(
-            {name: nn.Linear(config.hidden_size, config.slot_dims) for name in config.densities}
+            {name: nn.Linear(config.hidden_size, config.slot_dims) for name in config.quantizations}
         )
         self.from_slot = nn.ModuleDict(
-            {name: nn.Linear(features, config.hidden_size) for name in config.densities}
+            {name: nn.Linear(features, config.hidden_size) for name in config.quantizations}
         )
         self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
         self.decoder_norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
@@ -101,7 +101,7 @@ class MemoryAutoencoder(Network[AutoencoderConfig]):
 
     def quantize(self, codes: Tensor, quantization: str) -> Tensor:
         """Codes (B, T, s) rounded to the quantization's steps: whole numbers from -127 to 127."""
-        step = self.config.densities[quantization]
+        step = self.config.quantizations[quantization]
         limit = LEVELS // step  # steps on either side of zero
         return torch.round((torch.round(codes * (LEVELS / step))).clamp(-limit, limit) * step)
 
@@ -119,7 +119,7 @@ class MemoryAutoencoder(Network[AutoencoderConfig]):
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
-        quantization: str = "standard",
+        quantization: str = "fine",
         noise: Tensor | None = None,
     ) -> AutoencoderOutput:
         """Encode, quantize, decode and compare.
@@ -136,7 +136,7 @@ class MemoryAutoencoder(Network[AutoencoderConfig]):
         if noise is None:
             codes = codes + (self.quantize(codes, quantization) / LEVELS - codes).detach()
         else:
-            codes = codes + noise * (self.config.densities[quantization] / LEVELS)
+            codes = codes + noise * (self.config.quantizations[quantization] / LEVELS)
         hidden = self.decode_states(codes, mask, quantization)
         indices, target = _real_tokens(input_ids, mask)
         logits = self.head(hidden.flatten(0, 1).index_select(0, indices))
@@ -147,7 +147,7 @@ class MemoryAutoencoder(Network[AutoencoderConfig]):
 
     def fourier_features(self, codes: Tensor) -> Tensor:
         """Codes (B, T, s) with sines and cosines of each dim: (B, T, s (1 + 2 octaves))."""
-        octaves = 2.0 ** torch.arange(self.config.lift_octaves, device=codes.device)
+        octaves = 2.0 ** torch.arange(self.config.fourier_octaves, device=codes.device)
         angles = (math.pi * codes.unsqueeze(-1) * octaves).flatten(-2)  # (B, T, s * octaves)
         return torch.cat([codes, angles.sin(), angles.cos()], dim=-1)
 

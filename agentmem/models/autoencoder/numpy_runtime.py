@@ -120,20 +120,20 @@ class _Stacks:
         """Codes (B, T, s) with sines and cosines of each dim: (B, T, s (1 + 2 octaves))."""
         kind = self.embedding.dtype.type
         values = codes.astype(kind) / kind(LEVELS)
-        octaves = kind(2) ** np.arange(self._config.lift_octaves, dtype=kind)
+        octaves = kind(2) ** np.arange(self._config.fourier_octaves, dtype=kind)
         angles = (kind(math.pi) * values[..., None] * octaves).reshape(*codes.shape[:2], -1)
         return np.concatenate([values, np.sin(angles), np.cos(angles)], axis=-1)
 
 
 def _shapes(config: AutoencoderConfig) -> Shapes:
     h, s = config.hidden_size, config.slot_dims
-    features = s * (1 + 2 * config.lift_octaves)
+    features = s * (1 + 2 * config.fourier_octaves)
     shapes: dict[str, tuple[int, ...]] = {
         "embedding.weight": (config.vocab_size, h),
         "encoder_norm.weight": (h,),
         "decoder_norm.weight": (h,),
     }
-    for name in config.densities:
+    for name in config.quantizations:
         shapes |= {f"to_slot.{name}.weight": (s, h), f"to_slot.{name}.bias": (s,)}
         shapes |= {f"from_slot.{name}.weight": (h, features), f"from_slot.{name}.bias": (h,)}
     for stack, layers in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers)):

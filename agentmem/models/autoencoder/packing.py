@@ -74,8 +74,8 @@ class Packer:
         Raises:
             ValueError: the codebook belongs to another quantization or autoencoder.
         """
-        self._step = config.densities[quantization]
-        self._number = list(config.densities).index(quantization)
+        self._step = config.quantizations[quantization]
+        self._number = list(config.quantizations).index(quantization)
         self._slots = config.slot_dims
         self._limit = int(LEVELS // self._step)  # steps on either side of zero
         levels = 2 * self._limit + 1

@@ -26,7 +26,7 @@ def token_table(autoencoder: MemoryAutoencoder) -> Tensor:
     axis = torch.arange(-LEVELS, LEVELS + 1)
     codes = torch.cartesian_prod(*[axis] * autoencoder.config.slot_dims)
     codes = codes.reshape(-1, 1, autoencoder.config.slot_dims).to(autoencoder.dtype)
-    finest = next(iter(autoencoder.config.densities))
+    finest = next(iter(autoencoder.config.quantizations))
     logits = (
         autoencoder.decode_codes(part.to(autoencoder.device) / LEVELS, None, finest)
         for part in torch.split(codes, _BATCH)

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import prod
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from agentmem.errors import AgentMemError, ModelError
+from agentmem.models.autoencoder.configuration import AutoencoderConfig
 from agentmem.models.base import Codec, Latent
 from agentmem.models.bundle.manifest import (
     EMBEDDER,
@@ -29,6 +29,7 @@ from agentmem.models.bundle.manifest import (
     read_manifest,
     shipped_bundle,
 )
+from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.embedder.sentence_encoder import SentenceEncoderConfig
 
 # Texts that commonly break round trips: other scripts, joined emoji, accents in two forms, control
@@ -140,8 +141,8 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
         raise fault
     training = _optional(folder / "training.json")
     try:
-        autoencoder = json.loads((folder / "autoencoder" / "config.json").read_text("utf-8"))
-        embedder = json.loads((folder / "keys" / "config.json").read_text("utf-8"))
+        autoencoder = AutoencoderConfig.from_pretrained(folder / "autoencoder")
+        tiny = EmbedderConfig.from_pretrained(folder / "keys")
         return BundleFacts(
             name=manifest.name,
             fingerprint=manifest.fingerprint,
@@ -151,12 +152,12 @@ def describe_bundle(folder: str | Path | None = None) -> BundleFacts:
                 for name, digest in manifest.all_files.items()
             ),
             parameters=_parameters(folder, manifest),
-            quantizations=dict(sorted(autoencoder["densities"].items(), key=itemgetter(1))),
-            slot_dims=autoencoder["slot_dims"],
-            tokens_per_vector=autoencoder["tokens_per_vector"],
-            max_tokens=autoencoder["max_tokens"],
-            embedding_dims=_dims(folder, manifest, embedder),
-            vocab_size=autoencoder["vocab_size"],
+            quantizations=autoencoder.quantizations,
+            slot_dims=autoencoder.slot_dims,
+            tokens_per_vector=autoencoder.tokens_per_vector,
+            max_tokens=autoencoder.max_tokens,
+            embedding_dims=_dims(folder, manifest, tiny),
+            vocab_size=autoencoder.vocab_size,
             runs={part: run["name"] for part, run in training.items()},
             evaluation=_optional(folder / "evaluation.json"),
         )
@@ -223,11 +224,10 @@ def _round_trips(text: str, codec: Codec, quantization: str) -> bool:
     return unpacked and codec.tokenizer.decode(decoded) == text
 
 
-def _dims(folder: Path, manifest: Manifest, tiny: Mapping[str, Any]) -> int:
+def _dims(folder: Path, manifest: Manifest, tiny: EmbedderConfig) -> int:
     if manifest.embedder:
         return SentenceEncoderConfig.from_folder(folder / EMBEDDER).dims
-    dims: int = tiny["key_dims"]
-    return dims
+    return tiny.embedding_dims
 
 
 def _parameters(folder: Path, manifest: Manifest) -> dict[str, int]:

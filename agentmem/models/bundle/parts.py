@@ -38,7 +38,7 @@ class BundleCodec:
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
         self.max_tokens = config.max_tokens
-        self.quantizations = tuple(config.densities)
+        self.quantizations = tuple(config.quantizations)
 
     def load(self) -> None:
         """Load the networks now, instead of when the first text needs them.
@@ -93,7 +93,7 @@ class BundleEmbedder:
         self._networks = networks
         self._max_tokens = max_tokens
         self.name = "builtin"
-        self.dims = config.key_dims
+        self.dims = config.embedding_dims
 
     def embed_documents(self, chunks: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """See `Embedder.embed_documents`."""

@@ -19,7 +19,7 @@ def embed(
 ) -> NDArray[np.float32]:
     """Embeddings float32 (B, K) of token ids, unit norm; only the first ``max_tokens`` count."""
     cut = [list(ids)[:max_tokens] for ids in chunks]
-    embeddings = np.empty((len(cut), network.config.key_dims), dtype=np.float32)
+    embeddings = np.empty((len(cut), network.config.embedding_dims), dtype=np.float32)
     for rows in by_length([len(ids) for ids in cut], _BATCH_TOKENS):
         embeddings[rows] = network.embed(*pad_rows([cut[row] for row in rows]))
     return embeddings

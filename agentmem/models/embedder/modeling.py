@@ -28,7 +28,7 @@ class EmbedderModel(Network[EmbedderConfig]):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=1e-5)
         self.weigh = nn.Linear(config.hidden_size, 1)
-        self.out = nn.Linear(config.hidden_size, config.key_dims, bias=False)
+        self.out = nn.Linear(config.hidden_size, config.embedding_dims, bias=False)
         self.init_weights()
 
     def _init_weights(self, module: nn.Module) -> None:

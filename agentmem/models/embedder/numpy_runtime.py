@@ -66,7 +66,7 @@ def _shapes(config: EmbedderConfig) -> Shapes:
         "norm.weight": (h,),
         "weigh.weight": (1, h),
         "weigh.bias": (1,),
-        "out.weight": (config.key_dims, h),
+        "out.weight": (config.embedding_dims, h),
     }
     for layer in range(config.num_hidden_layers):
         shapes |= block_shapes(f"blocks.{layer}", config)

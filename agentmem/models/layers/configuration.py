@@ -7,8 +7,10 @@ before any network is loaded.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Protocol, Self
 
 from agentmem.errors import ModelError, ModelNotFoundError
@@ -23,9 +25,12 @@ class NetworkConfig:
 
     Attributes:
         model_type: What config.json calls this kind of network.
+        former_names: Names of fields by what older files call them. Those of a bundle stay as they
+            are, because its fingerprint is a hash of them.
     """
 
     model_type: ClassVar[str]
+    former_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -52,9 +57,10 @@ class NetworkConfig:
             raise ModelError(
                 f"{str(file)!r} configures a model of type {kind!r}, not {cls.model_type!r}"
             )
+        named = {cls.former_names.get(name, name): value for name, value in given.items()}
         known = {field.name for field in fields(cls)}
         try:
-            return cls(**{name: value for name, value in given.items() if name in known})
+            return cls(**{name: value for name, value in named.items() if name in known})
         except (AttributeError, TypeError, ValueError) as error:
             raise ModelError(f"{str(file)!r}: {error}") from error
 

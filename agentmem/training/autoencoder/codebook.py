@@ -66,7 +66,7 @@ def _sampled(
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Token ids of a sample and their symbols, by quantization."""
     found: dict[str, tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]] = {
-        name: ([], []) for name in model.config.densities
+        name: ([], []) for name in model.config.quantizations
     }
     packers = {name: Packer(model.config, name) for name in found}
     for index in range(_SAMPLE_BATCHES):

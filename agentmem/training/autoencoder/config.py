@@ -30,7 +30,7 @@ class RunConfig(LoopConfig):
 
     precision: Literal["no", "bf16"] = "bf16"
     turns: list[str] = Field(
-        default=["standard"], min_length=1, description="quantizations, trained in turn"
+        default=["fine"], min_length=1, description="quantizations, trained in turn"
     )
     round_from: float = Field(
         default=0.9, ge=0, le=1, description="share of steps with noise in place of rounding"

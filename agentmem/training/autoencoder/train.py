@@ -72,7 +72,7 @@ def train_autoencoder(
     network = _fresh_model(config, train.frequencies())
     run.start(network, adamw(decay_matrices(network.parameters()), config.optimizer))
 
-    finest = next(iter(network.config.densities))
+    finest = next(iter(network.config.quantizations))
     for step in run.steps():
         quantization = config.turns[step % len(config.turns)]
         # Random ids have no context: only the finest quantization can represent all of them.

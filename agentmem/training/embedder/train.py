@@ -111,7 +111,9 @@ class _Student(nn.Module):
     def __init__(self, embedder: EmbedderModel, dims: int | None) -> None:
         super().__init__()
         self.embedder = embedder
-        self.guess = None if dims is None else nn.Linear(embedder.config.key_dims, dims, bias=False)
+        self.guess = (
+            None if dims is None else nn.Linear(embedder.config.embedding_dims, dims, bias=False)
+        )
 
     def forward(
         self, texts: Sequence[Sequence[int]], distilled: int
@@ -179,7 +181,7 @@ def init_from_teacher(
         assert isinstance(block, Block)
         block.down.weight.zero_()
         block.attention.out.weight.zero_()
-    if student.embedder.config.key_dims == width:
+    if student.embedder.config.embedding_dims == width:
         torch.nn.init.eye_(student.embedder.out.weight)
         student.guess.weight.copy_(kept)
 

@@ -76,7 +76,7 @@ def blurred(blurred_model: MemoryAutoencoder, runtime: str) -> LatentCodec:
 
 def encoded(codec: LatentCodec, chunks: Sequence[Sequence[int]]) -> list[Encoded]:
     """At the finest quantization, which all these chunks then have in common."""
-    return codec.encode(chunks, quantizations=["standard"], min_fidelity=1.0)
+    return codec.encode(chunks, quantizations=["fine"], min_fidelity=1.0)
 
 
 def decoded(
@@ -212,7 +212,7 @@ def test_rounding_may_flip_a_close_call(
     for chunk, item in zip(chunks, encoded(blurred, chunks), strict=True):
         codes = torch.from_numpy(item.latents.reshape(1, -1, SLOTS)[:, : len(chunk)]) / 127
         with torch.no_grad():
-            logits = blurred_model.decode_codes(codes, None, "standard")[0]
+            logits = blurred_model.decode_codes(codes, None, "fine")[0]
         best = logits.topk(2)
         close = best.values[:, 0] - best.values[:, 1] < 0.1
         elsewhere = torch.where(close, best.indices[:, 1], best.indices[:, 0]).numpy()
@@ -231,7 +231,7 @@ def test_noise_far_above_rounding_error_is_patched(
     for chunk, item in zip(chunks, encoded(blurred, chunks), strict=True):
         codes = torch.from_numpy(item.latents.reshape(1, -1, SLOTS)[:, : len(chunk)]) / 127
         with torch.no_grad():
-            logits = blurred_model.decode_codes(codes, None, "standard")[0]
+            logits = blurred_model.decode_codes(codes, None, "fine")[0]
         here = logits.argmax(-1)
         there = (logits + 0.08 * (torch.rand(logits.shape, generator=generator) - 0.5)).argmax(-1)
         differ += int((here != there).sum())
@@ -257,7 +257,7 @@ def test_a_damaged_patch_is_refused(exact: LatentCodec) -> None:
         exact.decode([item.packed], [3], [b"M"])
 
 
-@given(batch=batches, quantization=st.sampled_from(["standard", "dense"]))
+@given(batch=batches, quantization=st.sampled_from(["fine", "coarse"]))
 def test_packed_latents_are_the_latents(
     blurred: LatentCodec, batch: tuple[int, list[int]], quantization: str
 ) -> None:
@@ -277,12 +277,12 @@ def test_the_coarsest_quantization_that_verifies_is_chosen(
     blurred: LatentCodec, batch: tuple[int, list[int]], least: float
 ) -> None:
     chunks = chunks_of(batch)
-    order = ["dense", "standard"]
-    dense, standard = (
+    order = ["coarse", "fine"]
+    coarse_ones, fine_ones = (
         blurred.encode(chunks, quantizations=[name], min_fidelity=0.0) for name in order
     )
     chosen = blurred.encode(chunks, quantizations=order, min_fidelity=least)
-    for one, coarse, fine in zip(chosen, dense, standard, strict=True):
+    for one, coarse, fine in zip(chosen, coarse_ones, fine_ones, strict=True):
         expected = coarse if coarse.fidelity >= least else fine
         assert (one.quantization, one.latents.tobytes()) == (
             expected.quantization,

@@ -18,14 +18,14 @@ from agentmem.models.autoencoder.initialization import init_on_grid
 from agentmem.models.autoencoder.modeling import LEVELS, MemoryAutoencoder
 
 SMALL: dict[str, Any] = {
-    "densities": {"standard": 1.0, "middle": 2.0, "coarse": 3.5},
+    "quantizations": {"fine": 1.0, "middle": 2.0, "coarse": 3.5},
     "vocab_size": 384,
     "hidden_size": 64,
     "intermediate_size": 96,
     "num_attention_heads": 4,
     "encoder_layers": 1,
     "decoder_layers": 2,
-    "lift_octaves": 5,
+    "fourier_octaves": 5,
 }
 
 
@@ -125,9 +125,9 @@ class TestGridInitialization:
         [
             pytest.param({}, id="two-dims"),
             pytest.param({"slot_dims": 3}, id="three-dims"),
-            pytest.param({"slot_dims": 4, "lift_octaves": 3}, id="four-dims"),
+            pytest.param({"slot_dims": 4, "fourier_octaves": 3}, id="four-dims"),
             pytest.param(
-                {"vocab_size": 8192, "hidden_size": 192, "lift_octaves": 7}, id="as-shipped"
+                {"vocab_size": 8192, "hidden_size": 192, "fourier_octaves": 7}, id="as-shipped"
             ),
         ],
     )
@@ -143,9 +143,9 @@ class TestGridInitialization:
 
     @torch.no_grad()
     def test_tokens_share_codes_where_one_dim_is_too_few(self) -> None:
-        model = on_grid(slot_dims=1, densities={"standard": 1.0})
+        model = on_grid(slot_dims=1, quantizations={"fine": 1.0})
         every = torch.arange(SMALL["vocab_size"])[None]
-        codes = (model.to_codes(model.encode_states(every, None), "standard") * LEVELS).round()
+        codes = (model.to_codes(model.encode_states(every, None), "fine") * LEVELS).round()
         distinct = set(codes.flatten().tolist())
         assert len(distinct) == 249  # of the 255, the flat ends left free
         # Of the tokens with one code, the decoder can only ever say one.
@@ -157,13 +157,13 @@ class TestGridInitialization:
         with torch.no_grad():
             ids = some_ids(1, 50)
             first, second = (
-                model.to_codes(model.encode_states(ids, None), "standard") for model in (one, other)
+                model.to_codes(model.encode_states(ids, None), "fine") for model in (one, other)
             )
         assert not torch.allclose(first, second, atol=0.1)
 
     def test_too_narrow_for_the_features(self) -> None:
         narrow = MemoryAutoencoder(
-            AutoencoderConfig(**{**SMALL, "hidden_size": 32, "lift_octaves": 8})
+            AutoencoderConfig(**{**SMALL, "hidden_size": 32, "fourier_octaves": 8})
         )
         with pytest.raises(ValueError, match="needs 34 Fourier features, but hidden_size=32"):
             init_on_grid(narrow, 0)
@@ -176,18 +176,16 @@ class TestForward:
         self, model: MemoryAutoencoder, lengths: list[int], seed: int
     ) -> None:
         ids, mask = ragged(lengths, seed)
-        codes = model.to_codes(model.encode_states(ids, mask), "standard")
-        logits = model.decode_codes(codes, mask, "standard")
+        codes = model.to_codes(model.encode_states(ids, mask), "fine")
+        logits = model.decode_codes(codes, mask, "fine")
         for row, length in enumerate(lengths):
-            alone = model.to_codes(
-                model.encode_states(ids[row : row + 1, :length], None), "standard"
-            )
+            alone = model.to_codes(model.encode_states(ids[row : row + 1, :length], None), "fine")
             torch.testing.assert_close(codes[row, :length], alone[0], atol=1e-5, rtol=1e-5)
-            expected = model.decode_codes(codes[row : row + 1, :length], None, "standard")[0]
+            expected = model.decode_codes(codes[row : row + 1, :length], None, "fine")[0]
             torch.testing.assert_close(logits[row, :length], expected, atol=1e-3, rtol=1e-4)
 
     @pytest.mark.parametrize("noisy", [False, True], ids=["rounded", "noisy"])
-    @pytest.mark.parametrize("quantization", ["standard", "middle", "coarse"])
+    @pytest.mark.parametrize("quantization", ["fine", "middle", "coarse"])
     @torch.no_grad()
     def test_loss_and_accuracy_are_those_of_a_loop(
         self, model: MemoryAutoencoder, noisy: bool, quantization: str
@@ -196,7 +194,7 @@ class TestForward:
         ids, mask = ragged(lengths)
         noise = torch.rand(4, 20, 2, generator=torch.Generator().manual_seed(3)) - 0.5
         output = model(ids, mask, quantization=quantization, noise=noise if noisy else None)
-        width = model.config.densities[quantization]
+        width = model.config.quantizations[quantization]
 
         losses: list[float] = []
         correct = 0
@@ -232,7 +230,7 @@ class TestForward:
     ) -> None:
         seen: list[Tensor] = []
         slots = model.config.slot_dims
-        hook = model.from_slot["standard"].register_forward_pre_hook(
+        hook = model.from_slot["fine"].register_forward_pre_hook(
             lambda module, given: seen.append(given[0][..., :slots])
         )
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
@@ -247,13 +245,11 @@ class TestForward:
         ids, quantization = some_ids(3, 12), "middle"
         with torch.no_grad():
             codes = model.to_codes(model.encode_states(ids, None), quantization)
-            steps = codes * LEVELS / model.config.densities[quantization]
+            steps = codes * LEVELS / model.config.quantizations[quantization]
         used = {
             name: weight
             for name, weight in model.named_parameters()
-            if not name.endswith(
-                ("standard.weight", "standard.bias", "coarse.weight", "coarse.bias")
-            )
+            if not name.endswith(("fine.weight", "fine.bias", "coarse.weight", "coarse.bias"))
         }
         gradients: list[list[Tensor]] = []
         losses: list[float] = []
@@ -270,12 +266,12 @@ class TestForward:
     def test_noise_is_scaled_by_the_width(self, model: MemoryAutoencoder) -> None:
         model = copy.deepcopy(model)
         for maps in (model.to_slot, model.from_slot):
-            maps["middle"].load_state_dict(maps["standard"].state_dict())
+            maps["middle"].load_state_dict(maps["fine"].state_dict())
         ids = some_ids(2, 10)
         noise = torch.rand(2, 10, 2, generator=torch.Generator().manual_seed(4)) - 0.5
         with torch.no_grad():
             wide, narrow = (
                 model(ids, quantization="middle", noise=noise),
-                model(ids, quantization="standard", noise=2 * noise),
+                model(ids, quantization="fine", noise=2 * noise),
             )
         assert float(wide.loss) == pytest.approx(float(narrow.loss), rel=1e-5)

@@ -21,8 +21,8 @@ from agentmem.models.autoencoder.packing import (
 )
 
 CONFIGS = {
-    "slots": AutoencoderConfig(densities={"standard": 1.0, "dense": 9.5}),
-    "dims": AutoencoderConfig(slot_dims=4, densities={"standard": 1.0, "dense": 9.5}),
+    "slots": AutoencoderConfig(quantizations={"fine": 1.0, "coarse": 9.5}),
+    "dims": AutoencoderConfig(slot_dims=4, quantizations={"fine": 1.0, "coarse": 9.5}),
 }
 
 
@@ -44,14 +44,14 @@ def packer_of(name: str, quantization: str, coded: bool) -> Packer:
 def codes_of(
     config: AutoencoderConfig, quantization: str, seed: int, tokens: int
 ) -> NDArray[np.int8]:
-    width = config.densities[quantization]
+    width = config.quantizations[quantization]
     most = int(127 // width)
     levels = np.random.default_rng(seed).integers(-most, most + 1, (tokens, config.slot_dims))
     return np.rint(levels * width).astype(np.int8)
 
 
 @pytest.mark.parametrize("coded", [False, True], ids=["plain", "coded"])
-@pytest.mark.parametrize("quantization", ["standard", "dense"])
+@pytest.mark.parametrize("quantization", ["fine", "coarse"])
 @pytest.mark.parametrize("name", CONFIGS)
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(1, 256))
 def test_all_codes_round_trip(
@@ -68,13 +68,13 @@ def test_all_codes_round_trip(
 
 def test_frequent_symbols_take_few_bits() -> None:
     config = CONFIGS["slots"]
-    packer = Packer(config, "dense")
+    packer = Packer(config, "coarse")
     lengths = huffman_lengths(np.array([0.5, *[0.5 / (packer.symbols - 1)] * (packer.symbols - 1)]))
     book = Codebook(np.zeros(packer.symbols, np.int64), np.stack([lengths] * 2))
     corner = np.full((100, 2), -round(13 * 9.5), dtype=np.int8)  # symbol 0
-    packed = Packer(config, "dense", book).pack(corner)
+    packed = Packer(config, "coarse", book).pack(corner)
     assert len(packed) == 1 + 13  # 100 bits
-    assert np.array_equal(Packer(config, "dense", book).unpack(packed, 100), corner)
+    assert np.array_equal(Packer(config, "coarse", book).unpack(packed, 100), corner)
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=200))
@@ -88,7 +88,7 @@ def test_huffman_lengths_fill_the_code_space_and_are_within_a_bit(shares: list[f
 
 def test_codebooks_are_kept_beside_the_weights(tmp_path: Path) -> None:
     assert load_codebooks(tmp_path) == {}
-    books = {"dense": codebook(729), "standard": codebook(1000, 1)}
+    books = {"coarse": codebook(729), "fine": codebook(1000, 1)}
     save_codebooks(tmp_path, books)
     found = load_codebooks(tmp_path)
     assert found.keys() == books.keys()
@@ -99,4 +99,4 @@ def test_codebooks_are_kept_beside_the_weights(tmp_path: Path) -> None:
 
 def test_a_codebook_of_another_quantization_is_rejected() -> None:
     with pytest.raises(ValueError, match="729 symbols"):
-        Packer(CONFIGS["slots"], "standard", codebook(729))
+        Packer(CONFIGS["slots"], "fine", codebook(729))

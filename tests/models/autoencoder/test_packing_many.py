@@ -26,8 +26,8 @@ from agentmem.testing import tiny_bundle
 
 # One symbol for each slot, and one for each of its dims.
 CONFIGS = {
-    "slots": AutoencoderConfig(densities={"dense": 9.5}),
-    "dims": AutoencoderConfig(slot_dims=4, densities={"dense": 1.0}),
+    "slots": AutoencoderConfig(quantizations={"coarse": 9.5}),
+    "dims": AutoencoderConfig(slot_dims=4, quantizations={"coarse": 1.0}),
 }
 SYMBOLS = {"slots": 27**2, "dims": 255}
 seeds = st.integers(0, 2**32 - 1)
@@ -84,7 +84,7 @@ def slow_codes(
     packed: bytes, tokens: int, config: AutoencoderConfig, quantization: str, book: Codebook
 ) -> NDArray[np.int8] | None:
     """What `Packer.unpack` has to find; None: damage."""
-    width = config.densities[quantization]
+    width = config.quantizations[quantization]
     most = int(127 // width)
     symbols = book.lengths.shape[1]
     group = config.slot_dims if symbols > 2 * most + 1 else 1
@@ -121,7 +121,7 @@ def same(found: NDArray[np.int8] | ValueError, expected: NDArray[np.int8]) -> bo
 def codes_of(name: str, rng: np.random.Generator, lengths: Sequence[int]) -> list[NDArray[np.int8]]:
     """Tapes of which some are likely, so that they are coded, and some are not."""
     config, book = CONFIGS[name], BOOKS[name]
-    width = config.densities["dense"]
+    width = config.quantizations["coarse"]
     most = int(127 // width)
     short = np.flatnonzero(book.lengths.max(0) <= 9 + rng.integers(0, 8))
     group = config.slot_dims if name == "slots" else 1
@@ -172,7 +172,7 @@ def test_windows_are_the_bits_from_each_bit_on() -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 @given(seed=seeds, lengths=st.lists(st.integers(1, 256), max_size=30))
 def test_many_come_back_as_they_were(name: str, seed: int, lengths: list[int]) -> None:
-    packer = Packer(CONFIGS[name], "dense", BOOKS[name])
+    packer = Packer(CONFIGS[name], "coarse", BOOKS[name])
     all_codes = codes_of(name, np.random.default_rng(seed), lengths)
     found = packer.unpack_many([packer.pack(codes) for codes in all_codes], lengths)
     assert len(found) == len(all_codes)
@@ -182,7 +182,7 @@ def test_many_come_back_as_they_were(name: str, seed: int, lengths: list[int]) -
 
 def test_both_ways_of_packing_are_read_together_and_order_is_kept() -> None:
     rng = np.random.default_rng(0)
-    packer = Packer(CONFIGS["slots"], "dense", BOOKS["slots"])
+    packer = Packer(CONFIGS["slots"], "coarse", BOOKS["slots"])
     lengths = rng.integers(1, 12, 1500).tolist()  # more than are read together
     all_codes = codes_of("slots", rng, lengths)
     packed = [packer.pack(codes) for codes in all_codes]
@@ -197,7 +197,7 @@ def test_damage_is_found_as_by_reading_one_symbol_after_the_other(
     name: str, seed: int, lengths: list[int]
 ) -> None:
     rng = np.random.default_rng(seed)
-    packer = Packer(CONFIGS[name], "dense", BOOKS[name])
+    packer = Packer(CONFIGS[name], "coarse", BOOKS[name])
     packed = [bytearray(packer.pack(codes)) for codes in codes_of(name, rng, lengths)]
     for one in packed:
         kind = rng.integers(5)
@@ -209,7 +209,7 @@ def test_damage_is_found_as_by_reading_one_symbol_after_the_other(
             one += rng.bytes(int(rng.integers(1, 3)))
     rows = [bytes(one) for one in packed]
     for row, length, found in zip(rows, lengths, packer.unpack_many(rows, lengths), strict=True):
-        expected = slow_codes(row, length, CONFIGS[name], "dense", BOOKS[name])
+        expected = slow_codes(row, length, CONFIGS[name], "coarse", BOOKS[name])
         if expected is None:
             assert isinstance(found, ValueError)
             with pytest.raises(ValueError, match="pack"):
@@ -234,7 +234,7 @@ def test_damage_is_found_as_by_reading_one_symbol_after_the_other(
 def test_one_damaged_row_leaves_the_others(
     damaged: Callable[[bytes], bytes], message: str, place: int
 ) -> None:
-    packer = Packer(CONFIGS["slots"], "dense", BOOKS["slots"])
+    packer = Packer(CONFIGS["slots"], "coarse", BOOKS["slots"])
     all_codes = codes_of("slots", np.random.default_rng(place), [40] * 30)
     rows = [packer.pack(codes) for codes in all_codes]
     rows[place] = damaged(rows[place])
@@ -247,7 +247,7 @@ def test_one_damaged_row_leaves_the_others(
 
 
 def test_coded_latents_without_a_codebook_are_rejected() -> None:
-    plain = Packer(CONFIGS["slots"], "dense")
+    plain = Packer(CONFIGS["slots"], "coarse")
     (codes,) = codes_of("slots", np.random.default_rng(0), [5])
     first, second = plain.unpack_many([plain.pack(codes), b"\x10abc"], [5, 5])
     assert same(first, codes)
@@ -256,7 +256,7 @@ def test_coded_latents_without_a_codebook_are_rejected() -> None:
 
 def test_a_token_count_is_needed_for_each() -> None:
     with pytest.raises(ValueError, match="zip"):
-        Packer(CONFIGS["slots"], "dense").unpack_many([b"\x00"], [1, 2])
+        Packer(CONFIGS["slots"], "coarse").unpack_many([b"\x00"], [1, 2])
 
 
 def test_the_shipped_codes_read_real_texts_as_before() -> None:
@@ -291,7 +291,7 @@ class TestCodec:
         chunks = [rng.integers(0, 384, length).tolist() for length in (3, 200, 17, 40, 1, 256)]
         coded = [
             codec.encode([chunk], quantizations=[quantization], min_fidelity=0.0)[0]
-            for chunk, quantization in zip(chunks, ["standard", "dense"] * 3, strict=True)
+            for chunk, quantization in zip(chunks, ["fine", "coarse"] * 3, strict=True)
         ]
         packed, counts = [one.packed for one in coded], [len(chunk) for chunk in chunks]
         for found, one in zip(codec.unpack_many(packed, counts), coded, strict=True):
@@ -301,7 +301,7 @@ class TestCodec:
 
     def test_damage_stays_where_it_is(self, codec: LatentCodec) -> None:
         chunks = [[5, 6, 7]] * 5
-        coded = codec.encode(chunks, quantizations=["dense"], min_fidelity=0.0)
+        coded = codec.encode(chunks, quantizations=["coarse"], min_fidelity=0.0)
         packed = [one.packed for one in coded]
         packed[0], packed[2] = b"", b"\x0f" + packed[2][1:]
         packed[3] += b"x"

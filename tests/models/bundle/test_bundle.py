@@ -306,7 +306,7 @@ class TestPartsThatDoNotFit:
     """The hashes are right here; it is the parts that were put together wrongly."""
 
     def replace_keys(self, bundle: Path, **sizes: int) -> None:
-        given = {"vocab_size": 384, "hidden_size": 32, "key_dims": 32, **sizes}
+        given = {"vocab_size": 384, "hidden_size": 32, "embedding_dims": 32, **sizes}
         with torch.random.fork_rng(devices=[]):
             EmbedderModel(EmbedderConfig(**given)).save_pretrained(bundle / "keys")
         write_manifest(bundle, "mixed")

@@ -26,7 +26,7 @@ seeds = st.integers(0, 2**32 - 1)
 def embedder() -> EmbedderModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "key_dims": DIMS}
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "embedding_dims": DIMS}
         model = EmbedderModel(EmbedderConfig(vocab_size=VOCAB, **sizes))
         torch.nn.init.normal_(model.weigh.bias)  # it starts at zero; a trained one is not
     return model.requires_grad_(False)
@@ -93,7 +93,7 @@ def test_a_gradient_reaches_every_parameter(embedder: EmbedderModel) -> None:
 @pytest.mark.parametrize(
     ("sizes", "said"),
     [
-        ({"key_dims": 0}, "key_dims=0 must be positive"),
+        ({"embedding_dims": 0}, "embedding_dims=0 must be positive"),
         ({"num_hidden_layers": 0}, "num_hidden_layers=0 must be positive"),
         # Rotary positions turn pairs of numbers.
         ({"hidden_size": 20, "num_attention_heads": 4}, "hidden_size=20 must be a multiple of twi"),

@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agentmem.errors import ModelError, ModelNotFoundError
+from agentmem.models.autoencoder.configuration import AutoencoderConfig
+from agentmem.models.bundle.manifest import shipped_bundle
 from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.embedder.modeling import EmbedderModel
 
-SIZES = {"vocab_size": 40, "hidden_size": 16, "num_attention_heads": 2, "key_dims": 8}
+SIZES = {"vocab_size": 40, "hidden_size": 16, "num_attention_heads": 2, "embedding_dims": 8}
 
 
 @pytest.fixture
@@ -41,14 +43,40 @@ def test_what_another_library_wrote_into_the_configuration_is_ignored(folder: Pa
     assert EmbedderConfig.from_pretrained(folder) == EmbedderConfig(**SIZES)
 
 
+def test_former_names_are_read(folder: Path) -> None:
+    file = folder / "config.json"
+    file.write_text(file.read_text().replace("embedding_dims", "key_dims"))
+    assert EmbedderConfig.from_pretrained(folder) == EmbedderConfig(**SIZES)
+    EmbedderModel.from_pretrained(folder).save_pretrained(folder / "again")
+    written = json.loads((folder / "again" / "config.json").read_text())
+    assert (written["embedding_dims"], "key_dims" in written) == (8, False)
+
+
+def test_the_shipped_bundle_is_read_under_its_former_names() -> None:
+    # Stores are bound to its fingerprint, a hash of these files: they stay as they are.
+    for part, kind in (("autoencoder", AutoencoderConfig), ("keys", EmbedderConfig)):
+        file = shipped_bundle() / part / "config.json"
+        given = json.loads(file.read_text(encoding="utf-8"))
+        config = kind.from_pretrained(file.parent)
+        assert kind.former_names.keys() <= given.keys()
+        for former, name in kind.former_names.items():
+            assert getattr(config, name) == given[former]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "is not JSON in UTF-8"),
         ("[1]", "configures a model of type None, not 'agentmem-keys'"),
         ('{"model_type": "bert"}', "configures a model of type 'bert', not 'agentmem-keys'"),
-        ('{"model_type": "agentmem-keys", "key_dims": 0}', "key_dims=0 must be positive"),
-        ('{"model_type": "agentmem-keys", "key_dims": "8"}', "key_dims='8' must be a whole number"),
+        (
+            '{"model_type": "agentmem-keys", "embedding_dims": 0}',
+            "embedding_dims=0 must be positive",
+        ),
+        (
+            '{"model_type": "agentmem-keys", "embedding_dims": "8"}',
+            "embedding_dims='8' must be a whole number",
+        ),
     ],
 )
 def test_configurations_that_are_none(folder: Path, content: str, message: str) -> None:

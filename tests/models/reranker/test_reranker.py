@@ -202,7 +202,7 @@ class TestOnStoredLatents:
     @staticmethod
     def stored(model: ModelBundle, case: Case) -> list[Passage]:
         """The passages as they are stored, the second with a preface."""
-        coded = model.encode(case.passages, quantization="standard")
+        coded = model.encode(case.passages, quantization="fine")
         assert all(one.fidelity == 1 for one in coded)
         return [
             Passage(one.packed, len(ids), (20, 21) if place == 1 else ())
