@@ -43,7 +43,7 @@ def test_robustness(command: Command, tmp_path: Path) -> None:
         *("task", "config", "versions", "hardware", "seed", "seconds", "results")
     ]
     assert (result["task"], result["seed"], result["config"]["chunks"]) == ("robustness", 3, 2)
-    for word in (*result["results"]["kinds"], "standard", "100 %", "yes"):
+    for word in (*result["results"]["kinds"], "fine", "100 %", "yes"):
         assert word in shown
     assert command(robustness, "--chunks", 1, "--model", bundle(), "--quiet") == (0, "")
 
