@@ -31,6 +31,7 @@ from agentmem.retrieval.repeats import Group, distinct, group_repeats
 from agentmem.retrieval.rerank import rerank
 from agentmem.retrieval.speakers import named
 from agentmem.retrieval.succession import in_succession
+from agentmem.retrieval.timely import timely_first
 from agentmem_storage.records import Ranked, Selection
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.words import asks_nothing
@@ -149,6 +150,8 @@ def search(
             weights.rerank / weights.top,
             time_share,
         )
+    if in_interval is not None:
+        scored = timely_first(snapshot, scored, in_interval, query, question, read)
     compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
     found = [group.item.id for group in compared]
     compared = by_recency(snapshot, compared, query, question, read)

@@ -40,7 +40,8 @@ def short_date(form: str, today: date) -> Time | None:
     if len(last) != 1:
         return None
     day = last.pop()
-    if any(abs(other - today) <= abs(day - today) for other in _existing([(a, b, c)], today)):
+    others = [other for other in _existing([(a, b, c)], today) if other != day]
+    if any(abs(other - today) <= abs(day - today) for other in others):
         return None
     return Time("day", one_day(day))
 
