@@ -29,7 +29,10 @@ from agentmem_storage.records import (
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql.lexical import matches, terms
 from agentmem_storage.sql.logs import replaced
-from agentmem_storage.sql.reading import episodes, neighbors, read, recent
+from agentmem_storage.sql.reading import episodes, neighbors, recent
+from agentmem_storage.sql.reading.chunks import read_chunks, read_latents, read_said
+from agentmem_storage.sql.reading.chunks_with_sources import read_with_sources
+from agentmem_storage.sql.reading.sources import present_sources, read_sources
 from agentmem_storage.sql.reading.state import (
     Listed,
     State,
@@ -152,11 +155,11 @@ class Snapshot:
             UnknownIdError: No chunk has one of the ids.
             CorruptRecordError: A row is damaged; names the first.
         """
-        return read.read_chunks(self._connection, ids, keep_damaged=keep_damaged)
+        return read_chunks(self._connection, ids, keep_damaged=keep_damaged)
 
     def sources_present(self, ids: Iterable[int]) -> list[SourceRecord]:
         """Those of the given sources that there are, by ascending id, damaged ones included."""
-        return self.sources(read.present_sources(self._connection, ids), keep_damaged=True)
+        return self.sources(present_sources(self._connection, ids), keep_damaged=True)
 
     def sources(self, ids: Iterable[int], *, keep_damaged: bool = False) -> list[SourceRecord]:
         """Sources in the order of ``ids``.
@@ -169,7 +172,7 @@ class Snapshot:
             UnknownIdError: No source has one of the ids.
             CorruptRecordError: A row is damaged; names the first.
         """
-        return read.read_sources(self._connection, ids, keep_damaged=keep_damaged)
+        return read_sources(self._connection, ids, keep_damaged=keep_damaged)
 
     def chunks_with_sources(
         self, ids: Iterable[int], *, keep_damaged: bool = False
@@ -184,7 +187,7 @@ class Snapshot:
             UnknownIdError: No chunk has one of the ids.
             CorruptRecordError: A row is damaged; names the first.
         """
-        return read.read_with_sources(self._connection, ids, keep_damaged=keep_damaged)
+        return read_with_sources(self._connection, ids, keep_damaged=keep_damaged)
 
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """Latents of chunks in the order of ``ids``, several times faster than `chunks`.
@@ -192,7 +195,7 @@ class Snapshot:
         Raises:
             UnknownIdError: No chunk has one of the ids.
         """
-        return read.read_latents(self._connection, ids)
+        return read_latents(self._connection, ids)
 
     def said(self, ids: Iterable[int]) -> dict[int, Said]:
         """Who said what and when, by chunk id; of those that were asked for before, too.
@@ -202,7 +205,7 @@ class Snapshot:
         """
         missing = [id for id in ids if id not in self._known_said]
         if missing:
-            self._known_said |= read.read_said(self._connection, missing)
+            self._known_said |= read_said(self._connection, missing)
         return self._known_said
 
     def linked(self, ids: Iterable[int]) -> Linked:

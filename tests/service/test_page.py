@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.service.page.difference import difference
 from agentmem.service.page.projection import project
-from agentmem_storage.sql.reading import read as rows_of_chunks
+from agentmem_storage.records import ChunkRecord
+from agentmem_storage.sql.reading import chunks, chunks_with_sources
 from tests.support.service import ANA, HOST, client, tokens
 
 VIEWS = ("/", "/memories", "/timeline", "/map", "/map?color=episode", "/search?q=tea")
@@ -257,12 +259,14 @@ def test_a_view_reads_a_bounded_number_of_rows(
 ) -> None:
     """So the time that it takes hardly depends on how much is stored."""
     rows, statements = [], []
-    decode = rows_of_chunks.decode_chunk
-    monkeypatch.setattr(
-        rows_of_chunks,
-        "decode_chunk",
-        lambda row, **how: (rows.append(row.id), decode(row, **how))[1],
-    )
+    decode = chunks.decode_chunk
+
+    def decoded(row: Any, **how: Any) -> ChunkRecord:
+        rows.append(row.id)
+        return decode(row, **how)
+
+    for module in (chunks, chunks_with_sources):
+        monkeypatch.setattr(module, "decode_chunk", decoded)
     memory.add([f"note {n}" for n in range(900)], user_id="ana")
 
     def executed(*_: object) -> None:

@@ -11,7 +11,7 @@ from agentmem_storage.errors import ChangedError, UnknownIdError
 from agentmem_storage.methods.base import StoreBase
 from agentmem_storage.records import NewSource, Scope, SourceKey, Written
 from agentmem_storage.shield import shielded
-from agentmem_storage.sql.reading import read
+from agentmem_storage.sql.reading.sources import scope_id_of
 from agentmem_storage.sql.schema.rows import check_scope, make_rows
 from agentmem_storage.sql.where.selection import as_id
 from agentmem_storage.sql.writing import duplicates, links, write
@@ -36,7 +36,7 @@ class Adding(StoreBase):
         """
         check_scope(scope)
         with self._database.read() as connection:
-            scope_id = read.scope_id_of(connection, scope)
+            scope_id = scope_id_of(connection, scope)
             if scope_id is None:
                 return [None] * len(keys)
             conversation, now = scope.session_id is not None, self._now()

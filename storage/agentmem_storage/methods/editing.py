@@ -11,7 +11,7 @@ from agentmem_storage.methods.base import StoreBase
 from agentmem_storage.methods.reading import Reading
 from agentmem_storage.records import UNSET, NewSource, SourceKey, SourceRecord, Unset, Written
 from agentmem_storage.shield import shielded
-from agentmem_storage.sql.reading import read
+from agentmem_storage.sql.reading.sources import read_sources
 from agentmem_storage.sql.schema.rows import make_rows, storable
 from agentmem_storage.sql.where.selection import as_id
 from agentmem_storage.sql.writing import write
@@ -56,7 +56,7 @@ class Editing(Reading, StoreBase):
             self._states.erase(old.chunk_ids)
         with self._database.write() as connection:
             write.update_source(connection, as_id(source_id), values, now=self._now())
-            updated = read.read_sources(connection, [source_id])[0]
+            updated = read_sources(connection, [source_id])[0]
         if old is not None:
             self._states.erase(old.chunk_ids)
         self._purge()

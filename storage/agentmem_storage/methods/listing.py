@@ -11,7 +11,7 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.methods.base import StoreBase
 from agentmem_storage.records import EVERYTHING, ChunkRecord, Page, Selection
 from agentmem_storage.shield import shielded_steps
-from agentmem_storage.sql.reading import read
+from agentmem_storage.sql.reading.chunks import ids_in_place, selected_chunks
 from agentmem_storage.sql.reading.state import list_ids
 from agentmem_storage.sql.schema.tables import chunks
 from agentmem_storage.sql.where.selection import selected
@@ -53,12 +53,12 @@ class Listing(StoreBase):
         if page is not None:
             with self._database.read() as connection:
                 now = self._expired_by(connection)
-                placed = read.ids_in_place(connection, selection, page, now)
+                placed = ids_in_place(connection, selection, page, now)
             for first in range(0, len(placed), batch_size):
                 part = placed[first : first + batch_size]
                 with self._database.read() as connection:
                     now = self._expired_by(connection)
-                    records = read.selected_chunks(
+                    records = selected_chunks(
                         connection, selection, part, now, keep_damaged=keep_damaged
                     )
                 if records:
@@ -73,7 +73,7 @@ class Listing(StoreBase):
                 part = ids[first : first + batch_size].tolist()
                 with self._database.read() as connection:
                     now = self._expired_by(connection)
-                    records = read.selected_chunks(
+                    records = selected_chunks(
                         connection, selection, part, now, keep_damaged=keep_damaged
                     )
                 if records:

@@ -21,7 +21,6 @@ from sqlalchemy import Connection
 from agentmem_storage.disk import make_private_file
 from agentmem_storage.errors import (
     IncompatibleModelError,
-    NotAStoreError,
     StoreBusyError,
     StoreError,
     StoreNotFoundError,
@@ -32,14 +31,12 @@ from agentmem_storage.sql.connection import forks, log_mark, reached
 from agentmem_storage.sql.connection.engine import BEGIN, connect, make_engine
 from agentmem_storage.sql.connection.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.connection.location import DATABASE_NAME, Location
-from agentmem_storage.sql.connection.migrations import APPLICATION_ID
+from agentmem_storage.sql.connection.recognition import holds_store
 from agentmem_storage.sql.connection.sqlite_errors import translated, unwritable
 from agentmem_storage.sql.connection.unlocked import look
 from agentmem_storage.sql.connection.unsealed import Unsealed
 from agentmem_storage.sql.lexical.terms import OPTIMIZE
-from agentmem_storage.text import shown
 
-_FOREIGN = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
 _RETRY_S = 0.01
 _STEP_S = 0.1  # between two looks at whether anybody still waits
 
@@ -113,7 +110,7 @@ class Database(Unsealed):
                 _make_private_file(location.path, location.label)
         database = cls(location, timeout_s)
         try:
-            if not database._is_store():
+            if not holds_store(database.read, location.label):
                 if not create:
                     raise StoreNotFoundError(f"there is no store at {location.label!r}")
                 if not location.in_memory:
@@ -422,38 +419,6 @@ class Database(Unsealed):
     def _connect(self) -> sqlite3.Connection:
         return connect(self.location, self._timeout_s)
 
-    def _is_store(self) -> bool:
-        """Whether the database is a store; False if it is empty.
-
-        Raises:
-            NotAStoreError: It is something else.
-        """
-        try:
-            with self.read() as connection:
-                mark = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-                tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
-                empty = tables.scalar_one() == 0
-                foreign = connection.exec_driver_sql(_FOREIGN).first()
-        except StoreError as error:
-            if _code(error) == sqlite3.SQLITE_NOTADB:
-                raise self._not_a_store("not an SQLite database") from error
-            raise
-        if mark != APPLICATION_ID and not empty:
-            raise self._not_a_store("a database of another program")
-        if foreign is not None:
-            kind, name = foreign
-            raise NotAStoreError(
-                f"{self.location.label!r} has a {kind} {shown(name)}, which agentmem has not made "
-                f"and which may change or copy what is stored: nothing was changed; drop it if you "
-                f"know where it comes from (DROP {str(kind).upper()}), or use another location"
-            )
-        return not empty
-
-    def _not_a_store(self, what: str) -> NotAStoreError:
-        return NotAStoreError(
-            f"{self.location.label!r} is {what}: nothing was changed, use another location"
-        )
-
     def _use_wal(self) -> None:
         """Enable the write-ahead log, once in the lifetime of a store.
 
@@ -469,13 +434,6 @@ class Database(Unsealed):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_S)
-
-
-def _code(error: StoreError) -> int | None:
-    """SQLite's primary error code behind a translated error."""
-    orig = getattr(error.__cause__, "orig", error.__cause__)
-    code = getattr(orig, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF
 
 
 def _driver_connection(connection: Connection) -> sqlite3.Connection:

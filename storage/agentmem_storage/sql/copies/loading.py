@@ -29,7 +29,7 @@ from agentmem_storage.records import Scope
 from agentmem_storage.sql.copies.archive_checks import scope_of
 from agentmem_storage.sql.logs import audit
 from agentmem_storage.sql.logs.former import Fingerprints, any_former
-from agentmem_storage.sql.reading.read import scope_id_of
+from agentmem_storage.sql.reading.sources import scope_id_of
 from agentmem_storage.sql.schema import codec, sums, vector_sums
 from agentmem_storage.sql.schema.tables import chunks, sources
 from agentmem_storage.sql.where import metadata_values

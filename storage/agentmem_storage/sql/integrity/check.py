@@ -23,7 +23,8 @@ from agentmem_storage.sql.connection.database import Database
 from agentmem_storage.sql.integrity import check_tables
 from agentmem_storage.sql.lexical import terms
 from agentmem_storage.sql.logs import changes
-from agentmem_storage.sql.reading import read
+from agentmem_storage.sql.reading.chunks import decode_chunk
+from agentmem_storage.sql.reading.sources import damaged_time
 from agentmem_storage.sql.reading.state import list_ids
 from agentmem_storage.sql.schema import codec, sums, vector_sums
 from agentmem_storage.sql.schema.tables import chunks, meta, scopes, sources
@@ -125,7 +126,7 @@ def _faults_among(
 
 def _chunk_faults(row: Row[Any], embedding_dims: int | None) -> Iterator[Problem]:
     try:
-        read.decode_chunk(row)
+        decode_chunk(row)
     except CorruptRecordError as error:
         yield Problem(row.id, str(error), repair="chunk")
     what = None
@@ -208,7 +209,7 @@ def _source_faults(row: Row[Any], own: Sequence[Any]) -> Iterator[Problem]:
     try:
         _ = from_micros(row.created_at), from_micros(row.added_at)
     except ValueError:
-        what = read.damaged_time(f"source {row.id}")
+        what = damaged_time(f"source {row.id}")
         yield Problem(_first_id(own), what, repair="source")
     try:
         read_metadata(row.metadata)

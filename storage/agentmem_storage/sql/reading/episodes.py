@@ -12,13 +12,12 @@ from sqlalchemy import Connection, Integer, func, select
 from agentmem_storage.episodes import GAP_MICROS, Episode
 from agentmem_storage.episodes import assign as by_rule
 from agentmem_storage.errors import CorruptRecordError
-from agentmem_storage.sql.reading.read import require
 from agentmem_storage.sql.schema import codec
 from agentmem_storage.sql.schema.rows import SourceRows
 from agentmem_storage.sql.schema.tables import chunks, sources
 from agentmem_storage.sql.where.expiry import is_alive
 from agentmem_storage.sql.where.selection import GIVEN, as_id, given
-from agentmem_storage.sql.where.tolerant import intact
+from agentmem_storage.sql.where.tolerant import intact, require
 
 
 def episodes(

@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 
 from agentmem_storage.records import Neighbors, Sides, Turn
-from agentmem_storage.sql.reading.read import require
 from agentmem_storage.sql.schema.tables import chunks, sources
 from agentmem_storage.sql.where.selection import GIVEN, given
+from agentmem_storage.sql.where.tolerant import require
 
 # To look up the neighbors of one chunk takes as long as to list so many chunks of its scope.
 _LISTED_PER_LOOKUP = 16

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Result, Row, Select, Table
 
-from agentmem_storage.errors import CorruptRecordError
+from agentmem_storage.errors import CorruptRecordError, UnknownIdError
 from agentmem_storage.sql.schema.columns import Checked
 from agentmem_storage.sql.where.selection import given
 
@@ -78,3 +78,15 @@ def salvage(connection: Connection, table: Table, id: int) -> Salvaged:
             values[column.name] = None if column.type.optional else column.type.kind()
     damage = f"row {id} of {table.name!r} is damaged: {'; '.join(wrong)}"
     return Salvaged(id, damage, values)
+
+
+def require(wanted: Sequence[int], found: Mapping[int, object], what: str) -> None:
+    """Check that all wanted rows were found.
+
+    Raises:
+        UnknownIdError: Some were not.
+    """
+    missing = [one for one in wanted if one not in found]
+    if missing:
+        shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise UnknownIdError(f"no {what} has the id {shown}")

@@ -34,7 +34,7 @@ from sqlalchemy import ColumnElement, Connection, Row
 
 from agentmem_storage.records import SourceKey, Written
 from agentmem_storage.sql.logs.former import Fingerprints, any_former
-from agentmem_storage.sql.reading.read import written_sources
+from agentmem_storage.sql.reading.sources import written_sources
 from agentmem_storage.sql.schema.tables import forgotten, sources
 from agentmem_storage.sql.where.tolerant import intact
 from agentmem_storage.sql.writing import external

@@ -18,7 +18,7 @@ from agentmem_storage.records import Scope, SourceKey, SourceRecord, Written
 from agentmem_storage.sql.logs import audit, replaced
 from agentmem_storage.sql.logs.former import keep_former
 from agentmem_storage.sql.reading.episodes import assign
-from agentmem_storage.sql.reading.read import (
+from agentmem_storage.sql.reading.sources import (
     read_sources,
     scope_id_of,
     source_chunk_ids,
