@@ -16,7 +16,7 @@ from sqlalchemy import event
 from agentmem.errors import AgentMemError, FilterError, InputError
 from agentmem.memory import Memory
 from agentmem.testing import tiny_model
-from tests.memory.test_expiry import Clock
+from tests.memory.forgetting.test_expiry import Clock
 
 base = pytest.importorskip("langgraph.store.base")
 

@@ -16,7 +16,7 @@ from agentmem import AsyncMemory, Document, Memory, Message
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.testing import tiny_model
-from tests.memory.test_processes import Worker, other, worker
+from tests.memory.concurrency.test_processes import Worker, other, worker
 
 __all__ = ["other", "worker"]  # fixtures
 

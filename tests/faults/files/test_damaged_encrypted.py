@@ -17,8 +17,8 @@ import pytest
 from agentmem import Document, Memory
 from agentmem.errors import AgentMemError
 from agentmem.models.bundle.load import ModelBundle
-from tests.faults.test_alterations import alter
-from tests.faults.test_damaged_files import SECRET, VERBS, checked
+from tests.faults.files.test_alterations import alter
+from tests.faults.files.test_damaged_files import SECRET, VERBS, checked
 from tests.support.encrypted import KEY, tables
 
 FILES = ("encrypted.db", "keys.db")

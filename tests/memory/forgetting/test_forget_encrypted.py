@@ -23,7 +23,7 @@ from agentmem_storage.encryption.ring import KeyRing
 from agentmem_storage.encryption.sealing import DestroyedKeyError, RowSeal
 from agentmem_storage.sql.lexical import indexed_texts
 from agentmem_storage.sql.schema.codec import HEADER_BYTES
-from tests.memory.test_forget import SECRET, raw
+from tests.memory.forgetting.test_forget import SECRET, raw
 from tests.support.archives import stream
 from tests.support.encrypted import KEY
 

@@ -500,7 +500,7 @@ def test_a_forked_child_finds_and_keeps(tmp_path: Path, location: str) -> None:
     program = FORKING.format(location=place)
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={"PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{Path(__file__).parents[2]}"},
+        env={"PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{Path(__file__).parents[3]}"},
         capture_output=True,
         text=True,
         check=False,
@@ -511,7 +511,7 @@ def test_a_forked_child_finds_and_keeps(tmp_path: Path, location: str) -> None:
 
 FORKING = """
 import os, signal
-from tests.storage.test_states import add, find, keep, open_store
+from tests.storage.sql.test_states import add, find, keep, open_store
 store = open_store({location!r})
 ids = add(store, "one", "two")
 kept = keep(store, ids[0])
@@ -562,7 +562,7 @@ def test_threads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 KEEPER = """
 import random, sys
-from tests.storage.test_states import READER, find, open_store, states_of
+from tests.storage.sql.test_states import READER, find, open_store, states_of
 chance = random.Random(int(sys.argv[2]))
 with open_store(sys.argv[1]) as store:
     ids = store.ids().tolist()
@@ -585,7 +585,7 @@ def test_processes_keep_find_and_forget(folder: Path) -> None:
         children = [
             subprocess.Popen(
                 [sys.executable, "-c", KEEPER, str(folder), str(seed)],
-                env={"PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{Path(__file__).parents[2]}"},
+                env={"PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{Path(__file__).parents[3]}"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from agentmem import AsyncMemory, Document, Memory
 from agentmem.testing import tiny_model
-from tests.faults.test_duplicates import age
+from tests.faults.messages.test_duplicates import age
 from tests.support.cli import Cli
 from tests.support.examples import HALF
 

@@ -13,7 +13,7 @@ import pytest
 from agentmem import Memory
 from agentmem.errors import StoreMovedError, StoreUnwritableError
 from agentmem.models.bundle.load import ModelBundle
-from tests.faults.test_deleted_folder import tree
+from tests.faults.files.test_deleted_folder import tree
 from tests.memory.test_location import files_no_larger_than, open_to_all, unprivileged
 
 KEY = bytes(range(32))

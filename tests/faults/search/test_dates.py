@@ -23,7 +23,7 @@ from agentmem.retrieval.dates import Interval, named_interval
 from agentmem.retrieval.dates.calendar import shifted
 from tests.support.cli import Cli
 
-TABLE = Path(__file__).parents[1] / "data" / "dates.tsv"
+TABLE = Path(__file__).parents[2] / "data" / "dates.tsv"
 # A Wednesday.
 NOW = datetime(2024, 3, 13, 15, 30, tzinfo=UTC)
 DAY = timedelta(days=1)

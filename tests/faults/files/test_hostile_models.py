@@ -25,7 +25,7 @@ from agentmem.testing import tiny_bundle
 from tests.models.embedder.test_sentence_transformers import make_model
 from tests.support.language_models import save_lm
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
