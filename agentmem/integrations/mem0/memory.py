@@ -1,22 +1,9 @@
-"""A memory in the shape of mem0's, to try agentmem by changing one import.
-
-::
-
-    from agentmem.integrations.mem0 import Memory    # was: from mem0 import Memory
-
-    m = Memory()
-    m.add([{"role": "user", "content": "I am vegan."}], user_id="ana")
-    m.search("is Ana vegan?", filters={"user_id": "ana"})["results"]
-
-Calls and results are those of mem0 2. What differs: no language model takes part. What is said is
-stored as it was said, as by mem0 with ``infer=False``, and comes back byte for byte; filters have
-all of their operators and never cost results; and what is deleted is gone. mem0 is not needed.
-"""
+"""`Memory`, as programs use mem0's."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -25,9 +12,10 @@ from typing import Any, Final, Self
 
 import agentmem.memory
 from agentmem.context.hits import Chunk, Hit
-from agentmem.errors import BlankError, FilterError, InputError, UnknownIdError
+from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.checks import check_time
-from agentmem.ingest.normalize import normalize
+from agentmem.integrations.mem0.filters import EXPIRES, SCOPE, day, read_filters, scope_of
+from agentmem.integrations.mem0.messages import read_messages
 from agentmem.types import Message
 from agentmem.verbs.handle import Location, Time
 from agentmem_storage.numbers import as_int
@@ -36,25 +24,7 @@ from agentmem_storage.text import shown
 
 DEFAULT_STORE = "~/.agentmem/default"
 
-# mem0's names of the scope ids, and Memory's.
-_SCOPE: Final[Mapping[str, str]] = {
-    "user_id": "user_id",
-    "agent_id": "agent_id",
-    "run_id": "session_id",
-}
-# Names in filters that are not keys of the metadata.
-_FIELDS: Final[Mapping[str, str]] = {
-    **_SCOPE,
-    "actor_id": "name",
-    "role": "role",
-    "created_at": "created_at",
-}
-_OPERATORS: Final[Mapping[str, str]] = {
-    **{name: name for name in ("eq", "ne", "in", "gt", "gte", "lt", "lte", "contains")},
-    "nin": "not_in",
-}
-# Keys of the metadata of a memory that mem0 shows beside them.
-_EXPIRES: Final = "expiration_date"
+# A key of the metadata that mem0 shows beside them.
 _UPDATED: Final = "updated_at"
 _TICK = timedelta(microseconds=1)
 _MORE = 4
@@ -139,15 +109,15 @@ class Memory:
                     f"{name}={shown(value)} needs a language model, and agentmem has none: leave "
                     "it out, and what is said is stored as it is"
                 )
-        scope = _scope(user_id=user_id, agent_id=agent_id, run_id=run_id)
+        scope = scope_of(user_id=user_id, agent_id=agent_id, run_id=run_id)
         about = dict(metadata or {})
         if expiration_date is not None:
-            about[_EXPIRES] = _day(expiration_date)
+            about[EXPIRES] = day(expiration_date)
         # A time of its own for each: equal ones would be taken for repetitions.
         first = check_time(timestamp, "timestamp") or datetime.now(UTC)
         said = [
             Message(text, role, name=name, created_at=first + place * _TICK, metadata=about)
-            for place, (text, role, name) in enumerate(_messages(messages))
+            for place, (text, role, name) in enumerate(read_messages(messages))
         ]
         if not said:
             return {"results": []}
@@ -196,7 +166,7 @@ class Memory:
             InputError: the query is blank, ``filters`` has no id, or a number is out of range.
             FilterError: the filter is malformed.
         """
-        scope, where = _read_filters(filters, show_expired=show_expired)
+        scope, where = read_filters(filters, show_expired=show_expired)
         best: dict[int, Hit] = {}
         k = wanted = _count(top_k)
         while k:
@@ -246,7 +216,7 @@ class Memory:
             InputError: ``filters`` has no id, or ``top_k`` is negative.
             FilterError: the filter is malformed.
         """
-        scope, where = _read_filters(filters, show_expired=show_expired)
+        scope, where = read_filters(filters, show_expired=show_expired)
         found: dict[int, Chunk] = {}
         wanted = _count(top_k)
         for chunk in self.memory.list(where=where, **scope):
@@ -279,13 +249,13 @@ class Memory:
         text = data if text is None else text
         changed = dict(metadata or {})
         if not isinstance(expiration_date, Unset):
-            changed[_EXPIRES] = None if expiration_date is None else _day(expiration_date)
+            changed[EXPIRES] = None if expiration_date is None else day(expiration_date)
         if text is None and metadata is None and not changed:
             raise InputError("update() needs text, metadata or expiration_date")
         chunk = self._one(memory_id)
         about = {**chunk.metadata, **changed, _UPDATED: datetime.now(UTC).isoformat()}
-        if about.get(_EXPIRES) is None:
-            about.pop(_EXPIRES, None)
+        if about.get(EXPIRES) is None:
+            about.pop(EXPIRES, None)
         self.memory.update(chunk.id, text=text, metadata=about)
         return {"message": "Memory updated successfully!"}
 
@@ -306,7 +276,7 @@ class Memory:
         Raises:
             InputError: no id is given.
         """
-        self.memory.forget(**_scope(user_id=user_id, agent_id=agent_id, run_id=run_id))
+        self.memory.forget(**scope_of(user_id=user_id, agent_id=agent_id, run_id=run_id))
         return {"message": "Memories deleted successfully!"}
 
     def reset(self) -> None:
@@ -331,12 +301,12 @@ class Memory:
             text = self.memory.get_source(source.id).text
         about = dict(chunk.metadata)
         created_at = source.created_at.isoformat()
-        ids = {name: getattr(source.scope, field) for name, field in _SCOPE.items()}
+        ids = {name: getattr(source.scope, field) for name, field in SCOPE.items()}
         beside = {
             **ids,
             "actor_id": source.name,
             "role": source.role,
-            _EXPIRES: about.pop(_EXPIRES, None),
+            EXPIRES: about.pop(EXPIRES, None),
         }
         return {
             "id": str(source.id),
@@ -347,110 +317,6 @@ class Memory:
             "metadata": about or None,
             **{name: value for name, value in beside.items() if value is not None},
         }
-
-
-def _messages(messages: object) -> Iterator[tuple[str, Any, str | None]]:
-    """Text, role and name of each message that is stored."""
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
-    elif isinstance(messages, Mapping):
-        messages = [messages]
-    elif not isinstance(messages, list):
-        raise InputError(f"messages are a text, a dict or a list of dicts, got {shown(messages)}")
-    for place, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
-            raise InputError(
-                f"message {place} must be a dict with 'role' and 'content', got {shown(message)}"
-            )
-        if message["role"] == "system":
-            continue
-        try:
-            parts = normalize(message).parts
-        except InputError as error:
-            kind = BlankError if isinstance(error, BlankError) else InputError
-            raise kind(f"message {place}: {error}") from error
-        if not parts:
-            raise BlankError(f"message {place} has no text: {shown(message)}; leave it out")
-        yield "\n".join(part.text for part in parts), parts[0].role, parts[0].name
-
-
-def _scope(**ids: object) -> dict[str, Any]:
-    """The scope ids that are given, by Memory's names.
-
-    Raises:
-        InputError: there is none.
-    """
-    given = {name: id for name, id in ids.items() if id is not None}
-    if not given:
-        raise InputError(f"one of {', '.join(_SCOPE)} is necessary; reset() deletes everything")
-    return {_SCOPE[name]: _id(id) for name, id in given.items()}
-
-
-def _id(id: Any) -> Any:
-    """An id, which may be a number, such as a primary key; Memory checks it."""
-    return str(id) if isinstance(id, int) and not isinstance(id, bool) else id
-
-
-def _read_filters(
-    filters: Mapping[str, Any] | None, *, show_expired: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Filters of mem0 as the scope and the filter of `agentmem.Memory`."""
-    given = {} if filters is None else filters
-    if not isinstance(given, Mapping):
-        raise FilterError(f"filters are a mapping such as {{'user_id': 'ana'}}, got {shown(given)}")
-    if not any(given.get(name) is not None for name in _SCOPE):
-        raise InputError(
-            f"filters needs one of {', '.join(_SCOPE)}, such as filters={{'user_id': 'ana'}}"
-        )
-    # Ids that are conditions are part of the filter, as in {"user_id": {"in": ["ana", "bo"]}}.
-    scope = {
-        _SCOPE[name]: _id(given[name])
-        for name in _SCOPE
-        if name in given and not isinstance(given[name], Mapping) and given[name] != "*"
-    }
-    rest = {name: one for name, one in given.items() if _SCOPE.get(name) not in scope}
-    conditions = [*_conditions(rest)]
-    if not show_expired:
-        conditions.append({"not": {f"metadata.{_EXPIRES}": {"lt": _day(datetime.now(UTC))}}})
-    return scope, {"and": conditions}
-
-
-def _conditions(filters: object) -> Iterator[dict[str, Any]]:
-    if not isinstance(filters, Mapping):
-        raise FilterError(f"a filter is a mapping such as {{'kind': 'note'}}, got {shown(filters)}")
-    for name, wanted in filters.items():
-        if name in ("AND", "OR", "NOT"):
-            if not isinstance(wanted, list) or not wanted:
-                raise FilterError(f"{name} takes a list of filters, got {shown(wanted)}")
-            parts = [{"and": [*_conditions(part)]} for part in wanted]
-            joined = {"and": parts} if name == "AND" else {"or": parts}
-            yield {"not": joined} if name == "NOT" else joined
-            continue
-        key = _FIELDS.get(name, f"metadata.{name}")
-        if isinstance(wanted, Mapping):
-            yield {key: {_operator(op, name): value for op, value in wanted.items()}}
-        else:
-            yield {key: {"exists": True} if wanted == "*" else {"eq": wanted}}
-
-
-def _operator(op: object, name: str) -> str:
-    if op not in _OPERATORS:
-        raise FilterError(
-            f"unknown operator {shown(op)} for {shown(name)}: one of {', '.join(_OPERATORS)}"
-        )
-    return _OPERATORS[str(op)]
-
-
-def _day(value: date | str) -> str:
-    """A day as YYYY-MM-DD."""
-    if isinstance(value, datetime):
-        return value.date().isoformat()
-    try:
-        return (value if isinstance(value, date) else date.fromisoformat(value)).isoformat()
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"expiration_date is a day such as '2026-12-31', got {shown(value)}"
-        ) from error
 
 
 def _count(top_k: object) -> int:
