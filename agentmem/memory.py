@@ -301,7 +301,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         """A conversation that remembers: what to send to a model, and what to keep of it.
 
         It writes to the scope of these ids, and recalls from all conversations of that user and
-        agent. With a ``session_id``, what was said is told for certain from what was sent again,
+        agent. With a ``session_id``, it tells what was said again from what was only sent again,
         also if several conversations go on at the same time.
 
         ::

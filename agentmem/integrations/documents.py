@@ -1,4 +1,4 @@
-"""What frameworks that have documents, but no memories, are told of a hit."""
+"""What a hit becomes in frameworks that have documents, but no memories."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ _RECALLED: Final = "agentmem"
 class AgentMemMemoryService(BaseMemoryService):  # type: ignore[misc]
     """Stores the events of sessions, and finds them again for the same app and user.
 
-    An event is stored once, however often its session is added, and is told by its id. What the
+    An event is stored once, however often its session is added, and is known by its id. What the
     model looked up in the memory is not stored again, and messages of the user that only ask
     something are in no result. The work is done in a thread.
     """

@@ -177,7 +177,7 @@ class _Opening:
 
 
 def _reporting(tool: Callable[P, R]) -> Callable[P, R]:
-    """Errors of ours are told to the model in full: they name the value and the way out."""
+    """Our errors reach the model in full: they name the value and the way out."""
 
     @wraps(tool)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

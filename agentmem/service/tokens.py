@@ -130,7 +130,7 @@ def _entries(path: Path) -> list[_Entry]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{str(path)!r} is not TOML: {error}") from None
     except ValidationError as error:
-        # Values may be secrets: only what is wrong with them is told.
+        # Values may be secrets: only what is wrong with them is reported.
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{str(path)!r}: {wrong}") from None
 

@@ -1,4 +1,4 @@
-"""Functions of the caller that are told what was added and forgotten."""
+"""The caller's callbacks for what was added and forgotten."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ class Hooks:
                 )
 
     def added(self, receipt: Receipt) -> Receipt:
-        """Tell what was written, if anything was; return the receipt."""
+        """Report what was written, if anything was; return the receipt."""
         if len(receipt.ids) > len(receipt.duplicates) or receipt.replaced:
-            _tell("on_add", self.on_add, receipt)
+            _report("on_add", self.on_add, receipt)
         return receipt
 
     def forgotten(self, receipt: ForgetReceipt) -> ForgetReceipt:
-        """Tell what was deleted, if anything was; return the receipt."""
+        """Report what was deleted, if anything was; return the receipt."""
         if receipt.ids and not receipt.dry_run:
-            _tell("on_forget", self.on_forget, receipt)
+            _report("on_forget", self.on_forget, receipt)
         return receipt
 
 
-def _tell(name: str, hook: Callable[[T], object] | None, receipt: T) -> None:
+def _report(name: str, hook: Callable[[T], object] | None, receipt: T) -> None:
     if hook is not None:
         try:
             hook(receipt)
         except Exception:
-            _log.exception("%s failed; what it was told of is done", name)
+            _log.exception("%s failed; the write that it was called for is done", name)

@@ -21,7 +21,7 @@ class KeyVerbs(Handle):
         process dies, the store has the old key or the new one. Backups without keys open with the
         key ring of today; a copy of ``keys.db`` that was made before still opens with the old key.
 
-        This Memory and its scoped handles go on. Whoever else has the store open is told with
+        This Memory and its scoped handles go on. Whoever else has the store open gets a
         WrongKeyError at the next call, and opens it again.
 
         Args:

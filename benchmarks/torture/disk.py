@@ -56,7 +56,7 @@ class Disk:
         """Nothing has happened yet."""
 
     def after(self, call: str, path: str) -> None:
-        """What has happened was told already."""
+        """What has happened was reported already."""
 
     def opened(self, path: str) -> None:
         """A file that was not there before is empty."""

@@ -18,7 +18,7 @@ from agentmem.models.bundle.load import ModelBundle
 from benchmarks.torture import sqlite_calls
 from benchmarks.torture.book import Book, Tally
 from benchmarks.torture.look import look, look_at_copies
-from benchmarks.torture.mortal import Say, live, told
+from benchmarks.torture.mortal import Say, live, record
 from benchmarks.torture.work import (
     ENCRYPTED,
     KINDS,
@@ -194,7 +194,7 @@ class _Store:
         )
         if length_s is not None:
             lengths[kind] = 0.9 * lengths[kind] + 0.1 * length_s
-        begun, finished = told(self._book, chain(planned, endless(seed)), said)
+        begun, finished = record(self._book, chain(planned, endless(seed)), said)
         tally.calls += len(finished)
         if any(op.name == "migrate" for op in finished):
             self._model = other_model(self._model, self._models)

@@ -74,7 +74,7 @@ def live(
     return [(what, ids) for what, ids in map(json.loads, lines)], length
 
 
-def told(book: Book, ops: Iterator[Op], said: Iterable[Said]) -> tuple[Op | None, list[Op]]:
+def record(book: Book, ops: Iterator[Op], said: Iterable[Said]) -> tuple[Op | None, list[Op]]:
     """Note in a book what a process has said of its calls.
 
     Returns:

@@ -16,7 +16,7 @@ from benchmarks.torture import sqlite_calls
 from benchmarks.torture.book import Book, Tally
 from benchmarks.torture.disk import Disk
 from benchmarks.torture.look import look, look_at_copies
-from benchmarks.torture.mortal import Say, live, told
+from benchmarks.torture.mortal import Say, live, record
 from benchmarks.torture.work import (
     ENCRYPTED,
     KINDS,
@@ -141,7 +141,7 @@ class _Machine:
         said, _ = live(work, calls=len(planned))
         shutil.rmtree(self._disk)
         kept.rename(self._disk)
-        begun, finished = told(book, chain(planned, endless(seed)), said)
+        begun, finished = record(book, chain(planned, endless(seed)), said)
         tally.calls += len(finished)
         tally.encrypted += key is not None
         if any(op.name == "migrate" for op in finished):

@@ -19,7 +19,7 @@ from agentmem.errors import InputError
 
 
 class Observer(Protocol):
-    """What is told of the calls; paths are as SQLite has them, absolute."""
+    """What observes the calls; paths are as SQLite has them, absolute."""
 
     def before(self, call: str, path: str) -> None:
         """A call is about to be made."""

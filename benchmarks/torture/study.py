@@ -53,8 +53,8 @@ def torture(
         common = {"models": models, "seed": seed, "scratch": scratch, "until": until}
 
         def part(name: str, run: Callable[..., Tally], count: int) -> Callable[[], Tally]:
-            told = partial(on_progress, name)
-            return partial(run, count, **common, on_progress=told)
+            report = partial(on_progress, name)
+            return partial(run, count, **common, on_progress=report)
 
         killed, cut, crowded = in_forks(
             [

@@ -107,7 +107,7 @@ class Process:
         models: The bundles, by name.
         model: The name of the one that the store has.
         key: The key of the store; None: it is not encrypted.
-        say: Is told of each call before it is made, and what it returned.
+        say: Called before each call is made, and with what it returned.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Brings the documents of a folder into a memory, and keeps them as they are in the folder.
 
 A document is known by its path, which is its external id: what has changed takes the place of what
-was stored, and the same again is not written. What changed while nobody watched is told by that,
-too, so nothing is kept beside the store.
+was stored, and the same again is not written. What changed while nobody watched is noticed
+by that, too, so nothing is kept beside the store.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Changes:
         changed: Those that took the place of what was stored.
         forgotten: Those that are no longer in the folder, or empty there, and were deleted.
         missing: Those that are no longer in the folder, or empty there, and were kept.
-        unreadable: What cannot be read, each with its path and why; told once.
+        unreadable: What cannot be read, each with its path and why; reported once.
     """
 
     files: int = 0
@@ -69,7 +69,7 @@ class Watcher:
         self._seen: dict[str, tuple[int, int] | None] = dict.fromkeys(self._stored())
         # Files without any text, which count as gone.
         self._blank: set[str] = set()
-        # What has been told, and need not be told at every look.
+        # What has been reported, and need not be at every look.
         self._missing: set[str] = set()
         self._unreadable: dict[str, str] = {}
 

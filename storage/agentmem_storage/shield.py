@@ -5,7 +5,7 @@ handler may raise: `KeyboardInterrupt` on Ctrl-C, the time limit of a task queue
 other thread, time limits raise in the same way, by ``PyThreadState_SetAsyncExc``. No ``finally`` is
 safe from that, because it may happen just before it, and a lock taken or a transaction begun would
 stay open. So whatever is asked of a store is done by a thread of its own, which nobody knows and
-interrupts, while the asking one waits. If the wait is interrupted, the work is told so: a
+interrupts, while the asking one waits. If the wait is interrupted, the work learns of it: a
 transaction that is not committed yet is rolled back, and the exception is raised once nothing is
 left open.
 """

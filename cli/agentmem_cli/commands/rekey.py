@@ -32,11 +32,11 @@ def rekey(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Give an encrypted store another key; --key-file has the one of before.
+    """Give an encrypted store another key; --key-file names the present one.
 
-    Only keys.db is written, as a whole or not at all. Programs that have the store open are told
-    to open it again. A copy of keys.db that was made before still opens with the old key. --quiet
-    prints the path of the new key file.
+    Only keys.db is written, as a whole or not at all. Programs that have the store open have to
+    open it again, as the error at their next call says. A copy of keys.db that was made before
+    still opens with the old key. --quiet prints the path of the new key file.
     """
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, embedder=embedder) as memory:
