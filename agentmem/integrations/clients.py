@@ -11,7 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
@@ -54,7 +62,8 @@ class _Endpoint:
         given = arguments.get(self.key)
         if isinstance(given, str):
             return [{"role": "user", "content": given}]
-        return list(given) if isinstance(given, Iterable) else None
+        readable = isinstance(given, Iterable) and not isinstance(given, Mapping)
+        return list(given) if readable else None
 
 
 _ENDPOINTS = {
@@ -237,7 +246,9 @@ def _sending(
     arguments: dict[str, Any], endpoint: _Endpoint, messages: list[Any], sent: list[Any]
 ) -> dict[str, Any]:
     """The arguments of a request; as they were if nothing is added to its messages."""
-    return arguments if len(sent) == len(messages) else {**arguments, endpoint.key: sent}
+    # What can be read once, such as a generator, has been read by now.
+    as_given = isinstance(arguments[endpoint.key], Sequence) and len(sent) == len(messages)
+    return arguments if as_given else {**arguments, endpoint.key: sent}
 
 
 class _Turn:

@@ -6,8 +6,9 @@ tokens, only the sentences that ask are searched, if one of them is a question; 
 like are none. "How are you doing today?" may stand in front of what is wanted, so requests such as
 "Tell me ..." count beside questions, and an end that begins like a question without its mark. An
 embedder reads a limited number of tokens, so what is longer is embedded in windows; their mean does
-not depend on their order. The limits were chosen on dialogues that no model was trained on, see
-benchmarks/LOG.md.
+not depend on their order. Of a pasted log, `MOST_WINDOWS` of them stand for the rest, so that a
+reply does not wait for all of it. The limits were chosen on dialogues that no model was trained on,
+see benchmarks/LOG.md.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from agentmem_storage.words import phrases
 
 # Tokens of a query that is searched as it stands.
 SHORT = 64
+# What is embedded of a long query: a mean of more says little else, and takes seconds.
+MOST_WINDOWS = 8
 # What ends a sentence: not the point of "p.m. today" or "config.yaml", nor the mark inside a URL.
 _END = regex.compile(
     # Only from the first of a run: from each of its marks, the time would be quadratic.
@@ -77,7 +80,7 @@ def _asks(sentence: str) -> bool:
         return False
     # Words by spaces, or by what is searched where a script has no spaces.
     last_clause = sentence.rpartition(",")[2]
-    return len(phrases(last_clause)) >= _LEAST_WORDS or len(last_clause.split()) >= _LEAST_WORDS
+    return len(last_clause.split()) >= _LEAST_WORDS or len(phrases(last_clause)) >= _LEAST_WORDS
 
 
 def embed_query(embedder: Embedder, ids: Sequence[int], max_tokens: int) -> NDArray[np.float32]:
@@ -91,6 +94,10 @@ def embed_query(embedder: Embedder, ids: Sequence[int], max_tokens: int) -> NDAr
     if len(ids) <= max_tokens:
         return embedder.embed_query(ids)
     windows = np.array_split(np.asarray(ids), -(-len(ids) // max_tokens))
+    if len(windows) > MOST_WINDOWS:
+        # Evenly, and with both ends: what is wanted often stands there.
+        read = np.linspace(0, len(windows) - 1, MOST_WINDOWS).round().astype(int)
+        windows = [windows[at] for at in read]
     embeddings = np.stack([embedder.embed_query(window.tolist()) for window in windows])
     mean: NDArray[np.float32] = embeddings.mean(axis=0)
     norm = float(np.linalg.norm(mean))

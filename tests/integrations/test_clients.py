@@ -246,6 +246,31 @@ def test_a_stream_is_stored_when_it_ends(api: str, llm: FakeLLM, known: Memory) 
     assert said(known) == TURN
 
 
+@pytest.mark.parametrize("knows", [False, True])
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("api", ["completions", "messages"])
+def test_messages_that_can_be_read_once(
+    api: str, llm: FakeLLM, memory: Memory, asynchronous: bool, knows: bool
+) -> None:
+    """A generator had been read when the request was sent: it went out without a message."""
+    llm.scripted = whole(api)
+    if knows:
+        memory.add(KNOWN, user_id="ana")
+    made = (async_client if asynchronous else client)(api, llm)
+    wrapped = wrap(made, memory=memory, user_id="ana", session_id="s")
+    asked = request(api)
+    asked["messages"] = (one for one in asked["messages"])
+    replied = resource(api, wrapped).create(**asked)
+    if asynchronous:
+
+        async def wait() -> None:
+            await replied
+
+        asyncio.run(wait())
+    assert [one["content"] for one in sent(llm)][knows:] == [ASKED]
+    assert ASKED in [chunk.text for chunk in memory.list()]
+
+
 def read_in_a_block(stream: Any) -> None:
     with stream:
         read_and_close(stream)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agentmem import AsyncMemory, Memory
 from agentmem.models.bundle.load import ModelBundle
-from agentmem.retrieval.focus import SHORT, embed_query, focused
+from agentmem.retrieval.focus import MOST_WINDOWS, SHORT, embed_query, focused
 from agentmem_storage.sql.lexical import terms
 from tests.support.cli import Cli
 
@@ -111,6 +114,28 @@ def test_windows_of_a_long_query_are_all_embedded(model: ModelBundle) -> None:
     halves = len(ids) // 2
     turned = embed_query(model.embedder, [*ids[halves:], *ids[:halves]], halves + 1)
     assert float(embed_query(model.embedder, ids, halves + 1) @ turned) > 0.99
+
+
+class Counting:
+    """Embeds by the first token of a window, and notes it."""
+
+    dims = 64
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+
+    def embed_query(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        self.begun.append(ids[0])
+        return np.eye(self.dims, dtype=np.float32)[ids[0] % self.dims]
+
+
+def test_of_a_pasted_log_so_many_windows_are_embedded() -> None:
+    """A reply waited 3 s for 40,000 characters, and a minute for a request of 400,000."""
+    embedder = Counting()
+    embed_query(embedder, range(5000), 10)  # type: ignore[arg-type]
+    assert len(embedder.begun) == MOST_WINDOWS
+    assert (embedder.begun[0], embedder.begun[-1]) == (0, 4990)
+    assert embedder.begun == sorted(set(embedder.begun))
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:
