@@ -22,6 +22,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from agentmem.chat.cut_off import CUT_OFF, finished
 from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
+from agentmem.chat.recalled import RECALLED, is_lookup, is_recalled
 from agentmem.context.format import line, split_blocks
 from agentmem.context.hits import Hit
 from agentmem.context.pack import CountTokens, pack
@@ -236,12 +237,16 @@ class Session:
         """What is to be stored of a conversation and the reply to it, and what is left out."""
         said = self._normalized(given) if given else Normalized((), {})
         answer = Normalized((), {}) if replied is None else self._normalized(replied)
-        parts = [kept for part in said.parts if (kept := _kept(part)) is not None]
+        told, recalled = _told(said.parts)
+        parts = [kept for part in told if (kept := _kept(part)) is not None]
         # A reply is said now, right after what it answers: clocks of servers may be wrong.
         last = (parts[-1].created_at or parts[-1].ordered_at) if parts else None
-        now = [replace(part, created_at=None, ordered_at=last) for part in answer.parts]
+        told, more = _told(answer.parts)
+        now = [replace(part, created_at=None, ordered_at=last) for part in told]
         parts += [kept for part in now if (kept := _kept(part)) is not None]
         skipped = dict(said.skipped)
+        if recalled + more:
+            cut = {**cut, RECALLED: recalled + more}
         for kind, count in (*answer.skipped.items(), *cut.items()):
             skipped[kind] = skipped.get(kind, 0) + count
         return Normalized(tuple(parts), skipped, tuple(range(len(parts))))
@@ -423,6 +428,12 @@ def _is_shown(hit: Hit, shown: Sequence[Part], blocks: str) -> bool:
     )
 
 
+def _told(parts: Sequence[Part]) -> tuple[list[Part], int]:
+    """The parts without what the model looked up in the memory, and the number of the others."""
+    told = [part for part in parts if not is_recalled(part)]
+    return told, len(parts) - len(told)
+
+
 def _kept(part: Part) -> Part | None:
     """A part as it is stored; None if it is not."""
     text, _ = split_blocks(part.text)
@@ -434,5 +445,7 @@ def _kept(part: Part) -> Part | None:
             part = replace(part, metadata={QUESTION_KEY: True, **part.metadata})
         return part
     metadata = {key: value for key, value in part.metadata.items() if key != MESSAGE_ID}
+    if is_lookup(part):
+        metadata = {QUESTION_KEY: True, **metadata}
     said_at = part.created_at or part.ordered_at
     return replace(part, metadata=metadata, created_at=None, ordered_at=said_at)

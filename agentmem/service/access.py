@@ -36,12 +36,13 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC:
+        path = path_within(scope)
+        if scope["type"] != "http" or path in PUBLIC:
             await self._app(scope, receive, send)
             return
         token = self._token(scope)
         if token is None:
-            if is_api(scope["path"]) or scope["method"] != "GET":
+            if is_api(path) or scope["method"] != "GET":
                 refusal = problem(
                     401,
                     "unauthorized",
@@ -50,7 +51,8 @@ class Access:
                 )
                 await refusal(scope, receive, send)
             else:
-                await RedirectResponse("/login", 303)(scope, receive, send)
+                form = f"{scope.get('root_path', '')}/login"
+                await RedirectResponse(form, 303)(scope, receive, send)
             return
         if wait_s := self._rate.wait_s(token.name):
             limited = problem(
@@ -71,10 +73,17 @@ class Access:
         kind, _, secret = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return self._tokens.find(secret.strip())
-        if is_api(scope["path"]):
+        if is_api(path_within(scope)):
             return None
         id = session_id(headers)
         return None if id is None else self._sessions.find(id)
+
+
+def path_within(scope: Scope) -> str:
+    """The path of a request within the service, which another application may have mounted."""
+    path: str = scope.get("path", "")
+    mounted_at: str = scope.get("root_path", "")
+    return path.removeprefix(mounted_at) if path.startswith(f"{mounted_at}/") else path
 
 
 def is_api(path: str) -> bool:

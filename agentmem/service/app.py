@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from agentmem._version import __version__
 from agentmem.errors import AgentMemError
 from agentmem.memory import Memory
-from agentmem.service.access import Access, is_api
+from agentmem.service.access import Access, is_api, path_within
 from agentmem.service.answers import invalid, problem, problem_of
 from agentmem.service.caller import Service
 from agentmem.service.guards import Bounded, Hardened, KnownHosts
@@ -97,7 +97,7 @@ def _answer_errors(app: FastAPI) -> None:
     """Every error is answered by a `Problem`, or for people by a page that says the same."""
 
     def shown(request: Request, answered: Response) -> Response:
-        return answered if is_api(request.url.path) else render_error(answered)
+        return answered if is_api(path_within(request.scope)) else render_error(answered)
 
     @app.exception_handler(AgentMemError)
     async def ours(request: Request, error: AgentMemError) -> Response:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.testclient import TestClient
 
 from agentmem import Memory
 from agentmem.service.access import PUBLIC, is_api
 from agentmem.service.app import PARTS, create_app
 from agentmem.service.rate import Rate
 from agentmem.service.sessions import LASTS_S, MOST, Sessions
+from agentmem.service.settings import Settings
 from agentmem.service.tokens import Token
 from tests.support.service import ANA, BO, HOST, OPERATOR, client, tokens
 
@@ -98,6 +101,29 @@ def test_every_route_needs_a_token(memory: Memory) -> None:
                 assert refused.json()["error"]["code"] == "unauthorized"
                 assert refused.headers["WWW-Authenticate"] == "Bearer"
     assert [one.text for one in memory.list()] == [SECRET]
+
+
+def test_a_service_that_another_application_mounts(memory: Memory) -> None:
+    """Its health needed a token there, and the errors of its API were pages for people."""
+    memory.add(SECRET, user_id="bo")
+    outer = FastAPI()
+    outer.mount("/memory", create_app(memory, Settings(tokens=tokens())))
+    with TestClient(outer, base_url=HOST, follow_redirects=False) as service:
+        assert service.get("/memory/health").json()["status"] == "ok"
+        for (method, path), arguments in REQUESTS.items():
+            refused = service.request(method, f"/memory{path.format(id=1)}", **arguments)
+            if method == "GET" and not is_api(path):
+                assert (refused.status_code, refused.headers["Location"]) == (303, "/memory/login")
+                continue
+            assert refused.status_code == 401, path
+        service.headers["Authorization"] = f"Bearer {ANA}"
+        assert service.get("/memory/v1/memories/1").json()["error"]["code"] == "unknown_id"
+        assert service.get("/memory/v1/count").json() == {"count": 0}
+        del service.headers["Authorization"]
+        sent = {"data": {"token": ANA}, "headers": {"Origin": HOST}}
+        assert service.post("/memory/login", **sent).status_code == 303
+        # The cookie of the page is none of the API's, there as everywhere.
+        assert service.get("/memory/v1/count").status_code == 401
 
 
 @pytest.mark.parametrize("ids", [{}, {"user_id": "bo"}, {"any_id": ["user_id"]}], ids=str)
