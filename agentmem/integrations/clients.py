@@ -62,8 +62,9 @@ class _Endpoint:
         given = arguments.get(self.key)
         if isinstance(given, str):
             return [{"role": "user", "content": given}]
-        readable = isinstance(given, Iterable) and not isinstance(given, Mapping)
-        return list(given) if readable else None
+        if not isinstance(given, Iterable) or isinstance(given, Mapping):
+            return None
+        return list(given)
 
 
 _ENDPOINTS = {
