@@ -9,6 +9,7 @@ which each contradicts each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -23,6 +24,8 @@ from agentmem_storage.words import index_text, phrases
 # An older memory, and a newer one that may supersede it.
 Pair: TypeAlias = tuple[Candidate, Candidate]
 
+# How near to the question, of what certainly held beside a memory, anything else has to be.
+_AS_NEAR = 0.65
 # The end of a question that says before or after what: "before I moved to Lisbon".
 _BESIDE = regex.compile(r"\b(?P<side>before|prior to|after)\s+(?P<what>[^,;]+)\Z", regex.IGNORECASE)
 _AT_FIRST = regex.compile(
@@ -56,16 +59,37 @@ def in_order(
         return _first([one for one in _newest_first(ranked) if one.id in newer], ranked)
     if named is not None:
         side, one = named
-        at = one.said.created_at
-        if side == "after":
-            wanted = [one for one in _newest_first(agreed)[::-1] if one.said.created_at > at]
-        else:
-            wanted = [one for one in _newest_first(agreed) if one.said.created_at < at]
-        return _first(wanted, ranked, last=one)
+        return _beside(ranked, agreed, one, after=side == "after")
     wanted, last = _newest_first(agreed)[1:], _newest_first(ranked)[0]
     if _AT_FIRST.search(question.text):
         wanted = wanted[::-1]
     return _first([one for one in wanted if one is not last], ranked, last=last)
+
+
+def names_beside(question: str) -> bool:
+    """Whether a question says before or after what: "where did I work before SAP?"."""
+    return _BESIDE.search(question.rstrip(" ?!.")) is not None
+
+
+def _beside(
+    ranked: Sequence[Candidate], agreed: Sequence[Candidate], named: Candidate, *, after: bool
+) -> list[Candidate]:
+    """What held before or after a memory, the nearest in time first; then that memory, and others.
+
+    Of three jobs, the second is not always seen to supersede the first, or to be superseded by the
+    last. It counts if it is about as near to the question as what is.
+    """
+    at = named.said.created_at
+
+    def on_side(found: Sequence[Candidate]) -> list[Candidate]:
+        return [one for one in found if (one.said.created_at - at) * (1 if after else -1) > 0]
+
+    sure, side = on_side(agreed), on_side(ranked)
+    least = _AS_NEAR * min((one.vector for one in sure), default=math.inf)
+    ids = {one.id for one in sure}
+    wanted = _newest_first([one for one in side if one.id in ids or one.vector >= least])
+    there = _first(wanted[::-1] if after else wanted, side)
+    return _first([*there, named], ranked)
 
 
 def _first(

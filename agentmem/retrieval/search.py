@@ -23,6 +23,7 @@ from agentmem.retrieval.fusion import (
     normalize_cosines,
     normalize_lexical,
 )
+from agentmem.retrieval.held import names_beside
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.recency import ReadWordings, by_recency
@@ -155,7 +156,10 @@ def search(
     compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
     found = [group.item.id for group in compared]
     compared = by_recency(snapshot, compared, query, question, read)
-    compared = in_succession(snapshot, compared, scored, query, question)
+    moved = [group.item.id for group in compared] != found
+    compared = in_succession(
+        snapshot, compared, scored, query, question, settled=moved and names_beside(question.text)
+    )
     best = compared[: query.k]
     exact = dict(zip(matches.vector.ids.tolist(), matches.vector.scores.tolist(), strict=True))
     comparison = Comparison(

@@ -34,6 +34,8 @@ def in_succession(
     scored: Sequence[Scored],
     query: RecallQuery,
     question: Question,
+    *,
+    settled: bool = False,
 ) -> list[Group]:
     """The best hits with those that supersede them, or held before them, in the right order.
 
@@ -45,6 +47,8 @@ def in_succession(
         scored: All candidates of the search.
         query: The query.
         question: What it asks.
+        settled: Whether the hits are in order beside the memory that the question names, "before
+            SAP"; then only links that somebody stated count.
     """
     after = query.prefer != "latest" and asks_after(question.unbound)
     latest = query.prefer == "latest" or after
@@ -52,7 +56,7 @@ def in_succession(
     linked = snapshot.linked(group.item.id for group in groups)
     if query.prefer == "any" or not linked.links:
         return list(groups)
-    counted = not after and (when is not When.UNKNOWN or question.interval is not None)
+    counted = not (after or settled) and (when is not When.UNKNOWN or question.interval is not None)
     chains = _Chains(linked, candidates=counted)
     placing = _Placing(snapshot, groups, scored, query, question, chains)
     return list(placing.order(_Choice.of(when, query, question, chains)))

@@ -113,3 +113,41 @@ def test_nor_do_links_that_were_found_change_that(
 def test_since_a_time_the_newest_still_comes_first(memory: Memory) -> None:
     assert found(memory, "Where do I live since last December?")[0] == LISBON
     assert found(memory, "What do I drive since last December?", "bo")[0] == BIKE
+
+
+THREE = {
+    "Where did I work before SAP?": [
+        "I work at Siemens as an engineer.",
+        "Started at Bosch in Stuttgart.",
+        "I am at SAP now, as a product manager.",
+    ],
+    "What did I drive before the Tesla?": [
+        "I drive a VW Golf.",
+        "We bought a Volvo.",
+        "I drive a Tesla now.",
+    ],
+    "Where did I live before Turin?": [
+        "I live in Rome.",
+        "My new flat is in Milan.",
+        "I moved to Turin.",
+    ],
+    "Which phone did I have before the Pixel?": [
+        "My phone is a Nokia 3310.",
+        "Got myself an iPhone 12.",
+        "I switched to a Pixel 9.",
+    ],
+}
+
+
+@pytest.mark.parametrize("question", THREE)
+def test_the_last_before_it_comes_first_also_if_its_link_to_another_is_not_seen(
+    question: str,
+) -> None:
+    """The first and the last are linked, and one of them with the second."""
+    said = [*zip(THREE[question], ["2025-01-03", "2025-04-02", "2025-07-01"], strict=True), *NOTED]
+    with Memory(":memory:", model=load_bundle()) as memory:
+        for text, day in said:
+            memory.add(text, created_at=day)
+        hits = memory.recall(question, k=3, now=NOW)
+        first, second, third = THREE[question]
+        assert [hit.text for hit in hits] == [second, first, third]
