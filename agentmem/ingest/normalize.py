@@ -138,7 +138,7 @@ def normalize(
         check_single(found, where)
         if found:
             messages.append(found)
-    if not count:
+    if not count and not skipped:
         raise InputError("there is nothing to add: the list of messages is empty")
     if blank is not None and not messages and set(skipped) == {"blank"}:
         raise blank

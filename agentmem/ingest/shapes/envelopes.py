@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.scope import SPELLINGS
+from agentmem.ingest.shapes.autogen import SILENT, as_message
 from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
 from agentmem.ingest.shapes.plain import plain_text
@@ -129,6 +130,11 @@ def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> li
         said = [one for key in _PROMPTS if _is_text(one := item.get(key))]
         return [*({"role": "user", "content": one} for one in said), *answer]
     if isinstance(item.get("type"), str):
+        if item["type"] in SILENT or _is_removal(item):
+            skipped[item["type"]] += 1
+            return []
+        if (of_autogen := as_message(item, where)) is not None:
+            return [of_autogen]
         if (inside := _langchain(item)) is None and (message := unwrapped(item)) is not None:
             inside = [message]
         return inside
@@ -238,6 +244,11 @@ def _langchain(item: Mapping[str, Any]) -> list[Any] | None:
     if isinstance(item.get("data"), Mapping) and "content" in item["data"]:
         return [{"type": item["type"], **item["data"]}]
     return None
+
+
+def _is_removal(item: Mapping[str, Any]) -> bool:
+    """Whether it is LangChain's instruction to remove a message, which has no text."""
+    return item.get("type") == "remove" and not item.get("content")
 
 
 def _field(value: object, key: str) -> object:
