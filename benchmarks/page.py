@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,28 +29,13 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from agentmem.evaluation.conversations import Conversation
-from agentmem.evaluation.datasets import read_conversations
 from agentmem.evaluation.metrics import latency_ms
 from agentmem.evaluation.result import build_result, write_result
-from agentmem.ingest.encode import EncodingOptions, prepare
-from agentmem.ingest.normalize import normalize
 from agentmem.opening import open_store
-from agentmem_storage.records import NewSource, Scope
-from agentmem_storage.store import Store
-from agentmem_storage.timestamps import utc_now
 from benchmarks.command import run
+from benchmarks.copies import encoded, fill
 
 _AT = re.compile(r"http://\S+")
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What was said in one session of a conversation."""
-
-    user: str
-    name: str
-    sources: tuple[NewSource, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +95,7 @@ def _filled(folder: Path, data: Path, memories: int) -> dict[str, Any]:
     model, store = open_store(folder, None)
     with store:
         if store.stats().chunks < memories:
-            options = EncodingOptions()
-            sessions: list[_Session] = []
-            for conversation in read_conversations(data).conversations:
-                for number, said in enumerate(_sessions(conversation)):
-                    parts = normalize(said).parts
-                    sources = prepare(parts, model, options=options, now=utc_now())
-                    sessions.append(_Session(conversation.id, f"session {number}", tuple(sources)))
-            _copy(store, sessions, memories)
+            fill(store, encoded(data, model), memories)
         stats = store.stats()
         last = store.scopes()[-1].scope
     return {
@@ -127,30 +105,6 @@ def _filled(folder: Path, data: Path, memories: int) -> dict[str, Any]:
         "user": last.user_id,
         "session": last.session_id,
     }
-
-
-def _sessions(conversation: Conversation) -> Iterator[list[dict[str, Any]]]:
-    """The turns of a conversation, those of one time together."""
-    session: list[dict[str, Any]] = []
-    for turn in conversation.turns:
-        message = {"name": turn.speaker, "content": turn.content, "created_at": turn.at}
-        if session and session[0]["created_at"] != turn.at:
-            yield session
-            session = []
-        session.append(message)
-    if session:
-        yield session
-
-
-def _copy(store: Store, sessions: Sequence[_Session], memories: int) -> None:
-    written = copies = 0
-    while written < memories:
-        for session in sessions:
-            scope = Scope(f"{session.user} {copies:03d}", None, session.name)
-            written += sum(len(one.chunk_ids) for one in store.add(session.sources, scope))
-            if written >= memories:
-                return
-        copies += 1
 
 
 def _views(user: str, session: str) -> dict[str, str]:
