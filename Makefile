@@ -69,6 +69,8 @@ bench: .venv/bench.stamp
 	$(BIN)/python -m benchmarks.startup --json $(RESULTS)/startup.json
 	MALLOC_ARENA_MAX=2 $(BIN)/python -m benchmarks.soak --data $(LOCOMO) --json $(RESULTS)/soak.json
 	$(BIN)/python -m benchmarks.page --data $(LOCOMO) --json $(RESULTS)/page.json
+	$(BIN)/python -m benchmarks.scale --config benchmarks/scale/scale.toml --data $(LOCOMO) \
+		--json $(RESULTS)/scale.json
 	$(MAKE) tables
 
 # Recall beside other memory systems, whose packages get an environment of their own. LOCOMO may be

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import MissingExtraError
 from agentmem.evaluation.metrics import RECALL_AT
+from benchmarks.report.scale import draw_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,10 +180,26 @@ def plot_sidebyside(results: Mapping[str, Any], path: str | os.PathLike[str]) ->
     figure.savefig(path, metadata={"Software": None})
 
 
+def plot_scale(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Plot times over sizes, of the index and of whole stores.
+
+    Args:
+        results: The ``results`` of a scale result file.
+        path: The PNG to write.
+
+    Raises:
+        MissingExtraError: ``matplotlib`` is not installed.
+    """
+    figure = _figure(12, 5)
+    draw_scale(results, *figure.subplots(1, 2))
+    figure.savefig(path, metadata={"Software": None})
+
+
 _PLOTS = {
     "recall": plot_recall,
     "fidelity": plot_bytes,
     "retention": plot_retention,
+    "scale": plot_scale,
     "sidebyside": plot_sidebyside,
 }
 

@@ -28,6 +28,7 @@ from benchmarks.report.reading import (
     reading_table,
 )
 from benchmarks.report.recall import recall_tables, relevance_tables
+from benchmarks.report.scale import scale_tables
 from benchmarks.report.speed import speed_tables, startup_table
 from benchmarks.report.summary import NEEDED, SUMMARY, summary_table
 from benchmarks.report.torture import torture_tables
@@ -123,6 +124,7 @@ _TABLES = {
     "recall": recall_tables,
     "relevance": relevance_tables,
     "retention": retention_tables,
+    "scale": scale_tables,
     "sidebyside": sidebyside_tables,
     "soak": soak_tables,
     "speed": speed_tables,

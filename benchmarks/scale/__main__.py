@@ -90,8 +90,8 @@ def _indexes(
     chunks = [chunk for one in sessions for source in one.sources for chunk in source.chunks]
     vectors = np.unique(np.stack([chunk.embedding for chunk in chunks]), axis=0)
     step = max(1, len(questions) // config.queries)
-    tokens = model.tokenizer.encode_batch(questions[::step][: config.queries])
-    queries = np.stack([model.embedder.embed_query(ids) for ids in tokens])
+    asked = questions[::step][: config.queries]
+    queries = np.stack([model.embedder.embed_query(model.tokenizer.encode(one)) for one in asked])
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     rows = []
     for number, count in enumerate(config.embeddings):

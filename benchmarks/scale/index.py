@@ -109,7 +109,7 @@ def _megabytes(kind: str, levels: NDArray[np.int8]) -> float:
     """What the arrays of an index take: its vectors, its ids, and the codes in its lists."""
     count, dims = levels.shape
     each = 4 * dims + 2 * 8 if kind == "exact" else 2 * dims + 4 * 8 + 4
-    return count * each / 1e6
+    return float(count * each) / 1e6
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
