@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -325,6 +326,39 @@ def test_a_child_that_is_forked_during_a_build_makes_its_own(tmp_path: Path) -> 
         assert answer.get(timeout=60) == search(store).ids.tolist()
         process.join()
         wait(store)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_that_is_killed_in_a_build_leaves_the_old_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(tmp_path) as store:
+        fill(store, FROM + 40)
+        search(store)
+    cache = (tmp_path / "index" / "keys.cache").read_bytes()
+
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def child() -> None:
+        with open_store(tmp_path) as store:
+            fill(store, 5, first=300)
+            for _ in range(100):
+                search(store)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(growing, "build", killed)
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert (tmp_path / "index" / "keys.cache").read_bytes() == cache
+    with open_store(tmp_path) as store:
+        assert len(store.ids()) == FROM + 45
+        require_exact(store)
+        grow(store)
+        require_exact(store)
 
 
 def test_a_store_in_memory_grows_too() -> None:
