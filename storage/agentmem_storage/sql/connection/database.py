@@ -33,8 +33,7 @@ from agentmem_storage.sql.connection.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.connection.location import DATABASE_NAME, Location
 from agentmem_storage.sql.connection.recognition import holds_store
 from agentmem_storage.sql.connection.sqlite_errors import translated, unwritable
-from agentmem_storage.sql.connection.unlocked import look
-from agentmem_storage.sql.connection.unsealed import Unsealed
+from agentmem_storage.sql.connection.unlocked import UnlockedReads, look
 from agentmem_storage.sql.lexical.terms import OPTIMIZE
 
 _RETRY_S = 0.01
@@ -43,7 +42,7 @@ _STEP_S = 0.1  # between two looks at whether anybody still waits
 _log = logging.getLogger(__name__)
 
 
-class Database(Unsealed):
+class Database(UnlockedReads):
     """An open database; safe to use from several threads.
 
     Args:
@@ -140,66 +139,6 @@ class Database(Unsealed):
             with self._unchanged(), self._connected() as connection:
                 with self._begun(connection, "BEGIN"):
                     yield connection
-
-    @contextmanager
-    def _unchanged(self) -> Iterator[None]:
-        """Without locks: of one state of the file, the newest. With them, SQLite sees to that.
-
-        Raises:
-            StoreBusyError: The file was written during the read.
-            StoreUnwritableError: What is new is in a log, which cannot be read without writing.
-        """
-        if not self._follow():
-            yield
-            return
-        seen = self._seen
-        error: StoreError | None = None
-        try:
-            yield
-        except StoreError as raised:
-            error = raised
-        assert self.location.path is not None
-        if look(self.location.path) != seen:
-            raise StoreBusyError(
-                f"the store at {self.location.label!r} was written by another process while this "
-                f"one was reading, which may not lock it: try again"
-            ) from error
-        if error is not None:
-            raise error
-
-    def _follow(self) -> bool:
-        """Read what is new in a file that is read without locks; whether it still is."""
-        if not self.location.unlocked or self.location.path is None or self._closed:
-            return False
-        with self._turn:
-            now = look(self.location.path)
-            if now == self._seen:
-                return self.location.unlocked
-            self._seen = now
-            # Whatever connections have read is of the old state.
-            self._engine.dispose()
-            if now.log_has_rows:
-                locked = self.location.read_only(immutable=False)
-                if not self._opens(locked):
-                    self._seen = None
-                    raise StoreUnwritableError(
-                        f"the store at {self.location.label!r} is being written by another "
-                        f"process, and this one may not read what is in its log: open it with "
-                        f"permission to write to its folder, or read a copy made with "
-                        f"`agentmem backup`"
-                    )
-                self.location = locked
-            return self.location.unlocked
-
-    def _opens(self, location: Location) -> bool:
-        """Whether the database can be read at a location."""
-        try:
-            connection = sqlite3.connect(location.database, **location.options)
-            with closing(connection):
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error:
-            return False
-        return True
 
     @contextmanager
     def read_raw(self) -> Iterator[sqlite3.Connection]:
