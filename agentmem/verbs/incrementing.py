@@ -29,7 +29,8 @@ class IncrementingVerbs:
             base: The folder of an earlier backup.
 
         Raises:
-            InputError: one is not the folder of a backup, or both are the same.
+            InputError: one is not the folder of a backup, both are the same, or the base was made
+                from this backup.
             ArchiveError: the base is an increment that is damaged.
             StoreUnwritableError: it cannot be written; the backup is as it was.
         """

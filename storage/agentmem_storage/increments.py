@@ -82,7 +82,8 @@ def make_increment(backup: str | os.PathLike[str], base: str | os.PathLike[str])
         base: The folder of an earlier backup, or of an increment, which has to be kept.
 
     Raises:
-        InputError: One is not the folder of a backup, or both are the same.
+        InputError: One is not the folder of a backup, both are the same, or the base was made from
+            this backup.
         ArchiveError: The base is an increment that is damaged.
         StoreUnwritableError: It cannot be written; the backup is as it was.
     """
@@ -92,6 +93,11 @@ def make_increment(backup: str | os.PathLike[str], base: str | os.PathLike[str])
     if (folder / INCREMENT_NAME).exists():
         raise InputError(f"{str(backup)!r:.500} is an increment already")
     files = _files(folder)
+    if folder.resolve() in (one.resolve() for one in _bases(earlier)):
+        raise InputError(
+            f"{str(base)!r:.500} was made from {str(backup)!r:.500}, which has to stay as it is: "
+            f"only the later of two backups can be an increment on the earlier one"
+        )
     try:
         with scratch_folder(folder) as scratch:
             of_base = _complete(earlier, scratch)
@@ -171,16 +177,26 @@ def _files(folder: Path) -> dict[str, Path]:
     return names
 
 
-def _complete(folder: Path, scratch: Path) -> dict[str, Path]:
-    """The files of a backup; those of an increment are put together in a folder."""
-    chain: list[Path] = []
+def _bases(folder: Path) -> list[Path]:
+    """The folders that a backup is put together from: itself, its base, and so on.
+
+    Raises:
+        ArchiveError: An increment is damaged, or they lead back to one of them.
+    """
+    chain = [folder]
     while (folder / INCREMENT_NAME).exists():
-        if len(chain) >= _MOST_BASES or folder.resolve() in {one.resolve() for one in chain}:
-            raise damaged(str(folder), "its bases lead nowhere")
-        chain.append(folder)
         with _opened(folder) as file:
             base, _ = _read_manifest(_reader(file, folder), str(folder))
         folder = folder / base
+        if len(chain) > _MOST_BASES or folder.resolve() in {one.resolve() for one in chain}:
+            raise damaged(str(folder), "its bases lead nowhere")
+        chain.append(folder)
+    return chain
+
+
+def _complete(folder: Path, scratch: Path) -> dict[str, Path]:
+    """The files of a backup; those of an increment are put together in a folder."""
+    *chain, folder = _bases(folder)
     if chain and not folder.is_dir():
         raise StoreNotFoundError(
             f"{str(folder)!r:.500}, which is the base of {str(chain[-1])!r:.500}, is not there: "

@@ -130,3 +130,16 @@ def test_what_is_no_backup_is_refused_and_stays(make: Make, tmp_path: Path) -> N
     shutil.copy(two / INCREMENT_NAME, one)
     with pytest.raises(ArchiveError, match="lead nowhere"):
         complete_backup(one, tmp_path / "again")
+
+
+def test_a_backup_that_others_were_made_from_stays(make: Make, tmp_path: Path) -> None:
+    first, second, third = (make(name, name.encode() * 9000) for name in ("one", "two", "three"))
+    make_increment(second, first)
+    make_increment(third, second)
+    (tmp_path / "link").symlink_to(third)
+    for base in (second, third, tmp_path / "link"):
+        with pytest.raises(InputError, match="has to stay as it is"):
+            make_increment(first, base)
+    assert contents(first) == {"memory.db": b"one" * 9000}
+    complete_backup(third, tmp_path / "again")
+    assert contents(tmp_path / "again") == {"memory.db": b"three" * 9000}
