@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +21,7 @@ from agentmem._version import __version__
 from agentmem.errors import InputError, MissingExtraError
 from agentmem.results import ForgetReceipt
 from agentmem_storage.disk import make_private_file, sync
-from agentmem_storage.numbers import as_int
+from agentmem_storage.numbers import as_int, plain_scalar
 from agentmem_storage.records import Selection
 
 if TYPE_CHECKING:
@@ -127,12 +127,28 @@ def asked(selection: Selection, ids: object) -> dict[str, Any]:
     """
     given: dict[str, Any] = {
         **{name: id for name, id in asdict(selection.scope).items() if id is not None},
-        "where": selection.where,
+        "where": None if selection.where is None else _plain(selection.where),
         "before": None if selection.until is None else selection.until.isoformat(),
     }
     if isinstance(ids, Iterable) and not isinstance(ids, str | bytes | bytearray | memoryview):
         given["ids"] = [one if isinstance(one, str) else as_int(one, "an id") for one in ids]
     return {name: one for name, one in given.items() if one is not None}
+
+
+def _plain(where: Mapping[str, Any]) -> Any:
+    """A filter as JSON has it, whatever types `agentmem.Memory.forget` takes in one."""
+
+    def default(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, date):
+            return value.isoformat()
+        if isinstance(value, Iterable):
+            return list(value)
+        plain = plain_scalar(value)
+        return str(plain) if plain is value else plain
+
+    return json.loads(json.dumps(where, default=default))
 
 
 def check_certificate(

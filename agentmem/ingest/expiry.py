@@ -43,9 +43,9 @@ def expiry_time(expires_at: object, ttl: object, now: datetime) -> datetime | No
             raise TypeError(
                 f"ttl must be seconds or a timedelta, such as timedelta(days=7), not {shown(ttl)}"
             )
-        if not math.isfinite(ttl):
-            raise InputError(f"ttl={ttl!r} is not finite: leave it out for what never expires")
     try:
+        if not isinstance(ttl, timedelta) and not math.isfinite(ttl):
+            raise InputError(f"ttl={ttl!r} is not finite: leave it out for what never expires")
         life = ttl if isinstance(ttl, timedelta) else timedelta(seconds=float(ttl))
         moment = (now + life).astimezone(UTC)
     except OverflowError:

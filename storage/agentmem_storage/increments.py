@@ -90,7 +90,7 @@ def make_increment(backup: str | os.PathLike[str], base: str | os.PathLike[str])
     folder, earlier = Path(backup).absolute(), Path(base).absolute()
     if folder.resolve() == earlier.resolve():
         raise InputError(f"{str(backup)!r:.500} cannot be its own base")
-    if (folder / INCREMENT_NAME).exists():
+    if (folder / INCREMENT_NAME).is_file():
         raise InputError(f"{str(backup)!r:.500} is an increment already")
     files = _files(folder)
     if folder.resolve() in (one.resolve() for one in _bases(earlier)):
@@ -184,7 +184,7 @@ def _bases(folder: Path) -> list[Path]:
         ArchiveError: An increment is damaged, or they lead back to one of them.
     """
     chain = [folder]
-    while (folder / INCREMENT_NAME).exists():
+    while (folder / INCREMENT_NAME).is_file():
         with _opened(folder) as file:
             base, _ = _read_manifest(_reader(file, folder), str(folder))
         folder = folder / base

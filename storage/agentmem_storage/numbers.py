@@ -43,7 +43,12 @@ def as_timeout(value: Any) -> float:
     """
     if isinstance(value, bool | str) or not hasattr(value, "__float__"):
         raise TypeError(f"timeout_s must be a number of seconds, not {shown(value)}")
-    seconds = float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        seconds = math.inf
     if math.isnan(seconds) or not 0 <= seconds <= MAX_TIMEOUT_S:
-        raise InputError(f"timeout_s={value!r} must be from 0 to {MAX_TIMEOUT_S:,.0f} seconds")
+        raise InputError(
+            f"timeout_s={shown(value)} must be from 0 to {MAX_TIMEOUT_S:,.0f} seconds"
+        )
     return seconds

@@ -29,6 +29,7 @@ MANIFEST = "manifest.json"
 EMBEDDER, READER, RERANKER = "embedder", "reader", "reranker"
 _OPTIONAL = (EMBEDDER, READER, RERANKER)
 _FORMAT = 1
+_MOST_BYTES = 2**22
 # The files that stored bytes depend on; the model card and training notes may change freely.
 _PINNED = (".safetensors", "config.json", "tokenizer.json")
 _REQUIRED = (
@@ -150,7 +151,7 @@ def open_manifest(folder: str | Path) -> Manifest:
     """
     folder = Path(folder)
     try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        manifest = Manifest.model_validate_json(_content(folder / MANIFEST))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotFoundError(
             f"no model bundle at {str(folder)!r}: it has no {MANIFEST}"
@@ -224,6 +225,22 @@ def _faults(
                 f"file {name!r} of bundle {bundle!r} is not the one its manifest names: "
                 f"install it again"
             )
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a manifest, of a file of any size or kind.
+
+    Raises:
+        ModelError: it is larger than a manifest can be, or a pipe, which would never end.
+        OSError: it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{str(path)!r} is not a file")
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ModelError(f"{str(path)!r} has more than {_MOST_BYTES:,} bytes, too many for one")
+    return content
 
 
 def _digest(path: Path) -> str:

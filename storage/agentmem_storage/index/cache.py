@@ -21,6 +21,7 @@ import json
 import logging
 import math
 import os
+import stat
 import struct
 import tempfile
 from dataclasses import asdict, dataclass
@@ -238,9 +239,13 @@ def _span(values: NDArray[np.int32]) -> tuple[int, ...]:
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file; a symbolic link is an error, where the platform can tell."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    """The content of a file; a link, a pipe or a device is an error, where the platform can tell."""
+    # Without waiting: opening a pipe would wait for somebody who writes to it.
+    plain = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, os.O_RDONLY | plain)
     with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _BadCacheError("it is no file")
         return file.read()
 
 

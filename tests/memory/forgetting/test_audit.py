@@ -7,10 +7,12 @@ import pickle
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agentmem import ANY, AsyncMemory, Document, Memory
@@ -311,3 +313,25 @@ def test_one_that_is_sent_elsewhere_does_not_begin_it_again(place: Path, tmp_pat
         Memory(place, model=bundle, audit=False).close()
         with pickle.loads(sent) as again:
             assert [op for op, *_ in ops(again)] == ["began", "ended"]
+
+
+def test_a_certificate_says_what_was_asked_for_in_any_types(memory: Memory, tmp_path: Path) -> None:
+    memory.add("of the year 2000", created_at="2000-01-01", metadata={"year": 3})
+    filters: list[tuple[Any, Any]] = [
+        ({"year": np.int64(3)}, {"year": 3}),
+        ({"year": {"lt": np.float32(1.5)}}, {"year": {"lt": 1.5}}),
+        ({"ok": np.True_}, {"ok": True}),
+        ({"year": {"in": {4}}}, {"year": {"in": [4]}}),
+        ({"year": {"in": (np.int8(4),)}}, {"year": {"in": [4]}}),
+        (MappingProxyType({"year": 3}), {"year": 3}),
+        (
+            {"created_at": {"lt": datetime(2001, 1, 1, tzinfo=UTC)}},
+            {"created_at": {"lt": "2001-01-01T00:00:00+00:00"}},
+        ),
+        ({"created_at": {"lt": date(2001, 1, 1)}}, {"created_at": {"lt": "2001-01-01"}}),
+    ]
+    for number, (where, asked) in enumerate(filters):
+        path = tmp_path / f"{number}.json"
+        memory.forget(where=where, certificate=path)
+        assert check_certificate(path)["asked"] == {"where": asked}
+    assert check_certificate(tmp_path / "0.json")["memories"] == 1

@@ -210,6 +210,7 @@ def test_messages_may_say_it_themselves(memory: Memory, clock: Clock) -> None:
         ({"ttl": float("inf")}, "not finite"),
         ({"ttl": float("nan")}, "not finite"),
         ({"ttl": 1e18}, "9999"),
+        ({"ttl": 10**400}, "9999"),
         ({"ttl": timedelta.max}, "9999"),
         ({"ttl": 5, "expires_at": NOON + HOUR}, "not both"),
         ({"expires_at": NOON}, "past"),
@@ -446,3 +447,21 @@ def test_async(place: Path, model: ModelBundle, clock: Clock) -> None:
             assert (await memory.gc()).ids == (1,)
 
     asyncio.run(session())
+
+
+def test_what_a_flipped_bit_says_has_expired_is_not_erased(
+    memory: Memory, clock: Clock, place: Path
+) -> None:
+    memory.add("Tea for two.", user_id="ana")
+    memory.add("Gone at one.", user_id="ana", ttl=HOUR)
+    memory.add("Gone at four.", user_id="ana", ttl=4 * HOUR)
+    clock.now += 2 * HOUR
+    with closing(sqlite3.connect(place / "memory.db")) as connection, connection:
+        connection.execute("UPDATE sources SET expires_at = 5 WHERE id IN (1, 3)")
+    assert [one.id for one in memory.verify().damage] == [1, 3]
+    assert memory.gc(dry_run=True).ids == memory.gc().ids == (2,)
+    with closing(sqlite3.connect(place / "memory.db")) as connection, connection:
+        connection.execute("UPDATE sources SET expires_at = NULL WHERE id = 1")
+    assert texts(memory) == ["Tea for two."]
+    assert memory.forget(ids=[3]).ids == (3,)
+    assert memory.verify().ok

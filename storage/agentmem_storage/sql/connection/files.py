@@ -7,11 +7,15 @@ as long as a connection is open.
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
-from agentmem_storage.errors import StoreMovedError
+from agentmem_storage.errors import NotAStoreError, StoreMovedError
 
 Identity = tuple[int, int]
+
+# What stands beside a database file: SQLite's own, and the mark of `reached`.
+_BESIDE = ("-wal", "-shm", "-journal", "-mark")
 
 
 class OpenFiles:
@@ -60,6 +64,37 @@ class OpenFiles:
                 f"{path.name} of the store at {self._label!r} {what} while it was open: what was "
                 f"being written is not stored there; close this store, bring the file back if you "
                 f"can, and open it again"
+            )
+
+
+def require_regular(path: Path, label: str) -> None:
+    """Refuse a database whose files, as far as they exist, are not plain ones.
+
+    Whoever made the folder may be a stranger. Opening a pipe would wait forever, and what is
+    written through a link lands in somebody else's file.
+
+    Args:
+        path: The database file.
+        label: The location as it was given, for error messages.
+
+    Raises:
+        NotAStoreError: One is a link, a pipe, a device or a folder.
+        OSError: It cannot be looked at.
+    """
+    for file in (path, *(path.with_name(f"{path.name}{end}") for end in _BESIDE)):
+        try:
+            mode = file.lstat().st_mode
+        except FileNotFoundError:
+            continue
+        if stat.S_ISLNK(mode):
+            raise NotAStoreError(
+                f"{file.name} of the store at {label!r} is a symbolic link, through which nothing "
+                f"is written: open the store where its files are; its folder may be linked"
+            )
+        if not stat.S_ISREG(mode):
+            raise NotAStoreError(
+                f"{file.name} of the store at {label!r} is a folder, a pipe or a device: nothing "
+                f"was changed; remove it if you know where it comes from, or use another location"
             )
 
 

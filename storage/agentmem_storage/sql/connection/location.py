@@ -21,6 +21,7 @@ from agentmem_storage.errors import (
     StoreError,
     StoreNotFoundError,
 )
+from agentmem_storage.sql.connection.files import require_regular
 from agentmem_storage.sql.connection.sqlite_errors import unwritable
 
 MEMORY = ":memory:"
@@ -198,6 +199,9 @@ def _folder(label: str, *, create: bool, encrypted: bool = False) -> Location:
                 raise StoreNotFoundError(f"there is no store at {label!r}")
             if not encrypted:
                 make_private_folder(folder)
+        require_regular(path, label)
+        if encrypted:
+            require_regular(folder / RING_NAME, label)
     except OSError as error:
         raise unwritable(error, label) from error
     return Location(label, str(path), {}, path, folder / "index", folder / "states.db")
@@ -266,6 +270,7 @@ def _check_file(path: Path, label: str, *, create: bool) -> None:
         if not create:
             raise StoreNotFoundError(f"there is no store at {label!r}")
         path.parent.mkdir(parents=True, exist_ok=True)
+    require_regular(path, label)
 
 
 def _arguments(url: URL, label: str) -> tuple[str, dict[str, Any]]:

@@ -39,6 +39,7 @@ _LATER: Final[dict[str, tuple[str, ...]]] = {
 NAMES: Final = (*_GROUPS, _OF_ITS_CHUNKS, *_LATER)
 METADATA: Final = NAMES.index("its metadata")
 CHUNKS: Final = len(_GROUPS)
+EXPIRY: Final = NAMES.index("its external id or when it expires")
 CHUNK_FIELDS: Final = (
     *("id", "ordinal", "start", "end", "tokens", "fidelity", "text_hash", "episode"),
 )

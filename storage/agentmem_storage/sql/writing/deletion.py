@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Container, Mapping, Sequence
 
@@ -18,6 +19,8 @@ from agentmem_storage.sql.schema.tables import chunk_terms_sizes, chunks, meta, 
 from agentmem_storage.sql.where import metadata_values
 from agentmem_storage.sql.where.selection import id_list, selected
 from agentmem_storage.sql.writing import external, links
+
+_log = logging.getLogger(__name__)
 
 
 def choose(
@@ -46,6 +49,8 @@ def choose(
         if missing := sorted(set(selection.ids).difference(present)):
             raise UnknownIdError(f"no memory of this scope has the id {missing[0]!r}")
     chosen: list[int] = list_ids(connection, selected(selection, now=now)).ids.tolist()
+    if selection.expired is True:
+        chosen = _surely_expired(connection, chosen)
     by_id = Selection(selection.scope, ids=selection.ids, expired=selection.expired)
     if selection == by_id:
         # Of what is in quarantine, nothing but ids and the scope is known.
@@ -120,6 +125,25 @@ def forget(
     has_sources = exists().where(sources.c.scope_id == scopes.c.id)
     connection.execute(delete(scopes).where(scopes.c.id.in_(id_list(scope_ids)), ~has_sources))
     return sorted([row.id for row in found] + kept_apart), gone.rowcount, stale
+
+
+def _surely_expired(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Those of some chunks whose rows say as they were written that they have expired.
+
+    A flipped bit must not have a memory erased that nobody wanted to be.
+    """
+    of = type_coerce(chunks.c.source_id, Integer)
+    found = connection.execute(select(chunks.c.id, of).where(chunks.c.id.in_(id_list(ids))))
+    owners = {row.id: row.source_id for row in found}
+    damaged = sums.damaged(connection, sorted({*owners.values()}))
+    doubted = [id for id, groups in damaged.items() if sums.EXPIRY in groups]
+    if doubted:
+        _log.warning(
+            "%d messages or documents are not erased, among them source %d: that they have expired "
+            "is not as it was written; verify says more",
+            *(len(doubted), doubted[0]),
+        )
+    return [one for one in ids if owners.get(one) not in doubted]
 
 
 def drop_source(connection: Connection, source_id: int) -> None:
