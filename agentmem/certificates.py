@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agentmem._version import __version__
 from agentmem.errors import InputError, MissingExtraError
 from agentmem.results import ForgetReceipt
-from agentmem_storage.disk import make_private_file, sync
+from agentmem_storage.disk import as_path, make_private_file, sync
 from agentmem_storage.numbers import as_int, plain_scalar
 from agentmem_storage.records import Selection
 
@@ -34,6 +34,7 @@ _WHAT: Final = "agentmem: memories were forgotten"
 _ALGORITHM: Final = "Ed25519"
 _NOT_HASHED: Final = ("sha256", "signature")
 _MOST_BYTES: Final = 2**26
+_FILE: Final = "the path of a file"
 _KEY_HINT: Final = "make one with: openssl genpkey -algorithm ed25519 -out key.pem"
 
 
@@ -103,7 +104,7 @@ def drafted(
         MissingExtraError: a key is given, and ``cryptography`` is not installed.
     """
     key = None if signing_key is None else _private_key(signing_key)
-    place = Path(path).expanduser().absolute()
+    place = as_path(path, _FILE)
     try:
         made = make_private_file(place)
     except OSError as error:
@@ -168,7 +169,7 @@ def check_certificate(
         InputError: it cannot be read, was altered, or is not signed with that key.
         MissingExtraError: it is signed, and ``cryptography`` is not installed.
     """
-    place = Path(path)
+    place = as_path(path, _FILE)
     try:
         with place.open("rb") as file:
             found = json.loads(file.read(_MOST_BYTES))
@@ -247,8 +248,9 @@ def _public_key(path: str | os.PathLike[str]) -> Ed25519PublicKey:
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
+    place = as_path(path, _FILE)
     try:
-        with open(path, "rb") as file:
+        with place.open("rb") as file:
             return file.read(2**16)
     except OSError as error:
         raise InputError(f"cannot read the key {str(path)!r:.500}: {error.strerror}") from error

@@ -15,7 +15,7 @@ from agentmem.context.load import load_chunks
 from agentmem.errors import CorruptRecordError, InputError, StoreUnwritableError
 from agentmem.ingest.encode import Progress
 from agentmem.models.base import MemoryModel
-from agentmem_storage.disk import make_private_file, sync
+from agentmem_storage.disk import as_path, make_private_file, sync
 from agentmem_storage.records import AuditLine, Link, Quarantined, Scope, Selection
 from agentmem_storage.store import Store
 
@@ -67,7 +67,7 @@ class Dossier:
             InputError: there is something at ``path``.
             StoreUnwritableError: it cannot be written.
         """
-        place = Path(path).expanduser().absolute()
+        place = as_path(path, "the path of a file")
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
         try:
             if not make_private_file(place):

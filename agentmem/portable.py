@@ -8,6 +8,7 @@ What is interrupted goes on when the file is loaded again.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -270,7 +271,12 @@ def _record(source: ArchivedSource) -> SourceRecord:
 
 def _place(source: str | os.PathLike[str] | BinaryIO) -> Path | BinaryIO:
     if hasattr(source, "seek"):
-        return cast("BinaryIO", source)
+        file = cast("BinaryIO", source)
+        if getattr(file, "closed", False):
+            raise InputError("the file that was given is closed")
+        if isinstance(file, io.TextIOBase):
+            raise TypeError("the file that was given is open for text: open it with mode 'rb'")
+        return file
     return archive_path(source)
 
 

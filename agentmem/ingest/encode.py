@@ -53,7 +53,7 @@ class EncodingOptions:
         if isinstance(fidelity, bool | np.bool_) or not isinstance(fidelity, Real):
             raise TypeError(f"min_fidelity must be a number from 0 to 1, not {shown(fidelity)}")
         if not 0.0 <= self.min_fidelity <= 1.0:
-            raise InputError(f"min_fidelity={self.min_fidelity!r} must be between 0 and 1")
+            raise InputError(f"min_fidelity={shown(self.min_fidelity)} must be between 0 and 1")
 
     def density(self, model: MemoryModel) -> str:
         """The model's own name for the quantization; stores record that name."""

@@ -9,6 +9,7 @@ from agentmem.errors import InputError
 from agentmem.models.base import BUILTIN, TINY, MemoryModel
 from agentmem.models.registry import get_embedder, get_reranker
 from agentmem.models.text import with_embedder, with_reranker
+from agentmem_storage.disk import as_path
 from agentmem_storage.text import shown
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def load_model(
     if model is None or isinstance(model, str | os.PathLike):
         from agentmem.models.bundle.load import load_bundle
 
-        folder = None if model is None else os.fspath(model)
+        folder = None if model is None else as_path(model, "a bundle's folder")
         model = load_bundle(folder, runtime or "numpy", tiny=embedder == TINY)
     elif runtime is not None:
         raise InputError(

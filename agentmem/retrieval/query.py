@@ -89,8 +89,8 @@ def _check_min_relevance(least: object) -> None:
         return
     if isinstance(least, bool) or not isinstance(least, Real):
         raise TypeError(f"min_relevance must be a number from 0 to 1, not {shown(least)}")
-    if not 0 <= float(least) <= 1:
-        raise InputError(f"min_relevance={least!r} must be from 0 to 1")
+    if not 0 <= least <= 1:  # also for integers that no float can hold
+        raise InputError(f"min_relevance={shown(least)} must be from 0 to 1")
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:

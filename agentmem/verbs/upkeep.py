@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, BinaryIO
 
-from agentmem.errors import InputError
+from agentmem.errors import FilterError, InputError
 from agentmem.ingest.checks import (
     check_time,
 )
@@ -24,6 +24,7 @@ from agentmem.results import (
 from agentmem.scopes import ReadId
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.records import UNSET, Selection
+from agentmem_storage.text import shown
 
 # What only some verbs need is imported by these: a command runs one of them, and ends.
 if TYPE_CHECKING:
@@ -213,7 +214,8 @@ class UpkeepVerbs(Handle):
 
         Raises:
             InputError: there is something at ``path``, or the passphrase is empty.
-            FilterError: a filter has an unknown operator or is malformed.
+            FilterError: a filter has an unknown operator or is malformed, or ``without`` has no
+                condition, such as ``{}``.
             CorruptRecordError: a memory is damaged; `verify` lists all damage.
             StoreUnwritableError: the file cannot be written.
             MissingExtraError: a passphrase is given, and ``cryptography`` is not installed.
@@ -221,6 +223,11 @@ class UpkeepVerbs(Handle):
         from agentmem.portable import export_file
 
         scope = self._binding.reading(user_id, agent_id, session_id)
+        if without is not None and self._store.selects_everything(without):
+            raise FilterError(
+                f"the filter {shown(without)} has no condition, so it leaves everything out: leave "
+                f"without= out to write everything"
+            )
         return export_file(
             self._store,
             self._model,

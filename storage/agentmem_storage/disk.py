@@ -6,8 +6,34 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from agentmem_storage.errors import InputError
+from agentmem_storage.text import shown
+
 _FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+
+
+def as_path(given: str | os.PathLike[str], what: str = "a path") -> Path:
+    """A path as callers give it, absolute; ``~`` is the home folder.
+
+    Args:
+        given: The path.
+        what: What it should be, for the message.
+
+    Raises:
+        TypeError: It is neither a string nor a path.
+        InputError: No file can have that path.
+    """
+    name = os.fspath(given)
+    if not isinstance(name, str):
+        raise TypeError(f"{what} is a string or a path, not {shown(given)}")
+    if not name or "\0" in name:
+        raise InputError(f"{shown(name)} is not {what}")
+    try:
+        os.fsencode(name)
+        return Path(name).expanduser().absolute()
+    except (RuntimeError, UnicodeEncodeError) as error:
+        raise InputError(f"{name!a:.200} is not {what}: {error}") from error
 
 
 def make_private_folder(folder: Path) -> bool:

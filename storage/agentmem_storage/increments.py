@@ -25,12 +25,13 @@ from typing import Any, BinaryIO, Final
 from agentmem_storage.archive.blocks import BlockReader, BlockWriter
 from agentmem_storage.archive.errors import damaged
 from agentmem_storage.claims import scratch_folder
-from agentmem_storage.disk import FILE_MODE, make_private_folder, sync
+from agentmem_storage.disk import FILE_MODE, as_path, make_private_folder, sync
 from agentmem_storage.errors import InputError, StoreNotFoundError
 from agentmem_storage.sql.connection.sqlite_errors import unwritable
 
 INCREMENT_NAME: Final = "backup.increment"
 FORMAT: Final = 1
+_FOLDER: Final = "the folder of a backup"
 # A page of SQLite's.
 _BLOCK: Final = 4096
 _NUMBER = struct.Struct("<Q")
@@ -87,7 +88,7 @@ def make_increment(backup: str | os.PathLike[str], base: str | os.PathLike[str])
         ArchiveError: The base is an increment that is damaged.
         StoreUnwritableError: It cannot be written; the backup is as it was.
     """
-    folder, earlier = Path(backup).absolute(), Path(base).absolute()
+    folder, earlier = as_path(backup, _FOLDER), as_path(base, _FOLDER)
     if folder.resolve() == earlier.resolve():
         raise InputError(f"{str(backup)!r:.500} cannot be its own base")
     if (folder / INCREMENT_NAME).is_file():
@@ -130,7 +131,7 @@ def complete_backup(backup: str | os.PathLike[str], target: str | os.PathLike[st
         ArchiveError: An increment is damaged, or its base is not the one that it was made from.
         StoreUnwritableError: It cannot be written.
     """
-    folder, source = Path(target).absolute(), Path(backup).absolute()
+    folder, source = as_path(target, _FOLDER), as_path(backup, _FOLDER)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{str(target)!r:.500} exists already: give a new or an empty folder")
     try:

@@ -48,7 +48,5 @@ def as_timeout(value: Any) -> float:
     except OverflowError:  # an integer of hundreds of digits
         seconds = math.inf
     if math.isnan(seconds) or not 0 <= seconds <= MAX_TIMEOUT_S:
-        raise InputError(
-            f"timeout_s={shown(value)} must be from 0 to {MAX_TIMEOUT_S:,.0f} seconds"
-        )
+        raise InputError(f"timeout_s={shown(value)} must be from 0 to {MAX_TIMEOUT_S:,.0f} seconds")
     return seconds

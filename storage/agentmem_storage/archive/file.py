@@ -33,7 +33,7 @@ from agentmem_storage.archive.records import (
 )
 from agentmem_storage.archive.sealing import COST, SALT_BYTES, PassphraseSeal, new_salt
 from agentmem_storage.claims import claimed, remove_scratch, scratch_prefix
-from agentmem_storage.disk import FILE_MODE, sync
+from agentmem_storage.disk import FILE_MODE, as_path, sync
 from agentmem_storage.errors import ArchiveError, InputError
 from agentmem_storage.text import shown
 
@@ -231,13 +231,9 @@ def archive_path(path: str | os.PathLike[str]) -> Path:
     name = os.fspath(path)
     if not isinstance(name, str):
         raise TypeError(f"an archive is a file, given as a string or path, not {shown(path)}")
-    if not name or "\0" in name or "://" in name:
+    if "://" in name:
         raise InputError(f"{shown(name)} is not the path of a file")
-    try:
-        os.fsencode(name)
-        return Path(name).expanduser().absolute()
-    except (RuntimeError, UnicodeEncodeError) as error:
-        raise InputError(f"{name!a:.200} is not the path of a file: {error}") from error
+    return as_path(name, "the path of a file")
 
 
 def _refuse_existing(path: Path) -> None:

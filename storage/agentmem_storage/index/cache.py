@@ -239,7 +239,7 @@ def _span(values: NDArray[np.int32]) -> tuple[int, ...]:
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file; a link, a pipe or a device is an error, where the platform can tell."""
+    """The content of a file; links, pipes and devices are errors, where the platform can tell."""
     # Without waiting: opening a pipe would wait for somebody who writes to it.
     plain = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, os.O_RDONLY | plain)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentmem import Document, Memory
+from agentmem.certificates import check_certificate
 from agentmem.errors import AgentMemError, InputError, StoreError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem_cli.output import _dump
@@ -33,6 +35,57 @@ def test_paths_that_are_none(memory: Memory, path: str) -> None:
     with pytest.raises(InputError) as caught:
         memory.add(Document.from_file(path))
     assert len(str(caught.value)) < 2_100
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "a\ud800b", "~nobody-of-that-name/x"])
+def test_whatever_takes_a_path_says_that_it_is_none(memory: Memory, path: str) -> None:
+    memory.add("Tea for two.", user_id="ana")
+    calls: list[Callable[[], object]] = [
+        lambda: memory.export(path),
+        lambda: memory.load(path),
+        lambda: memory.backup(path),
+        lambda: memory.dossier(user_id="ana").save(path),
+        lambda: memory.forget(user_id="ana", certificate=path),
+        lambda: memory.forget(user_id="ana", certificate="x.json", signing_key=path),
+        lambda: check_certificate(path),
+        lambda: Memory.increment(path, base="x"),
+        lambda: Memory.increment("x", base=path),
+        lambda: Memory.complete(path, "x"),
+        lambda: Memory.complete("x", path),
+        lambda: Memory("x", model=path),
+    ]
+    for call in calls:
+        with pytest.raises(InputError):
+            call()
+    assert memory.count() == 1
+
+
+@pytest.mark.parametrize("path", [0, 5, b"x", None])
+def test_a_number_is_no_path(memory: Memory, path: Any) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: memory.dossier(user_id="ana").save(path),
+        lambda: check_certificate(path),
+        lambda: Memory.increment(path, base="x"),
+        lambda: Memory.complete("x", path),
+    ]
+    if path is not None:
+        # The number of an open file, such as standard input, is not read as a key.
+        calls.append(lambda: memory.forget([1], certificate="x.json", signing_key=path))
+        calls.append(lambda: memory.forget([1], certificate=path))
+    for call in calls:
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_an_open_file_that_cannot_be_read(memory: Memory, tmp_path: Path) -> None:
+    memory.add("Tea for two.")
+    memory.export(tmp_path / "x.amem")
+    with (tmp_path / "x.amem").open("rb") as file:
+        pass
+    with pytest.raises(InputError, match="is closed"):
+        memory.load(file)
+    with (tmp_path / "x.amem").open(errors="replace") as text, pytest.raises(TypeError, match="rb"):
+        memory.load(text)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +146,7 @@ def test_a_location_of_thousands_of_characters(model: ModelBundle, location: str
         lambda memory: memory.recall("tea", where={HUGE: {HUGE: 1}}),
         lambda memory: memory.recall("tea", since=HUGE),
         lambda memory: memory.recall("tea", min_relevance=HUGE),
+        lambda memory: memory.recall("tea", min_relevance=10**5_000),
         lambda memory: memory.add({"role": HUGE, "content": "tea"}),
         lambda memory: memory.add("tea", created_at=HUGE),
         lambda memory: memory.add("tea", user_id=HUGE + "\udc00"),

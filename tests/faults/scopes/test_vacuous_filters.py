@@ -1,8 +1,9 @@
-"""`forget` refuses filters without a condition, however they are written."""
+"""`forget` and `export` refuse filters without a condition, however they are written."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,16 @@ def test_forget_refuses_it_and_reading_takes_it(memory: Memory, where: dict[str,
         with pytest.raises(FilterError, match="has no condition, so it matches everything"):
             memory.forget(where=where, **other)
     assert len(list(memory.list(where=where))) == 2
+
+
+@pytest.mark.parametrize("without", EMPTY, ids=lambda one: str(one)[:60])
+def test_an_export_that_leaves_everything_out_is_refused(
+    memory: Memory, tmp_path: Path, without: dict[str, Any]
+) -> None:
+    memory.add("I like tea", metadata={"n": 1})
+    with pytest.raises(FilterError, match="leaves everything out"):
+        memory.export(tmp_path / "x.amem", without=without)
+    assert list(tmp_path.glob("*.amem")) == []
 
 
 def test_what_has_a_condition_that_nothing_fulfils_forgets_nothing(memory: Memory) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from agentmem_storage.claims import claimed, remove_abandoned
-from agentmem_storage.disk import make_private_file, make_private_folder, sync
+from agentmem_storage.disk import as_path, make_private_file, make_private_folder, sync
 from agentmem_storage.encryption.ring import RING_NAME
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import Copied
@@ -104,8 +104,4 @@ def _folder(target: str | os.PathLike[str]) -> Path:
         )
     if not name or name.startswith(":") or "://" in name or "\0" in name:
         raise InputError(f"a backup goes to a new folder, not to {name!r:.200}")
-    try:
-        os.fsencode(name)
-        return Path(name).expanduser().absolute()
-    except (RuntimeError, UnicodeEncodeError) as error:
-        raise InputError(f"{name!a:.200} is not a folder for a backup: {error}") from error
+    return as_path(name, "a folder for a backup")
