@@ -49,7 +49,7 @@ def load_model(
     if model is None or isinstance(model, str | os.PathLike):
         from agentmem.models.bundle.load import load_bundle
 
-        folder = None if model is None else as_path(model, "a bundle's folder")
+        folder = None if model is None else str(as_path(model, "a bundle's folder"))
         model = load_bundle(folder, runtime or "numpy", tiny=embedder == TINY)
     elif runtime is not None:
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from numbers import Real
+from numbers import Integral, Real
 from typing import Literal, get_args
 
 from agentmem.errors import InputError
@@ -89,7 +89,9 @@ def _check_min_relevance(least: object) -> None:
         return
     if isinstance(least, bool) or not isinstance(least, Real):
         raise TypeError(f"min_relevance must be a number from 0 to 1, not {shown(least)}")
-    if not 0 <= least <= 1:  # also for integers that no float can hold
+    # Not all are floats, and no float holds some integers.
+    value = int(least) if isinstance(least, Integral) else float(least)
+    if not 0 <= value <= 1:
         raise InputError(f"min_relevance={shown(least)} must be from 0 to 1")
 
 

@@ -115,7 +115,7 @@ def test_nothing_that_todays_keys_open_has_a_byte_of_it(
     after = decrypted(place, place / "keys.db")
     assert [one for one in (*found[:3], *words) if one in after] == []
     gone = [row for name, old in rows.items() for row in old if row not in set(sealed(place, name))]
-    destroyed = [one for key_id, one in keys.items() if key_id not in wrapped(place)]
+    destroyed = [one for one in keys.values() if one not in wrapped(place).values()]
     assert len(gone) >= 3
     assert bool(destroyed) is (how in ("the scope", "expiry"))
     for content in (raw(place), None):
