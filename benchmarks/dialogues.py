@@ -17,7 +17,7 @@ from agentmem.corpus import read_records
 DIALOGUES, MOST_EVIDENCE = 12, 3
 LEFT_OUT = "friendsqa"
 
-# The text of a question, and the places of its evidence.
+# The text of a question, and the indices of its evidence.
 Question = tuple[str, list[int]]
 # Messages as `Memory.add` takes them, and the questions about them.
 Group = tuple[list[dict[str, str]], list[Question]]
@@ -43,9 +43,9 @@ def dialogue_groups(data: Sequence[Path]) -> Iterator[Group]:
             messages += _turns(context, f"2020-01-{day:02d}")
             for record in records:
                 evidence = [
-                    place
-                    for place in range(first, len(messages))
-                    if any(a and a in messages[place]["content"] for a in record["answers"])
+                    index
+                    for index in range(first, len(messages))
+                    if any(a and a in messages[index]["content"] for a in record["answers"])
                 ]
                 if 0 < len(evidence) <= MOST_EVIDENCE:
                     questions.append((record["question"], evidence))

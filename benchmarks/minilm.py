@@ -30,12 +30,12 @@ class MiniLM:
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], *, bf16: bool) -> torch.Tensor:
         """Unit-norm embeddings (N, 384), batches sorted by length."""
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         out = torch.empty(len(texts), 384)
         for start in range(0, len(texts), _BATCH):
-            places = order[start : start + _BATCH]
+            indices = order[start : start + _BATCH]
             batch = self._tokenizer(
-                [texts[place] for place in places],
+                [texts[index] for index in indices],
                 padding=True,
                 truncation=True,
                 max_length=256,
@@ -45,5 +45,5 @@ class MiniLM:
                 states = self._model(**batch).last_hidden_state.float()
             shown = batch["attention_mask"][..., None]
             mean = (states * shown).sum(1) / shown.sum(1)
-            out[places] = torch.nn.functional.normalize(mean, dim=-1)
+            out[indices] = torch.nn.functional.normalize(mean, dim=-1)
         return out

@@ -34,7 +34,7 @@ from agentmem.retrieval.tense import When, when_asked
 from benchmarks.command import run
 from benchmarks.kinds.collection import HALVES, Collection, Half, Question, questions_of
 from benchmarks.kinds.kept import filled
-from benchmarks.kinds.ours import Places
+from benchmarks.kinds.ours import Indices
 from benchmarks.kinds.study import KINDS
 from benchmarks.relevance.fit import logistic
 
@@ -124,17 +124,17 @@ def _cases(name: str, corpus: Path, work: Path | None) -> Iterator[Case]:
             tells = when_asked(asked) is not When.UNKNOWN and asks_how_it_is(asked)
             if not tells or question.category == _LEFT_OUT:
                 continue
-            found, places = _found(memory, collection, question, added[collection.id])
+            found, indices = _found(memory, collection, question, added[collection.id])
             fact = {*question.evidence, *question.distractors[:1]} if name == "changes" else set()
             for old, new in may_supersede(found):
                 pair = signals(asked, old, new, found)
-                yield Case(name, question.half, pair, {places[old.id], places[new.id]} == fact)
+                yield Case(name, question.half, pair, {indices[old.id], indices[new.id]} == fact)
 
 
 def _found(
-    memory: Memory, collection: Collection, question: Question, added: Places
+    memory: Memory, collection: Collection, question: Question, added: Indices
 ) -> tuple[list[Candidate], dict[int, int]]:
-    """What is compared, as a recall finds it, and the place of each of it among the items."""
+    """What is compared, as a recall finds it, and the index of each of it among the items."""
     hits = memory.recall(
         question.text, k=COMPARED_BY_TIME, user_id=collection.id, now=collection.now, prefer="any"
     )

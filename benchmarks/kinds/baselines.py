@@ -51,9 +51,9 @@ def _turns(collection: Collection) -> list[NumberedTurn]:
     """Items as baselines get them: the speaker, if one is known, and the text."""
     return [
         NumberedTurn(
-            place,
+            index,
             f"{item.name}: {item.content}" if item.name else item.content,
-            Turn(str(place), item.name, "user", item.content, item.at),
+            Turn(str(index), item.name, "user", item.content, item.at),
         )
-        for place, item in enumerate(collection.items)
+        for index, item in enumerate(collection.items)
     ]

@@ -112,10 +112,10 @@ def _case(topic: dict[str, Any], number: int, unrelated: Sequence[str]) -> Colle
     }
     times = _times(rng)
     notes = _notes(unrelated, said, asked, rng)
-    items, places = _in_order(said, times, notes, rng)
-    distractors = (places["other"],) if "other" in places else ()
+    items, indices = _in_order(said, times, notes, rng)
+    distractors = (indices["other"],) if "other" in indices else ()
     half = half_of(topic["name"])
-    old_place, new_place = places["old"], places["new"]
+    old_index, new_index = indices["old"], indices["new"]
     when, category = _when(times, rng)
     texts = {
         "now": asked["now"],
@@ -123,9 +123,9 @@ def _case(topic: dict[str, Any], number: int, unrelated: Sequence[str]) -> Colle
         category: asked["dated"].format(when=when),
     }
     questions = tuple(
-        Question(text, (new_place,), half, category, (old_place, *distractors))
+        Question(text, (new_index,), half, category, (old_index, *distractors))
         if category == "now"
-        else Question(text, (old_place,), half, category, (new_place, *distractors))
+        else Question(text, (old_index,), half, category, (new_index, *distractors))
         for category, text in texts.items()
     )
     return Collection(name, items, questions, times.asked)
@@ -167,7 +167,7 @@ def _words(text: str) -> set[str]:
 def _in_order(
     said: dict[str, str], times: _Times, notes: Iterator[str], rng: Random
 ) -> tuple[tuple[Item, ...], dict[str, int]]:
-    """The statements among notes, by time, and the place of each statement."""
+    """The statements among notes, by time, and the index of each statement."""
     stated = [(times.old, "old", said["old"]), (times.new, "new", said["new"])]
     if "other" in said:
         stated.append((_within(times.old, times.new, rng), "other", said["other"]))
@@ -180,8 +180,8 @@ def _in_order(
             note = next(notes)
             stated.append((_within(start, end, rng), "", note))
     stated.sort()
-    places = {name: place for place, (_, name, _) in enumerate(stated) if name}
-    return tuple(Item(text, at) for at, _, text in stated), places
+    indices = {name: index for index, (_, name, _) in enumerate(stated) if name}
+    return tuple(Item(text, at) for at, _, text in stated), indices
 
 
 def _within(start: datetime, end: datetime, rng: Random) -> datetime:

@@ -23,6 +23,6 @@ def chats(corpus: Path) -> Kind:
             Item(m["content"], datetime.fromisoformat(m["at"]).replace(tzinfo=UTC), m["name"])
             for m in messages
         )
-        questions = tuple(Question(text, tuple(places), half_of(id)) for text, places in asked)
+        questions = tuple(Question(text, tuple(indices), half_of(id)) for text, indices in asked)
         collections.append(Collection(id, items, questions))
     return Kind("chats", "conversation", tuple(collections))

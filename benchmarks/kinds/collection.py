@@ -35,10 +35,10 @@ class Question:
 
     Attributes:
         text: Its words.
-        evidence: Places of the items that answer it.
+        evidence: Indices of the items that answer it.
         half: Which half it belongs to; what resembles it is in the same.
         category: What is asked for, where a kind has several.
-        distractors: Places of items that answered it at another time, or do for somebody else.
+        distractors: Indices of items that answered it at another time, or do for somebody else.
     """
 
     text: str
@@ -72,15 +72,15 @@ class Collection:
         return {
             "id": self.id,
             "messages": [
-                {"id": str(place), "content": item.content, "role": "user"}
+                {"id": str(index), "content": item.content, "role": "user"}
                 | ({"name": item.name} if item.name else {})
                 | ({"at": item.at.isoformat()} if item.at else {})
-                for place, item in enumerate(self.items)
+                for index, item in enumerate(self.items)
             ],
             "questions": [
                 {
                     "question": question.text,
-                    "evidence": [str(place) for place in question.evidence],
+                    "evidence": [str(index) for index in question.evidence],
                     "category": ", ".join(filter(None, (question.category, question.half))),
                 }
                 for question in self.questions
@@ -114,8 +114,8 @@ def limited(kind: Kind, limit: int | None) -> Kind:
     if limit is None or limit >= len(pairs):
         return kind
     kept: dict[int, list[Question]] = {}
-    for place in range(limit):
-        at, question = pairs[place * len(pairs) // limit]
+    for index in range(limit):
+        at, question = pairs[index * len(pairs) // limit]
         kept.setdefault(at, []).append(question)
     collections = tuple(
         replace(kind.collections[at], questions=tuple(questions)) for at, questions in kept.items()

@@ -27,8 +27,8 @@ def documents(corpus: Path) -> Kind:
     rng = Random("documents")
     passages = rng.sample(list(asked), len(asked))
     questions = [
-        Question(question, (place,), half_of(passage))
-        for place, passage in enumerate(passages)
+        Question(question, (index,), half_of(passage))
+        for index, passage in enumerate(passages)
         for question in dict.fromkeys(asked[passage])
     ]
     # Some passages have a dozen questions: what is drawn is spread over all of them.

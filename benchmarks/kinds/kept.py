@@ -19,14 +19,14 @@ from agentmem.memory import Memory
 from agentmem.models.bundle.load import load_bundle
 from benchmarks.kinds.baselines import baseline_rankings
 from benchmarks.kinds.collection import Kind, questions_of
-from benchmarks.kinds.ours import Places, add
+from benchmarks.kinds.ours import Indices, add
 
 # Positions of a ranking that are kept: more than are scored.
 _DEPTH = 50
 
 
 @contextmanager
-def filled(kind: Kind, work: Path | None) -> Iterator[tuple[Memory, dict[str, Places]]]:
+def filled(kind: Kind, work: Path | None) -> Iterator[tuple[Memory, dict[str, Indices]]]:
     """A store that holds a kind, and which items each source is.
 
     Args:
@@ -38,13 +38,13 @@ def filled(kind: Kind, work: Path | None) -> Iterator[tuple[Memory, dict[str, Pl
             yield memory, add(memory, kind)
         return
     folder = work / f"{kind.name}-{_digest(kind, load_bundle().fingerprint)}"
-    places = folder / "places.json"
-    if not places.exists():
+    file = folder / "places.json"
+    if not file.exists():
         shutil.rmtree(folder, ignore_errors=True)
     with Memory(folder / "store") as memory:
-        if not places.exists():
-            places.write_text(json.dumps(add(memory, kind)), encoding="utf-8")
-        read = json.loads(places.read_text(encoding="utf-8"))
+        if not file.exists():
+            file.write_text(json.dumps(add(memory, kind)), encoding="utf-8")
+        read = json.loads(file.read_text(encoding="utf-8"))
         yield (
             memory,
             {

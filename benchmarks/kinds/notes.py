@@ -62,17 +62,17 @@ def notes(corpus: Path) -> Kind:
     made += _countries(records, wording["fields"], COUNT - len(made))
     rng = Random("notes")
     rng.shuffle(made)
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, note in enumerate(made):
-        places[note.about].append(place)
+    indices: dict[str, list[int]] = defaultdict(list)
+    for index, note in enumerate(made):
+        indices[note.about].append(index)
     questions = tuple(
         Question(
             note.question,
-            (place,),
+            (index,),
             half_of(note.about),
-            distractors=tuple(other for other in places[note.about] if other != place),
+            distractors=tuple(other for other in indices[note.about] if other != index),
         )
-        for place, note in enumerate(made)
+        for index, note in enumerate(made)
     )
     items = tuple(Item(note.text) for note in made)
     return Kind("notes", "single", (Collection("notes", items, questions),))

@@ -20,17 +20,19 @@ WAYS: dict[str, dict[str, Any]] = {
 # Several hits may be of one document; ten documents are scored.
 _HITS = 40
 
-# Places of the items that became one source, by source.
-Places = dict[int, list[int]]
+# Indices of the items that became one source, by source.
+Indices = dict[int, list[int]]
 
 
-def add(memory: Memory, kind: Kind) -> dict[str, Places]:
+def add(memory: Memory, kind: Kind) -> dict[str, Indices]:
     """Add all collections, each as the memory of its own user."""
     return {one.id: _add(memory, one, kind.adding) for one in kind.collections}
 
 
-def rankings(memory: Memory, kind: Kind, added: dict[str, Places], way: str) -> Iterator[list[int]]:
-    """Places of the items that are found, best first, for each question.
+def rankings(
+    memory: Memory, kind: Kind, added: dict[str, Indices], way: str
+) -> Iterator[list[int]]:
+    """Indices of the items that are found, best first, for each question.
 
     Args:
         memory: Holds the collections.
@@ -43,14 +45,14 @@ def rankings(memory: Memory, kind: Kind, added: dict[str, Places], way: str) -> 
             question.text, k=_HITS, user_id=collection.id, now=collection.now, **WAYS[way]
         )
         sources = dict.fromkeys(hit.source.id for hit in hits)
-        yield [place for source in sources for place in added[collection.id][source]]
+        yield [index for source in sources for index in added[collection.id][source]]
 
 
-def _add(memory: Memory, collection: Collection, adding: Adding) -> Places:
-    places: Places = defaultdict(list)
-    for place, source in enumerate(_sources(memory, collection, adding)):
-        places[source].append(place)
-    return places
+def _add(memory: Memory, collection: Collection, adding: Adding) -> Indices:
+    indices: Indices = defaultdict(list)
+    for index, source in enumerate(_sources(memory, collection, adding)):
+        indices[source].append(index)
+    return indices
 
 
 def _sources(memory: Memory, collection: Collection, adding: Adding) -> Sequence[int]:

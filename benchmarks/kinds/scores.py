@@ -18,7 +18,7 @@ def scores(kind: Kind, rankings: Sequence[Sequence[int]]) -> dict[str, dict[str,
 
     Args:
         kind: What was asked.
-        rankings: Places of items, best first, one ranking for each question.
+        rankings: Indices of items, best first, one ranking for each question.
 
     Returns:
         For each category ``first`` (the first hit is evidence), ``top 3`` (one of the first three
@@ -41,21 +41,21 @@ def scores(kind: Kind, rankings: Sequence[Sequence[int]]) -> dict[str, dict[str,
 def _scores(question: Question, ranked: Sequence[int]) -> dict[str, float]:
     evidence = question.evidence
     row = {
-        FIRST: float(any(place in evidence for place in ranked[:1])),
-        TOP_3: float(any(place in evidence for place in ranked[:3])),
+        FIRST: float(any(index in evidence for index in ranked[:1])),
+        TOP_3: float(any(index in evidence for index in ranked[:3])),
         "recall@5": recall_at_k(ranked, evidence, 5),
         "recall@10": recall_at_k(ranked, evidence, 10),
         "ndcg@10": ndcg_at_k(ranked, evidence, 10),
     }
     if question.distractors:
-        best = min(_rank(ranked, place) for place in evidence)
-        distractor = min(_rank(ranked, place) for place in question.distractors)
+        best = min(_rank(ranked, index) for index in evidence)
+        distractor = min(_rank(ranked, index) for index in question.distractors)
         row[BEFORE_DISTRACTORS] = float(best < distractor)
     return row
 
 
-def _rank(ranked: Sequence[int], place: int) -> int:
-    return ranked.index(place) if place in ranked else len(ranked)
+def _rank(ranked: Sequence[int], item: int) -> int:
+    return ranked.index(item) if item in ranked else len(ranked)
 
 
 def _means(rows: Sequence[dict[str, float]]) -> dict[str, Any]:
