@@ -91,6 +91,20 @@ def test_nearly_all_of_the_best_are_found(
     assert recall(*both, 10, among) >= 0.99
 
 
+@pytest.mark.slow
+def test_nearly_all_of_the_best_of_many_are_found() -> None:
+    """With the numbers that stores of this size have."""
+    ids, vectors = np.arange(70_000, dtype=np.int64), clustered(70_000, 8)
+    one, exact = built(ids, vectors), exact_of(ids, vectors)
+    assert len(one.partition.centroids) == 256
+    random = np.random.default_rng(9)
+    for share in (1.0, 0.5, 0.1, 0.01, 0.001):
+        among = np.sort(random.choice(ids, int(70_000 * share), replace=False))
+        chosen = None if share == 1.0 else among
+        assert recall(one, exact, 10, chosen) >= 0.99, share
+        assert recall(one, exact, 64, chosen) >= 0.99, share
+
+
 @pytest.mark.usefixtures("_approximate")
 def test_not_all_lists_are_scanned(both: tuple[IvfIndex, ExactIndex]) -> None:
     # Otherwise the test above would test nothing.
