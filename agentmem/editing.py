@@ -43,7 +43,13 @@ T = TypeVar("T")
 
 
 def unknown_id(store: Store, scope: Scope, id: int) -> UnknownIdError:
-    """The error for an id that a scope does not have; it names what replaced it, if anything."""
+    """The error for an id that a scope does not have; it names what replaced it, if anything.
+
+    Raises:
+        CorruptRecordError: there is one, whose row cannot be read.
+    """
+    if isinstance(id, int):
+        store.check_present(id=id)
     if isinstance(id, int) and (became := store.became(id, scope)):
         several = f"the ids {', '.join(map(str, became))}" if len(became) > 1 else f"id {became[0]}"
         message = f"memory {id!r} was replaced when its text was updated, and now has {several}"

@@ -110,6 +110,7 @@ def load_source(store: Store, model: MemoryModel, scope: Scope, id: int | str) -
     selection = Selection(scope, source_ids=(as_int(id, "a source id"),))
     chunks = sorted(load_chunks(store, model, selection), key=lambda chunk: chunk.span)
     if not chunks:
+        store.check_present(source_id=as_int(id, "a source id"))
         raise UnknownIdError(
             f"no message or document of this scope has the source id {shown(id)}; the id of a "
             f"memory is for get(), which has its source id"

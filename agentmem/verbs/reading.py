@@ -119,6 +119,7 @@ class ReadingVerbs(Handle):
 
         Raises:
             UnknownIdError: no memory of this scope has that id.
+            CorruptRecordError: its row cannot be read.
         """
         return self._one(id, self._binding.reading(user_id, agent_id, session_id))
 

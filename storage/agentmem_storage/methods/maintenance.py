@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.encryption.master import Key
-from agentmem_storage.errors import StoreError
+from agentmem_storage.errors import CorruptRecordError, StoreError
 from agentmem_storage.methods.base import StoreBase
 from agentmem_storage.records import (
     ANY_SCOPE,
@@ -25,6 +25,7 @@ from agentmem_storage.records import (
 from agentmem_storage.shield import shielded, shielded_steps
 from agentmem_storage.sql.copies.backup import back_up
 from agentmem_storage.sql.integrity import check, repair
+from agentmem_storage.sql.integrity.left_out import is_left_out, is_source_left_out
 from agentmem_storage.sql.lexical.lexicon import IndexedWords
 from agentmem_storage.sql.logs import quarantine
 from agentmem_storage.sql.schema.rows import check_scope, embedding_blob
@@ -87,6 +88,24 @@ class Maintenance(StoreBase):
                 the file nor that of the lexical index.
         """
         return check.check(self._database, check_scope(scope))
+
+    @shielded
+    def check_present(self, *, id: int | None = None, source_id: int | None = None) -> None:
+        """Refuse an id that a memory or a message has which is in no result, as it is damaged.
+
+        Args:
+            id: Of a memory, of which nothing was found in its scope.
+            source_id: Likewise of a message or document.
+
+        Raises:
+            CorruptRecordError: Its row, or that of its message or scope, is not what was encrypted
+                there.
+        """
+        with self._database.read() as connection:
+            if id is not None and is_left_out(self._database, connection, id):
+                raise CorruptRecordError(_damaged(f"memory {id}"), id=id)
+            if source_id is not None and is_source_left_out(self._database, connection, source_id):
+                raise CorruptRecordError(_damaged(f"message or document {source_id}"))
 
     @shielded
     def repair(self, problems: Sequence[Problem]) -> Repaired:
@@ -194,3 +213,10 @@ class Maintenance(StoreBase):
     def rebuild_index(self) -> None:
         """Rebuild the vector index from the embeddings in the rows, and save it."""
         self._index.rebuild()
+
+
+def _damaged(what: str) -> str:
+    return (
+        f"{what} cannot be read: a row of it is not what was encrypted there; verify() tells "
+        f"which, a backup has it as it was, and repair() deletes it"
+    )

@@ -5,6 +5,7 @@ Only errors of agentmem come of it, without a word of what was said.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 import sqlite3
@@ -14,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from agentmem import Document, Memory
-from agentmem.errors import AgentMemError
+from agentmem import AsyncMemory, Document, Memory
+from agentmem.errors import AgentMemError, CorruptRecordError, UnknownIdError
 from agentmem.models.bundle.load import ModelBundle
 from tests.faults.files.test_alterations import alter
 from tests.faults.files.test_damaged_files import SECRET, VERBS, checked
@@ -128,16 +129,68 @@ def test_no_verb_raises_anything_unclean(
                     checked(error)
 
 
+def damage(place: Path, kind: str, id: int) -> None:
+    with closing(sqlite3.connect(place / "encrypted.db")) as file, file:
+        statement = "UPDATE rows SET content = zeroblob(99) WHERE kind = ? AND id = ?"
+        file.execute(statement, (kind, id))
+
+
 @pytest.mark.parametrize("kind", ["chunks", "sources", "scopes"])
 def test_a_damaged_row_does_not_hide_the_others(
     sound: Path, model: ModelBundle, tmp_path: Path, kind: str
 ) -> None:
     copy = copied(sound, tmp_path / "copy")
-    with closing(sqlite3.connect(copy / "encrypted.db")) as file, file:
-        file.execute("UPDATE rows SET content = zeroblob(99) WHERE kind = ? AND id = 2", (kind,))
+    damage(copy, kind, 2)
     with Memory(copy, model=model, key=KEY) as memory:
-        damage = memory.verify().damage
-        assert f"row 2 of '{kind}' is not what was encrypted there" in str(damage)
+        found = memory.verify().damage
+        assert f"row 2 of '{kind}' is not what was encrypted there" in str(found)
         texts = [hit.text for hit in memory.recall("Ana", k=20, user_id="ana")]
         assert len(texts) >= 5
         assert {one.text for one in memory.list(user_id="ana")} >= set(texts)
+
+
+@pytest.mark.parametrize("kind", ["chunks", "sources", "scopes"])
+def test_reading_a_damaged_row_by_its_id_names_the_damage(
+    sound: Path, model: ModelBundle, tmp_path: Path, kind: str
+) -> None:
+    """It said that there is no memory with that id."""
+    copy = copied(sound, tmp_path / "copy")
+    with Memory(copy, model=model, key=KEY) as memory:
+        kept = memory.get(2).text
+        scope_id = 2
+        id = 2 if kind != "scopes" else next(memory.list(agent_id="x")).id
+        source_id = memory.get(id).source.id
+    damage(copy, kind, {"chunks": id, "sources": source_id, "scopes": scope_id}[kind])
+    with Memory(copy, model=model, key=KEY) as memory:
+        for read in (memory.get, memory.history):
+            with pytest.raises(CorruptRecordError, match=f"memory {id} cannot be read") as error:
+                read(id)
+            assert error.value.id == id
+        with pytest.raises(CorruptRecordError, match=f"memory {id} cannot be read"):
+            memory.update(id, text="new")
+        if kind != "chunks":
+            with pytest.raises(CorruptRecordError, match=f"message or document {source_id}"):
+                memory.get_source(source_id)
+        for unknown in (0, 999):
+            with pytest.raises(UnknownIdError):
+                memory.get(unknown)
+            with pytest.raises(UnknownIdError):
+                memory.get_source(unknown)
+        if kind == "scopes":
+            assert memory.get(2).text == kept
+        assert memory.get(3).text
+        memory.repair()
+        with pytest.raises(UnknownIdError):
+            memory.get(id)
+
+
+def test_asynchronously_too(sound: Path, model: ModelBundle, tmp_path: Path) -> None:
+    copy = copied(sound, tmp_path / "copy")
+    damage(copy, "chunks", 2)
+
+    async def read() -> None:
+        async with AsyncMemory(copy, model=model, key=KEY) as memory:
+            await memory.get(2)
+
+    with pytest.raises(CorruptRecordError, match="memory 2 cannot be read"):
+        asyncio.run(read())

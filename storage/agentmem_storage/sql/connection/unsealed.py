@@ -33,7 +33,11 @@ class Unsealed:
         """Delete from the files what cannot be read at all; see `faults`. Nothing here."""
 
     def torn(self, connection: Connection) -> frozenset[int]:
-        """Chunks of which nobody knows the message, because its row cannot be read. None here."""
+        """Chunks whose message or scope nobody knows, as its row cannot be read. None here."""
+        return frozenset()
+
+    def left_out(self, kind: str) -> frozenset[int]:
+        """Ids of the rows of a table that are not in it because they cannot be read. None here."""
         return frozenset()
 
     def has_gaps(self) -> bool:

@@ -37,10 +37,12 @@ from agentmem_storage.sql.connection.location import Location, locate_encrypted
 from agentmem_storage.sql.connection.sqlite_errors import translated, unwritable
 from agentmem_storage.sql.connection.unsealed import Fault
 from agentmem_storage.sql.lexical import indexed_texts
-from agentmem_storage.sql.schema.tables import chunks, sources
+from agentmem_storage.sql.schema.tables import chunks, scopes, sources
 from agentmem_storage.sql.sealed.mirror import Mirror, driver_connection
 
-_TORN = select(chunks.c.id).where(chunks.c.source_id.not_in(select(sources.c.id)))
+_TORN = select(chunks.c.id).where(
+    chunks.c.source_id.not_in(select(sources.c.id)) | chunks.c.scope_id.not_in(select(scopes.c.id))
+)
 
 _log = logging.getLogger(__name__)
 
@@ -192,6 +194,11 @@ class EncryptedDatabase(Database):
         if not self.has_gaps():
             return frozenset()
         return frozenset(connection.execute(_TORN).scalars())
+
+    def left_out(self, kind: str) -> frozenset[int]:
+        """See `Database.left_out`."""
+        damaged = self._mirror.unread.damaged
+        return frozenset(id for one, id in damaged if one == kind and isinstance(id, int))
 
     def has_gaps(self) -> bool:
         """See `Database.has_gaps`."""
