@@ -20,8 +20,9 @@ from agentmem._version import __version__
 if TYPE_CHECKING:
     from agentmem.aio import AsyncMemory
     from agentmem.chat.answerers import ChatAnswerer, connect
+    from agentmem.chat.async_session import AsyncSession
     from agentmem.chat.reader import Answer, MemoryReader
-    from agentmem.chat.session import AsyncSession, Session
+    from agentmem.chat.session import Session
     from agentmem.context.hits import Chunk, Hit, Occurrence
     from agentmem.context.pack import Context, pack
     from agentmem.context.recall import Recall
@@ -96,7 +97,7 @@ _HOMES = {
     "AgentMemError": "agentmem.errors",
     "Answer": "agentmem.chat.reader",
     "AsyncMemory": "agentmem.aio",
-    "AsyncSession": "agentmem.chat.session",
+    "AsyncSession": "agentmem.chat.async_session",
     "BackupReceipt": "agentmem.results",
     "ChatAnswerer": "agentmem.chat.answerers",
     "Chunk": "agentmem.context.hits",

@@ -29,7 +29,7 @@ from inspect import signature
 from itertools import chain, islice
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from agentmem.chat.session import AsyncSession
+from agentmem.chat.async_session import AsyncSession
 from agentmem.chat.tools import AsyncTools, ToolFormat
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall

@@ -13,28 +13,26 @@ as `Session.error`; the conversation goes on without it. Only wrong arguments ra
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from agentmem.chat.cut_off import CUT_OFF, finished
 from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
 from agentmem.chat.recalled import RECALLED, is_lookup, is_recalled
+from agentmem.chat.session_checks import check_messages, check_options, check_reply
 from agentmem.context.format import line, split_blocks
 from agentmem.context.hits import Hit
 from agentmem.context.pack import CountTokens, pack
 from agentmem.context.recall import Recall
-from agentmem.errors import BlankError, InputError, StoreError
-from agentmem.ingest.checks import describe
+from agentmem.errors import BlankError
 from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.ingest.shapes.envelopes import plain
 from agentmem.results import Receipt
 from agentmem.types import MESSAGE_ID, Message, Part
 from agentmem.workers import Later, Task
-from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Scope
 from agentmem_storage.text import is_blank
 
@@ -50,13 +48,6 @@ _CHUNK_CHARS = 256
 AT_ONCE = 32_768
 
 _log = logging.getLogger(__name__)
-
-
-class Run(Protocol):
-    """Runs something elsewhere, and waits for it without blocking the event loop."""
-
-    def __call__(self, work: Callable[[], R], /) -> Awaitable[R]:
-        """What ``work`` returns, or raises."""
 
 
 class Session:
@@ -129,7 +120,7 @@ class Session:
             InputError: ``messages`` is no list or tuple, ``max_tokens`` or ``k`` is not positive,
                 or ``count_tokens`` cannot be called.
         """
-        given = _listed(messages)
+        given = check_messages(messages)
         k, max_tokens = check_options(k=k, max_tokens=max_tokens, count_tokens=count_tokens)
         added = self._guarded(
             "recalling", lambda: self._with_memories(given, max_tokens, k, count_tokens)
@@ -155,8 +146,8 @@ class Session:
         Raises:
             InputError: ``messages`` is no list or tuple, or ``reply`` is nothing like a reply.
         """
-        given = _listed(messages)
-        _check_reply(reply)
+        given = check_messages(messages)
+        check_reply(reply)
         self.flush()  # what was said before is stored before
         return self._guarded("storing", lambda: self._storing(given, reply)[0]())
 
@@ -174,8 +165,8 @@ class Session:
         Raises:
             InputError: as in `observe`.
         """
-        given = _listed(messages)
-        _check_reply(reply)
+        given = check_messages(messages)
+        check_reply(reply)
         made = self._guarded("storing", lambda: self._storing(given, reply))
         if made is None:
             return
@@ -256,126 +247,6 @@ class Session:
             return normalize(content, scope=self._scope, max_chars=self._max_chars)
         except BlankError:
             return Normalized((), {"blank": 1})
-
-
-class AsyncSession:
-    """`Session` for asyncio; made by `AsyncMemory.session`."""
-
-    def __init__(self, session: Session, *, read: Run, write: Run) -> None:
-        """Make one of a session.
-
-        Args:
-            session: Does the work.
-            read: Runs elsewhere what only reads.
-            write: Runs elsewhere what writes.
-        """
-        self._session, self._read, self._write = session, read, write
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """See `Session.__exit__`."""
-        await self.flush()
-
-    def __repr__(self) -> str:
-        return f"Async{self._session!r}"
-
-    @property
-    def error(self) -> Exception | None:
-        """See `Session`."""
-        return self._session.error
-
-    def failed(self, doing: str, error: Exception) -> None:
-        """See `Session.failed`."""
-        self._session.failed(doing, error)
-
-    async def context(
-        self,
-        messages: Sequence[Any],
-        *,
-        max_tokens: int = 600,
-        k: int = 8,
-        count_tokens: CountTokens | None = None,
-    ) -> list[Any]:
-        """See `Session.context`."""
-        given = _listed(messages)
-        try:
-            return await self._read(
-                lambda: self._session.context(
-                    given, max_tokens=max_tokens, k=k, count_tokens=count_tokens
-                )
-            )
-        except StoreError as error:  # closed: nothing runs there any more
-            self._session.failed("recalling", error)
-            return given
-
-    async def observe(self, messages: Sequence[Any], reply: object = None) -> Receipt | None:
-        """See `Session.observe`."""
-        # As they are now: the caller may go on with the list.
-        given = _listed(messages)
-        _check_reply(reply)
-        try:
-            return await self._write(lambda: self._session.observe(given, reply))
-        except StoreError as error:
-            self._session.failed("storing", error)
-            return None
-
-    async def observe_later(self, messages: Sequence[Any], reply: object = None) -> None:
-        """See `Session.observe_later`."""
-        given = _listed(messages)
-        _check_reply(reply)
-        try:
-            await self._write(lambda: self._session.observe_later(given, reply))
-        except StoreError as error:
-            self._session.failed("storing", error)
-
-    async def flush(self) -> None:
-        """See `Session.flush`."""
-        # Beside what else is written, and also if the memory is closed, which has waited already.
-        await asyncio.to_thread(self._session.flush)
-
-
-def check_options(*, max_tokens: int, k: int, count_tokens: CountTokens | None) -> tuple[int, int]:
-    """Check the options of `Session.context`; return ``k`` and ``max_tokens``.
-
-    Raises:
-        InputError: one is wrong.
-    """
-    k, max_tokens = _positive(k, "k"), _positive(max_tokens, "max_tokens")
-    if count_tokens is not None and not callable(count_tokens):
-        raise InputError(
-            f"count_tokens must be a function from a text to its number of tokens, "
-            f"got {describe(count_tokens)}"
-        )
-    return k, max_tokens
-
-
-def _listed(messages: object) -> list[Any]:
-    if not isinstance(messages, list | tuple):
-        raise InputError(f"messages must be a list of messages, got {describe(messages)}")
-    return list(messages)
-
-
-def _positive(value: int, name: str) -> int:
-    number = as_int(value, name)
-    if number < 1:
-        raise InputError(f"{name}={number!r} must be at least 1")
-    return number
-
-
-def _check_reply(reply: object) -> None:
-    """Check that something may be a reply.
-
-    Raises:
-        InputError: it is nothing like one.
-    """
-    dumps = callable(getattr(reply, "model_dump", None)) and not isinstance(reply, type)
-    if not dumps and not isinstance(reply, str | Mapping | list | tuple | Message | None):
-        raise InputError(
-            f"a reply must be a text, or a response or message of an API as an object or a dict, "
-            f"got {describe(reply)}"
-        )
 
 
 def _answer(reply: object) -> tuple[Any, dict[str, int]]:

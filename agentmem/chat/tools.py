@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
 from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError, validate_call
 
 from agentmem.chat.arguments import in_words
-from agentmem.chat.session import Run
+from agentmem.chat.async_session import Run
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
 from agentmem.errors import AgentMemError, InputError

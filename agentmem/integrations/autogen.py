@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from agentmem.chat.questions import answers_only
-from agentmem.chat.session import check_options
+from agentmem.chat.session_checks import check_options
 from agentmem.context.format import line, split_blocks
 from agentmem.context.pack import pack
 from agentmem.errors import InputError, MissingExtraError, UnknownIdError

@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from agentmem.aio import AsyncMemory
-from agentmem.chat.session import AsyncSession, Session, check_options
+from agentmem.chat.async_session import AsyncSession
+from agentmem.chat.session import Session
+from agentmem.chat.session_checks import check_options
 from agentmem.context.pack import CountTokens
 from agentmem.errors import InputError
 from agentmem.ingest.checks import describe

@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
-from agentmem.chat.session import AsyncSession, check_options
+from agentmem.chat.async_session import AsyncSession
+from agentmem.chat.session_checks import check_options
 from agentmem.errors import MissingExtraError
 from agentmem.memory import Memory
 
