@@ -90,7 +90,11 @@ PATTERNS = list(patterns())
 
 def test_the_patterns_are_found() -> None:
     modules = {name.rpartition(".")[0] for name, _ in PATTERNS}
-    assert {"agentmem.ingest.chunk", "agentmem_storage.words.lexical", "agentmem_cli.diff"} <= modules
+    assert {
+        "agentmem.ingest.chunk",
+        "agentmem_storage.words.lexical",
+        "agentmem_cli.diff",
+    } <= modules
     assert len(PATTERNS) > 20
 
 
