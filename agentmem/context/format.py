@@ -84,7 +84,7 @@ def frame_tokens(count_tokens: Callable[[str], int]) -> int:
 
 
 def reader_line(hit: Hit) -> str:
-    """A hit for `agentmem.chat.MemoryReader`, in the form that readers are trained with.
+    """A hit for `agentmem.chat.reader.MemoryReader`, in the form that readers are trained with.
 
     What is ordinary text stays as it is, line breaks included: a reader sees tokens, among which
     nothing is special.
