@@ -17,7 +17,6 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -134,27 +133,28 @@ def complete_backup(backup: str | os.PathLike[str], target: str | os.PathLike[st
     folder, source = as_path(target, _FOLDER), as_path(backup, _FOLDER)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{str(target)!r:.500} exists already: give a new or an empty folder")
+    folder = folder.resolve()  # a link to an empty folder stays one
     try:
-        made = make_private_folder(folder)
-        try:
-            with scratch_folder(folder) as scratch:
-                for own, file in _complete(source, scratch).items():
-                    copy = scratch / f"copy-{own}"
-                    shutil.copyfile(file, copy)
-                    copy.chmod(FILE_MODE)
-                    sync(copy)
-                    copy.rename(folder / own)
-            sync(folder)
-        except BaseException:
-            for file in folder.iterdir():
-                file.unlink()
-            if made:
-                with suppress(OSError):
-                    folder.rmdir()
-            raise
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(folder) as scratch:
+            whole = scratch / "whole"
+            make_private_folder(whole)
+            if folder.is_dir():
+                shutil.copymode(folder, whole)
+            for own, file in _complete(source, scratch).items():
+                copy = whole / own
+                shutil.copyfile(file, copy)
+                copy.chmod(FILE_MODE)
+                sync(copy)
+            sync(whole)
+            if os.name != "posix" and folder.is_dir():
+                folder.rmdir()
+            # All files at once: a process that is killed leaves no folder with some of them.
+            whole.rename(folder)
+        sync(folder.parent)
     except OSError as error:
         raise unwritable(error, os.fspath(target)) from error
-    return folder
+    return as_path(target, _FOLDER)
 
 
 def _files(folder: Path) -> dict[str, Path]:

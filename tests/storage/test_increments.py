@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,3 +145,67 @@ def test_a_backup_that_others_were_made_from_stays(make: Make, tmp_path: Path) -
     assert contents(first) == {"memory.db": b"one" * 9000}
     complete_backup(third, tmp_path / "again")
     assert contents(tmp_path / "again") == {"memory.db": b"three" * 9000}
+
+
+# Puts a backup together in processes that end at their first, second, ... call that changes files,
+# until one is done. Prints what each finds in the target.
+_KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from agentmem_storage.increments import complete_backup
+
+source, target = Path(sys.argv[1]), Path(sys.argv[2])
+left = 0
+
+def counted(call):
+    def one(*args, **kwargs):
+        global left
+        left -= 1
+        if left < 0:
+            os._exit(9)
+        return call(*args, **kwargs)
+    return one
+
+Path.rename, Path.mkdir, Path.chmod = map(counted, (Path.rename, Path.mkdir, Path.chmod))
+shutil.copyfile = counted(shutil.copyfile)
+for number in range(40):
+    pid = os.fork()
+    if pid == 0:
+        left = number
+        complete_backup(source, target)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    print(code, *(sorted(os.listdir(target)) if target.exists() else ()), flush=True)
+    if code != 9:
+        break
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_killed_one_leaves_nothing_half_done(make: Make, tmp_path: Path, existing: bool) -> None:
+    """The next one there was refused, as some of the files were there already."""
+    one = make("one", b"rows")
+    (one / "keys.db").write_bytes(b"keys")
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "out" / "again"
+    if existing:
+        target.mkdir()
+        target.chmod(0o750)
+    command = [sys.executable, "-c", _KILLED, str(one), str(target)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(found) > 6
+    assert found == [*["9"] * (len(found) - 1), "0 keys.db memory.db"]
+    assert contents(target) == contents(one)
+    assert target.stat().st_mode & 0o777 == (0o750 if existing else 0o700)
+    # What the killed ones left beside it is gone.
+    assert os.listdir(tmp_path / "out") == ["again"]
+
+
+def test_a_link_to_an_empty_folder_stays_one(make: Make, tmp_path: Path) -> None:
+    one = make("one", b"rows")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    assert complete_backup(one, tmp_path / "link") == tmp_path / "link"
+    assert (tmp_path / "link").is_symlink()
+    assert contents(tmp_path / "empty") == contents(one)
