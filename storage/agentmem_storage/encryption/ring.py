@@ -32,6 +32,7 @@ RING_NAME: Final = "keys.db"
 _FORMAT = 2
 # Destroyed keys were NULL, which anybody can write.
 _FORMAT_WITHOUT_TOMBSTONES = 1
+_FOREIGN = "SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
 _FIRST_KEY = 1
 # "AgMk"
 _APPLICATION_ID = 0x41674D6B
@@ -346,6 +347,8 @@ class KeyRing:
             )
         try:
             with _connection(self.path, self._timeout_s) as connection:
+                if connection.execute(_FOREIGN).fetchone() is not None:
+                    raise self._damaged("it has a trigger or a view, which could copy keys")
                 yield connection
         except sqlite3.OperationalError as error:
             # Locked or unwritable, or cut so short that a table is missing.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from agentmem import Memory
-from agentmem.errors import InputError, ModelError, NotAStoreError
+from agentmem.errors import InputError, KeyRingError, ModelError, NotAStoreError
 from agentmem.models.bundle.find import find_bundle
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.bundle.manifest import MANIFEST, open_manifest
@@ -108,3 +110,25 @@ def test_a_bundle_whose_manifest_is_a_pipe_or_too_large(
     # Neither keeps a store from being opened whose bundle is looked for.
     monkeypatch.setenv("AGENTMEM_BUNDLES", str(tmp_path))
     assert find_bundle("0" * 16) is None
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "CREATE TRIGGER spy AFTER UPDATE ON keys BEGIN DELETE FROM keys; END",
+        "CREATE VIEW spy AS SELECT * FROM keys",
+    ],
+)
+def test_a_key_ring_with_a_trigger_or_a_view_is_refused(
+    stores: Path, tmp_path: Path, model: ModelBundle, key: bytes, foreign: str
+) -> None:
+    place = tmp_path / "store"
+    shutil.copytree(stores / "encrypted", place)
+    with closing(sqlite3.connect(place / "keys.db")) as ring, ring:
+        ring.execute(foreign)
+    with pytest.raises(KeyRingError, match="it has a trigger or a view"):
+        Memory(place, model=model, key=key)
+    with closing(sqlite3.connect(place / "keys.db")) as ring, ring:
+        ring.execute(f"DROP {foreign.split()[1]} spy")
+    with Memory(place, model=model, key=key) as memory:
+        assert memory.count() == 1

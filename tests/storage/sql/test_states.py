@@ -433,6 +433,29 @@ def test_the_file_of_another_program_is_left_alone(
     assert "it is a database of another program" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "CREATE TRIGGER spy AFTER INSERT ON packed BEGIN INSERT INTO copies VALUES (new.data); END",
+        "CREATE VIEW spy AS SELECT * FROM copies",
+    ],
+)
+def test_a_file_with_a_trigger_or_a_view_is_made_anew(
+    store: Store, folder: Path, foreign: str
+) -> None:
+    ids = add(store, "one")
+    keep(store, *ids)
+    with closing(sqlite3.connect(folder / "states.db")) as connection, connection:
+        connection.execute("CREATE TABLE copies (x)")
+        connection.execute(foreign)
+    assert find(store, *ids) == {}
+    kept = keep(store, *ids)
+    assert find(store, *ids) == kept != {}
+    with closing(sqlite3.connect(folder / "states.db")) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert names.isdisjoint({"copies", "spy"})
+
+
 @pytest.mark.skipif(os.name != "posix", reason="modes and links of POSIX")
 def test_it_is_private_and_no_link_is_followed(
     store: Store, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

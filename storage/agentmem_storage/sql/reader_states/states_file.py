@@ -41,6 +41,7 @@ _SCHEMA = (
     f"PRAGMA user_version = {_FORMAT}",
 )
 _RETRY_S = 0.01
+_FOREIGN = "SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
 _log = logging.getLogger(__name__)
@@ -164,6 +165,8 @@ class StatesFile:
         (mark,) = connection.execute("PRAGMA application_id").fetchone()
         if mark != STATES_ID:
             raise UnusableError("it is a database of another program")
+        if connection.execute(_FOREIGN).fetchone() is not None:
+            return "it has a trigger or a view, which may copy what is kept"
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version != _FORMAT:
             return f"it has the format {version}"
