@@ -142,7 +142,6 @@ def _see(error: typer.TyperException) -> str:
 app = typer.Typer(
     name="agentmem",
     cls=LazyRoot,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog=epilog(),
 )
