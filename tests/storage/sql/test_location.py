@@ -182,3 +182,16 @@ def test_a_store_can_be_moved(tmp_path: Path) -> None:
     with open_store(tmp_path / "new", create=False) as store:
         assert len(store.search_terms("kept", 1).ids) == 1
         assert repr(store) == f"Store({str(tmp_path / 'new')!r}, model='test-model')"
+
+
+def test_a_url_of_a_folders_database_has_the_caches_of_the_folder(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's' / 'memory.db'}"
+    for location in (tmp_path / "s", url, tmp_path / "s"):
+        with open_store(location) as store:
+            (added,) = store.add([make_source(f"as {location}")], Scope())
+            store.rebuild_index()
+    assert sorted(one.name for one in (tmp_path / "s").iterdir()) == ["index", "memory.db"]
+    with open_store(url) as store:
+        ids = list(added.chunk_ids)
+        assert store.forget(ids, {ids[0]: f"as {tmp_path / 's'}"}).purged
+        assert list((tmp_path / "s" / "index").iterdir()) == []

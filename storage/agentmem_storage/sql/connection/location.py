@@ -26,6 +26,8 @@ from agentmem_storage.sql.connection.sqlite_errors import unwritable
 
 MEMORY = ":memory:"
 DATABASE_NAME = "memory.db"
+INDEX_NAME = "index"
+STATES_NAME = "states.db"
 _DRIVERS = ("sqlite", "sqlite+pysqlite")
 # What the driver takes; others, such as "mode", are SQLite's own and need a "file:" URL.
 _PARAMETERS = (
@@ -204,7 +206,7 @@ def _folder(label: str, *, create: bool, encrypted: bool = False) -> Location:
             require_regular(folder / RING_NAME, label)
     except OSError as error:
         raise unwritable(error, label) from error
-    return Location(label, str(path), {}, path, folder / "index", folder / "states.db")
+    return Location(label, str(path), {}, path, folder / INDEX_NAME, folder / STATES_NAME)
 
 
 def _require_kind(label: str, names: set[str], *, encrypted: bool) -> None:
@@ -257,6 +259,10 @@ def _url(label: str, *, create: bool) -> Location:
     except OSError as error:
         raise unwritable(error, label) from error
     cache, states = (path.with_name(f"{path.name}-{what}") for what in ("index", "states"))
+    if path.name == DATABASE_NAME:
+        # Those of the folder, which may be opened as a store too: what is forgotten must not stay
+        # in a second cache.
+        cache, states = path.with_name(INDEX_NAME), path.with_name(STATES_NAME)
     return Location(label, str(path), options, path, cache, states)
 
 
