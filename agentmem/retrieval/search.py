@@ -151,15 +151,13 @@ def search(
             weights.rerank / weights.top,
             time_share,
         )
+    found = [item.id for item in scored]
     if in_interval is not None:
         scored = timely_first(snapshot, scored, in_interval, query, question, read)
     compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
-    found = [group.item.id for group in compared]
-    compared = by_recency(snapshot, compared, query, question, read)
-    moved = [group.item.id for group in compared] != found
-    compared = in_succession(
-        snapshot, compared, scored, query, question, settled=moved and names_beside(question.text)
-    )
+    ordered = by_recency(snapshot, compared, query, question, read)
+    settled = ordered != compared and names_beside(question.text)
+    compared = in_succession(snapshot, ordered, scored, query, question, settled=settled)
     best = compared[: query.k]
     exact = dict(zip(matches.vector.ids.tolist(), matches.vector.scores.tolist(), strict=True))
     comparison = Comparison(

@@ -53,9 +53,10 @@ def timely_first(
     """
     interval = question.interval
     timely = [one for one in scored if one.id in in_interval][:_COMPARED]
-    if interval is None or not timely or scored[0].id == timely[0].id:
+    if interval is None or not scored or scored[0].id in in_interval:
         return list(scored)
-    ahead = list(scored[: min(_COMPARED, scored.index(timely[0]))])
+    end = scored.index(timely[0]) if timely else len(scored)
+    ahead = list(scored[: min(_COMPARED, end)])
     about, elsewhere = _named(snapshot, [one.id for one in ahead], interval, query.now, read)
     best = next((one for one in ahead if one.id not in about), None)
     known = {*about, *elsewhere}

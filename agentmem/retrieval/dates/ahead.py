@@ -45,7 +45,7 @@ _INTENDED = frozenset(
     "supposed meant mean plan plans planned planning schedule scheduled book booked reserve "
     "reserved agree agreed promise promised intend intended want wanted need needed hope hoped "
     "invite invited arrange arranged expect expected remind reminder appointment appointments "
-    "deadline due would gonna upcoming".split()
+    "deadline due would gonna upcoming i'd you'd he'd she'd we'd they'd".split()
 )
 _POLITE = frozenset(
     {("can", "you"), ("could", "you")}

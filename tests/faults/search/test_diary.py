@@ -112,6 +112,19 @@ def test_what_is_told_of_that_day_on_another_one_is_not_pushed_out() -> None:
             assert found(f"what did I have for dinner on {day:%d %B %Y}?") == DINNERS[day]
 
 
+FOX = "Yesterday I saw a fox in the garden."
+
+
+@pytest.mark.parametrize("question", ["What did I see on the 11th?", "What did I see on 11.11.26?"])
+def test_what_is_told_of_a_day_comes_first_also_if_nothing_is_from_it(question: str) -> None:
+    said = [("Bought a red scarf for Eva.", "2026-11-24"), (FOX, "2026-11-12")]
+    said += [("Took my pills.", "2026-11-27"), ("Ran along the canal.", "2026-11-23")]
+    with Memory(":memory:", model=load_bundle()) as memory:
+        for text, day in said:
+            memory.add(note(text, day))
+        assert memory.recall(question, k=1, now=NOW)[0].text == FOX
+
+
 def test_asynchronously_and_on_the_command_line(tmp_path: Path) -> None:
     question, expected = "dinner on 17 November 2026", DINNERS[date(2026, 11, 17)]
 
