@@ -55,6 +55,8 @@ def timely_first(
     timely = [one for one in scored if one.id in in_interval][:_COMPARED]
     if interval is None or not scored or scored[0].id in in_interval:
         return list(scored)
+    if not timely and question.seen_from_now:
+        return list(scored)  # its words were searched, as nothing is from then
     end = scored.index(timely[0]) if timely else len(scored)
     ahead = list(scored[: min(_COMPARED, end)])
     about, elsewhere = _named(snapshot, [one.id for one in ahead], interval, query.now, read)
@@ -63,13 +65,15 @@ def timely_first(
     plain = next((one for one in scored if one.id not in known and one.id not in in_interval), best)
     if best is None or plain is None:
         return list(scored)
+    passed = [one for one in ahead[ahead.index(best) :] if one.id in about]
+    if not passed and not timely:
+        return list(scored)
     likeness = _Likeness(snapshot, question, interval, query, [*ahead, *timely, plain])
 
     def comes_first(id: int) -> bool:
         more = all(likeness.has_words(id, one) for one in elsewhere)
         return more and likeness.near(id, plain.id)
 
-    passed = [one for one in ahead[ahead.index(best) :] if one.id in about]
     front = [*ahead[: ahead.index(best)]]
     front += [one for one in (*passed, *timely) if comes_first(one.id)]
     moved = {one.id for one in front}

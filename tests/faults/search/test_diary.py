@@ -115,7 +115,9 @@ def test_what_is_told_of_that_day_on_another_one_is_not_pushed_out() -> None:
 FOX = "Yesterday I saw a fox in the garden."
 
 
-@pytest.mark.parametrize("question", ["What did I see on the 11th?", "What did I see on 11.11.26?"])
+@pytest.mark.parametrize(
+    "question", ["What did I see on 11 November?", "What did I see on 11.11.26?"]
+)
 def test_what_is_told_of_a_day_comes_first_also_if_nothing_is_from_it(question: str) -> None:
     said = [("Bought a red scarf for Eva.", "2026-11-24"), (FOX, "2026-11-12")]
     said += [("Took my pills.", "2026-11-27"), ("Ran along the canal.", "2026-11-23")]
