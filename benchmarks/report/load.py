@@ -49,7 +49,6 @@ def soak_tables(results: Mapping[str, Any]) -> list[str]:
                     *("not_among_first", "not_recalled"),
                 )
             ),
-            " → ".join(f"{at} MiB" for at in _resident(run)) or "–",
             f"{run['load']['before']:.0f}",
         )
         for name, run in results.items()
@@ -68,10 +67,12 @@ def soak_tables(results: Mapping[str, Any]) -> list[str]:
         *table(
             (
                 *("Messages", "Acknowledged", "Forgotten", "Lost", "Altered", "Back again"),
-                *("Not among 8", "Not recalled", "Resident memory", "Load of the machine"),
+                *("Not among 8", "Not recalled", "Load of the machine"),
             ),
             kept,
         ),
+        "",
+        *_memory(results["paced"]),
     ]
 
 
@@ -125,7 +126,10 @@ def _times(found: Mapping[str, float] | None) -> str:
     return "–" if found is None else f"{found['p50']:.0f} / {found['p95']:.0f} ms"
 
 
-def _resident(run: Mapping[str, Any]) -> list[str]:
-    """Resident memory after the first thousand turns, and after the last."""
-    found = [f"{mib:.0f}" for mib in run["resident_mib"].values()]
-    return [found[0], found[-1]] if len(found) > 1 else found
+def _memory(run: Mapping[str, Any]) -> list[str]:
+    """A table of the memory of the process, from the first thousand turns to the last."""
+    rows = [
+        (label, *(f"{mib:.0f} MiB" for mib in run[key].values()))
+        for label, key in (("resident", "resident_mib"), ("of it the index", "index_mib"))
+    ]
+    return table(("Memory after turn", *(f"{int(at):,}" for at in run["resident_mib"])), rows)

@@ -17,6 +17,8 @@ from benchmarks.command import run
 from benchmarks.soak.conversation import Plan
 from benchmarks.soak.study import soak
 
+_MALLOC = ("MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+
 
 def main(
     data: Annotated[Path, typer.Option(help="LoCoMo's file")],
@@ -55,7 +57,7 @@ def main(
             "window": window,
             "closed_turns": closed,
             # Of glibc; see "Memory of a long-running process" in docs/operations.md.
-            "malloc_arena_max": os.environ.get("MALLOC_ARENA_MAX"),
+            "malloc": {name: os.environ.get(name) for name in _MALLOC},
         },
         seed=seed,
         seconds=time.perf_counter() - began,

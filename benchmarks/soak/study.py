@@ -20,6 +20,7 @@ from agentmem import AsyncMemory
 from agentmem.context.recall import Recall
 from agentmem.evaluation.conversations import Conversation
 from agentmem.evaluation.metrics import latency_ms
+from agentmem.models.bundle.load import load_bundle
 from benchmarks.soak.conversation import Plan, Seen, converse
 from benchmarks.soak.heartbeat import Heartbeat
 
@@ -53,13 +54,17 @@ def soak(folder: Path, conversations: Sequence[Conversation], plan: Plan) -> dic
 async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan) -> dict[str, Any]:
     seen, heartbeat = Seen(), Heartbeat()
     resident: dict[str, float] = {}
+    index: dict[str, float] = {}
+    model = load_bundle()
 
     def after_turn() -> None:
         if seen.turns % _STEP == 0:
             resident[str(seen.turns)] = _resident_mib()
+            # Messages are short: each is one chunk, with one embedding in float32.
+            index[str(seen.turns)] = len(seen.kept) * 4 * model.embedder.dims / 2**20
 
     load = [os.getloadavg()[0]]
-    async with AsyncMemory(folder, preload=True) as memory:
+    async with AsyncMemory(folder, model=model, preload=True) as memory:
         await _warm_up(memory)
         began, cpu = time.perf_counter(), time.process_time()
         with _control() as control:
@@ -92,6 +97,7 @@ async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan)
         "heartbeat": heartbeat.summary(),
         "control": control,
         "resident_mib": resident,
+        "index_mib": index,
         "acknowledged": len(seen.kept) + seen.forgotten,
         "forgotten": seen.forgotten,
         **checked,
