@@ -13,6 +13,7 @@ import json
 import sys
 import threading
 import time
+from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ import numpy as np
 EVERY_S = 0.005
 # What nobody should notice.
 ALLOWED_S = 0.020
+# Of the many garbage collections, most take far less.
+_NOTICEABLE_S = 0.001
 
 
 class Heartbeat:
@@ -31,14 +34,16 @@ class Heartbeat:
     Attributes:
         late_s: By how much each beat came too late, in seconds.
         queued_s: What of it the thread waited for a core, which other threads and processes had.
-        collections: Beginning and end of every garbage collection, in any thread.
+        collections: Beginning and end of every garbage collection that was noticeable, in any
+            thread.
     """
 
     def __init__(self) -> None:
-        self.late_s: list[float] = []
-        self.queued_s: list[float] = []
+        # Arrays, because the memory of the process is measured too.
+        self.late_s = array("d")
+        self.queued_s = array("d")
         self.collections: list[tuple[float, float]] = []
-        self._due_s: list[float] = []
+        self._due_s = array("d")
         self._collecting = 0.0
 
     @asynccontextmanager
@@ -101,7 +106,7 @@ class Heartbeat:
         now = time.perf_counter()
         if phase == "start":
             self._collecting = now
-        else:
+        elif now - self._collecting >= _NOTICEABLE_S:
             self.collections.append((self._collecting, now))
 
 
