@@ -67,7 +67,7 @@ bench: .venv/bench.stamp
 	$(BIN)/python -m benchmarks.speed --data $(LOCOMO) --threads 1 --memories 6000 --json $(RESULTS)/speed.json
 	$(BIN)/python -m benchmarks.busy --data $(LOCOMO) --json $(RESULTS)/busy.json
 	$(BIN)/python -m benchmarks.startup --json $(RESULTS)/startup.json
-	MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=262144 MALLOC_TRIM_THRESHOLD_=262144 \
+	MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=4194304 \
 		$(BIN)/python -m benchmarks.soak --data $(LOCOMO) --json $(RESULTS)/soak.json
 	$(BIN)/python -m benchmarks.page --data $(LOCOMO) --json $(RESULTS)/page.json
 	$(BIN)/python -m benchmarks.scale --config benchmarks/scale/scale.toml --data $(LOCOMO) \
