@@ -20,6 +20,7 @@ import pytest
 from agentmem import AsyncMemory, Memory
 from agentmem.errors import InputError, NotAStoreError, StoreIncompleteError, StoreUnwritableError
 from agentmem.models.bundle.load import ModelBundle
+from agentmem_storage.sql.connection import reached
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL
 from tests.support.cli import Cli, bundle
@@ -222,14 +223,16 @@ def test_files_of_different_times_are_not_mixed(
 
 
 def test_without_a_mark_there_is_no_alarm_for_lack_of_it(
-    place: Path, tmp_path: Path, model: ModelBundle
+    place: Path, tmp_path: Path, model: ModelBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (place / "memory.db-mark").mkdir(parents=True)  # it cannot be written
-    with Memory(f"sqlite:///{place}/memory.db", model=model) as memory:
-        for text in TEXTS:
-            memory.add(text)
-        whole = copy(place, tmp_path / "copy", "memory.db", "memory.db-wal")
-        alone = copy(place, tmp_path / "alone", "memory.db")
+    with monkeypatch.context() as patched:
+        # It cannot be written.
+        patched.setattr(reached, "mark_of", lambda path: path.with_name("nowhere") / "mark")
+        with Memory(f"sqlite:///{place}/memory.db", model=model) as memory:
+            for text in TEXTS:
+                memory.add(text)
+            whole = copy(place, tmp_path / "copy", "memory.db", "memory.db-wal")
+            alone = copy(place, tmp_path / "alone", "memory.db")
     assert texts_in(whole, model) == TEXTS
     without_mark_refused(alone, model, "without memory.db-wal")
 
@@ -238,6 +241,7 @@ def test_no_false_alarm_while_others_write(place: Path) -> None:
     program = f"""
 import sys
 from agentmem_storage.records import Scope
+from agentmem_storage.sql.connection import reached
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
 for number in range(15):
@@ -287,6 +291,7 @@ def test_no_false_alarm_however_a_process_ends(place: Path, end: str) -> None:
     program = f"""
 import os, signal, sys
 from agentmem_storage.records import Scope
+from agentmem_storage.sql.connection import reached
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
 store = Store.open({str(place)!r}, model=MODEL, embedding_dims=EMBEDDING_DIMS)
