@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from agentmem import Memory
 from agentmem_cli.exits import ExitCode
-from tests.support.cli import Cli
+from agentmem_storage.sql.schema import sums
+from tests.support.cli import Cli, bundle
 
 
 @pytest.fixture
@@ -21,8 +21,9 @@ def cli(tmp_path: Path) -> Cli:
 
 def expire(cli: Cli, id: int) -> None:
     """As if its time had come."""
-    with closing(sqlite3.connect(cli.store / "memory.db")) as connection, connection:
-        connection.execute("UPDATE sources SET expires_at = 1 WHERE id = ?", (id,))
+    with Memory(cli.store, model=bundle()) as memory, memory._store._database.write() as connection:
+        connection.exec_driver_sql("UPDATE sources SET expires_at = 1 WHERE id = ?", (id,))
+        sums.write(connection, [id], damaged={})
 
 
 def test_an_id_is_put_shown_and_forgotten(cli: Cli) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from agentmem import ANY, AsyncMemory, Document, Memory
 from agentmem.errors import (
+    CorruptRecordError,
     InputError,
     KeyRequiredError,
     StoreError,
@@ -176,7 +177,7 @@ def test_links_that_lead_to_what_cannot_be_read(
         for id in (1, 3):
             assert [one.id for one in memory.history(id)] == [1, 3]
         assert [one.id for one in memory.history(4)] == [4]
-        with pytest.raises(UnknownIdError):
+        with pytest.raises(CorruptRecordError):
             memory.history(2)
         found = memory.conflicts()
         assert found
