@@ -228,7 +228,7 @@ def _encoded(
     made = new.encode(
         [piece.ids for piece, _ in flat],
         prefaces=[ids for _, ids in flat],
-        quantization=work.options.density(new),
+        quantization=work.options.quantization_of(new),
         min_fidelity=work.options.min_fidelity,
     )
     _require_exact(new, [piece for piece, _ in flat], made)

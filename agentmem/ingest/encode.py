@@ -55,7 +55,7 @@ class EncodingOptions:
         if not 0.0 <= self.min_fidelity <= 1.0:
             raise InputError(f"min_fidelity={shown(self.min_fidelity)} must be between 0 and 1")
 
-    def density(self, model: MemoryModel) -> str:
+    def quantization_of(self, model: MemoryModel) -> str:
         """The model's own name for the quantization; stores record that name."""
         if self.quantization == "auto":
             return AUTO
@@ -86,7 +86,7 @@ def prepare(
         for part, group in zip(parts, pieces, strict=True)
         for _ in group
     ]
-    density = options.density(model)
+    quantization = options.quantization_of(model)
     # The same words of the same speaker are encoded once.
     each = [(piece.ids, ids) for piece, ids in zip(flat, prefaces, strict=True)]
     distinct = list(dict.fromkeys(each))
@@ -97,7 +97,7 @@ def prepare(
         return model.encode(
             [ids for ids, _ in batch],
             prefaces=[before for _, before in batch],
-            quantization=density,
+            quantization=quantization,
             min_fidelity=options.min_fidelity,
         )
 

@@ -283,11 +283,10 @@ class KeyRing:
     def _read_ring(self, connection: sqlite3.Connection) -> int:
         """What the ring is, and its format; the master key is checked against both."""
         row = connection.execute("SELECT format, ring_id, proof FROM ring").fetchone()
-        if row is None or not _are_bytes(row[1], row[2]):
+        known = (_FORMAT_WITHOUT_TOMBSTONES, _FORMAT)
+        if row is None or row[0] not in known or not _are_bytes(row[1], row[2]):
             raise self._damaged("it does not say what it is")
         format: int = row[0]
-        if format not in (_FORMAT_WITHOUT_TOMBSTONES, _FORMAT):
-            raise self._damaged("it does not say what it is")
         self.ring_id: bytes = row[1]
         self._proof = row[2]
         if not self._proves(self._master, self._proof, format):
