@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import tzinfo
 
 from agentmem.chat.reader import MemoryReader
-from agentmem.chat.shelf import new_states
+from agentmem.chat.states_cache import new_states
 from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
 from agentmem.context.load import load_unscored

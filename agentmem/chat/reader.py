@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agentmem.chat.asking import check_request
 from agentmem.chat.citing import Citation, Line, cite
-from agentmem.chat.shelf import StoreShelf
+from agentmem.chat.states_cache import StoreStatesCache
 from agentmem.context.format import reader_line
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError
@@ -19,8 +19,8 @@ from agentmem.models.extras import needs_extra
 
 if TYPE_CHECKING:
     from agentmem.context.full_scope import FullScope
-    from agentmem.models.reader.kept import StatesShelf
     from agentmem.models.reader.reader import Mode, Reading, StatesReader
+    from agentmem.models.reader.states_cache import StatesCache
 
 # The most that are read once more, as text.
 FALLBACK_HITS = 8
@@ -158,12 +158,12 @@ class MemoryReader:
 
         def read(lines: Sequence[Line], mode: Mode) -> tuple[Reading, list[Line]]:
             in_order = sorted(lines, key=lambda pair: pair[0].order)
-            shelf: StatesShelf | None = None
+            cache: StatesCache | None = None
             if full_scope is not None:
-                shelf = StoreShelf(full_scope.store, [hit for hit, _ in in_order])
+                cache = StoreStatesCache(full_scope.store, [hit for hit, _ in in_order])
             texts = [line for _, line in in_order]
             options: dict[str, Any] = {"max_tokens": max_tokens, "on_text": on_text}
-            return self.states.read(question, texts, mode=mode, shelf=shelf, **options), in_order
+            return self.states.read(question, texts, mode=mode, cache=cache, **options), in_order
 
         reading, shown = read(included, mode)
         if reading.text is None and fallback == "text":

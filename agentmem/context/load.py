@@ -43,6 +43,13 @@ def load_chunks(
         yield make_lazy(Chunk, values, loader)
 
 
+def load_chunk(store: Store, model: MemoryModel, selection: Selection) -> Chunk | None:
+    """The one chunk that a selection may have, damaged or not, from one state of the store."""
+    for record, source in store.snapshot(lambda one: one.selected_with_sources(selection)):
+        return make_lazy(Chunk, _values(record, source, model), BatchLoader(model, [record]))
+    return None
+
+
 def load_unscored(
     store: Store, model: MemoryModel, selection: Selection, *, zone: tzinfo = UTC
 ) -> Iterator[Hit]:

@@ -55,11 +55,10 @@ class Handle:
             )
 
     def _one(self, id: int, scope: Scope) -> Chunk:
-        from agentmem.context.load import load_chunks
+        from agentmem.context.load import load_chunk
         from agentmem.editing import unknown_id
 
-        selection = Selection(scope, ids=(id,))
-        found = next(load_chunks(self._store, self._model, selection), None)
+        found = load_chunk(self._store, self._model, Selection(scope, ids=(id,)))
         if found is None:
             raise unknown_id(self._store, scope, id)
         return found

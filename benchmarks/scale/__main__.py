@@ -26,8 +26,8 @@ from benchmarks.command import run
 from benchmarks.copies import Session, encoded, fill
 from benchmarks.progress import Progress
 from benchmarks.scale.config import IndexConfig, ScaleConfig, StoreConfig
+from benchmarks.scale.embeddings import among
 from benchmarks.scale.index import measure_index
-from benchmarks.scale.keys import among
 from benchmarks.scale.store import measure_store
 
 

@@ -26,14 +26,14 @@ THREADS = 4
 _SHIFT = 2500
 # How often which call is made.
 _CALLS: Mapping[str, float] = {
-    "get": 0.55,
-    "count": 0.17,
-    "add": 0.13,
+    "get": 0.64,
+    "count": 0.194,
+    "add": 0.06,
     "again": 0.03,
-    "list": 0.04,
-    "recall": 0.05,
-    "update": 0.02,
-    "forget": 0.01,
+    "list": 0.02,
+    "recall": 0.04,
+    "update": 0.01,
+    "forget": 0.006,
 }
 
 

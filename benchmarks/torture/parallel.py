@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import traceback
@@ -31,6 +32,9 @@ def in_forks(works: Sequence[Callable[[], T]]) -> list[T]:
 
 def _fork(work: Callable[[], T]) -> tuple[int, int]:
     ear, mouth = os.pipe()
+    # What is loaded by now stays. The garbage collector would go through all of it again and again,
+    # in every process that these fork, and each would have its own copy of it in memory.
+    gc.freeze()
     if child := os.fork():
         os.close(mouth)
         return child, ear

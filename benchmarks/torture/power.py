@@ -15,8 +15,8 @@ from agentmem.models.bundle.load import ModelBundle
 from benchmarks.torture import sqlite_calls
 from benchmarks.torture.book import Book, Tally
 from benchmarks.torture.disk import Disk
+from benchmarks.torture.killable import Say, live, record
 from benchmarks.torture.look import look, look_at_copies
-from benchmarks.torture.mortal import Say, live, record
 from benchmarks.torture.work import (
     ENCRYPTED,
     KINDS,

@@ -10,7 +10,7 @@ from pathlib import Path
 from agentmem import Memory
 from agentmem.models.bundle.load import ModelBundle
 from benchmarks.torture.book import TOKEN_CHARS, Book, Memo, Op
-from benchmarks.torture.mortal import Say
+from benchmarks.torture.killable import Say
 
 USERS = ("ana", "bob", "eve")
 KINDS = ("add", "update", "forget", "reindex", "migrate", "export", "backup", "index", "create")

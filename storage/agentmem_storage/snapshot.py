@@ -40,6 +40,7 @@ from agentmem_storage.sql.reading.state import (
     read_state,
     read_state_and_ids,
 )
+from agentmem_storage.sql.where.expiry import moment
 from agentmem_storage.sql.where.fields import PREFIX
 from agentmem_storage.sql.where.filters import metadata_keys
 from agentmem_storage.sql.where.selection import as_id, selected
@@ -188,6 +189,18 @@ class Snapshot:
             CorruptRecordError: A row is damaged; names the first.
         """
         return read_with_sources(self._connection, ids, keep_damaged=keep_damaged)
+
+    def selected_with_sources(self, selection: Selection) -> list[tuple[ChunkRecord, SourceRecord]]:
+        """The selected chunks by ascending id, each with its source, damaged ones included.
+
+        For a selection of few: unlike `ids`, it leaves the rest of the store uncounted.
+
+        Raises:
+            FilterError: The selection's filter is malformed.
+        """
+        query = selected(selection, now=moment(self._connection, self._now))
+        ids = list_ids(self._connection, query).ids
+        return read_with_sources(self._connection, ids, keep_damaged=True)
 
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """Latents of chunks in the order of ``ids``, several times faster than `chunks`.

@@ -15,8 +15,8 @@ from benchmarks.report.plots import draw_plots
 from benchmarks.report.tables import render
 from benchmarks.scale.__main__ import main
 from benchmarks.scale.config import IndexConfig, ScaleConfig
+from benchmarks.scale.embeddings import among
 from benchmarks.scale.index import measure_index
-from benchmarks.scale.keys import among
 
 
 def real(count: int) -> np.ndarray:

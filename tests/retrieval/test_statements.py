@@ -76,6 +76,15 @@ def test_a_plain_recall(talk: Memory, k: int, scope: dict[str, str]) -> None:
     assert len(seen) - 1 <= PLAIN
 
 
+def test_one_memory(talk: Memory) -> None:
+    """Whether anything has expired, whether it is in the scope, and its row."""
+    (hit,) = talk.recall("garden", user_id="ana", k=1)
+    with statements(talk) as seen:
+        assert talk.get(hit.id, user_id="ana").text == hit.text
+    assert [one.split()[0] for one in seen] == ["BEGIN", "SELECT", "SELECT", "SELECT"]
+    assert not any("count(*)" in one for one in seen)
+
+
 @pytest.mark.parametrize(
     ("more", "options"),
     [

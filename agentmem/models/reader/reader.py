@@ -21,13 +21,13 @@ from agentmem.models.reader.compressed import HeldKeys, append_compressed, encod
 from agentmem.models.reader.compressed_packing import pack_compressed, unpack_compressed
 from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.fingerprint import states_fingerprint
-from agentmem.models.reader.kept import KeptStates, StatesShelf
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.packing import pack_states, unpack_states
 from agentmem.models.reader.prompt import ReadingPrompt
 from agentmem.models.reader.saving import load_config, load_weights
 from agentmem.models.reader.shares import AnswerShares
 from agentmem.models.reader.states import append_memories, check_rotary, encode_memories
+from agentmem.models.reader.states_cache import KeptStates, StatesCache
 from agentmem.models.reader.weights import Watch
 
 Mode = Literal["text", "states"]
@@ -78,7 +78,7 @@ class StatesReader:
             tokenizer: The language model's, with its chat template.
             ratio: Tokens per state that is kept of a memory; 1 keeps all.
             cache_bytes: The most that is kept in this process of the states of memories, for those
-                that no shelf keeps.
+                that no store keeps.
 
         Raises:
             InputError: the ratio is below 1.
@@ -180,7 +180,7 @@ class StatesReader:
         mode: Mode = "text",
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
-        shelf: StatesShelf | None = None,
+        cache: StatesCache | None = None,
     ) -> Reading:
         """Answer a question from memories.
 
@@ -188,11 +188,11 @@ class StatesReader:
             question: In plain words.
             lines: The memories as lines of text, see `agentmem.models.reader.prompt.memory_line`.
             mode: ``"text"`` reads the memories one after the other, as text; ``"states"`` puts
-                their states into the cache, without a forward pass for those already computed.
+                their states into the context, without a forward pass for those already computed.
             max_tokens: Maximum length of the answer, in tokens of the language model.
             on_text: Called with each piece of the answer as it is generated; the pieces add up to
                 the returned text, so there are none if it is None.
-            shelf: Where states are kept between answers, of these memories in this order; what it
+            cache: Where states are kept between answers, of these memories in this order; what it
                 does not keep is kept in this process.
 
         Raises:
@@ -211,7 +211,7 @@ class StatesReader:
                 f"{len(lines)} memories, the question and its answer take {need} positions, the "
                 f"language model has {self.positions}: read fewer memories"
             )
-        context = self._read_memories(memories, mode, shelf)
+        context = self._read_memories(memories, mode, cache)
         again = context.copy()
         ids, absent = self._write(request, context, max_tokens, on_text)
         if ids is None:
@@ -222,7 +222,7 @@ class StatesReader:
         return Reading(text if found else None, 1 - absent if found else absent, shares)
 
     def _read_memories(
-        self, memories: Sequence[list[int]], mode: Mode, shelf: StatesShelf | None
+        self, memories: Sequence[list[int]], mode: Mode, cache: StatesCache | None
     ) -> _Context:
         """What has been read: prefix and memories."""
         if self._prefix is None:
@@ -234,7 +234,7 @@ class StatesReader:
             if text:
                 self._forward(text, context)
             return context
-        packed, lm, start = self._packed(memories, shelf), self.model.lm, context.end
+        packed, lm, start = self._packed(memories, cache), self.model.lm, context.end
         if self.ratio == 1:
             whole = [unpack_states(one) for one in packed]
             context.end = append_memories(lm, context.cache, whole, start)
@@ -262,23 +262,23 @@ class StatesReader:
         states: Tensor = output.last_hidden_state
         return states
 
-    def _packed(self, memories: Sequence[Sequence[int]], shelf: StatesShelf | None) -> list[bytes]:
+    def _packed(self, memories: Sequence[Sequence[int]], cache: StatesCache | None) -> list[bytes]:
         """Packed states of memories: those that are kept, and those that had to be made now.
 
         Also those are packed that were made now: an answer does not depend on what was kept.
         """
         digests = [_digest(memory) for memory in memories]
-        shelved = {} if shelf is None else shelf.find(self.fingerprint, digests)
+        cached = {} if cache is None else cache.find(self.fingerprint, digests)
         # By digest: what two memories have in common is made once.
-        found = {digests[position]: packed for position, packed in shelved.items()}
+        found = {digests[position]: packed for position, packed in cached.items()}
         for digest in digests:
             if digest not in found and (own := self._kept.find(digest)) is not None:
                 found[digest] = own
         missing = {d: m for d, m in zip(digests, memories, strict=True) if d not in found}
         found |= zip(missing, self._made(list(missing.values())), strict=True)
         packed = [found[digest] for digest in digests]
-        new = {n: (digests[n], packed[n]) for n in range(len(packed)) if n not in shelved}
-        kept = shelf.keep(self.fingerprint, new) if shelf is not None and new else ()
+        new = {n: (digests[n], packed[n]) for n in range(len(packed)) if n not in cached}
+        kept = cache.keep(self.fingerprint, new) if cache is not None and new else ()
         for position, (digest, states) in new.items():
             if position not in kept:
                 self._kept.keep(digest, states)

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from agentmem_storage.store import Store
 
 
-class StoreShelf:
+class StoreStatesCache:
     """Finds and keeps the states of chunks, by their position in a list.
 
-    See `agentmem.models.reader.kept.StatesShelf`. Where the store cannot keep any, or is closed,
-    nothing is found and nothing is kept.
+    See `agentmem.models.reader.states_cache.StatesCache`. Where the store cannot keep any, or is
+    closed, nothing is found and nothing is kept.
 
     Args:
         store: The store that the chunks are from.
@@ -28,13 +28,13 @@ class StoreShelf:
         self._chunks = chunks
 
     def find(self, reader: str, digests: Sequence[bytes]) -> Mapping[int, bytes]:
-        """See `StatesShelf.find`."""
+        """See `StatesCache.find`."""
         ids = [chunk.id for chunk in self._chunks]
         found = self._store.find_states(reader, dict(zip(ids, digests, strict=True)))
         return {position: found[id] for position, id in enumerate(ids) if id in found}
 
     def keep(self, reader: str, made: Mapping[int, tuple[bytes, bytes]]) -> Collection[int]:
-        """See `StatesShelf.keep`."""
+        """See `StatesCache.keep`."""
         new = [
             new_states(self._chunks[position], digest, packed)
             for position, (digest, packed) in made.items()

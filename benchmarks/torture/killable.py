@@ -1,4 +1,4 @@
-"""A process that dies, and what it has said before."""
+"""A process that is killed while it works, and what it has said before."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 
-class StatesShelf(Protocol):
+class StatesCache(Protocol):
     """Keeps the packed states of certain memories, which are named by their position in a list."""
 
     def find(self, reader: str, digests: Sequence[bytes]) -> Mapping[int, bytes]:
