@@ -69,6 +69,19 @@ def export_file(
     return ExportReceipt(made.path, made.chunks, made.sources, made.file_bytes)
 
 
+def check_file(source: str | os.PathLike[str], *, passphrase: str | None) -> None:
+    """Check that a file can be read to its end, without a store.
+
+    Raises:
+        ArchiveError: it is no archive, is damaged, or the passphrase is missing or wrong.
+        InputError: it cannot be read.
+    """
+    place = archive_path(source)
+    with _readable(str(place)), ArchiveReader.open(place, passphrase) as archive:
+        for _ in archive.records():
+            pass
+
+
 def load_file(
     store: Store,
     model: MemoryModel,

@@ -10,15 +10,26 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from agentmem.chat.interrogative import is_inverted, states
+
 # The metadata key that marks pure questions; part of stored data.
 QUESTION_KEY = "asked"
 _NOT_A_QUESTION = {QUESTION_KEY: {"exists": False}}
 
 _WORDS = r"(?:who|whom|whose|what|when|where|which|why|how)\b"
 _QUESTION_WORD = re.compile(_WORDS, re.IGNORECASE)
-# "Tell me where Hanna works.", "Could you please tell me about Hanna".
+_ASKED = rf"(?:{_WORDS}|(?:if|whether)\b)"
+# "Tell me where Hanna works.", "Could you please tell me about Hanna", "remind me what I ordered".
+# What somebody is to be reminded of, such as "when I am home to call Bob", is news.
 _REQUEST = re.compile(
-    rf"(?:(?:can|could|would|will) you )?(?:please )?tell me (?:{_WORDS}|(?:about|if|whether)\b)",
+    rf"(?:(?:please|just|can you|could you|would you|will you) )*"
+    rf"(?:tell me (?:again )?(?:{_ASKED}|about\b)"
+    rf"|(?:remind|show) me (?:again )?(?:(?!when\b){_WORDS}|(?:when|if|whether)\b(?!.* to\b))"
+    rf"|(?:do|did) you (?:still )?(?:know|remember|recall) {_ASKED}"
+    rf"|(?:i|we) (?:(?:just )?(?:want|need|would like) to know|wonder) (?:{_ASKED}|about\b)"
+    rf"|i['’]d like to know (?:{_ASKED}|about\b)|i['’]m wondering {_ASKED}"
+    rf"|i was (?:just )?wondering {_ASKED}|any idea {_ASKED}"
+    rf"|(?:look up|find out) {_ASKED})",
     re.IGNORECASE,
 )
 _PUNCTUATION = re.compile(r"[.!?,;:–—]")
@@ -27,16 +38,24 @@ _MARKS = ("?", "？", "؟")
 _END = re.compile(r"(?<=[.!?…؟])[\"')\]]*\s+|(?<=[。！？])|\n")
 # "Can you remember that I am vegan?" says something, whatever its mark.
 _TELLING = re.compile(
-    r"\b(?:remember|note|know|mind|forget|record|save|store) that\b|\bdid you know\b",
+    r"\b(?:remember|note|know|mind|forget|record|save|store) that\b|\bdid you know\b"
+    r"|\b(?:remember|note|know) (?:i|we|i['’]m|we['’]re|i['’]ve|we['’]ve)\b"
+    r"|\b(?:did|have) i (?:ever |already )?(?:tell|told|mention(?:ed)?)(?: (?:to )?you)?(?: that)? (?:i|we|my)\b"
+    r"|\bremind (?:me|us) to\b|\bdon['’]?t forget\b|\bkeep in mind\b|\bmake a note\b",
     re.IGNORECASE,
 )
 # What may stand around a question and says nothing.
-_COURTESY = re.compile(
-    r"(?:hi|hello|hey|so|well|ok|okay|sorry|please|thanks|thank you|cheers|excuse me|by the way"
-    r"|good (?:morning|afternoon|evening)|(?:a |one )?quick question)"
-    r"(?: (?:there|again|a lot|so much|very much|in advance))?",
-    re.IGNORECASE,
+_COURTESY = (
+    r"(?:hi|hello|hey|so|well|ok|okay|alright|great|nice|cool|perfect|sorry|please|thanks|thank you"
+    r"|cheers|excuse me|by the way|btw|got it|i see|good (?:morning|afternoon|evening)"
+    r"|(?:a |one )?quick question|one more (?:thing|question)"
+    r"|i have (?:a|another|one more) (?:quick )?question)"
+    r"(?: (?:there|again|a lot|so much|very much|in advance))?"
 )
+_ONLY_COURTESY = re.compile(_COURTESY, re.IGNORECASE)
+# "Hey, where is it", "ok and where is it".
+_OPENING = re.compile(rf"(?:(?:{_COURTESY}|and|but|now|then)(?:[,:]? |, ?| [-–—] ))+", re.IGNORECASE)
+_CLOSING = re.compile(r",? (?:please|thanks|thank you)$", re.IGNORECASE)
 
 
 def is_question(line: str) -> bool:
@@ -53,18 +72,27 @@ def is_question(line: str) -> bool:
 
 
 def is_only_question(line: str) -> bool:
-    """Whether a message is questions or a request without any statement, but for courtesies."""
-    if _REQUEST.match(line):
-        # "Tell me what to cook, I eat no nuts" says something that is worth finding.
-        return _PUNCTUATION.search(line.rstrip(".?")) is None
-    if not any(mark in line for mark in _MARKS) or _TELLING.search(line):
+    """Whether a message is questions or requests without any statement, but for courtesies."""
+    if _TELLING.search(line):
         return False
     sentences = [one for part in _END.split(line) if (one := part.strip(" \t\"'()[]"))]
-    asking = [one.rstrip("!…").endswith(_MARKS) for one in sentences]
+    asking = [_asks(one) for one in sentences]
     return any(asking) and all(
-        asks or _COURTESY.fullmatch(one.rstrip(" ,.!…"))
+        asks or _ONLY_COURTESY.fullmatch(one.rstrip(" ,.!…"))
         for one, asks in zip(sentences, asking, strict=True)
     )
+
+
+def _asks(sentence: str) -> bool:
+    """Whether a sentence is nothing but a question or a request."""
+    opening = _OPENING.match(sentence)
+    said = _CLOSING.sub("", (sentence[opening.end() :] if opening else sentence).rstrip(".!…"))
+    if _REQUEST.match(said):
+        # "Tell me what to cook, I eat no nuts" says something that is worth finding.
+        return _PUNCTUATION.search(said.rstrip("".join(_MARKS))) is None
+    if said.endswith(_MARKS):
+        return not states(said)
+    return is_inverted(said)
 
 
 def answers_only(where: Mapping[str, Any] | None = None) -> dict[str, Any]:

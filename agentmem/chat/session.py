@@ -14,6 +14,7 @@ as `Session.error`; the conversation goes on without it. Only wrong arguments ra
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,13 +22,20 @@ from typing import Any, Self, TypeVar
 
 from agentmem.chat.cut_off import CUT_OFF, finished
 from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
-from agentmem.chat.recalled import RECALLED, is_lookup, is_recalled
+from agentmem.chat.recalled import (
+    RECALLED,
+    REMEMBERED,
+    is_lookup,
+    is_recalled,
+    remembering,
+)
 from agentmem.chat.session_checks import check_messages, check_options, check_reply
+from agentmem.chat.unreadable import read_others
 from agentmem.context.format import line, split_blocks
 from agentmem.context.hits import Hit
 from agentmem.context.pack import CountTokens, pack
 from agentmem.context.recall import Recall
-from agentmem.errors import BlankError
+from agentmem.errors import BlankError, InputError
 from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.ingest.shapes.envelopes import plain
 from agentmem.results import Receipt
@@ -133,7 +141,8 @@ class Session:
         Messages may be all of the conversation, a window of it, or only what is new, with or
         without what `context` added. System messages are not stored, and questions are marked, so
         that `context` does not answer with them. Ids and times of the model's messages do not
-        count: they differ between a response and the message that is sent back.
+        count: they differ between a response and the message that is sent back. A message that
+        cannot be read is left out, counted as "unreadable" and kept as `error`.
 
         Args:
             messages: What was sent.
@@ -202,7 +211,7 @@ class Session:
     def _with_memories(
         self, given: list[Any], max_tokens: int, k: int, count_tokens: CountTokens | None
     ) -> list[Any]:
-        read = [self._parts(one) for one in given]
+        read = self._read(given)
         asked = next((texts for parts in reversed(read) if (texts := _user_texts(parts))), None)
         if asked is None:
             return given
@@ -217,6 +226,26 @@ class Session:
         at = _place(read)
         return [*given[:at], *added, *given[at:]]
 
+    def _read(self, given: Sequence[Any]) -> list[tuple[Part, ...]]:
+        """The texts of each message; none of one that has no text, or cannot be read.
+
+        Raises:
+            InputError: one that cannot be read follows the user's last, and may be what is asked.
+        """
+        read: list[tuple[Part, ...]] = []
+        failed: InputError | None = None
+        for message in given:
+            try:
+                read.append(self._parts(message))
+            except InputError as error:
+                failed = error
+                read.append(())
+            else:
+                failed = None if _user_texts(read[-1]) else failed
+        if failed is not None:
+            raise failed
+        return read
+
     def _parts(self, message: Any) -> tuple[Part, ...]:
         """The texts of one message; none if it has no text."""
         try:
@@ -228,25 +257,35 @@ class Session:
         """What is to be stored of a conversation and the reply to it, and what is left out."""
         said = self._normalized(given) if given else Normalized((), {})
         answer = Normalized((), {}) if replied is None else self._normalized(replied)
-        told, recalled = _told(said.parts)
-        parts = [kept for part in told if (kept := _kept(part)) is not None]
+        left_out = _of_tools([*said.parts, *answer.parts])
+        parts = [
+            kept
+            for at, part in enumerate(said.parts)
+            if at not in left_out and (kept := _kept(part)) is not None
+        ]
         # A reply is said now, right after what it answers: clocks of servers may be wrong.
         last = (parts[-1].created_at or parts[-1].ordered_at) if parts else None
-        told, more = _told(answer.parts)
-        now = [replace(part, created_at=None, ordered_at=last) for part in told]
-        parts += [kept for part in now if (kept := _kept(part)) is not None]
-        skipped = dict(said.skipped)
-        if recalled + more:
-            cut = {**cut, RECALLED: recalled + more}
-        for kind, count in (*answer.skipped.items(), *cut.items()):
-            skipped[kind] = skipped.get(kind, 0) + count
-        return Normalized(tuple(parts), skipped, tuple(range(len(parts))))
+        for at, part in enumerate(answer.parts, len(said.parts)):
+            now = _kept(replace(part, created_at=None, ordered_at=last))
+            if at not in left_out and now is not None:
+                parts.append(now)
+        skipped = Counter(said.skipped)
+        for counted in (answer.skipped, cut, Counter(left_out.values())):
+            skipped.update(counted)
+        return Normalized(tuple(parts), dict(skipped), tuple(range(len(parts))))
 
     def _normalized(self, content: Any) -> Normalized:
+        read = partial(normalize, scope=self._scope, max_chars=self._max_chars)
         try:
-            return normalize(content, scope=self._scope, max_chars=self._max_chars)
+            return read(content)
         except BlankError:
             return Normalized((), {"blank": 1})
+        except InputError as error:
+            return read_others(content, error, read, self._left_out)
+
+    def _left_out(self, error: InputError) -> None:
+        self.error = error
+        _log.error("a message of the conversation cannot be read and is not stored: %s", error)
 
 
 def _answer(reply: object) -> tuple[Any, dict[str, int]]:
@@ -299,10 +338,10 @@ def _is_shown(hit: Hit, shown: Sequence[Part], blocks: str) -> bool:
     )
 
 
-def _told(parts: Sequence[Part]) -> tuple[list[Part], int]:
-    """The parts without what the model looked up in the memory, and the number of the others."""
-    told = [part for part in parts if not is_recalled(part)]
-    return told, len(parts) - len(told)
+def _of_tools(parts: Sequence[Part]) -> dict[int, str]:
+    """The parts that the memory holds because of its tools, by index, and what they are."""
+    recalled = {at: RECALLED for at, part in enumerate(parts) if is_recalled(part)}
+    return recalled | dict.fromkeys(remembering(parts), REMEMBERED)
 
 
 def _kept(part: Part) -> Part | None:

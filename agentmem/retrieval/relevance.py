@@ -24,6 +24,10 @@ it; where the scope has a single memory, both are the third. The numbers are fit
 with and without evidence, in stores of several kinds and sizes, by
 ``python -m benchmarks.relevance``.
 
+A question that asks for nothing but a time ("what did I do yesterday?") is answered by whatever is of
+that time, whatever they have in common: such a hit, and a recall with one, have at least
+`OF_ITS_TIME`, which is not fitted.
+
 Cosines differ from model to model. Where the embeddings are not those of the bundle that the
 numbers were fitted with, the words alone make the evidence, with numbers of their own.
 """
@@ -31,7 +35,7 @@ numbers were fitted with, the words alone make the evidence, with numbers of the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from agentmem.retrieval.calibration import Signals, calibration
 from agentmem.retrieval.question import Question
@@ -42,6 +46,9 @@ from agentmem_storage.snapshot import Snapshot
 COMPARED = 8
 # A recall is confident from this relevance on: when it is more likely than not.
 CONFIDENT = 0.5
+# Of what is of the time that is all that a question asks for: nearly certain, as far as the time was
+# read right.
+OF_ITS_TIME = 0.9
 
 
 class Comparison:
@@ -110,25 +117,33 @@ class Relevance:
             nothing was found.
     """
 
-    def __init__(self, comparison: Comparison, best: Sequence[int]) -> None:
+    def __init__(
+        self, comparison: Comparison, best: Sequence[int], *, timely: Container[int] = ()
+    ) -> None:
         """Compare the query with the best chunks that a search found.
 
         Args:
             comparison: Of the query.
             best: Ids of the best chunks, at least `COMPARED` if there are so many.
+            timely: Ids of the chunks that are of the time that is all that the query asks for.
         """
-        self._comparison = comparison
+        self._comparison, self._timely = comparison, timely
         self._calibration = calibration(cosines=comparison.counts_cosines)
         self._evidence = self._evidence_of(best)
         self._best = max(self._evidence.values(), default=-math.inf)
         self.of_recall = self._calibration.of_recall(self._best) if best else 0.0
+        if any(id in timely for id in best):
+            self.of_recall = max(self.of_recall, OF_ITS_TIME)
 
     def of_hits(self, ids: Sequence[int]) -> dict[int, float]:
         """Relevance of each of these chunks by id, whether they were among the best or not."""
         self._evidence |= self._evidence_of([id for id in ids if id not in self._evidence])
+        return {id: max(self._of_hit(id), OF_ITS_TIME * (id in self._timely)) for id in ids}
+
+    def _of_hit(self, id: int) -> float:
         if self._comparison.single:
-            return {id: self._calibration.of_recall(self._evidence[id]) for id in ids}
-        return {id: self._calibration.of_hit(self._evidence[id], self._best) for id in ids}
+            return self._calibration.of_recall(self._evidence[id])
+        return self._calibration.of_hit(self._evidence[id], self._best)
 
     def _evidence_of(self, ids: Sequence[int]) -> dict[int, float]:
         found = self._comparison.signals(ids)

@@ -47,7 +47,13 @@ _MIN_CANDIDATES = SPANNED
 # What is asked about all that was said and done.
 _ANYTHING = regex.compile(
     r"\b(?:happen(?:ed)?|sa(?:y|id)|t(?:ell|old)|talk(?:ed)?|discuss(?:ed)?|mention(?:ed)?"
-    r"|note(?:d|s)?|wr(?:ite|ote))\b"
+    r"|note(?:d|s)?|wr(?:ite|ote)|remember|recall|recap|summar(?:y|i[sz]e)|everything|anything"
+    r"|going on|went on|conversations?|messages?|chat(?:s|ted)?)\b"
+)
+# What is asked about one thing of a time: "where was I yesterday?".
+_PARTICULAR = regex.compile(
+    r"\b(?:who|whom|whose|where|when|why|which|how (?:many|much|long|old|far|often))\b",
+    regex.IGNORECASE,
 )
 _NOTHING = Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
@@ -167,7 +173,8 @@ def search(
         counts_cosines=knows_cosines(model.fingerprint),
         cosines=exact,
     )
-    relevance = Relevance(comparison, [group.item.id for group in compared])
+    timely = in_interval if in_interval is not None and _asks_what_was(question) else ()
+    relevance = Relevance(comparison, [group.item.id for group in compared], timely=timely)
     of_best = _passed_on(relevance.of_hits([group.item.id for group in best]), found)
     if query.min_relevance is not None:
         best = [one for one in best if of_best[one.item.id] >= query.min_relevance]
@@ -178,9 +185,18 @@ def search(
 
 def _least_timely(question: Question) -> float:
     """All of it for "what happened in May?", and not for "where did I live in May?"."""
-    if question.interval is None or asks_nothing(_ANYTHING.sub("", question.interval.rest)):
-        return 1.0
-    return LEAST_TIMELY
+    return 1.0 if question.interval is None or _asks_nothing_else(question) else LEAST_TIMELY
+
+
+def _asks_nothing_else(question: Question) -> bool:
+    """Whether a question asks for all that there is of the time that it names."""
+    rest = "" if question.interval is None else question.interval.rest
+    return asks_nothing(_ANYTHING.sub("", rest))
+
+
+def _asks_what_was(question: Question) -> bool:
+    """Whether whatever is of the named time answers a question: "what did I do yesterday?"."""
+    return _asks_nothing_else(question) and _PARTICULAR.search(question.text) is None
 
 
 def _passed_on(relevance: Mapping[int, float], found: Sequence[int]) -> dict[int, float]:

@@ -14,11 +14,11 @@ from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
     ("line", "asking", "only"),
     [
         ("Where is it?", True, True),
-        ("where is it", True, False),
-        ("It is here, no?", True, True),
+        ("where is it", True, True),
+        ("It is here, no?", True, False),
         ("I moved to Oslo. Where do I live?", True, False),
         ("When I was ten we moved to Oslo.", True, False),
-        ("What's my name", True, False),
+        ("What's my name", True, True),
         ("Whatever you say.", False, False),
         ("I like tea.", False, False),
         ("Is that so", False, False),
@@ -51,6 +51,103 @@ def test_what_is_a_question(line: str, asking: bool, only: bool) -> None:
 @given(st.text())
 def test_what_is_only_a_question_is_a_question(line: str) -> None:
     assert is_question(line) or not is_only_question(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "where does marta live",
+        "Where does Marta live.",
+        "hey, where does marta live",
+        "ok and when is my flight",
+        "where's my key, thanks",
+        "what time is my train please",
+        "what car does my brother drive",
+        "what did I have for lunch yesterday",
+        "which doctor did I see in May",
+        "whose birthday is in June",
+        "how many children does Tom have",
+        "how old is my cat",
+        "who told me about the bakery",
+        "why did we cancel it",
+        "did I book the train",
+        "is my flight on time",
+        "does she like figs",
+        "have you seen my key",
+        "am I allergic to nuts",
+        "remind me where I parked",
+        "please remind me what the code is",
+        "Can you remind me who recommended the dentist?",
+        "do you remember where I put the key",
+        "I want to know when my train leaves",
+        "any idea who wrote it",
+        "hi! tell me where Hanna works.",
+        "find out where Marta lives",
+        "In May, where did I live?",
+        "Marta, where do you live?",
+        "I was wondering, where does Marta live?",
+        "I have a question, where does Marta live?",
+        "If it rains, where do we go?",
+        "Is the answer right?",
+        "Where is it, and whose is it, right?",
+    ],
+)
+def test_what_only_asks(line: str) -> None:
+    assert is_only_question(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Marta lives in Porto, right?",
+        "Marta lives in Porto right?",
+        "Marta lives in Porto, doesn't she?",
+        "The code is 7714, correct?",
+        "My flight is on Friday, isn't it?",
+        "You said the bakery closes at six, no?",
+        "Marta wohnt in Porto, oder?",
+        "Marta vive en Oporto, ¿no?",
+        "Marta habite à Porto, n'est-ce pas ?",
+        "I'm vegan, what can I cook?",
+        "I have two kids; which museum is free?",
+        "Since I moved to Oslo, where can I ski?",
+        "We have a dog - is that a problem?",
+        "My sister lives in Rome, how far is that?",
+        "Hi, I am Ana, where is my key?",
+        "Did I tell you I moved to Rome?",
+        "Did I mention I'm allergic to nuts?",
+        "Can you remind me to call Bob on Friday?",
+        "remind me when I am home to call Bob",
+        "Can you keep in mind I eat no nuts?",
+        "When I was ten we moved to Oslo",
+        "What I like most is tea",
+        "What matters is my family",
+        "What is important to me is honesty",
+        "What Tom did yesterday surprised me",
+        "what a nice flat we have",
+        "How I love the sea",
+        "How much I love the sea",
+        "Which is why I left Rome",
+        "Which reminds me Tom is here",
+        "Who knows what he meant",
+        "where we live is nice",
+        "Do the dishes on Friday",
+        "Have a nice day",
+        "Will is coming on Friday",
+        "May is my sister",
+        "Remind me to call Bob",
+        "I forgot where I parked",
+        "It depends on who is asking",
+        "Can the beans",
+    ],
+)
+def test_what_states_something_too(line: str) -> None:
+    assert not is_only_question(line)
+
+
+def test_a_long_story_is_read_in_no_time() -> None:
+    assert not is_only_question("where is " + "it, right " * 20_000)
+    assert not is_only_question(", ".join(["I am here"] * 20_000) + "?")
 
 
 def test_a_bare_question_is_kept_out_of_answers(memory: Memory) -> None:

@@ -254,13 +254,46 @@ def test_a_memory_that_fails_costs_no_reply(
     assert [record.exc_info is not None for record in caplog.records] == [True, True]
 
 
-def test_a_message_of_an_unknown_shape_costs_no_reply(memory: Memory) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [{"who": "me"}, {"role": "user", "content": {"say": "x"}}, 5, {"role": "boss", "content": "x"}],
+    ids=str,
+)
+def test_a_message_of_an_unknown_shape_costs_neither_a_reply_nor_the_turn(
+    memory: Memory, caplog: pytest.LogCaptureFixture, wrong: Any
+) -> None:
     session = memory.session()
-    messages = [user("Hello."), {"who": "me"}]
+    messages = [user("Hello."), wrong]
     assert session.context(messages) == messages
-    assert session.observe(messages, "Hi!") is None
+    with caplog.at_level(logging.ERROR, "agentmem"):
+        receipt = session.observe(messages, "Hi!")
+    assert receipt is not None
+    assert receipt.skipped == {"unreadable": 1}
     assert "message 1" in str(session.error)
-    assert texts(memory) == []
+    assert "message 1" in caplog.text
+    assert texts(memory) == ["Hello.", "Hi!"]
+    again = session.observe([*messages, assistant("Hi!"), user("I am Ana.")], "Noted.")
+    assert again is not None
+    assert texts(memory) == ["Hello.", "Hi!", "I am Ana.", "Noted."]
+    memory.add("My sister Marta lives in Porto.")
+    sent = session.context([wrong, user("Hello."), user(ASKED)])
+    assert "Porto" in str(sent[2])
+
+
+def test_a_reply_of_an_unknown_shape_costs_no_turn(memory: Memory) -> None:
+    session = memory.session()
+    receipt = session.observe([user("I am Ana.")], {"role": "assistant", "content": {"say": "x"}})
+    assert receipt is not None
+    assert receipt.skipped == {"unreadable": 1}
+    assert texts(memory) == ["I am Ana."]
+
+
+def test_a_message_of_somebody_else_is_not_stored(memory: Memory) -> None:
+    session = memory.session(user_id="ana")
+    receipt = session.observe([{**user("I am Bo."), "user_id": "bo"}, user("I am Ana.")])
+    assert receipt is not None
+    assert receipt.skipped == {"unreadable": 1}
+    assert texts(memory) == ["I am Ana."]
 
 
 def test_wrong_arguments_raise(memory: Memory) -> None:

@@ -89,6 +89,21 @@ def test_what_cannot_be_done(cli: Cli, tmp_path: Path) -> None:
     assert "in memory" in cli.error(ExitCode.INPUT, "import", file, "--store", ":memory:")
 
 
+def test_a_damaged_file_leaves_no_empty_store(cli: Cli, tmp_path: Path) -> None:
+    file, other = tmp_path / "all.amem", Cli(tmp_path / "two")
+    cli.ok("export", file)
+    whole = file.read_bytes()
+    for damaged in (whole[:-3], whole[:40], whole[:-9] + b"x" + whole[-8:]):
+        file.write_bytes(damaged)
+        assert str(file) in other.error(ExitCode.INPUT, "import", file)
+        assert not other.store.exists()
+    other.store.mkdir(parents=True)
+    other.error(ExitCode.INPUT, "import", file)
+    assert not any(other.store.iterdir())
+    file.write_bytes(whole)
+    assert other.ok("import", file) == "3 memories added\n"
+
+
 def test_restore(cli: Cli, tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     cli.ok("backup", backup)

@@ -13,7 +13,7 @@ from openai import OpenAI
 
 import agentmem
 from agentmem.errors import AgentMemError, FilterError, InputError
-from agentmem.integrations.mem0 import Memory, NotFoundError
+from agentmem.integrations.mem0 import DEFAULT_STORE, Memory, NotFoundError
 from agentmem.testing import tiny_model
 from tests.support.llm import OPENAI_KEY, fake_llm
 
@@ -306,3 +306,44 @@ def test_the_flow_of_the_documentation(m: Memory, monkeypatch: pytest.MonkeyPatc
     # System messages are left out, so what was recalled is not stored again.
     assert len(m.get_all(filters=ANA)["results"]) == 4
     assert "User Memories" not in str(m.get_all(filters=ANA))
+
+
+def test_a_configuration_names_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened: list[Any] = []
+
+    class Opened(agentmem.Memory):
+        def __init__(self, location: Any) -> None:
+            opened.append(location)
+            super().__init__(":memory:", model=tiny_model())
+
+    monkeypatch.setattr("agentmem.memory.Memory", Opened)
+    place = {"provider": "agentmem", "config": {"path": str(tmp_path / "notes")}}
+    with Memory.from_config({"vector_store": place, "version": "v1.1"}):
+        assert not caplog.records
+    models = {"llm": {"provider": "openai", "config": {}}, "embedder": None}
+    with Memory.from_config(models) as m:
+        m.add("I am vegan.", **ANA)
+    assert "llm" in caplog.text
+    assert "embedder" not in caplog.text
+    assert opened == [str(tmp_path / "notes"), DEFAULT_STORE]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"vector_store": {"provider": "qdrant", "config": {"path": "/tmp/qdrant"}}},
+        {"vector_store": "qdrant"},
+        {"vector_store": {"provider": "agentmem"}},
+        {"vector_store": {"provider": "agentmem", "config": {"path": "x", "collection_name": "y"}}},
+        {"vector_store": {"provider": "agentmem", "config": {"path": 7}}},
+        {"vectorstore": {}},
+        "notes",
+        None,
+    ],
+    ids=str,
+)
+def test_a_configuration_that_cannot_be_followed_is_refused(config: Any) -> None:
+    with pytest.raises(InputError, match="vector_store"):
+        Memory.from_config(config)

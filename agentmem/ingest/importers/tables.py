@@ -1,4 +1,7 @@
-"""Tables: CSV files, each row a document that names its columns."""
+"""Tables: CSV files, each row a document that names its columns.
+
+A cell that takes several chunks names its column in each, see `agentmem.ingest.importers.cells`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from threading import Lock
 
 from agentmem.errors import InputError
 from agentmem.ingest.checks import MAX_CHARS
+from agentmem.ingest.importers.cells import labelled
 from agentmem.ingest.importers.items import Imported, Item
 from agentmem.types import Document
 
@@ -79,7 +83,7 @@ def _rows(path: Path) -> Iterator[Document]:
                 (name, cell) for name, cell in zip(header, cells, strict=False) if cell.strip()
             ]
             if named:
-                text = "\n".join(f"{name}: {cell}" for name, cell in named)
+                text = "\n".join(line for name, cell in named for line in labelled(name, cell))
                 yield Document(text, title=path.name)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.scope import SPELLINGS
+from agentmem.ingest.shapes.answers import text_answers
 from agentmem.ingest.shapes.autogen import SILENT, as_message
 from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
@@ -24,6 +25,8 @@ _LISTS = ("messages", "contents", "input")
 _SYSTEMS = ("system", "systemInstruction", "system_instruction", "instructions")
 # Keys of a text in place of such a list, beside an answer.
 _PROMPTS = ("input", "prompt")
+# Keys of a text that asks, too; how they belong together, a log does not say.
+_ASKING = ("instruction", "question", "context", "text", "content")
 # Keys of a list of alternatives -> the key of the message in each.
 _CHOICES = {"choices": "message", "candidates": "content"}
 # Keys of an API's answer.
@@ -125,9 +128,13 @@ def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> li
         response = plain(item.get("response"))
         if answer is None and isinstance(response, Mapping):
             answer = _answer(response)
+        if answer is None:
+            answer = text_answers(item)
         return [*asked, *_unsaid(answer or [], asked)]
+    said = [one for key in _PROMPTS if _is_text(one := item.get(key))]
+    if answer is None and said and "type" not in item and item.keys().isdisjoint(_ASKING):
+        answer = text_answers(item)
     if answer is not None:
-        said = [one for key in _PROMPTS if _is_text(one := item.get(key))]
         return [*({"role": "user", "content": one} for one in said), *answer]
     if isinstance(item.get("type"), str):
         if item["type"] in SILENT or _is_removal(item):

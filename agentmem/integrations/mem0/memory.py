@@ -14,6 +14,7 @@ import agentmem.memory
 from agentmem.context.hits import Chunk, Hit
 from agentmem.errors import InputError, UnknownIdError
 from agentmem.ingest.checks import check_time
+from agentmem.integrations.mem0.config import location_in
 from agentmem.integrations.mem0.filters import EXPIRES, SCOPE, day, read_filters, scope_of
 from agentmem.integrations.mem0.messages import read_messages
 from agentmem.types import Message
@@ -51,6 +52,23 @@ class Memory:
         self.memory = (
             memory if isinstance(memory, agentmem.memory.Memory) else agentmem.memory.Memory(memory)
         )
+
+    @classmethod
+    def from_config(cls, config_dict: Mapping[str, Any]) -> Self:
+        """Open the store that a configuration names, as mem0's does.
+
+        ::
+
+            Memory.from_config({"vector_store": {"provider": "agentmem", "config": {"path": "x"}}})
+
+        Args:
+            config_dict: A configuration of mem0. Without a ``vector_store``, the store is that of
+                `Memory()`. Models have no effect, which is logged.
+
+        Raises:
+            InputError: it has another vector store, or a key that mem0 does not have.
+        """
+        return cls(location_in(config_dict, DEFAULT_STORE))
 
     def __enter__(self) -> Self:
         return self

@@ -105,7 +105,8 @@ class Times:
         if token.kind in ("number", "ordinal"):
             found = days_of_month(text, i, plain=bound or prefix == "on") or ago(text, i)
             found = found or offset(text, i, prefix, self._anchor)
-            found = found or unnamed_days(text, i, led=is_led(text, i, prefix, bound=bound))
+            led = is_led(text, i, prefix, bound=bound)
+            found = found or unnamed_days(text, i, led=led, asks_back=led and self.asks_back)
             return found or (bare_year(text, i) if year else None)
         if word in WEEKDAYS:
             found = weekday(text, i) or offset(text, i, prefix, self._anchor)

@@ -1,7 +1,8 @@
 """Reads days of a month that is not named: "on the 1st and the 3rd", "Thursday the 12th".
 
 They are the latest such days that are not in the future. What an ordinal counts is none: "on the
-3rd floor", "on the third", "based on the 2nd".
+3rd floor", "based on the 2nd". "The third" may be of anything: it is a day at the end of a clause in
+the past tense ("what did I do on the third?").
 """
 
 from __future__ import annotations
@@ -20,19 +21,27 @@ _GOVERNING = frozenset(
     "depend depends depended depending based focus focused focusing bet rely relied sit sits sat "
     "stand stood live lives lived living insist insisted elaborate click clicked".split()
 )
+# Nor is "put on the third", nor "was it on the third", of a word.
+_PLACING = _GOVERNING | frozenset(
+    "put placed spend spent work worked land landed knock knocked agree agreed decide decided vote "
+    "voted comment commented is are was were been be".split()
+)
 # Behind these, what an ordinal counts may follow: "on the 3rd and final day", "the 3rd in a row".
 _GOES_ON = frozenset({"of", "and", "or", "in", "than", "that", "which", "also"})
 # Every month has its 28th.
 _MAX_MONTHS_BACK = 4
 
 
-def unnamed_days(text: Text, i: int, *, led: bool) -> Read | None:
+def unnamed_days(
+    text: Text, i: int, *, led: bool, asks_back: bool = False
+) -> Read | None:
     """Read "(the) 3rd", "(the) 1st and the 3rd", "(the) 3rd of this month".
 
     Args:
         text: The query.
         i: The position of the first ordinal.
         led: Whether what stands before it makes it a day: "on", "since", a weekday.
+        asks_back: Whether the query is in the past tense.
     """
     found = _ordinals(text, i)
     if found is None:
@@ -44,12 +53,21 @@ def unnamed_days(text: Text, i: int, *, led: bool) -> Read | None:
         month = text.today.replace(day=1)
         return Time(unit, (month.replace(day=first), month.replace(day=last) + DAY)), k + 2
     word = not text.at(i).text[0].isdigit()
-    if not led or (word and (last <= _COUNTED_TO or text.at(i).written[0].isupper())):
+    if not led or (word and text.at(i).written[0].isupper()):
+        return None
+    if word and last <= _COUNTED_TO and not (asks_back and _is_day(text, i, j)):
         return None
     if text.at(i - 3).text in _GOVERNING or not _ends(text, j):
         return None
     days = _latest(first, last, text.today)
     return None if days is None else (Time(unit, days, first=first, last=last, unnamed=True), j)
+
+
+def _is_day(text: Text, i: int, j: int) -> bool:
+    """Whether "on the third" says when something was done, and not on which of several."""
+    before, earlier = text.at(i - 3).text, text.at(i - 4).text
+    placed = before in _PLACING or (before in ("it", "that") and earlier in _PLACING)
+    return text.says(i - 2, "on", "the") and text.ends_clause(j) and not placed
 
 
 def is_led(text: Text, i: int, prefix: str, *, bound: bool) -> bool:

@@ -94,9 +94,14 @@ def import_file(
 
 
 def _load(path: Path, passphrase_file: Path | None, out: Output, **where: Any) -> None:
+    from agentmem.portable import check_file
     from agentmem_storage.archive.file import is_encrypted
 
     passphrase = read_passphrase(passphrase_file, new=False) if is_encrypted(path) else None
+    folder = Path(where["store"]).expanduser()
+    if not folder.is_dir() or not any(folder.iterdir()):
+        # A damaged file must not leave an empty store.
+        check_file(path, passphrase=passphrase)
     with open_memory(**where, create=True) as memory, out.progress(path.name) as bar:
         done = memory.load(path, passphrase=passphrase, on_progress=bar)
     out.emit(

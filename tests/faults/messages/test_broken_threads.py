@@ -183,7 +183,20 @@ LOGS: list[dict[str, Any]] = [
     {"messages": [ASK], "output": REPLY},
     {"messages": [ASK], "output": {"message": REPLY}},
     {"messages": [], "input": [ASK], "output": [ITEM]},
+    # Answers that are texts: DSPy's history, and what people log themselves.
+    {"messages": [ASK], "outputs": ["At noon."], "uuid": "u", "model": "m", "cost": 0.1},
+    {"messages": [ASK], "outputs": [{"text": "At noon.", "logprobs": None}], "prompt": None},
+    {"messages": None, "prompt": "When?", "outputs": ["At noon."]},
+    {"messages": [ASK], "response": "At noon."},
+    {"messages": [ASK], "response": {"text": "At noon.", "model": "m"}},
+    {"messages": [ASK], "completion": "At noon."},
+    {"messages": [ASK], "reply": {"content": "At noon."}},
+    {"messages": [ASK], "response": {"choices": [{"message": REPLY}]}, "outputs": ["At noon."]},
+    {"request": {"messages": [ASK]}, "response": "At noon."},
+    {"prompt": "When?", "completion": "At noon."},
+    {"input": "When?", "output": "At noon."},
     # The list has the answer already.
+    {"messages": [ASK, REPLY], "outputs": ["At noon."]},
     {"messages": [ASK, REPLY], "choices": [{"message": REPLY}]},
     {"input": [ASK, REPLY], "output": [ITEM]},
 ]
@@ -200,7 +213,14 @@ def test_a_log_of_request_and_answer_has_both(log: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"output": [{"score": 5}]}, {"response": {"format": "json"}}, {"output": {"n": 1}}],
+    [
+        {"output": [{"score": 5}]},
+        {"response": {"format": "json"}},
+        {"output": {"n": 1}},
+        {"outputs": ["At noon.", 5]},
+        {"outputs": []},
+        {"answer": " "},
+    ],
 )
 def test_data_beside_messages_is_no_answer(more: dict[str, Any]) -> None:
     assert texts(normalize({"messages": [ASK], **more})) == ["When?"]

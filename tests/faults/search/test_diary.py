@@ -16,6 +16,7 @@ import pytest
 
 from agentmem import AsyncMemory, Memory
 from agentmem.models.bundle.load import load_bundle
+from agentmem.retrieval.relevance import OF_ITS_TIME
 from tests.support.cli import Cli
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -84,6 +85,32 @@ def test_that_of_the_named_day_comes_first(diary: Memory, question: str) -> None
 )
 def test_however_the_day_is_named(diary: Memory, question: str, day: date) -> None:
     assert diary.recall(question, k=1, now=NOW)[0].text == DINNERS[day]
+
+
+@pytest.mark.parametrize(
+    ("question", "day"),
+    [
+        ("What did I do yesterday?", date(2026, 11, 26)),
+        ("what happened on 14 November 2026?", date(2026, 11, 14)),
+        ("what did I tell you two days ago?", date(2026, 11, 25)),
+        ("What did we talk about on the 9th?", date(2026, 11, 9)),
+    ],
+)
+def test_what_is_of_the_time_that_is_all_that_is_asked_for_is_relevant(
+    diary: Memory, question: str, day: date
+) -> None:
+    hits = diary.recall(question, now=NOW, min_relevance=0.5)
+    assert hits.confident
+    assert {hit.created_at.date() for hit in hits} == {day}
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Where was I yesterday?", "Who was it yesterday?", "What did I do on 3 May 2020?"],
+)
+def test_a_time_does_not_answer_what_else_is_asked(diary: Memory, question: str) -> None:
+    hits = diary.recall(question, now=NOW)
+    assert max([hits.relevance, *(hit.relevance for hit in hits)]) < OF_ITS_TIME
 
 
 def test_what_fits_better_stays_before_what_was_merely_said_then(diary: Memory) -> None:
