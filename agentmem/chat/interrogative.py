@@ -48,7 +48,8 @@ _INVERTED = _sentence(
     rf"what {_NAMED} (?:{_BE}|{_DO}) \p{{L}}",
     rf"(?:which|whose) {_GAP}(?:{_BE}|{_DO}|{_MODAL}) \p{{L}}",
     rf"what {_NOUNS}{_DO} (?!{_PREPOSITIONS}\b|{_BE}\b)\p{{L}}",
-    rf"who (?!knows\b|cares\b)(?:\p{{L}}+(?:ed|s)|told|said|gave|sent|wrote|came|bought|made) \p{{L}}",
+    r"who (?!knows\b|cares\b)(?:\p{L}+(?:ed|s)|told|said|gave|sent|wrote|came|bought|made)"
+    r" \p{L}",
     rf"(?:do|does|did|is|are|was|were|am|has|have|had|should|could|can) (?!you\b){_I} \p{{L}}",
     r"(?:do|did|are|were|have) you \p{L}",
     r"(?:does|did|is|are|was|were|has|should) (?:my|our|your|his|her|their|the) \p{L}+ \p{L}",
@@ -59,8 +60,8 @@ _CLEFT = regex.compile(rf"\b(?:{_BE}|{_DO})\b.*\b{_BE}\b", regex.IGNORECASE)
 # A clause that begins so asks, or says when, where or on which condition, and states nothing.
 _FRAME = _sentence(
     rf"{_WH}\b",
-    rf"(?:{_BE}|{_DO}|{_MODAL}|may|might|isn['’]?t|aren['’]?t|wasn['’]?t|weren['’]?t|won['’]?t|can['’]?t"
-    r"|couldn['’]?t|shouldn['’]?t|wouldn['’]?t|haven['’]?t|hasn['’]?t)\b",
+    rf"(?:{_BE}|{_DO}|{_MODAL}|may|might|isn['’]?t|aren['’]?t|wasn['’]?t|weren['’]?t|won['’]?t"
+    r"|can['’]?t|couldn['’]?t|shouldn['’]?t|wouldn['’]?t|haven['’]?t|hasn['’]?t)\b",
     r"(?:if|unless|whether|in|on|at|for|from|with|about|during|of|by|to|before|after|until|regarding"
     r"|concerning|besides|among|between|under|please|tell|remind|show|let|any)\b",
     r"(?:i|we) (?:wonder|forgot|forget|(?:want|need|would like) to (?:know|ask)|(?:can['’]?t|don['’]?t"
@@ -112,6 +113,4 @@ def states(sentence: str) -> bool:
         return False
     if _PERSON.match(told) is not None:
         return True
-    return end is not None and (
-        STATE.search(told) is not None or CHANGE.search(told) is not None
-    )
+    return end is not None and (STATE.search(told) is not None or CHANGE.search(told) is not None)

@@ -40,7 +40,8 @@ _END = re.compile(r"(?<=[.!?…؟])[\"')\]]*\s+|(?<=[。！？])|\n")
 _TELLING = re.compile(
     r"\b(?:remember|note|know|mind|forget|record|save|store) that\b|\bdid you know\b"
     r"|\b(?:remember|note|know) (?:i|we|i['’]m|we['’]re|i['’]ve|we['’]ve)\b"
-    r"|\b(?:did|have) i (?:ever |already )?(?:tell|told|mention(?:ed)?)(?: (?:to )?you)?(?: that)? (?:i|we|my)\b"
+    r"|\b(?:did|have) i (?:ever |already )?(?:tell|told|mention(?:ed)?)(?: (?:to )?you)?(?: that)?"
+    r" (?:i|we|my)\b"
     r"|\bremind (?:me|us) to\b|\bdon['’]?t forget\b|\bkeep in mind\b|\bmake a note\b",
     re.IGNORECASE,
 )
@@ -54,7 +55,9 @@ _COURTESY = (
 )
 _ONLY_COURTESY = re.compile(_COURTESY, re.IGNORECASE)
 # "Hey, where is it", "ok and where is it".
-_OPENING = re.compile(rf"(?:(?:{_COURTESY}|and|but|now|then)(?:[,:]? |, ?| [-–—] ))+", re.IGNORECASE)
+_OPENING = re.compile(
+    rf"(?:(?:{_COURTESY}|and|but|now|then)(?:[,:]? |, ?| [-–—] ))+", re.IGNORECASE
+)
 _CLOSING = re.compile(r",? (?:please|thanks|thank you)$", re.IGNORECASE)
 
 

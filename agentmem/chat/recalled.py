@@ -14,7 +14,7 @@ from typing import Any
 
 from agentmem.types import Part
 
-# In a receipt's count of what was left out: results of `recall`, and calls of `remember` with theirs.
+# In a receipt's count of what was left out: results of `recall`; calls of `remember` and theirs.
 RECALLED, REMEMBERED = "recalled", "remembered"
 # The fields of a memory as a model sees it, see `agentmem.chat.tools.StoredMemory`.
 ALWAYS = frozenset({"id", "text", "speaker", "created_at"})

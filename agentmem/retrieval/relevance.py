@@ -24,8 +24,8 @@ it; where the scope has a single memory, both are the third. The numbers are fit
 with and without evidence, in stores of several kinds and sizes, by
 ``python -m benchmarks.relevance``.
 
-A question that asks for nothing but a time ("what did I do yesterday?") is answered by whatever is of
-that time, whatever they have in common: such a hit, and a recall with one, have at least
+A question that asks for nothing but a time ("what did I do yesterday?") is answered by whatever is
+of that time, whatever they have in common: such a hit, and a recall with one, have at least
 `OF_ITS_TIME`, which is not fitted.
 
 Cosines differ from model to model. Where the embeddings are not those of the bundle that the
@@ -46,8 +46,8 @@ from agentmem_storage.snapshot import Snapshot
 COMPARED = 8
 # A recall is confident from this relevance on: when it is more likely than not.
 CONFIDENT = 0.5
-# Of what is of the time that is all that a question asks for: nearly certain, as far as the time was
-# read right.
+# Of what is of the time that is all that a question asks for: nearly certain, if the time was read
+# right.
 OF_ITS_TIME = 0.9
 
 

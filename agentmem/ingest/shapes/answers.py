@@ -1,4 +1,4 @@
-"""Answers that stand beside a request as texts, as programs log them: DSPy's "outputs" and others."""
+"""Answers that stand beside a request as texts, as programs log them, such as DSPy's "outputs"."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from agentmem.errors import InputError
 from agentmem_storage.text import shown
@@ -24,7 +24,7 @@ _KNOWN: Final = _WITHOUT_EFFECT | {"vector_store", "version"}
 _log = logging.getLogger(__name__)
 
 
-def location_in(config: Mapping[str, Any], default: str) -> str:
+def location_in(config: object, default: str) -> str:
     """Where a configuration puts the store.
 
     What chooses a model or a service has no effect, and is named in the log. A vector store of

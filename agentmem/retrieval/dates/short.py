@@ -1,8 +1,8 @@
 """Reads dates in digits with a year of two: "14.05.26", "5/14/26".
 
 "5/3/22" may be of May or of March: none. Some write the year first: where that gives a day that is
-nearer to today, as of "22.05.03", it is none either. "3.5.22" alone is as often a version; "on 3.5.22"
-is a day, unless something runs on it.
+nearer to today, as of "22.05.03", it is none either. "3.5.22" alone is as often a version; "on
+3.5.22" is a day, unless something runs on it.
 """
 
 from __future__ import annotations

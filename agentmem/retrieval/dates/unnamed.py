@@ -1,8 +1,8 @@
 """Reads days of a month that is not named: "on the 1st and the 3rd", "Thursday the 12th".
 
 They are the latest such days that are not in the future. What an ordinal counts is none: "on the
-3rd floor", "based on the 2nd". "The third" may be of anything: it is a day at the end of a clause in
-the past tense ("what did I do on the third?").
+3rd floor", "based on the 2nd". "The third" may be of anything: it is a day at the end of a clause
+in the past tense ("what did I do on the third?").
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ _GOES_ON = frozenset({"of", "and", "or", "in", "than", "that", "which", "also"})
 _MAX_MONTHS_BACK = 4
 
 
-def unnamed_days(
-    text: Text, i: int, *, led: bool, asks_back: bool = False
-) -> Read | None:
+def unnamed_days(text: Text, i: int, *, led: bool, asks_back: bool = False) -> Read | None:
     """Read "(the) 3rd", "(the) 1st and the 3rd", "(the) 3rd of this month".
 
     Args:

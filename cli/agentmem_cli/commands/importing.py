@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,7 +99,7 @@ def _load(path: Path, passphrase_file: Path | None, out: Output, **where: Any) -
     from agentmem_storage.archive.file import is_encrypted
 
     passphrase = read_passphrase(passphrase_file, new=False) if is_encrypted(path) else None
-    folder = Path(where["store"]).expanduser()
+    folder = Path(os.path.expanduser(where["store"]))
     if not folder.is_dir() or not any(folder.iterdir()):
         # A damaged file must not leave an empty store.
         check_file(path, passphrase=passphrase)
