@@ -64,7 +64,8 @@ _FRAME = _sentence(
     r"|can['’]?t|couldn['’]?t|shouldn['’]?t|wouldn['’]?t|haven['’]?t|hasn['’]?t)\b",
     r"(?:if|unless|whether|in|on|at|for|from|with|about|during|of|by|to|before|after|until|regarding"
     r"|concerning|besides|among|between|under|please|tell|remind|show|let|any)\b",
-    r"(?:i|we) (?:wonder|forgot|forget|(?:want|need|would like) to (?:know|ask)|(?:can['’]?t|don['’]?t"
+    r"(?:i|we) (?:wonder|forgot|forget|(?:want|need|would like) to (?:know|ask)"
+    r"|(?:can['’]?t|don['’]?t"
     r"|cannot|do not) (?:remember|recall|know)|have (?:a|an|another|one|one more|some|two) "
     r"(?:\p{L}+ )?questions?)\b",
     r"(?:i|we)['’](?:d like to (?:know|ask)|m (?:wondering|curious|not sure))\b",
@@ -79,8 +80,8 @@ _CLAUSE_END = regex.compile(r"[,;:–—] ?|(?<=[^-]) - (?=[^-])")
 _MARK = regex.compile(r"[?？؟]")
 # What asks nothing but whether it is so; the comma is often left out.
 _TAG = regex.compile(
-    r"(?:,\s*|\s)(?:right|correct|yeah|huh|innit|true|isn['’]?t (?:it|that so)|am i right)\s*$"
-    r"|,\s*¿?\s*(?:no|yes|eh|okay|ok"
+    r"(?:,\s*+|\s)(?:right|correct|yeah|huh|innit|true|isn['’]?t (?:it|that so)|am i right)\s*$"
+    r"|,\s*+(?:¿\s*+)?(?:no|yes|eh|okay|ok"
     rf"|(?:is|are|was|were|do|does|did|has|have|can|will|wo|ca|should|would)(?:n['’]?t)? {_I}"
     r"|oder|nicht wahr|nicht|gell?|ne|verdad|cierto|non|n['’]est-ce pas|hein|vero|giusto|né|certo"
     r"|não é|toch|hè|inte sant|eller hur|да|так|верно)\s*$",
