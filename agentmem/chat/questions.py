@@ -23,7 +23,7 @@ _ASKED = rf"(?:{_WORDS}|(?:if|whether)\b)"
 # What somebody is to be reminded of, such as "when I am home to call Bob", is news.
 _REQUEST = re.compile(
     rf"(?:(?:please|just|can you|could you|would you|will you) )*"
-    rf"(?:tell me (?:again )?(?:{_ASKED}|about\b)"
+    rf"(?:tell me (?:again )?(?:{_ASKED}|(?:about|my|our|his|her|their)\b)"
     rf"|(?:remind|show) me (?:again )?(?:(?!when\b){_WORDS}|(?:when|if|whether)\b(?!.* to\b))"
     rf"|(?:do|did) you (?:still )?(?:know|remember|recall) {_ASKED}"
     rf"|(?:i|we) (?:(?:just )?(?:want|need|would like) to know|wonder) (?:{_ASKED}|about\b)"
