@@ -65,7 +65,7 @@ _FRAME = _sentence(
     rf"(?:{_BE}|{_DO}|{_MODAL}|may|might|isn['’]?t|aren['’]?t|wasn['’]?t|weren['’]?t|won['’]?t"
     r"|can['’]?t|couldn['’]?t|shouldn['’]?t|wouldn['’]?t|haven['’]?t|hasn['’]?t)\b",
     r"(?:if|unless|whether|in|on|at|for|from|with|about|during|of|by|to|before|after|until|regarding"
-    r"|concerning|besides|among|between|under|please|tell|remind|show|let|any)\b",
+    r"|concerning|besides|among|between|under|please|tell|remind|show|let(?!['’]?s\b)|any)\b",
     r"(?:i|we) (?:wonder|forgot|forget|(?:want|need|would like) to (?:know|ask)"
     r"|(?:can['’]?t|don['’]?t"
     r"|cannot|do not) (?:remember|recall|know)|have (?:a|an|another|one|one more|some|two) "
@@ -75,7 +75,7 @@ _FRAME = _sentence(
 )
 _PERSON = regex.compile(
     r"(?:(?:and|so|but|since|because|as|given that|now that) )?"
-    r"(?:i|we|he|she|they)(?:['’](?:m|re|s|ve|d|ll))? \p{L}",
+    r"(?:(?:i|we|he|she|they)(?:['’](?:m|re|s|ve|d|ll))?|let['’]?s) \p{L}",
     regex.IGNORECASE,
 )
 _CLAUSE_END = regex.compile(r"[,;:–—] ?|(?<=[^-]) - (?=[^-])")

@@ -119,6 +119,8 @@ def test_what_only_asks(line: str) -> None:
         "Did I tell you I moved to Rome?",
         "Did I mention I'm allergic to nuts?",
         "Can you remind me to call Bob on Friday?",
+        "Could you note my new address: Rua 5?",
+        "Let's meet at five?",
         "remind me when I am home to call Bob",
         "Can you keep in mind I eat no nuts?",
         "When I was ten we moved to Oslo",

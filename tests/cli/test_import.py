@@ -277,22 +277,15 @@ def test_a_cell_may_be_as_long_as_a_text(
     assert csv.field_size_limit() == before
 
 
-def test_each_chunk_of_a_long_cell_names_its_column(cli: Cli, tmp_path: Path) -> None:
-    review = "The soup was cold, and nobody came for an hour. " * 60
-    listed = "\n\n".join(f"{n}. figs, rye and {n} litres of milk" for n in range(90))
-    unbroken = "\u732b" * 900
-    rows = [["name", "review", "note"], ["Ana", review, listed], ["Bo", "fine", unbroken]]
+def test_a_long_cell_is_several_lines(cli: Cli, tmp_path: Path) -> None:
+    review = "The soup was cold, and nobody came for an hour. " * 30
     with (tmp_path / "long.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
+        csv.writer(file).writerows([["name", "review"], ["Ana", review]])
     cli.ok("import", tmp_path / "long.csv")
-    found = texts(cli)
-    assert len(found) > 6
-    for text in found:
-        assert "review: " in text or "note: " in text
-    whole = "".join(found)
-    assert whole.count("The soup was cold") == 60
-    assert whole.count("\u732b") == 900
-    assert all(f"note: {n}. figs, rye and {n} litres of milk" in whole for n in range(90))
+    whole = "".join(texts(cli))
+    assert whole.startswith("name: Ana\nreview: The soup")
+    assert whole.count("\nreview: The soup") > 2
+    assert whole.count("The soup was cold") == 30
     again(cli, tmp_path / "long.csv")
 
 

@@ -68,6 +68,7 @@ _KEYED = {
     "toolResponse": "tool_result",
     "tool_response": "tool_result",
     "toolResult": "tool_result",
+    "tool_call_result": "tool_result",
     "executableCode": "code",
     "executable_code": "code",
     "codeExecutionResult": "tool_result",
@@ -428,6 +429,8 @@ def _read_keyed(
             code = value.get("code")
             yield call_part("code_execution", code, value.get("id"), base, where)
         case _:
+            if isinstance(origin := value.get("origin"), Mapping):  # Haystack's: the call
+                value = {**origin, **value}
             outputs, result = open_result(value, base, where)
             yield from read_outputs(outputs, result, skipped, where)
 

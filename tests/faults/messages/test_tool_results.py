@@ -128,3 +128,12 @@ def test_results_that_agno_lists_in_one_message() -> None:
             ("out words", {"tool": "f", "tool_call_id": "x"}),
             ("more", {"tool": "g", "tool_call_id": "y"}),
         ]
+
+
+def test_a_result_of_haystack_has_its_tool() -> None:
+    origin = {"tool_name": "weather", "arguments": {"city": "Porto"}, "id": "c1"}
+    result = {"result": "Rain, 12 degrees.", "origin": origin, "error": True}
+    message = {"role": "tool", "meta": {}, "name": None, "content": [{"tool_call_result": result}]}
+    (part,) = normalize(message).parts
+    assert (part.kind, part.text) == ("tool_result", "Rain, 12 degrees.")
+    assert part.metadata == {"tool_call_id": "c1", "is_error": True, "tool": "weather"}
