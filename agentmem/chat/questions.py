@@ -42,8 +42,9 @@ _TELLING = re.compile(
     r"|\b(?:remember|note|know) (?:i|we|i['’]m|we['’]re|i['’]ve|we['’]ve)\b"
     r"|\b(?:did|have) i (?:ever |already )?(?:tell|told|mention(?:ed)?)(?: (?:to )?you)?(?: that)?"
     r" (?:i|we|my)\b"
-    r"|\b(?:can|could|would|will) you (?:please )?(?:note|save|record|store|write down|jot down|log|add)"
-    r"\b|\bremind (?:me|us) to\b|\bdon['’]?t forget\b|\bkeep in mind\b|\bmake a note\b",
+    r"|\b(?:can|could|would|will) you (?:please )?"
+    r"(?:note|save|record|store|write down|jot down|log|add)\b"
+    r"|\bremind (?:me|us) to\b|\bdon['’]?t forget\b|\bkeep in mind\b|\bmake a note\b",
     re.IGNORECASE,
 )
 # What may stand around a question and says nothing.

@@ -15,7 +15,7 @@ CELLS = {
     "lines": "\n\n".join(f"{n}. figs, rye and {n} litres of milk" for n in range(90)),
     "unbroken": "\u732b" * 900,
     "words": "figs rye milk " * 300,
-    "cyrillic": "\u0441\u0443\u043f \u0431\u044b\u043b \u0445\u043e\u043b\u043e\u0434\u043d\u044b\u043c. "
+    "accents": "Le café était très réussi, l'été passé. " * 80,
     * 80,
 }
 
