@@ -16,7 +16,6 @@ CELLS = {
     "unbroken": "\u732b" * 900,
     "words": "figs rye milk " * 300,
     "accents": "Le café était très réussi, l'été passé. " * 80,
-    * 80,
 }
 
 
