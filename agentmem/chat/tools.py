@@ -9,17 +9,20 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
 
 from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError, validate_call
 
 from agentmem.chat.arguments import in_words
-from agentmem.chat.async_session import Run
-from agentmem.context.hits import Chunk
-from agentmem.context.recall import Recall
 from agentmem.errors import AgentMemError, InputError
-from agentmem.results import ForgetReceipt, Receipt, Stats
 from agentmem_storage.text import shown
+
+# A server of tools answers before it can open a store: what that needs takes half a second.
+if TYPE_CHECKING:
+    from agentmem.chat.async_session import Run
+    from agentmem.context.hits import Chunk
+    from agentmem.context.recall import Recall
+    from agentmem.results import ForgetReceipt, Receipt, Stats
 
 MOST = 50
 # Of a long text, whose other ids would only fill the context of a model.

@@ -166,6 +166,22 @@ def test_it_answers_before_the_memory_is_open(tmp_path: Path) -> None:
     run(session())
 
 
+def test_it_answers_before_what_opens_a_store_is_imported() -> None:
+    heavy = ("agentmem.memory", "agentmem.context.hits", "sqlalchemy", "numpy")
+    code = (
+        "import agentmem_cli.commands.mcp, agentmem.integrations.mcp as mcp\n"
+        "mcp.memory_server(lambda: None)\n"
+        f"sys.stderr.write(' '.join(name for name in {heavy!r} if name in sys.modules))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
+        capture_output=True,
+        timeout=240,
+        check=True,
+    )
+    assert run.stderr == b""
+
+
 @pytest.mark.parametrize(
     "calls",
     [
