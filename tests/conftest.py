@@ -32,6 +32,15 @@ _NO_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 settings.register_profile("default", _NO_CLOCK, max_examples=20, derandomize=True)
 settings.register_profile("thorough", _NO_CLOCK, max_examples=250)
 settings.load_profile(os.environ.get("AGENTMEM_TESTS", "default"))
+# The longest slow test takes ten minutes on a quiet machine.
+_LONG_S = 2 * 3600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests the time that they take on a busy machine, however they are run."""
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.timeout(_LONG_S))
 
 
 def pytest_collection_finish() -> None:

@@ -57,7 +57,7 @@ def killed_at_work(cli: Cli, *args: Any, after: int) -> str:
     "count",
     [
         pytest.param(50, marks=pytest.mark.timeout(300)),
-        pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        pytest.param(1000, marks=pytest.mark.slow),
     ],
 )
 def test_an_import_that_was_killed_is_repeated(tmp_path: Path, count: int) -> None:

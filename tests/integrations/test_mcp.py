@@ -186,7 +186,7 @@ def test_it_answers_before_what_opens_a_store_is_imported() -> None:
     "calls",
     [
         pytest.param(15, marks=pytest.mark.timeout(300)),
-        pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        pytest.param(500, marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_and_their_clients_share_a_store(tmp_path: Path, calls: int) -> None:

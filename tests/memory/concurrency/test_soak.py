@@ -54,7 +54,7 @@ async def converse(memory: AsyncMemory, number: int, turns: int, kept: dict[int,
 
 @pytest.mark.parametrize(
     ("sessions", "turns"),
-    [(5, 4), pytest.param(50, 100, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+    [(5, 4), pytest.param(50, 100, marks=pytest.mark.slow)],
 )
 def test_concurrent_conversations(
     place: Path,
