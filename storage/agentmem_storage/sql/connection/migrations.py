@@ -299,6 +299,10 @@ def _audit(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _times(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE INDEX sources_by_time ON sources (created_at)")
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -400,4 +404,5 @@ STEPS: tuple[Step, ...] = (
     Step("0014_staged", _staged),
     Step("0015_checks", _checks),
     Step("0016_audit", _audit),
+    Step("0017_times", _times),
 )

@@ -58,7 +58,8 @@ meta = Table(
     # 1 while the lexical index contains terms of deleted chunks, see `deletion.forget`.
     whole("terms_stale", server_default=text("0")),
     # Not 0 while the files may contain bytes of deleted rows, see `Database.purge`: a random
-    # number, so that a process that has purged does not clear a mark set by another since.
+    # number, so that a process that has purged does not clear a mark set by another since. Below 0
+    # if the lexical index has no traces of them.
     whole("unpurged", server_default=text("0")),
     # What the latents were made by; NULL in a store that has not been opened since there is this.
     words("latents", optional=True),
@@ -135,6 +136,8 @@ sources = Table(
         unique=True,
         sqlite_where=text("external_id IS NOT NULL"),
     ),
+    # For times within the whole store.
+    Index("sources_by_time", "created_at"),
     Index("sources_expiring", "expires_at", sqlite_where=text("expires_at IS NOT NULL")),
     sqlite_autoincrement=True,
 )

@@ -166,19 +166,25 @@ def _time_conditions(selection: Selection) -> list[ColumnElement[bool]]:
     if selection.until is not None:
         conditions.append(sources.c.created_at < to_micros(selection.until, "until"))
     since, until = selection.days
+    # No index knows of days, so bounds that it can look up come first.
     if since is not None:
-        conditions.append(~_is_before(since))
+        bounds = _bounds(since)
+        conditions += [sources.c.created_at >= min(bounds), ~_is_before(bounds)]
     if until is not None:
-        conditions.append(_is_before(until))
+        bounds = _bounds(until)
+        conditions += [sources.c.created_at < max(bounds), _is_before(bounds)]
     return conditions
 
 
-def _is_before(midnight: datetime) -> ColumnElement[bool]:
-    """Whether something was said on a day before that which begins at a time.
+def _bounds(midnight: datetime) -> tuple[int, int]:
+    """When a day begins: for what has only a date, and for what has a time.
 
     What has only a date, which is stored as midnight in UTC, has it in every zone.
     """
+    return to_micros(midnight.replace(tzinfo=UTC), "days"), to_micros(midnight, "days")
+
+
+def _is_before(bounds: tuple[int, int]) -> ColumnElement[bool]:
+    """Whether something was said on a day before that which begins there."""
     said = sources.c.created_at
-    date = midnight.replace(tzinfo=UTC)
-    bounds = to_micros(date, "days"), to_micros(midnight, "days")
     return said < case((said % DAY_MICROS == 0, bounds[0]), else_=bounds[1])
