@@ -45,6 +45,10 @@ from agentmem_storage.sql.where.selection import id_list
 # so late that the log no longer reaches back to it.
 SAVE_AFTER = 2000
 _SAVE_PART = 20
+# After a purge, which deletes the file, an index of fewer embeddings is written at once; a larger
+# one after this many searches without a file, so that forgetting does not take longer with it.
+SMALL = 20_000
+_SEARCHES_WITHOUT_FILE = 64
 _BATCH = 4096
 _CACHE_NAME = "keys.cache"
 
@@ -78,6 +82,8 @@ class IndexSync:
             make_index(dims, kind)
         self._mark = Mark()
         self._unsaved = 0
+        # Since the file was deleted; None while it was not.
+        self._searches: int | None = None
         folder = database.location.cache
         if folder is not None and folder.is_symlink():
             # Whoever can put a link there could have files elsewhere written or deleted.
@@ -111,6 +117,8 @@ class IndexSync:
                         # Another thread has seen later changes, which this transaction must not.
                         among = list_ids(connection, select(chunks.c.id)).ids
                     self._growing.searched(index, self._mark)
+                    if self._searches is not None:
+                        self._searches += 1
                     return index.search(query, k, among=among)
             with self._lock.writing():
                 self._catch_up(connection, newest)
@@ -132,9 +140,15 @@ class IndexSync:
         self.save()
 
     def save_if_due(self) -> None:
-        """Save if the file lacks many changes."""
+        """Save if the file lacks many changes, or is missed."""
         held = 0 if self._index is None else len(self._index)
-        if self._unsaved >= max(SAVE_AFTER, min(held // _SAVE_PART, changes.KEPT // 2)):
+        many = self._unsaved >= max(SAVE_AFTER, min(held // _SAVE_PART, changes.KEPT // 2))
+        if many or (self._searches or 0) >= _SEARCHES_WITHOUT_FILE:
+            self.save()
+
+    def save_if_small(self) -> None:
+        """Save after a purge, if that does not take long."""
+        if self._index is not None and len(self._index) < SMALL:
             self.save()
 
     def close(self) -> None:
@@ -160,6 +174,7 @@ class IndexSync:
             _log.warning("the vector index was not saved: %s", error)
         # Also after a failure, so that the next attempt waits until as much has changed again.
         self._unsaved = 0
+        self._searches = None
 
     def sweep(self) -> None:
         """Delete temporary files of killed processes; a failure is logged."""
@@ -184,6 +199,7 @@ class IndexSync:
         except OSError as error:
             raise unwritable(error, self._database.location.label) from error
         self._unsaved = max(self._unsaved, 1)
+        self._searches = 0
 
     def _catch_up(self, connection: Connection, newest: Mark) -> VectorIndex:
         if self._index is None:

@@ -16,6 +16,8 @@ import pytest
 import agentmem_storage
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import NewSource, Scope, Written
+from agentmem_storage.sql.connection import erasing
+from agentmem_storage.sql.lexical import unindexing
 from agentmem_storage.sql.schema import codec
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
@@ -108,6 +110,15 @@ def forget(store: Store, pairs: list[Pair]) -> None:
     assert receipt.chunks == len(texts)
 
 
+@pytest.fixture(params=["rewritten", "erased"])
+def purged_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How purging cleans the files: as those of a small store, or as those of a large one."""
+    if request.param == "erased":
+        monkeypatch.setattr(erasing, "is_worthwhile", lambda _: True)
+        monkeypatch.setattr(unindexing, "ROWS_FOR_EACH", 0)
+    return str(request.param)
+
+
 @pytest.fixture
 def filled(tmp_path: Path) -> tuple[Path, list[Pair]]:
     with open_store(tmp_path / "s") as store:
@@ -118,7 +129,9 @@ def filled(tmp_path: Path) -> tuple[Path, list[Pair]]:
 @pytest.mark.parametrize("url", [False, True], ids=["folder", "url"])
 @pytest.mark.parametrize("index", ["exact", "faiss"])
 @pytest.mark.parametrize("loaded", [True, False], ids=["after a search", "index not loaded"])
-def test_no_byte_is_left(tmp_path: Path, url: bool, index: IndexKind, loaded: bool) -> None:
+def test_no_byte_is_left(
+    tmp_path: Path, url: bool, index: IndexKind, loaded: bool, purged_by: str
+) -> None:
     location = f"sqlite:///{tmp_path}/notes.db" if url else str(tmp_path / "s")
     with open_store(location, index=index) as store:
         pairs = Writer(1).fill(store, 40)
@@ -143,7 +156,9 @@ def test_no_byte_is_left(tmp_path: Path, url: bool, index: IndexKind, loaded: bo
 
 
 @pytest.mark.parametrize("seed", [5])
-def test_no_copy_is_left_in_a_page_that_was_rearranged(tmp_path: Path, seed: int) -> None:
+def test_no_copy_is_left_in_a_page_that_was_rearranged(
+    tmp_path: Path, seed: int, purged_by: str
+) -> None:
     # When rows come and go, SQLite moves others between pages and leaves copies of them behind.
     chance, writer = random.Random(seed), Writer(seed)
     live: list[Pair] = []
@@ -197,7 +212,9 @@ store.close()
 """
 
 
-def test_another_process_brings_nothing_back(filled: tuple[Path, list[Pair]]) -> None:
+def test_another_process_brings_nothing_back(
+    filled: tuple[Path, list[Pair]], purged_by: str
+) -> None:
     folder, pairs = filled
     command = [sys.executable, "-c", SEARCHER, str(folder)]
     with subprocess.Popen(
@@ -227,7 +244,7 @@ def reading(store: Store) -> Iterator[None]:
 
 
 def test_a_reader_of_the_past_is_waited_for_and_reported(
-    filled: tuple[Path, list[Pair]], caplog: pytest.LogCaptureFixture
+    filled: tuple[Path, list[Pair]], purged_by: str
 ) -> None:
     folder, pairs = filled
     texts = texts_of(pairs[:5])

@@ -92,5 +92,5 @@ class StoreBase:
             return False
         with self._database.write() as connection:
             connection.execute(update(meta).where(meta.c.unpurged == noted).values(unpurged=0))
-        self._index.save()
+        self._index.save_if_small()
         return True

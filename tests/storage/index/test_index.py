@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentmem_storage import sync
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import Ranked, Scope, Selection
 from agentmem_storage.sql.schema import codec
@@ -163,6 +164,29 @@ def test_many_changes_are_saved_without_closing(tmp_path: Path) -> None:
         fill(store, SAVE_AFTER, first=10)
         store.search_vectors(QUERY, 1)
         assert cache_of(tmp_path).exists()
+
+
+def test_a_large_index_is_not_written_after_each_purge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "SMALL", 10)
+    monkeypatch.setattr(sync, "_SEARCHES_WITHOUT_FILE", 3)
+    with open_store(tmp_path) as store:
+        ids = fill(store, 20)
+        store.search_vectors(QUERY, 1)
+    with open_store(tmp_path) as store:
+        store.search_vectors(QUERY, 1)
+        assert cache_of(tmp_path).exists()
+        for number, id in enumerate(ids[:2]):
+            assert store.forget([id], {id: f"memory {number}"}).purged
+            assert not cache_of(tmp_path).exists()
+        for _ in range(3):
+            assert not cache_of(tmp_path).exists()
+            assert store.search_vectors(QUERY, 30).ids.tolist().count(ids[0]) == 0
+        assert cache_of(tmp_path).exists()
+        store.forget(ids[2:3], {ids[2]: "memory 2"})
+        assert not cache_of(tmp_path).exists()
+    assert cache_of(tmp_path).exists()
 
 
 def test_a_store_that_never_searched_saves_nothing(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql.connection import forks, log_mark, reached
+from agentmem_storage.sql.connection import erasing, forks, log_mark, reached
 from agentmem_storage.sql.connection.engine import BEGIN, connect, make_engine
 from agentmem_storage.sql.connection.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.connection.location import DATABASE_NAME, Location
@@ -180,12 +180,14 @@ class Database(UnlockedReads):
                     reached.note(self.location.path, own)
 
     def purge(self, *, wait: bool = True) -> bool:
-        """Rewrite the files so that no byte of deleted rows remains in them.
+        """Clean the files so that no byte of deleted rows remains in them.
 
         ``secure_delete`` is not enough: when SQLite moves rows between pages, copies remain in the
         free space of a page, where a later delete does not reach them; and the lexical index only
-        marks what was deleted, until its segments are merged. After the rewrite the
-        write-ahead log is truncated, which has to wait for readers of older states.
+        marks what was deleted, until its segments are merged. So a small file is rewritten, and in
+        a large one all that is unused is overwritten, see
+        `agentmem_storage.sql.connection.erasing`. The write-ahead log is truncated, which has to
+        wait for readers of older states.
 
         Args:
             wait: Whether to wait for other processes, up to the timeout.
@@ -197,6 +199,7 @@ class Database(UnlockedReads):
         self._engine.clear_compiled_cache()
         if self.location.in_memory:
             return True
+        path, label = self.location.path, self.location.label
         # VACUUM copies the remaining rows to a temporary file, which may not fit in memory; nor on
         # a full disk, and then the log is emptied first.
         for place in ("FILE", "MEMORY"):
@@ -205,7 +208,11 @@ class Database(UnlockedReads):
                     if not wait:
                         connection.execute("PRAGMA busy_timeout = 0")
                     connection.execute(f"PRAGMA temp_store = {place}")
-                    connection.execute(OPTIMIZE)
+                    if _has_traces(connection):
+                        connection.execute(OPTIMIZE)
+                    if path is not None and erasing.is_worthwhile(connection):
+                        if erasing.erase(path, label, self._timeout_s if wait else 0.0):
+                            return True
                     connection.execute("VACUUM")
                     (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 return not busy
@@ -373,6 +380,12 @@ class Database(UnlockedReads):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_S)
+
+
+def _has_traces(connection: sqlite3.Connection) -> bool:
+    """Whether traces of deleted rows may be in the lexical index."""
+    row = connection.execute("SELECT unpurged FROM meta").fetchone()
+    return row is None or row[0] >= 0
 
 
 def _driver_connection(connection: Connection) -> sqlite3.Connection:

@@ -19,11 +19,11 @@ from agentmem_storage import words
 from agentmem_storage.sql.lexical import indexed_texts
 
 # That of the table of the store, see `agentmem_storage.sql.connection.migrations`.
-_TABLE = (
+TABLE = (
     "CREATE VIRTUAL TABLE chunk_terms USING fts5 (terms, content='', tokenize="
     "\"porter unicode61 remove_diacritics 2 categories 'L* M* N* P* S* C*'\")"
 )
-_FORMAT = ("version", 4)
+FORMAT = ("version", 4)
 _INSTANCES = "SELECT doc, term, offset FROM temp.instances"
 
 
@@ -73,7 +73,7 @@ def counts_hold(connection: Connection) -> bool:
     return (
         all(len(one) == 1 for one in each)
         and list(varints(block)) == [len(sizes), sum(one[0] for one in each)]
-        and [tuple(row) for row in config] == [_FORMAT]
+        and [tuple(row) for row in config] == [FORMAT]
     )
 
 
@@ -84,7 +84,7 @@ def reset(connection: Connection) -> None:
     """
     fresh = sqlite3.connect(":memory:")
     try:
-        fresh.execute(_TABLE)
+        fresh.execute(TABLE)
         for table in ("data", "idx", "docsize", "config"):
             rows = fresh.execute(f"SELECT * FROM chunk_terms_{table}").fetchall()
             connection.exec_driver_sql(f"DELETE FROM chunk_terms_{table}")
@@ -102,7 +102,7 @@ def _index(texts: Mapping[int, str]) -> tuple[dict[int, int], dict[int, bytes]]:
     """The number of each chunk, and what FTS5 keeps of its length."""
     connection = sqlite3.connect(":memory:")
     try:
-        connection.execute(_TABLE)
+        connection.execute(TABLE)
         connection.executemany(
             "INSERT INTO chunk_terms (rowid, terms) VALUES (?, ?)",
             [(id, words.index_text(text)) for id, text in texts.items()],

@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 
 from agentmem_storage.sql.lexical.lexicon import varints
 
-_STRUCTURE = 10
+STRUCTURE = 10
 # The id of a page is that of its segment, times 2 to the power of this, and its own number.
-_SEGMENT_BITS = 37
+SEGMENT_BITS = 37
 
 
 def routes_hold(connection: Connection) -> bool:
@@ -45,15 +45,15 @@ def _fits(row: Any, expected: dict[tuple[int, int], bytes | None]) -> bool:
 def _routes(pages: dict[int, bytes]) -> dict[tuple[int, int], bytes | None]:
     """By segment and page, the first word of each page on which some begin; None of the first."""
     found: dict[tuple[int, int], bytes | None] = {}
-    for segment, first, last in _segments(pages[_STRUCTURE]):
+    for segment, first, last in segments(pages[STRUCTURE]):
         for page in range(first, last + 1):
-            word = _first_word(pages[(segment << _SEGMENT_BITS) + page])
+            word = _first_word(pages[(segment << SEGMENT_BITS) + page])
             if word is not None:
                 found[segment, page] = None if page == first else word
     return found
 
 
-def _segments(structure: bytes) -> Iterator[tuple[int, int, int]]:
+def segments(structure: bytes) -> Iterator[tuple[int, int, int]]:
     """Number, first and last page of each segment."""
     numbers = varints(structure[4:])
     try:

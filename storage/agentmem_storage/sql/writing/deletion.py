@@ -6,11 +6,11 @@ import logging
 import secrets
 from collections.abc import Container, Mapping, Sequence
 
-from sqlalchemy import Connection, Integer, delete, exists, select, type_coerce, update
+from sqlalchemy import Connection, Integer, case, delete, exists, select, type_coerce, update
 
 from agentmem_storage.errors import ChangedError, UnknownIdError
 from agentmem_storage.records import AuditOp, Selection
-from agentmem_storage.sql.lexical import terms
+from agentmem_storage.sql.lexical import terms, unindexing
 from agentmem_storage.sql.logs import audit, changes, quarantine, replaced
 from agentmem_storage.sql.logs.former import drop_forgotten, keep_former, note_forgotten
 from agentmem_storage.sql.reading.state import list_ids
@@ -108,7 +108,7 @@ def forget(
         select(chunks.c.source_id).where(chunks.c.source_id.in_(touched), others).distinct()
     ).all()
     damaged, mixed = sums.damaged(connection, kept), vector_sums.damaged(connection, kept)
-    stale = delete_chunks(connection, [row.id for row in found], texts)
+    stale = delete_chunks(connection, [row.id for row in found], texts, alone=True)
     note_forgotten(connection, source_ids)
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     emptied = sources.c.id.in_(touched), ~has_chunks
@@ -157,22 +157,41 @@ def drop_source(connection: Connection, source_id: int) -> None:
     note_unpurged(connection)
 
 
-def delete_chunks(connection: Connection, ids: Sequence[int], texts: Mapping[int, str]) -> bool:
-    """Delete rows and terms of chunks; return whether some terms could not be deleted."""
+def delete_chunks(
+    connection: Connection, ids: Sequence[int], texts: Mapping[int, str], *, alone: bool = False
+) -> bool:
+    """Delete rows and terms of chunks; return whether some terms could not be deleted.
+
+    Args:
+        connection: A write transaction.
+        ids: Ids of the chunks.
+        texts: By id, the text that was indexed.
+        alone: Whether the transaction does nothing else to the lexical index.
+    """
     rows = connection.scalars(
         select(chunk_terms_sizes.c.id).where(chunk_terms_sizes.c.id.in_(id_list(ids)))
     ).all()
     stale = any(one not in texts for one in rows)
     # Deleting terms that are not indexed would corrupt the index's statistics.
-    terms.delete(connection, {one: texts[one] for one in rows if one in texts})
+    indexed = {one: texts[one] for one in rows if one in texts}
+    if alone:
+        indexed = unindexing.erase(connection, indexed)
+    terms.delete(connection, indexed)
     if stale:
         connection.execute(update(meta).values(terms_stale=1))
-    note_unpurged(connection)
+    note_unpurged(connection, merge=bool(indexed))
     connection.execute(delete(chunks).where(chunks.c.id.in_(id_list(ids))))
     changes.append(connection, changes.REMOVE, ids)
     return stale
 
 
-def note_unpurged(connection: Connection) -> None:
-    """Note that the files may contain bytes of deleted rows; see `Database.purge`."""
-    connection.execute(update(meta).values(unpurged=1 + secrets.randbits(62)))
+def note_unpurged(connection: Connection, *, merge: bool = True) -> None:
+    """Note that the files may contain bytes of deleted rows; see `Database.purge`.
+
+    Args:
+        connection: A write transaction.
+        merge: Whether traces of them may be in the lexical index, until it is merged.
+    """
+    noted = 1 + secrets.randbits(62)
+    number = noted if merge else case((meta.c.unpurged > 0, noted), else_=-noted)
+    connection.execute(update(meta).values(unpurged=number))

@@ -1,0 +1,246 @@
+"""Taking rows out of the lexical index page by page: as if they had never been in it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from agentmem_storage.sql.lexical import lexicon, terms, unindexing
+from agentmem_storage.sql.lexical.leaf import Leaf, UnusualError, first_continued, number, packed
+from agentmem_storage.sql.lexical.lexicon_pages import SEGMENT_BITS, routes_hold
+
+COMMON = [f"common{letter}" for letter in "abcdefgh"]
+# Pages this small have everything that is rare on larger ones: words and postings on several.
+SMALL = 120
+
+
+@pytest.fixture(autouse=True)
+def however_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unindexing, "ROWS_FOR_EACH", 0)
+
+
+def make(path: Path | None = None, page_bytes: int = 0) -> Engine:
+    engine = create_engine("sqlite://" if path is None else f"sqlite:///{path}")
+    event.listen(engine, "connect", lambda own, _: own.execute("PRAGMA synchronous = OFF"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(lexicon.TABLE)
+        if page_bytes:
+            insert = "INSERT INTO chunk_terms (chunk_terms, rank) VALUES ('pgsz', ?)"
+            connection.exec_driver_sql(insert, (page_bytes,))
+    return engine
+
+
+def texts_of(chance: random.Random, count: int, first: int = 1) -> dict[int, str]:
+    """Texts of words that many have, with one each that no other has, by id."""
+    texts = {}
+    for id in range(first, first + count):
+        words = chance.choices(COMMON, k=chance.randint(1, 12))
+        texts[id] = " ".join([*words, only(id), *chance.choices(COMMON, k=2)])
+    return texts
+
+
+def only(id: int) -> str:
+    """A word that no other text has."""
+    return "".join(random.Random(id).choices("bcdfghjklmnpqrtvwxz", k=10)) + "x"
+
+
+def traces(id: int) -> bytes:
+    """What a page has of that word, however much of it is that of the word before."""
+    return only(id)[4:].encode()
+
+
+def insert(engine: Engine, texts: Mapping[int, str], commits: int = 1) -> None:
+    ids = list(texts)
+    commits = min(commits, len(ids)) or 1
+    for first in range(0, len(ids), -(-len(ids) // commits) or 1):
+        with engine.begin() as connection:
+            part = ids[first : first - (-len(ids) // commits)]
+            terms.insert(connection, [(id, texts[id]) for id in part])
+
+
+def blocks(connection: Connection) -> bytes:
+    rows = connection.exec_driver_sql("SELECT block FROM chunk_terms_data")
+    routes = connection.exec_driver_sql("SELECT term FROM chunk_terms_idx")
+    return b"|".join([*(row[0] for row in rows), *(row[0] for row in routes)])
+
+
+def found(connection: Connection, word: str) -> list[tuple[int, float]]:
+    query = "SELECT rowid, bm25(chunk_terms) FROM chunk_terms WHERE chunk_terms MATCH ?"
+    return [tuple(row) for row in connection.exec_driver_sql(f"{query} ORDER BY rowid", (word,))]
+
+
+def require_same(engine: Engine, texts: Mapping[int, str]) -> None:
+    """An index is whole, and finds what one does that never had anything else."""
+    fresh = make()
+    insert(fresh, texts)
+    with engine.begin() as connection, fresh.begin() as expected:
+        terms.verify(connection)
+        assert lexicon.counts_hold(expected)
+        rows = connection.exec_driver_sql("SELECT id, sz FROM chunk_terms_docsize ORDER BY id")
+        others = expected.exec_driver_sql("SELECT id, sz FROM chunk_terms_docsize ORDER BY id")
+        assert rows.all() == others.all()
+        for word in [*COMMON, *(text.split()[-3] for text in list(texts.values())[-9:])]:
+            assert found(connection, word) == found(expected, word)
+        words = lexicon.IndexedWords(connection)
+        assert words.differing(texts) == []
+        assert words.strays() == set()
+    fresh.dispose()
+
+
+@contextmanager
+def erased(engine: Engine, texts: dict[int, str], ids: list[int]) -> Iterator[dict[int, str]]:
+    """Take rows out, by FTS5 what is left; those."""
+    with engine.begin() as connection:
+        left = unindexing.erase(connection, {id: texts[id] for id in ids})
+        terms.delete(connection, left)
+        yield left
+    for id in ids:
+        del texts[id]
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 2**32), page_bytes=st.sampled_from([SMALL, 300, 4050]))
+def test_what_is_left_is_as_if_the_rows_had_never_been_there(seed: int, page_bytes: int) -> None:
+    chance = random.Random(seed)
+    engine = make(page_bytes=page_bytes)
+    texts = texts_of(chance, chance.randint(1, 60))
+    insert(engine, texts, chance.randint(1, 9))
+    if chance.random() < 0.5:
+        with engine.begin() as connection:
+            terms.optimize(connection)
+    gone: list[int] = []
+    for round in range(3):
+        ids = chance.sample(list(texts), min(len(texts), chance.randint(1, 12)))
+        with erased(engine, texts, ids) as left:
+            gone += [id for id in ids if id not in left]
+        require_same(engine, texts)
+        more = texts_of(chance, chance.randint(0, 20), first=1000 * (round + 1))
+        insert(engine, more)
+        texts |= more
+    with engine.begin() as connection:
+        kept = blocks(connection)
+        assert not [id for id in gone if traces(id) in kept]
+        terms.optimize(connection)
+        assert routes_hold(connection)
+    require_same(engine, texts)
+    engine.dispose()
+
+
+def test_nearly_all_rows_of_a_large_index_are_taken_out(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    engine = make(tmp_path / "one.db")
+    texts = texts_of(chance, 500)
+    insert(engine, texts)
+    with engine.begin() as connection:
+        terms.optimize(connection)
+        pages = connection.exec_driver_sql("SELECT count(*) FROM chunk_terms_data").scalar_one()
+        assert pages > 3
+        # Another connection keeps what it has read.
+    with engine.connect() as reader:
+        assert len(found(reader, COMMON[0])) > 100
+        done = 0
+        for id in chance.sample(list(texts), 20):
+            with erased(engine, texts, [id]) as left:
+                done += not left
+        reader.rollback()
+        assert len(found(reader, only(7))) == (7 in texts)
+    assert done >= 18
+    require_same(engine, texts)
+    with engine.begin() as connection:
+        assert routes_hold(connection)
+        assert lexicon.counts_hold(connection)
+    engine.dispose()
+
+
+def test_the_last_row_of_a_segment(tmp_path: Path) -> None:
+    engine = make(tmp_path / "one.db")
+    texts = texts_of(random.Random(3), 9)
+    insert(engine, texts)
+    alone = {100: f"commona {only(100)} commonb commonc"}
+    insert(engine, alone)
+    with engine.begin() as connection:
+        assert traces(100) in blocks(connection)
+    texts |= alone
+    with erased(engine, texts, [100]) as left:
+        assert left == {}
+    require_same(engine, texts)
+    with engine.begin() as connection:
+        assert traces(100) not in blocks(connection)
+        assert routes_hold(connection)
+    insert(engine, more := texts_of(random.Random(4), 40, first=200), 20)
+    texts |= more
+    require_same(engine, texts)
+    with engine.begin() as connection:
+        terms.optimize(connection)
+        assert routes_hold(connection)
+    require_same(engine, texts)
+    engine.dispose()
+
+
+def test_pages_are_the_same_when_put_together_again() -> None:
+    for page_bytes in (SMALL, 1000, 4050):
+        engine = make(page_bytes=page_bytes)
+        insert(engine, texts_of(random.Random(page_bytes), 150), 3)
+        with engine.begin() as connection:
+            rows = connection.exec_driver_sql("SELECT id, block FROM chunk_terms_data").all()
+        # Those of the index of postings have a bit of their own.
+        leaves = [block for id, block in rows if id > 1 << SEGMENT_BITS and not id >> 36 & 1]
+        assert len(leaves) >= 2
+        for block in leaves:
+            leaf = Leaf.unpack(block)
+            assert leaf.pack() == block
+            first = first_continued(block)
+            assert first == (leaf.continued[0].rowid if leaf.continued else None)
+        if page_bytes == SMALL:
+            assert any(Leaf.unpack(block).continued for block in leaves)
+        engine.dispose()
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 16383, 16384, 2**31, 2**55, 2**56 - 1])
+def test_numbers(value: int) -> None:
+    assert number(b"\xff" + packed(value) + b"\xff", 1) == (value, 1 + len(packed(value)))
+
+
+@pytest.mark.parametrize("value", [-1, 2**56])
+def test_numbers_that_have_no_place(value: int) -> None:
+    with pytest.raises(OverflowError):
+        packed(value)
+
+
+@pytest.mark.parametrize(
+    "block", [b"", b"\0\0\0", b"\0\0\xff\xff", b"\0\0\0\x08\x0101xx\x04", b"\0\x05\0\x05\x01\x05"]
+)
+def test_a_page_that_is_no_page_is_left(block: bytes) -> None:
+    with pytest.raises(UnusualError):
+        Leaf.unpack(block)
+
+
+def test_a_text_that_is_not_the_one_indexed_changes_nothing() -> None:
+    engine = make()
+    texts = texts_of(random.Random(5), 50)
+    insert(engine, texts)
+    with engine.begin() as connection:
+        before = blocks(connection)
+        wrong = {3: f"{texts[3]} another"}
+        assert unindexing.erase(connection, wrong) == wrong
+        assert blocks(connection) == before
+    engine.dispose()
+
+
+def test_a_small_index_is_left_to_fts5(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unindexing, "ROWS_FOR_EACH", 30)
+    engine = make()
+    texts = texts_of(random.Random(6), 50)
+    insert(engine, texts)
+    with engine.begin() as connection:
+        two = {id: texts[id] for id in (1, 2)}
+        assert unindexing.erase(connection, two) == two
+        assert unindexing.erase(connection, {1: texts[1]}) == {}
+    engine.dispose()
