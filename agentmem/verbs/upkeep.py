@@ -345,9 +345,10 @@ class UpkeepVerbs(Handle):
             mem.forget(user_id="ana")  # gone from every result
             mem.purge()  # and from the files
 
-        The database file is rewritten, so it takes the longer the larger the store is, and others
-        cannot write meanwhile. Without ``purge="later"`` every call that deletes does it by
-        itself, and so does whoever opens the store.
+        A small database file is rewritten, and a large one is cleaned where it is. It takes the
+        longer the larger the store is, and others cannot write meanwhile. Without
+        ``purge="later"`` every call that deletes does it by itself, and so does whoever opens the
+        store.
 
         Returns:
             Whether none are left. If not, another process was reading an older state, or the disk

@@ -15,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 
 from agentmem.models.bundle.load import ModelBundle
+from agentmem_storage.sql.connection import erasing
+from agentmem_storage.sql.lexical import unindexing
 from benchmarks.torture import sqlite_calls
 from benchmarks.torture.book import Book, Tally
 from benchmarks.torture.killable import Say, live, record
@@ -35,6 +37,9 @@ from benchmarks.torture.work import (
 _FILE_CALLS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod"})
 # So many processes die at a store before the next one is made.
 _LIVES = 40
+# What decides whether a store is large enough to be purged in place: as it is, and for any store.
+_LARGE = erasing.LEAST_BYTES, unindexing.ROWS_FOR_EACH
+_ANY = 0, 0
 
 
 class _Killer:
@@ -99,7 +104,7 @@ def kill_processes(
     """Kill processes, each while it works on a store; the kinds of work take turns.
 
     Half of them are killed at a file call, the others after a time, of up to a little more than
-    such work has taken before.
+    such work has taken before. Half of the stores are purged as only large ones are.
 
     Args:
         count: How many.
@@ -152,6 +157,7 @@ class _Store:
         self._scratch, self._models, self._chance = scratch, models, chance
         self._place = scratch / f"store-{chance.getrandbits(64):x}"
         self._key = draw_key(chance, encrypted)
+        self._large = chance.choice([_LARGE, _ANY])
         self._model = min(models)
         self._book = Book()
         if create:
@@ -169,6 +175,8 @@ class _Store:
     def round(self, kind: str, seed: str, tally: Tally, lengths: dict[str, float]) -> None:
         """Let a process live and die, and look at what is left."""
         chance = self._chance
+        # For the process, which is forked, and for the look at what is left.
+        erasing.LEAST_BYTES, unindexing.ROWS_FOR_EACH = self._large
         planned = draw_round(kind, self._book, chance, self._scratch)
         by_call = chance.random() < 0.5
         killer = _Killer(draw_call(chance), after=chance.random() < 0.5)

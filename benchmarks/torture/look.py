@@ -36,6 +36,8 @@ def look(
         return model
     try:
         with memory:
+            # Opening does not wait for what purges a large store, and that outlives who was killed.
+            memory.purge()
             book.compare(held(memory, tally), begun, tally)
             if begun is not None and begun.name == "add":
                 book.done(begun, call(memory, begun))

@@ -7,13 +7,12 @@ import os
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Final
 
 from agentmem_storage.errors import StoreBusyError
 from agentmem_storage.sql.connection import unused_space
 
 # Rewriting a smaller file takes no longer than starting a process.
-LEAST_BYTES: Final = 8 * 2**20
+LEAST_BYTES = 8 * 2**20
 # A file of which more than a third is free is rewritten, so that it shrinks.
 _FREE_PART = 3
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from typing import Final
 
 from sqlalchemy import Connection
 
@@ -32,7 +31,7 @@ from agentmem_storage.sql.lexical.lexicon import FORMAT, TABLE, varints
 from agentmem_storage.sql.lexical.lexicon_pages import SEGMENT_BITS, STRUCTURE, segments
 
 # In an index of fewer rows for each that goes, merging it takes no longer.
-ROWS_FOR_EACH: Final = 32_000
+ROWS_FOR_EACH = 32_000
 _COUNTS = 1
 # Of the one index that there is; others would be of prefixes.
 _MAIN = b"0"
