@@ -24,7 +24,7 @@ def read_others(
     """The messages that can be read, and how many cannot.
 
     Args:
-        content: A list of messages, or one message.
+        content: A list of messages, or a reply.
         error: Why it could not be read as a whole.
         read: Reads a list of messages.
         failed: Is told of each message that cannot be read.
@@ -32,7 +32,8 @@ def read_others(
     Raises:
         InputError: ``error``, if each message can be read by itself.
     """
-    messages = content if isinstance(content, list) else [content]
+    alone = not isinstance(content, list)
+    messages = [content] if alone else content
     others = []
     for index, message in enumerate(messages):
         try:
@@ -40,7 +41,8 @@ def read_others(
         except BlankError:
             others.append(message)  # counted with the others
         except InputError as why:
-            failed(InputError(str(why).replace("message 0", f"message {index}", 1)))
+            named = "the reply" if alone else f"message {index}"
+            failed(InputError(str(why).replace("message 0", named, 1)))
         else:
             others.append(message)
     if len(others) == len(messages):

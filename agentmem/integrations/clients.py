@@ -26,7 +26,7 @@ from typing import Any, Protocol, TypeVar, cast
 from agentmem.aio import AsyncMemory
 from agentmem.chat.async_session import AsyncSession
 from agentmem.chat.session import Session
-from agentmem.chat.session_checks import check_options
+from agentmem.chat.session_checks import check_options, check_reply
 from agentmem.context.pack import CountTokens
 from agentmem.errors import InputError
 from agentmem.ingest.checks import describe
@@ -273,7 +273,7 @@ class _Turn:
         if self._open:
             self._open = False
             reply = self._received.reply() if reply is None else reply
-            self._session.observe_later(self._messages, reply)
+            self._session.observe_later(self._messages, _readable(reply, self._session))
 
 
 class _AsyncTurn:
@@ -298,10 +298,21 @@ class _AsyncTurn:
         if self._open:
             self._open = False
             reply = self._received.reply() if reply is None else reply
+            reply = _readable(reply, self._session)
             task = asyncio.ensure_future(self._session.observe_later(self._messages, reply))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.shield(task)
+
+
+def _readable(reply: object, session: Session | AsyncSession) -> object:
+    """A reply as it is; None if it is nothing like one, such as of a client that wraps another."""
+    try:
+        check_reply(reply)
+    except InputError as error:
+        session.failed("reading the reply", error)
+        return None
+    return reply
 
 
 def _events(stream: Iterable[Any], turn: _Turn) -> Iterator[Any]:

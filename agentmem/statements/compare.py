@@ -18,6 +18,7 @@ from agentmem.statements.read import (
     read_statement,
     stem,
 )
+from agentmem.statements.siblings import of_other_things
 from agentmem.statements.words import (
     CHANGE,
     EMPTY,
@@ -64,7 +65,7 @@ def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> f
     """
     if _repeats(old, new) or not same_owner(old, new) or _names_another(old, new):
         return 0.0
-    if not is_of_now(new.text):
+    if not is_of_now(new.text) or of_other_things(old.text, new.text):
         return 0.0
     if new.changes and _leaves(old, new):
         return LEFT_BEHIND
@@ -89,8 +90,11 @@ def is_about(question: str, old: str, new: str) -> bool:
     "The cellar code is 8825" is not about the code of the garage. A word that the earlier text has
     from the question, and the later one has not, tells so if it is a name, or if the later text
     neither says that something changed nor names what the earlier one says. And what somebody else
-    does, or a person of the speaker's, is not what the speaker does.
+    does, or a person of the speaker's, is not what the speaker does. Nor is what changed with
+    another thing of the same kind: "they changed the garage code".
     """
+    if of_other_things(old, new):
+        return False
     stated, later = read_statement(old), read_statement(new)
     if later is not None and is_first_person(question) and is_first_person(old):
         asked_for = {one.lower().removesuffix("s") for one in TOKEN.findall(question)}

@@ -25,15 +25,15 @@ CHANGE = _pattern(
     r"|new(?!(?-i:(?<=[^\s.!?:]\s+New)\s+\p{Lu}))"
     r"|these days|instead|no longer|no more|any ?more|from now on|from today|since|as of|today"
     r"|start(?:s|ed|ing)|began|begun|join\w*|quit|left|took over|takes over|bec[ao]me|upgrad\w+"
-    r"|updat\w+|re(?:set|newed|scheduled|placed|named|trained)|adjusted|cancell?ed|signed|dropped"
+    r"|updat\w+|re(?:set|newed|scheduled|placed|named|trained|booked)|adjusted|cancell?ed|signed|dropped"
     r"|picked up|gone off|finished|retired|died|broke up|rolled out|deploy\w*|is live|turned"
     r"|raised|lowered|increased|decreased|went (?:up|down|to)|goes (?:up|to)|bought|traded|sold"
-    r"|pushed|postponed|extended|brought forward|correction|got (?:a|the|my)|not"
+    r"|pushed|postponed|extended|brought forward|correction|got (?:a|the|my)|g[ai]ven? up|not"
 )
 # What holds no longer stands directly after one of these, or directly before one of the others.
 LEAVING = _pattern(
     r"not|instead of|no longer|out of|left|leaving|quit|dropped|gone off|cancell?ed|finished|was"
-    r"|notice at|sold|rather than|replac(?:es|ed)|from|traded"
+    r"|g[ai]ven? up|notice at|sold|rather than|replac(?:es|ed)|from|traded"
 )
 LEFT = _pattern(
     r"died|left|retired|is gone|are gone|stopped|closed|broke|is dead|was stolen|quit|ended"
@@ -106,8 +106,9 @@ KINDS: tuple[tuple[regex.Pattern[str], regex.Pattern[str]], ...] = (
             r"|hired by|position at|joined|joined the team at"
         ),
         _pattern(
-            r"joined|(?:new )?job (?:at|with)|started (?:working )?at|hired by|works? (?:at|for)"
-            r"|working (?:at|for)|signed with|moved (?:over )?to a job at|offer from|left \w+ for"
+            r"joined|(?:new )?job (?:at|with)|start(?:s|ed|ing)? (?:work(?:ing)? )?at|hired by"
+            r"|works? (?:at|for)|working (?:at|for)|signed with|moved (?:over )?to a job at|offer from"
+            r"|left \w+ for"
         ),
     ),
     (

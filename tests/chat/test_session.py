@@ -284,6 +284,7 @@ def test_a_reply_of_an_unknown_shape_costs_no_turn(memory: Memory) -> None:
     session = memory.session()
     receipt = session.observe([user("I am Ana.")], {"role": "assistant", "content": {"say": "x"}})
     assert receipt is not None
+    assert str(session.error).startswith("the reply: ")
     assert receipt.skipped == {"unreadable": 1}
     assert texts(memory) == ["I am Ana."]
 

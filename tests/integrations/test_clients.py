@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -425,6 +426,28 @@ def test_a_memory_that_fails_costs_no_reply(
     assert reply.choices[0].message.content == "In Porto."
     assert sent(llm) == [{"role": "user", "content": ASKED}]
     assert isinstance(wrapped.agentmem_session.error, StoreError)
+
+
+@pytest.mark.parametrize("reply", [7, SimpleNamespace(choices=[]), object()], ids=repr)
+def test_a_reply_of_an_odd_kind_reaches_the_caller(known: Memory, reply: Any) -> None:
+    """Clients that wrap others return objects of their own."""
+    completions = SimpleNamespace(create=lambda **request: reply)
+    wrapped = wrap(
+        SimpleNamespace(chat=SimpleNamespace(completions=completions)), memory=known, user_id="ana"
+    )
+    assert wrapped.chat.completions.create(**request("completions")) is reply
+    assert isinstance(wrapped.agentmem_session.error, InputError)
+    assert [chunk.text for chunk in known.list()] == [KNOWN, ASKED]
+
+    async def create(**request: Any) -> Any:
+        return reply
+
+    async def ask() -> Any:
+        client = SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create)))
+        wrapped = wrap(client, memory=known, user_id="ana")
+        return await wrapped.chat.completions.create(**request("completions"))
+
+    assert asyncio.run(ask()) is reply
 
 
 def test_errors_of_the_service_are_its_own(llm: FakeLLM, known: Memory) -> None:

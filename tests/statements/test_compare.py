@@ -8,6 +8,9 @@ from agentmem.statements.compare import NEAREST, contradiction, is_about, stands
 from agentmem.statements.read import read_statement
 
 CONTRADICTING = """
+I work at Siemens as an engineer | I start at Bosch on Monday
+I'm learning Spanish | I gave up Spanish and learn Italian
+I take sugar in my tea | I have given up sugar
 I live in Paris | I moved to Rome last week!
 I live in Paris with two cats | My home is Rome now
 We live in Leeds | We relocated to Cardiff in spring
@@ -102,6 +105,10 @@ On Mondays I work at the bakery | On Tuesdays I work at the bar
 I am allergic to peanuts | I am allergic to shellfish
 I speak French | I speak Dutch
 I'm afraid of spiders | I'm afraid of heights
+The cellar code is 9999 | They changed the garage code to 4321
+The code for the cellar is 9999 | The code for the garage was changed to 4321
+The alarm password is fig11 | New router! The wifi password is now oak77
+My dentist appointment is on 3 May | My haircut appointment moved to 4 May
 Ana Lee works on NWM-2438, blocked | SHD-9934 went to Bob Hale (blocked)
 Ana Lee's birthday: 17 December 1981 | Ana Lee works on PJV-5953, open
 Ana Lee: 499 Puri Road | Ana Lee's number is 001-560-861
@@ -136,6 +143,10 @@ def test_what_may_both_be_true_does_not(old: str, new: str) -> None:
         ("What is the garage code?", "The garage code is 7719", "The cellar code is 8825", False),
         ("What is the garage code?", "The garage code is 7719", "The garage code is 88", True),
         ("What is the garage code?", "The garage code is 7719", "I changed it to 8825", True),
+        ("What's the cellar code?", "The cellar code is 1", "They changed the garage code", False),
+        ("What's the cellar code?", "The cellar code is 1", "The code of the cellar is new", True),
+        ("What's my phone number?", "My phone number is 12", "New mobile number: 34", True),
+        ("What's the alarm password?", "The alarm password is fig", "wifi password changed", False),
         ("Who is my dentist?", "My dentist is Dr Blum", "My cardiologist is Dr Iyer", False),
         ("Who is my dentist?", "My dentist is Dr Blum", "Blum sold his practice to Iyer", True),
         ("Where does Tom live?", "Tom lives in Oslo", "Anna moved to Bergen", False),
