@@ -107,8 +107,8 @@ KINDS: tuple[tuple[regex.Pattern[str], regex.Pattern[str]], ...] = (
         ),
         _pattern(
             r"joined|(?:new )?job (?:at|with)|start(?:s|ed|ing)? (?:work(?:ing)? )?at|hired by"
-            r"|works? (?:at|for)|working (?:at|for)|signed with|moved (?:over )?to a job at|offer from"
-            r"|left \w+ for"
+            r"|works? (?:at|for)|working (?:at|for)|signed with|moved (?:over )?to a job at"
+            r"|offer from|left \w+ for"
         ),
     ),
     (

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem_storage.forks import not_during_fork
 from agentmem_storage.index import IndexKind, VectorIndex, build, is_outgrown
 from agentmem_storage.index.base import locate
 from agentmem_storage.readwrite import ReadWriteLock
-from agentmem_storage.sql.connection.forks import not_during_fork
 from agentmem_storage.sql.logs.changes import Mark
 
 # Searches of a process before it builds one: a command that asks once is done without.

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from agentmem.errors import MissingExtraError, ModelError, ModelNotFoundError
 from agentmem.models.plain import require_plain
+from agentmem_storage.forks import not_during_fork
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -72,12 +73,12 @@ class SentenceTransformerEmbedder:
 
     def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings (B, K) of stored texts, unit norm."""
-        with self._lock:
+        with not_during_fork(), self._lock:
             return _float32(self._model.encode_document(list(texts), **_OPTIONS))
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embedding (K,) of a query, unit norm."""
-        with self._lock:
+        with not_during_fork(), self._lock:
             return _float32(self._model.encode_query(text, **_OPTIONS))
 
 

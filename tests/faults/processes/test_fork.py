@@ -16,9 +16,10 @@ import pytest
 
 # Scenarios of one parent, which computes with several threads.
 PARENT = """
-import asyncio, json, multiprocessing, os, signal, sys, threading
+import asyncio, json, multiprocessing, os, signal, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor
 from agentmem import AsyncMemory, Memory
+from agentmem.models.lazy import Lazy
 from agentmem.testing import tiny_model
 
 folder = sys.argv[1]
@@ -132,10 +133,25 @@ def multiprocessing_fork():
         process.kill()
         return [not alive, len(list(mem.list()))]
 
+def while_a_model_loads():
+    begun = threading.Event()
+    def make():
+        begun.set()
+        time.sleep(0.5)
+        return 7
+    made = Lazy(make)
+    loading = threading.Thread(target=made)
+    loading.start()
+    begun.wait()
+    said = child(made)
+    loading.join()
+    return [said, made()]
+
 for name in sys.argv[2:]:
     print(json.dumps({name: globals()[name]()}), flush=True)
 """
 SCENARIOS = {
+    "while_a_model_loads": [7, 7],
     "own_memory": [12, 12, True],
     "opened_once": [12, 12, True],
     "memory_of_the_parent": [12, 24, True, 24, 24, True],

@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
+from agentmem_storage import forks
 from agentmem_storage.errors import InputError, StoreUnwritableError
 from agentmem_storage.records import NewStates, Scope
-from agentmem_storage.sql.connection import forks
 from agentmem_storage.sql.connection.database import Database
 from agentmem_storage.sql.connection.location import Location
 from agentmem_storage.sql.reader_states import states, states_file

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from agentmem_storage import forks
 from agentmem_storage.disk import make_private_file
 from agentmem_storage.errors import (
     IncompatibleModelError,
@@ -27,7 +28,7 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql.connection import erasing, forks, log_mark, reached
+from agentmem_storage.sql.connection import erasing, log_mark, reached
 from agentmem_storage.sql.connection.engine import BEGIN, connect, make_engine
 from agentmem_storage.sql.connection.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.connection.location import DATABASE_NAME, Location
@@ -247,7 +248,7 @@ class Database(UnlockedReads):
             reached.remove_if_unneeded(self.location.path)
 
     def before_fork(self) -> None:
-        """See `agentmem_storage.sql.connection.forks`."""
+        """See `agentmem_storage.forks`."""
         # A database in memory is copied with its connection.
         if not self.location.in_memory:
             self._engine.dispose()
@@ -255,7 +256,7 @@ class Database(UnlockedReads):
             self._files.expect_new_log()
 
     def after_fork(self, *, intact: bool) -> None:
-        """See `agentmem_storage.sql.connection.forks`."""
+        """See `agentmem_storage.forks`."""
         self._turn = threading.Lock()
         self._forked_while_used = self._forked_while_used or not intact
         if not self.location.in_memory:

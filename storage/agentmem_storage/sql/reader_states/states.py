@@ -25,8 +25,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from zlib import crc32
 
+from agentmem_storage import forks
 from agentmem_storage.records import KeptStates
-from agentmem_storage.sql.connection import forks
 from agentmem_storage.sql.reader_states.states_file import (
     PAGE,
     StatesFile,
