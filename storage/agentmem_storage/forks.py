@@ -4,13 +4,18 @@ A child inherits SQLite's own record of which file locks the process holds, but 
 connection open across a fork can lose data even if the child never touches it. Therefore a fork
 waits until no transaction of this process is running and closes all connections; parent and child
 open their own when they need them.
+
+Nor does a fork divide the import of a module of ours: a child would wait for ever for the thread
+that imports it, which it does not have.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +23,8 @@ from typing import Protocol
 from weakref import WeakSet
 
 _PATIENCE_S = 30.0
+_PAUSE_S = 0.005
+_OURS = "agentmem"
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +86,7 @@ class _Forks:
 
     @classmethod
     def before(cls) -> None:
+        _wait_for_imports()
         cls.intact = cls.gate.close()
         if not cls.intact:
             _log.warning("a fork did not wait for a transaction of more than %s s", _PATIENCE_S)
@@ -94,6 +102,17 @@ class _Forks:
         cls.gate = _Gate()
         for one in list(cls.connected):
             one.after_fork(intact=cls.intact)
+
+
+def _wait_for_imports() -> None:
+    """Wait until no thread is importing a module of ours."""
+    last = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < last and any(
+        getattr(getattr(module, "__spec__", None), "_initializing", False)
+        for name, module in list(sys.modules.items())
+        if name.startswith(_OURS)
+    ):
+        time.sleep(_PAUSE_S)
 
 
 def follow(connected: Connected) -> None:

@@ -147,11 +147,27 @@ def while_a_model_loads():
     loading.join()
     return [said, made()]
 
+def while_a_module_is_imported():
+    with open(f"{folder}/agentmem_slow.py", "w") as module:
+        module.write("import time; time.sleep(0.5); VALUE = 7")
+    sys.path.append(folder)
+    def value():
+        import agentmem_slow
+        return agentmem_slow.VALUE
+    importing = threading.Thread(target=value)
+    importing.start()
+    while "agentmem_slow" not in sys.modules:
+        time.sleep(0.001)
+    said = child(value)
+    importing.join()
+    return [said, value()]
+
 for name in sys.argv[2:]:
     print(json.dumps({name: globals()[name]()}), flush=True)
 """
 SCENARIOS = {
     "while_a_model_loads": [7, 7],
+    "while_a_module_is_imported": [7, 7],
     "own_memory": [12, 12, True],
     "opened_once": [12, 12, True],
     "memory_of_the_parent": [12, 24, True, 24, 24, True],
