@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from agentmem.errors import ModelNotFoundError
+from agentmem.errors import ModelError, ModelNotFoundError
 from agentmem.models.bundle.manifest import shipped_bundle
 from agentmem.models.tokenizer import BOS, EOS, PAD, SPECIAL_TOKENS, ByteTokenizer
 from agentmem.testing import tiny_model
@@ -98,6 +100,82 @@ def test_transformers_gives_the_same_ids(
     for other in in_transformers:
         assert other(text)["input_ids"] == ids
         assert other.decode(ids) == text
+
+
+def around(points: Iterable[int]) -> str:
+    """Characters beside letters, digits, spaces, apostrophes and each other."""
+    return "".join(f"a{c}1{c} {c}{c}\n{c} '{c}'s{c}" for c in map(chr, points))
+
+
+POINTS = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+
+
+@pytest.mark.parametrize(
+    "every", [pytest.param(1, marks=pytest.mark.slow), pytest.param(89, id="some")]
+)
+def test_characters_are_split_alike(
+    tokenizer: ByteTokenizer, in_transformers: list[Any], every: int
+) -> None:
+    points = POINTS[::every]
+    for first in range(0, len(points), 500):
+        text = around(points[first : first + 500])
+        assert tokenizer.encode(text) == in_transformers[0](text)["input_ids"], hex(points[first])
+
+
+@pytest.mark.parametrize("text", ["ab" * 3_000, "漢字" * 700, "1" * 999, "=" * 2_000, " " * 2_000])
+def test_long_words_are_joined_alike(
+    tokenizer: ByteTokenizer, in_transformers: list[Any], text: str
+) -> None:
+    assert tokenizer.encode(text) == in_transformers[0](text)["input_ids"]
+
+
+def test_offsets_are_those_of_the_library(tokenizer: ByteTokenizer, folder: Path) -> None:
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    library.encode_special_tokens = True
+    for text in (*AWKWARD, "".join(AWKWARD), *TRAINING_TEXTS):
+        encoding = library.encode(text, add_special_tokens=False)
+        assert tokenizer.encode_offsets(text) == (encoding.ids, encoding.offsets)
+
+
+@given(ids=st.lists(st.integers(0, 400)))
+def test_what_is_no_text_is_decoded_alike(
+    tokenizer: ByteTokenizer, folder: Path, ids: list[int]
+) -> None:
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert tokenizer.decode(ids) == library.decode(ids, skip_special_tokens=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("model", "type"), "WordPiece"),
+        (("model", "byte_fallback"), True),
+        (("model", "vocab"), {"a": 0}),
+        (("model", "merges"), [["a", "not a token"]]),
+        (("normalizer",), {"type": "NFC"}),
+        (("pre_tokenizer",), None),
+        (("decoder", "type"), "WordPiece"),
+    ],
+    ids=lambda one: ".".join(one) if isinstance(one, tuple) else "",
+)
+def test_another_kind_of_tokenizer_is_refused(
+    folder: Path, tmp_path: Path, path: tuple[str, ...], value: object
+) -> None:
+    saved = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    inner = saved
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    (tmp_path / "tokenizer.json").write_text(json.dumps(saved), "utf-8")
+    with pytest.raises(ModelError, match="is not of a byte-level tokenizer"):
+        ByteTokenizer.from_folder(tmp_path)
+
+
+def test_a_damaged_tokenizer_is_refused(tmp_path: Path) -> None:
+    for content in (b"", b"[]", b"{}", b'{"model": 3'):
+        (tmp_path / "tokenizer.json").write_bytes(content)
+        with pytest.raises(ModelError, match="is not of a byte-level tokenizer"):
+            ByteTokenizer.from_folder(tmp_path)
 
 
 def test_transformers_knows_the_special_tokens(

@@ -24,7 +24,8 @@ from tests.support.cli import ROOT
 
 WITHOUT_TORCH = """
 import sys
-sys.modules.update(dict.fromkeys(("torch", "transformers", "huggingface_hub", "accelerate")))
+missing = ("torch", "transformers", "tokenizers", "huggingface_hub", "accelerate")
+sys.modules.update(dict.fromkeys(missing))
 """
 
 # One command after the other in one process: exit codes and what was printed.
@@ -86,6 +87,9 @@ with Memory(sys.argv[1], model=sys.argv[2]) as mem:
     assert mem.forget([first.id]).purged
     assert mem.verify(decode=False).checked == 2
     assert NUMPY not in sys.modules
+    # Nor what only encrypted stores, archives and increments need.
+    others = ("encryption.layout", "sql.sealed.encrypted", "archive.records", "increments")
+    assert not [one for one in others if f"agentmem_storage.{one}" in sys.modules]
     assert mem.recall("what about coffee?", rerank="latent")[0].text
     assert NUMPY in sys.modules
 """

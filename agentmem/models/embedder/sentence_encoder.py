@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
-from tokenizers import Tokenizer
 
 from agentmem.errors import ModelError, ModelNotFoundError
+from agentmem.models.embedder.wordpiece import WordPieceTokenizer
 from agentmem.models.onnx import OnnxSession
 
 GRAPH, TOKENIZER, CONFIG = "model.onnx", "tokenizer.json", "config.json"
@@ -66,11 +66,9 @@ class SentenceEncoder:
         self.config = SentenceEncoderConfig.from_folder(folder)
         self._graph = OnnxSession(folder / GRAPH)
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        except Exception as error:  # the library raises nothing more specific
+            self._tokenizer = WordPieceTokenizer(folder / TOKENIZER, self.config.max_tokens)
+        except (OSError, ValueError) as error:
             raise ModelError(f"no tokenizer in {str(folder)!r}: {error}") from error
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self.config.max_tokens)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings float32 (B, K), unit norm.
@@ -80,8 +78,7 @@ class SentenceEncoder:
         """
         made = np.empty((len(texts), self.config.dims), dtype=np.float32)
         for row, text in enumerate(texts):
-            # Not as a batch: the tokenizer would start threads for it.
-            ids = self._tokenizer.encode(text).ids
+            ids = self._tokenizer.encode(text)
             try:
                 (made[row],) = self._graph.run(ids=np.array([ids], dtype=np.int64))
             except Exception as error:  # ONNX Runtime's own errors have no common base but this
