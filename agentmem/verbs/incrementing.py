@@ -6,7 +6,6 @@ from pathlib import Path
 
 from agentmem.results import IncrementReceipt
 from agentmem.verbs.handle import Location
-from agentmem_storage.increments import complete_backup, make_increment
 
 
 class IncrementingVerbs:
@@ -34,6 +33,8 @@ class IncrementingVerbs:
             ArchiveError: the base is an increment that is damaged.
             StoreUnwritableError: it cannot be written; the backup is as it was.
         """
+        from agentmem_storage.increments import make_increment
+
         made = make_increment(backup, base)
         return IncrementReceipt(made.folder, made.file_bytes, made.full_bytes)
 
@@ -54,4 +55,6 @@ class IncrementingVerbs:
             ArchiveError: an increment is damaged, or one of these was changed since.
             StoreUnwritableError: it cannot be written.
         """
+        from agentmem_storage.increments import complete_backup
+
         return complete_backup(backup, path)

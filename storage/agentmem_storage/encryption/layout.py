@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-ENCRYPTED_NAME: Final = "encrypted.db"
 # "AgMe"
 APPLICATION_ID: Final = 0x41674D65
 FORMAT: Final = 1

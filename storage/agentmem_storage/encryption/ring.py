@@ -28,7 +28,6 @@ from agentmem_storage.errors import InputError, KeyRingError, WrongKeyError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-RING_NAME: Final = "keys.db"
 _FORMAT = 2
 # Destroyed keys were NULL, which anybody can write.
 _FORMAT_WITHOUT_TOMBSTONES = 1

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from agentmem_storage.encryption.cipher import NONCE_BYTES
 from agentmem_storage.encryption.layout import (
-    ENCRYPTED_NAME,
     FORMAT,
     STORE,
     Owner,
@@ -17,6 +16,7 @@ from agentmem_storage.encryption.layout import (
     State,
     Unread,
 )
+from agentmem_storage.encryption.names import ENCRYPTED_NAME
 from agentmem_storage.encryption.ring import KeyRing
 from agentmem_storage.encryption.sealing import Census, DestroyedKeyError, RowSeal
 from agentmem_storage.errors import CorruptRecordError, KeyRingError, StoreError

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from agentmem_storage.archive.loading import Loaded, Loading, Ready
-from agentmem_storage.archive.records import ArchivedSource
 from agentmem_storage.methods.base import StoreBase
 from agentmem_storage.records import EVERYTHING, ChunkRecord, Exported, ModelBinding, Selection
 from agentmem_storage.shield import shielded
-from agentmem_storage.sql.copies import loading
-from agentmem_storage.sql.copies.archive_checks import archived_records
-from agentmem_storage.sql.copies.export import export
+
+# What reads and writes archives is imported when one is read or written.
+if TYPE_CHECKING:
+    from agentmem_storage.archive.loading import Loaded, Loading, Ready
+    from agentmem_storage.archive.records import ArchivedSource
 
 
 class Archiving(StoreBase):
@@ -48,6 +49,8 @@ class Archiving(StoreBase):
             StoreUnwritableError: The file cannot be written.
             MissingExtraError: A passphrase is given, and ``cryptography`` is not installed.
         """
+        from agentmem_storage.sql.copies.export import export
+
         return export(
             self._database,
             ModelBinding(self.model, self.embedding_dims, latents),
@@ -75,6 +78,8 @@ class Archiving(StoreBase):
             InputError: It has a value that cannot be stored.
             CorruptRecordError: A blob of it is damaged.
         """
+        from agentmem_storage.sql.copies.archive_checks import archived_records
+
         return archived_records(source, embedding_dims)
 
     @shielded
@@ -85,6 +90,8 @@ class Archiving(StoreBase):
             ready: Sources of the file, in order, each already checked by `archived_records`.
             done: What was loaded of it before.
         """
+        from agentmem_storage.sql.copies import loading
+
         with self._database.read() as connection:
             return [
                 id is not None for id in loading.match(connection, ready, done.used, self._now())
@@ -102,6 +109,8 @@ class Archiving(StoreBase):
             InputError: Embeddings have another number of dims; nothing was written.
             UnknownIdError: A source without terms has been forgotten; nothing was written.
         """
+        from agentmem_storage.sql.copies import loading
+
         with self._database.write() as connection:
             loaded, more = loading.load(connection, ready, done, self._now())
         done.used |= more.used
@@ -116,5 +125,7 @@ class Archiving(StoreBase):
             found: Of each, the ids of the old and of the new source, the score, and when it was
                 made, in microseconds since 1970.
         """
+        from agentmem_storage.sql.copies import loading
+
         with self._database.write() as connection:
             loading.load_links(connection, found)

@@ -7,7 +7,6 @@ import os
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.sql.connection.database import Database
 from agentmem_storage.sql.connection.location import locate_store
-from agentmem_storage.sql.sealed.encrypted import EncryptedDatabase
 
 
 def open_database(
@@ -25,6 +24,9 @@ def open_database(
         StoreError: It cannot be opened; see `Database.open` and `EncryptedDatabase.open_with_key`.
     """
     if key is not None:
+        # Most stores are not, and what encrypts takes a while to import.
+        from agentmem_storage.sql.sealed.encrypted import EncryptedDatabase
+
         return EncryptedDatabase.open_with_key(location, key, create=create, timeout_s=timeout_s)
     found = locate_store(location, create=create)
     return Database.open(found, create=create, timeout_s=timeout_s)

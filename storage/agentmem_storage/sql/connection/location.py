@@ -12,8 +12,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError
 
 from agentmem_storage.disk import make_private_folder
-from agentmem_storage.encryption.layout import ENCRYPTED_NAME
-from agentmem_storage.encryption.ring import RING_NAME
+from agentmem_storage.encryption.names import ENCRYPTED_NAME, RING_NAME
 from agentmem_storage.errors import (
     InputError,
     KeyRequiredError,

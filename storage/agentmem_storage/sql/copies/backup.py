@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agentmem_storage.claims import claimed, remove_abandoned
 from agentmem_storage.disk import as_path, make_private_file, make_private_folder, sync
-from agentmem_storage.encryption.ring import RING_NAME
+from agentmem_storage.encryption.names import RING_NAME
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import Copied
 from agentmem_storage.shield import raise_if_abandoned

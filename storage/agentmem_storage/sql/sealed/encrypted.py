@@ -20,9 +20,10 @@ from sqlalchemy import Connection, event, select
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from agentmem_storage.encryption.file import EncryptedFile
-from agentmem_storage.encryption.layout import ENCRYPTED_NAME, Unread
+from agentmem_storage.encryption.layout import Unread
 from agentmem_storage.encryption.master import Key, read_master_key
-from agentmem_storage.encryption.ring import RING_NAME, KeyRing
+from agentmem_storage.encryption.names import ENCRYPTED_NAME, RING_NAME
+from agentmem_storage.encryption.ring import KeyRing
 from agentmem_storage.encryption.transactions import Reader
 from agentmem_storage.errors import (
     KeyRingError,
