@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from agentmem_storage.disk import make_private_file, make_private_folder
 from agentmem_storage.encryption.cipher import make_cipher, seal, unseal

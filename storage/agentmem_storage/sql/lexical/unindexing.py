@@ -56,10 +56,10 @@ def erase(connection: Connection, texts: Mapping[int, str]) -> dict[int, str]:
         rows = _counts(connection)[0]
         if len(texts) * ROWS_FOR_EACH > rows:
             return left
-        for id, found in _words(texts).items():
+        for id, places in _words(texts).items():
             index = _Index(connection)
-            index.remove(id, found)
-            index.write(id)
+            index.remove(id, dict.fromkeys(places))
+            index.write(id, len(places))
             indexed_texts.drop(connection, [id])
             del left[id]
     except (UnusualError, IndexError, OverflowError, StopIteration, TypeError):
@@ -69,14 +69,14 @@ def erase(connection: Connection, texts: Mapping[int, str]) -> dict[int, str]:
 
 
 def _words(texts: Mapping[int, str]) -> dict[int, list[bytes]]:
-    """The words of each text, as the index has them."""
+    """The words of each text, as the index has them, each as often as it stands there."""
     found: dict[int, list[bytes]] = {id: [] for id in texts}
     with closing(sqlite3.connect(":memory:")) as scratch:
         scratch.execute(TABLE)
         rows = [(id, words.index_text(text)) for id, text in texts.items()]
         scratch.executemany("INSERT INTO chunk_terms (rowid, terms) VALUES (?, ?)", rows)
         scratch.execute("CREATE VIRTUAL TABLE temp.v USING fts5vocab(main, chunk_terms, instance)")
-        for id, word in scratch.execute("SELECT DISTINCT doc, term FROM temp.v"):
+        for id, word in scratch.execute("SELECT doc, term FROM temp.v"):
             found[id].append(_MAIN + word.encode())
     return found
 
@@ -130,11 +130,15 @@ class _Index:
             # Most likely it has the others, too. While segments are merged, some are in another.
             tried.sort(key=lambda one: one is not home)
 
-    def write(self, rowid: int) -> None:
+    def write(self, rowid: int, length: int) -> None:
         """Write the pages that have changed, and the counts without the row.
 
+        Args:
+            rowid: The row.
+            length: How many words were taken out, each as often as it stood there.
+
         Raises:
-            UnusualError: A page may not become what it would; or the counts are wrong.
+            UnusualError: A page may not become what it would; or the row had other words, too.
         """
         changes = [one for segment in self._segments for one in segment.changes()]
         rows, total = _counts(self._connection)
@@ -142,7 +146,9 @@ class _Index:
         size = self._connection.exec_driver_sql(query, (rowid,)).scalar()
         if not isinstance(size, bytes):
             raise UnusualError("the length of the row is not known")
-        counts = packed(rows - 1) + packed(total - number(size, 0)[0])
+        if number(size, 0)[0] != length:
+            raise UnusualError("the row had other words, too")
+        counts = packed(rows - 1) + packed(total - length)
         changes.append(("UPDATE chunk_terms_data SET block = ? WHERE id = ?", (counts, _COUNTS)))
         changes.append(("DELETE FROM chunk_terms_docsize WHERE id = ?", (rowid,)))
         for statement, values in changes:
