@@ -93,7 +93,9 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         need none.
 
         Args:
-            location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file.
+            location: A folder, ``":memory:"``, or a SQLAlchemy URL of an SQLite file or of a
+                PostgreSQL database, as in ``"postgresql://ana@db.example.org/notes"``, which needs
+                the extra ``[postgres]``.
             model: The folder of a model bundle, or a loaded model; None means the bundle that comes
                 with the package, or for a store that was written with another one, that one, if
                 `agentmem.models.bundle.find` finds it.

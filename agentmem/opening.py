@@ -13,6 +13,7 @@ from agentmem.models.fingerprints import split_own_embedder
 from agentmem.models.load import load_model
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.store import Store
+from agentmem_storage.text import without_password
 
 Location = str | os.PathLike[str]
 
@@ -124,7 +125,7 @@ def _explained(
 ) -> IncompatibleModelError:
     """The same error with the way out of this very case."""
     assert error.model is not None
-    place = os.fspath(location)
+    place = without_password(os.fspath(location))
     facts, own = str(error).partition(": ")[0], split_own_embedder(error.model)
     if same_latents(error.model, error.latents, model):
         kept = f"embedder={own.name!r}" if own else "no embedder="

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from agentmem import Memory, Receipt
     from agentmem.models.bundle.load import ModelBundle
+    from tests.support.postgres import PostgresServer
 
 # Before anything that reads it is imported, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -73,6 +74,18 @@ def model() -> ModelBundle:
     from agentmem.testing import tiny_model
 
     return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, started for the first test that needs it."""
+    from tests.support.postgres import PostgresServer
+
+    server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

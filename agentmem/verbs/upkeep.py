@@ -350,6 +350,10 @@ class UpkeepVerbs(Handle):
         ``purge="later"`` every call that deletes does it by itself, and so does whoever opens the
         store.
 
+        In PostgreSQL the tables are vacuumed, while others read and write: what was forgotten is in
+        no table any more, but its bytes may be in free space until that is used again, and in the
+        server's log, backups and replicas as long as these are kept.
+
         Returns:
             Whether none are left. If not, another process was reading an older state, or the disk
             is full: call it again later.

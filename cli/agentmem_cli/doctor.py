@@ -15,6 +15,7 @@ from typing import Literal
 from agentmem.errors import AgentMemError, StoreNotFoundError
 from agentmem_cli import views
 from agentmem_cli.open_memory import open_memory
+from agentmem_storage.text import without_password
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -102,7 +103,8 @@ def _store(store: str, model: Path | None, embedder: str) -> Check:
     except (AgentMemError, OSError) as error:
         return Check("store", "fail", str(error))
     count = views.number(found.memories, "memory", "memories")
-    return Check("store", "ok", f"{store!r}: {count}, {views.size(found.file_bytes or 0)}")
+    shown = without_password(store)
+    return Check("store", "ok", f"{shown!r}: {count}, {views.size(found.file_bytes or 0)}")
 
 
 def _index(folder: Path) -> Check:

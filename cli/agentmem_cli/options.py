@@ -209,7 +209,7 @@ StoreOption = Annotated[
         "-s",
         envvar="AGENTMEM_STORE",
         metavar="PATH",
-        help="The store: a folder, or a URL such as sqlite:///notes.db.",
+        help="The store: a folder, or a URL such as sqlite:///notes.db or postgresql://host/db.",
         rich_help_panel=_STORE,
     ),
 ]

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from agentmem_storage.errors import StoreError
 from agentmem_storage.records import KeptStates, NewStates
-from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.reader_states.states import StatesCache
 from agentmem_storage.sql.schema.tables import chunks, sources
 from agentmem_storage.sql.where.selection import id_list
@@ -35,7 +35,7 @@ class StatesSync:
     """
 
     def __init__(
-        self, database: Database, *, store_id: str, most_bytes: int, timeout_s: float
+        self, database: AnyDatabase, *, store_id: str, most_bytes: int, timeout_s: float
     ) -> None:
         location = database.location
         self._database = database

@@ -1,4 +1,4 @@
-"""`Store`: durable memories in SQLite, one transaction per call."""
+"""`Store`: durable memories in SQLite or PostgreSQL, one transaction per call."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Store(
     Rebinding,
     Reading,
 ):
-    """Memories in SQLite with a vector index next to it; use `Store.open` to create one.
+    """Memories in SQLite or PostgreSQL with a vector index; use `Store.open` to create one.
 
-    Safe to use from several threads and from several processes on the same files. K is the number
-    of dims of the store's embeddings. Every method but `close` may raise StoreBusyError if others
-    keep the store locked, and StoreError if its files are damaged or it is closed; every method
-    that writes may raise StoreUnwritableError, and has then changed nothing. The methods are in the
-    classes that it inherits from, each in a file of its own.
+    Safe to use from several threads, and from several processes on the same files or server. K is
+    the number of dims of the store's embeddings. Every method but `close` may raise StoreBusyError
+    if others keep the store locked, and StoreError if its files are damaged, its server is gone or
+    it is closed; every method that writes may raise StoreUnwritableError, and has then changed
+    nothing. The methods are in the classes that it inherits from, each in a file of its own.
 
     Attributes:
         location: The location as it was given.
@@ -86,7 +86,8 @@ class Store(
         """Open a store, creating it if necessary.
 
         Args:
-            location: A folder; ":memory:"; or a SQLAlchemy URL such as "sqlite:///notes.db".
+            location: A folder; ":memory:"; or a SQLAlchemy URL such as "sqlite:///notes.db" or
+                "postgresql://ana@db.example.org/notes".
             model: Fingerprint of the model bundle that makes the latents and embeddings.
             embedding_dims: K of that bundle.
             latents: Fingerprint of what latents depend on alone, which tells a store that only
@@ -97,7 +98,8 @@ class Store(
             states_bytes: The most that is kept of readers' states, beside the store's own files;
                 0 keeps none.
             purge: When the bytes of deleted rows are removed from the files: before a method that
-                deletes returns, and now those that are left; or by `purge` alone.
+                deletes returns, and now those that are left; or by `purge` alone. In PostgreSQL,
+                the tables are vacuumed then.
             key: The master key of an encrypted store: 32 bytes, the path of a file with nothing
                 else in it, or a function that returns them. A new store is encrypted if one is
                 given; see `agentmem_storage.encryption`.
@@ -109,8 +111,8 @@ class Store(
             IncompatibleModelError: The store is bound to another model bundle.
             SchemaVersionError: The store was written by a newer agentmem.
             StoreUnwritableError: It cannot be created or migrated.
-            MissingExtraError: The requested backend is not installed, or ``cryptography``, which
-                encryption needs.
+            MissingExtraError: The requested backend is not installed; or ``cryptography``, which
+                encryption needs; or ``psycopg``, which stores in PostgreSQL need.
             StoreKeyError: The store is encrypted, and cannot be decrypted with the key; or it has
                 none.
             InputError: ``timeout_s`` is negative or infinite, ``states_bytes`` is negative,

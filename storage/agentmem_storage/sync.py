@@ -32,7 +32,7 @@ from agentmem_storage.index import (
 )
 from agentmem_storage.readwrite import ReadWriteLock
 from agentmem_storage.records import Ranked
-from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.sqlite_errors import unwritable
 from agentmem_storage.sql.logs import changes
 from agentmem_storage.sql.logs.changes import Mark
@@ -67,7 +67,7 @@ class IndexSync:
     """
 
     def __init__(
-        self, database: Database, *, store_id: str, model: str, dims: int, kind: IndexKind
+        self, database: AnyDatabase, *, store_id: str, model: str, dims: int, kind: IndexKind
     ) -> None:
         self._database = database
         self._store_id = store_id

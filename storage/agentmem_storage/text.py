@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import unicodedata
 
@@ -10,6 +11,19 @@ import regex
 # Invisible: soft hyphens, zero-width spaces and joiners, direction marks, variation selectors.
 _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _BLANK = regex.compile(r"[\s\p{Default_Ignorable_Code_Point}]*")
+
+
+_PASSWORDS = (
+    (re.compile(r"(://[^/@:]*):[^@]*@"), r"\1:***@"),
+    (re.compile(r"([?&](?:ssl)?password=)[^&]*"), r"\1***"),
+)
+
+
+def without_password(url: str) -> str:
+    """A URL of a database as it can be shown; other texts as they are."""
+    for password, shown_as in _PASSWORDS:
+        url = password.sub(shown_as, url)
+    return url
 
 
 def is_blank(text: str) -> bool:

@@ -9,6 +9,7 @@ is what the block before it prints. One under ``<!-- needs: MODULE -->`` runs wh
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -31,6 +32,8 @@ SHOWN = ("json", "text", "toml")
 # Blocks that need the network, a GPU, hours, a service or its client, or the reader's language
 # model, which is not in the package. Raise it only with a reason.
 MOST_NOT_EXECUTED = 29
+# The variable for a store in PostgreSQL, in pages that have one.
+DATABASE = "DATABASE_URL"
 
 _EXIT_CODE = re.compile(r"#\s*exit code (\d+)\s*$")
 
@@ -48,8 +51,11 @@ def test_blocks_of_a_page_run_one_after_the_other(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     shutil.copytree(FILES, tmp_path, dirs_exist_ok=True)
+    if DATABASE in page.read_text(encoding="utf-8"):
+        monkeypatch.setenv(DATABASE, request.getfixturevalue("postgres").url(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AGENTMEM_STORE", str(tmp_path / "store"))
@@ -91,7 +97,7 @@ def closing_memories() -> Iterator[dict[str, Any]]:
 
 def run(page: Path, block: Block) -> Iterator[str]:
     for line in block.code.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
+        words = [os.path.expandvars(word) for word in shlex.split(line, comments=True)]
         if not words:
             continue
         where = f"{name(page)}:{block.line}: {line}"

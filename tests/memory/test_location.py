@@ -96,8 +96,8 @@ def test_other_locations(tmp_path: Path, model: ModelBundle) -> None:
     with Memory(":memory:", model=model) as memory:
         memory.add("x")
         assert memory.recall("x")[0].text == "x"
-    with pytest.raises(StoreError, match="stores are SQLite databases"):
-        Memory("postgresql://host/db", model=model)
+    with pytest.raises(StoreError, match="stores are in SQLite or PostgreSQL"):
+        Memory("mysql://host/db", model=model)
 
 
 def test_a_missing_bundle_makes_no_store(tmp_path: Path) -> None:

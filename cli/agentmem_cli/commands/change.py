@@ -335,7 +335,10 @@ def gc(
 
 def _note_unpurged(done: ForgetReceipt, out: Output) -> None:
     if not done.dry_run and not done.purged:
-        out.note("another process reads an older state: `agentmem purge` removes the last bytes")
+        out.note(
+            "bytes may be left: another process reads an older state, or the store is in "
+            "PostgreSQL; see `agentmem purge --help`"
+        )
 
 
 def _agreed(count: int, out: Output) -> bool:

@@ -220,14 +220,18 @@ def purge(
     `forget` does that by itself, unless another process was reading an older state, or the program
     that forgot leaves it for later, as `agentmem serve --purge later` does. --quiet prints nothing.
     The exit code is 5 if bytes are left, because another process still reads an older state.
+
+    A store in PostgreSQL has its tables vacuumed, while others read and write: what was forgotten
+    is in none of them any more, but its bytes may be in the server's log and free space.
     """
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, embedder=embedder) as memory:
         done = memory.purge()
+    is_file = not store.startswith("postgres")
     out.emit(
         json=lambda: {"purged": done},
         human=lambda: Text(
-            "no byte of what was forgotten is left"
+            f"no {'byte' if is_file else 'row'} of what was forgotten is left"
             if done
             else "another process reads an older state: bytes are left, try again later"
         ),

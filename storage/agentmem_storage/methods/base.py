@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import ModelBinding, Purging
-from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.identity import Identity
 from agentmem_storage.sql.schema.tables import meta
 from agentmem_storage.sql.where import expiry
@@ -26,7 +26,7 @@ class StoreBase:
 
     def __init__(
         self,
-        database: Database,
+        database: AnyDatabase,
         identity: Identity,
         index: IndexKind,
         *,
@@ -80,10 +80,11 @@ class StoreBase:
         Returns:
             Whether none are left.
         """
-        return self._purged(wait=wait) if self._purging == "now" else not self._flag("unpurged")
+        done = self._purged(wait=wait) if self._purging == "now" else not self._flag("unpurged")
+        return done and self._database.erases
 
     def _purged(self, *, wait: bool) -> bool:
-        """Remove the bytes of deleted rows from the files; see `Database.purge`."""
+        """Remove the bytes of deleted rows from the files; see `AnyDatabase.purge`."""
         noted = self._flag("unpurged")
         if not noted:
             return True

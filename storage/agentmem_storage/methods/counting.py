@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Select
 
-from agentmem_storage.disk import file_bytes
 from agentmem_storage.methods.base import StoreBase
 from agentmem_storage.records import (
     ANY_SCOPE,
@@ -65,7 +64,7 @@ class Counting(StoreBase):
         # Not inside the transaction, which those who keep states wait for.
         states_bytes = self._states.stored_bytes() if whole else None
         with self._database.read() as connection:
-            file_bytes = self._file_bytes(connection) if whole else None
+            file_bytes = self._database.stored_bytes(connection) if whole else None
             return totals.stats(
                 connection,
                 scope,
@@ -78,10 +77,3 @@ class Counting(StoreBase):
     def _whole(self, ids: Select[tuple[int]]) -> Select[tuple[int]]:
         """Of a query for chunks, those that can be listed."""
         return totals.of_whole(ids) if self._database.has_gaps() else ids
-
-    def _file_bytes(self, connection: Connection) -> int:
-        path, cache = self._database.location.path, self._database.location.cache
-        if path is None:
-            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-            return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
-        return file_bytes(path, cache, self._database.key_ring)

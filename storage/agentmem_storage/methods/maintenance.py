@@ -23,7 +23,7 @@ from agentmem_storage.records import (
     Scope,
 )
 from agentmem_storage.shield import shielded, shielded_steps
-from agentmem_storage.sql.copies.backup import back_up
+from agentmem_storage.sql.copies.backup import back_up, copyable
 from agentmem_storage.sql.integrity import check, repair
 from agentmem_storage.sql.integrity.left_out import is_left_out, is_source_left_out
 from agentmem_storage.sql.lexical.lexicon import IndexedWords
@@ -52,12 +52,14 @@ class Maintenance(StoreBase):
                 store's is then still in the copy.
 
         Raises:
-            InputError: The target is not a folder, or something is in it.
+            InputError: The target is not a folder, or something is in it; or the store is in
+                PostgreSQL.
             StoreUnwritableError: It cannot be written.
         """
+        database = copyable(self._database)
         # A copy has the pages of the files, with what is left in them of deleted rows.
         self._purged(wait=True)
-        return back_up(self._database, target, on_progress, keys=keys)
+        return back_up(database, target, on_progress, keys=keys)
 
     @shielded
     def change_key(self, key: Key) -> None:
@@ -124,7 +126,7 @@ class Maintenance(StoreBase):
         if any(one.repair == "file" for one in problems):
             # By itself, for it fails where pages are torn, and then the rest can still be mended.
             with suppress(StoreError), self._database.write() as connection:
-                connection.exec_driver_sql("REINDEX")
+                self._database.rebuild_indexes(connection)
                 rebuilt.append("the indexes of the database")
         with self._database.write() as connection:
             done = repair.repair(connection, problems, self._now())

@@ -160,7 +160,7 @@ def test_a_store_that_lost_its_second_half_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "location",
     [
-        "postgresql://me:secret@host/db",
+        "postgresql+psycopg2://me:secret@host/db",
         "mysql+pymysql://host/db",
         "sqlite+aiosqlite:///notes.db",
         "http://host/notes.db",

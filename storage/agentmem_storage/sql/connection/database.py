@@ -19,7 +19,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from agentmem_storage import forks
-from agentmem_storage.disk import make_private_file
+from agentmem_storage.disk import file_bytes, make_private_file
 from agentmem_storage.errors import (
     IncompatibleModelError,
     StoreBusyError,
@@ -29,13 +29,15 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql.connection import erasing, log_mark, reached
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.engine import BEGIN, connect, make_engine
 from agentmem_storage.sql.connection.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.connection.location import DATABASE_NAME, Location
+from agentmem_storage.sql.connection.migrations import STEPS
 from agentmem_storage.sql.connection.recognition import holds_store
 from agentmem_storage.sql.connection.sqlite_errors import translated, unwritable
 from agentmem_storage.sql.connection.unlocked import UnlockedReads, look
-from agentmem_storage.sql.lexical.terms import OPTIMIZE
+from agentmem_storage.sql.lexical.fts5 import OPTIMIZE
 
 _RETRY_S = 0.01
 _STEP_S = 0.1  # between two looks at whether anybody still waits
@@ -43,8 +45,8 @@ _STEP_S = 0.1  # between two looks at whether anybody still waits
 _log = logging.getLogger(__name__)
 
 
-class Database(UnlockedReads):
-    """An open database; safe to use from several threads.
+class Database(UnlockedReads, AnyDatabase):
+    """An open SQLite database; safe to use from several threads.
 
     Args:
         location: Its location.
@@ -57,6 +59,8 @@ class Database(UnlockedReads):
 
     file_name = DATABASE_NAME
     count_memories = "SELECT count(*) FROM chunks"
+    steps = STEPS
+    erases = True
 
     def __init__(self, location: Location, timeout_s: float) -> None:
         self.location = location
@@ -232,6 +236,18 @@ class Database(UnlockedReads):
         with suppress(StoreError), self._taking_turn(), self._bare_connection() as connection:
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def stored_bytes(self, connection: Connection) -> int:
+        """See `AnyDatabase.stored_bytes`."""
+        path, cache = self.location.path, self.location.cache
+        if path is None:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+        return file_bytes(path, cache, self.key_ring)
+
+    def rebuild_indexes(self, connection: Connection) -> None:
+        """See `AnyDatabase.rebuild_indexes`."""
+        connection.exec_driver_sql("REINDEX")
 
     def renew(self) -> None:
         """Have all connections opened again, so that none keeps what it has read."""

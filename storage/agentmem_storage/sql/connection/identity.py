@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, exists, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, exists, insert, null, select, update
 
 from agentmem_storage.errors import IncompatibleModelError, StoreError, StoreUnwritableError
 from agentmem_storage.records import ModelBinding
-from agentmem_storage.sql.connection.database import Database
-from agentmem_storage.sql.connection.migrations import STEPS, applied, migrate, pending
+from agentmem_storage.sql.connection.base import AnyDatabase
+from agentmem_storage.sql.connection.migrations import applied, migrate, pending
 from agentmem_storage.sql.schema import seal
 from agentmem_storage.sql.schema.tables import meta, sources
 from agentmem_storage.timestamps import now_micros
@@ -25,7 +26,7 @@ class Identity:
     binding: ModelBinding
 
 
-def prepare(database: Database, wanted: ModelBinding) -> Identity:
+def prepare(database: AnyDatabase, wanted: ModelBinding) -> Identity:
     """Migrate a database to the current schema and return its identity.
 
     A store of another model is rejected before anything in it is changed.
@@ -36,12 +37,12 @@ def prepare(database: Database, wanted: ModelBinding) -> Identity:
         StoreUnwritableError: It needs a migration and is read-only.
     """
     with database.read() as connection:
-        left = pending(connection, STEPS)
-        found = _read(connection) if len(left) < len(STEPS) else None
+        left = pending(connection, database.steps)
+        found = _read(connection) if len(left) < len(database.steps) else None
     if found is not None:
         _require_same_model(database, found.binding, wanted)
     if left:
-        migrate(database.write, STEPS)
+        migrate(database.write, database.steps)
     if found is None:
         with database.write() as connection:
             # Another process may have created the same store in the meantime.
@@ -58,7 +59,7 @@ def prepare(database: Database, wanted: ModelBinding) -> Identity:
     return Identity(found.store_id, wanted)
 
 
-def read_binding(database: Database) -> ModelBinding | None:
+def read_binding(database: AnyDatabase) -> ModelBinding | None:
     """The models that a store is bound to, of any version; None if it is empty."""
     with database.read() as connection:
         if not applied(connection):
@@ -68,9 +69,11 @@ def read_binding(database: Database) -> ModelBinding | None:
 
 
 def _read(connection: Connection) -> Identity | None:
-    # In an older store, the column does not exist yet.
-    names = {row.name for row in connection.exec_driver_sql("PRAGMA table_info(meta)")}
-    latents = meta.c.latents if meta.c.latents.name in names else null()
+    latents: ColumnElement[Any] = meta.c.latents
+    if connection.dialect.name == "sqlite":
+        # In an older store, the column does not exist yet.
+        names = {row.name for row in connection.exec_driver_sql("PRAGMA table_info(meta)")}
+        latents = latents if meta.c.latents.name in names else null()
     row = connection.execute(
         select(meta.c.store_id, meta.c.model, meta.c.key_dims, latents.label("latents"))
     ).one_or_none()
@@ -94,7 +97,7 @@ def _write(connection: Connection, identity: Identity) -> Identity:
     return identity
 
 
-def _note_latents(database: Database, binding: ModelBinding) -> None:
+def _note_latents(database: AnyDatabase, binding: ModelBinding) -> None:
     """In a store of an older version, note what its latents depend on."""
     with (
         suppress(StoreUnwritableError),
@@ -108,7 +111,7 @@ def _note_latents(database: Database, binding: ModelBinding) -> None:
         )
 
 
-def _require_same_model(database: Database, found: ModelBinding, wanted: ModelBinding) -> None:
+def _require_same_model(database: AnyDatabase, found: ModelBinding, wanted: ModelBinding) -> None:
     if (found.model, found.embedding_dims) == (wanted.model, wanted.embedding_dims):
         return
     raise IncompatibleModelError(

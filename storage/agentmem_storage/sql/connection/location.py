@@ -236,8 +236,8 @@ def _url(label: str, *, create: bool) -> Location:
         label = url.render_as_string(hide_password=True)
     if url.drivername not in _DRIVERS:
         raise StoreError(
-            f"stores are SQLite databases; {label!r} is a URL of {url.drivername!r}: use a folder, "
-            f"':memory:' or 'sqlite:///path/to/file.db'"
+            f"stores are in SQLite or PostgreSQL; {label!r} is a URL of {url.drivername!r}: use a "
+            f"folder, ':memory:', 'sqlite:///path/to/file.db' or 'postgresql://user@host/database'"
         )
     unread = sorted(set(url.query).difference(_PARAMETERS))
     if unread and str(url.query.get("uri", "")).lower() not in _TRUE:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import Connection, func, insert, inspect, select
 
 from agentmem_storage.errors import SchemaVersionError, StoreError
 from agentmem_storage.sql.schema import row_sums, seal, sums, tables, vector_sums
@@ -81,7 +81,9 @@ def migrate(
             now = left if len(left) == len(steps) else left[:1]
             for step in now:
                 step.apply(connection)
-                connection.execute(insert(migrations).values(name=step.name))
+                # One above the last: a database may leave out numbers by itself.
+                number = select(func.coalesce(func.max(migrations.c.id), 0) + 1).scalar_subquery()
+                connection.execute(insert(migrations).values(id=number, name=step.name))
             if now and len(now) == len(left):
                 seal.write(connection)
         ran += [step.name for step in now]

@@ -15,11 +15,26 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.records import Copied
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql.connection import log_mark
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.database import Database
 from agentmem_storage.sql.connection.sqlite_errors import unwritable
 from agentmem_storage.text import shown
 
 _PAGES = 256
+
+
+def copyable(database: AnyDatabase) -> Database:
+    """A database whose files can be copied.
+
+    Raises:
+        InputError: It is in PostgreSQL.
+    """
+    if not isinstance(database, Database):
+        raise InputError(
+            f"the store at {database.location.label!r} is not in files of its own: back it up with "
+            f"PostgreSQL's tools, such as pg_dump, or write its memories to a file with export()"
+        )
+    return database
 
 
 def back_up(

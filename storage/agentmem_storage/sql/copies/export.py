@@ -8,7 +8,7 @@ from collections.abc import Callable
 from agentmem_storage.archive.file import archive_path, writing
 from agentmem_storage.archive.records import Manifest, write_link, write_source
 from agentmem_storage.records import Exported, ModelBinding, Selection
-from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.sqlite_errors import unwritable
 from agentmem_storage.sql.copies.archived import (
     chosen_sources,
@@ -20,7 +20,7 @@ from agentmem_storage.sql.where import expiry
 
 
 def export(
-    database: Database,
+    database: AnyDatabase,
     binding: ModelBinding,
     target: str | os.PathLike[str],
     selection: Selection,

@@ -19,7 +19,7 @@ from agentmem_storage.errors import (
 )
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import ANY_SCOPE, Problem, Remedy, Scope, Selection
-from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.integrity import check_tables
 from agentmem_storage.sql.lexical import terms
 from agentmem_storage.sql.logs import changes
@@ -37,7 +37,7 @@ from agentmem_storage.timestamps import from_micros
 _BATCH = 500
 
 
-def check(database: Database, scope: Scope) -> Iterator[Problem]:
+def check(database: AnyDatabase, scope: Scope) -> Iterator[Problem]:
     """Find all problems; see `agentmem_storage.store.Store.check`."""
     parts: list[Iterator[Problem]] = [
         _chunk_rows(database, scope),
@@ -71,12 +71,14 @@ def check(database: Database, scope: Scope) -> Iterator[Problem]:
             yield Problem(None, f"database: {error}")
 
 
-def _faults(database: Database) -> Iterator[Problem]:
+def _faults(database: AnyDatabase) -> Iterator[Problem]:
     yield from (Problem(one.chunk_id, one.what) for one in database.faults())
 
 
-def _file_structure(database: Database) -> Iterator[Problem]:
+def _file_structure(database: AnyDatabase) -> Iterator[Problem]:
     with database.read() as connection:
+        if connection.dialect.name != "sqlite":
+            return  # a server checks its files itself
         verdicts = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
         strays = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
     yield from (Problem(None, f"database: {verdict}") for verdict in verdicts if verdict != "ok")
@@ -90,7 +92,7 @@ def _file_structure(database: Database) -> Iterator[Problem]:
             yield Problem(None, what, repair=remedy, source_id=source_id)
 
 
-def _chunk_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+def _chunk_rows(database: AnyDatabase, scope: Scope) -> Iterator[Problem]:
     with database.read() as connection:
         # Ids are read from an index, so those of rows on a torn page are known too.
         ids = list_ids(connection, selected(_all_of(scope), now=None)).ids
@@ -105,7 +107,7 @@ def _all_of(scope: Scope) -> Selection:
 
 
 def _faults_among(
-    database: Database, ids: NDArray[np.int64], embedding_dims: int | None
+    database: AnyDatabase, ids: NDArray[np.int64], embedding_dims: int | None
 ) -> Iterator[Problem]:
     try:
         with database.read() as connection:
@@ -144,12 +146,12 @@ def _chunk_faults(row: Row[Any], embedding_dims: int | None) -> Iterator[Problem
         )
 
 
-def _source_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+def _source_rows(database: AnyDatabase, scope: Scope) -> Iterator[Problem]:
     for ids in _source_ids(database, scope):
         yield from _faults_of_sources(database, ids)
 
 
-def _source_ids(database: Database, scope: Scope) -> Iterator[list[int]]:
+def _source_ids(database: AnyDatabase, scope: Scope) -> Iterator[list[int]]:
     """The ids of the sources of a scope, a batch at a time."""
     query = select(sources.c.id).order_by(sources.c.id)
     if conditions := scope_conditions(scope):
@@ -160,7 +162,7 @@ def _source_ids(database: Database, scope: Scope) -> Iterator[list[int]]:
         yield ids[first : first + _BATCH]
 
 
-def _faults_of_sources(database: Database, ids: Sequence[int]) -> Iterator[Problem]:
+def _faults_of_sources(database: AnyDatabase, ids: Sequence[int]) -> Iterator[Problem]:
     try:
         with database.read() as connection:
             query = select(sources).where(sources.c.id.in_(id_list(ids)))
@@ -222,7 +224,7 @@ def _source_faults(row: Row[Any], own: Sequence[Any]) -> Iterator[Problem]:
             yield Problem(span.id, what, repair="source")
 
 
-def _values_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+def _values_of_rows(database: AnyDatabase, scope: Scope) -> Iterator[Problem]:
     """What filters look up is what the metadata say.
 
     Not of sources whose metadata were altered, which is a problem of these.
@@ -305,7 +307,7 @@ def _first_id(spans: Sequence[Any]) -> int | None:
     return spans[0].id if spans else None
 
 
-def _terms_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
+def _terms_of_rows(database: AnyDatabase, scope: Scope) -> Iterator[Problem]:
     with database.read() as connection:
         known = set(terms.known_ids(connection))
         present = set(list_ids(connection, selected(_all_of(scope), now=None)).ids.tolist())
@@ -315,7 +317,7 @@ def _terms_of_rows(database: Database, scope: Scope) -> Iterator[Problem]:
         )
 
 
-def _log(database: Database) -> Iterator[Problem]:
+def _log(database: AnyDatabase) -> Iterator[Problem]:
     """What the change log says last of a chunk is whether it is there."""
     with database.read() as connection:
         said = {id: op for op, id in changes.after(connection, changes.Mark())}
@@ -329,13 +331,13 @@ def _log(database: Database) -> Iterator[Problem]:
             )
 
 
-def _links(database: Database) -> Iterator[Problem]:
+def _links(database: AnyDatabase) -> Iterator[Problem]:
     with database.read() as connection:
         found = list(links.faults(connection))
     yield from (Problem(None, what, repair="notes") for what in found)
 
 
-def _terms_of_store(database: Database) -> Iterator[Problem]:
+def _terms_of_store(database: AnyDatabase) -> Iterator[Problem]:
     try:
         with database.write() as connection:
             terms.verify(connection)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import Table
 
 from agentmem_storage.records import Problem
-from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.lexical import lexicon, lexicon_pages
 from agentmem_storage.sql.logs import changes
 from agentmem_storage.sql.schema import row_sums, seal
@@ -24,7 +24,7 @@ _NOTES = {
 }
 
 
-def own_row(database: Database) -> Iterator[Problem]:
+def own_row(database: AnyDatabase) -> Iterator[Problem]:
     """What the store says about itself."""
     with database.read() as connection:
         holds = seal.holds(connection)
@@ -38,7 +38,7 @@ def own_row(database: Database) -> Iterator[Problem]:
         )
 
 
-def notes(database: Database) -> Iterator[Problem]:
+def notes(database: AnyDatabase) -> Iterator[Problem]:
     """Rows that say something that stands nowhere else."""
     for table in (forgotten, replaced, staged, quarantine, audit):
         with database.read() as connection:
@@ -52,7 +52,7 @@ def notes(database: Database) -> Iterator[Problem]:
             )
 
 
-def change_log(database: Database) -> Iterator[Problem]:
+def change_log(database: AnyDatabase) -> Iterator[Problem]:
     """The rows of the log, and the numbers of ids given so far."""
     with database.read() as connection:
         altered = _altered(log, row_sums.damaged(connection, log))
@@ -68,7 +68,7 @@ def change_log(database: Database) -> Iterator[Problem]:
         )
 
 
-def term_counts(database: Database) -> Iterator[Problem]:
+def term_counts(database: AnyDatabase) -> Iterator[Problem]:
     """The totals that the scores of words depend on."""
     with database.read() as connection:
         counted = lexicon.counts_hold(connection)

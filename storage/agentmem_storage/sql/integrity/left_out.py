@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from agentmem_storage.sql.connection.database import Database
+from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.schema.tables import chunks, sources
 
 
-def is_left_out(database: Database, connection: Connection, id: int) -> bool:
+def is_left_out(database: AnyDatabase, connection: Connection, id: int) -> bool:
     """Whether a memory has an id, and its row, or that of its message or scope, is left out."""
     return id in database.left_out("chunks") or id in database.torn(connection)
 
 
-def is_source_left_out(database: Database, connection: Connection, id: int) -> bool:
+def is_source_left_out(database: AnyDatabase, connection: Connection, id: int) -> bool:
     """Whether a message has an id, and its row, that of its scope, or all its chunks are left out.
 
     Args:

@@ -1,8 +1,8 @@
 """Compares the words in the lexical index with those of the texts that were indexed.
 
 FTS5's own check finds an index that contradicts itself, and not one that has other words than the
-texts. So the texts are indexed again, in memory and a few at a time, and both sides are reduced to
-one number for each chunk.
+texts; in PostgreSQL there is none. So the texts are indexed again, in memory and a few at a time,
+and both sides are reduced to one number for each chunk.
 """
 
 from __future__ import annotations
@@ -16,28 +16,30 @@ from zlib import crc32
 from sqlalchemy import Connection
 
 from agentmem_storage import words
-from agentmem_storage.sql.lexical import indexed_texts
+from agentmem_storage.sql.lexical import indexed_texts, tsvectors
+from agentmem_storage.sql.lexical.tokens import INSTANCES, TABLE, indexed, tokens_of
 
-# That of the table of the store, see `agentmem_storage.sql.connection.migrations`.
-TABLE = (
-    "CREATE VIRTUAL TABLE chunk_terms USING fts5 (terms, content='', tokenize="
-    "\"porter unicode61 remove_diacritics 2 categories 'L* M* N* P* S* C*'\")"
-)
 FORMAT = ("version", 4)
-_INSTANCES = "SELECT doc, term, offset FROM temp.instances"
 
 
 class IndexedWords:
     """What the lexical index had of each chunk when this was read."""
 
     def __init__(self, connection: Connection) -> None:
+        self._sizes: dict[Any, Any]
+        if connection.dialect.name == "postgresql":
+            self._sizes = dict(tsvectors.sizes(connection))
+            self._found = _numbers(tsvectors.instances(connection))
+            self._index = _index_vectors
+            return
+        self._index = _index
         rows = connection.exec_driver_sql("SELECT id, sz FROM chunk_terms_docsize").all()
-        self._sizes: dict[Any, Any] = {row[0]: row[1] for row in rows}
+        self._sizes = {row[0]: row[1] for row in rows}
         connection.exec_driver_sql(
             "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, chunk_terms, instance)"
         )
         try:
-            self._found = _numbers(connection.exec_driver_sql(_INSTANCES))
+            self._found = _numbers(connection.exec_driver_sql(INSTANCES))
         finally:
             connection.exec_driver_sql("DROP TABLE temp.instances")
 
@@ -48,7 +50,7 @@ class IndexedWords:
             texts: By chunk id, that text. Of those that it did not have at all, nothing is said.
         """
         given = {id: text for id, text in texts.items() if id in self._sizes}
-        expected, sizes = _index(given)
+        expected, sizes = self._index(given)
         return [
             id
             for id in given
@@ -62,6 +64,8 @@ class IndexedWords:
 
 def counts_hold(connection: Connection) -> bool:
     """Whether the index's totals, which scores depend on, are those of its rows."""
+    if connection.dialect.name == "postgresql":
+        return tsvectors.totals_hold(connection)
     sizes = [row[0] for row in connection.exec_driver_sql("SELECT sz FROM chunk_terms_docsize")]
     if not sizes:
         return True
@@ -82,6 +86,9 @@ def reset(connection: Connection) -> None:
 
     Connections that have read it must be closed afterwards, because they keep parts of it.
     """
+    if connection.dialect.name == "postgresql":
+        tsvectors.reset(connection)
+        return
     fresh = sqlite3.connect(":memory:")
     try:
         fresh.execute(TABLE)
@@ -98,22 +105,24 @@ def reset(connection: Connection) -> None:
     indexed_texts.clear(connection)
 
 
-def _index(texts: Mapping[int, str]) -> tuple[dict[int, int], dict[int, bytes]]:
+def _index(texts: Mapping[int, str]) -> tuple[dict[Any, int], dict[int, Any]]:
     """The number of each chunk, and what FTS5 keeps of its length."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        connection.execute(TABLE)
-        connection.executemany(
-            "INSERT INTO chunk_terms (rowid, terms) VALUES (?, ?)",
-            [(id, words.index_text(text)) for id, text in texts.items()],
-        )
-        connection.execute(
-            "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, chunk_terms, instance)"
-        )
-        found = _numbers(connection.execute(_INSTANCES))
+    with indexed((id, words.index_text(text)) for id, text in texts.items()) as connection:
+        found = _numbers(connection.execute(INSTANCES))
         return found, dict(connection.execute("SELECT id, sz FROM chunk_terms_docsize"))
-    finally:
-        connection.close()
+
+
+def _index_vectors(texts: Mapping[int, str]) -> tuple[dict[Any, int], dict[int, Any]]:
+    """The number of each chunk and its length, as PostgreSQL has them."""
+    made = tokens_of(map(words.index_text, texts.values()))
+    tokens = dict(zip(texts, made, strict=True))
+    found = _numbers(
+        (id, lexeme, place)
+        for id, own in tokens.items()
+        for lexeme, places in tsvectors.kept(own).items()
+        for place in places
+    )
+    return found, {id: len(own) for id, own in tokens.items()}
 
 
 def _numbers(instances: Iterable[Sequence[Any]]) -> dict[Any, int]:

@@ -27,8 +27,9 @@ from agentmem_storage.sql.lexical.leaf import (
     number,
     packed,
 )
-from agentmem_storage.sql.lexical.lexicon import FORMAT, TABLE, varints
+from agentmem_storage.sql.lexical.lexicon import FORMAT, varints
 from agentmem_storage.sql.lexical.lexicon_pages import SEGMENT_BITS, STRUCTURE, segments
+from agentmem_storage.sql.lexical.tokens import TABLE
 
 # In an index of fewer rows for each that goes, merging it takes no longer.
 ROWS_FOR_EACH = 32_000
@@ -49,9 +50,12 @@ def erase(connection: Connection, texts: Mapping[int, str]) -> dict[int, str]:
         texts: Texts by chunk id.
 
     Returns:
-        Those of them that have to be deleted otherwise; all if the index is not large.
+        Those of them that have to be deleted otherwise; all if the index is not large, or not
+        FTS5's.
     """
     left = dict(texts)
+    if connection.dialect.name != "sqlite":
+        return left
     try:
         rows = _counts(connection)[0]
         if len(texts) * ROWS_FOR_EACH > rows:

@@ -18,7 +18,7 @@ from zlib import crc32
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from agentmem_storage.sql.schema import row_sums
+from agentmem_storage.sql.schema import ids_given, row_sums
 from agentmem_storage.sql.schema.tables import changes, chunks, scopes, sources
 
 ADD = 1
@@ -63,7 +63,7 @@ def append(connection: Connection, op: int, chunk_ids: Sequence[int]) -> None:
     """Log that chunks were added or removed, and drop the changes before the last `KEPT`."""
     if not chunk_ids:
         return
-    given = ids_given(connection)
+    given = ids_given.given(connection)
     first = given.get(changes.name, 0) + 1
     rows: list[dict[str, Any]] = [
         {"seq": first + number, "op": op, "chunk_id": id, "stamp": None, "counters": None}
@@ -74,15 +74,9 @@ def append(connection: Connection, op: int, chunk_ids: Sequence[int]) -> None:
     connection.execute(delete(changes).where(changes.c.seq <= rows[-1]["seq"] - KEPT))
 
 
-def ids_given(connection: Connection) -> dict[str, int]:
-    """How many ids each table has given, of forgotten rows too, by its name."""
-    found = connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence").all()
-    return {name: seq for name, seq in found}
-
-
 def counters_hold(connection: Connection) -> bool:
     """Whether the numbers of ids given are those of the last change; True without one."""
-    given = ids_given(connection)
+    given = ids_given.given(connection)
     last = connection.exec_driver_sql(
         "SELECT seq, counters FROM changes ORDER BY seq DESC LIMIT 1"
     ).one_or_none()
@@ -101,26 +95,22 @@ def begin_again(connection: Connection) -> None:
 
     Indexes that follow it are made anew, because it is another history.
     """
+    # Only SQLite has columns with values of other types, in damaged rows.
+    whole = " WHERE typeof({0}) = 'integer'" if connection.dialect.name == "sqlite" else ""
     highest: dict[str, int] = {}
     for table, columns in _IDS.items():
         for source, column in columns:
-            query = f"SELECT max({column}) FROM {source} WHERE typeof({column}) = 'integer'"
+            query = f"SELECT max({column}) FROM {source}{whole.format(column)}"
             found = connection.exec_driver_sql(query).scalar() or 0
             highest[table] = max(highest.get(table, 0), int(found))
-    known = ids_given(connection)
+    known = ids_given.given(connection)
+    numbers = {}
     for table, least in highest.items():
         held = known.get(table)
         # One that is absurdly high is damage too: ids have 63 bits.
         sound = isinstance(held, int) and least <= held < least + _LEAP
-        connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name IS ?", (table,))
-        connection.exec_driver_sql(
-            "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)",
-            (table, held if sound else least),
-        )
-    names = ", ".join(repr(name) for name in highest)
-    connection.exec_driver_sql(
-        f"DELETE FROM sqlite_sequence WHERE typeof(name) <> 'text' OR name NOT IN ({names})"
-    )
+        numbers[table] = held if isinstance(held, int) and sound else least
+    ids_given.replace(connection, numbers)
     connection.execute(delete(changes))
     append(connection, ADD, list(connection.scalars(select(chunks.c.id).order_by(chunks.c.id))))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, func, select
 
 from agentmem_storage.sql.logs.changes import Mark
+from agentmem_storage.sql.schema.row_counts import RowCount
 from agentmem_storage.sql.schema.tables import changes, chunk_terms_sizes, chunks, meta
 from agentmem_storage.sql.where.expiry import ANY_EXPIRED
 
@@ -44,9 +45,7 @@ class Listed(NamedTuple):
     json: str
 
 
-_SIZES = tuple(
-    select(func.count()).select_from(one).scalar_subquery() for one in (chunks, chunk_terms_sizes)
-)
+_SIZES = (RowCount(chunks), RowCount(chunk_terms_sizes))
 _NEWEST = tuple(
     select(one).order_by(changes.c.seq.desc()).limit(1).scalar_subquery()
     for one in (changes.c.seq, changes.c.stamp)

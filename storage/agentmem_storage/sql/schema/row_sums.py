@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, delete, type_coerce
+from sqlalchemy.types import NullType
 
 SUM = "sum"
 
@@ -37,10 +38,11 @@ def damaged(connection: Connection, table: Table) -> list[tuple[Any, ...]]:
 def drop_damaged(connection: Connection, table: Table) -> int:
     """Delete the rows that do not match their checksums; how many they were."""
     keys = damaged(connection, table)
-    names = [column.name for column in table.primary_key]
-    where = " AND ".join(f'"{name}" IS ?' for name in names)
     for key in keys:
-        connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {where}", key)
+        # As they are, for damaged keys may be of any type.
+        own = zip(table.primary_key, key, strict=True)
+        same = (type_coerce(column, NullType()).is_not_distinct_from(one) for column, one in own)
+        connection.execute(delete(table).where(*same))
     return len(keys)
 
 

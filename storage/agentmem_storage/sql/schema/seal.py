@@ -13,6 +13,7 @@ from zlib import crc32
 from sqlalchemy import Connection
 
 _OWN = ("id", "store_id", "model", "key_dims", "created_at", "latents", "staged_for", "audited")
+# Of a file, which anybody may have altered.
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
 _STEPS = "SELECT id, name FROM migrations ORDER BY id"
 
@@ -50,8 +51,8 @@ def resealed(connection: Connection) -> Iterator[None]:
 
 def _now(connection: Connection) -> int:
     listed = ", ".join(_OWN)
-    parts = [
-        [list(row) for row in connection.exec_driver_sql(query)]
-        for query in (f"SELECT {listed} FROM meta", _STEPS, _SCHEMA)
-    ]
+    queries = [f"SELECT {listed} FROM meta", _STEPS]
+    if connection.dialect.name == "sqlite":
+        queries.append(_SCHEMA)
+    parts = [[list(row) for row in connection.exec_driver_sql(query)] for query in queries]
     return crc32(json.dumps(parts, default=repr).encode())

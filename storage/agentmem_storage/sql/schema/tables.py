@@ -1,14 +1,12 @@
 """Table definitions for queries; `agentmem_storage.sql.connection.migrations` creates the tables.
 
 A scope has sources, a source has chunks. A chunk is one row, except for its lexical terms:
-``chunk_terms`` is a contentless FTS5 table whose rowid is the chunk's id. ``changes`` is the log
-that a vector index replays. The columns ``key`` and ``key_dims`` hold embeddings; their names are
-part of the file format.
+``chunk_terms`` is a contentless FTS5 table whose rowid is the chunk's id (in PostgreSQL, see
+`agentmem_storage.sql.lexical.tsvectors`). ``changes`` is the log that a vector index replays. The
+columns ``key`` and ``key_dims`` hold embeddings; their names are part of the file format.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -23,20 +21,9 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.types import UserDefinedType
 
+from agentmem_storage.sql.schema.any_value import AnyValue
 from agentmem_storage.sql.schema.columns import blob, real, whole, words
-
-
-class _AnyType(UserDefinedType[Any]):
-    """A column whose values stay as they are: a number is no text, and no text a number."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        """What SQLite calls it."""
-        return "BLOB"
-
 
 schema = MetaData()
 
@@ -163,7 +150,7 @@ metadata_values = Table(
     Column("source_id", Integer, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("kind", Integer, nullable=False),
-    Column("value", _AnyType()),
+    Column("value", AnyValue()),
     Index("metadata_values_by_name", "name", "kind", "value"),
     sqlite_with_rowid=False,
 )
@@ -282,7 +269,8 @@ changes = Table(
     sqlite_autoincrement=True,
 )
 
-# FTS5 tables are virtual: outside `schema`, so that they are not created as plain tables.
+# FTS5 tables are virtual: outside `schema`, so that they are not created as plain tables. In
+# PostgreSQL, that of the sizes is a view.
 chunk_terms = table("chunk_terms", column("rowid", Integer), column("terms", Text))
 chunk_terms_name = literal_column("chunk_terms", Text)
 chunk_terms_sizes = table("chunk_terms_docsize", column("id", Integer))

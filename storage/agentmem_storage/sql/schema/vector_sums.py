@@ -17,8 +17,10 @@ from sqlalchemy import Connection
 _BATCH = 500
 # Where the checksums stand is part of the format, see `agentmem_storage.sql.schema.codec`.
 _OF_CHUNKS = (
-    'SELECT source_id, id, hex(substr("key", 7, 4)), hex(substr(patch, 1, 4)), patch IS NULL, '
-    "hex(substr(latents, 3, 4)), text IS NULL FROM chunks "
+    'SELECT source_id, id, hex(substr("key", 7, 4)), hex(substr(patch, 1, 4)), '
+    # Numbers in every database, for they are summed.
+    "CASE WHEN patch IS NULL THEN 1 ELSE 0 END, hex(substr(latents, 3, 4)), "
+    "CASE WHEN text IS NULL THEN 1 ELSE 0 END FROM chunks "
     "WHERE source_id IN (SELECT value FROM json_each(?)) ORDER BY source_id, id"
 )
 _HELD = (

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Text,
     and_,
     bindparam,
@@ -31,6 +32,9 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from agentmem_storage.sql.schema.tables import sources
 from agentmem_storage.sql.where.fields import ORDER
@@ -55,6 +59,24 @@ _UNSURE: ColumnElement[Any] = null()
 _INTEGER: ColumnElement[str] = literal_column("'integer'")
 
 
+class _Decided(FunctionElement[int]):
+    """1 or 0 in two forms: with SQLite's JSON functions, and for other databases the call alone."""
+
+    inherit_cache = True
+    name = "decided"
+    type = Integer()
+
+
+@compiles(_Decided)
+def _with_json(element: _Decided, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(list(element.clauses)[0], **options)
+
+
+@compiles(_Decided, "postgresql")
+def _as_call(element: _Decided, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(list(element.clauses)[1], **options)
+
+
 def decided(path: str, op: str, operand: Any, otherwise: ColumnElement[Any]) -> ColumnElement[bool]:
     """A condition on metadata, decided by SQLite for rows of which it is sure.
 
@@ -75,7 +97,7 @@ def decided(path: str, op: str, operand: Any, otherwise: ColumnElement[Any]) -> 
         (_PLAIN, func.coalesce(sure, otherwise)),
         else_=otherwise,
     )
-    return outcome == 1
+    return _Decided(outcome, otherwise) == 1
 
 
 def _holds(

@@ -10,15 +10,13 @@ from sqlalchemy import Connection, Table, insert
 from agentmem_storage.records import Scope
 from agentmem_storage.sql.lexical import terms
 from agentmem_storage.sql.logs import changes
+from agentmem_storage.sql.schema import ids_given
 from agentmem_storage.sql.schema.tables import chunks, scopes
 
 
 def next_id(connection: Connection, table: Table) -> int:
     """One above the highest id that the table ever had."""
-    last = connection.exec_driver_sql(
-        "SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)
-    ).scalar()
-    return 1 if last is None else int(last) + 1
+    return ids_given.last(connection, table.name) + 1
 
 
 def insert_scope(connection: Connection, scope: Scope) -> int:

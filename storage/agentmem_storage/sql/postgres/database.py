@@ -1,0 +1,285 @@
+"""The connection to a store in PostgreSQL: transactions, locking and purging.
+
+A read is a transaction in ``REPEATABLE READ``, which sees one consistent state. Writers take turns
+by an advisory lock of the store, so that nothing changes between a write's reads and its writes,
+and change numbers ascend in the order of commits. After `PostgresDatabase.write` its rows are as
+durable as the server makes them: it waits for the disk even where commits are not to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import QueuePool
+
+from agentmem_storage import forks
+from agentmem_storage.errors import (
+    IncompatibleModelError,
+    NotAStoreError,
+    StoreBusyError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnwritableError,
+)
+from agentmem_storage.shield import raise_if_abandoned
+from agentmem_storage.sql.connection.base import AnyDatabase
+from agentmem_storage.sql.postgres.dialect import NAME, accept_question_marks
+from agentmem_storage.sql.postgres.errors import translated
+from agentmem_storage.sql.postgres.location import Server
+from agentmem_storage.sql.postgres.schema import PURGED, STEPS
+
+# With the schema's own number, the advisory lock of a store: "AgMm".
+_LOCK: Final = 0x41674D6D
+_SCHEMA_NUMBER = "SELECT CAST(oid AS integer) FROM pg_namespace WHERE nspname = %s"
+_TABLES = (
+    "SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+    "WHERE nspname = %s AND relkind IN ('r', 'p', 'v', 'm', 'f')"
+)
+# Also where the server, the database or the user has it switched off.
+_BEGIN_WRITE = (
+    "SELECT set_config('lock_timeout', ?, true), CASE current_setting('synchronous_commit') "
+    "WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
+)
+_WAIT_FOR_TURN = "SELECT pg_advisory_xact_lock(?, ?)"
+_BYTES = (
+    "SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS bigint) FROM pg_class "
+    "WHERE relnamespace = CAST(current_schema() AS regnamespace) AND relkind = 'r'"
+)
+_LEAST_MS = 1
+_UTF8 = "UTF8"
+_OLDEST = 130_000
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresDatabase(AnyDatabase):
+    """An open database of PostgreSQL's; safe to use from several threads.
+
+    Args:
+        server: Where it is.
+        timeout_s: How long to wait for other writers, in seconds.
+    """
+
+    steps = STEPS
+    erases = False
+
+    def __init__(self, server: Server, timeout_s: float) -> None:
+        self.location = server.location
+        self._server = server
+        self._wait_ms = max(_LEAST_MS, int(timeout_s * 1000))
+        self._closed = False
+        self._forked_while_used = False
+        self._number = 0
+        self._model: str | None = None
+        self._engine = _make_engine(self._connect)
+        self._reads = self._engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self._writes = self._engine.execution_options(isolation_level="READ COMMITTED")
+        forks.follow(self)
+
+    @classmethod
+    def open(cls, server: Server, *, create: bool, timeout_s: float) -> PostgresDatabase:
+        """Open a database and make sure that its schema is a store or empty.
+
+        Raises:
+            StoreNotFoundError: There is no store and ``create`` is False.
+            NotAStoreError: The schema holds something else.
+            StoreUnwritableError: A new store cannot be created there.
+            StoreError: The server cannot be reached, or the database is not in UTF-8.
+        """
+        database = cls(server, timeout_s)
+        try:
+            database._find_schema(create=create)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def bind(self, model: str) -> None:
+        """See `AnyDatabase.bind`."""
+        self._model = model
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """See `AnyDatabase.read`."""
+        with self._connected(self._reads) as connection, connection.begin():
+            self._require_bound(connection)
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """See `AnyDatabase.write`."""
+        with self._connected(self._writes) as connection, connection.begin():
+            connection.exec_driver_sql(_BEGIN_WRITE, (str(self._wait_ms),))
+            connection.exec_driver_sql(_WAIT_FOR_TURN, (_LOCK, self._number))
+            self._require_bound(connection)
+            yield connection
+            raise_if_abandoned()
+
+    def purge(self, *, wait: bool = True) -> bool:
+        """Vacuum the tables, so that deleted rows are in them no more.
+
+        Their bytes may stay in free space until it is used again, and in the server's log and in
+        copies that are made of it.
+
+        Args:
+            wait: Whether to wait for others who vacuum, up to the timeout.
+
+        Returns:
+            Whether it was done.
+        """
+        # Compiled statements keep the values that they were first run with.
+        self._engine.clear_compiled_cache()
+        options = sql.SQL("" if wait else "(SKIP_LOCKED) ")
+        try:
+            with self._bare_connection() as connection:
+                wait_ms = str(self._wait_ms)
+                connection.execute("SELECT set_config('lock_timeout', %s, false)", [wait_ms])
+                for table in PURGED:
+                    connection.execute(
+                        sql.SQL("VACUUM {}{}").format(options, sql.Identifier(table))
+                    )
+        except (StoreBusyError, StoreUnwritableError) as error:
+            _log.warning("deleted rows remain in the tables for now: %s", error)
+            return False
+        return True
+
+    def empty_log(self) -> None:
+        """See `AnyDatabase.empty_log`: the server does that by itself."""
+
+    def stored_bytes(self, connection: Connection) -> int:
+        """See `AnyDatabase.stored_bytes`."""
+        return int(connection.exec_driver_sql(_BYTES).scalar_one())
+
+    def rebuild_indexes(self, connection: Connection) -> None:
+        """See `AnyDatabase.rebuild_indexes`."""
+        for table in PURGED:
+            connection.exec_driver_sql(f"REINDEX TABLE {table}")
+
+    def renew(self) -> None:
+        """See `AnyDatabase.renew`."""
+        self._engine.dispose()
+
+    def close(self) -> None:
+        """See `AnyDatabase.close`."""
+        self._closed = True
+        self._engine.dispose()
+
+    def before_fork(self) -> None:
+        """See `agentmem_storage.forks`."""
+        self._engine.dispose()
+
+    def after_fork(self, *, intact: bool) -> None:
+        """See `agentmem_storage.forks`."""
+        self._forked_while_used = self._forked_while_used or not intact
+        self._engine.dispose(close=False)
+
+    @contextmanager
+    def _connected(self, engine: Engine) -> Iterator[Connection]:
+        self._require_usable()
+        with (
+            translated(self.location.label),
+            forks.not_during_fork(),
+            engine.connect() as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def _bare_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection of its own, for what PostgreSQL does only outside of transactions."""
+        self._require_usable()
+        with (
+            translated(self.location.label),
+            forks.not_during_fork(),
+            closing(self._connect()) as connection,
+        ):
+            connection.autocommit = True
+            yield connection
+
+    def _require_usable(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store at {self.location.label!r} is closed")
+        if self._forked_while_used:
+            raise StoreError(
+                f"this process was forked while another thread was using the store at "
+                f"{self.location.label!r}, which it therefore cannot use: fork before opening the "
+                f"store, or start processes with 'spawn'"
+            )
+
+    def _require_bound(self, connection: Connection) -> None:
+        if self._model is None:
+            return
+        row = connection.exec_driver_sql("SELECT model FROM meta").one_or_none()
+        if row is not None and row[0] != self._model:
+            raise IncompatibleModelError(
+                f"the store at {self.location.label!r} was migrated from model {self._model!r} to "
+                f"{row[0]!r:.100} while it was open: nothing was written; close it and open it "
+                f"again with that model"
+            )
+
+    def _find_schema(self, *, create: bool) -> None:
+        """Find the schema, or make it."""
+        label, schema = self.location.label, self._server.schema
+        with self._bare_connection() as connection:
+            if connection.info.server_version < _OLDEST:
+                raise StoreError(
+                    f"the server of {label!r} is too old for stores: they need PostgreSQL 13"
+                )
+            if connection.info.parameter_status("server_encoding") != _UTF8:
+                raise StoreError(
+                    f"the database of {label!r} is not in UTF-8: make one with CREATE DATABASE "
+                    f"... ENCODING 'UTF8' TEMPLATE template0"
+                )
+            number = connection.execute(_SCHEMA_NUMBER, [schema]).fetchone()
+            tables = {row[0] for row in connection.execute(_TABLES, [schema])}
+            if tables and "migrations" not in tables:
+                raise NotAStoreError(
+                    f"the schema {schema!r} of {label!r} has tables of another program: nothing "
+                    f"was changed; give the store a schema of its own, as in ...?schema=memories"
+                )
+            if not tables and not create:
+                raise StoreNotFoundError(f"there is no store at {label!r}")
+            if number is None:
+                connection.execute("SELECT pg_advisory_lock(%s, 0)", [_LOCK])
+                connection.execute(
+                    sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
+                )
+                number = connection.execute(_SCHEMA_NUMBER, [schema]).fetchone()
+        assert number is not None
+        self._number = int(number[0])
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(**self._server.arguments)
+        try:
+            # Nothing of other schemas: whoever may create something there must not be called.
+            own = sql.Identifier(self._server.schema)
+            connection.execute(sql.SQL("SET search_path = {}, pg_catalog, pg_temp").format(own))
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _make_engine(connect: Any) -> Engine:
+    # Threads never wait for a connection: the server, not the pool, handles concurrency. One that
+    # the server has closed meanwhile is not used. Parameters contain a user's memories and must not
+    # appear in error messages.
+    engine = create_engine(
+        f"{NAME}://",
+        creator=connect,
+        poolclass=QueuePool,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        use_native_hstore=False,
+    )
+    accept_question_marks(engine)
+    return engine
