@@ -6,14 +6,13 @@ They keep to the scope of the memory they are made of, whatever arguments a mode
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
 
 from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError, validate_call
 
-from agentmem.chat.arguments import in_words
+from agentmem.chat.arguments import in_words, read_arguments
 from agentmem.errors import AgentMemError, InputError
 from agentmem_storage.text import shown
 
@@ -173,9 +172,7 @@ class Tools:
         if name not in self._functions:
             raise InputError(f"no tool {shown(name)}: there are {', '.join(self.names)}")
         try:
-            given = json.loads(arguments) if isinstance(arguments, str) else dict(arguments)
-            if not isinstance(given, dict):
-                raise InputError(f"arguments must be a JSON object, got {shown(arguments)}")
+            given = read_arguments(arguments)
             result = validate_call(self._functions[name])(**given)
         except ValidationError as error:
             known = inspect.signature(self._functions[name]).parameters

@@ -113,7 +113,7 @@ def make_increment(backup: str | os.PathLike[str], base: str | os.PathLike[str])
             file.unlink()
         sync(folder)
     except OSError as error:
-        raise unwritable(error, os.fspath(backup)) from error
+        raise unwritable(error, os.fspath(backup), what="the backup") from error
     return Incremented(folder, (folder / INCREMENT_NAME).stat().st_size, full)
 
 
@@ -153,7 +153,7 @@ def complete_backup(backup: str | os.PathLike[str], target: str | os.PathLike[st
             whole.rename(folder)
         sync(folder.parent)
     except OSError as error:
-        raise unwritable(error, os.fspath(target)) from error
+        raise unwritable(error, os.fspath(target), what="the backup") from error
     return as_path(target, _FOLDER)
 
 

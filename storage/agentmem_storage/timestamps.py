@@ -21,6 +21,8 @@ DAY_MICROS = 86_400 * 10**6
 # A string of digits is never read as an ISO date without separators: "1770975600" would be a day
 # in the year 1770, or none.
 _DIGITS = re.compile(r"[+-]?[0-9]+(?:[.][0-9]+)?")
+# As pandas, and exports of networks, write it.
+_NAMED_UTC = re.compile(r"(?<=[0-9]) ?(?:UTC|GMT)\Z")
 # Whole digits of the present time, since 1973 and until 2286, in units of a second.
 _UNITS = {9: 1, 10: 1, 12: 10**3, 13: 10**3, 15: 10**6, 16: 10**6, 18: 10**9, 19: 10**9}
 _MAX_SECONDS = 10**11
@@ -58,7 +60,10 @@ def read_timestamp(value: object) -> datetime:
         moment = datetime.combine(value, time())
     elif isinstance(value, str):
         text = value.strip()
-        moment = _from_digits(text) if _DIGITS.fullmatch(text) else datetime.fromisoformat(text)
+        if _DIGITS.fullmatch(text):
+            moment = _from_digits(text)
+        else:
+            moment = datetime.fromisoformat(_NAMED_UTC.sub("+00:00", text))
     elif isinstance(value, Real) and not isinstance(value, bool):
         moment = _from_number(float(value))
     else:

@@ -72,12 +72,15 @@ def test_definitions(memory: Memory, format: Any) -> None:
     [
         ("recall", "{", "error: "),
         ("recall", "[1]", "object"),
+        ("recall", None, "arguments must be a JSON object, got None"),
+        ("recall", '{"query": "x"}}', "arguments are not JSON"),
+        ("recall", "", "query is missing"),
         ("recall", {}, "query is missing"),
         ("recall", {"query": "x", "limit": 0}, "limit should be greater than or equal to 1, not 0"),
         ("recall", {"query": " "}, "blank"),
         ("recall", {"query": "x", "user_id": "bo"}, "no argument 'user_id': give only query, "),
         ("recall", {"query": "x", "since": "soon"}, "since: cannot read the time 'soon'"),
-        ("forget", {"ids": []}, "ids"),
+        ("forget", {"ids": []}, "ids is empty: give at least one"),
         ("remember", {"text": " "}, "whitespace"),
     ],
 )

@@ -84,6 +84,8 @@ def test_what_cannot_be_done(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "all.amem"
     cli.ok("export", file)
     assert "exists already" in cli.error(ExitCode.INPUT, "export", file)
+    nowhere = tmp_path / "none" / "a.amem"
+    assert f"the file at '{nowhere}'" in cli.error(ExitCode.STORE, "export", nowhere)
     file.write_bytes(file.read_bytes()[:-3])
     assert "cut off" in cli.error(ExitCode.INPUT, "import", file)
     assert "in memory" in cli.error(ExitCode.INPUT, "import", file, "--store", ":memory:")

@@ -38,6 +38,7 @@ _ROLE_TYPES: dict[str, Role] = {
 # Without case and underscores.
 _TIMES = (
     *("createdat", "createtime", "createdtime", "timecreated", "created"),
+    *("createdtimestamp", "createdutc", "insertedat", "timestampms"),
     *("timestamp", "ts", "at", "sentat", "senttime", "sent", "postedat", "postedtime"),
     *("datetime", "time", "date"),  # "date" last, see `envelopes`
 )

@@ -231,7 +231,7 @@ def test_an_empty_turn_is_counted(turn: dict[str, Any], memory: Memory) -> None:
 TIMES = [
     *("created_at", "createdAt", "create_time", "timestamp", "ts", "sent_at", "date"),
     *("time", "datetime", "dateTime", "sent", "created_time", "posted_at", "time_created"),
-    "Timestamp",
+    *("Timestamp", "timestamp_ms", "createdTimestamp", "inserted_at", "created_utc"),
 ]
 
 
@@ -239,7 +239,7 @@ TIMES = [
 @pytest.mark.parametrize(
     "value",
     [
-        "2026-02-13T09:40:00Z",
+        *("2026-02-13T09:40:00Z", "2026-02-13 09:40:00 UTC", "2026-02-13T09:40GMT"),
         *(1770975600, 1770975600.0, 1770975600000, 1770975600000000),
         *("1770975600", "1770975600.000", "1770975600000"),
     ],

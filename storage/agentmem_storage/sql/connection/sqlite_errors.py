@@ -72,9 +72,15 @@ def translate(error: BaseException | None, location: str) -> StoreError:
     )
 
 
-def unwritable(error: OSError, location: str) -> StoreUnwritableError:
-    """The error to raise for a file system error on writing."""
+def unwritable(error: OSError, location: str, *, what: str = "the store") -> StoreUnwritableError:
+    """The error to raise for a file system error on writing.
+
+    Args:
+        error: Of the file system.
+        location: Where something was to be written.
+        what: What was to be written.
+    """
     why = "no space left" if error.errno in _NO_SPACE else (error.strerror or str(error))
     return StoreUnwritableError(
-        f"the store at {location!r} cannot be written ({why}): check free space and permissions"
+        f"{what} at {location!r} cannot be written ({why}): check free space and permissions"
     )

@@ -76,7 +76,7 @@ def back_up(
                     folder.rmdir()
             raise
     except OSError as error:
-        raise unwritable(error, os.fspath(target)) from error
+        raise unwritable(error, os.fspath(target), what="the backup") from error
     return Copied(folder, memories, (folder / database.file_name).stat().st_size)
 
 

@@ -58,5 +58,5 @@ def export(
                     write_link(writer, link)
             size = path.stat().st_size
         except OSError as error:
-            raise unwritable(error, os.fspath(target)) from error
+            raise unwritable(error, os.fspath(target), what="the file") from error
     return Exported(path, len(ids), total, size)
