@@ -47,7 +47,14 @@ _CALLS = {
     *("tool_call", "tool-call", "server_tool_call", "invalid_tool_call", "mcp_approval_request"),
 }
 # The ends of the types of results: tool_result, web_search_tool_result, function_call_output ...
-_RESULTS = ("tool_result", "tool-result", "tool-error", "_call_output", "tool_response")
+_RESULTS = (
+    "tool_result",
+    "tool-result",
+    "function_result",
+    "tool-error",
+    "_call_output",
+    "tool_response",
+)
 # Counted without looking for text.
 _SKIPPED = {
     *("step-start", "cache", "item_reference", "mcp_list_tools", "computer_call"),

@@ -15,6 +15,7 @@ from agentmem.ingest.shapes.autogen import SILENT, as_message
 from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
 from agentmem.ingest.shapes.plain import plain_text
+from agentmem.ingest.shapes.sharegpt import are_turns, as_turn
 from agentmem.ingest.shapes.streams import check_complete, unwrapped
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
@@ -29,6 +30,8 @@ _PROMPTS = ("input", "prompt")
 _ASKING = ("instruction", "question", "context", "text", "content")
 # Keys of a list of alternatives -> the key of the message in each.
 _CHOICES = {"choices": "message", "candidates": "content"}
+# Keys of what has such a list in it: of logs, of batches, and of snapshots of a graph's state.
+_HOLDERS = ("request", "body", "values", "channel_values")
 # Keys of an API's answer.
 _ANSWERS = {*_CHOICES, "output"}
 _MAX_DEPTH = 8
@@ -123,6 +126,8 @@ def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> li
     if "role" in item:
         _check_single(item, where)
         return None
+    if are_turns([item]):
+        return [as_turn(item, where)]
     answer = _answer(item)
     if (asked := _asked(item)) is not None:
         response = plain(item.get("response"))
@@ -137,18 +142,23 @@ def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> li
     if answer is not None:
         return [*({"role": "user", "content": one} for one in said), *answer]
     if isinstance(item.get("type"), str):
-        if item["type"] in SILENT or _is_removal(item):
-            skipped[item["type"]] += 1
-            return []
-        if (of_autogen := as_message(item, where)) is not None:
-            return [of_autogen]
-        if (inside := _langchain(item)) is None and (message := unwrapped(item)) is not None:
-            inside = [message]
-        return inside
+        return _typed(item, where, skipped)
     if isinstance(item.get("mapping"), Mapping):
         current, began = item.get("current_node"), item.get("create_time")
         return thread(item["mapping"], current, began, skipped)
     return None
+
+
+def _typed(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> list[Any] | None:
+    """What is inside an envelope that says what it is by its type; None if it is none."""
+    if item["type"] in SILENT or _is_removal(item):
+        skipped[item["type"]] += 1
+        return []
+    if (of_autogen := as_message(item, where)) is not None:
+        return [of_autogen]
+    if (inside := _langchain(item)) is None and (message := unwrapped(item)) is not None:
+        inside = [message]
+    return inside
 
 
 def _asked(item: Mapping[str, Any]) -> list[Any] | None:
@@ -161,8 +171,15 @@ def _asked(item: Mapping[str, Any]) -> list[Any] | None:
         return [said_in_claude(plain(one)) for one in given]
     if item.get("object") == "list" and isinstance(item.get("data"), list | tuple):
         return list(item["data"])
-    request = plain(item.get("request"))
-    return _asked(request) if isinstance(request, Mapping) else None
+    if are_turns(turns := item.get("conversations")):
+        return list(turns)
+    for key in ("request",) if "type" in item else _HOLDERS:
+        if (
+            isinstance(held := plain(item.get(key)), Mapping)
+            and (asked := _asked(held)) is not None
+        ):
+            return asked
+    return None
 
 
 def _answer(item: Mapping[str, Any]) -> list[Any] | None:

@@ -163,12 +163,23 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
         InputError: there is text only in a field that is not known.
     """
     found: list[object] = [message[key] for key in _CONTENTS if message.get(key) is not None]
+    if _are_contents(message.get("items")):
+        found.append(message["items"])
     unread = [key for key, _ in _strings(message)]
     # What is no id and no word for programs is more likely to be the text.
     unread.sort(key=lambda key: key in _TECHNICAL or _IDS.search(key) is not None)
     if unread and not any(content or content == 0 for content in found):
         raise InputError(f"{where}: give its text as 'content', not as {shown(unread[0])}")
     return found
+
+
+def _are_contents(items: object) -> bool:
+    """Whether a list has the contents of a message, as Semantic Kernel writes them."""
+    return (
+        isinstance(items, list | tuple)
+        and bool(items)
+        and all(isinstance(one, Mapping) and "content_type" in one for one in items)
+    )
 
 
 def unread_key(item: Mapping[str, Any], kind: str, *, prose: bool) -> str | None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem import AsyncMemory, Memory
+from agentmem.errors import InputError
 from agentmem.ingest.normalize import Normalized, normalize
 from agentmem.testing import tiny_model
 from agentmem_cli.exits import ExitCode
@@ -170,6 +171,8 @@ ASK: dict[str, Any] = {"role": "user", "content": "When?"}
 REPLY: dict[str, Any] = {"role": "assistant", "content": "At noon."}
 ITEM = {**REPLY, "type": "message", "content": [{"type": "output_text", "text": "At noon."}]}
 GOOGLE = {"content": {"role": "model", "parts": [{"text": "At noon."}]}}
+TURN = {"from": "gpt", "value": "At noon."}
+KERNEL = {"role": "assistant", "items": [{"content_type": "text", "text": "At noon."}]}
 LOGS: list[dict[str, Any]] = [
     {"messages": [ASK], "choices": [{"message": REPLY}]},
     {"messages": [ASK], "response": {"choices": [{"message": REPLY}]}},
@@ -195,6 +198,12 @@ LOGS: list[dict[str, Any]] = [
     {"request": {"messages": [ASK]}, "response": "At noon."},
     {"prompt": "When?", "completion": "At noon."},
     {"input": "When?", "output": "At noon."},
+    # Data sets, snapshots and batches.
+    {"id": "c", "conversations": [{"from": "human", "value": "When?"}, TURN]},
+    {"values": {"messages": [{"type": "human", "content": "When?"}, REPLY]}, "next": []},
+    {"channel_values": {"messages": [ASK, {"type": "ai", "content": "At noon."}]}, "id": "1"},
+    {"custom_id": "r", "method": "POST", "body": {"model": "m", "messages": [ASK, REPLY]}},
+    {"messages": [{"role": "user", "items": [{"content_type": "text", "text": "When?"}]}, KERNEL]},
     # The list has the answer already.
     {"messages": [ASK, REPLY], "outputs": ["At noon."]},
     {"messages": [ASK, REPLY], "choices": [{"message": REPLY}]},
@@ -224,6 +233,20 @@ def test_a_log_of_request_and_answer_has_both(log: dict[str, Any]) -> None:
 )
 def test_data_beside_messages_is_no_answer(more: dict[str, Any]) -> None:
     assert texts(normalize({"messages": [ASK], **more})) == ["When?"]
+
+
+def test_who_speaks_in_a_turn_has_to_be_known() -> None:
+    turns = [{"from": "human", "value": "When?"}, TURN]
+    assert [part.role for part in normalize(turns).parts] == ["user", "assistant"]
+    with pytest.raises(InputError, match="'from' is 'narrator'"):
+        normalize([{"from": "narrator", "value": "It is noon."}])
+    with pytest.raises(InputError, match="role"):
+        normalize({"from": "Ana", "text": "When?"})
+
+
+def test_items_that_are_no_contents_are_no_text() -> None:
+    message = {"role": "user", "content": "When?", "items": [{"sku": 1}, {"sku": 2}]}
+    assert texts(normalize(message)) == ["When?"]
 
 
 def test_all_files_of_a_large_export_are_imported(tmp_path: Path) -> None:
