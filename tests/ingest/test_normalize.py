@@ -347,7 +347,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"type": "message", "content": "x"},
         "does not say who speaks; give it a 'role'",
     ),
-    "foreign": ({"from": "human", "value": "x"}, "a dict needs a 'role'"),
+    "foreign": ({"sender": "human", "value": "x"}, "a dict needs a 'role'"),
     "holds-nothing": ({"role": "user"}, "the message: it has no text"),
     "null": ({"role": "assistant", "content": None, "tool_calls": []}, "it has no text"),
     "no-blocks": ({"role": "user", "content": []}, "it has no text"),
