@@ -71,6 +71,8 @@ class Times:
             elif self._is_article(i):
                 i += 1
             elif word in ("year", "years") and len(text.at(i + 1).text) in (4, 9):
+                if text.says(i - 1, "new"):
+                    return None, i + 2  # "New Year 2025" is where that year begins
                 with_year, i = True, i + 1
             elif nth is None and (numbered := nth_weekday(text, i)) is not None:
                 nth, i = numbered
