@@ -7,7 +7,8 @@
   by the best value for the query: 0 to 1. For what stands alone, times the share of the query's
   words, by weight, that the best match contains: a note with one word in five must not count as
   much as one with all five, even if none has more.
-- vector: cosine similarity of the chunk's and the query's embeddings, scaled so that the nearest
+- vector: cosine similarity of the chunk's and the query's embeddings, the latter with less of the
+  names of speakers in it (`agentmem.retrieval.speakers`), scaled so that the nearest
   `SPANNED` chunks span 0 to 1, but for what the rest need to keep their order.
 - neighbors: the weighted sum of lexical and vector of the turns before and after it in its
   conversation, decaying with distance: an answer often stands next to the words of the question,
@@ -74,7 +75,7 @@ class Weights:
     vector: float = 0.4
     neighbor: float = 0.45
     length: float = 0.85
-    speaker: float = 0.15
+    speaker: float = 0.2
     time: float = 0.8
     rerank: float = 0.45
 

@@ -30,7 +30,7 @@ from agentmem.retrieval.recency import ReadWordings, by_recency
 from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
 from agentmem.retrieval.repeats import Group, distinct, group_repeats
 from agentmem.retrieval.rerank import rerank
-from agentmem.retrieval.speakers import named
+from agentmem.retrieval.speakers import aside_from, named
 from agentmem.retrieval.succession import in_succession
 from agentmem.retrieval.timely import timely_first
 from agentmem_storage.records import Ranked, Selection
@@ -126,6 +126,10 @@ def search(
     neighborhood = Neighborhood({}, {})
     if weights.neighbor:
         neighborhood = surroundings.near(candidates)
+    names = named(question.text, neighborhood)
+    if names.words and question.embedding is not None:
+        aside = aside_from(question.embedding, names.words, model)
+        cosines = normalize_cosines(snapshot.cosines(aside, candidates))
     sides = neighborhood.sides
     in_interval = None
     if question.interval is not None:
@@ -138,7 +142,7 @@ def search(
         weights,
         turns=neighborhood.turns,
         coverage=matches.lexical.coverage,
-        named=named(question.text, neighborhood),
+        named=names.turns,
         in_interval=in_interval,
         least_timely=_least_timely(question),
     )

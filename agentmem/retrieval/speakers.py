@@ -1,17 +1,51 @@
-"""Whose turns a question is about: those of whom it names."""
+"""Whose turns a question is about, and what it means aside from their names.
+
+Every turn is embedded behind the name of its speaker. So the embedding of "what did Caroline
+paint?" is near whatever Caroline says, and whatever is said to her. That a turn is of the speaker
+whom the question names counts by itself (see `agentmem.retrieval.fusion`). In cosines, the name is
+to count less: most of the component of the question's embedding that is along that of the name is
+left out.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+from agentmem.models.base import MemoryModel
 from agentmem.retrieval.expand import Neighborhood
 from agentmem_storage.words import index_text
 
 # Shorter parts of names are initials and particles.
 _SHORTEST = 3
+# Of the component along the names, what is left out. Chosen with the weight of the speaker, on
+# dialogues and on questions with several answers, see benchmarks/LOG.md.
+LEFT_OUT = 0.7
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+# Names whose embeddings are kept: the same people are asked about again and again.
+_MOST_KEPT = 256
+_kept: WeakKeyDictionary[MemoryModel, dict[str, NDArray[np.float32]]] = WeakKeyDictionary()
 
 
-def named(question: str, neighborhood: Neighborhood) -> set[int]:
+class Named(NamedTuple):
+    """The speakers whom a question names.
+
+    Attributes:
+        turns: Ids of their turns.
+        words: The words of the question that name them.
+    """
+
+    turns: set[int]
+    words: tuple[str, ...]
+
+
+def named(question: str, neighborhood: Neighborhood) -> Named:
     """The turns of conversations whose speaker the question names, by any part of the name.
 
     What stands alone has none: it is about whom it names, whoever wrote it down.
@@ -21,12 +55,42 @@ def named(question: str, neighborhood: Neighborhood) -> set[int]:
     alone = {id for id, (before, after) in sides.items() if not before and not after}
 
     @cache
-    def is_named(speaker: str) -> bool:
-        name = bytes.fromhex(speaker).decode("utf-8", "replace")
-        return any(len(word) >= _SHORTEST and word in asked for word in index_text(name).split())
+    def parts(speaker: str) -> frozenset[str]:
+        name = index_text(bytes.fromhex(speaker).decode("utf-8", "replace")).split()
+        return frozenset(one for one in name if len(one) >= _SHORTEST and one in asked)
 
-    return {
-        id
+    found = {
+        id: parts(turn.speaker)
         for id, turn in neighborhood.turns.items()
-        if id not in alone and turn.speaker and is_named(turn.speaker)
+        if id not in alone and turn.speaker and parts(turn.speaker)
     }
+    names = frozenset().union(*found.values())
+    words = (one for one in _WORD.findall(question) if names & set(index_text(one).split()))
+    return Named(set(found), tuple(dict.fromkeys(words)))
+
+
+def aside_from(
+    embedding: NDArray[np.float32], names: Iterable[str], model: MemoryModel
+) -> NDArray[np.float32]:
+    """The embedding (K,) of a question with less of the names in it, unit norm.
+
+    Args:
+        embedding: Of the question, float32 (K,), unit norm.
+        names: Words of it, at least one.
+        model: Embeds them.
+    """
+    along = np.sum([_embedded(name, model) for name in names], axis=0)
+    squared = float(along @ along)
+    if not squared:
+        return embedding
+    rest: NDArray[np.float32] = embedding - LEFT_OUT * float(embedding @ along) / squared * along
+    return rest / np.linalg.norm(rest)
+
+
+def _embedded(name: str, model: MemoryModel) -> NDArray[np.float32]:
+    kept = _kept.setdefault(model, {})
+    if name not in kept:
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[name] = model.embedder.embed_query(model.tokenizer.encode(name))
+    return kept[name]

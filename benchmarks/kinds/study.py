@@ -15,6 +15,7 @@ from benchmarks.kinds.chats import chats
 from benchmarks.kinds.collection import Kind, limited
 from benchmarks.kinds.documents import documents
 from benchmarks.kinds.kept import baselines, filled
+from benchmarks.kinds.lists import lists
 from benchmarks.kinds.notes import notes
 from benchmarks.kinds.ours import WAYS, rankings
 from benchmarks.kinds.scores import scores
@@ -25,6 +26,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "changes": changes,
     "documents": documents,
     "chats": chats,
+    "lists": lists,
 }
 SYSTEMS = (*WAYS, *BASELINES)
 

@@ -33,6 +33,7 @@ from benchmarks.kinds.collection import (
 )
 from benchmarks.kinds.documents import documents
 from benchmarks.kinds.kept import baselines, filled
+from benchmarks.kinds.lists import lists
 from benchmarks.kinds.notes import COUNT, notes
 from benchmarks.kinds.ours import DEFAULT, rankings
 from benchmarks.kinds.scores import scores
@@ -92,6 +93,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "train-structured-00.jsonl.zst", countries)
     talk = [{"content": f"I went to see {word(rng)} again"} for _ in range(200)]
     write(folder / "dev-conversations.jsonl.zst", [{"source": "self-dialogue", "messages": talk}])
+    chat = [
+        {"name": "User 1", "content": "I love hiking. Do you play the guitar?"},
+        {"name": "User 2", "content": "I never play chess."},
+        {"name": "User 1", "content": "I swim on Mondays."},
+        {"name": "User 2", "content": "I swim too."},
+    ]
+    chats_of_models = [{"source": "synthetic-persona-chat", "messages": chat}] * 2
+    write(folder / "train-conversations-00.jsonl.zst", [*chats_of_models, {"source": "sgd"}])
     passages: list[Record] = [
         {
             "source": source,
@@ -205,6 +214,24 @@ def test_chats_have_their_speakers_and_evidence(corpus: Path) -> None:
     (collection,) = chats(corpus).collections
     assert [item.name for item in collection.items] == ["Ann", "Ben", "Ann"]
     assert [question.evidence for question in collection.questions] == [(1,)]
+
+
+def test_lists_are_of_what_one_of_two_people_says_of_a_class(corpus: Path) -> None:
+    (collection,) = lists(corpus).collections
+    assert [item.name for item in collection.items] == ["Nadia", "Gareth"] * 4
+    times = [item.at for item in collection.items if item.at]
+    assert times == sorted(times)
+    assert len(set(times)) == 2
+    of_nadia = [question for question in collection.questions if "Nadia" in question.text]
+    by_class, by_word = of_nadia
+    assert (by_class.category, by_class.evidence, by_class.distractors) == (
+        "class",
+        (0, 2, 4, 6),
+        (3, 7),
+    )
+    assert (by_word.category, by_word.evidence, by_word.distractors) == ("word", (2, 6), (3, 7))
+    assert "swimming" in by_word.text
+    assert by_class.half == by_word.half == half_of("sports")
 
 
 def some_kind(count: int) -> Kind:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agentmem import Memory
+from agentmem.models.bundle.load import load_bundle
+from agentmem.retrieval import speakers
+from agentmem.retrieval.expand import Neighborhood, Side
+from agentmem.retrieval.speakers import LEFT_OUT, Named, aside_from, named
+from agentmem_storage.records import Turn
 
 
 def said(*turns: tuple[str, str]) -> list[dict[str, str]]:
@@ -37,3 +49,67 @@ def test_one_kind_of_search_alone_does_not_count_it(memory: Memory) -> None:
     for mode in ("vector", "lexical"):
         hits = memory.recall("Does Bob bake bread?", mode=mode)  # type: ignore[arg-type]
         assert {hit.explain["speaker"] for hit in hits} == {0.0}
+
+
+def test_the_words_that_name_them_are_those_of_the_question() -> None:
+    turns = {
+        number: Turn(4, number, number, name.encode().hex().upper())
+        for number, name in enumerate(("Ana Müller", "Bob", "Jo"))
+    }
+    sides: dict[int, tuple[Side, Side]] = {0: ((), (1,)), 1: ((0,), (2,)), 2: ((1,), ())}
+    found = named("What do MÜLLER, Jo and Bob's friends do?", Neighborhood(sides, turns))
+    assert found == Named({0, 1}, ("MÜLLER", "Bob"))
+    assert named("What is baked?", Neighborhood(sides, turns)) == Named(set(), ())
+
+
+@given(names=st.lists(st.sampled_from(["Ana", "Bob", "Caroline", "Müller"]), min_size=1))
+def test_most_of_the_names_is_left_out_of_the_embedding(names: list[str]) -> None:
+    model = load_bundle()
+    embed = model.embedder.embed_query
+    question = embed(model.tokenizer.encode(f"What did {' and '.join(names)} paint?"))
+    along = np.sum([embed(model.tokenizer.encode(name)) for name in names], axis=0)
+    along /= np.linalg.norm(along)
+    rest = aside_from(question, names, model)
+    assert np.linalg.norm(rest) == pytest.approx(1, abs=1e-5)
+    across = question - (question @ along) * along
+    # What is across the names keeps its direction, and of what is along them .3 is left.
+    kept = rest @ across / (across @ across)
+    assert rest - (rest @ along) * along == pytest.approx(kept * across, abs=1e-5)
+    assert rest @ along == pytest.approx((1 - LEFT_OUT) * kept * (question @ along), abs=1e-5)
+
+
+def test_of_a_question_that_is_but_a_name_it_stays() -> None:
+    model = load_bundle()
+    name = model.embedder.embed_query(model.tokenizer.encode("Caroline"))
+    assert aside_from(name, ["Caroline"], model) == pytest.approx(name, abs=1e-5)
+
+
+def test_what_is_only_said_to_the_named_is_not_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = said(
+        ("Ben", "Caroline, Caroline! Lovely to hear from you, Caroline."),
+        ("Caroline", "I finished a canvas with sailing boats."),
+        ("Ben", "Congratulations, Caroline."),
+        ("Caroline", "It rained all week."),
+    )
+
+    def nearest(memory: Memory) -> str:
+        hits = memory.recall("What has Caroline been painting?", k=4)
+        return max(hits, key=lambda hit: hit.explain["vector"]).text
+
+    with Memory(":memory:", model=load_bundle()) as memory:
+        memory.add(talk)
+        calls: list[str] = []
+        kind = type(memory._model.embedder)
+        unhindered = kind.embed_query
+
+        def embed_query(embedder: Any, ids: Any) -> Any:
+            calls.append(memory._model.tokenizer.decode(list(ids)))
+            return unhindered(embedder, ids)
+
+        monkeypatch.setattr(kind, "embed_query", embed_query)
+        speakers._kept.clear()
+        assert "canvas" in nearest(memory)
+        assert nearest(memory)
+        # The name once, and the question each time.
+        assert calls.count("Caroline") == 1
+        assert len(calls) == 3
