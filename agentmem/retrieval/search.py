@@ -121,8 +121,7 @@ def search(
     surroundings = Surroundings(snapshot, query.selection)
     matches = _find(snapshot, question, limit, selections, weights, surroundings)
     lexical = normalize_lexical(matches.lexical)
-    cosines = _normalized(snapshot, question, matches.vector, selections, known=set(lexical))
-    candidates = {*lexical, *cosines}
+    candidates = {*lexical, *matches.vector.ids.tolist()}
     neighborhood = Neighborhood({}, {})
     if weights.neighbor:
         neighborhood = surroundings.near(candidates)
@@ -130,6 +129,8 @@ def search(
     if names.words and question.embedding is not None:
         aside = aside_from(question.embedding, names.words, model)
         cosines = normalize_cosines(snapshot.cosines(aside, candidates))
+    else:
+        cosines = _normalized(snapshot, question, matches.vector, selections, known=set(lexical))
     sides = neighborhood.sides
     in_interval = None
     if question.interval is not None:

@@ -64,9 +64,16 @@ def named(question: str, neighborhood: Neighborhood) -> Named:
         for id, turn in neighborhood.turns.items()
         if id not in alone and turn.speaker and parts(turn.speaker)
     }
+    if not found:
+        return Named(set(), ())
     names = frozenset().union(*found.values())
-    words = (one for one in _WORD.findall(question) if names & set(index_text(one).split()))
+    words = [one for one in _WORD.findall(question) if not names.isdisjoint(_forms(one))]
     return Named(set(found), tuple(dict.fromkeys(words)))
+
+
+def _forms(word: str) -> list[str]:
+    """A word as it is indexed; most are plain, and splitting takes its time."""
+    return [word.lower()] if word.isascii() else index_text(word).split()
 
 
 def aside_from(
