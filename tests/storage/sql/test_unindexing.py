@@ -197,7 +197,7 @@ def test_pages_are_the_same_when_put_together_again() -> None:
             leaf = Leaf.unpack(block)
             assert leaf.pack() == block
             first = first_continued(block)
-            assert first == (leaf.continued[0].rowid if leaf.continued else None)
+            assert first == (number(leaf.continued, 0)[0] if leaf.continued else None)
         if page_bytes == SMALL:
             assert any(Leaf.unpack(block).continued for block in leaves)
         engine.dispose()

@@ -17,9 +17,7 @@ numbers are SQLite's variable-length integers:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from agentmem_storage.sql.lexical.lexicon import varints
 
@@ -30,33 +28,19 @@ class UnusualError(Exception):
     """The reason why an index is not changed here, but by FTS5 itself."""
 
 
-class Posting(NamedTuple):
-    """A row in which a word occurs.
-
-    Attributes:
-        rowid: Its id.
-        body: The size of the positions, and those of them that are on the page.
-        whole: Whether these are all.
-    """
-
-    rowid: int
-    body: bytes
-    whole: bool
-
-
 @dataclass
 class Leaf:
     """A leaf page.
 
     Attributes:
         tail: The end of a posting that begins on a page before.
-        continued: Further postings of its word.
-        words: The words that begin here, ascending, each with its postings.
+        continued: Further postings of its word, as they stand on the page.
+        words: The words that begin here, ascending, each with its postings, likewise.
     """
 
     tail: bytes
-    continued: list[Posting]
-    words: list[tuple[bytes, list[Posting]]]
+    continued: bytes
+    words: list[tuple[bytes, bytes]]
 
     @classmethod
     def unpack(cls, block: bytes) -> Leaf:
@@ -76,16 +60,16 @@ class Leaf:
 
     @classmethod
     def _unpack(cls, block: bytes) -> Leaf:
-        size, offsets = _table(block)
+        offsets = _offsets(block)
         begin = _begin(block, offsets[0])
-        words: list[tuple[bytes, list[Posting]]] = []
+        words: list[tuple[bytes, bytes]] = []
         word = b""
         for start, end in zip(offsets[:-1], offsets[1:], strict=True):
             kept, at = number(block, start) if words else (0, start)
             length, at = number(block, at)
             word = word[:kept] + block[at : at + length]
-            words.append((word, _postings(block, at + length, end, size)))
-        return cls(block[_START:begin], _postings(block, begin, offsets[0], size), words)
+            words.append((word, block[at + length : end]))
+        return cls(block[_START:begin], block[begin : offsets[0]], words)
 
     def pack(self) -> bytes:
         """Put it together.
@@ -95,7 +79,7 @@ class Leaf:
         """
         out = bytearray(_START) + self.tail
         first = len(out) if self.continued else 0
-        _append(out, self.continued)
+        out += self.continued
         table = bytearray()
         before, earlier = 0, None
         for word, postings in self.words:
@@ -105,9 +89,8 @@ class Leaf:
             if earlier is not None:
                 kept = _common(earlier, word)
                 out += packed(kept)
-            out += packed(len(word) - kept) + word[kept:]
+            out += packed(len(word) - kept) + word[kept:] + postings
             earlier = word
-            _append(out, postings)
         out[:2] = first.to_bytes(2, "big")
         out[2:_START] = len(out).to_bytes(2, "big")
         return bytes(out + table)
@@ -118,11 +101,38 @@ class Leaf:
         return not (self.tail or self.continued or self.words)
 
 
+def without(postings: bytes, rowid: int) -> bytes | None:
+    """Postings without that of a row; None if it has none among them.
+
+    Raises:
+        UnusualError: Its positions are not all on the page.
+    """
+    at = found = 0
+    size = len(postings)
+    while at < size:
+        distance, after = number(postings, at)
+        found += distance
+        length, after = number(postings, after)
+        end = after + (length >> 1)
+        if found >= rowid:
+            break
+        at = end
+    if found != rowid or at >= size:
+        return None
+    if end > size:
+        raise UnusualError("a posting is on two pages")
+    if end == size:
+        return postings[:at]
+    # The next one is as far from the one before as both were from their own.
+    further, rest = number(postings, end)
+    return postings[:at] + packed(distance + further) + postings[rest:]
+
+
 def first_continued(block: bytes) -> int | None:
     """The id of the first posting of a page that continues the word before; None without one."""
-    _, offsets = _table(block)
-    begin = _begin(block, offsets[0])
-    return number(block, begin)[0] if begin < offsets[0] else None
+    end = _offsets(block)[0]
+    begin = _begin(block, end)
+    return number(block, begin)[0] if begin < end else None
 
 
 def number(block: bytes, at: int) -> tuple[int, int]:
@@ -130,6 +140,9 @@ def number(block: bytes, at: int) -> tuple[int, int]:
     value = block[at]
     if value < 0x80:
         return value, at + 1
+    following = block[at + 1]
+    if following < 0x80:
+        return (value & 0x7F) << 7 | following, at + 2
     value = next(varints(block[at : at + 9]))
     end = at
     while end < at + 8 and block[end] >= 0x80:
@@ -151,42 +164,19 @@ def packed(value: int) -> bytes:
     return bytes(reversed(parts))
 
 
-def _table(block: bytes) -> tuple[int, list[int]]:
-    """Where the words of a page end, and where each begins, with that end as the last."""
+def _offsets(block: bytes) -> list[int]:
+    """Where the words of a page begin, and where the last one ends."""
     size = int.from_bytes(block[2:_START], "big")
     offsets, at = [], 0
     for distance in varints(block[size:]):
         at += distance
         offsets.append(at)
-    return size, [*offsets, size]
+    return [*offsets, size]
 
 
 def _begin(block: bytes, end: int) -> int:
     """Where the postings begin that continue the word of the page before."""
     return int.from_bytes(block[:2], "big") or end
-
-
-def _postings(block: bytes, at: int, end: int, size: int) -> list[Posting]:
-    found = []
-    rowid = 0
-    while at < end:
-        distance, at = number(block, at)
-        rowid += distance
-        length, after = number(block, at)
-        stop = after + length // 2
-        # Only the last one of a page goes on on the next.
-        if stop > end != size:
-            raise IndexError
-        found.append(Posting(rowid, block[at : min(stop, end)], whole=stop <= end))
-        at = stop
-    return found
-
-
-def _append(out: bytearray, postings: Iterable[Posting]) -> None:
-    before = 0
-    for one in postings:
-        out += packed(one.rowid - before) + one.body
-        before = one.rowid
 
 
 def _common(one: bytes, other: bytes) -> int:

@@ -21,23 +21,23 @@ from agentmem_storage import words
 from agentmem_storage.sql.lexical import indexed_texts
 from agentmem_storage.sql.lexical.leaf import (
     Leaf,
-    Posting,
     UnusualError,
     first_continued,
     number,
     packed,
+    without,
 )
 from agentmem_storage.sql.lexical.lexicon import FORMAT, varints
 from agentmem_storage.sql.lexical.lexicon_pages import SEGMENT_BITS, STRUCTURE, segments
 from agentmem_storage.sql.lexical.tokens import TABLE
 
 # In an index of fewer rows for each that goes, merging it takes no longer.
-ROWS_FOR_EACH = 32_000
+ROWS_FOR_EACH = 10_000
 _COUNTS = 1
 # Of the one index that there is; others would be of prefixes.
 _MAIN = b"0"
 # What stands in a segment that has nothing else: a word without letters, of a row that was deleted.
-_NOTHING = _MAIN, [Posting(1, packed(1), whole=True)]
+_NOTHING = _MAIN, packed(1) + packed(1)
 
 
 def erase(connection: Connection, texts: Mapping[int, str]) -> dict[int, str]:
@@ -180,33 +180,31 @@ class _Segment:
         at = next((n for n, (one, _) in enumerate(leaf.words) if one == word), None)
         if at is None:
             return False
-        postings = leaf.words[at][1]
         is_last = at == len(leaf.words) - 1
-        if (found := _position(postings, rowid)) is not None:
-            if len(postings) > 1:
-                self._keep(page)
-                del postings[found]
-                return True
-            if is_last and self._continues(page):
-                raise UnusualError("a word would begin on the next page")
-            self._keep(page)
-            del leaf.words[at]
-            return True
-        if not is_last:
-            return False
+        left = without(leaf.words[at][1], rowid)
+        if left is None:
+            return is_last and self._remove_further(word, page, rowid, indexed=indexed)
+        if not left and is_last and self._continues(page):
+            raise UnusualError("a word would begin on the next page")
+        self._keep(page)
+        leaf.words[at : at + 1] = [(word, left)] if left else []
+        return True
+
+    def _remove_further(self, word: bytes, page: int, rowid: int, *, indexed: bool) -> bool:
+        """Take a posting out of a page behind that on which its word begins."""
         further = self._page_of(word, page, rowid)
         if further is None:
             return False
         leaf = self._leaf(further)
-        found = _position(leaf.continued, rowid)
-        if found is None:
+        left = without(leaf.continued, rowid)
+        if left is None:
             return False
-        if found == 0 and indexed:
+        if indexed and number(leaf.continued, 0)[0] == rowid:
             raise UnusualError("an index of the postings has to be changed")
-        if len(leaf.continued) == 1 and not leaf.words:
+        if not left and not leaf.words:
             raise UnusualError("a page would be empty")
         self._keep(further)
-        del leaf.continued[found]
+        leaf.continued = left
         return True
 
     def changes(self) -> list[tuple[str, tuple[object, ...]]]:
@@ -286,7 +284,7 @@ class _Segment:
     def _first_continued(self, page: int) -> int | None:
         if page in self._leaves:
             continued = self._leaves[page].continued
-            return continued[0].rowid if continued else None
+            return number(continued, 0)[0] if continued else None
         return first_continued(_block(self._connection, self._row(page)))
 
     def _leaf(self, page: int) -> Leaf:
@@ -301,15 +299,3 @@ class _Segment:
 
     def _row(self, page: int) -> int:
         return (self._id << SEGMENT_BITS) + page
-
-
-def _position(postings: list[Posting], rowid: int) -> int | None:
-    """Where a row is among postings; None if it is not.
-
-    Raises:
-        UnusualError: Its positions are not all on the page.
-    """
-    at = next((n for n, one in enumerate(postings) if one.rowid == rowid), None)
-    if at is not None and not postings[at].whole:
-        raise UnusualError("a posting is on two pages")
-    return at
