@@ -70,9 +70,7 @@ class Times:
                 prefix, i = word, i + 1
             elif self._is_article(i):
                 i += 1
-            elif word in ("year", "years") and len(text.at(i + 1).text) in (4, 9):
-                if text.says(i - 1, "new"):
-                    return None, i + 2  # "New Year 2025" is where that year begins
+            elif self._introduces_year(i):
                 with_year, i = True, i + 1
             elif nth is None and (numbered := nth_weekday(text, i)) is not None:
                 nth, i = numbered
@@ -94,6 +92,12 @@ class Times:
                 return None
             time = with_part(time, name, text.today)
         return time, found[1]
+
+    def _introduces_year(self, i: int) -> bool:
+        """Whether "year" stands before its number; "New Year 2025" is where that year begins."""
+        text = self.text
+        introduced = text.at(i).text in ("year", "years") and len(text.at(i + 1).text) in (4, 9)
+        return introduced and not text.says(i - 1, "new")
 
     def _is_article(self, i: int) -> bool:
         word = self.text.at(i).text
