@@ -10,7 +10,6 @@ left out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -51,29 +50,28 @@ def named(question: str, neighborhood: Neighborhood) -> Named:
     What stands alone has none: it is about whom it names, whoever wrote it down.
     """
     asked = set(index_text(question).split())
-    sides = neighborhood.sides
-    alone = {id for id, (before, after) in sides.items() if not before and not after}
-
-    @cache
-    def parts(speaker: str) -> frozenset[str]:
-        name = index_text(bytes.fromhex(speaker).decode("utf-8", "replace")).split()
-        return frozenset(one for one in name if len(one) >= _SHORTEST and one in asked)
-
-    found = {
-        id: parts(turn.speaker)
-        for id, turn in neighborhood.turns.items()
-        if id not in alone and turn.speaker and parts(turn.speaker)
-    }
-    if not found:
+    speakers = {turn.speaker for turn in neighborhood.turns.values() if turn.speaker}
+    parts = {speaker: asked & _parts(speaker) for speaker in speakers}
+    if not any(parts.values()):
         return Named(set(), ())
-    names = frozenset().union(*found.values())
+    turns, sides = neighborhood.turns, neighborhood.sides
+    found = {id for id, turn in turns.items() if turn.speaker and parts[turn.speaker]}
+    found -= {id for id, (before, after) in sides.items() if not before and not after}
+    names = set().union(*(parts[one] for id in found if (one := turns[id].speaker)))
     words = [one for one in _WORD.findall(question) if not names.isdisjoint(_forms(one))]
-    return Named(set(found), tuple(dict.fromkeys(words)))
+    return Named(found, tuple(dict.fromkeys(words)))
 
 
-def _forms(word: str) -> list[str]:
-    """A word as it is indexed; most are plain, and splitting takes its time."""
-    return [word.lower()] if word.isascii() else index_text(word).split()
+def _parts(speaker: str) -> set[str]:
+    """The words of a name that may name somebody."""
+    name = bytes.fromhex(speaker).decode("utf-8", "replace")
+    return {one for one in _forms(name) if len(one) >= _SHORTEST}
+
+
+def _forms(name: str) -> list[str]:
+    """The words of a name as they are indexed; most are plain, and splitting takes its time."""
+    plain = name.isascii() and name.replace(" ", "").isalpha()
+    return name.lower().split() if plain else index_text(name).split()
 
 
 def aside_from(
