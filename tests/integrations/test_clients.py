@@ -428,7 +428,9 @@ def test_a_memory_that_fails_costs_no_reply(
     assert isinstance(wrapped.agentmem_session.error, StoreError)
 
 
-@pytest.mark.parametrize("reply", [7, SimpleNamespace(choices=[]), object()], ids=repr)
+@pytest.mark.parametrize(
+    "reply", [7, SimpleNamespace(choices=[]), object()], ids=["number", "namespace", "object"]
+)
 def test_a_reply_of_an_odd_kind_reaches_the_caller(known: Memory, reply: Any) -> None:
     """Clients that wrap others return objects of their own."""
     completions = SimpleNamespace(create=lambda **request: reply)
