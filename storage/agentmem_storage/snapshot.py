@@ -193,14 +193,15 @@ class Snapshot:
     def selected_with_sources(self, selection: Selection) -> list[tuple[ChunkRecord, SourceRecord]]:
         """The selected chunks by ascending id, each with its source, damaged ones included.
 
-        For a selection of few: unlike `ids`, it leaves the rest of the store uncounted.
+        For a selection of few: unlike `ids`, it leaves the rest of the store uncounted. Chunks that
+        belong to no source are left out.
 
         Raises:
             FilterError: The selection's filter is malformed.
         """
         query = selected(selection, now=moment(self._connection, self._now))
         ids = list_ids(self._connection, query).ids
-        return read_with_sources(self._connection, ids, keep_damaged=True)
+        return read_with_sources(self._connection, ids, keep_damaged=True, skip_orphans=True)
 
     def latents(self, ids: Iterable[int]) -> list[LatentsRecord]:
         """Latents of chunks in the order of ``ids``, several times faster than `chunks`.

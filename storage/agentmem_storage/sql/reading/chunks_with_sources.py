@@ -24,9 +24,19 @@ _WITH_SOURCES: Select[Any] = (
 
 
 def read_with_sources(
-    connection: Connection, ids: Iterable[int], *, keep_damaged: bool = False
+    connection: Connection,
+    ids: Iterable[int],
+    *,
+    keep_damaged: bool = False,
+    skip_orphans: bool = False,
 ) -> list[tuple[ChunkRecord, SourceRecord]]:
     """Chunks in the order of ``ids``, each with its source; damaged rows as in `read_chunks`.
+
+    Args:
+        connection: A transaction.
+        ids: Chunk ids.
+        keep_damaged: As in `read_chunks`.
+        skip_orphans: Leave out chunks that belong to no source; otherwise these are damaged.
 
     Raises:
         UnknownIdError: No chunk has one of the ids.
@@ -36,7 +46,7 @@ def read_with_sources(
     intact, faults = read_tolerantly(connection, _WITH_SOURCES, wanted)
     rows = {row.id: row for row in intact}
     if faults or len(rows) < len(set(wanted)):
-        return _one_by_one(connection, wanted, keep_damaged=keep_damaged)
+        return _one_by_one(connection, wanted, keep_damaged=keep_damaged, skip_orphans=skip_orphans)
     of: dict[int, SourceRecord] = {}
     for row in rows.values():
         if row.source_id not in of:
@@ -48,7 +58,7 @@ def read_with_sources(
 
 
 def _one_by_one(
-    connection: Connection, ids: Sequence[int], *, keep_damaged: bool
+    connection: Connection, ids: Sequence[int], *, keep_damaged: bool, skip_orphans: bool
 ) -> list[tuple[ChunkRecord, SourceRecord]]:
     """As `read_with_sources`, for rows of which some are damaged or belong to no source."""
     found = []
@@ -56,6 +66,8 @@ def _one_by_one(
         try:
             (source,) = read_sources(connection, [record.source_id], keep_damaged=keep_damaged)
         except UnknownIdError as error:
+            if skip_orphans:
+                continue
             damage = f"memory {record.id} belongs to no source: the row is damaged"
             if not keep_damaged:
                 raise CorruptRecordError(damage, id=record.id) from error
