@@ -50,19 +50,24 @@ def torture(
         models = two_bundles(scratch)
 
         until = time.monotonic() + 60 * minutes
-        common = {"models": models, "seed": seed, "scratch": scratch, "until": until}
+        common = {"models": models, "scratch": scratch, "until": until}
 
-        def part(name: str, run: Callable[..., Tally], count: int) -> Callable[[], Tally]:
+        def part(
+            name: str, run: Callable[..., Tally], count: int, seed: int = seed
+        ) -> Callable[[], Tally]:
             report = partial(on_progress, name)
-            return partial(run, count, **common, on_progress=report)
+            return partial(run, count, seed=seed, **common, on_progress=report)
 
-        killed, cut, crowded = in_forks(
+        # In two halves, because one process dies after the other, and that takes longest.
+        killed, others, cut, crowded = in_forks(
             [
-                part("kills", kill_processes, kills),
+                part("kills", kill_processes, kills - kills // 2, 2 * seed),
+                part("other kills", kill_processes, kills // 2, 2 * seed + 1),
                 part("power", cut_power, cuts),
                 part("crowd", crowd, operations),
             ]
         )
+        killed.add(others)
     return build_result(
         "torture",
         config={
