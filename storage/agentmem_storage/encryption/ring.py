@@ -188,6 +188,10 @@ class KeyRing:
                 return key
         raise self._damaged(f"key {key_id} is not what was written")
 
+    def ids(self) -> list[int]:
+        """The ids of all data keys that were read so far, destroyed and damaged ones included."""
+        return sorted(self._wrapped)
+
     def damaged_keys(self) -> list[int]:
         """The ids that have neither a key nor its tombstone.
 

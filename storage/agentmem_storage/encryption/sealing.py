@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentmem_storage.encryption.cipher import NONCE_BYTES, make_cipher, seal, unseal
 from agentmem_storage.encryption.ring import KeyRing
+from agentmem_storage.errors import KeyRingError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -68,6 +69,19 @@ class RowSeal:
         except (AttributeError, TypeError, struct.error):
             return None
         return None if packed is None else unpack(packed)
+
+    def opens_otherwise(self, kind: str, id: int, sealed: bytes) -> bool:
+        """Whether a row was sealed with a key that is there, whatever is said of its key.
+
+        It tries all of them, so it is for rows whose key is said to have been destroyed.
+        """
+        return any(self._opens(kind, id, key_id, sealed) for key_id in self._ring.ids())
+
+    def _opens(self, kind: str, id: int, key_id: int, sealed: bytes) -> bool:
+        try:
+            return self.open(kind, id, key_id, sealed) is not None
+        except (DestroyedKeyError, KeyRingError):
+            return False
 
     def drop(self, key_id: int) -> None:
         """Forget a key that has been destroyed."""

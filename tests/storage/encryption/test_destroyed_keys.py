@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agentmem_storage.encryption.cipher import make_cipher, seal
-from agentmem_storage.errors import KeyRingError, WrongKeyError
+from agentmem_storage.errors import KeyRingError, StoreError, WrongKeyError
 from tests.support.encrypted import ANA, BEN, KEY, TEXT, keys_of, open_store, source, tables
 
 
@@ -122,3 +123,24 @@ def test_who_has_the_key_of_before_destroys_nothing(tmp_path: Path) -> None:
         with pytest.raises(WrongKeyError):
             ring.destroy([3])
     assert keys_of(tmp_path / "s") == [True, False, True]
+
+
+def test_a_row_that_names_a_destroyed_key_is_damaged_and_stays(tmp_path: Path) -> None:
+    """It was taken for what is left of a shredded scope, and removed at the next opening."""
+    fill(tmp_path / "s")
+    with closing(sqlite3.connect(tmp_path / "s" / "encrypted.db")) as connection:
+        places = connection.execute("SELECT kind, id FROM rows WHERE key_id <> 2").fetchall()
+    assert {kind for kind, _ in places} >= {"chunks", "sources", "scopes", "meta"}
+    for number, place in enumerate(places):
+        copy = Path(shutil.copytree(tmp_path / "s", tmp_path / f"{number}"))
+        named = "SELECT count(*) FROM rows WHERE kind = ? AND id = ?"
+        with closing(sqlite3.connect(copy / "encrypted.db")) as connection:
+            with connection:
+                query = "UPDATE rows SET key_id = 2 WHERE kind = ? AND id = ?"
+                assert connection.execute(query, place).rowcount == 1
+            try:
+                with open_store(copy) as store:
+                    assert list(store.check()) != [], place
+            except StoreError:
+                pass
+            assert connection.execute(named, place).fetchone() == (1,)
