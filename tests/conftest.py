@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _NO_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("default", _NO_CLOCK, max_examples=20, derandomize=True)
+settings.register_profile("default", _NO_CLOCK, max_examples=12, derandomize=True)
 settings.register_profile("thorough", _NO_CLOCK, max_examples=250)
 settings.load_profile(os.environ.get("AGENTMEM_TESTS", "default"))
 # The longest slow test takes ten minutes on a quiet machine.
