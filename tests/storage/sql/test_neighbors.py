@@ -40,7 +40,8 @@ def test_both_ways_agree(written: list[tuple[int, int, int]], forgotten: int, re
             listed = neighbors.by_listing(connection, asked, reach)
             looked_up = neighbors.by_lookup(connection, asked, reach)
         assert listed.sides == looked_up.sides
-        assert listed.turns == looked_up.turns
+        # A look-up has read some more, which the limit then left out.
+        assert listed.turns.items() <= looked_up.turns.items()
         assert store.neighbors(asked, reach).sides == listed.sides
 
 
