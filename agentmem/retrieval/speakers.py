@@ -93,9 +93,12 @@ def aside_from(
 
 
 def _embedded(name: str, model: MemoryModel) -> NDArray[np.float32]:
+    # Other threads recall with the same model, and may empty what is kept at any moment.
     kept = _kept.setdefault(model, {})
-    if name not in kept:
+    found = kept.get(name)
+    if found is None:
+        found = model.embedder.embed_query(model.tokenizer.encode(name))
         if len(kept) >= _MOST_KEPT:
             kept.clear()
-        kept[name] = model.embedder.embed_query(model.tokenizer.encode(name))
-    return kept[name]
+        kept[name] = found
+    return found
