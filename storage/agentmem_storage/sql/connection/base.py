@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 from sqlalchemy import Connection
 
+from agentmem_storage.errors import IncompatibleModelError, StoreError
+from agentmem_storage.sql.connection.location import Location
 from agentmem_storage.sql.connection.migrations import Step
 from agentmem_storage.sql.connection.unsealed import Unsealed
 
@@ -24,9 +27,15 @@ class AnyDatabase(Unsealed, ABC):
     steps: Sequence[Step]
     erases: bool
 
-    @abstractmethod
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._closed = False
+        self._forked_while_used = False
+        self._model: str | None = None
+
     def bind(self, model: str) -> None:
         """From now on, refuse every transaction once the store is bound to another model."""
+        self._model = model
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Connection]:
@@ -79,3 +88,22 @@ class AnyDatabase(Unsealed, ABC):
     @abstractmethod
     def close(self) -> None:
         """Close all connections; the database cannot be used afterwards."""
+
+    def _require_usable(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store at {self.location.label!r} is closed")
+        if self._forked_while_used:
+            raise StoreError(
+                f"this process was forked while another thread was using the store at "
+                f"{self.location.label!r}, which it therefore cannot use: fork before opening the "
+                f"store, or start processes with 'spawn'"
+            )
+
+    def _require_bound(self, row: Sequence[Any] | None) -> None:
+        """Check that the model in the row of ``meta``, if there is one yet, is that of `bind`."""
+        if self._model is not None and row is not None and row[0] != self._model:
+            raise IncompatibleModelError(
+                f"the store at {self.location.label!r} was migrated from model {self._model!r} to "
+                f"{row[0]!r:.100} while it was open: nothing was written; close it and open it "
+                f"again with that model"
+            )

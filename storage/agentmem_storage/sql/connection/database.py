@@ -21,7 +21,6 @@ from sqlalchemy import Connection
 from agentmem_storage import forks
 from agentmem_storage.disk import file_bytes, make_private_file
 from agentmem_storage.errors import (
-    IncompatibleModelError,
     StoreBusyError,
     StoreError,
     StoreNotFoundError,
@@ -63,17 +62,14 @@ class Database(UnlockedReads, AnyDatabase):
     erases = True
 
     def __init__(self, location: Location, timeout_s: float) -> None:
-        self.location = location
+        super().__init__(location)
         self._timeout_s = timeout_s
-        self._closed = False
-        self._forked_while_used = False
         self._files = None if location.path is None else OpenFiles(location.path, location.label)
         self._has_log = False
         self._seen = look(location.path) if location.path is not None else None
         # All threads of an in-memory store share one connection, one transaction at a time.
         # Otherwise only writers take turns, which is fairer than SQLite's polling.
         self._turn = threading.Lock()
-        self._model: str | None = None
         self._engine = make_engine(self._connect, in_memory=location.in_memory)
         forks.follow(self)
 
@@ -124,10 +120,6 @@ class Database(UnlockedReads, AnyDatabase):
             database.close()
             raise
         return database
-
-    def bind(self, model: str) -> None:
-        """From now on, refuse every transaction once the store is bound to another model."""
-        self._model = model
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -294,7 +286,9 @@ class Database(UnlockedReads, AnyDatabase):
     def _begun(self, connection: Connection, begin: str) -> Iterator[None]:
         with self._transaction(connection, begin):
             if self._model is not None:
-                self._require_bound(_driver_connection(connection), self._model)
+                # Not by way of SQLAlchemy: it is done in every transaction.
+                own = _driver_connection(connection)
+                self._require_bound(own.execute("SELECT model FROM meta").fetchone())
             yield
 
     @staticmethod
@@ -303,16 +297,6 @@ class Database(UnlockedReads, AnyDatabase):
         connection.execution_options(**{BEGIN: begin})
         with connection.begin():
             yield
-
-    def _require_bound(self, connection: sqlite3.Connection, model: str) -> None:
-        # Not by way of SQLAlchemy: it is done in every transaction.
-        row = connection.execute("SELECT model FROM meta").fetchone()
-        if row is not None and row[0] != model:
-            raise IncompatibleModelError(
-                f"the store at {self.location.label!r} was migrated from model {model!r} to "
-                f"{row[0]!r:.100} while it was open: nothing was written; close it and open it "
-                f"again with that model"
-            )
 
     @contextmanager
     def _bare_connection(self) -> Iterator[sqlite3.Connection]:
@@ -327,14 +311,7 @@ class Database(UnlockedReads, AnyDatabase):
             yield connection
 
     def _require_usable(self) -> None:
-        if self._closed:
-            raise StoreError(f"the store at {self.location.label!r} is closed")
-        if self._forked_while_used:
-            raise StoreError(
-                f"this process was forked while another thread was using the store at "
-                f"{self.location.label!r}, which it therefore cannot use: fork before opening the "
-                f"store, or start processes with 'spawn'"
-            )
+        super()._require_usable()
         self._check_files()
 
     def _check_files(self) -> None:

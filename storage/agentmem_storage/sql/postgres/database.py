@@ -20,7 +20,6 @@ from sqlalchemy.pool import QueuePool
 
 from agentmem_storage import forks
 from agentmem_storage.errors import (
-    IncompatibleModelError,
     NotAStoreError,
     StoreBusyError,
     StoreError,
@@ -70,13 +69,10 @@ class PostgresDatabase(AnyDatabase):
     erases = False
 
     def __init__(self, server: Server, timeout_s: float) -> None:
-        self.location = server.location
+        super().__init__(server.location)
         self._server = server
         self._wait_ms = max(_LEAST_MS, int(timeout_s * 1000))
-        self._closed = False
-        self._forked_while_used = False
         self._number = 0
-        self._model: str | None = None
         self._engine = _make_engine(self._connect)
         self._reads = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -102,15 +98,11 @@ class PostgresDatabase(AnyDatabase):
             raise
         return database
 
-    def bind(self, model: str) -> None:
-        """See `AnyDatabase.bind`."""
-        self._model = model
-
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """See `AnyDatabase.read`."""
         with self._connected(self._reads) as connection, connection.begin():
-            self._require_bound(connection)
+            self._check_model(connection)
             yield connection
 
     @contextmanager
@@ -119,7 +111,7 @@ class PostgresDatabase(AnyDatabase):
         with self._connected(self._writes) as connection, connection.begin():
             connection.exec_driver_sql(_BEGIN_WRITE, (str(self._wait_ms),))
             connection.exec_driver_sql(_WAIT_FOR_TURN, (_LOCK, self._number))
-            self._require_bound(connection)
+            self._check_model(connection)
             yield connection
             raise_if_abandoned()
 
@@ -203,26 +195,9 @@ class PostgresDatabase(AnyDatabase):
             connection.autocommit = True
             yield connection
 
-    def _require_usable(self) -> None:
-        if self._closed:
-            raise StoreError(f"the store at {self.location.label!r} is closed")
-        if self._forked_while_used:
-            raise StoreError(
-                f"this process was forked while another thread was using the store at "
-                f"{self.location.label!r}, which it therefore cannot use: fork before opening the "
-                f"store, or start processes with 'spawn'"
-            )
-
-    def _require_bound(self, connection: Connection) -> None:
-        if self._model is None:
-            return
-        row = connection.exec_driver_sql("SELECT model FROM meta").one_or_none()
-        if row is not None and row[0] != self._model:
-            raise IncompatibleModelError(
-                f"the store at {self.location.label!r} was migrated from model {self._model!r} to "
-                f"{row[0]!r:.100} while it was open: nothing was written; close it and open it "
-                f"again with that model"
-            )
+    def _check_model(self, connection: Connection) -> None:
+        if self._model is not None:
+            self._require_bound(connection.exec_driver_sql("SELECT model FROM meta").one_or_none())
 
     def _find_schema(self, *, create: bool) -> None:
         """Find the schema, or make it."""
