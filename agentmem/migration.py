@@ -28,7 +28,7 @@ from agentmem.maintenance import rebuild_stale_terms
 from agentmem.models.base import EncodedChunk, Latent, MemoryModel
 from agentmem.models.bundle.find import find_bundle
 from agentmem.models.load import load_model
-from agentmem.opening import Location, bundle_wanted, same_latents
+from agentmem.opening import Location, bundle_wanted, index_choice, same_latents
 from agentmem.results import Changed, Migration, make_stats
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.records import (
@@ -91,6 +91,7 @@ def migrate(
         latents=bound.latents,
         create=False,
         timeout_s=timeout_s,
+        index=index_choice(None),
         key=key,
     ) as store:
         work = _plan(store, bound, new, from_model, options)

@@ -17,6 +17,8 @@ from agentmem_storage.text import without_password
 
 Location = str | os.PathLike[str]
 
+INDEX_VARIABLE = "AGENTMEM_INDEX"
+
 
 class GivenKey:
     """The key of an open store, as far as other processes are told: the path of its file.
@@ -79,6 +81,17 @@ def open_store(
         if older is not None and older.fingerprint == error.model:
             return older, _open(location, older, preload, options)
         raise _explained(error, location, loaded) from None
+
+
+def index_choice(index: str | None) -> str:
+    """What searches vectors.
+
+    Args:
+        index: As for `agentmem.Memory`.
+    """
+    if index is None:
+        return os.environ.get(INDEX_VARIABLE, "").strip() or "auto"
+    return index
 
 
 def same_latents(model: str, latents: str | None, other: MemoryModel) -> bool | None:

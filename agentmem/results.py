@@ -132,7 +132,8 @@ class ForgetReceipt:
         dry_run: Whether nothing was deleted.
         purged: Whether every byte has been removed from the files. False if another process was
             reading an older state, or the store was opened with ``purge="later"``; see
-            `Memory.purge`. Always False in PostgreSQL, whose log and free space may have bytes.
+            `Memory.purge`. Always False in PostgreSQL, whose log and free space may have bytes, and
+            beside a Milvus, which deletes its files later.
         unknown_keys: If nothing matched, the metadata keys of the filter that no memory of the
             scope has, perhaps misspelled.
     """

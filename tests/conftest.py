@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from agentmem import Memory, Receipt
     from agentmem.models.bundle.load import ModelBundle
+    from tests.support.milvus import MilvusServer
     from tests.support.postgres import PostgresServer
 
 # Before anything that reads it is imported, and for the processes that tests start.
@@ -82,6 +83,18 @@ def postgres() -> Iterator[PostgresServer]:
     from tests.support.postgres import PostgresServer
 
     server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[MilvusServer]:
+    """A server of Milvus Lite, started for the first test that needs it."""
+    from tests.support.milvus import MilvusServer
+
+    server = MilvusServer()
     try:
         yield server
     finally:

@@ -5,7 +5,7 @@ A marker names the table by its result file, without ``.json``:
     <!-- results:fidelity -->
     <!-- /results -->
 
-The name ``summary`` stands for `benchmarks.report.summary`.
+The name ``summary`` stands for `benchmarks.report.summary`, ``plan`` for `benchmarks.report.plan`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from agentmem.errors import InputError
 from benchmarks.report.fidelity import fidelity_table, retention_tables, robustness_table
 from benchmarks.report.kinds import kinds_tables, supersession_table
 from benchmarks.report.load import busy_table, page_tables, soak_tables
+from benchmarks.report.plan import PLAN, PLAN_NEEDED, plan_tables
 from benchmarks.report.reading import (
     compression_table,
     latency_table,
@@ -42,8 +43,8 @@ def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
     """Render every result of a folder that has a table, each with its provenance below.
 
     Returns:
-        Markdown by file name without ``.json``, in alphabetical order; last the summary, if the
-        folder holds every result that it needs.
+        Markdown by file name without ``.json``, in alphabetical order; last the summary and the
+        plan, if the folder holds every result that they need.
 
     Raises:
         InputError: A file is not a result file; names it.
@@ -58,8 +59,12 @@ def render(results_dir: str | os.PathLike[str]) -> dict[str, str]:
                 loaded[path.stem] = result
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path.name} is not a result file: {error!r}") from error
-    if all(name in loaded for name in NEEDED):
-        tables[SUMMARY] = _summary(loaded)
+    for name, needed, lines in (
+        (SUMMARY, NEEDED, summary_table),
+        (PLAN, PLAN_NEEDED, plan_tables),
+    ):
+        if all(one in loaded for one in needed):
+            tables[name] = _drawn_from(loaded, name, needed, lines)
     return tables
 
 
@@ -103,11 +108,16 @@ def update_tables(
     return tuple(changed)
 
 
-def _summary(loaded: Mapping[str, Any]) -> str:
+def _drawn_from(
+    loaded: Mapping[str, Any],
+    name: str,
+    needed: Sequence[str],
+    make: Callable[[Mapping[str, Any]], list[str]],
+) -> str:
     try:
-        lines = summary_table({name: loaded[name]["results"] for name in NEEDED})
+        lines = make({one: loaded[one]["results"] for one in needed})
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"no summary of {', '.join(NEEDED)}: {error!r}") from error
+        raise InputError(f"no {name} of {', '.join(needed)}: {error!r}") from error
     return "\n".join((*lines, "", _provenance(loaded["speed"])))
 
 

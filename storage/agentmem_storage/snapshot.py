@@ -45,7 +45,7 @@ from agentmem_storage.sql.where.fields import PREFIX
 from agentmem_storage.sql.where.filters import metadata_keys
 from agentmem_storage.sql.where.selection import as_id, selected
 from agentmem_storage.sql.writing import external, links
-from agentmem_storage.sync import IndexSync
+from agentmem_storage.synced import AnyIndexSync
 from agentmem_storage.words import parse
 
 # A scope of less than this part of the store's chunks is filtered row by row.
@@ -68,7 +68,7 @@ class Snapshot:
     def __init__(
         self,
         connection: Connection,
-        index: IndexSync,
+        index: AnyIndexSync,
         embedding_dims: int,
         now: int,
         torn: frozenset[int] = frozenset(),
@@ -309,7 +309,7 @@ class Snapshot:
         query = _unit(embedding, self._embedding_dims)
         whole = selection.everything and self._expired_by is None
         among = None if whole and not self._torn else self._searchable(selection).ids
-        return self._search(query, k, among)
+        return self._search(query, k, among, selection.scope)
 
     def cosines(self, embedding: NDArray[np.float32], ids: Iterable[int]) -> Ranked:
         """The cosines of given chunks, as `search_vectors` gives them, but of all of them.
@@ -401,10 +401,14 @@ class Snapshot:
         return self._known_state
 
     def _search(
-        self, query: NDArray[np.float32], k: int, among: NDArray[np.int64] | None
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        among: NDArray[np.int64] | None,
+        scope: Scope = ANY_SCOPE,
     ) -> Ranked:
         self.searched = True
-        return self._index.search(self._connection, self._state.newest, query, k, among)
+        return self._index.search(self._connection, self._state.newest, query, k, among, scope)
 
     def _listed(self, selection: Selection) -> Listed:
         for known, listed in self._known_ids:

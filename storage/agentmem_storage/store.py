@@ -10,7 +10,6 @@ from typing import Self, TypeVar, get_args
 
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.errors import InputError, StoreNotFoundError
-from agentmem_storage.index import IndexKind
 from agentmem_storage.methods.adding import Adding
 from agentmem_storage.methods.archiving import Archiving
 from agentmem_storage.methods.auditing import Auditing
@@ -29,6 +28,7 @@ from agentmem_storage.shield import raise_if_abandoned, shielded
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.sql.connection.identity import prepare, read_binding
 from agentmem_storage.sql.opening import open_database
+from agentmem_storage.syncs import check_index
 from agentmem_storage.timestamps import utc_now
 
 # Some 22,000 tokens of a reader whose language model has 30 layers of 3 x 64 dims.
@@ -77,7 +77,7 @@ class Store(
         latents: str | None = None,
         create: bool = True,
         timeout_s: float = 30.0,
-        index: IndexKind = "auto",
+        index: str = "auto",
         states_bytes: int = STATES_BYTES,
         purge: Purging = "now",
         key: Key | None = None,
@@ -94,7 +94,9 @@ class Store(
                 needs other embeddings; None if it is not known.
             create: Whether to create the store if it does not exist.
             timeout_s: How long to wait for other writers, in seconds.
-            index: Backend of the vector search: "faiss", "exact", or "auto": FAISS if installed.
+            index: What searches vectors: "faiss", "exact", or "auto": FAISS if installed; or a
+                Milvus, see `agentmem_storage.index.milvus`: "milvus+" and the address of a server,
+                or the path of a file of Milvus Lite.
             states_bytes: The most that is kept of readers' states, beside the store's own files;
                 0 keeps none.
             purge: When the bytes of deleted rows are removed from the files: before a method that
@@ -111,19 +113,21 @@ class Store(
             IncompatibleModelError: The store is bound to another model bundle.
             SchemaVersionError: The store was written by a newer agentmem.
             StoreUnwritableError: It cannot be created or migrated.
-            MissingExtraError: The requested backend is not installed; or ``cryptography``, which
+            MissingExtraError: What the index needs is not installed; or ``cryptography``, which
                 encryption needs; or ``psycopg``, which stores in PostgreSQL need.
             StoreKeyError: The store is encrypted, and cannot be decrypted with the key; or it has
                 none.
             InputError: ``timeout_s`` is negative or infinite, ``states_bytes`` is negative,
-                ``purge`` is neither of the two, or a key is given for a store that is not
-                encrypted.
+                ``purge`` is neither of the two, ``index`` is none, or a key is given for a store
+                that is not encrypted; or the index is a Milvus, and the store is encrypted or in
+                memory.
         """
         timeout_s = as_timeout(timeout_s)
         if purge not in get_args(Purging):
             raise InputError(f"purge must be 'now' or 'later', got {purge!r:.100}")
         if states_bytes < 0:
             raise InputError(f"states_bytes must be 0 or more, got {states_bytes!r}")
+        check_index(index, key)
         database = open_database(location, key, create=create, timeout_s=timeout_s)
         try:
             identity = prepare(database, ModelBinding(model, embedding_dims, latents))

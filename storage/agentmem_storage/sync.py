@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from agentmem_storage.disk import make_private_folder
-from agentmem_storage.errors import CorruptRecordError, IncompatibleModelError, StoreError
+from agentmem_storage.errors import IncompatibleModelError, StoreError
 from agentmem_storage.growing import Growing
 from agentmem_storage.index import (
     CacheHeader,
@@ -31,13 +32,13 @@ from agentmem_storage.index import (
     sweep,
 )
 from agentmem_storage.readwrite import ReadWriteLock
-from agentmem_storage.records import Ranked
+from agentmem_storage.records import ANY_SCOPE, Ranked, Scope
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.sqlite_errors import unwritable
 from agentmem_storage.sql.logs import changes
 from agentmem_storage.sql.logs.changes import Mark
+from agentmem_storage.sql.reading.embeddings import decode_intact
 from agentmem_storage.sql.reading.state import list_ids
-from agentmem_storage.sql.schema import codec
 from agentmem_storage.sql.schema.tables import chunks
 from agentmem_storage.sql.where.selection import id_list
 
@@ -56,7 +57,7 @@ _log = logging.getLogger(__name__)
 
 
 class IndexSync:
-    """The vector index of one open store, loaded on the first search.
+    """The vector index of one open store in memory, loaded on the first search.
 
     Args:
         database: The rows.
@@ -65,6 +66,8 @@ class IndexSync:
         dims: K.
         kind: The backend.
     """
+
+    erases = True
 
     def __init__(
         self, database: AnyDatabase, *, store_id: str, model: str, dims: int, kind: IndexKind
@@ -98,16 +101,9 @@ class IndexSync:
         query: NDArray[np.float32],
         k: int,
         among: NDArray[np.int64] | None,
+        scope: Scope = ANY_SCOPE,
     ) -> Ranked:
-        """Catch up with the state a transaction sees, then search; see `VectorIndex.search`.
-
-        Args:
-            connection: The transaction.
-            newest: The last change that it sees.
-            query: As in `VectorIndex.search`.
-            k: Likewise.
-            among: The ids to consider; None for all that the transaction sees.
-        """
+        """Catch up with the state a transaction sees, then search; see `AnyIndexSync.search`."""
         while True:
             with self._lock.reading():
                 index = self._index
@@ -138,6 +134,13 @@ class IndexSync:
             if self._growing.outgrown(index):
                 self._index = build(index.ids(), read_from(index)) or index
         self.save()
+
+    def added(self) -> None:
+        """Nothing is to be done before the next search."""
+
+    def erase(self) -> bool:
+        """Nothing is to be done: the next search removes it, and the file is deleted already."""
+        return True
 
     def save_if_due(self) -> None:
         """Save if the file lacks many changes, or is missed."""
@@ -251,7 +254,7 @@ class IndexSync:
             execution_options={"yield_per": _BATCH},
         )
         for part in rows.partitions():
-            self._add(index, [row.id for row in part], [row.key for row in part])
+            index.add(*self._decoded(part))
         self._index, self._mark, self._unsaved = index, newest, max(len(index), 1)
         _log.info("vector index built from %d embeddings: %s", len(index), reason)
         return index
@@ -269,19 +272,9 @@ class IndexSync:
             part = added[first : first + _BATCH]
             query = select(chunks.c.id, chunks.c.key).where(chunks.c.id.in_(id_list(part)))
             rows = connection.execute(query.order_by(chunks.c.id)).all()
-            self._add(index, [row.id for row in rows], [row.key for row in rows])
+            index.add(*self._decoded(rows))
         self._mark = newest
         self._unsaved += len(last)
 
-    def _add(self, index: VectorIndex, ids: Sequence[int], blobs: Sequence[bytes]) -> None:
-        """Add embeddings, skipping damaged ones with a warning; `check` reports them too."""
-        intact = dict(zip(ids, blobs, strict=True))
-        while intact:
-            try:
-                embeddings = codec.decode_embeddings(list(intact.values()), list(intact))
-            except CorruptRecordError as error:
-                _log.warning("excluded from vector search: %s", error)
-                intact = {one: blob for one, blob in intact.items() if one != error.id}
-            else:
-                index.add(np.array(list(intact), dtype=np.int64), embeddings)
-                return
+    def _decoded(self, rows: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        return decode_intact([row.id for row in rows], [row.key for row in rows], self._dims)

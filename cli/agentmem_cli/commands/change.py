@@ -337,7 +337,7 @@ def _note_unpurged(done: ForgetReceipt, out: Output) -> None:
     if not done.dry_run and not done.purged:
         out.note(
             "bytes may be left: another process reads an older state, or the store is in "
-            "PostgreSQL; see `agentmem purge --help`"
+            "PostgreSQL or beside a Milvus; see `agentmem purge --help`"
         )
 
 

@@ -222,18 +222,22 @@ def purge(
     The exit code is 5 if bytes are left, because another process still reads an older state.
 
     A store in PostgreSQL has its tables vacuumed, while others read and write: what was forgotten
-    is in none of them any more, but its bytes may be in the server's log and free space.
+    is in none of them any more, but its bytes may be in the server's log and free space. Likewise
+    those of a Milvus that AGENTMEM_INDEX names.
     """
+    from agentmem.opening import index_choice
+
     out = Output(json=json, quiet=quiet)
     with open_memory(store, model, embedder=embedder) as memory:
         done = memory.purge()
-    is_file = not store.startswith("postgres")
+    is_file = not store.startswith("postgres") and not index_choice(None).startswith("milvus+")
     out.emit(
         json=lambda: {"purged": done},
         human=lambda: Text(
             f"no {'byte' if is_file else 'row'} of what was forgotten is left"
             if done
-            else "another process reads an older state: bytes are left, try again later"
+            else "another process reads an older state, or a server cannot be reached: bytes are "
+            "left, try again later"
         ),
         quiet=lambda: [],
     )

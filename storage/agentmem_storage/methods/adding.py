@@ -108,6 +108,7 @@ class Adding(StoreBase):
                     self._index.drop_files()
         if any(one.replaced for one in written.values()):
             self._purge()
+        self._index.added()
         return [written[number] for number in range(len(rows))]
 
 

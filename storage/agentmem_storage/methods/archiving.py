@@ -115,6 +115,7 @@ class Archiving(StoreBase):
             loaded, more = loading.load(connection, ready, done, self._now())
         done.used |= more.used
         done.episodes |= more.episodes
+        self._index.added()
         return loaded
 
     @shielded

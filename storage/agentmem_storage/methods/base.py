@@ -7,14 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from agentmem_storage.index import IndexKind
 from agentmem_storage.records import ModelBinding, Purging
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.identity import Identity
 from agentmem_storage.sql.schema.tables import meta
 from agentmem_storage.sql.where import expiry
 from agentmem_storage.states import StatesSync
-from agentmem_storage.sync import IndexSync
+from agentmem_storage.syncs import open_index
 from agentmem_storage.timestamps import to_micros
 
 
@@ -28,7 +27,7 @@ class StoreBase:
         self,
         database: AnyDatabase,
         identity: Identity,
-        index: IndexKind,
+        index: str,
         *,
         states_bytes: int,
         timeout_s: float,
@@ -37,6 +36,7 @@ class StoreBase:
     ) -> None:
         self._database = database
         self._kind = index
+        self._timeout_s = timeout_s
         self._purging = purge
         self._clock = clock
         self.location = database.location.label
@@ -50,12 +50,13 @@ class StoreBase:
         self.model = binding.model
         self.embedding_dims = binding.embedding_dims
         self._database.bind(binding.model)
-        self._index = IndexSync(
+        self._index = open_index(
             self._database,
             store_id=self.store_id,
             model=self.model,
             dims=self.embedding_dims,
-            kind=self._kind,
+            index=self._kind,
+            timeout_s=self._timeout_s,
         )
 
     def _rebind(self, binding: ModelBinding) -> None:
@@ -81,15 +82,15 @@ class StoreBase:
             Whether none are left.
         """
         done = self._purged(wait=wait) if self._purging == "now" else not self._flag("unpurged")
-        return done and self._database.erases
+        return done and self._database.erases and self._index.erases
 
     def _purged(self, *, wait: bool) -> bool:
         """Remove the bytes of deleted rows from the files; see `AnyDatabase.purge`."""
         noted = self._flag("unpurged")
         if not noted:
             return True
-        swept = self._states.sweep(wait=wait)
-        if not self._database.purge(wait=wait) or not swept:
+        done = [self._states.sweep(wait=wait), self._index.erase(), self._database.purge(wait=wait)]
+        if not all(done):
             return False
         with self._database.write() as connection:
             connection.execute(update(meta).where(meta.c.unpurged == noted).values(unpurged=0))
