@@ -33,6 +33,7 @@ from benchmarks.report.scale import scale_tables
 from benchmarks.report.speed import speed_tables, startup_table
 from benchmarks.report.summary import NEEDED, SUMMARY, summary_table
 from benchmarks.report.torture import torture_tables
+from benchmarks.report.vectorstores import vectorstores_tables
 from benchmarks.sidebyside.report import sidebyside_tables
 
 _OPEN = re.compile(r"<!-- results:(\S+) -->")
@@ -141,6 +142,7 @@ _TABLES = {
     "startup": startup_table,
     "supersession": supersession_table,
     "torture": torture_tables,
+    "vectorstores": vectorstores_tables,
 }
 
 

@@ -24,9 +24,9 @@ from agentmem_cli.options import QuietOption
 from agentmem_cli.output import Output
 from benchmarks.command import run
 from benchmarks.copies import Session, encoded, fill
+from benchmarks.embeddings import among
 from benchmarks.progress import Progress
 from benchmarks.scale.config import IndexConfig, ScaleConfig, StoreConfig
-from benchmarks.scale.embeddings import among
 from benchmarks.scale.index import measure_index
 from benchmarks.scale.store import measure_store
 

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from agentmem.evaluation.result import build_result, write_result
 from agentmem_storage.levels import from_levels, to_levels
+from benchmarks.embeddings import among
 from benchmarks.report.plots import draw_plots
 from benchmarks.report.tables import render
 from benchmarks.scale.__main__ import main
 from benchmarks.scale.config import IndexConfig, ScaleConfig
-from benchmarks.scale.embeddings import among
 from benchmarks.scale.index import measure_index
 
 

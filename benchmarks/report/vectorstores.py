@@ -1,0 +1,110 @@
+"""Vector stores side by side, as tables; the best figure of each column is in bold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.report.markdown import table
+
+_KINDS = {"all": "of all", "user": "of a user", "number": "with a number"}
+_System = Mapping[str, Any]
+
+
+# The figure that stores are ranked by, as it is shown, and whether more is better; None: no rank.
+_Column = tuple[Callable[[_System], float], Callable[[_System], str], bool | None]
+
+
+def vectorstores_tables(results: Mapping[str, Any]) -> list[str]:
+    """What adding, keeping and searching the same rows takes in each store.
+
+    Args:
+        results: The ``results`` of a file of ``python -m benchmarks.vectorstores``.
+    """
+    systems = [one for one in results["systems"] if one["error"] is None]
+    searches = {
+        name: column
+        for kind, head in _KINDS.items()
+        for name, column in _of(kind, head, results["k"]).items()
+    }
+    lines = [
+        *_table(systems, _KEPT),
+        "",
+        *_table(systems, searches),
+        "",
+        "Rows/s count the time in which the index is made. Times are by the clock, and in "
+        "parentheses the median CPU time of the process; the load of the machine was "
+        f"{results['load']:.0f}.",
+    ]
+    for one in results["systems"]:
+        if one["error"] is not None:
+            lines += ["", f"{one['name']} failed: `{one['error']}`"]
+        elif one["note"]:
+            lines += ["", f"{one['name']}: {one['note']}."]
+    return lines
+
+
+def _table(systems: Sequence[_System], columns: Mapping[str, _Column]) -> list[str]:
+    best = {
+        name: (max if higher else min)(map(value, systems))
+        for name, (value, _, higher) in columns.items()
+        if higher is not None and systems
+    }
+    return table(
+        ("Store", *columns),
+        [
+            (
+                one["name"],
+                *(
+                    f"**{shown(one)}**" if value(one) == best.get(name) else shown(one)
+                    for name, (value, shown, _) in columns.items()
+                ),
+            )
+            for one in systems
+        ],
+    )
+
+
+def _of(kind: str, head: str, k: int) -> dict[str, _Column]:
+    """The columns of one kind of search."""
+
+    def median(one: _System) -> float:
+        return float(one["search_ms"][kind]["p50"])
+
+    def times(one: _System) -> str:
+        found, used = one["search_ms"][kind], one["search_cpu_ms"][kind]
+        return f"{found['p50']:.1f} / {found['p95']:.1f} ({used['p50']:.1f}) ms"
+
+    def recall(one: _System) -> float:
+        return float(one["recall"][kind])
+
+    return {
+        f"Search {head}, p50 / p95": (median, times, False),
+        f"Recall@{k} {head}": (recall, lambda one: f"{recall(one):.3f}", True),
+    }
+
+
+def _per_second(one: _System) -> float:
+    return float(one["memories"] / (one["add_s"]["wall"] + one["finish_s"]["wall"]))
+
+
+def _bytes(one: _System) -> float:
+    return float(one["disk_bytes"] / one["memories"])
+
+
+def _open(one: _System) -> float:
+    return float(one["open_s"]["wall"])
+
+
+def _resident(one: _System) -> float:
+    return float(one["resident_mb"])
+
+
+_KEPT: dict[str, _Column] = {
+    "Rows": (_resident, lambda one: f"{one['memories']:,}", None),
+    "Rows/s": (_per_second, lambda one: f"{_per_second(one):,.0f}", True),
+    "Index made in": (_resident, lambda one: f"{one['finish_s']['wall']:.0f} s", None),
+    "Bytes a row": (_bytes, lambda one: f"{_bytes(one):,.0f}", False),
+    "Resident": (_resident, lambda one: f"{_resident(one):,.0f} MB", False),
+    "Open, first search": (_open, lambda one: f"{_open(one):.1f} s", False),
+}
