@@ -106,11 +106,16 @@ def _measured(
     if kept.exists():
         found: dict[str, Any] = json_module.loads(kept.read_text(encoding="utf-8"))
         return found
-    base = {"rows": str(rows), "system": system.system, "options": system.options}
     named = {"name": system.name, "note": system.note}
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        base["folder"] = str(Path(folder) / "store")
-        Path(base["folder"]).mkdir()
+        place = Path(folder) / "store"
+        place.mkdir()
+        base = {
+            "rows": str(rows),
+            "folder": str(place),
+            "system": system.system,
+            "options": system.options,
+        }
         try:
             added = _run({**base, "phase": "add", "limit_s": config.limit_s}, Path(folder))
             asked = {"memories": added["memories"], "k": config.k, "number": config.number}

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from agentmem.evaluation.metrics import latency_ms
 from benchmarks.vectorstores.exact import Asked, shares_found
 from benchmarks.vectorstores.rows import Rows
-from benchmarks.vectorstores.system import load_system
+from benchmarks.vectorstores.system import VectorStore, load_system
 
 T = TypeVar("T")
 
@@ -69,13 +69,15 @@ def search(job: dict[str, Any]) -> dict[str, Any]:
     kinds = _searches(rows, job["memories"], job["number"])
     before = _status("VmRSS")
     kind: Any = load_system(job["system"])
-    store, opened = _timed(lambda: kind(folder, rows, **job["options"]))
+    make: Callable[[], VectorStore] = lambda: kind(folder, rows, **job["options"])  # noqa: E731
+    store, opened = _timed(make)
     found: dict[str, list[Any]] = {}
     measured: dict[str, Any] = {"search_ms": {}, "search_cpu_ms": {}, "recall": {}}
     with closing(store):
-        ask = lambda one: store.search(  # noqa: E731
-            one.vector, job["k"], user=one.user, number=one.number
-        )
+
+        def ask(one: Asked) -> Sequence[int]:
+            return store.search(one.vector, job["k"], user=one.user, number=one.number)
+
         _, first = _timed(lambda: ask(kinds["all"][0]))
         for name, searches in kinds.items():
             ask(searches[-1])

@@ -28,6 +28,7 @@ from agentmem_storage.records import (
 )
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql.lexical import matches, terms
+from agentmem_storage.sql.lexical.phrases import Among
 from agentmem_storage.sql.logs import replaced
 from agentmem_storage.sql.reading import episodes, neighbors, recent
 from agentmem_storage.sql.reading.chunks import read_chunks, read_latents, read_said
@@ -350,7 +351,7 @@ class Snapshot:
         # Filtering the matches by id takes longer than finding them, so that is not done where
         # nothing would be filtered out.
         everywhere = within is None and selection == whole and not self._torn
-        allowed = None if everywhere else self._searchable(selection).json
+        allowed = None if everywhere else self._searchable(selection).among
         certain, possible = parse(query)
         counts = terms.count(self._connection, [*certain, *possible], scope=within, allowed=allowed)
         self._known_counts[query, selection.scope] = {one.phrase: one.scope for one in counts}
@@ -442,12 +443,12 @@ class Snapshot:
         # A search lists the scope anyway.
         return self.count(Selection(scope=selection.scope)) * _MANY < self._state.chunks
 
-    def _within(self, scope: Scope) -> str | None:
-        """Ids of a scope as JSON; None if the rows of the lexical index are exactly its chunks."""
+    def _within(self, scope: Scope) -> Among | None:
+        """The chunks of a scope; None if the rows of the lexical index are exactly its chunks."""
         whole = Selection(scope=scope)
         if self.count(whole) == self._state.terms and not self._state.terms_stale:
             return None
-        return self._listed(whole).json
+        return self._listed(whole).among
 
 
 def _check_k(k: int) -> None:

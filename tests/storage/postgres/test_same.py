@@ -25,6 +25,7 @@ from agentmem_storage.records import (
     Selection,
     StagedChunk,
 )
+from agentmem_storage.sql.lexical import terms
 from agentmem_storage.sql.schema.any_value import pack, unpack
 from agentmem_storage.store import Store
 from agentmem_storage.testing import (
@@ -119,6 +120,21 @@ def test_the_same_is_found_in_the_same_order(
     )
     assert list(also_near.ids) == list(near.ids)
     np.testing.assert_array_equal(also_near.scores, near.scores)
+
+
+@pytest.mark.parametrize("selection", [EVERYTHING, Selection(BEN)])
+def test_the_same_is_found_in_large_stores(
+    pair: tuple[Store, Store], selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = pair[0].search_terms("note about late tea", 12, selection)
+    monkeypatch.setattr(terms, "MAX_LEADING", 4)
+    monkeypatch.setattr(terms, "MAX_COUNTED", 3)
+    for query in QUERIES:
+        one, other = (store.search_terms(query, 3, selection) for store in pair)
+        assert list(other.ids) == list(one.ids), query
+        np.testing.assert_allclose(other.scores, one.scores, rtol=1e-6)
+    fewer = pair[0].search_terms("note about late tea", 12, selection)
+    assert list(fewer.ids) != list(exact.ids)
 
 
 def test_the_same_stands_around_it(pair: tuple[Store, Store]) -> None:

@@ -14,27 +14,11 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Float,
-    Integer,
-    Row,
-    Select,
-    bindparam,
-    column,
-    func,
-    literal_column,
-    select,
-    true,
-    union_all,
-)
-from sqlalchemy.sql.expression import text
+from sqlalchemy import Connection, Row
 
 from agentmem_storage import words
-from agentmem_storage.sql.lexical import indexed_texts
-from agentmem_storage.sql.lexical.phrases import Count, Weighted
-from agentmem_storage.sql.schema.tables import chunk_terms, chunk_terms_name
+from agentmem_storage.sql.lexical import fts5_statements, indexed_texts
+from agentmem_storage.sql.lexical.phrases import Among, Count, Weighted
 
 # See `optimize`.
 OPTIMIZE = "INSERT INTO chunk_terms (chunk_terms) VALUES ('optimize')"
@@ -42,16 +26,9 @@ OPTIMIZE = "INSERT INTO chunk_terms (chunk_terms) VALUES ('optimize')"
 # With more chunks than this, one scan of each phrase takes less time than a look-up for each chunk.
 _MOST_LOOKUPS = 64
 
-_ROWID = literal_column("chunk_terms.rowid", Integer)
-# The unary plus keeps SQLite from querying FTS5 once per allowed id.
-_UNINDEXED_ROWID = literal_column("+chunk_terms.rowid", Integer)
-_BM25 = func.bm25(chunk_terms_name, type_=Float)
-_PHRASES = func.json_each(bindparam("phrases")).table_valued("value", name="phrase")
-_IDS = func.json_each(bindparam("ids")).table_valued("value", name="chunk")
-
 
 def count(
-    connection: Connection, phrases: Sequence[str], *, scope: str | None, allowed: str | None
+    connection: Connection, phrases: Sequence[str], *, scope: Among | None, allowed: Among | None
 ) -> list[Count]:
     """See `agentmem_storage.sql.lexical.terms.count`."""
     parts = {}
@@ -60,8 +37,13 @@ def count(
     # If the whole scope is allowed, one count serves for both.
     if allowed is not None and allowed != scope:
         parts["allowed"] = allowed
-    given = {"phrases": json.dumps([_quoted(phrase) for phrase in phrases]), **parts}
-    found = {row[0]: row[1:] for row in connection.execute(_COUNTS[tuple(parts)], given).all()}
+    given: dict[str, Any] = {"phrases": json.dumps([_quoted(phrase) for phrase in phrases])}
+    for name, part in parts.items():
+        given |= fts5_statements.given(name, part)
+    statement = fts5_statements.match_counts(
+        *((name, part.gapless) for name, part in parts.items())
+    )
+    found = {row[0]: row[1:] for row in connection.execute(statement, given).all()}
 
     def counted(phrase: str) -> Count:
         everywhere, *within = found[_quoted(phrase)]
@@ -75,12 +57,13 @@ def best(
     connection: Connection,
     leading: Sequence[Weighted],
     following: Sequence[Weighted],
+    common: Sequence[Weighted],
     k: int,
     *,
     rows: int,
     shares: Mapping[str, float],
     possible: Collection[str],
-    allowed: str | None,
+    allowed: Among | None,
 ) -> Sequence[Row[Any]]:
     """See `agentmem_storage.sql.lexical.terms.Index.best`."""
     given: dict[str, Any] = {"k": k}
@@ -88,11 +71,37 @@ def best(
         # The factor for FTS5's BM25 of each phrase that gives its BM25 within the scope.
         factors = {_quoted(one.phrase): one.weight / _rarity(rows, one.having) for one in phrases}
         given[name] = json.dumps(factors)
+    # What has both is found by FTS5 itself, several times as fast as in a statement.
+    led = " OR ".join(_quoted(one.phrase) for one in leading)
+    both = {_quoted(one.phrase): f"({led}) AND {_quoted(one.phrase)}" for one in common}
+    given["common"] = json.dumps(both)
     given["possible"] = json.dumps([_quoted(one) for one in possible])
     given["shares"] = json.dumps({_quoted(phrase): share for phrase, share in shares.items()})
-    if allowed is not None:
-        given["allowed"] = allowed
-    return connection.execute(_EVERYWHERE if allowed is None else _AMONG, given).all()
+    return connection.execute(
+        fts5_statements.best(fts5_statements.kind(allowed)),
+        given | fts5_statements.given("allowed", allowed),
+    ).all()
+
+
+def narrow(
+    connection: Connection,
+    rarest: str,
+    shares: Mapping[str, float],
+    most: int,
+    *,
+    allowed: Among | None,
+) -> list[int]:
+    """See `agentmem_storage.sql.lexical.terms.Index.narrow`."""
+    both = {_quoted(one): f"{_quoted(rarest)} AND {_quoted(one)}" for one in shares}
+    of_each = {_quoted(phrase): share for phrase, share in shares.items()}
+    given: dict[str, Any] = {"common": json.dumps(both), "shares": json.dumps(of_each)}
+    given |= {"most": most, "possible": "[]"}
+    return list(
+        connection.scalars(
+            fts5_statements.narrow(fts5_statements.kind(allowed)),
+            given | fts5_statements.given("allowed", allowed),
+        )
+    )
 
 
 def containing(
@@ -101,7 +110,7 @@ def containing(
     """See `agentmem_storage.sql.lexical.terms.Index.containing`."""
     by_name = {_quoted(phrase): phrase for phrase in phrases}
     given = {"phrases": json.dumps(list(by_name)), "ids": json.dumps(list(ids))}
-    statement = _LOOKED_UP if len(ids) <= _MOST_LOOKUPS else _SCANNED
+    statement = fts5_statements.LOOKED_UP if len(ids) <= _MOST_LOOKUPS else fts5_statements.SCANNED
     return [(id, by_name[name]) for id, name in connection.execute(statement, given).all()]
 
 
@@ -145,90 +154,6 @@ def verify(connection: Connection) -> None:
 def _quoted(phrase: str) -> str:
     """A phrase as FTS5 takes it."""
     return f'"{phrase}"'
-
-
-def _listed(name: str) -> Select[tuple[int]]:
-    """The ids that a parameter lists as JSON."""
-    values = func.json_each(bindparam(name)).table_valued(column("value", Integer), name=name)
-    return select(values.c.value)
-
-
-def _best(allowed: Select[tuple[int]] | None) -> Select[tuple[int, float, float]]:
-    """The best ``k`` of the allowed chunks that contain one of the phrases ``leading``."""
-    led = _matches("leading", allowed).cte("led")
-    others = _matches("following", select(led.c.id)).subquery("others")
-    matches = union_all(select(led), select(others)).subquery("matches")
-    # Its square, because not every SQLite has a square root. Rounded, because sums may depend on
-    # the order of their terms in the last bit.
-    share = func.sum(matches.c.share, type_=Float).label("share")
-    bm25 = -func.sum(matches.c.bm25) * func.max(1, func.sum(matches.c.counted))
-    score = func.round(bm25 * share * share, 9, type_=Float).label("score")
-    return (
-        select(matches.c.id, score, share)
-        .group_by(matches.c.id)
-        .order_by(score.desc(), matches.c.id)
-        .limit(bindparam("k", type_=Integer))
-    )
-
-
-def _matches(
-    counts: str, allowed: Select[tuple[int]] | None
-) -> Select[tuple[int, float, int, float]]:
-    """Allowed chunks that contain a phrase, one row per phrase, with its weighted BM25 and share.
-
-    ``counts`` is the name of the parameter with the phrases and their weights.
-    """
-    weights = func.json_each(bindparam(counts)).table_valued("key", "value")
-    possible = func.json_each(bindparam("possible")).table_valued("value", name="possible")
-    counted = weights.c.key.not_in(select(possible.c.value)).cast(Integer).label("counted")
-    shares = func.json_each(bindparam("shares")).table_valued("key", "value", name="shares")
-    phrases = weights.join(shares, shares.c.key == weights.c.key)
-    found = (
-        select(
-            _ROWID.label("id"),
-            (_BM25 * weights.c.value).label("bm25"),
-            counted,
-            shares.c.value.label("share"),
-        )
-        .select_from(phrases.join(text("chunk_terms"), true()))
-        .where(chunk_terms_name.op("MATCH")(weights.c.key))
-        # bm25() works only while FTS5 scans, not in a grouped query; LIMIT prevents flattening.
-        .limit(-1)
-    )
-    return found if allowed is None else found.where(_UNINDEXED_ROWID.in_(allowed))
-
-
-def _match_counts(parts: Sequence[str]) -> Select[*tuple[Any, ...]]:
-    """Each phrase, with the number of rows that contain it in the table and in each part."""
-    listed = func.json_each(bindparam("phrases")).table_valued("value", name="phrase")
-    # One count per phrase: FTS5 then reads only which rows contain it.
-    count = (
-        select(func.count())
-        .select_from(chunk_terms)
-        .where(chunk_terms_name.op("MATCH")(listed.c.value))
-        .correlate(listed)
-    )
-    counts = [count, *(count.where(_UNINDEXED_ROWID.in_(_listed(part))) for part in parts)]
-    return select(listed.c.value, *(one.scalar_subquery() for one in counts))
-
-
-def _holding(rowid: ColumnElement[int]) -> Select[int, str]:
-    """The id of a chunk and a phrase that it contains, one row for each."""
-    return (
-        select(_ROWID, _PHRASES.c.value)
-        .select_from(_PHRASES.join(text("chunk_terms"), true()))
-        .where(chunk_terms_name.op("MATCH")(_PHRASES.c.value), rowid.in_(select(_IDS.c.value)))
-    )
-
-
-# Compiled once: compiling takes longer than running.
-_EVERYWHERE = _best(None)
-_AMONG = _best(_listed("allowed"))
-_LOOKED_UP = _holding(_ROWID)
-_SCANNED = _holding(_UNINDEXED_ROWID)
-_COUNTS: dict[tuple[str, ...], Select[*tuple[Any, ...]]] = {
-    parts: _match_counts(parts) for parts in ((), ("scope",), ("allowed",), ("scope", "allowed"))
-}
 
 
 def _rarity(rows: int, having: int) -> float:

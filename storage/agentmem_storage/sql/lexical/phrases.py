@@ -1,8 +1,35 @@
-"""Phrases of a query: in how many chunks each occurs, and what it weighs."""
+"""Phrases of a query: among which chunks, in how many of these each occurs, and what it weighs."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Among(NamedTuple):
+    """The chunks that a search considers.
+
+    Attributes:
+        json: Their ids, in any order.
+        first: The lowest id; of none, 0.
+        last: The highest one; of none, -1.
+        gapless: Whether these are all ids between them, so that the two say it all.
+    """
+
+    json: str
+    first: int
+    last: int
+    gapless: bool
+
+    @classmethod
+    def of(cls, ids: NDArray[np.int64], listed: str | None = None) -> Self:
+        """Ids in ascending order, and as JSON if that is known."""
+        first, last = (int(ids[0]), int(ids[-1])) if ids.size else (0, -1)
+        gapless = last - first + 1 == ids.size
+        return cls(json.dumps(ids.tolist()) if listed is None else listed, first, last, gapless)
 
 
 class Count(NamedTuple):
@@ -28,8 +55,10 @@ class Weighted(NamedTuple):
         phrase: Its words.
         weight: Its inverse document frequency in the scope, less if it only may be meant.
         having: Rows of the lexical index that contain it.
+        allowed: Chunks that may be found and contain it.
     """
 
     phrase: str
     weight: float
     having: int
+    allowed: int

@@ -19,7 +19,13 @@ a ranking. So the inverse document frequency of a phrase is that of the scope,
 If a query's words occur in more than `MAX_LEADING` of the chunks searched, only the rarest of them
 select candidates, and the others only contribute to the scores of these. Scoring all of the many
 thousand chunks that contain a common word would take most of the time of a search, for chunks at
-the end of the ranking.
+the end of the ranking. If even the rarest word is in more, the candidates are those of its chunks
+that have most of the weight of the others; of equals, the newest.
+
+How often a word occurs in a candidate does not count if it follows and is in more than
+`MAX_COUNTED` chunks of the scope: reading that of many thousand chunks, and counting them again,
+would take most of the time. It is taken to occur there as often as the others do, so it adds its
+share of their BM25.
 """
 
 from __future__ import annotations
@@ -33,13 +39,15 @@ from sqlalchemy import Connection, Row, select
 
 from agentmem_storage.records import Ranked
 from agentmem_storage.sql.lexical import fts5, tsvectors
-from agentmem_storage.sql.lexical.phrases import Count, Weighted
+from agentmem_storage.sql.lexical.phrases import Among, Count, Weighted
 from agentmem_storage.sql.schema.tables import chunk_terms_sizes
 
 # A longer query is a text. Its rarest phrases are searched, wherever they stand in it.
 MAX_PHRASES = 64
 # The most chunks, in total, that the rarest words of a query may select as candidates.
 MAX_LEADING = 1_000
+# In how many chunks of the scope a word may be for its occurrences to count where it follows.
+MAX_COUNTED = 5_000
 # The part of its weight that a phrase has which only may be meant: it decides between equals.
 POSSIBLE_SHARE = 0.4
 
@@ -52,8 +60,8 @@ class Index(Protocol):
         connection: Connection,
         phrases: Sequence[str],
         *,
-        scope: str | None,
-        allowed: str | None,
+        scope: Among | None,
+        allowed: Among | None,
     ) -> list[Count]:
         """See `count`."""
 
@@ -62,12 +70,13 @@ class Index(Protocol):
         connection: Connection,
         leading: Sequence[Weighted],
         following: Sequence[Weighted],
+        common: Sequence[Weighted],
         k: int,
         *,
         rows: int,
         shares: Mapping[str, float],
         possible: Collection[str],
-        allowed: str | None,
+        allowed: Among | None,
     ) -> Sequence[Row[Any]]:
         """The ``id``, square of the ``score`` and ``share`` of the best chunks, best first.
 
@@ -75,11 +84,31 @@ class Index(Protocol):
             connection: A transaction.
             leading: The phrases of which a chunk must contain one.
             following: Those that count, too, in such a chunk.
+            common: Those of which only counts whether it contains them.
             k: The most chunks.
             rows: Number of rows of the index.
             shares: By phrase, its share in the weight of the query.
             possible: The phrases that are not counted.
-            allowed: The ids to consider, as JSON; None if all are allowed.
+            allowed: The chunks to consider; None if all are allowed.
+        """
+
+    def narrow(
+        self,
+        connection: Connection,
+        rarest: str,
+        shares: Mapping[str, float],
+        most: int,
+        *,
+        allowed: Among | None,
+    ) -> list[int]:
+        """Chunks that contain a phrase and others, those with most of the weight of these.
+
+        Args:
+            connection: A transaction.
+            rarest: The phrase.
+            shares: By other phrase, its share in the weight of the query.
+            most: The most chunks; of equals the newest.
+            allowed: As in `best`.
         """
 
     def containing(
@@ -112,15 +141,15 @@ def index_of(connection: Connection) -> Index:
 
 
 def count(
-    connection: Connection, phrases: Sequence[str], *, scope: str | None, allowed: str | None
+    connection: Connection, phrases: Sequence[str], *, scope: Among | None, allowed: Among | None
 ) -> list[Count]:
     """Count the chunks that contain each phrase, in the order of the phrases.
 
     Args:
         connection: A transaction.
         phrases: As `agentmem_storage.words` gives them.
-        scope: The ids of the scope, as JSON; None if it is the whole index.
-        allowed: The ids to consider, likewise; they are of the scope.
+        scope: The chunks of the scope; None if it is the whole index.
+        allowed: The chunks to consider, likewise; they are of the scope.
     """
     if not phrases:
         return []
@@ -134,7 +163,7 @@ def search(
     *,
     rows: int,
     held: int,
-    allowed: str | None,
+    allowed: Among | None,
     possible: Collection[str] = (),
 ) -> Ranked:
     """Find the k chunks that match a query's phrases best, best first, ties by id.
@@ -145,19 +174,28 @@ def search(
         k: Maximum number of results.
         rows: Number of rows of the index.
         held: Number of chunks in the scope.
-        allowed: The ids to consider, as JSON; None if all are allowed.
+        allowed: The chunks to consider; None if all are allowed.
         possible: Those of the phrases that only may be meant.
     """
-    leading, following = _weights(counts, held, possible)
+    leading, following, common = _weights(counts, held, possible)
     if not leading:
         return Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
-    best = index_of(connection).best(
+    index, shares = index_of(connection), _shares(counts, held, possible)
+    if leading[0].allowed > MAX_COUNTED and (others := [*following, *common]):
+        of_others = {one.phrase: shares[one.phrase] for one in others}
+        most = max(k, MAX_LEADING)
+        narrowed = index.narrow(connection, leading[0].phrase, of_others, most, allowed=allowed)
+        # What has the rarest word alone is only found if that is needed.
+        if len(narrowed) >= k:
+            allowed = Among.of(np.sort(np.array(narrowed, dtype=np.int64)))
+    best = index.best(
         connection,
         leading,
         following,
+        common,
         k,
         rows=rows,
-        shares=_shares(counts, held, possible),
+        shares=shares,
         possible=possible,
         allowed=allowed,
     )
@@ -204,7 +242,7 @@ def known_ids(connection: Connection) -> Iterator[int]:
 
 def _weights(
     counts: Sequence[Count], held: int, possible: Collection[str]
-) -> tuple[list[Weighted], list[Weighted]]:
+) -> tuple[list[Weighted], list[Weighted], list[Weighted]]:
     """What each phrase weighs.
 
     Args:
@@ -214,21 +252,23 @@ def _weights(
 
     Returns:
         Of the `MAX_PHRASES` rarest, those that lead, as many as `MAX_LEADING` permits but at least
-        one, and the others.
+        one; the others; and those of the others that are in more than `MAX_COUNTED` chunks.
     """
     found = [one for one in counts if one.allowed]
     # Among equally rare ones the longer; never the earlier, for a question may stand anywhere.
     found.sort(key=lambda one: (one.phrase in possible, one.allowed, -len(one.phrase), one.phrase))
     leading: list[Weighted] = []
     following: list[Weighted] = []
+    common: list[Weighted] = []
     led = 0
     for phrase, everywhere, n, allowed in found[:MAX_PHRASES]:
         led += allowed
-        part = leading if led <= MAX_LEADING or not leading else following
+        others = following if n <= MAX_COUNTED else common
+        part = leading if led <= MAX_LEADING or not leading else others
         share = POSSIBLE_SHARE if phrase in possible else 1.0
         rarity = math.log1p((held - n + 0.5) / (n + 0.5))
-        part.append(Weighted(phrase, share * rarity, everywhere))
-    return leading, following
+        part.append(Weighted(phrase, share * rarity, everywhere, allowed))
+    return leading, following, common
 
 
 def _shares(counts: Sequence[Count], held: int, possible: Collection[str]) -> dict[str, float]:

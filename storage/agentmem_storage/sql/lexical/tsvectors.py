@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Float, Integer, Row, text
 
 from agentmem_storage import words
-from agentmem_storage.sql.lexical.phrases import Count, Weighted
+from agentmem_storage.sql.lexical.phrases import Among, Count, Weighted
 from agentmem_storage.sql.lexical.tokens import tokens_of
 
 # FTS5's parameters of BM25.
@@ -30,8 +30,8 @@ _LONGEST: Final = 200
 
 _PHRASES = (
     "WITH phrases AS (SELECT * FROM json_to_recordset(CAST(:phrases AS json)) AS p ("
-    "phrase text, words text[], query text, leads boolean, weight double precision, "
-    "counted integer, share double precision))"
+    "phrase text, words text[], query text, leads boolean, weighed boolean, "
+    "weight double precision, counted integer, share double precision))"
 )
 _AMONG = "SELECT value FROM json_each(CAST(:{} AS text))"
 _COUNT = "(SELECT count(*) FROM chunk_terms t WHERE t.terms @@ CAST(p.query AS tsquery){})"
@@ -40,8 +40,9 @@ _BEST = """
     SELECT DISTINCT t.id FROM phrases p
     JOIN chunk_terms t ON t.terms @@ CAST(p.query AS tsquery) WHERE p.leads{among}
 ), matches AS (
-    SELECT t.id, p.share, p.counted, p.weight * f.times * {high}
-        / (f.times + {k1} * ({rest} + {b} * t.size / mean.size)) AS bm25
+    SELECT t.id, p.share, p.counted, CASE WHEN p.weighed THEN p.share ELSE 0 END AS weighed,
+        CASE WHEN p.weighed THEN p.weight * f.times * {high}
+        / (f.times + {k1} * ({rest} + {b} * t.size / mean.size)) ELSE 0 END AS bm25
     FROM led
     JOIN chunk_terms t ON t.id = led.id
     JOIN phrases p ON t.terms @@ CAST(p.query AS tsquery)
@@ -53,9 +54,16 @@ _BEST = """
     ) mean
 )
 SELECT id, CAST(round(CAST(
-    sum(bm25) * greatest(1, sum(counted)) * sum(share) * sum(share) AS numeric
+    sum(bm25) * greatest(1, sum(counted)) * (sum(share) / sum(weighed)) * sum(share) * sum(share)
+    AS numeric
 ), 9) AS double precision) AS score, sum(share) AS share
 FROM matches GROUP BY id ORDER BY score DESC, id LIMIT :k
+"""
+_NARROW = """
+SELECT t.id FROM phrases p
+JOIN chunk_terms t ON t.terms @@ CAST(p.query AS tsquery)
+WHERE NOT p.leads AND t.terms @@ (SELECT CAST(query AS tsquery) FROM phrases WHERE leads){among}
+GROUP BY t.id ORDER BY sum(p.share) DESC, t.id DESC LIMIT :most
 """
 _CONTAINING = text(
     f"{_PHRASES} SELECT t.id, p.phrase FROM phrases p JOIN chunk_terms t "
@@ -68,19 +76,22 @@ def _best(among: str) -> Any:
     return text(statement).columns(id=Integer, score=Float, share=Float)
 
 
+_IN_ALLOWED = f" AND t.id IN ({_AMONG.format('allowed')})"
 _EVERYWHERE = _best("")
-_ALLOWED = _best(f" AND t.id IN ({_AMONG.format('allowed')})")
+_ALLOWED = _best(_IN_ALLOWED)
+_NARROW_EVERYWHERE = text(_PHRASES + _NARROW.format(among="")).columns(id=Integer)
+_NARROW_ALLOWED = text(_PHRASES + _NARROW.format(among=_IN_ALLOWED)).columns(id=Integer)
 
 
 def count(
-    connection: Connection, phrases: Sequence[str], *, scope: str | None, allowed: str | None
+    connection: Connection, phrases: Sequence[str], *, scope: Among | None, allowed: Among | None
 ) -> list[Count]:
     """See `agentmem_storage.sql.lexical.terms.count`.
 
     How many there are everywhere is counted only if that is the scope: no score depends on it.
     """
     parts = {"scope": scope, "allowed": None if allowed == scope else allowed}
-    given = {name: ids for name, ids in parts.items() if ids is not None}
+    given = {name: part.json for name, part in parts.items() if part is not None}
     within = {name: _COUNT.format(f" AND t.id IN ({_AMONG.format(name)})") for name in given}
     if scope is None:
         within = {"everywhere": _COUNT.format(""), **within}
@@ -103,28 +114,50 @@ def best(
     connection: Connection,
     leading: Sequence[Weighted],
     following: Sequence[Weighted],
+    common: Sequence[Weighted],
     k: int,
     *,
     rows: int,
     shares: Mapping[str, float],
     possible: Collection[str],
-    allowed: str | None,
+    allowed: Among | None,
 ) -> Sequence[Row[Any]]:
     """See `agentmem_storage.sql.lexical.terms.Index.best`."""
-    leads = {one.phrase for one in leading}
     known = {
         one.phrase: {
-            "leads": one.phrase in leads,
+            "leads": part is leading,
+            "weighed": part is not common,
             "weight": one.weight,
             "counted": int(one.phrase not in possible),
             "share": shares[one.phrase],
         }
-        for one in (*leading, *following)
+        for part in (leading, following, common)
+        for one in part
     }
     given: dict[str, Any] = {"phrases": _given(known, known), "k": k}
     if allowed is not None:
-        given["allowed"] = allowed
+        given["allowed"] = allowed.json
     return connection.execute(_EVERYWHERE if allowed is None else _ALLOWED, given).all()
+
+
+def narrow(
+    connection: Connection,
+    rarest: str,
+    shares: Mapping[str, float],
+    most: int,
+    *,
+    allowed: Among | None,
+) -> list[int]:
+    """See `agentmem_storage.sql.lexical.terms.Index.narrow`."""
+    known: dict[str, dict[str, Any]] = {
+        phrase: {"leads": False, "share": share} for phrase, share in shares.items()
+    }
+    known[rarest] = {"leads": True}
+    given: dict[str, Any] = {"phrases": _given(known, known), "most": most}
+    if allowed is not None:
+        given["allowed"] = allowed.json
+    statement = _NARROW_EVERYWHERE if allowed is None else _NARROW_ALLOWED
+    return list(connection.scalars(statement, given))
 
 
 def containing(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, func, select
 
+from agentmem_storage.sql.lexical.phrases import Among
 from agentmem_storage.sql.logs.changes import Mark
 from agentmem_storage.sql.schema.row_counts import RowCount
 from agentmem_storage.sql.schema.tables import changes, chunk_terms_sizes, chunks, meta
@@ -43,6 +44,11 @@ class Listed(NamedTuple):
 
     ids: NDArray[np.int64]
     json: str
+
+    @property
+    def among(self) -> Among:
+        """The same, for a search by words."""
+        return Among.of(self.ids, self.json)
 
 
 _SIZES = (RowCount(chunks), RowCount(chunk_terms_sizes))
