@@ -260,10 +260,7 @@ class IndexSync:
         return index
 
     def _replay(self, connection: Connection, newest: Mark) -> None:
-        # Only the last change of a chunk matters, because ids are never reused.
-        last = {chunk_id: op for op, chunk_id in changes.after(connection, self._mark)}
-        added = sorted(chunk_id for chunk_id, op in last.items() if op == changes.ADD)
-        removed = sorted(chunk_id for chunk_id, op in last.items() if op == changes.REMOVE)
+        added, removed = changes.changed(connection, self._mark)
         index = self._index
         assert index is not None
         if removed:
@@ -274,7 +271,7 @@ class IndexSync:
             rows = connection.execute(query.order_by(chunks.c.id)).all()
             index.add(*self._decoded(rows))
         self._mark = newest
-        self._unsaved += len(last)
+        self._unsaved += len(added) + len(removed)
 
     def _decoded(self, rows: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         return decode_intact([row.id for row in rows], [row.key for row in rows], self._dims)

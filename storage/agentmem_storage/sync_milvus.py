@@ -4,8 +4,8 @@ The rows are the truth. Milvus follows their change log, as an index in memory d
 each search: what it lacks yet is scored by the rows themselves, and what it returns is looked up in
 them, so that a search sees the state of its transaction, and gives the scores of an exact index.
 
-Milvus is written under the database's write lock, a part at a time, and says itself which state it
-reflects. So any process can go on where another one stopped, or was killed.
+A search writes nothing. What `agentmem_storage.milvus_writer` has to write is written after it, or
+after others were added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from sqlalchemy import Connection, select
 
 from agentmem_storage.errors import IncompatibleModelError, InputError, StoreError
 from agentmem_storage.index.base import margin, rank
-from agentmem_storage.index.milvus import ALL, MOST, Held, Milvus
+from agentmem_storage.index.milvus import MOST, Held, Milvus
+from agentmem_storage.milvus_writer import MilvusWriter
 from agentmem_storage.records import ANY_SCOPE, Ranked, Scope
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.logs import changes
@@ -77,6 +78,7 @@ class MilvusSync:
         self._database = database
         self._dims = dims
         self._milvus = Milvus(index, store_id=store_id, model=model, dims=dims, timeout_s=timeout_s)
+        self._writer = MilvusWriter(database, self._milvus, dims)
         self._held: Held | None = None
         # A collection that lacks rows without knowing it.
         self._robbed: Held | None = None
@@ -115,9 +117,7 @@ class MilvusSync:
 
     def rebuild(self) -> None:
         """Make the collection anew; the former one is searched until that is done."""
-        self._milvus.names()
-        with self._database.write() as connection:
-            self._milvus.create(changes.newest(connection).packed())
+        self._writer.begin_again()
         self._follow()
 
     def added(self) -> None:
@@ -135,7 +135,7 @@ class MilvusSync:
         """Remove from Milvus what was forgotten."""
         try:
             if self._milvus.names():
-                for held in self._step():
+                for held in self._writer.step():
                     self._milvus.flush(held.name)
         except (StoreError, IncompatibleModelError) as error:
             _log.warning("what was forgotten is in Milvus for now: %s", error)
@@ -232,7 +232,9 @@ class MilvusSync:
     def _lacking(self, connection: Connection, held: Held, newest: Mark) -> NDArray[np.int64]:
         """Ids of the chunks that a collection does not have, or not as they are, ascending."""
         mark = Mark.unpack(held.mark)
-        added, _ = self._changed(connection, mark) if mark.seq < newest.seq else (_NONE, _NONE)
+        added = _NONE
+        if mark.seq < newest.seq:
+            added = np.array(changes.changed(connection, mark)[0], dtype=np.int64)
         if not held.complete:
             added = np.union1d(added, ids_after(connection, held.filled))
         if not held.complete or newest.seq - mark.seq >= BEHIND:
@@ -264,77 +266,14 @@ class MilvusSync:
         try:
             if robbed is not None:
                 _log.warning("Milvus lacks what it had: the collection of the store is made anew")
-                with self._database.write():
-                    self._milvus.drop(robbed.name)
+                self._writer.drop(robbed)
             self._follow()
         except (StoreError, IncompatibleModelError) as error:
             _log.warning("Milvus was not brought up to date: %s", error)
 
     def _follow(self) -> None:
-        """Bring Milvus up to date, from wherever it is."""
-        # Before anything is locked: it may be gone.
-        self._milvus.names()
-        while not (held := self._step()[0]).complete:
-            pass
+        held = self._writer.follow()
         self._held, self._told = held, Mark.unpack(held.mark).seq
-
-    def _step(self) -> list[Held]:
-        """Write what has changed, and some of what was never written.
-
-        Returns:
-            What the collections have now, the one that is to stay first.
-        """
-        with self._database.write() as connection:
-            newest = changes.newest(connection)
-            usable = self._usable(connection) or [self._milvus.create(newest.packed())]
-            # One that is made anew is to replace the one that is complete.
-            usable.sort(key=lambda one: (one.filled, one.name))
-            first, *others = usable
-            written = [self._replayed(connection, first, newest, more=not first.complete)]
-            if written[0].complete:
-                for one in others:
-                    self._milvus.drop(one.name)
-            else:
-                written += [self._replayed(connection, one, newest) for one in others]
-        return written
-
-    def _usable(self, connection: Connection) -> list[Held]:
-        """The collections that are of the store's history; others are deleted."""
-        usable = []
-        for name in self._milvus.names():
-            held = self._milvus.held(name)
-            if held is not None and changes.reaches(connection, Mark.unpack(held.mark)):
-                usable.append(held)
-            else:
-                _log.info("a collection of the store is made anew: Milvus has %s no more", name)
-                self._milvus.drop(name)
-        return usable
-
-    def _replayed(
-        self, connection: Connection, held: Held, newest: Mark, *, more: bool = False
-    ) -> Held:
-        """Bring a collection to the newest state, with more chunks than before or as many."""
-        mark, filled = Mark.unpack(held.mark), held.filled
-        if mark == newest and not more:
-            return held
-        added, removed = self._changed(connection, mark)
-        added = added[added <= filled]
-        if more:
-            following = ids_after(connection, filled, _BATCH)
-            filled = int(following[-1]) if following.size == _BATCH else ALL
-            added = np.union1d(added, following)
-        held = Held(held.name, newest.packed(), filled)
-        self._milvus.write(held, *embeddings_of(connection, added, self._dims), removed)
-        return held
-
-    @staticmethod
-    def _changed(connection: Connection, mark: Mark) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Ids of the chunks that were added since a state and of those removed, ascending."""
-        # Only the last change of a chunk matters, because ids are never reused.
-        last = {chunk_id: op for op, chunk_id in changes.after(connection, mark)}
-        added = sorted(chunk_id for chunk_id, op in last.items() if op == changes.ADD)
-        removed = sorted(chunk_id for chunk_id, op in last.items() if op == changes.REMOVE)
-        return np.array(added, dtype=np.int64), np.array(removed, dtype=np.int64)
 
 
 def _merged(k: int, one: Ranked, other: Ranked) -> Ranked:

@@ -10,37 +10,27 @@ deleted when the new one has everything.
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
 import secrets
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem_storage.errors import InputError, MissingExtraError, StoreError
+from agentmem_storage.index.milvus_connection import PREFIX, MilvusConnection
 from agentmem_storage.records import Ranked
-from agentmem_storage.text import without_password
 
-PREFIX: Final = "milvus+"
 # The most that Milvus returns of one search.
 MOST: Final = 16_384
 # `Held.filled` of a collection that has all chunks up to its mark.
 ALL: Final = 2**62
 _MODEL, _MARK, _FILLED = range(ALL, ALL + 3)
-_SERVERS = ("http://", "https://")
-_FILE = ".db"
 _ID, _SCOPE, _EMBEDDING = "id", "scope", "embedding"
 # What one request carries, of the 64 MB that Milvus takes.
 _REQUEST_BYTES = 8 * 2**20
 _MOST_ROWS = 4096
 _NOT_FOUND, _NOT_LOADED, _RATE_LIMIT = 100, 101, 8
-_LEAST_WAIT_S = 1.0
 _STRONG = "Strong"
 
 
@@ -105,20 +95,15 @@ class Milvus:
     def __init__(
         self, index: str, *, store_id: str, model: str, dims: int, timeout_s: float
     ) -> None:
-        self._address = _address(index)
-        self.label = without_password(self._address)
+        self._connection = MilvusConnection(index, timeout_s)
+        self._wait_s = self._connection.wait_s
         self._prefix = f"agentmem_{store_id}_"
         self._model = int.from_bytes(hashlib.sha256(model.encode()).digest()[:8], "big") >> 2
         self._dims = dims
-        self._wait_s = max(_LEAST_WAIT_S, timeout_s)
-        self._mutex = threading.Lock()
-        self._client: Any = None
-        # That which made the client, for it works in no other.
-        self._process: int | None = None
 
     def names(self) -> list[str]:
         """The names of the collections of this store."""
-        with self._asking() as client:
+        with self._connection.asking() as client:
             listed = client.list_collections(timeout=self._wait_s)
         return sorted(name for name in listed if name.startswith(self._prefix))
 
@@ -138,7 +123,7 @@ class Milvus:
         indexes.add_index(_EMBEDDING, index_type="AUTOINDEX", metric_type="IP")
         indexes.add_index(_SCOPE, index_type="INVERTED")
         name = self._prefix + secrets.token_hex(4)
-        with self._asking() as client:
+        with self._connection.asking() as client:
             client.create_collection(
                 name,
                 schema=schema,
@@ -186,7 +171,7 @@ class Milvus:
             removed: Ids to remove, int64 of shape (m,); unknown ones are ignored.
         """
         rows = max(1, min(_MOST_ROWS, _REQUEST_BYTES // (4 * self._dims)))
-        with self._asking() as client:
+        with self._connection.asking() as client:
             for first in range(0, removed.size, _MOST_ROWS):
                 some = removed[first : first + _MOST_ROWS].tolist()
                 client.delete(held.name, ids=some, timeout=self._wait_s)
@@ -245,130 +230,32 @@ class Milvus:
 
         A server that limits how often this may be asked does it later by itself.
         """
-        with self._asking(spared=(_RATE_LIMIT,)) as client:
+        with self._connection.asking(spared=(_RATE_LIMIT,)) as client:
             client.flush(name, timeout=self._wait_s, retry_on_rate_limit=False)
             client.compact(name, timeout=self._wait_s, retry_on_rate_limit=False)
 
     def drop(self, name: str) -> None:
         """Delete a collection."""
-        with self._asking(spared=(_NOT_FOUND,)) as client:
+        with self._connection.asking(spared=(_NOT_FOUND,)) as client:
             client.drop_collection(name, timeout=self._wait_s)
 
     def close(self) -> None:
         """Close the connection; another one is made when it is needed."""
-        with self._mutex:
-            client, self._client = self._client, None
-        if client is not None and self._process == os.getpid():
-            client.close()
+        self._connection.close()
 
     def _note(self, held: Held) -> None:
         nowhere = np.zeros(self._dims, dtype=np.float32)
         nowhere[0] = 1.0
         facts = {_MODEL: self._model, _MARK: held.mark, _FILLED: held.filled}
         rows = [{_ID: id, _SCOPE: fact, _EMBEDDING: nowhere} for id, fact in facts.items()]
-        with self._asking() as client:
+        with self._connection.asking() as client:
             client.upsert(held.name, rows, timeout=self._wait_s)
 
     def _read(self, name: str, read: Any) -> Any:
         """Read a collection, which a server may have to load first; None if it is gone."""
-        with self._asking(spared=(_NOT_FOUND, _NOT_LOADED)) as client:
+        with self._connection.asking(spared=(_NOT_FOUND, _NOT_LOADED)) as client:
             return read(client)
-        with self._asking(spared=(_NOT_FOUND,)) as client:
+        with self._connection.asking(spared=(_NOT_FOUND,)) as client:
             client.load_collection(name, timeout=self._wait_s)
             return read(client)
         return None
-
-    @contextmanager
-    def _asking(self, spared: Sequence[int] = ()) -> Iterator[Any]:
-        """The client; its errors become StoreError, but for those of some codes, which are none."""
-        from grpc import RpcError
-        from pymilvus import MilvusException
-
-        _quiet.asking = True
-        try:
-            yield self._connected()
-        except MilvusException as error:
-            if error.code not in spared:
-                raise self._failed(error.message) from error
-        except RpcError as error:
-            raise self._failed(str(error)) from error
-        finally:
-            _quiet.asking = False
-
-    def _connected(self) -> Any:
-        from pymilvus import MilvusClient
-
-        if self._process not in (None, os.getpid()):
-            raise StoreError(
-                f"this process was forked by one that had asked Milvus at {self.label!r}, and "
-                f"cannot ask it: fork before the first search, or start processes with 'spawn'"
-            )
-        with self._mutex:
-            if self._client is None:
-                self._process = os.getpid()
-                for handler in logging.getLogger("pymilvus").handlers:
-                    handler.addFilter(_quiet)
-                self._client = MilvusClient(
-                    self._address,
-                    timeout=self._wait_s,
-                    dedicated=True,
-                    # Or a server that is back would be asked again only after some seconds.
-                    grpc_options={"grpc.use_local_subchannel_pool": 1},
-                )
-            return self._client
-
-    def _failed(self, message: object) -> StoreError:
-        if self._address.endswith(_FILE):
-            hint = "one process at a time can use a file: give several the address of a server"
-        else:
-            hint = "start it, or open the store with index='auto'"
-        return StoreError(
-            f"Milvus at {self.label!r}, which has the embeddings of the store, does not do what it "
-            f"is asked ({str(message):.500}); nothing is lost, for the store has them too: {hint}"
-        )
-
-
-def _address(index: str) -> str:
-    address = index.removeprefix(PREFIX)
-    if not address.startswith(_SERVERS) and not address.endswith(_FILE):
-        raise InputError(
-            f"{without_password(index)!r:.200} is no index: after {PREFIX!r} stands the address of "
-            f"a server, such as 'http://localhost:19530', or the path of a file of Milvus Lite, "
-            f"which ends in {_FILE!r}"
-        )
-    if find_spec("pymilvus") is None:
-        raise MissingExtraError(
-            "an index in Milvus needs pymilvus: pip install 'latent-agentmem[milvus]'",
-            extra="milvus",
-        )
-    if address.startswith(_SERVERS):
-        return address
-    if find_spec("milvus_lite") is None:
-        raise MissingExtraError(
-            "an index in a file needs Milvus Lite: pip install milvus-lite", extra="milvus"
-        )
-    return os.path.abspath(address)
-
-
-class _Quiet(logging.Filter):
-    """Keeps pymilvus from printing, with a traceback, the errors that are raised as ours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._local = threading.local()
-
-    @property
-    def asking(self) -> bool:
-        """Whether this thread asks Milvus something for a store."""
-        return getattr(self._local, "asking", False)
-
-    @asking.setter
-    def asking(self, asking: bool) -> None:
-        self._local.asking = asking
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is logged."""
-        return not self.asking
-
-
-_quiet = _Quiet()

@@ -9,7 +9,7 @@ import pytest
 
 from agentmem import Memory
 from agentmem_storage.errors import InputError, MissingExtraError
-from agentmem_storage.index import milvus
+from agentmem_storage.index import milvus_connection
 from agentmem_storage.store import Store
 from agentmem_storage.sync_milvus import MilvusSync
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL
@@ -22,7 +22,9 @@ def opened(location: str | Path, index: str, **options: Any) -> Store:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
-    monkeypatch.setattr(milvus, "find_spec", lambda name: object() if name in modules else None)
+    monkeypatch.setattr(
+        milvus_connection, "find_spec", lambda name: object() if name in modules else None
+    )
 
 
 @pytest.mark.parametrize("index", ["redis://localhost", "Exact", "", "milvus", None])
@@ -63,7 +65,7 @@ def test_milvus_is_asked_at_the_first_search(
     with opened(tmp_path, "milvus+http://root:secret@127.0.0.1:9/notes") as store:
         assert store.count() == 0
         assert isinstance(store._index, MilvusSync)
-        assert store._index._milvus.label == "http://root:***@127.0.0.1:9/notes"
+        assert store._index._milvus._connection.label == "http://root:***@127.0.0.1:9/notes"
 
 
 def test_the_environment_says_what_nobody_else_does(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from agentmem_storage import sync_milvus
+from agentmem_storage import milvus_writer, sync_milvus
 from agentmem_storage.errors import StoreError
 from agentmem_storage.records import Scope
 from agentmem_storage.store import Store
@@ -41,7 +41,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a small store do what a large one does."""
     monkeypatch.setattr(sync_milvus, "SCORED", 0)
     monkeypatch.setattr(sync_milvus, "BEHIND", 8)
-    monkeypatch.setattr(sync_milvus, "_BATCH", 16)
+    monkeypatch.setattr(milvus_writer, "_BATCH", 16)
 
 
 @pytest.fixture
@@ -125,9 +125,9 @@ def test_a_killed_server_loses_nothing_acknowledged(own: MilvusServer, tmp_path:
 
 _WRITER = """
 import sys
-from tests.storage.milvus.test_faults import fill, opened, sync_milvus
+from tests.storage.milvus.test_faults import fill, milvus_writer, opened, sync_milvus
 
-sync_milvus.SCORED, sync_milvus.BEHIND, sync_milvus._BATCH = 0, 8, 16
+sync_milvus.SCORED, sync_milvus.BEHIND, milvus_writer._BATCH = 0, 8, 16
 with opened(sys.argv[1], sys.argv[2]) as store:
     number = int(sys.argv[3])
     while True:
@@ -191,7 +191,7 @@ def _note(line: str, added: set[int], forgotten: set[int], unsure: set[int]) -> 
 
 
 def _work(location: str, index: str, name: str, count: int) -> None:
-    sync_milvus.SCORED, sync_milvus.BEHIND, sync_milvus._BATCH = 0, 8, 16
+    sync_milvus.SCORED, sync_milvus.BEHIND, milvus_writer._BATCH = 0, 8, 16
     with opened(location, index) as store:
         for n in range(count):
             text = f"{name} {n}"
@@ -247,9 +247,8 @@ def test_it_is_made_anew_beside_the_former(milvus: MilvusServer, tmp_path: Path)
         store.load_index()
         # As a process that is killed while it makes it anew.
         index: Any = store._index
-        with store._database.write() as connection:
-            index._milvus.create(sync_milvus.changes.newest(connection).packed())
-        first, second = index._step()
+        index._writer.begin_again()
+        first, second = index._writer.step()
         assert not first.complete
         assert second.complete
         # Both follow, and what is forgotten is in neither.

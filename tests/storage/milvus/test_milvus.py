@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentmem_storage import sync_milvus
+from agentmem_storage import milvus_writer, sync_milvus
 from agentmem_storage.records import EVERYTHING, ModelBinding, Scope, Selection, StagedChunk
 from agentmem_storage.store import Store
 from agentmem_storage.testing import (
@@ -40,7 +40,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a small store do what a large one does."""
     monkeypatch.setattr(sync_milvus, "SCORED", 0)
     monkeypatch.setattr(sync_milvus, "BEHIND", 8)
-    monkeypatch.setattr(sync_milvus, "_BATCH", 16)
+    monkeypatch.setattr(milvus_writer, "_BATCH", 16)
 
 
 @pytest.fixture

@@ -140,3 +140,11 @@ def after(connection: Connection, mark: Mark) -> Iterator[tuple[int, int]]:
     )
     for row in connection.execute(statement):
         yield row.op, row.chunk_id
+
+
+def changed(connection: Connection, mark: Mark) -> tuple[list[int], list[int]]:
+    """Ids of the chunks that were added since a state, and of those removed, each ascending."""
+    # Only the last change of a chunk matters, because ids are never reused.
+    last = {chunk_id: op for op, chunk_id in after(connection, mark)}
+    added = sorted(chunk_id for chunk_id, op in last.items() if op == ADD)
+    return added, sorted(chunk_id for chunk_id, op in last.items() if op == REMOVE)
