@@ -7,12 +7,13 @@ repeats fill the candidates, more are fetched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from agentmem.retrieval.fusion import Scored
-from agentmem_storage.records import Ranked, Said
+from agentmem_storage.records import Ranked, Said, Turn
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.timestamps import from_micros
 
@@ -33,8 +34,24 @@ class Group(NamedTuple):
     repeats: tuple[tuple[int, datetime], ...]
 
 
+def possible_repeats(ids: Iterable[int], turns: Mapping[int, Turn]) -> list[int]:
+    """Those of some chunks that may have the text of another one of them.
+
+    Args:
+        ids: Chunk ids.
+        turns: What is known of chunks; those of which nothing is may be repeats.
+    """
+    texts = {id: turns[id].text if id in turns else "" for id in ids}
+    count = Counter(texts.values())
+    return [id for id, text in texts.items() if not text or count[text] > 1]
+
+
 def distinct(
-    snapshot: Snapshot, find: Callable[[int], Ranked], limit: int, found: Ranked
+    snapshot: Snapshot,
+    find: Callable[[int], Ranked],
+    limit: int,
+    found: Ranked,
+    turns: Mapping[int, Turn],
 ) -> Ranked:
     """What a search finds, with a higher limit if more than half of it are repeats.
 
@@ -43,26 +60,36 @@ def distinct(
         find: The search, given the maximum number of results.
         limit: The maximum number to begin with.
         found: What the search has found with that.
+        turns: As for `possible_repeats`.
     """
     while len(found.ids) >= limit and limit < _MAX_CANDIDATES:
-        said = snapshot.said(found.ids.tolist())
-        if len({_key(said[id]) for id in found.ids.tolist()}) > limit // 2:
+        if len(set(_keys(snapshot, found.ids.tolist(), turns).values())) > limit // 2:
             break
         limit *= _MORE
         found = find(limit)
     return found
 
 
-def group_repeats(snapshot: Snapshot, scored: Sequence[Scored], limit: int) -> list[Group]:
-    """The best of each group of repeats, in the given order, up to a number of groups."""
-    said = snapshot.said(item.id for item in scored)
+def group_repeats(
+    snapshot: Snapshot, scored: Sequence[Scored], limit: int, turns: Mapping[int, Turn]
+) -> list[Group]:
+    """The best of each group of repeats, in the given order, up to a number of groups.
+
+    Args:
+        snapshot: The state of the store.
+        scored: Candidates, best first.
+        limit: The maximum number of groups.
+        turns: As for `possible_repeats`.
+    """
+    keys = _keys(snapshot, [item.id for item in scored], turns)
     groups: dict[object, list[Scored]] = {}
     for item in scored:
-        key = _key(said[item.id])
+        key = keys[item.id]
         if key in groups:
             groups[key].append(item)
         elif len(groups) < limit:
             groups[key] = [item]
+    said = snapshot.said(one.id for _, *others in groups.values() for one in others)
     return [
         Group(
             best,
@@ -75,7 +102,14 @@ def group_repeats(snapshot: Snapshot, scored: Sequence[Scored], limit: int) -> l
     ]
 
 
+def _keys(snapshot: Snapshot, ids: Sequence[int], turns: Mapping[int, Turn]) -> dict[int, object]:
+    """By id, equal for equal words of one speaker, to the same user and agent, in any session."""
+    alike = possible_repeats(ids, turns)
+    said = snapshot.said(alike)
+    keys: dict[int, object] = {id: id for id in ids}
+    return keys | {id: _key(said[id]) for id in alike}
+
+
 def _key(said: Said) -> object:
-    """Equal for equal words of one speaker, to the same user and agent, in any session."""
     speaker = said.kind, said.role, said.name, said.title
     return said.text_hash, speaker, said.user_id, said.agent_id

@@ -28,12 +28,12 @@ from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.recency import ReadWordings, by_recency
 from agentmem.retrieval.relevance import COMPARED, Comparison, Relevance
-from agentmem.retrieval.repeats import Group, distinct, group_repeats
+from agentmem.retrieval.repeats import Group, distinct, group_repeats, possible_repeats
 from agentmem.retrieval.rerank import rerank
 from agentmem.retrieval.speakers import aside_from, named
 from agentmem.retrieval.succession import in_succession
 from agentmem.retrieval.timely import timely_first
-from agentmem_storage.records import Ranked, Selection
+from agentmem_storage.records import Ranked, Selection, Turn
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.words import asks_nothing
 
@@ -165,7 +165,7 @@ def search(
     found = [item.id for item in scored]
     if in_interval is not None:
         scored = timely_first(snapshot, scored, in_interval, query, question, read)
-    compared = group_repeats(snapshot, scored, max(query.k, COMPARED))
+    compared = group_repeats(snapshot, scored, max(query.k, COMPARED), neighborhood.turns)
     ordered = by_recency(snapshot, compared, query, question, read)
     settled = ordered != compared and names_beside(question.text)
     compared = in_succession(snapshot, ordered, scored, query, question, settled=settled)
@@ -260,13 +260,15 @@ def _find(
     if weights.vector and (embedding := question.embedding) is not None:
         by_vector = [partial(snapshot.search_vectors, embedding, selection=s) for s in selections]
     first = [(find, find(limit)) for find in (*by_words, *by_vector)]
-    # What is said is read once, of all that may come into question.
     ids = {id for _, found in first for id in found.ids.tolist()}
+    turns: Mapping[int, Turn] = {}
     if weights.neighbor:
-        sides = surroundings.near(ids).sides
+        neighborhood = surroundings.near(ids)
+        sides, turns = neighborhood.sides, neighborhood.turns
         ids = ids.union(*(present(side) for pair in sides.values() for side in pair))
-    snapshot.said(ids)
-    found = [distinct(snapshot, find, limit, best) for find, best in first]
+    # Who said what is read once, of all that may come into question.
+    snapshot.said(possible_repeats(ids, turns))
+    found = [distinct(snapshot, find, limit, best, turns) for find, best in first]
     return _Matches(_union(found[: len(by_words)]), _union(found[len(by_words) :]))
 
 

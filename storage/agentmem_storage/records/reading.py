@@ -115,12 +115,14 @@ class Turn(NamedTuple):
         source: Id of its source.
         time: When it was said, in microseconds since 1970.
         speaker: Equal for equal speakers: by name, or by role; None for a document's chunk.
+        text: Equal for equal texts, and for hardly any others; empty: not known.
     """
 
     tokens: int
     source: int
     time: int
     speaker: str | None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

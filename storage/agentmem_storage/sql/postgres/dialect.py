@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Engine, Integer, Text, event
+from sqlalchemy import BigInteger, Engine, Integer, LargeBinary, Text, event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.base import PGTypeCompiler
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
@@ -65,9 +65,12 @@ class _Statements(PGCompiler_psycopg):
         return f"CAST({self.process(text, **options)} AS json)"
 
     def visit_hex_func(self, function: Any, **options: Any) -> str:
-        """A text in UTF-8 as hexadecimal digits."""
-        (text,) = function.clauses
-        return f"hex(convert_to({self.process(text, **options)}, 'UTF8'))"
+        """Bytes, or a text in UTF-8, as hexadecimal digits."""
+        (value,) = function.clauses
+        found = self.process(value, **options)
+        if isinstance(value.type, LargeBinary):
+            return f"hex({found})"
+        return f"hex(convert_to({found}, 'UTF8'))"
 
     def visit_instr_func(self, function: Any, **options: Any) -> str:
         """Where a text stands in another, from 1; 0 if nowhere."""

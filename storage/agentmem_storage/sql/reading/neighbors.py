@@ -32,6 +32,8 @@ from agentmem_storage.sql.where.tolerant import require
 # To look up the neighbors of one chunk takes as long as to list so many chunks of its scope.
 _LISTED_PER_LOOKUP = 16
 _DOCUMENT = "document"
+# Of a text's hash: those that agree in them are compared in full.
+_HASH_DIGITS = 12
 
 
 def neighbors(
@@ -85,7 +87,17 @@ def by_lookup(
 ) -> Neighbors:
     """Neighbors of each of the given chunks, whatever else their scopes hold."""
     values = {**given(ids), "reach": reach, "now": now}
-    found = json.loads(connection.scalar(_LOOKED_UP[now is not None], values) or "[]")
+    found = [
+        # Those of another time are farther away.
+        (
+            id,
+            before if len(before) == reach else before + earlier,
+            after if len(after) == reach else after + later,
+        )
+        for id, before, earlier, after, later in json.loads(
+            connection.scalar(_LOOKED_UP[now is not None], values) or "[]"
+        )
+    ]
     # Most are near several of the chunks, and are read once.
     near = {one for id, *sides in found for one in chain((id,), *sides)}
     turns: dict[int, Turn] = {}
@@ -94,9 +106,9 @@ def by_lookup(
         turns[id] = one = Turn(*turn)
         places[id] = one.time, one.source, ordinal
     sides: dict[int, Sides] = {}
-    for id, before, earlier, after, later in found:
-        back = sorted((*before, *earlier), key=places.__getitem__, reverse=True)
-        on = sorted((*after, *later), key=places.__getitem__)
+    for id, before, after in found:
+        back = sorted(before, key=places.__getitem__, reverse=True)
+        on = sorted(after, key=places.__getitem__)
         sides[id] = tuple(back[:reach]), tuple(on[:reach])
     return Neighbors(sides, turns)
 
@@ -112,6 +124,7 @@ def _turn(chunk: FromClause, source: FromClause) -> tuple[ColumnElement[Any], ..
         source.c.id,
         source.c.created_at.cast(Integer),
         case((source.c.kind != _DOCUMENT, speaker)),
+        func.substr(func.hex(chunk.c.text_hash, type_=Text), 1, _HASH_DIGITS),
     )
 
 
