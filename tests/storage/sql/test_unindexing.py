@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from agentmem_storage.sql.lexical import lexicon, terms, unindexing
 from agentmem_storage.sql.lexical.leaf import Leaf, UnusualError, first_continued, number, packed
-from agentmem_storage.sql.lexical.lexicon_pages import SEGMENT_BITS, routes_hold
+from agentmem_storage.sql.lexical.lexicon_pages import SEGMENT_BITS, routes_hold, segments
 
 COMMON = [f"common{letter}" for letter in "abcdefgh"]
 # Pages this small have everything that is rare on larger ones: words and postings on several.
@@ -131,6 +131,78 @@ def test_what_is_left_is_as_if_the_rows_had_never_been_there(seed: int, page_byt
         assert routes_hold(connection)
     require_same(engine, texts)
     engine.dispose()
+
+
+def test_pages_that_are_merged_already_leave_no_words() -> None:
+    """FTS5 merges a little at each commit, and keeps what leads to pages that it has deleted."""
+    engine = make(page_bytes=SMALL)
+    chance, texts, taken_out = random.Random(1), dict[int, str](), 0
+    for first in range(1, 2_000, 10):
+        more = wordy(chance, 10, first)
+        insert(engine, more)
+        texts |= more
+        with engine.begin() as connection:
+            assert routes_hold(connection)
+            merged = merged_words(connection)
+        for word in merged:
+            ids = [id for id, text in texts.items() if f" {word}" in text]
+            if len(ids) == 1:
+                with erased(engine, texts, ids) as left:
+                    taken_out += not left
+                with engine.begin() as connection:
+                    assert left or f"|0{word}".encode() not in blocks(connection)
+                    assert routes_hold(connection)
+                break
+    assert taken_out > 5
+    require_same(engine, texts)
+    engine.dispose()
+
+
+def wordy(chance: random.Random, count: int, first: int = 1) -> dict[int, str]:
+    """Texts with five words each that no other has, by id."""
+    return {
+        id: " ".join([*chance.choices(COMMON, k=6), *(only(10 * id + n) for n in range(5))])
+        for id in range(first, first + count)
+    }
+
+
+def merged_words(connection: Connection) -> list[str]:
+    """What leads to pages that are not there any more."""
+    block = connection.exec_driver_sql("SELECT block FROM chunk_terms_data WHERE id = 10").scalar()
+    query = "SELECT term FROM chunk_terms_idx WHERE segid = ? AND pgno >> 1 < ?"
+    return [
+        term.decode()[1:]
+        for segment, first, _ in segments(block)
+        for (term,) in connection.exec_driver_sql(query, (segment, first))
+    ]
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_what_leads_to_a_wrong_page_is_noticed(merged: bool) -> None:
+    engine = make(page_bytes=SMALL)
+    texts = wordy(random.Random(3), 80)
+    # In one go, or in parts of which some are merged in part.
+    insert(engine, texts, 8 if merged else 1)
+    with engine.begin() as connection:
+        assert (merged_words(connection) != []) == merged
+        rows = connection.exec_driver_sql("SELECT segid, term FROM chunk_terms_idx").all()
+        for segment, term in random.Random(3).sample(rows, 40):
+            for other in {term[:-1], term[:-2], term + b"~", b"", b"0", b"1"} - {term}:
+                change = (
+                    "UPDATE OR REPLACE chunk_terms_idx SET term = ? WHERE segid = ? AND term = ?"
+                )
+                with connection.begin_nested() as nested:
+                    connection.exec_driver_sql(change, (other, segment, term))
+                    if lost(connection, texts):
+                        assert not routes_hold(connection), (term, other)
+                    nested.rollback()
+        assert routes_hold(connection)
+    engine.dispose()
+
+
+def lost(connection: Connection, texts: Mapping[int, str]) -> bool:
+    """Whether a row is not found by a word of its own."""
+    return any(not found(connection, text.split()[-1]) for text in texts.values())
 
 
 def test_nearly_all_rows_of_a_large_index_are_taken_out(tmp_path: Path) -> None:

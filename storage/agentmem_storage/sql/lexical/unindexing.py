@@ -117,8 +117,10 @@ class _Index:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        structure = _block(connection, STRUCTURE)
-        self._segments = [_Segment(connection, *one) for one in segments(structure)]
+        found = list(segments(_block(connection, STRUCTURE)))
+        for segment, first, _ in found:
+            _forget_merged_pages(connection, segment, first)
+        self._segments = [_Segment(connection, *one) for one in found]
 
     def remove(self, rowid: int, found: Iterable[bytes]) -> None:
         """Take a row's postings out of the pages, which are not written yet.
@@ -157,6 +159,19 @@ class _Index:
         changes.append(("DELETE FROM chunk_terms_docsize WHERE id = ?", (rowid,)))
         for statement, values in changes:
             self._connection.exec_driver_sql(statement, values)
+
+
+def _forget_merged_pages(connection: Connection, segment: int, first: int) -> None:
+    """Delete what leads to pages before the first, which FTS5 leaves when it merges them.
+
+    It has words, or their beginnings, that the other pages need not have. What leads to the first
+    page has the word that it began with.
+    """
+    if first > 1:
+        gone = "DELETE FROM chunk_terms_idx WHERE segid = ? AND pgno >> 1 < ?"
+        connection.exec_driver_sql(gone, (segment, first))
+        route = "UPDATE chunk_terms_idx SET term = x'' WHERE segid = ? AND pgno >> 1 = ?"
+        connection.exec_driver_sql(route, (segment, first))
 
 
 class _Segment:
