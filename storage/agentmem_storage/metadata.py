@@ -56,6 +56,24 @@ def read_metadata(encoded: bytes | None) -> dict[str, Any]:
     return metadata
 
 
+def has_null_character(encoded: bytes) -> bool:
+    """Whether metadata, as JSON, have U+0000 in a name or a value."""
+    if rb"\u0000" not in encoded:
+        return False
+    level: list[object] = [json.loads(encoded)]
+    while level:
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += [*one, *one.values()]
+            elif isinstance(one, list):
+                inner += one
+            elif isinstance(one, str) and "\0" in one:
+                return True
+        level = inner
+    return False
+
+
 def exceeds_depth(value: object) -> bool:
     """Whether lists and dicts are nested more than `MAX_DEPTH` deep, the outermost included.
 

@@ -132,6 +132,9 @@ def test_what_it_cannot_keep_is_refused_and_nothing_written(store: Store) -> Non
     bad: list[NewSource] = [
         make_source("x", title="a\x00b"),
         make_source("x", metadata={"a": {"b\x00": 1}, "c\x00": 1}),
+        make_source("x", metadata={"a": "b\x00"}),
+        make_source("x", metadata={"a": {"b": ["c", "\x00"]}}),
+        make_source("x", metadata={"a": {"b\x00": 1}}),
         make_source("x", external_id=hashlib.shake_256(b"x").hexdigest(9_000)),
     ]
     for source in bad:
@@ -141,9 +144,15 @@ def test_what_it_cannot_keep_is_refused_and_nothing_written(store: Store) -> Non
         store.add([good], Scope("a\x00"))
     assert store.count() == 0
     assert store.scopes() == []
+    # Six characters that look like it are none.
+    written = store.add([make_source("fine", metadata={"a": "\\u0000"})], ANA)
+    with pytest.raises(InputError):
+        store.update_source(written[0].source_id, metadata={"a": "\x00"})
+    assert store.sources([written[0].source_id])[0].metadata == {"a": "\\u0000"}
+    store.forget(written[0].chunk_ids, {})
     # A text itself may have it.
     store.add([make_source("a\x00b", keep_text=True)], ANA)
-    assert store.chunks([1])[0].text == "a\x00b"
+    assert [chunk.text for chunk in store.chunks(store.ids().tolist())] == ["a\x00b"]
 
 
 def test_what_makes_no_sense_says_what_does(store: Store, url: str, tmp_path: Path) -> None:
@@ -156,12 +165,13 @@ def test_what_makes_no_sense_says_what_does(store: Store, url: str, tmp_path: Pa
         opened(url, key=b"k" * 32)
 
 
-def test_only_a_store_or_nothing_is_opened(postgres: PostgresServer, url: str) -> None:
+@pytest.mark.parametrize("table", ["sources (id int)", "migrations (id int, name text)"])
+def test_only_a_store_or_nothing_is_opened(postgres: PostgresServer, url: str, table: str) -> None:
     with pytest.raises(StoreNotFoundError):
         opened(url, create=False)
     schema = url.rpartition("schema=")[2]
     with postgres.connect() as connection:
-        connection.execute(f"CREATE SCHEMA {schema} CREATE TABLE sources (id int)")
+        connection.execute(f"CREATE SCHEMA {schema} CREATE TABLE {table}")
     with pytest.raises(NotAStoreError, match="another program"):
         opened(url)
 
@@ -195,6 +205,12 @@ def test_a_reader_reads_and_does_not_write(
         "postgresql://me:secret@localhost",
         "postgresql://me:secret@localhost/db?schema=public",
         "postgresql://me:secret@localhost/db?schema=" + "x" * 64,
+        "postgresql://me:secret@localhost/db?schema=\ud800",
+        "postgresql://me:secret@localhost/\ud800",
+        f"postgresql://me:secret@{'x' * 64}.example.org/db",
+        "postgresql://me:secret@localhost/db?row_factory=x",
+        "postgresql://me:secret@localhost/db?autocommit=true",
+        "postgresql://me:secret@localhost/db?connect_timeout=soon",
     ],
 )
 def test_an_error_has_no_password_in_it(location: str) -> None:
@@ -202,6 +218,17 @@ def test_an_error_has_no_password_in_it(location: str) -> None:
         opened(location)
     assert "secret" not in str(caught.value)
     assert isinstance(caught.value, InputError | StoreError)
+    assert "not as agentmem has made it" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_texts_are_in_utf8_whatever_the_client_is_told(
+    url: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", encoding)
+    with opened(f"{url}&client_encoding={encoding}") as store:
+        store.add([make_source("漢字", metadata={"k": "é"}, keep_text=True)], ANA)
+        assert [chunk.text for chunk in store.chunks(store.ids().tolist())] == ["漢字"]
 
 
 def test_a_fork_goes_on_by_itself(store: Store) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.pool import QueuePool
 
 from agentmem_storage import forks
 from agentmem_storage.errors import (
+    InputError,
     NotAStoreError,
     StoreBusyError,
     StoreError,
@@ -55,6 +56,10 @@ _UTF8 = "UTF8"
 _OLDEST = 130_000
 
 _log = logging.getLogger(__name__)
+
+
+# Some tables that every store has; all are created at once.
+_OWN = {"migrations", "sources", "chunks"}
 
 
 class PostgresDatabase(AnyDatabase):
@@ -214,7 +219,7 @@ class PostgresDatabase(AnyDatabase):
                 )
             number = connection.execute(_SCHEMA_NUMBER, [schema]).fetchone()
             tables = {row[0] for row in connection.execute(_TABLES, [schema])}
-            if tables and "migrations" not in tables:
+            if tables and not tables >= _OWN:
                 raise NotAStoreError(
                     f"the schema {schema!r} of {label!r} has tables of another program: nothing "
                     f"was changed; give the store a schema of its own, as in ...?schema=memories"
@@ -231,7 +236,12 @@ class PostgresDatabase(AnyDatabase):
         self._number = int(number[0])
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(**self._server.arguments)
+        try:
+            connection = psycopg.connect(**self._server.arguments)
+        except UnicodeError as error:
+            raise InputError(
+                f"the name of a host in {self.location.label!r:.500} is not one ({error})"
+            ) from error
         try:
             # Nothing of other schemas: whoever may create something there must not be called.
             own = sql.Identifier(self._server.schema)

@@ -35,6 +35,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
+from agentmem_storage.errors import InputError
+from agentmem_storage.metadata import has_null_character
 from agentmem_storage.sql.schema.tables import metadata_values, sources
 from agentmem_storage.sql.where.fields import ORDER
 from agentmem_storage.text import composed, lone_surrogate
@@ -76,7 +78,18 @@ def values_of(metadata: bytes | None) -> dict[str, tuple[int, Any]]:
 
 
 def write(connection: Connection, metadata: Mapping[int, bytes | None]) -> None:
-    """Write the values of sources, by their ids; they have none yet."""
+    """Write the values of sources, by their ids; they have none yet.
+
+    Raises:
+        InputError: They have U+0000 in them, and the database is PostgreSQL: its functions could
+            not read them, and no filter would find anything any more.
+    """
+    if connection.dialect.name == "postgresql":
+        if any(encoded and has_null_character(encoded) for encoded in metadata.values()):
+            raise InputError(
+                "PostgreSQL cannot keep the character U+0000 in metadata; nothing was written: "
+                "leave it out"
+            )
     rows = [
         {"source_id": id, "name": name, "kind": kind, "value": value}
         for id, encoded in metadata.items()
