@@ -117,11 +117,8 @@ def _update(
     intact = content_hash(held) == old.content_hash
     if new is None or (held.text == new.text and intact):
         if created_at is not None and created_at != old.created_at:
-            part = replace(held, metadata=wanted, created_at=created_at)
-            done = _update_time(store, old, part, intact=intact)
-            if until != old.expires_at:
-                _update_fields(store, source_id, UNSET, until)
-            return done
+            part = replace(held, metadata=wanted, created_at=created_at, expires_at=until)
+            return _update_time(store, old, part, intact=intact)
         if (wanted, until) != (old.metadata, old.expires_at):
             return _update_fields(store, source_id, wanted, until)
         return _unchanged(old)
@@ -138,10 +135,12 @@ def _update(
 
 
 def _update_time(store: Store, old: SourceRecord, part: Part, *, intact: bool) -> Receipt:
-    """Give a source the time and the metadata of a part; its chunks stay as they are."""
+    """Give a source the times and the metadata of a part; its chunks stay as they are."""
     assert part.created_at is not None
     key = source_key(part) if intact else None
-    done = store.redate_source(old, part.created_at, metadata=part.metadata, key=key)
+    done = store.redate_source(
+        old, part.created_at, metadata=part.metadata, expires_at=part.expires_at, key=key
+    )
     if done.duplicate:
         raise _held(done)
     return write_receipt([done], [])

@@ -73,6 +73,19 @@ def test_the_whole_source_changes_whichever_chunk_is_named(memory: Memory) -> No
     assert memory.verify().ok
 
 
+def test_several_new_fields_are_one_change(place: Path, model: ModelBundle) -> None:
+    """Whoever is killed meanwhile has made all of it or nothing."""
+    with Memory(place, model=model, audit=True) as memory:
+        (id,) = memory.add(SAID, user_id="ana").ids
+        memory.update(id, metadata={"m": 2}, created_at="2025-01-01", expires_at="9999-01-01")
+        source = memory.get(id).source
+        assert source.metadata == {"m": 2}
+        assert source.expires_at is not None
+        assert (source.created_at.year, source.expires_at.year) == (2025, 9999)
+        assert [line.op for line in memory.audit()] == ["began", "added", "changed"]
+        assert memory.verify().ok
+
+
 def test_new_metadata_take_the_place_of_the_old(memory: Memory) -> None:
     (id,) = memory.add(SAID, user_id="ana").ids
     before = memory.get(id)

@@ -69,6 +69,7 @@ class Editing(Reading, StoreBase):
         created_at: datetime,
         *,
         metadata: Mapping[str, Any],
+        expires_at: datetime | None,
         key: SourceKey | None,
     ) -> Written:
         """Give a source a new time, and what it is recognized by from then on; its chunks stay.
@@ -77,6 +78,7 @@ class Editing(Reading, StoreBase):
             expected: The source. If it is not equal to this any more, nothing is written.
             created_at: Its new time.
             metadata: Its new metadata.
+            expires_at: When it expires from then on; None: never.
             key: What it is recognized by; None: as before.
 
         Returns:
@@ -90,6 +92,7 @@ class Editing(Reading, StoreBase):
         values: dict[str, Any] = {
             "metadata": metadata_json(metadata),
             "created_at": to_micros(created_at, "created_at"),
+            "expires_at": None if expires_at is None else to_micros(expires_at, "expires_at"),
         }
         self._states.erase(expected.chunk_ids)
         with self._database.write() as connection:

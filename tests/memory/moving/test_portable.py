@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -185,6 +186,26 @@ def test_external_ids_and_expiry_are_carried(
         assert other.get_source("door", user_id="bob").text == "The code is 9999."
         again = other.add("The code is 7714.", user_id="ana", id="door", expires_at="9999-01-01")
         assert again.duplicates == again.ids
+        assert other.verify().ok
+
+
+@pytest.mark.parametrize("id", [None, "door"])
+def test_what_expired_in_the_file_too_is_added_once(
+    memory: Memory, tmp_path: Path, opened: Callable[..., Memory], id: str | None
+) -> None:
+    memory.add("The code is 7714.", user_id="ana", id=id, ttl=3600)
+    memory.add(Document("A page. " * 200, title="Page"), user_id="ana", ttl=3600)
+    made = memory.export(tmp_path / "all.amem")
+    later = datetime.now(UTC) + timedelta(hours=2)
+    with opened(clock=lambda: later) as other:
+        for added in (2, 0, 0):
+            assert other.load(made.path).sources == added
+        assert other.count() == 0
+        # It is not there for those that have not expired.
+        assert other.add("The code is 7714.", user_id="ana", id=id).duplicates == ()
+        assert other.load(made.path).sources == 0
+        assert len(other.gc().ids) > 1
+        assert [chunk.text for chunk in other.list()] == ["The code is 7714."]
         assert other.verify().ok
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import _sqlite3
+import ctypes
 import random
+import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -316,4 +321,36 @@ def test_a_small_index_is_left_to_fts5(monkeypatch: pytest.MonkeyPatch) -> None:
         two = {id: texts[id] for id in (1, 2)}
         assert unindexing.erase(connection, two) == two
         assert unindexing.erase(connection, {1: texts[1]}) == {}
+    engine.dispose()
+
+
+def defend(connection: Connection) -> None:
+    """Make the tables of FTS5 read-only, as SQLite is built on macOS."""
+    own: Any = connection.connection.driver_connection
+    if sys.version_info >= (3, 12):
+        own.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE)
+        return
+    configure = ctypes.CDLL(_sqlite3.__file__).sqlite3_db_config
+    # The first member behind the head of the object.
+    handle = ctypes.c_void_p.from_address(id(own) + 2 * ctypes.sizeof(ctypes.c_void_p))
+    was = ctypes.c_int()
+    defensive = 1010
+    assert configure(handle, defensive, ctypes.c_int(1), ctypes.byref(was)) == 0
+    assert was.value == 1
+
+
+def test_where_only_fts5_may_write_it_is_left_to_fts5(tmp_path: Path) -> None:
+    engine = make(tmp_path / "one.db")
+    texts = texts_of(random.Random(6), 50)
+    insert(engine, texts)
+    with engine.begin() as connection:
+        defend(connection)
+        assert unindexing.erase(connection, {1: texts[1]}) == {1: texts[1]}
+        terms.delete(connection, {1: texts.pop(1)})
+    require_same(engine, texts)
+    with engine.begin() as connection:
+        defend(connection)
+        lexicon.reset(connection)
+        terms.insert(connection, list(texts.items()))
+    require_same(engine, texts)
     engine.dispose()

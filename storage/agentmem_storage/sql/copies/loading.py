@@ -8,7 +8,7 @@ A source of which a part was forgotten before it was exported is one that has al
 One with an external id is that of the store with the same one, which stays as it is.
 
 What was forgotten in the store, or has expired there, is added again: whoever loads a file wants
-what is in it.
+what is in it. But what has expired in the file too is not added a second time.
 """
 
 from __future__ import annotations
@@ -132,6 +132,7 @@ class _Stored:
         self, connection: Connection, scope_id: int, ready: Sequence[Ready], now: int
     ) -> None:
         self._connection, self._scope_id, self._now = connection, scope_id, now
+        self._expired: set[int] = set()
         named = [id for one in ready if (id := one.source.external_id) is not None]
         self._named = external.held(connection, scope_id, named, now)
         hashes = {h for one in ready if (h := one.source.content_hash) is not None}
@@ -143,38 +144,49 @@ class _Stored:
 
     def candidates(self, one: Ready) -> list[int]:
         """Ids of the sources that a source of the file may be, in order."""
-        if one.source.external_id is not None:
+        until = one.source.expires_at
+        gone = until is not None and until <= self._now
+        if one.source.external_id is not None and not gone:
             held = self._named.get(one.source.external_id)
             return [] if held is None else [held.id]
+        found = self._alike(one)
+        return found if gone else [id for id in found if id not in self._expired]
+
+    def _alike(self, one: Ready) -> list[int]:
+        """The same, those that have expired among them."""
         content = one.source.content_hash
         if content is None:
             return self._with_parts(one.source, timeless=one.timeless)
         return self._at[content, None if one.timeless else one.source.created_at]
 
     def _read(self, column: Any, wanted: dict[bytes, bytes]) -> None:
-        query = select(sources.c.id, sources.c.created_at, column.label("found")).where(
-            sources.c.scope_id == self._scope_id, column.is_not(None), ~has_expired(self._now)
+        expired = has_expired(self._now).label("expired")
+        query = select(sources.c.id, sources.c.created_at, column.label("found"), expired).where(
+            sources.c.scope_id == self._scope_id, column.is_not(None)
         )
         keys = sorted(wanted)
         for first in range(0, len(keys), 500):
             batch = query.where(column.in_(keys[first : first + 500])).order_by(sources.c.id)
             for row in self._connection.execute(batch):
                 content = wanted[row.found]
+                if row.expired:
+                    self._expired.add(row.id)
                 for at in ((content, None), (content, row.created_at)):
                     if row.id not in self._at[at]:
                         self._at[at].append(row.id)
 
     def _with_parts(self, source: ArchivedSource, *, timeless: bool) -> list[int]:
         """Sources that have all parts of one that is incomplete."""
-        alike = select(sources.c.id).where(
+        alike = select(sources.c.id, has_expired(self._now).label("expired")).where(
             sources.c.scope_id == self._scope_id,
-            ~has_expired(self._now),
             *(
                 sources.c[name].is_not_distinct_from(getattr(source, name))
                 for name in (*_ALIKE, *(() if timeless else ("created_at",)))
             ),
         )
-        ids = list(self._connection.scalars(alike.order_by(sources.c.id)))
+        rows = self._connection.execute(alike.order_by(sources.c.id)).all()
+        ids = [row.id for row in rows]
+        self._expired.update(row.id for row in rows if row.expired)
         query = select(chunks.c.source_id, chunks.c.start, chunks.c.end, chunks.c.text_hash)
         parts = defaultdict(set)
         for id, *part in self._connection.execute(

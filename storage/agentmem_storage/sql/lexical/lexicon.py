@@ -14,6 +14,7 @@ from typing import Any
 from zlib import crc32
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from agentmem_storage import words
 from agentmem_storage.sql.lexical import indexed_texts, tsvectors
@@ -94,7 +95,15 @@ def reset(connection: Connection) -> None:
         fresh.execute(TABLE)
         for table in ("data", "idx", "docsize", "config"):
             rows = fresh.execute(f"SELECT * FROM chunk_terms_{table}").fetchall()
-            connection.exec_driver_sql(f"DELETE FROM chunk_terms_{table}")
+            try:
+                connection.exec_driver_sql(f"DELETE FROM chunk_terms_{table}")
+            except OperationalError as error:
+                if not is_read_only(error):
+                    raise
+                # It has to be possible to open it, then.
+                delete = "INSERT INTO chunk_terms (chunk_terms) VALUES ('delete-all')"
+                connection.exec_driver_sql(delete)
+                break
             for row in rows:
                 placeholders = ", ".join("?" * len(row))
                 connection.exec_driver_sql(
@@ -103,6 +112,14 @@ def reset(connection: Connection) -> None:
     finally:
         fresh.close()
     indexed_texts.clear(connection)
+
+
+def is_read_only(error: OperationalError) -> bool:
+    """Whether the tables of the index may be changed by FTS5 only.
+
+    So it is where SQLite was built to be "defensive", as on macOS.
+    """
+    return "may not be modified" in str(error.orig)
 
 
 def _index(texts: Mapping[int, str]) -> tuple[dict[Any, int], dict[int, Any]]:

@@ -16,9 +16,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from agentmem_storage import words
-from agentmem_storage.sql.lexical import indexed_texts
+from agentmem_storage.sql.lexical import indexed_texts, lexicon
 from agentmem_storage.sql.lexical.leaf import (
     Leaf,
     UnusualError,
@@ -69,6 +70,9 @@ def erase(connection: Connection, texts: Mapping[int, str]) -> dict[int, str]:
     except (UnusualError, IndexError, OverflowError, StopIteration, TypeError):
         # Of a damaged index, `check` tells.
         pass
+    except OperationalError as error:
+        if not lexicon.is_read_only(error):
+            raise
     return left
 
 
