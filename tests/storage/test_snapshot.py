@@ -22,15 +22,13 @@ ANA, BEN = Scope(user_id="ana"), Scope(user_id="ben")
 @pytest.fixture(params=["faiss", "exact"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     # A forget waits for open snapshots, and here one of them waits for it.
-    with Store.open(
-        tmp_path / "store",
-        model="m",
-        embedding_dims=EMBEDDING_DIMS,
-        index=request.param,
-        timeout_s=0.2,
-    ) as store:
+    with opened(tmp_path / "store", request.param, timeout_s=0.2) as store:
         store.add([make_source(f"old {n}", metadata={"n": n}) for n in range(6)], ANA)
         yield store
+
+
+def opened(place: Path, index: Any, **options: Any) -> Store:
+    return Store.open(place, model="m", embedding_dims=EMBEDDING_DIMS, index=index, **options)
 
 
 def meanwhile(work: Callable[[], object]) -> None:
@@ -211,8 +209,15 @@ def test_threads_search_beside_each_other(store: Store, monkeypatch: pytest.Monk
     assert found == [expected, expected]
 
 
-def test_searches_while_others_write(store: Store) -> None:
+@pytest.mark.parametrize("index", ["faiss", "exact"])
+def test_searches_while_others_write(tmp_path: Path, index: str) -> None:
     """Whatever a search finds is whole: a chunk that exists, with its own score."""
+    with opened(tmp_path / "store", index) as store:
+        store.add([make_source(f"old {n}") for n in range(6)], ANA)
+        search_and_write(store)
+
+
+def search_and_write(store: Store) -> None:
     query = make_embedding("old 3")
     (best,) = store.search_vectors(query, 1).ids.tolist()
     done = threading.Event()
