@@ -19,6 +19,7 @@ from agentmem_storage.errors import (
     NotAStoreError,
     StoreBusyError,
     StoreError,
+    StoreMovedError,
     StoreNotFoundError,
     StoreUnwritableError,
 )
@@ -33,7 +34,8 @@ from agentmem_storage.testing import (
     make_source,
     terms_of,
 )
-from tests.support.postgres import PostgresServer
+from tests.support.pooler import Pooler
+from tests.support.postgres import USER, PostgresServer
 
 ANA = Scope("ana")
 
@@ -252,3 +254,64 @@ def test_without_psycopg_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(MissingExtraError, match=r"\[postgres\]") as caught:
         opened("postgresql://localhost/db")
     assert caught.value.extra == "postgres"
+
+
+def test_a_pooler_that_exchanges_sessions_is_refused(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """One store would read and write in the schema of another."""
+    urls = [postgres.url(tmp_path / name) for name in ("one", "two")]
+    for url in urls:
+        opened(url).close()
+    pooler = Pooler(postgres.folder, USER)
+    try:
+        one, two = (
+            opened(
+                f"postgresql://{USER}@127.0.0.1:{pooler.port}/postgres?sslmode=disable"
+                f"&gssencmode=disable&schema={url.rpartition('schema=')[2]}"
+            )
+            for url in urls
+        )
+        with one, two:
+            two.add([make_source("of two")], ANA)
+            for refused in (one.ids, lambda: one.add([make_source("of one")], ANA)):
+                with pytest.raises(StoreError, match="pool_mode=session"):
+                    refused()
+            assert len(two.ids()) == 1
+    finally:
+        pooler.stop()
+    with opened(urls[0]) as store:
+        assert store.count() == 0
+
+
+def test_a_store_that_takes_the_place_of_an_open_one_is_noticed(
+    postgres: PostgresServer, url: str, store: Store
+) -> None:
+    store.add([make_source("old")], ANA)
+    with postgres.connect() as connection:
+        connection.execute(f"DROP SCHEMA {url.rpartition('schema=')[2]} CASCADE")
+    with opened(url) as other:
+        other.add([make_source("new")], ANA)
+        for refused in (store.count, lambda: store.add([make_source("more")], ANA)):
+            with pytest.raises(StoreMovedError, match="replaced"):
+                refused()
+        assert other.count() == 1
+
+
+def test_nothing_waits_longer_than_it_was_told(
+    postgres: PostgresServer, url: str, store: Store
+) -> None:
+    store.add([make_source("kept")], ANA)
+    with opened(url, timeout_s=0.1) as hasty, postgres.connect() as connection:
+        schema = url.rpartition("schema=")[2]
+        with connection.transaction():
+            connection.execute(f"LOCK TABLE {schema}.chunks, {schema}.sources")
+            for busy in (hasty.ids, lambda: hasty.search_terms("kept", 1)):
+                with pytest.raises(StoreBusyError):
+                    busy()
+        assert len(hasty.ids()) == 1
+        with connection.transaction():
+            # As whoever creates a store at the moment.
+            connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [0x41674D6D])
+            with pytest.raises(StoreBusyError):
+                opened(f"{url}x", timeout_s=0.1)

@@ -9,6 +9,7 @@ durable as the server makes them: it waits for the disk even where commits are n
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, Final
@@ -24,6 +25,7 @@ from agentmem_storage.errors import (
     NotAStoreError,
     StoreBusyError,
     StoreError,
+    StoreMovedError,
     StoreNotFoundError,
     StoreUnwritableError,
 )
@@ -36,17 +38,22 @@ from agentmem_storage.sql.postgres.schema import PURGED, STEPS
 
 # With the schema's own number, the advisory lock of a store: "AgMm".
 _LOCK: Final = 0x41674D6D
-_SCHEMA_NUMBER = "SELECT CAST(oid AS integer) FROM pg_namespace WHERE nspname = %s"
+_WAIT_FOR_TURN = (
+    "SELECT pg_advisory_xact_lock(?, CAST(oid AS integer)) FROM pg_namespace WHERE nspname = ?"
+)
+_THERE_IS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
 _TABLES = (
     "SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
     "WHERE nspname = %s AND relkind IN ('r', 'p', 'v', 'm', 'f')"
 )
 # Also where the server, the database or the user has it switched off.
 _BEGIN_WRITE = (
-    "SELECT set_config('lock_timeout', ?, true), CASE current_setting('synchronous_commit') "
+    "SELECT CASE current_setting('synchronous_commit') "
     "WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
 )
-_WAIT_FOR_TURN = "SELECT pg_advisory_xact_lock(?, ?)"
+# Whether a session is still the one that was set up, see `_Session`.
+_MARK = "SELECT set_config('agentmem.session', %s, false), set_config('lock_timeout', %s, false)"
+_MARKED = "SELECT current_setting('agentmem.session', true)"
 _BYTES = (
     "SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS bigint) FROM pg_class "
     "WHERE relnamespace = CAST(current_schema() AS regnamespace) AND relkind = 'r'"
@@ -60,6 +67,31 @@ _log = logging.getLogger(__name__)
 
 # Some tables that every store has; all are created at once.
 _OWN = {"migrations", "sources", "chunks"}
+
+
+class _Session(psycopg.Connection[Any]):
+    """A connection that knows what it has called its session on the server.
+
+    A pooler that gives each transaction whichever session is free would have a store read and
+    write in the schema of another, and run statements that another has prepared under a name.
+    """
+
+    mark = ""
+
+    def require_own(self, label: str) -> None:
+        """Check that the session is the one that was marked.
+
+        Raises:
+            StoreError: It is another one.
+        """
+        # A prepared statement could be another's.
+        row = self.execute(_MARKED, prepare=False).fetchone()
+        if row is None or row[0] != self.mark:
+            raise StoreError(
+                f"a pooler between here and the server of {label!r} gives transactions of one "
+                f"connection to several sessions: nothing was read or written; connect to the "
+                f"server itself, or have the pooler keep sessions (PgBouncer: pool_mode=session)"
+            )
 
 
 class PostgresDatabase(AnyDatabase):
@@ -77,7 +109,7 @@ class PostgresDatabase(AnyDatabase):
         super().__init__(server.location)
         self._server = server
         self._wait_ms = max(_LEAST_MS, int(timeout_s * 1000))
-        self._number = 0
+        self._store_id: str | None = None
         self._engine = _make_engine(self._connect)
         self._reads = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -107,16 +139,17 @@ class PostgresDatabase(AnyDatabase):
     def read(self) -> Iterator[Connection]:
         """See `AnyDatabase.read`."""
         with self._connected(self._reads) as connection, connection.begin():
-            self._check_model(connection)
+            self._check(connection)
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """See `AnyDatabase.write`."""
         with self._connected(self._writes) as connection, connection.begin():
-            connection.exec_driver_sql(_BEGIN_WRITE, (str(self._wait_ms),))
-            connection.exec_driver_sql(_WAIT_FOR_TURN, (_LOCK, self._number))
-            self._check_model(connection)
+            connection.exec_driver_sql(_BEGIN_WRITE)
+            # By its name, because a schema may have been restored in the place of another.
+            connection.exec_driver_sql(_WAIT_FOR_TURN, (_LOCK, self._server.schema))
+            self._check(connection)
             yield connection
             raise_if_abandoned()
 
@@ -137,8 +170,6 @@ class PostgresDatabase(AnyDatabase):
         options = sql.SQL("" if wait else "(SKIP_LOCKED) ")
         try:
             with self._bare_connection() as connection:
-                wait_ms = str(self._wait_ms)
-                connection.execute("SELECT set_config('lock_timeout', %s, false)", [wait_ms])
                 for table in PURGED:
                     connection.execute(
                         sql.SQL("VACUUM {}{}").format(options, sql.Identifier(table))
@@ -186,6 +217,9 @@ class PostgresDatabase(AnyDatabase):
             forks.not_during_fork(),
             engine.connect() as connection,
         ):
+            session = connection.connection.driver_connection
+            assert isinstance(session, _Session)
+            session.require_own(self.location.label)
             yield connection
 
     @contextmanager
@@ -200,9 +234,18 @@ class PostgresDatabase(AnyDatabase):
             connection.autocommit = True
             yield connection
 
-    def _check_model(self, connection: Connection) -> None:
-        if self._model is not None:
-            self._require_bound(connection.exec_driver_sql("SELECT model FROM meta").one_or_none())
+    def _check(self, connection: Connection) -> None:
+        """Check that the store is still the one that was opened, and has its model."""
+        if self._model is None:
+            return
+        row = connection.exec_driver_sql("SELECT model, store_id FROM meta").one_or_none()
+        self._require_bound(row)
+        if row is None or self._store_id not in (None, row.store_id):
+            raise StoreMovedError(
+                f"the store at {self.location.label!r} was deleted or replaced while it was open: "
+                f"nothing was read or written; close it and open it again"
+            )
+        self._store_id = row.store_id
 
     def _find_schema(self, *, create: bool) -> None:
         """Find the schema, or make it."""
@@ -217,7 +260,7 @@ class PostgresDatabase(AnyDatabase):
                     f"the database of {label!r} is not in UTF-8: make one with CREATE DATABASE "
                     f"... ENCODING 'UTF8' TEMPLATE template0"
                 )
-            number = connection.execute(_SCHEMA_NUMBER, [schema]).fetchone()
+            there = connection.execute(_THERE_IS_SCHEMA, [schema]).fetchone()
             tables = {row[0] for row in connection.execute(_TABLES, [schema])}
             if tables and not tables >= _OWN:
                 raise NotAStoreError(
@@ -226,18 +269,16 @@ class PostgresDatabase(AnyDatabase):
                 )
             if not tables and not create:
                 raise StoreNotFoundError(f"there is no store at {label!r}")
-            if number is None:
-                connection.execute("SELECT pg_advisory_lock(%s, 0)", [_LOCK])
-                connection.execute(
-                    sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
-                )
-                number = connection.execute(_SCHEMA_NUMBER, [schema]).fetchone()
-        assert number is not None
-        self._number = int(number[0])
+            if there is None:
+                with connection.transaction():
+                    connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_LOCK])
+                    connection.execute(
+                        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
+                    )
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> _Session:
         try:
-            connection = psycopg.connect(**self._server.arguments)
+            connection = _Session.connect(**self._server.arguments)
         except UnicodeError as error:
             raise InputError(
                 f"the name of a host in {self.location.label!r:.500} is not one ({error})"
@@ -246,6 +287,8 @@ class PostgresDatabase(AnyDatabase):
             # Nothing of other schemas: whoever may create something there must not be called.
             own = sql.Identifier(self._server.schema)
             connection.execute(sql.SQL("SET search_path = {}, pg_catalog, pg_temp").format(own))
+            connection.mark = secrets.token_hex(8)
+            connection.execute(_MARK, [connection.mark, str(self._wait_ms)])
             connection.commit()
         except BaseException:
             connection.close()
