@@ -50,12 +50,12 @@ class Forgetting(StoreBase):
         if not isinstance(chosen, Selection):
             chosen = tuple(as_id(one) for one in chosen)
         try:
-            done = self._forget(chosen, terms, seen)
+            done = self._forget(chosen, terms, seen, in_place=True)
         except StoreUnwritableError:
             # On a full disk, what can be spared makes room for what the deletion has to write.
             self._index.drop_files()
             self._database.empty_log()
-            done = self._forget(chosen, terms, seen)
+            done = self._forget(chosen, terms, seen, in_place=False)
         return replace(done, purged=self._purge())
 
     @shielded
@@ -90,6 +90,8 @@ class Forgetting(StoreBase):
         chosen: Sequence[int] | Selection,
         terms: Mapping[int, str],
         seen: Container[int] | None,
+        *,
+        in_place: bool,
     ) -> Forgotten:
         with self._database.write() as connection:
             expired = isinstance(chosen, Selection) and chosen.expired is True
@@ -99,7 +101,12 @@ class Forgetting(StoreBase):
             else:
                 ids = chosen
             deleted, sources, stale = deletion.forget(
-                connection, ids, terms, now=self._now(), op="erased" if expired else "forgotten"
+                connection,
+                ids,
+                terms,
+                now=self._now(),
+                op="erased" if expired else "forgotten",
+                in_place=in_place,
             )
             if deleted:
                 self._index.drop_files()

@@ -70,6 +70,7 @@ def forget(
     *,
     now: int,
     op: AuditOp,
+    in_place: bool = True,
 ) -> tuple[list[int], int, bool]:
     """Delete chunks, then sources without chunks, then scopes without sources.
 
@@ -86,6 +87,7 @@ def forget(
             as stale.
         now: The current time, in microseconds since 1970.
         op: What the audit log says of it.
+        in_place: As for `delete_chunks`.
 
     Returns:
         Ids of the chunks deleted, number of sources deleted, and whether a text was missing.
@@ -108,7 +110,8 @@ def forget(
         select(chunks.c.source_id).where(chunks.c.source_id.in_(touched), others).distinct()
     ).all()
     damaged, mixed = sums.damaged(connection, kept), vector_sums.damaged(connection, kept)
-    stale = delete_chunks(connection, [row.id for row in found], texts, alone=True)
+    ids_found = [row.id for row in found]
+    stale = delete_chunks(connection, ids_found, texts, in_place=in_place)
     note_forgotten(connection, source_ids)
     has_chunks = exists().where(chunks.c.source_id == sources.c.id)
     emptied = sources.c.id.in_(touched), ~has_chunks
@@ -158,7 +161,7 @@ def drop_source(connection: Connection, source_id: int) -> None:
 
 
 def delete_chunks(
-    connection: Connection, ids: Sequence[int], texts: Mapping[int, str], *, alone: bool = False
+    connection: Connection, ids: Sequence[int], texts: Mapping[int, str], *, in_place: bool = False
 ) -> bool:
     """Delete rows and terms of chunks; return whether some terms could not be deleted.
 
@@ -166,7 +169,9 @@ def delete_chunks(
         connection: A write transaction.
         ids: Ids of the chunks.
         texts: By id, the text that was indexed.
-        alone: Whether the transaction does nothing else to the lexical index.
+        in_place: Whether words may be taken out of the pages of a large lexical index. Then the
+            transaction must do nothing else to it; and each word may have a page of its own, which
+            the log has to have room for.
     """
     rows = connection.scalars(
         select(chunk_terms_sizes.c.id).where(chunk_terms_sizes.c.id.in_(id_list(ids)))
@@ -174,7 +179,7 @@ def delete_chunks(
     stale = any(one not in texts for one in rows)
     # Deleting terms that are not indexed would corrupt the index's statistics.
     indexed = {one: texts[one] for one in rows if one in texts}
-    if alone:
+    if in_place:
         indexed = unindexing.erase(connection, indexed)
     terms.delete(connection, indexed)
     if stale:
