@@ -232,14 +232,14 @@ class MilvusSync:
     def _lacking(self, connection: Connection, held: Held, newest: Mark) -> NDArray[np.int64]:
         """Ids of the chunks that a collection does not have, or not as they are, ascending."""
         mark = Mark.unpack(held.mark)
-        added = _NONE
-        if mark.seq < newest.seq:
-            added = np.array(changes.changed(connection, mark)[0], dtype=np.int64)
+        added, removed = changes.changed(connection, mark) if mark.seq < newest.seq else ([], [])
+        lacking = np.array(added, dtype=np.int64)
         if not held.complete:
-            added = np.union1d(added, ids_after(connection, held.filled))
-        if not held.complete or newest.seq - mark.seq >= BEHIND:
+            lacking = np.union1d(lacking, ids_after(connection, held.filled))
+        # What was forgotten is not to stay there, though it is not found.
+        if removed or not held.complete or newest.seq - mark.seq >= BEHIND:
             self._due = True
-        return added
+        return lacking
 
     def _by_rows(
         self,

@@ -61,7 +61,7 @@ class MilvusConnection:
         Raises:
             StoreError: Milvus cannot be reached, or refuses.
         """
-        from grpc import RpcError
+        from grpc import FutureTimeoutError, RpcError
         from pymilvus import MilvusException
 
         _quiet.asking = True
@@ -70,7 +70,7 @@ class MilvusConnection:
         except MilvusException as error:
             if error.code not in spared:
                 raise self._failed(error.message) from error
-        except RpcError as error:
+        except (RpcError, FutureTimeoutError) as error:
             raise self._failed(str(error)) from error
         finally:
             _quiet.asking = False

@@ -142,10 +142,11 @@ class Maintenance(StoreBase):
         """Remove the bytes of deleted rows from the files, if there may be any.
 
         Returns:
-            Whether it was done; if not, another process was reading an older state, or the disk is
-            full.
+            Whether it was done; if not, another process was reading an older state, the disk is
+            full, or a server cannot be reached.
         """
-        return self._purged(wait=True)
+        # A process that opens the store with another index purges the files, and nothing else.
+        return self._index.erase() and self._purged(wait=True)
 
     @shielded
     def quarantined(self, scope: Scope = ANY_SCOPE) -> list[Quarantined]:
