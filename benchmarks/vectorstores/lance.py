@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,11 +61,12 @@ class Lance:
         self._table.add(pa.Table.from_arrays(columns, schema=self._schema))
 
     def finish(self) -> None:
-        """Join the many small files, and make the indexes."""
+        """Join the many small files, make the indexes, and delete what was before."""
         self._table.optimize()
         self._table.create_index(metric="cosine", index_type=self._index)
         self._table.create_scalar_index("user")
         self._table.create_scalar_index("number", index_type="BITMAP")
+        self._table.optimize(cleanup_older_than=timedelta(0))
 
     def search(
         self, vector: NDArray[np.float32], k: int, *, user: str | None, number: int | None
