@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := benchmarks/results
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: demo test test-slow test-integrations test-servers torture check bench sidebyside tables docs clean
+.PHONY: demo test test-slow test-integrations test-servers torture check bench sidebyside vectorstores tables docs clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -84,6 +84,11 @@ bench: .venv/bench.stamp
 sidebyside: .venv-baselines/stamp
 	.venv-baselines/bin/python -m benchmarks.sidebyside --data $(LOCOMO) \
 		--config benchmarks/sidebyside/sidebyside.toml --json $(RESULTS)/sidebyside.json
+
+# The same million rows in our store and in others; some hours of one core, and 10 GB of disk.
+vectorstores: .venv-baselines/stamp
+	.venv-baselines/bin/python -m benchmarks.vectorstores --data $(LOCOMO) \
+		--config benchmarks/vectorstores/vectorstores.toml --json $(RESULTS)/vectorstores.json
 
 tables: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.report --results $(RESULTS) \
