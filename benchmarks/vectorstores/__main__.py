@@ -117,7 +117,7 @@ def _measured(
             "options": system.options,
         }
         try:
-            added = _run({**base, "phase": "add", "limit_s": config.limit_s}, Path(folder))
+            added = _run({**base, "phase": "add", "limit_s": system.limit_s}, Path(folder))
             asked = {"memories": added["memories"], "k": config.k, "number": config.number}
             searched = _run({**base, "phase": "search", **asked}, Path(folder))
         except StoreFailedError as error:

@@ -15,6 +15,9 @@ class SystemConfig(Section):
     name: str = Field(min_length=1, description="as tables have it")
     system: str = Field(pattern=r"^[\w.]+:\w+$", description="module:Class")
     options: dict[str, Any] = Field(default_factory=dict, description="what the class is made with")
+    limit_s: float | None = Field(
+        default=None, gt=0, description="if adding takes longer by the clock, it gets no more rows"
+    )
     note: str = Field(default="", description="what a reader of the table has to know of it")
 
 
@@ -26,5 +29,4 @@ class VectorStoresConfig(Section):
     queries: Count = Field(default=50, description="searches of each kind")
     k: Count = Field(default=10, description="rows that a search returns")
     number: int = Field(default=3, ge=0, description="of the session that a filter asks for")
-    limit_s: float = Field(gt=0, description="a store that takes longer to add gets no more rows")
     systems: list[SystemConfig] = Field(min_length=1)

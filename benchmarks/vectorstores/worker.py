@@ -29,7 +29,7 @@ def add(job: dict[str, Any]) -> dict[str, Any]:
     """Add rows until all are there, or the time is up.
 
     Args:
-        job: ``rows``, ``folder``, ``system``, ``options``, ``limit_s``.
+        job: ``rows``, ``folder``, ``system``, ``options``, ``limit_s`` (or None).
 
     Returns:
         How many there are, and what that took, by the clock and in CPU time of the process.
@@ -42,7 +42,7 @@ def add(job: dict[str, Any]) -> dict[str, Any]:
             _, took = _timed(lambda: store.add(batch))  # noqa: B023
             taken = taken[0] + took[0], taken[1] + took[1]
             held += len(batch.vectors)
-            if taken[0] > job["limit_s"]:
+            if job["limit_s"] is not None and taken[0] > job["limit_s"]:
                 break
         _, finished = _timed(store.finish)
     return {

@@ -112,7 +112,7 @@ def test_a_store_is_measured(rows: Rows, tmp_path: Path, missed: int, expected: 
         "system": f"{__name__}:Scan",
         "options": {"missed": missed},
     }
-    added = add({**job, "limit_s": 60})
+    added = add({**job, "limit_s": None})
     assert added["memories"] == COUNT
     assert added["disk_bytes"] > 0
     assert list(added["versions"]) == ["numpy"]
