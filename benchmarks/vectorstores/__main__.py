@@ -103,10 +103,9 @@ def _measured(
 ) -> dict[str, Any]:
     """What was measured of a store already, or else is measured now."""
     kept = work / f"{system.name}-{config.memories}-{config.seed}.json"
-    if kept.exists():
-        found: dict[str, Any] = json_module.loads(kept.read_text(encoding="utf-8"))
-        return found
     named = {"name": system.name, "note": system.note}
+    if kept.exists():
+        return {**json_module.loads(kept.read_text(encoding="utf-8")), **named}
     with tempfile.TemporaryDirectory(dir=work) as folder:
         place = Path(folder) / "store"
         place.mkdir()
@@ -123,9 +122,9 @@ def _measured(
         except StoreFailedError as error:
             # Not kept, so that the next run tries again.
             return {**named, "error": str(error)}
-    measured = {**named, "error": None, **added, **searched}
+    measured = {"error": None, **added, **searched}
     kept.write_text(json_module.dumps(measured), encoding="utf-8")
-    return measured
+    return {**measured, **named}
 
 
 def _run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
