@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from agentmem_storage import forks
 from agentmem_storage.disk import file_bytes, make_private_file
@@ -204,6 +205,7 @@ class Database(UnlockedReads, AnyDatabase):
                 with self._taking_turn(), self._bare_connection() as connection:
                     if not wait:
                         connection.execute("PRAGMA busy_timeout = 0")
+                    log_mark.clear_if_left(connection)
                     connection.execute(f"PRAGMA temp_store = {place}")
                     if _has_traces(connection):
                         connection.execute(OPTIMIZE)
@@ -227,6 +229,7 @@ class Database(UnlockedReads, AnyDatabase):
             return
         with suppress(StoreError), self._taking_turn(), self._bare_connection() as connection:
             connection.execute("PRAGMA busy_timeout = 0")
+            log_mark.clear_if_left(connection)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def stored_bytes(self, connection: Connection) -> int:
@@ -244,22 +247,23 @@ class Database(UnlockedReads, AnyDatabase):
     def renew(self) -> None:
         """Have all connections opened again, so that none keeps what it has read."""
         if not self.location.in_memory:
-            self._engine.dispose()
+            self._disconnect()
         if self._files is not None:
             self._files.expect_new_log()
 
     def close(self) -> None:
         """Close all connections; the database cannot be used afterwards."""
         self._closed = True
-        self._engine.dispose()
-        if self.location.path is not None and self._has_log:
-            reached.remove_if_unneeded(self.location.path)
+        self._disconnect()
+        path = self.location.path
+        if path is not None and self._has_log and not log_mark.is_in_file(path):
+            reached.remove_if_unneeded(path)
 
     def before_fork(self) -> None:
         """See `agentmem_storage.forks`."""
         # A database in memory is copied with its connection.
         if not self.location.in_memory:
-            self._engine.dispose()
+            self._disconnect()
         if self._files is not None:
             self._files.expect_new_log()
 
@@ -269,6 +273,15 @@ class Database(UnlockedReads, AnyDatabase):
         self._forked_while_used = self._forked_while_used or not intact
         if not self.location.in_memory:
             self._engine.dispose(close=False)
+
+    def _disconnect(self) -> None:
+        """Close all connections; SQLite copies the log to the file if nobody else has one."""
+        if self._has_log and not self.location.options.get("uri"):
+            with suppress(StoreError, SQLAlchemyError, sqlite3.Error):
+                self._check_files()
+                with self._engine.connect() as connection:
+                    log_mark.clear_if_left(_driver_connection(connection))
+        self._engine.dispose()
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

@@ -98,6 +98,14 @@ def require_regular(path: Path, label: str) -> None:
             )
 
 
+def unlocked(path: Path) -> str:
+    """The URI by which SQLite reads a database file as it is, without its log and without locks.
+
+    Only SQLite may open it: closing a file drops all locks that the process has on it.
+    """
+    return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+
+
 def log_of(path: Path) -> Path:
     """The write-ahead log of a database file."""
     return path.with_name(f"{path.name}-wal")

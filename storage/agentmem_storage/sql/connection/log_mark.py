@@ -4,7 +4,8 @@ A database that was copied without its log is an older, consistent state of the 
 would tell from a complete one. The mark is the database's ``user_version``, and it has two values
 at the same time: not 0 in the file itself while the log holds more than the file, and 0 in the log.
 So whoever reads both sees 0; SQLite, when it has copied the whole log to the file, has also copied
-the 0; and a file that has a mark and no log is incomplete.
+the 0; and a file that has a mark and no log is incomplete. It is not if whoever set the mark died
+before clearing it, as `agentmem_storage.sql.connection.reached` then says.
 
 The mark also names the log, by the number in its header that SQLite raises by 1 whenever it starts
 the log anew. A file and a log of different times would be mixed page by page, without an error. And
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from agentmem_storage.errors import StoreIncompleteError
 from agentmem_storage.sql.connection import reached
-from agentmem_storage.sql.connection.files import has_rows, log_of
+from agentmem_storage.sql.connection.files import has_rows, log_of, unlocked
 from agentmem_storage.sql.connection.migrations import APPLICATION_ID
 
 # A mark without a name: of an earlier version, or if `reached` could not write its file.
@@ -67,12 +68,13 @@ def keep(path: Path, connection: sqlite3.Connection, *, noted: bool) -> bool:
         Whether it was marked now.
     """
     try:
-        if is_marked(connection):  # somebody could not finish
-            clear(connection)
+        clear_if_left(connection)
         now = _in_file(path)
         if now & _NAMED or (now and not noted):
             return False
         mark = _mark_for(log_of(path)) if noted and reached.sync_mark(path) else _UNNAMED
+        if mark != _UNNAMED:
+            reached.note(path, connection, setting=mark)
         connection.execute(f"PRAGMA user_version = {mark}")
         try:
             _checkpoint(connection)
@@ -87,9 +89,20 @@ def keep(path: Path, connection: sqlite3.Connection, *, noted: bool) -> bool:
     return True
 
 
+def is_in_file(path: Path) -> bool:
+    """Whether the file itself is marked."""
+    return bool(_in_file(path))
+
+
 def clear(connection: sqlite3.Connection) -> None:
     """Remove the mark from the log, where it must not stay."""
     connection.execute("PRAGMA user_version = 0")
+
+
+def clear_if_left(connection: sqlite3.Connection) -> None:
+    """Remove the mark that somebody has left who died while marking, before the log is copied."""
+    if is_marked(connection):
+        clear(connection)
 
 
 def is_marked(connection: sqlite3.Connection) -> bool:
@@ -101,6 +114,8 @@ def _missing(path: Path, mark: int) -> str | None:
     """What a marked database file lacks, in words; None if nothing."""
     log = log_of(path)
     if not has_rows(log):
+        if reached.holds_all(path, mark):
+            return None
         return f"{path.name} was copied without {log.name}, which held its newest memories"
     if mark & _NAMED and not _names(mark, log):
         return f"{path.name} and {log.name} were copied at different times"
@@ -139,13 +154,9 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
 
 
 def _in_file(path: Path) -> int:
-    """The mark of the file itself; 0 if it has none.
-
-    Only SQLite may open it: closing a file drops all locks that the process has on it.
-    """
-    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    """The mark of the file itself; 0 if it has none."""
     try:
-        with closing(sqlite3.connect(address, uri=True)) as connection:
+        with closing(sqlite3.connect(unlocked(path), uri=True)) as connection:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             if application != APPLICATION_ID:
                 return 0

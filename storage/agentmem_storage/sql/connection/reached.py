@@ -4,6 +4,10 @@
 with an older or a truncated log, from which SQLite silently reads an older state. So after each
 commit the number of the newest change is written to a file beside the log, and compared on opening.
 
+It also has the mark that is being set on the database, until the next commit: if whoever sets it
+dies, and somebody else is the last to close the store, SQLite copies the log to the database with
+the mark, and deletes the log. Such a database has everything.
+
 The number is written after its commit is durable, and not synced: after a crash it is at most too
 low, which is no alarm. The file itself is synced before a database says that it needs it. Once the
 log is gone, the database has everything, and the file goes too.
@@ -13,16 +17,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from agentmem_storage.disk import make_private_file, sync
 from agentmem_storage.errors import StoreIncompleteError
-from agentmem_storage.sql.connection.files import has_rows, log_of
+from agentmem_storage.sql.connection.files import has_rows, log_of, unlocked
 
 # Of a fixed width, so that it is overwritten as a whole.
-_LINE = "{} {:020d} {:d}\n"
+_LINE = "{} {:020d} {:d} {:010d}\n"
 _NOW = "SELECT store_id, (SELECT max(seq) FROM changes) FROM meta"
 
 
@@ -34,11 +38,14 @@ class Mark(NamedTuple):
         change: Number of its newest change.
         missed: Whether it was found not to reach that. SQLite then copies what there is of the log
             to the database and deletes the log, so that the next process would see no sign of it.
+        setting: The mark of `agentmem_storage.sql.connection.log_mark` that has been set since that
+            change, or is being set; 0 if none.
     """
 
     store_id: str
     change: int
     missed: bool = False
+    setting: int = 0
 
 
 def mark_of(path: Path) -> Path:
@@ -46,12 +53,13 @@ def mark_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-mark")
 
 
-def note(path: Path, connection: sqlite3.Connection) -> bool:
+def note(path: Path, connection: sqlite3.Connection, *, setting: int = 0) -> bool:
     """Write down what the store has reached, after a commit.
 
     Args:
         path: The database file.
         connection: A connection to it, outside of transactions.
+        setting: The mark that is going to be set.
 
     Returns:
         Whether it could be written.
@@ -59,8 +67,26 @@ def note(path: Path, connection: sqlite3.Connection) -> bool:
     # The rows are durable in any case; without the mark, only a faulty copy is not noticed.
     with suppress(sqlite3.Error):
         if (now := _reached(connection)) is not None:
-            return _write(path, now)
+            return _write(path, now._replace(setting=setting))
     return False
+
+
+def holds_all(path: Path, mark: int) -> bool:
+    """Whether a database without a log has everything, though it has a mark; see the module.
+
+    Args:
+        path: The database file.
+        mark: The mark.
+    """
+    found = expected(path)
+    if found is None or found.missed or found.setting != mark:
+        return False
+    try:
+        with closing(sqlite3.connect(unlocked(path), uri=True)) as connection:
+            now = _reached(connection)
+    except sqlite3.Error:
+        return False
+    return now is not None and now.store_id == found.store_id and now.change >= found.change
 
 
 def sync_mark(path: Path) -> bool:
@@ -80,8 +106,8 @@ def sync_mark(path: Path) -> bool:
 def expected(path: Path) -> Mark | None:
     """What a store must reach, to be read before its database; None without a readable mark."""
     try:
-        store_id, change, missed = mark_of(path).read_text("ascii").split()
-        return Mark(store_id, int(change), missed == "1")
+        store_id, change, missed, *setting = mark_of(path).read_text("ascii").split()
+        return Mark(store_id, int(change), missed == "1", int(setting[0]) if setting else 0)
     except (OSError, ValueError):
         return None
 

@@ -220,9 +220,9 @@ def _run(file: FileIO, connection: sqlite3.Connection, path: str, inode: str) ->
         return BUSY
     erase(file)
     os.fsync(file.fileno())
-    # Changes nothing, and is a change to everybody who looks for one.
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    connection.execute(f"PRAGMA user_version = {version}")
+    # A change to everybody who looks for one. The file has everything, so it needs no mark that it
+    # lacks a log (`log_mark`), which a writer who was killed may have left.
+    connection.execute("PRAGMA user_version = 0")
     connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return DONE
