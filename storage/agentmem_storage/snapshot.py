@@ -46,7 +46,7 @@ from agentmem_storage.sql.where.fields import PREFIX
 from agentmem_storage.sql.where.filters import metadata_keys
 from agentmem_storage.sql.where.selection import as_id, selected
 from agentmem_storage.sql.writing import external, links
-from agentmem_storage.synced import AnyIndexSync
+from agentmem_storage.sync.base import AnyIndexSync
 from agentmem_storage.words import parse
 
 # A scope of less than this part of the store's chunks is filtered row by row.

@@ -28,7 +28,7 @@ from agentmem_storage.shield import raise_if_abandoned, shielded
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.sql.connection.identity import prepare, read_binding
 from agentmem_storage.sql.opening import open_database
-from agentmem_storage.syncs import check_index
+from agentmem_storage.sync.opening import check_index
 from agentmem_storage.timestamps import utc_now
 
 # Some 22,000 tokens of a reader whose language model has 30 layers of 3 x 64 dims.

@@ -30,7 +30,7 @@ QUESTIONS = ["when is my train?", "who lives in Berlin?", "budget", "Clara"]
 @pytest.fixture(autouse=True)
 def _asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have Milvus asked for what a small store would score by itself."""
-    monkeypatch.setattr("agentmem_storage.sync_milvus.SCORED", 0)
+    monkeypatch.setattr("agentmem_storage.sync.milvus.SCORED", 0)
 
 
 def test_a_recall_is_that_of_another_index(milvus: MilvusServer, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from agentmem import Memory
 from agentmem.errors import ModelError
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.testing import tiny_bundle
-from agentmem_storage.sync import IndexSync
+from agentmem_storage.sync.in_process import IndexSync
 from tests.support.cli import ROOT
 
 WITHOUT_TORCH = """

@@ -13,7 +13,7 @@ from agentmem_storage.sql.connection.identity import Identity
 from agentmem_storage.sql.schema.tables import meta
 from agentmem_storage.sql.where import expiry
 from agentmem_storage.states import StatesSync
-from agentmem_storage.syncs import open_index
+from agentmem_storage.sync.opening import open_index
 from agentmem_storage.timestamps import to_micros
 
 

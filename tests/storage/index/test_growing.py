@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agentmem_storage import growing, sync
 from agentmem_storage.index import IndexKind, building
 from agentmem_storage.index.exact import ExactIndex
 from agentmem_storage.index.faiss import FaissIndex
 from agentmem_storage.index.ivf import IvfIndex
 from agentmem_storage.records import Ranked, Scope, Selection
 from agentmem_storage.store import Store
+from agentmem_storage.sync import growing, in_process
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 
 ANA = Scope("ana")
@@ -177,7 +177,7 @@ def test_a_build_that_took_too_long_is_not_used(
         search(store)
         search(store)
         wait(store)
-        monkeypatch.setattr(sync.changes, "KEPT", 5)
+        monkeypatch.setattr(in_process.changes, "KEPT", 5)
         fill(store, 10, first=300)
         search(store)
         assert isinstance(index_of(store), FaissIndex)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentmem_storage import sync
 from agentmem_storage.index import IndexKind
 from agentmem_storage.records import Ranked, Scope, Selection
 from agentmem_storage.sql.schema import codec
 from agentmem_storage.store import Store
-from agentmem_storage.sync import SAVE_AFTER, IndexSync
+from agentmem_storage.sync import in_process
+from agentmem_storage.sync.in_process import SAVE_AFTER, IndexSync
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source, terms_of
 
 KINDS: tuple[IndexKind, ...] = ("exact", "faiss")
@@ -169,8 +169,8 @@ def test_many_changes_are_saved_without_closing(tmp_path: Path) -> None:
 def test_a_large_index_is_not_written_after_each_purge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "SMALL", 10)
-    monkeypatch.setattr(sync, "_SEARCHES_WITHOUT_FILE", 3)
+    monkeypatch.setattr(in_process, "SMALL", 10)
+    monkeypatch.setattr(in_process, "_SEARCHES_WITHOUT_FILE", 3)
     with open_store(tmp_path) as store:
         ids = fill(store, 20)
         store.search_vectors(QUERY, 1)

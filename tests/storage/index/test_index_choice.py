@@ -11,7 +11,7 @@ from agentmem import Memory
 from agentmem_storage.errors import InputError, MissingExtraError
 from agentmem_storage.index import milvus_connection
 from agentmem_storage.store import Store
-from agentmem_storage.sync_milvus import MilvusSync
+from agentmem_storage.sync.milvus import MilvusSync
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL
 
 SERVER = "milvus+http://localhost:19530"

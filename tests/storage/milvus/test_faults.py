@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from agentmem_storage import milvus_writer, sync_milvus
 from agentmem_storage.errors import StoreError
 from agentmem_storage.records import Scope
 from agentmem_storage.store import Store
+from agentmem_storage.sync import milvus as sync_milvus
+from agentmem_storage.sync import milvus_writer
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 from tests.support.milvus import MilvusServer
 

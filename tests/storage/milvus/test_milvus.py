@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentmem_storage import milvus_writer, sync_milvus
 from agentmem_storage.records import EVERYTHING, ModelBinding, Scope, Selection, StagedChunk
 from agentmem_storage.store import Store
+from agentmem_storage.sync import milvus as sync_milvus
+from agentmem_storage.sync import milvus_writer
 from agentmem_storage.testing import (
     EMBEDDING_DIMS,
     MODEL,

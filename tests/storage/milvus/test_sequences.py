@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentmem_storage import milvus_writer, sync_milvus
 from agentmem_storage.records import EVERYTHING, Scope, Selection
 from agentmem_storage.store import Store
+from agentmem_storage.sync import milvus as sync_milvus
+from agentmem_storage.sync import milvus_writer
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 from tests.support.milvus import MilvusServer
 

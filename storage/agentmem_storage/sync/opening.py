@@ -9,8 +9,8 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.index import IndexKind
 from agentmem_storage.index.milvus import is_milvus
 from agentmem_storage.sql.connection.base import AnyDatabase
-from agentmem_storage.sync import IndexSync
-from agentmem_storage.synced import AnyIndexSync
+from agentmem_storage.sync.base import AnyIndexSync
+from agentmem_storage.sync.in_process import IndexSync
 from agentmem_storage.text import without_password
 
 
@@ -55,7 +55,7 @@ def open_index(
         MissingExtraError: What it needs is not installed.
     """
     if is_milvus(index):
-        from agentmem_storage.sync_milvus import MilvusSync
+        from agentmem_storage.sync.milvus import MilvusSync
 
         return MilvusSync(
             database, store_id=store_id, model=model, dims=dims, index=index, timeout_s=timeout_s

@@ -3,7 +3,7 @@
 The index is a cache of the embeddings in SQL. It knows which state of the store it reflects, and
 before each search it applies the changes logged since. Its cache file is written and deleted under
 the database's write lock, so that no process can save embeddings that another one is forgetting.
-That of a large store is replaced by one that is not exact; see `agentmem_storage.growing`.
+That of a large store is replaced by one that is not exact; see `agentmem_storage.sync.growing`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from sqlalchemy import Connection, select
 
 from agentmem_storage.disk import make_private_folder
 from agentmem_storage.errors import IncompatibleModelError, StoreError
-from agentmem_storage.growing import Growing
 from agentmem_storage.index import (
     CacheHeader,
     IndexKind,
@@ -41,6 +40,7 @@ from agentmem_storage.sql.reading.embeddings import decode_intact
 from agentmem_storage.sql.reading.state import list_ids
 from agentmem_storage.sql.schema.tables import chunks
 from agentmem_storage.sql.where.selection import id_list
+from agentmem_storage.sync.growing import Growing
 
 # The file is written anew when it lacks this many changes, or this part of the embeddings; but not
 # so late that the log no longer reaches back to it.

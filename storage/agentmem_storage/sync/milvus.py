@@ -4,8 +4,8 @@ The rows are the truth. Milvus follows their change log, as an index in memory d
 each search: what it lacks yet is scored by the rows themselves, and what it returns is looked up in
 them, so that a search sees the state of its transaction, and gives the scores of an exact index.
 
-A search writes nothing. What `agentmem_storage.milvus_writer` has to write is written after it, or
-after others were added.
+A search writes nothing. What `agentmem_storage.sync.milvus_writer` has to write is written after
+it, or after others were added.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from sqlalchemy import Connection, select
 from agentmem_storage.errors import IncompatibleModelError, InputError, StoreError
 from agentmem_storage.index.base import margin, rank
 from agentmem_storage.index.milvus import MOST, Held, Milvus
-from agentmem_storage.milvus_writer import MilvusWriter
 from agentmem_storage.records import ANY_SCOPE, Ranked, Scope
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.logs import changes
@@ -27,6 +26,7 @@ from agentmem_storage.sql.logs.changes import Mark
 from agentmem_storage.sql.reading.embeddings import embeddings_of, ids_after, scopes_within
 from agentmem_storage.sql.schema.row_counts import RowCount
 from agentmem_storage.sql.schema.tables import chunks
+from agentmem_storage.sync.milvus_writer import MilvusWriter
 
 # A search among at most so many scores the rows.
 SCORED = 2048

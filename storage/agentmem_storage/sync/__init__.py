@@ -1,0 +1,1 @@
+"""Keeps the vector index of a store in sync with its rows: an index in this process, or Milvus."""
