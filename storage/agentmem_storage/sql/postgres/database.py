@@ -219,7 +219,12 @@ class PostgresDatabase(AnyDatabase):
         ):
             session = connection.connection.driver_connection
             assert isinstance(session, _Session)
-            session.require_own(self.location.label)
+            try:
+                session.require_own(self.location.label)
+            except BaseException:
+                # It is of no use to the pool.
+                connection.invalidate()
+                raise
             yield connection
 
     @contextmanager
