@@ -221,9 +221,8 @@ class PostgresDatabase(AnyDatabase):
             assert isinstance(session, _Session)
             try:
                 session.require_own(self.location.label)
-            except BaseException:
-                # It is of no use to the pool.
-                connection.invalidate()
+            except psycopg.Error:
+                connection.invalidate()  # it does not go back to the pool
                 raise
             yield connection
 
