@@ -27,7 +27,6 @@ class Lance:
         *,
         index: str = "IVF_PQ",
         refine_factor: int | None = None,
-        nprobes: int | None = None,
     ) -> None:
         """Create the table, or open it.
 
@@ -36,9 +35,8 @@ class Lance:
             rows: Their dims are those of the table.
             index: The kind of the index of vectors.
             refine_factor: How many times k rows are scored by their vectors; None: none.
-            nprobes: How many parts of the index are searched; None: as many as by default.
         """
-        self._index, self._refine_factor, self._nprobes = index, refine_factor, nprobes
+        self._index, self._refine_factor = index, refine_factor
         self._schema = pa.schema(
             {
                 "row": pa.int64(),
@@ -81,8 +79,6 @@ class Lance:
             query = query.where(f"number = {number}", prefilter=True)
         if self._refine_factor is not None:
             query = query.refine_factor(self._refine_factor)
-        if self._nprobes is not None:
-            query = query.nprobes(self._nprobes)
         rows: list[int] = query.to_arrow()["row"].to_pylist()
         return rows
 
