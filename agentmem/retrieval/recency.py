@@ -21,13 +21,14 @@ from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.repeats import Group
 from agentmem.retrieval.supersession import (
+    Asked,
     Candidate,
     Wording,
     least_probability,
     probability,
     signals,
 )
-from agentmem.retrieval.tense import When, when_asked
+from agentmem.retrieval.tense import When, are_keywords, when_asked
 from agentmem.statements.compare import is_about
 from agentmem.statements.read import is_first_person, is_of_now
 from agentmem_storage.records import Said
@@ -59,6 +60,8 @@ def by_recency(
     query: RecallQuery,
     question: Question,
     read: ReadWordings,
+    *,
+    slots: bool,
 ) -> list[Group]:
     """The hits, with those in the right order that contradict each other.
 
@@ -68,21 +71,27 @@ def by_recency(
         query: The query.
         question: What it asks.
         read: Reads the wordings of the few that are compared.
+        slots: Whether slots count: they are those of one embedder.
     """
-    when = When.NOW if query.prefer == "latest" else when_asked(question.unbound)
+    keywords = are_keywords(question.unbound)
+    latest = query.prefer == "latest" or keywords
+    when = When.NOW if latest else when_asked(question.unbound)
     applies = query.mode == "hybrid" and query.prefer != "any" and when is not When.UNKNOWN
     if not applies or not asks_how_it_is(question.text):
         return list(groups)
-    found = candidates(snapshot, groups, read)
-    least = least_probability()
-    seen = {pair: signals(question.text, *pair, found) for pair in may_supersede(found)}
-    pairs = {
-        (old, new): likely
-        for (old, new), one in seen.items()
+    found = candidates(snapshot, groups, read, slots=slots)
+    asked = Asked.of(question.text, question.embedding if slots else None)
+    likely = {
+        (old, new): _probability(asked, old, new, found)
+        for old, new in may_supersede(found)
         if is_about(question.text, old.wording.text, new.wording.text)
-        and (new.vector >= LEAST_NEAR or one.alike >= LEAST_ALIKE)
-        and (likely := probability(one)) >= least
+        # Who looks for "Paris" wants no "I moved to Rome".
+        and (not keywords or len(asked.told & new.stems) >= len(asked.told & old.stems))
+        # "Had lunch in Toledo" says what happened then; nothing takes its place.
+        and (question.interval is None or old.statement or not asked.told.isdisjoint(new.stems))
     }
+    least = least_probability()
+    pairs = {pair: one for pair, one in likely.items() if one >= least}
     by_id = {group.item.id: group for group in groups}
     placed = list(groups)
     for joined in _joined(pairs):
@@ -93,6 +102,14 @@ def by_recency(
     return _descending(placed) if pairs else placed
 
 
+def _probability(asked: Asked, old: Candidate, new: Candidate, found: Sequence[Candidate]) -> float:
+    """How likely the later one supersedes the earlier one; 0 if it is far from the question."""
+    seen = signals(asked, old, new, found)
+    if new.vector < LEAST_NEAR and seen.alike < LEAST_ALIKE:
+        return 0.0
+    return probability(seen, slots=asked.slot is not None)
+
+
 def asks_how_it_is(question: str) -> bool:
     """Whether a question is about a state, and not about what happened or was said."""
     if is_first_person(question):
@@ -101,8 +118,17 @@ def asks_how_it_is(question: str) -> bool:
     return len(words) <= _MOST_WORDS and not _EVENT.search(" ".join(words[1:]))
 
 
-def candidates(snapshot: Snapshot, groups: Sequence[Group], read: ReadWordings) -> list[Candidate]:
-    """Those of the best hits that state something; none if all were said within a day."""
+def candidates(
+    snapshot: Snapshot, groups: Sequence[Group], read: ReadWordings, *, slots: bool
+) -> list[Candidate]:
+    """Those of the best hits that state something; none if all were said within a day.
+
+    Args:
+        snapshot: The state of the store.
+        groups: The best hits, best first.
+        read: Reads their wordings.
+        slots: Whether slots count.
+    """
     items = [group.item for group in groups[:COMPARED_BY_TIME]]
     said = snapshot.said(item.id for item in items)
     times = [said[item.id].created_at for item in items]
@@ -110,7 +136,9 @@ def candidates(snapshot: Snapshot, groups: Sequence[Group], read: ReadWordings) 
         return []
     wordings = read([item.id for item in items])
     return [
-        Candidate.of(item.id, item.vector, item.lexical, said[item.id], wordings[item.id])
+        Candidate.of(
+            item.id, item.vector, item.lexical, said[item.id], wordings[item.id], slots=slots
+        )
         for item in items
         if item.id in wordings and "?" not in wordings[item.id].text
     ]

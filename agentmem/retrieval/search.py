@@ -32,6 +32,7 @@ from agentmem.retrieval.repeats import Group, distinct, group_repeats, possible_
 from agentmem.retrieval.rerank import rerank
 from agentmem.retrieval.speakers import aside_from, named
 from agentmem.retrieval.succession import in_succession
+from agentmem.retrieval.supersession import knows_slots
 from agentmem.retrieval.timely import timely_first
 from agentmem_storage.records import Ranked, Selection, Turn
 from agentmem_storage.snapshot import Snapshot
@@ -166,7 +167,9 @@ def search(
     if in_interval is not None:
         scored = timely_first(snapshot, scored, in_interval, query, question, read)
     compared = group_repeats(snapshot, scored, max(query.k, COMPARED), neighborhood.turns)
-    ordered = by_recency(snapshot, compared, query, question, read)
+    ordered = by_recency(
+        snapshot, compared, query, question, read, slots=knows_slots(model.fingerprint)
+    )
     settled = ordered != compared and names_beside(question.text)
     compared = in_succession(snapshot, ordered, scored, query, question, settled=settled)
     best = compared[: query.k]

@@ -5,27 +5,30 @@ if the search did not find it: "I moved to Rome" has no word of "where do I live
 before, or names a time, that comes first which held then. All else stays where it is.
 
 A link that somebody stated always counts; a candidate, which was found by comparing two memories,
-counts if its score is high enough, and if the question's tense tells what is wanted. "Where did I
-live after Berlin?" wants newer ones: the newest first if the link was stated, and otherwise as
-`agentmem.retrieval.held` says.
+counts if its score is high enough, and if the question's tense tells what is wanted. Of keywords
+("wifi password"), it counts if the newer one has about as many of them as the older one: who looks
+for "Paris" wants no "I moved to Rome". "Where did I live after Berlin?" wants newer ones: the
+newest first if the link was stated, and otherwise as `agentmem.retrieval.held` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agentmem.retrieval.fusion import Scored
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.repeats import Group
-from agentmem.retrieval.tense import When, asks_after, when_asked
-from agentmem_storage.records import Linked
+from agentmem.retrieval.tense import When, are_keywords, asks_after, when_asked
+from agentmem_storage.records import Link, Linked
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.timestamps import to_micros
 
 # The least score of a candidate that decides an order.
 LEAST_SCORE = 0.5
+# Of the weight of the keywords that the older one has, what the newer one must have.
+_LEAST_SHARE = 0.75
 
 
 def in_succession(
@@ -56,22 +59,48 @@ def in_succession(
     linked = snapshot.linked(group.item.id for group in groups)
     if query.prefer == "any" or not linked.links:
         return list(groups)
-    counted = not (after or settled) and (when is not When.UNKNOWN or question.interval is not None)
-    chains = _Chains(linked, candidates=counted)
+    keywords = are_keywords(question.unbound)
+    tells = when is not When.UNKNOWN or question.interval is not None or keywords
+    links = [one for one in linked.links if one.score is None or one.score >= LEAST_SCORE]
+    if after or settled or not tells:
+        links = [one for one in links if one.score is None]
+    elif keywords:
+        links = _with_keywords(snapshot, query, question, linked, links)
+    chains = _Chains(linked, links)
     placing = _Placing(snapshot, groups, scored, query, question, chains)
     return list(placing.order(_Choice.of(when, query, question, chains)))
+
+
+def _with_keywords(
+    snapshot: Snapshot,
+    query: RecallQuery,
+    question: Question,
+    linked: Linked,
+    links: Sequence[Link],
+) -> list[Link]:
+    """The links that were stated, and those whose newer one has about as many of the keywords."""
+    ids = [id for own in linked.chunk_ids.values() for id in own]
+    weights = snapshot.word_matches(question.words, ids, query.selection.scope).found
+
+    def weight(source: int) -> float:
+        return max((weights[id] for id in linked.chunk_ids[source]), default=0.0)
+
+    return [
+        one
+        for one in links
+        if one.score is None or weight(one.new) >= _LEAST_SHARE * weight(one.old)
+    ]
 
 
 class _Chains:
     """Who supersedes whom, directly or not."""
 
-    def __init__(self, linked: Linked, *, candidates: bool) -> None:
+    def __init__(self, linked: Linked, links: Iterable[Link]) -> None:
         self.chunk_ids, self.created_at = linked.chunk_ids, linked.created_at
         self.source_of = {id: one for one, ids in linked.chunk_ids.items() for id in ids}
         direct: dict[int, set[int]] = {id: set() for id in linked.chunk_ids}
-        for link in linked.links:
-            if link.score is None or (candidates and link.score >= LEAST_SCORE):
-                direct[link.old].add(link.new)
+        for link in links:
+            direct[link.old].add(link.new)
         self.newer = {id: _closure(id, direct) for id in direct}
         self.older: dict[int, set[int]] = {id: set() for id in direct}
         for id, newer in self.newer.items():

@@ -63,7 +63,7 @@ _ASKS = regex.compile(
 def when_asked(question: str) -> When:
     """What time a question is about; see `When`.
 
-    Keywords, such as "Paris", ask for neither.
+    Keywords, such as "Paris", ask for neither; see `are_keywords`.
 
     Past tense alone asks for an event as often as for what held before: only of verbs that go on
     for a time, such as "live", it means the latter.
@@ -74,10 +74,13 @@ def when_asked(question: str) -> When:
             return When.UNKNOWN
         return When.NOW if now else When.BEFORE
     if _PAST.search(question) is None:
-        words = question.split()
-        keywords = len(words) <= _MOST_KEYWORDS and _ASKS.search(question) is None
-        return When.UNKNOWN if keywords else When.NOW
+        return When.UNKNOWN if are_keywords(question) else When.NOW
     return When.BEFORE if _HELD.search(question) else When.UNKNOWN
+
+
+def are_keywords(query: str) -> bool:
+    """Whether a query is a few words that ask nothing: "wifi password"."""
+    return len(query.split()) <= _MOST_KEYWORDS and _ASKS.search(query) is None
 
 
 def asks_after(question: str) -> bool:

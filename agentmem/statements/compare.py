@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import regex
@@ -42,6 +42,11 @@ LEFT_BEHIND, SAME_SENTENCE, CHANGED, SAME_KIND = 0.95, 0.9, 0.8, 0.7
 NEAREST = 0.6
 # How far above the next one the nearest memory stands out, both counted from the median.
 _STANDS_OUT = 1.5
+# Questions that are answered by yes or no.
+_YES_OR_NO = regex.compile(
+    r"\A(?:am|is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may)\b",
+    regex.IGNORECASE,
+)
 # Words that may be between "not" and what holds no longer.
 _GAP = 2
 _LONGEST_VALUE = 4
@@ -88,10 +93,12 @@ def is_about(question: str, old: str, new: str) -> bool:
     """Whether a later text may be about what a question asks, as an earlier one is.
 
     "The cellar code is 8825" is not about the code of the garage. A word that the earlier text has
-    from the question, and the later one has not, tells so if it is a name, or if the later text
-    neither says that something changed nor names what the earlier one says. And what somebody else
-    does, or a person of the speaker's, is not what the speaker does. Nor is what changed with
-    another thing of the same kind: "they changed the garage code".
+    from the question, and the later one has not, tells so if it is a name, or if another stands in
+    its place ("my dentist is", "my cardiologist is") in a text that neither says that something
+    changed nor names what the earlier one says. A name may be shortened, though: "Heron" is the
+    project Heron. And what somebody else does, or a person of the speaker's, is not what the
+    speaker does. Nor is what changed with another thing of the same kind: "they changed the garage
+    code".
     """
     if of_other_things(old, new):
         return False
@@ -101,26 +108,77 @@ def is_about(question: str, old: str, new: str) -> bool:
         owned = {one.removesuffix("s") for one in later.owners} - asked_for
         if owned or (not is_own(later) and _begins_with_another(later)):
             return False
+    words = _words_of(question)
+    asked, had, has = _told(words), stems_in(old), stems_in(new)
+    lost = asked & had - has
+    if not lost:
+        return True
+    if lost & (_names(words) - _shortened(words, new)):
+        return False
+    values = {stem(one) for one in stated.values - TITLES} if stated else set()
+    if CHANGE.search(new) is not None or not values.isdisjoint(has):
+        return True
+    # "Am I allergic to peanuts?" names the value itself.
+    return not _YES_OR_NO.match(question.lstrip()) and not _takes_the_place(old, new, lost)
+
+
+def told_in(question: str) -> frozenset[str]:
+    """Stems of the words of a question that tell what it is about."""
+    return frozenset(_told(_words_of(question)))
+
+
+def stems_in(text: str) -> frozenset[str]:
+    """Stems of all words of a text."""
+    found = (POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(text))
+    return frozenset(stem(word.lower()) for word in found)
+
+
+def _takes_the_place(old: str, new: str, lost: set[str]) -> bool:
+    """Whether another word stands between the same two as one that the later text has not."""
+    before, later = ([match[0].lower() for match in TOKEN.finditer(text)] for text in (old, new))
+    has = {around[::2] for around in _threes(later)}
+    return any(around[::2] in has for around in _threes(before) if stem(around[1]) in lost)
+
+
+def _threes(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Each word with the one before and the one behind it, "" at the ends."""
+    return zip(["", *words], words, [*words[1:], ""], strict=False)
+
+
+def _words_of(question: str) -> list[str]:
+    """The words of a question, without those of what is before or after what it asks for."""
     asks = _BESIDE.sub("", question)
-    words = [POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(asks)]
-    had, has = _stems(old), _stems(new)
-    asked = {
+    return [POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(asks)]
+
+
+def _told(words: Sequence[str]) -> set[str]:
+    """Stems of those that tell what is asked about."""
+    return {
         stem(word.lower())
         for word in words
         if word.lower() not in EMPTY and not STATE.fullmatch(word) and len(word) > 1
     }
-    lost = asked & had - has
-    if not lost:
-        return True
-    names = {stem(word.lower()) for word in words[1:] if word[0].isupper()}
-    if lost & names:
-        return False
-    values = {stem(one) for one in stated.values - TITLES} if stated else set()
-    return CHANGE.search(new) is not None or not values.isdisjoint(has)
 
 
-def _stems(text: str) -> set[str]:
-    return {stem(POSSESSIVE.sub("", match[0]).lower()) for match in TOKEN.finditer(text)}
+def _names(words: Sequence[str]) -> set[str]:
+    """Stems of the names among the words of a question."""
+    return {stem(word.lower()) for word in words[1:] if word[0].isupper()}
+
+
+def _shortened(words: Sequence[str], text: str) -> set[str]:
+    """Stems of names that a text leaves out of longer ones: of "Project" if it has "Heron" alone.
+
+    "Ida Meyer" is not short for "Eva Meyer".
+    """
+    found = [POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(text)]
+    bare = {
+        word
+        for before, word in pairwise(["", *found])
+        if word[0].isupper() and not before[:1].isupper()
+    }
+    return {
+        stem(name.lower()) for name, rest in pairwise(words) if name[0].isupper() and rest in bare
+    }
 
 
 def stands_out(cosines: Sequence[float]) -> bool:

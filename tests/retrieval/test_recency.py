@@ -12,7 +12,16 @@ import pytest
 
 from agentmem import Memory
 from agentmem.models.bundle.load import load_bundle
-from agentmem.retrieval.supersession import Candidate, Signals, Wording, probability, signals
+from agentmem.retrieval.supersession import (
+    SLOTS,
+    Asked,
+    Candidate,
+    Signals,
+    Wording,
+    knows_slots,
+    probability,
+    signals,
+)
 from agentmem_storage.records import Said
 
 OLD, NEW = "I'm with Tessel, in the logistics team", "My new badge arrived: Halden Foods"
@@ -88,6 +97,19 @@ def test_the_caller_can_say_what_is_wanted(place: Path) -> None:
     assert order(place, BOTH, question, prefer="latest") == [NEW, OLD]
 
 
+WIFI = [("Home wifi: tango77", "2023-02-01"), ("Home wifi is maple-49 since then", "2024-03-01")]
+
+
+def test_keywords_find_the_newest_of_what_has_them(place: Path) -> None:
+    assert order(place, WIFI, "wifi password") == [WIFI[1][0], WIFI[0][0]]
+
+
+def test_keywords_find_what_has_them_and_not_what_supersedes_it(place: Path) -> None:
+    said = [("I live in Paris.", "2023-02-01"), ("I moved to Rome last week!", "2024-03-01")]
+    assert order(place, said, "Paris")[0] == said[0][0]
+    assert order(place.with_name("again"), said, "Where do I live?")[0] == said[1][0]
+
+
 @pytest.mark.parametrize(
     ("said", "question", "given"),
     [
@@ -129,6 +151,9 @@ def test_what_contradicts_itself_about_something_else_does_not_come_first(place:
     assert found[:2] == [diet[1][0], diet[0][0]]
 
 
+WEIGHT = Asked.of("How much do I weigh?")
+
+
 def candidate(id: int, text: str, day: int, vector: Sequence[float], near: float) -> Candidate:
     said = Said(b"", "message", "user", None, None, day * 86_400_000_000, None, None, None)
     wording = Wording(text, np.array(vector, np.float32) / np.linalg.norm(vector))
@@ -139,33 +164,64 @@ def test_the_signals_of_a_pair() -> None:
     old = candidate(1, "I weigh 91 kg", 1, (1, 0), 0.9)
     new = candidate(2, "Stepped on the scales: now 95 kg", 2, (1, 0), 0.7)
     other = candidate(3, "My cousin Ben weighs " + "a lot and " * 10, 1, (0, 1), 0.4)
-    found = signals("How much do I weigh?", old, new, [old, new, other])
+    found = signals(WEIGHT, old, new, [old, new, other])
     assert found.near == 0.9
-    assert found.gap == pytest.approx(0.3)
+    assert found.gap == pytest.approx(0.7)
+    third = candidate(4, "I weigh 99 kg", 3, (1, 0), 0.8)
+    assert signals(WEIGHT, old, new, [old, new, other, third]).gap == pytest.approx(0.3)
     assert found.alike == pytest.approx(0.5)
     assert (found.changes, found.same, found.different) == (1.0, 1.0, 0.0)
     assert (found.own_old, found.own_new) == (1.0, 0.0)
     assert (found.long_new, found.foreign_new) == (0.0, 0.0)
-    stranger = signals("How much do I weigh?", old, other, [old, new, other])
+    stranger = signals(WEIGHT, old, other, [old, new, other])
     assert (stranger.long_new, stranger.foreign_new, stranger.different) == (1.0, 1.0, 0.0)
-    assert signals("What does my cousin weigh?", old, other, [old, new, other]).foreign_new == 0.0
+    cousin = Asked.of("What does my cousin weigh?")
+    assert signals(cousin, old, other, [old, new, other]).foreign_new == 0.0
 
 
-def test_more_of_what_tells_is_more_likely() -> None:
+@pytest.mark.parametrize("slots", [False, True])
+def test_more_of_what_tells_is_more_likely(slots: bool) -> None:
     nothing = Signals(*(0.0 for _ in Signals._fields))
-    assert 0.0 < probability(nothing) < 0.1
-    for name in ("near", "gap", "alike", "changes", "contradiction"):
-        assert probability(nothing._replace(**{name: 1.0})) > probability(nothing)
-    for name in ("foreign_new", "long_old", "different"):
-        assert probability(nothing._replace(**{name: 1.0})) < probability(nothing)
+
+    def likely(**given: float) -> float:
+        return probability(nothing._replace(**given), slots=slots)
+
+    assert 0.0 < likely() < 0.1
+    for name in ("near", "gap", "alike", "changes", "contradiction", *(SLOTS[1:] if slots else ())):
+        assert likely(**{name: 1.0}) > likely()
+    for name in ("foreign_new", "long_old", "different", "begins_instead", "names_instead"):
+        assert likely(**{name: 1.0}) < likely()
+
+
+def test_without_slots_their_signals_do_not_count() -> None:
+    some = Signals(*(0.5 for _ in Signals._fields))
+    none = some._replace(**dict.fromkeys(SLOTS, 0.0))
+    assert probability(some, slots=False) == probability(none, slots=False)
+    assert probability(some, slots=True) != probability(none, slots=True)
+
+
+def test_slots_are_those_of_the_shipped_bundle() -> None:
+    assert knows_slots(load_bundle().fingerprint)
+    assert not knows_slots("another")
+
+
+def test_what_begins_with_another_thing_says_so() -> None:
+    old = candidate(1, "The dishwasher is a Miele", 1, (1, 0), 0.9)
+    fridge = candidate(2, "The new fridge is a Liebherr", 2, (1, 0), 0.9)
+    found = signals(Asked.of("What make is the dishwasher?"), old, fridge, [old, fridge])
+    assert (found.begins, found.begins_instead, found.names) == (1.0, 1.0, 0.0)
+    assert found.lost > 0 == found.lost_unchanged
+    bought = candidate(2, "Bought a Bosch as our dishwasher", 2, (1, 0), 0.9)
+    found = signals(Asked.of("What make is the dishwasher?"), old, bought, [old, bought])
+    assert (found.begins, found.names, found.lost) == (0.0, 0.0, 0.0)
 
 
 def test_what_has_no_embedding_is_not_alike() -> None:
     old = candidate(1, "I weigh 91 kg", 1, (1, 0), 0.9)
     new = candidate(2, "I weigh 95 kg", 2, (1, 0), 0.9)
     bare = Candidate.of(2, 0.9, 0.0, new.said, Wording("I weigh 95 kg", None))
-    assert signals("How much do I weigh?", old, new, [old, new]).alike == 0.0
-    assert signals("How much do I weigh?", old, bare, [old, bare]).alike == 0.0
+    assert signals(WEIGHT, old, new, [old, new]).alike == 0.0
+    assert signals(WEIGHT, old, bare, [old, bare]).alike == 0.0
 
 
 @pytest.mark.parametrize(
