@@ -55,7 +55,8 @@ bench: .venv/bench.stamp
 	$(BIN)/python -m benchmarks.fusion --json $(RESULTS)/fusion.json \
 		--data $(CORPUS)/qa-dev.jsonl.zst --data $(CORPUS)/qa-train.jsonl.zst
 	$(BIN)/python -m benchmarks.supersession --corpus $(CORPUS) \
-		--json $(RESULTS)/supersession.json --weights agentmem/retrieval/supersession.json
+		--json $(RESULTS)/supersession.json --weights agentmem/retrieval/supersession.json \
+		--slots agentmem/retrieval/slots.npy
 	$(BIN)/python -m benchmarks.kinds --corpus $(CORPUS) --json $(RESULTS)/kinds.json
 	$(BIN)/python -m benchmarks.relevance --json $(RESULTS)/relevance.json \
 		--calibration agentmem/retrieval/calibration.json \

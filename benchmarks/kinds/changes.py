@@ -25,7 +25,7 @@ from agentmem.corpus import read_records
 from benchmarks.kinds.collection import Collection, Item, Kind, Question, half_of
 
 CASES = 5
-_DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data"
 _RECORD = re.compile(
     r"^(?:[-*] |\d+\. )?((?:Meeting with|Ticket|Flight|Buy|Serial|Call) .*|.* was born .*)$"
 )
@@ -60,17 +60,50 @@ def changes(corpus: Path) -> Kind:
     Args:
         corpus: Folder of the corpus.
     """
-    topics = tomllib.loads((_DATA / "changes.toml").read_text(encoding="utf-8"))["topic"]
-    unrelated = _unrelated(corpus)
-    collections = tuple(
-        _case(topic, number, unrelated) for topic in topics for number in range(CASES)
-    )
-    return Kind("changes", "single", collections)
+    return _kind("changes", corpus)
 
 
-def _unrelated(corpus: Path) -> list[str]:
+def other_changes(corpus: Path) -> Kind:
+    """Cases of sixty-eight other topics (``data/other_changes.toml``), to fit on.
+
+    Args:
+        corpus: Folder of the corpus.
+    """
+    return _kind("other_changes", corpus)
+
+
+def siblings(corpus: Path) -> Kind:
+    """Facts that resemble a later one of another person or thing (``data/siblings.txt``).
+
+    The earlier one stays the answer.
+
+    Args:
+        corpus: Folder of the corpus.
+    """
+    notes = unrelated(corpus)
+    lines = (DATA / "siblings.txt").read_text(encoding="utf-8").splitlines()
+    return Kind("siblings", "single", tuple(_pair(line, notes) for line in lines))
+
+
+def _pair(line: str, notes: Sequence[str]) -> Collection:
+    old, new, question = line.split(" | ")
+    rng, said = Random(line), {"old": old, "new": new}
+    times = _times(rng)
+    items, indices = _in_order(said, times, _notes(notes, said, {"now": question}, rng), rng)
+    asked = Question(question, (indices["old"],), half_of(line), "now", (indices["new"],))
+    return Collection(line, items, (asked,), times.asked)
+
+
+def _kind(name: str, corpus: Path) -> Kind:
+    topics = tomllib.loads((DATA / f"{name}.toml").read_text(encoding="utf-8"))["topic"]
+    notes = unrelated(corpus)
+    collections = tuple(_case(topic, number, notes) for topic in topics for number in range(CASES))
+    return Kind(name, "single", collections)
+
+
+def unrelated(corpus: Path) -> list[str]:
     """Notes that are about nothing in particular, each once; a third of each source."""
-    days = (_DATA / "days.txt").read_text(encoding="utf-8").splitlines()
+    days = (DATA / "days.txt").read_text(encoding="utf-8").splitlines()
     talk = [
         message["content"]
         for record in read_records(corpus / "dev-conversations.jsonl.zst")
@@ -94,7 +127,7 @@ def _unrelated(corpus: Path) -> list[str]:
     return list(dict.fromkeys(days + drawn))
 
 
-def _case(topic: dict[str, Any], number: int, unrelated: Sequence[str]) -> Collection:
+def _case(topic: dict[str, Any], number: int, notes: Sequence[str]) -> Collection:
     name = f"{topic['name']} {number}"
     rng = Random(name)
     old, new, other = rng.sample(topic["values"], 3)
@@ -111,8 +144,8 @@ def _case(topic: dict[str, Any], number: int, unrelated: Sequence[str]) -> Colle
         "dated": topic["dated"][number % len(topic["dated"])],
     }
     times = _times(rng)
-    notes = _notes(unrelated, said, asked, rng)
-    items, indices = _in_order(said, times, notes, rng)
+    around = _notes(notes, said, asked, rng)
+    items, indices = _in_order(said, times, around, rng)
     distractors = (indices["other"],) if "other" in indices else ()
     half = half_of(topic["name"])
     old_index, new_index = indices["old"], indices["new"]

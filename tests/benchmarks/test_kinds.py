@@ -20,7 +20,7 @@ import zstandard
 from agentmem.evaluation.datasets import read_conversations
 from benchmarks.command import run
 from benchmarks.kinds.__main__ import main
-from benchmarks.kinds.changes import changes
+from benchmarks.kinds.changes import changes, other_changes, siblings
 from benchmarks.kinds.chats import chats
 from benchmarks.kinds.collection import (
     Collection,
@@ -199,6 +199,33 @@ def test_facts_change_once_and_are_asked_about_both_times(corpus: Path) -> None:
         assert {q.half for q in collection.questions} == {half_of(collection.id[:-2])}
     assert len(statements) > 390
     assert len({q.text for _, q in questions_of(kind) if q.category == "now"}) > 195
+
+
+def test_what_is_fitted_on_is_about_other_topics(corpus: Path) -> None:
+    """None of the statements and questions that are measured is among those to fit on."""
+    measured, others = changes(corpus), other_changes(corpus)
+    assert len(others.collections) == 340
+    topics = [
+        {one.id.rpartition(" ")[0] for one in kind.collections} for kind in (measured, others)
+    ]
+    assert topics[0].isdisjoint(topics[1])
+
+    def said(kind: Kind) -> set[str]:
+        return {
+            text
+            for collection, question in questions_of(kind)
+            for text in (question.text, collection.items[question.evidence[0]].content)
+        }
+
+    assert said(measured).isdisjoint(said(others) | said(siblings(corpus)))
+
+
+def test_a_sibling_is_later_and_answers_nothing(corpus: Path) -> None:
+    for collection, question in questions_of(siblings(corpus)):
+        (old,), (new,) = question.evidence, question.distractors
+        assert old < new
+        assert collection.items[old].content != collection.items[new].content
+        assert question.category == "now"
 
 
 _BOTH = ("now", "before")

@@ -1,0 +1,1 @@
+"""Fits how likely one memory supersedes an earlier one, and the slots that tell."""
