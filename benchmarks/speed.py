@@ -5,9 +5,9 @@ Measured on the same LoCoMo turns, alternating in one run, as the median over ro
 - our models process them: chunk, encode, verify by decoding, embed,
 - `Memory.add` stores them on disk.
 
-Then recalls, including query encoding, with and without the reranker, from stores of 6,000 and
-100,000 memories (the turns of all conversations, repeated for further users until there are enough;
-a recall searches all of them).
+Then recalls, including query encoding and reading the texts, with and without the reranker, from
+stores of 6,000 and 100,000 memories (the turns of all conversations, repeated for further users
+until there are enough; a recall searches all of them).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch
 import typer
 
 from agentmem import Memory
+from agentmem.context.recall import Recall
 from agentmem.evaluation.datasets import read_conversations
 from agentmem.evaluation.metrics import latency_ms
 from agentmem.evaluation.result import build_result, write_result
@@ -150,10 +151,15 @@ def _recalling(
                 for question in questions[:10]:
                     memory.recall(question, rerank=rerank)
                 seconds = [
-                    _timed(lambda: memory.recall(question, k=8, rerank=rerank))  # noqa: B023
+                    _timed(lambda: _read(memory.recall(question, k=8, rerank=rerank)))  # noqa: B023
                     for question in chosen
                 ]
                 yield {"memories": memories, "rerank": rerank, **latency_ms(seconds)}
+
+
+def _read(hits: Recall) -> list[str]:
+    """The texts, which are decoded when they are read."""
+    return [hit.text for hit in hits]
 
 
 def _timed(work: Callable[[], object]) -> float:
