@@ -121,7 +121,7 @@ def contents(place: Path) -> Any:
     return words, rows
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [20, pytest.param(2000, marks=pytest.mark.slow)])
 def test_every_alteration_is_noticed(
     store: Path, model: ModelBundle, tmp_path: Path, count: int
 ) -> None:
