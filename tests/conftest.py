@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from agentmem import Memory, Receipt
     from agentmem.models.bundle.load import ModelBundle
+    from agentmem_storage.testing.postgres import PostgresServer
     from tests.support.milvus import MilvusServer
-    from tests.support.postgres import PostgresServer
 
 # Before anything that reads it is imported, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -80,7 +80,7 @@ def model() -> ModelBundle:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server, started for the first test that needs it."""
-    from tests.support.postgres import PostgresServer
+    from agentmem_storage.testing.postgres import PostgresServer
 
     server = PostgresServer()
     try:

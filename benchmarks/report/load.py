@@ -35,9 +35,13 @@ def soak_tables(results: Mapping[str, Any]) -> list[str]:
             f"{beat['over']:,}",
             f"{beat['over_for_want_of_a_core']:,}",
             f"{beat['late_but_for_cores_ms']['max']:.1f} ms",
+            alone,
         )
         for name, run in results.items()
-        for other, beat in (("", run["heartbeat"]), (", an idle process", run["control"]))
+        for other, beat, alone in (
+            ("", run["heartbeat"], f"{run['over_alone']:,}"),
+            *((", an idle process on a core", one, "–") for one in run["controls"]),
+        )
     ]
     kept = [
         (
@@ -60,6 +64,7 @@ def soak_tables(results: Mapping[str, Any]) -> list[str]:
             (
                 *("Event loop", "Beats", "Late p99", "p99.9", "Latest"),
                 *("Over 20 ms", "for want of a core", "Latest with a core"),
+                "Over with a core, no idle process late",
             ),
             beats,
         ),
@@ -130,6 +135,10 @@ def _memory(run: Mapping[str, Any]) -> list[str]:
     """A table of the memory of the process, from the first thousand turns to the last."""
     rows = [
         (label, *(f"{mib:.0f} MiB" for mib in run[key].values()))
-        for label, key in (("resident", "resident_mib"), ("of it the index", "index_mib"))
+        for label, key in (
+            ("resident", "resident_mib"),
+            ("allocated", "in_use_mib"),
+            ("of it the index", "index_mib"),
+        )
     ]
     return table(("Memory after turn", *(f"{int(at):,}" for at in run["resident_mib"])), rows)

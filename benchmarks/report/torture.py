@@ -21,11 +21,13 @@ _COUNTS = {
 
 
 def torture_tables(results: Mapping[str, Any]) -> list[str]:
-    """A row for the kills, the power cuts and the crowd."""
-    kills, power, crowd = (results[name] for name in ("kills", "power", "crowd"))
+    """A row for the kills, the power cuts, the server and the crowd."""
+    names = ("kills", "power", "servers", "crowd")
+    kills, power, servers, crowd = (results[name] for name in names)
     parts = {
         f"{kills['rounds']:,} processes killed{_encrypted(kills)}": kills,
         f"{power['rounds']:,} power cuts{_encrypted(power)}": power,
+        f"{servers['rounds']:,} deaths of a PostgreSQL server, or of what worked on it": servers,
         f"{crowd['rounds']:,} calls of {crowd['threads']} threads in each of "
         f"{crowd['processes']} processes{_encrypted(crowd)}": crowd,
     }

@@ -84,16 +84,17 @@ async def converse(
     own: list[int] = []
     await asyncio.sleep(chance.uniform(0, plan.think_s))
     for text, reply in said[: plan.turns]:
-        messages.append({"role": "user", "content": text})
+        # What it has sent before, a chat loop may forget.
+        messages = [*messages[1 - plan.window :], {"role": "user", "content": text}]
         began = time.perf_counter()
-        await session.context(messages[-plan.window :])
+        await session.context(messages)
         seen.context_s.append(time.perf_counter() - began)
         await _pause(chance, plan)
         began = time.perf_counter()
-        receipt = await session.observe(messages[-plan.window :], reply)
+        receipt = await session.observe(messages, reply)
         seen.observe_s.append(time.perf_counter() - began)
         if receipt is None or session.error is not None:
-            raise InputError(f"turn {len(messages)} of {user} failed: {session.error!r}")
+            raise InputError(f"a turn of {user} failed: {session.error!r}")
         messages.append({"role": "assistant", "content": reply})
         new = receipt.sources[-2:]
         seen.kept |= zip(new, ((user, text), (user, reply)), strict=True)

@@ -1,8 +1,8 @@
 """How long an event loop is kept from running what is due.
 
-``python -m benchmarks.soak.heartbeat`` beats in a process that does nothing else, until its input
-ends, and prints what it measured: what the machine does to any process at that time. It prints an
-empty line as soon as it beats.
+``python -m benchmarks.soak.heartbeat CORE`` beats on one core, in a process that does nothing else,
+until its input ends, and prints what it measured: what the machine does to any process at that
+time. It prints an empty line as soon as it beats.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 import threading
 import time
-from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,24 +26,53 @@ EVERY_S = 0.005
 ALLOWED_S = 0.020
 # Of the many garbage collections, most take far less.
 _NOTICEABLE_S = 0.001
+# How late beats are is counted by steps of this, up to a second: unlike a list, counts take no
+# memory, which is measured too.
+_STEP_S = 5e-5
+_STEPS = 20_000
+
+
+class Late(NamedTuple):
+    """A beat that was noticeably late.
+
+    Attributes:
+        due_s: When it was due, by `time.perf_counter`.
+        late_s: By how much it came too late, in seconds.
+        queued_s: What of it the thread waited for a core, which other threads and processes had.
+        collected_s: What of it the garbage collector took.
+    """
+
+    due_s: float
+    late_s: float
+    queued_s: float
+    collected_s: float
+
+    @property
+    def had_a_core(self) -> bool:
+        """Whether it would have been late without waiting for a core, too."""
+        return self.late_s - self.queued_s > ALLOWED_S
+
+    def beside(self, other: Late) -> bool:
+        """Whether another one was late at the same time."""
+        return self.due_s < other.due_s + other.late_s and other.due_s < self.due_s + self.late_s
 
 
 class Heartbeat:
     """Beats in the running event loop, and notes how late each beat is.
 
     Attributes:
-        late_s: By how much each beat came too late, in seconds.
-        queued_s: What of it the thread waited for a core, which other threads and processes had.
-        collections: Beginning and end of every garbage collection that was noticeable, in any
-            thread.
+        beats: How many there were.
+        over: Those that were more than `ALLOWED_S` late.
     """
 
     def __init__(self) -> None:
-        # Arrays, because the memory of the process is measured too.
-        self.late_s = array("d")
-        self.queued_s = array("d")
-        self.collections: list[tuple[float, float]] = []
-        self._due_s = array("d")
+        self.beats = 0
+        self.over: list[Late] = []
+        self._began = time.perf_counter()
+        self._late, self._late_with_a_core = _Counts(), _Counts()
+        self._longest_collection = 0.0
+        # Beginning and end of every noticeable garbage collection since the last beat.
+        self._collections: list[tuple[float, float]] = []
         self._collecting = 0.0
 
     @asynccontextmanager
@@ -61,33 +90,27 @@ class Heartbeat:
 
     def summary(self) -> dict[str, Any]:
         """Figures of all beats, in milliseconds."""
-        late, waited = np.array(self.late_s), np.array(self.queued_s)
-        over = late > ALLOWED_S
-        collected = np.zeros(len(late))
-        for beat in np.flatnonzero(over):
-            due, came = self._due_s[beat], self._due_s[beat] + late[beat]
-            collected[beat] = sum(
-                max(0.0, min(end, came) - max(begin, due)) for begin, end in self.collections
-            )
-        pauses = [end - begin for begin, end in self.collections]
         return {
-            "beats": len(late),
-            "late_ms": _percentiles(late),
-            "over": int(over.sum()),
+            "beats": self.beats,
+            "late_ms": self._late.percentiles(),
+            "over": len(self.over),
             # Of those beats, how many would have been in time without waiting for a core, and
             # how many without the garbage collector.
-            "over_for_want_of_a_core": int((over & (late - waited <= ALLOWED_S)).sum()),
-            "over_by_garbage_collection": int((over & (late - collected <= ALLOWED_S)).sum()),
-            "late_but_for_cores_ms": _percentiles(np.maximum(late - waited, 0)),
-            "longest_collection_ms": max(pauses, default=0.0) * 1e3,
+            "over_for_want_of_a_core": sum(not one.had_a_core for one in self.over),
+            "over_by_garbage_collection": sum(
+                one.late_s - one.collected_s <= ALLOWED_S for one in self.over
+            ),
+            "late_but_for_cores_ms": self._late_with_a_core.percentiles(),
+            "longest_collection_ms": self._longest_collection * 1e3,
             # When, and by how much, those were late that had a core.
             "over_with_a_core": [
                 {
-                    "at_s": round(self._due_s[beat] - self._due_s[0], 2),
-                    "ms": round(late[beat] * 1e3, 1),
-                    "collected_ms": round(collected[beat] * 1e3, 1),
+                    "at_s": round(one.due_s - self._began, 2),
+                    "ms": round(one.late_s * 1e3, 1),
+                    "collected_ms": round(one.collected_s * 1e3, 1),
                 }
-                for beat in np.flatnonzero(late - waited > ALLOWED_S)
+                for one in self.over
+                if one.had_a_core
             ],
         }
 
@@ -96,23 +119,48 @@ class Heartbeat:
         while True:
             due = time.perf_counter() + EVERY_S
             await asyncio.sleep(EVERY_S)
-            late = time.perf_counter() - due
+            late = max(0.0, time.perf_counter() - due)
             before, waited = waited, _waited_s()
-            self.late_s.append(max(late, 0.0))
-            self._due_s.append(due)
-            self.queued_s.append(waited - before)
+            self._late.add(late)
+            self._late_with_a_core.add(max(0.0, late - (waited - before)))
+            if late > ALLOWED_S:
+                spans = self._collections
+                collected = sum(
+                    max(0.0, min(end, due + late) - max(begin, due)) for begin, end in spans
+                )
+                self.over.append(Late(due, late, waited - before, collected))
+            self._collections.clear()
+            self.beats += 1
 
     def _note(self, phase: str, _: dict[str, int]) -> None:
         now = time.perf_counter()
         if phase == "start":
             self._collecting = now
-        elif now - self._collecting >= _NOTICEABLE_S:
-            self.collections.append((self._collecting, now))
+        elif (took := now - self._collecting) >= _NOTICEABLE_S:
+            self._collections.append((self._collecting, now))
+            self._longest_collection = max(self._longest_collection, took)
 
 
-def _percentiles(seconds: Any) -> dict[str, float]:
-    p50, p99, p999 = np.percentile(seconds * 1e3, (50, 99, 99.9)).tolist()
-    return {"p50": p50, "p99": p99, "p99.9": p999, "max": float(seconds.max() * 1e3)}
+class _Counts:
+    """How often which time was measured."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_STEPS, dtype=np.int64)
+        self._max = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[min(int(seconds / _STEP_S), _STEPS - 1)] += 1
+        self._max = max(self._max, seconds)
+
+    def percentiles(self) -> dict[str, float]:
+        """Some percentiles, to the step, and the maximum, in milliseconds."""
+        sums = np.cumsum(self._counts)
+        found = {
+            f"p{one:g}": (np.searchsorted(sums, one / 100 * sums[-1]) + 1) * _STEP_S * 1e3
+            for one in (50, 99, 99.9)
+        }
+        return {**{name: float(ms) for name, ms in found.items()}, "max": self._max * 1e3}
 
 
 def _waited_s() -> float:
@@ -127,13 +175,14 @@ def _waited_s() -> float:
 async def _until_input_ends() -> dict[str, Any]:
     heartbeat = Heartbeat()
     async with heartbeat.beating():
-        while not heartbeat.late_s:
+        while not heartbeat.beats:
             await asyncio.sleep(EVERY_S)
         sys.stdout.write("\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
-    return heartbeat.summary()
+    return {"summary": heartbeat.summary(), "over": heartbeat.over}
 
 
 if __name__ == "__main__":
+    os.sched_setaffinity(0, [int(sys.argv[1])])
     sys.stdout.write(json.dumps(asyncio.run(_until_input_ends())))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from json import loads
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from agentmem.evaluation.conversations import Conversation
 from agentmem.evaluation.metrics import latency_ms
 from agentmem.models.bundle.load import load_bundle
 from benchmarks.soak.conversation import Plan, Seen, converse
-from benchmarks.soak.heartbeat import Heartbeat
+from benchmarks.soak.heartbeat import Heartbeat, Late
 
 # Turns between two looks at the memory of the process.
 _STEP = 1_000
@@ -54,12 +55,14 @@ def soak(folder: Path, conversations: Sequence[Conversation], plan: Plan) -> dic
 async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan) -> dict[str, Any]:
     seen, heartbeat = Seen(), Heartbeat()
     resident: dict[str, float] = {}
+    in_use: dict[str, float] = {}
     index: dict[str, float] = {}
     model = load_bundle()
 
     def after_turn() -> None:
         if seen.turns % _STEP == 0:
             resident[str(seen.turns)] = _resident_mib()
+            in_use[str(seen.turns)] = _in_use_mib()
             # Messages are short: each is one chunk, with one embedding in float32.
             index[str(seen.turns)] = len(seen.kept) * 4 * model.embedder.dims / 2**20
 
@@ -67,7 +70,8 @@ async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan)
     async with AsyncMemory(folder, model=model, preload=True) as memory:
         await _warm_up(memory)
         began, cpu = time.perf_counter(), time.process_time()
-        with _control() as control:
+        with ExitStack() as stack:
+            controls = [stack.enter_context(_control(core)) for core in _cores()]
             async with heartbeat.beating():
                 await asyncio.gather(
                     *(
@@ -95,8 +99,11 @@ async def _soak(folder: Path, conversations: Sequence[Conversation], plan: Plan)
         "observe_ms": latency_ms(seen.observe_s),
         "forget_ms": latency_ms(seen.forget_s) if seen.forget_s else None,
         "heartbeat": heartbeat.summary(),
-        "control": control,
+        "controls": [one["summary"] for one in controls],
+        # Late with a core, while nothing that idled on any core was late.
+        "over_alone": alone(heartbeat.over, [Late(*o) for one in controls for o in one["over"]]),
         "resident_mib": resident,
+        "in_use_mib": in_use,
         "index_mib": index,
         "acknowledged": len(seen.kept) + seen.forgotten,
         "forgotten": seen.forgotten,
@@ -150,11 +157,25 @@ def _words(text: str) -> list[str]:
     return regex.findall(r"\w+", text.lower()) or [text]
 
 
+def alone(own: Sequence[Late], idle: Sequence[Late]) -> int:
+    """How many beats were late though they had a core, and idle processes were not late then.
+
+    Args:
+        own: The late beats of the process that is measured.
+        idle: Those of processes that do nothing, one of them on each core.
+    """
+    return sum(one.had_a_core and not any(one.beside(other) for other in idle) for one in own)
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
 @contextmanager
-def _control() -> Iterator[dict[str, Any]]:
-    """What a process that does nothing measures meanwhile; filled in when the block ends."""
+def _control(core: int) -> Iterator[dict[str, Any]]:
+    """What a process that idles on a core measures meanwhile; filled in when the block ends."""
     found: dict[str, Any] = {}
-    command = [sys.executable, "-m", "benchmarks.soak.heartbeat"]
+    command = [sys.executable, "-m", "benchmarks.soak.heartbeat", str(core)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
     )
@@ -169,3 +190,23 @@ def _control() -> Iterator[dict[str, Any]]:
 def _resident_mib() -> float:
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class _MallInfo(ctypes.Structure):
+    """What `mallinfo2` of glibc 2.33 and later returns."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def _in_use_mib() -> float:
+    """What is allocated, without what the allocator keeps for later; not Python's small objects."""
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = _MallInfo
+    info = mallinfo()
+    return float(info.uordblks + info.hblkhd) / 2**20

@@ -22,6 +22,9 @@ def main(
     json: ResultOption = None,
     kills: Annotated[int, typer.Option(min=0, help="Processes that are killed.")] = 2_000,
     cuts: Annotated[int, typer.Option(min=0, help="Power cuts.")] = 500,
+    servers: Annotated[
+        int, typer.Option(min=0, help="Deaths of a PostgreSQL server, or of what works on it.")
+    ] = 200,
     operations: Annotated[
         int, typer.Option(min=0, help="Calls of threads and processes at once.")
     ] = 100_000,
@@ -49,6 +52,7 @@ def main(
     result = torture(
         kills=kills,
         cuts=cuts,
+        servers=servers,
         operations=operations,
         seed=seed,
         minutes=math.inf if minutes is None else minutes,

@@ -24,6 +24,7 @@ def live(
     calls: int,
     delay_s: float | None = None,
     from_birth: bool = False,
+    kill: Callable[[int], object] = lambda child: os.kill(child, signal.SIGKILL),
 ) -> tuple[list[Said], float | None]:
     """Have a process work until it dies, or until it is killed.
 
@@ -35,6 +36,7 @@ def live(
         delay_s: When it is killed, in seconds after the last of these has begun; None: it kills
             itself.
         from_birth: Whether the time counts from its beginning instead.
+        kill: Kills it, given its number, or what it cannot live without.
 
     Returns:
         What it has said, and how many seconds its last planned call has taken, if it returned.
@@ -56,7 +58,7 @@ def live(
         if delay_s is not None and started is not None:
             left = max(0.0, started + delay_s - time.perf_counter())
         if not select.select([ear], [], [], left)[0]:
-            os.kill(child, signal.SIGKILL)
+            kill(child)
             delay_s = None
             continue
         if not (more := os.read(ear, _MORE)):

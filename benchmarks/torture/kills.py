@@ -21,6 +21,7 @@ from benchmarks.torture import sqlite_calls
 from benchmarks.torture.book import Book, Tally
 from benchmarks.torture.killable import Say, live, record
 from benchmarks.torture.look import look, look_at_copies
+from benchmarks.torture.witness import Witness
 from benchmarks.torture.work import (
     ENCRYPTED,
     KINDS,
@@ -37,6 +38,8 @@ from benchmarks.torture.work import (
 _FILE_CALLS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod"})
 # So many processes die at a store before the next one is made.
 _LIVES = 40
+# How often another process has the store open; but not when it gets another bundle.
+_WITNESSED = 0.3
 # What decides whether a store is large enough to be purged in place: as it is, and for any store.
 _LARGE = erasing.LEAST_BYTES, unindexing.ROWS_FOR_EACH
 _ANY = 0, 0
@@ -104,7 +107,8 @@ def kill_processes(
     """Kill processes, each while it works on a store; the kinds of work take turns.
 
     Half of them are killed at a file call, the others after a time, of up to a little more than
-    such work has taken before. Half of the stores are purged as only large ones are.
+    such work has taken before. Meanwhile, another process has some of the stores open, and ends
+    afterwards. Half of the stores are purged as only large ones are.
 
     Args:
         count: How many.
@@ -181,6 +185,9 @@ class _Store:
         by_call = chance.random() < 0.5
         killer = _Killer(draw_call(chance), after=chance.random() < 0.5)
         delay_s = chance.random() * lengths[kind] * 1.2
+        witness = None
+        if kind not in ("create", "migrate") and chance.random() < _WITNESSED:
+            witness = Witness(self._place, self._models[self._model], self._key, chance)
 
         def work(say: Say) -> None:
             def tell(what: str, ids: list[int]) -> None:
@@ -200,6 +207,9 @@ class _Store:
             delay_s=None if by_call else delay_s,
             from_birth=kind == "create",
         )
+        if witness is not None and not witness.end():
+            tally.failed += 1
+            tally.note(f"another process failed after a {kind} was killed")
         if length_s is not None:
             lengths[kind] = 0.9 * lengths[kind] + 0.1 * length_s
         begun, finished = record(self._book, chain(planned, endless(seed)), said)

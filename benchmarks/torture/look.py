@@ -15,7 +15,7 @@ from benchmarks.torture.work import USERS, call, opened, other_model
 
 
 def look(
-    place: Path,
+    place: Path | str,
     models: Mapping[str, ModelBundle],
     model: str,
     key: bytes | None,
@@ -26,7 +26,8 @@ def look(
 ) -> str:
     """Open a store and compare it with a book; the name of the bundle that it has.
 
-    What was being added is added again, as its user would, and is then there once.
+    What was being added is added again, as its user would, and is then there once. Only the files
+    of a store in a folder are searched.
     """
     try:
         memory, model = _opened(place, models, model, key, begun)
@@ -50,7 +51,8 @@ def look(
     except AgentMemError as error:
         tally.failed += 1
         tally.note(f"{error!r} after {begun}")
-    search_files([place], book, tally, encrypted=key is not None)
+    places = [place] if isinstance(place, Path) else []
+    search_files(places, book, tally, encrypted=key is not None)
     return model
 
 
@@ -114,7 +116,7 @@ def search_files(places: list[Path], book: Book, tally: Tally, *, encrypted: boo
 
 
 def _opened(
-    place: Path,
+    place: Path | str,
     models: Mapping[str, ModelBundle],
     model: str,
     key: bytes | None,

@@ -1,4 +1,4 @@
-"""The study: kills, power cuts and a crowd, all at once, each on stores of its own."""
+"""The study: kills, power cuts, a server and a crowd, all at once, each on stores of its own."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from benchmarks.torture.crowd import PROCESSES, THREADS, crowd
 from benchmarks.torture.kills import kill_processes
 from benchmarks.torture.parallel import in_forks
 from benchmarks.torture.power import cut_power
+from benchmarks.torture.servers import kill_servers
 from benchmarks.torture.work import ENCRYPTED, KINDS
 
 Progress = Callable[[str, int, int], object]
@@ -26,6 +27,7 @@ def torture(
     *,
     kills: int,
     cuts: int,
+    servers: int,
     operations: int,
     seed: int,
     minutes: float = math.inf,
@@ -37,6 +39,7 @@ def torture(
     Args:
         kills: How many processes are killed.
         cuts: How often the power is cut.
+        servers: How often a server dies, or a process that works on its store.
         operations: How many calls the crowd makes.
         seed: Of all choices but those of time.
         minutes: After so long, no more is begun, and what was done counts.
@@ -59,11 +62,12 @@ def torture(
             return partial(run, count, seed=seed, **common, on_progress=report)
 
         # In two halves, because one process dies after the other, and that takes longest.
-        killed, others, cut, crowded = in_forks(
+        killed, others, cut, served, crowded = in_forks(
             [
                 part("kills", kill_processes, kills - kills // 2, 2 * seed),
                 part("other kills", kill_processes, kills // 2, 2 * seed + 1),
                 part("power", cut_power, cuts),
+                part("servers", kill_servers, servers),
                 part("crowd", crowd, operations),
             ]
         )
@@ -73,6 +77,7 @@ def torture(
         config={
             "kills": kills,
             "cuts": cuts,
+            "servers": servers,
             "operations": operations,
             "minutes": None if minutes == math.inf else minutes,
             "kinds": list(KINDS),
@@ -83,6 +88,7 @@ def torture(
         results={
             "kills": asdict(killed),
             "power": asdict(cut),
+            "servers": asdict(served),
             "crowd": {"processes": PROCESSES, "threads": THREADS, **asdict(crowded)},
         },
         threads=1,

@@ -34,7 +34,9 @@ def draw_key(chance: random.Random, encrypted: float) -> bytes | None:
     return _KEY if chance.random() < encrypted else None
 
 
-def opened(place: Path, model: ModelBundle, key: bytes | None, *, create: bool = False) -> Memory:
+def opened(
+    place: Path | str, model: ModelBundle, key: bytes | None, *, create: bool = False
+) -> Memory:
     """A store; texts are kept, so that files have bytes that can be searched for."""
     return Memory(place, model=model, key=key, keep_text=True, create=create, timeout_s=TIMEOUT_S)
 
@@ -112,7 +114,7 @@ class Process:
 
     def __init__(
         self,
-        place: Path,
+        place: Path | str,
         models: Mapping[str, ModelBundle],
         model: str,
         key: bytes | None,
@@ -135,7 +137,7 @@ class Process:
                 self._say("done", [])
             elif op.name == "index":
                 # The next search builds it, and closing writes it.
-                shutil.rmtree(self._place / "index", ignore_errors=True)
+                shutil.rmtree(Path(self._place) / "index", ignore_errors=True)
                 memory.recall("room", k=3, mode="vector", user_id=USERS[0])
                 memory.close()
                 memory = self._opened()

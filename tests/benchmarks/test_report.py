@@ -306,14 +306,16 @@ def test_the_torture_table(tmp_path: Path) -> None:
     found = {
         "kills": {"rounds": 2_000, **part},
         "power": {"rounds": 500, "encrypted": 120, **part},
+        "servers": {"rounds": 60, **part},
         "crowd": {"rounds": 100_160, "processes": 2, "threads": 4, **part},
     }
     made = build_result("torture", config={}, seed=0, seconds=1.0, results=found)
     write_result(tmp_path / "torture.json", made)
-    head, _, kills, power, crowd = cells(render(tmp_path)["torture"])
-    assert len({len(row) for row in (head, kills, power, crowd)}) == 1
+    head, _, kills, power, servers, crowd = cells(render(tmp_path)["torture"])
+    assert len({len(row) for row in (head, kills, power, servers, crowd)}) == 1
     assert kills[:5] == ["2,000 processes killed", "1,234", "40,000", "39,998", "2"]
     assert power[0] == "500 power cuts, 120 of them at encrypted stores"
+    assert servers[0] == "60 deaths of a PostgreSQL server, or of what worked on it"
     assert crowd[0] == "100,160 calls of 4 threads in each of 2 processes"
     assert set(crowd[5:]) == {"0"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from agentmem.models.bundle.load import ModelBundle
 from benchmarks.report.tables import render
 from benchmarks.soak.__main__ import main
 from benchmarks.soak.conversation import Seen
-from benchmarks.soak.heartbeat import Heartbeat
-from benchmarks.soak.study import check, turns_of
+from benchmarks.soak.heartbeat import Heartbeat, Late
+from benchmarks.soak.study import alone, check, turns_of
 
 WRONG = ("lost", "altered", "back", "not_recalled")
 SAID = [f"Note {n}: parcel {7 * n} is in room {n}." for n in range(60)]
@@ -55,7 +56,8 @@ def test_all_that_was_acknowledged_is_there(data: Path, tmp_path: Path) -> None:
     for run in (paced, closed):
         assert [run[name] for name in WRONG] == [0] * 4
         assert run["heartbeat"]["beats"] > 0
-        assert run["control"]["beats"] > 0
+        assert all(one["beats"] > 0 for one in run["controls"])
+        assert len(run["controls"]) == len(os.sched_getaffinity(0))
     shown = render(out.parent)["soak"]
     for word in ("with pauses", "without pause", "| 24 |", "an idle process"):
         assert word in shown
@@ -92,6 +94,17 @@ def test_what_blocks_the_event_loop_is_noticed() -> None:
     assert found["over"] >= 1
     assert found["late_ms"]["max"] > 150
     assert any(one["ms"] > 150 for one in found["over_with_a_core"])
+
+
+def test_a_beat_is_late_alone_if_it_had_a_core_and_nothing_else_was_late() -> None:
+    own = [
+        Late(1.0, 0.03, queued_s=0.0, collected_s=0.0),
+        Late(2.0, 0.03, queued_s=0.025, collected_s=0.0),
+        Late(3.0, 0.03, queued_s=0.0, collected_s=0.0),
+    ]
+    assert alone(own, []) == 2
+    assert alone(own, [Late(3.02, 0.05, queued_s=0.0, collected_s=0.0)]) == 1
+    assert alone(own, [Late(3.04, 0.05, queued_s=0.0, collected_s=0.0)]) == 2
 
 
 def test_conversations_begin_at_places_of_their_own(data: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.testing import tiny_model
-from benchmarks.torture import sqlite_calls
+from benchmarks.torture import servers, sqlite_calls
 from benchmarks.torture.book import FAULTS, Book, Memo, Op, Tally
 from benchmarks.torture.crowd import crowd
 from benchmarks.torture.disk import Disk
@@ -223,7 +223,25 @@ def test_a_short_torture(
     assert tally.encrypted == (count if encrypted else 0)
 
 
-@pytest.mark.parametrize("torture", [kill_processes, cut_power, crowd])
+def test_a_short_torture_of_a_server(tmp_path: Path, model: ModelBundle) -> None:
+    count = 2 * len(servers.KINDS)
+    tally = servers.kill_servers(
+        count,
+        models={"only": model},
+        seed=1,
+        scratch=tmp_path,
+        on_progress=lambda *_: None,
+    )
+    assert not tally.faults, tally.notes
+    assert tally.acknowledged == tally.found > 0
+    assert tally.rounds == count
+
+
+@pytest.mark.parametrize(
+    "torture",
+    [kill_processes, cut_power, servers.kill_servers, crowd],
+    ids=lambda one: one.__name__,
+)
 def test_it_ends_when_its_time_is_over(
     torture: Callable[..., Tally], tmp_path: Path, model: ModelBundle
 ) -> None:

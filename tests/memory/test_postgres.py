@@ -10,8 +10,8 @@ import pytest
 from agentmem import AsyncMemory, Memory
 from agentmem.errors import InputError
 from agentmem.models.bundle.load import ModelBundle
+from agentmem_storage.testing.postgres import PostgresServer
 from tests.support.cli import Cli
-from tests.support.postgres import PostgresServer
 
 TALK = [
     {"role": "user", "content": "I booked the 9:40 train to Lyon."},

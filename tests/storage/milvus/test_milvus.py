@@ -22,8 +22,8 @@ from agentmem_storage.testing import (
     make_embedding,
     make_source,
 )
+from agentmem_storage.testing.postgres import PostgresServer
 from tests.support.milvus import MilvusServer
-from tests.support.postgres import PostgresServer
 
 pytest.importorskip("pymilvus")
 pytest.importorskip("milvus_lite")

@@ -12,7 +12,7 @@ from agentmem_storage.errors import StoreError
 from agentmem_storage.records import Scope
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
-from tests.support.postgres import PostgresServer
+from agentmem_storage.testing.postgres import PostgresServer
 
 ANA = Scope("ana")
 # For what hangs, not for what is slow.

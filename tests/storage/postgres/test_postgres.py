@@ -34,8 +34,8 @@ from agentmem_storage.testing import (
     make_source,
     terms_of,
 )
+from agentmem_storage.testing.postgres import USER, PostgresServer
 from tests.support.pooler import Pooler
-from tests.support.postgres import USER, PostgresServer
 
 ANA = Scope("ana")
 

@@ -37,8 +37,8 @@ from agentmem_storage.testing import (
     make_source,
     terms_of,
 )
+from agentmem_storage.testing.postgres import PostgresServer
 from tests.storage.sql.test_filters import FILTERS, ROWS
-from tests.support.postgres import PostgresServer
 
 ANA, BEN = Scope("ana"), Scope("ben", session_id="s")
 
