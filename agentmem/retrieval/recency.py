@@ -73,7 +73,8 @@ def by_recency(
         read: Reads the wordings of the few that are compared.
         slots: Whether slots count: they are those of one embedder.
     """
-    keywords = are_keywords(question.unbound)
+    # "Tea yesterday" is about that day.
+    keywords = question.interval is None and are_keywords(question.unbound)
     latest = query.prefer == "latest" or keywords
     when = When.NOW if latest else when_asked(question.unbound)
     applies = query.mode == "hybrid" and query.prefer != "any" and when is not When.UNKNOWN
