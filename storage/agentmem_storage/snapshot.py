@@ -352,8 +352,9 @@ class Snapshot:
         # nothing would be filtered out.
         everywhere = within is None and selection == whole and not self._torn
         allowed = None if everywhere else self._searchable(selection).among
-        certain, possible = parse(query)
-        counts = terms.count(self._connection, [*certain, *possible], scope=within, allowed=allowed)
+        certain, possible, variants = parse(query)
+        phrases = [*certain, *possible, *variants]
+        counts = terms.count(self._connection, phrases, scope=within, allowed=allowed)
         self._known_counts[query, selection.scope] = {one.phrase: one.scope for one in counts}
         rows, held = self._state.terms, self.count(whole)
         return terms.search(
@@ -364,6 +365,7 @@ class Snapshot:
             held=held,
             allowed=allowed,
             possible=possible,
+            variants=variants,
         )
 
     def word_matches(self, query: str, ids: Iterable[int], scope: Scope) -> WordMatches:
@@ -382,7 +384,8 @@ class Snapshot:
             self._known_counts[query, scope] = counts
         own = {one: counts[one] for one in words}
         held = self.count(Selection(scope=scope))
-        return matches.word_matches(self._connection, own, list(ids), held)
+        variants = parse(query).variants
+        return matches.word_matches(self._connection, own, list(ids), held, variants)
 
     @property
     def _connection(self) -> Connection:

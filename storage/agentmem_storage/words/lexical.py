@@ -9,7 +9,8 @@ word is written like a name, it is also indexed, and searched, in a form of its 
 query written without care the form of a word that may be a name is searched too, with less weight.
 
 Numbers that are written in groups, such as those of telephones, are also indexed, and searched, as
-one: "555-123-4567", "555 123 4567", "5551234567".
+one: "555-123-4567", "555 123 4567", "5551234567". A query for a number is also one for its other
+writings, with and without separators of thousands.
 
 How words are split and compared is part of the stored index: whoever changes what `index_text`
 returns for any text adds a migration that rebuilds it.
@@ -17,7 +18,7 @@ returns for any text adds a migration that rebuilds it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from agentmem_storage.text import composed
 from agentmem_storage.words.names import find_governed, find_names, is_ambiguous
 from agentmem_storage.words.number_groups import grouped_numbers
 from agentmem_storage.words.splitting import FUNCTION_WORDS, STOP_WORDS, Word, are_joined, split
+from agentmem_storage.words.thousands import numbers, variants, without_zeros
 
 __all__ = ["STOP_WORDS", "Phrases", "asks_nothing", "index_text", "parse", "phrases"]
 
@@ -50,10 +52,12 @@ class Phrases(NamedTuple):
         certain: The distinct phrases, in order. Compounds such as "AB-1234" come first, as phrases;
             their parts follow. A query of nothing but stop words is searched by these.
         possible: Stop words in the form of names, which they may be.
+        variants: Other writings of numbers, each with the certain phrases that it stands for.
     """
 
     certain: tuple[str, ...]
     possible: tuple[str, ...]
+    variants: Mapping[str, tuple[str, ...]]
 
 
 def index_text(text: str) -> str:
@@ -78,8 +82,10 @@ def parse(query: str) -> Phrases:
     straight = plain.replace("\u2019", "'")
     # Of the same length, so that a word stands at the same place in both.
     short = _CONTRACTED.sub(lambda match: " " * len(match[0]), straight)
-    words = list(split(short))
-    found = [*_compounds(words, short), *grouped_numbers(words, short)]
+    words = without_zeros(list(split(short)), short)
+    known_numbers = list(numbers(words, short))
+    compounds = [*_compounds(words, short), *(one.groups for one in known_numbers if one.grouped)]
+    found: list[str] = []
     names = {word.start: word for word in find_names(words, short)}
     names |= {word.start: word for word in find_governed(words, straight)}
     possible = [_as_name(one) for one in words if is_ambiguous(one) and one.start not in names]
@@ -91,13 +97,17 @@ def parse(query: str) -> Phrases:
                 found.append(f"{before.form} {word.form}")
             found.append(_as_name(word))
         found.extend(_pairs(word))
-    if not found:
+    if not [*compounds, *found]:
         found = [pair for word in split(plain) for pair in _pairs(word)]
         if len(words) == 1:
             found, possible = [*possible, *found], []
-    certain = dict.fromkeys(found)
+    others = variants(known_numbers, {*compounds, *found})
+    wholes = [one for one in grouped_numbers(words, short) if one not in others]
+    certain = dict.fromkeys([*compounds, *wholes, *found])
     return Phrases(
-        tuple(certain), tuple(one for one in dict.fromkeys(possible) if one not in certain)
+        tuple(certain),
+        tuple(one for one in dict.fromkeys(possible) if one not in certain),
+        others,
     )
 
 

@@ -62,7 +62,7 @@ TEXTS = [
     "a " * 400 + "needle",
     "x" * 3_000,
     "nul \x00 inside, and \x01 too",
-    "İstanbul straße ΑΘΉΝΑ ﬁne ½",
+    "İstanbul straße ΑΘΉΝΑ ﬁne ½, 1,299.50 or 1450",
     *(f"note {n} about {WORDS[n % 5]} and {WORDS[n * 7 % 6]}" for n in range(60)),
 ]
 QUERIES = [
@@ -70,6 +70,7 @@ QUERIES = [
     *("backslash path file", "555-123-4567", "who is Will", "will", "the", "what is it"),
     *("🚆", "★ emoji", "happy run", "needle", "x" * 3_000, "nul inside", "istanbul strasse"),
     *("tea with jam and bread for ana, late", "note 7", "", "'", "\\", "walrus", "it's late"),
+    *("1299", "1 299,50", "paid 1,450 or 1299.5"),
 ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -62,7 +62,7 @@ def best(
     *,
     rows: int,
     shares: Mapping[str, float],
-    possible: Collection[str],
+    counted: Mapping[str, int],
     allowed: Among | None,
 ) -> Sequence[Row[Any]]:
     """See `agentmem_storage.sql.lexical.terms.Index.best`."""
@@ -75,7 +75,7 @@ def best(
     led = " OR ".join(_quoted(one.phrase) for one in leading)
     both = {_quoted(one.phrase): f"({led}) AND {_quoted(one.phrase)}" for one in common}
     given["common"] = json.dumps(both)
-    given["possible"] = json.dumps([_quoted(one) for one in possible])
+    given["counted"] = json.dumps({_quoted(phrase): times for phrase, times in counted.items()})
     given["shares"] = json.dumps({_quoted(phrase): share for phrase, share in shares.items()})
     return connection.execute(
         fts5_statements.best(fts5_statements.kind(allowed)),
@@ -95,7 +95,7 @@ def narrow(
     both = {_quoted(one): f"{_quoted(rarest)} AND {_quoted(one)}" for one in shares}
     of_each = {_quoted(phrase): share for phrase, share in shares.items()}
     given: dict[str, Any] = {"common": json.dumps(both), "shares": json.dumps(of_each)}
-    given |= {"most": most, "possible": "[]"}
+    given |= {"most": most, "counted": "{}"}
     return list(
         connection.scalars(
             fts5_statements.narrow(fts5_statements.kind(allowed)),

@@ -125,8 +125,9 @@ def _rows(
 
     The share of a phrase is also in the column ``weighed`` if its BM25 is known.
     """
-    possible = func.json_each(bindparam("possible")).table_valued("value", name="possible")
-    counted = phrases.c.key.not_in(select(possible.c.value)).cast(Integer).label("counted")
+    odd = func.json_each(bindparam("counted")).table_valued("key", "value", name="odd")
+    times = select(odd.c.value).where(odd.c.key == phrases.c.key).scalar_subquery()
+    counted = func.coalesce(times, 1, type_=Integer).label("counted")
     shares = func.json_each(bindparam("shares")).table_valued("key", "value", name="shares")
     joined = phrases.join(shares, shares.c.key == phrases.c.key)
     return (

@@ -20,7 +20,11 @@ def meaningful(query: str) -> list[str]:
 
 
 def word_matches(
-    connection: Connection, counts: Mapping[str, int], ids: Sequence[int], chunks: int
+    connection: Connection,
+    counts: Mapping[str, int],
+    ids: Sequence[int],
+    chunks: int,
+    variants: Mapping[str, Sequence[str]],
 ) -> WordMatches:
     """See `agentmem_storage.snapshot.Snapshot.word_matches`.
 
@@ -29,12 +33,19 @@ def word_matches(
         counts: By phrase, the number of chunks of the scope that contain it.
         ids: The chunks to look at.
         chunks: Number of chunks in the scope.
+        variants: Other writings of numbers, with the phrases that each stands for.
     """
     weights = {phrase: _weight(chunks, having) for phrase, having in counts.items()}
-    found = dict.fromkeys(ids, 0.0)
-    if found and weights:
-        for id, phrase in index_of(connection).containing(connection, list(weights), list(found)):
-            found[id] += weights[phrase]
+    contained: dict[int, set[str]] = {id: set() for id in ids}
+    if contained and weights:
+        phrases = [*weights, *variants]
+        for id, phrase in index_of(connection).containing(connection, phrases, list(contained)):
+            contained[id].update(variants.get(phrase, (phrase,)))
+    # In the order of the query, since a sum depends on it in the last bit.
+    found = {
+        id: sum(weight for phrase, weight in weights.items() if phrase in phrases)
+        for id, phrases in contained.items()
+    }
     return WordMatches(sum(weights.values()), _weight(chunks, 0), chunks, found)
 
 

@@ -8,8 +8,9 @@ diacritics of Latin letters, as SQLite's FTS5 does. It is an FTS5 table in SQLit
 chunk, the number of those phrases, and their share of the weight of all the query's phrases, each
 weighed by how rare it is: BM25 alone would rank a short chunk with one rare word of the query above
 a longer one with three. A word that only may be a name adds `POSSIBLE_SHARE` of its BM25 and of its
-weight, and is not counted. The form was chosen on notes, documents and dialogues that no network
-was trained on, see benchmarks/LOG.md.
+weight, and is not counted. Another writing of a number weighs, and counts, as do the phrases that
+it stands for. The form was chosen on notes, documents and dialogues that no network was trained on,
+see benchmarks/LOG.md.
 
 How rare a word is depends on the scope that is searched: within one user's memories the user's name
 carries no information, however rare it is in the whole store, and what others write must not change
@@ -32,6 +33,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -75,7 +77,7 @@ class Index(Protocol):
         *,
         rows: int,
         shares: Mapping[str, float],
-        possible: Collection[str],
+        counted: Mapping[str, int],
         allowed: Among | None,
     ) -> Sequence[Row[Any]]:
         """The ``id``, square of the ``score`` and ``share`` of the best chunks, best first.
@@ -88,7 +90,7 @@ class Index(Protocol):
             k: The most chunks.
             rows: Number of rows of the index.
             shares: By phrase, its share in the weight of the query.
-            possible: The phrases that are not counted.
+            counted: How often the phrases are counted that are not counted once.
             allowed: The chunks to consider; None if all are allowed.
         """
 
@@ -165,6 +167,7 @@ def search(
     held: int,
     allowed: Among | None,
     possible: Collection[str] = (),
+    variants: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Ranked:
     """Find the k chunks that match a query's phrases best, best first, ties by id.
 
@@ -176,11 +179,13 @@ def search(
         held: Number of chunks in the scope.
         allowed: The chunks to consider; None if all are allowed.
         possible: Those of the phrases that only may be meant.
+        variants: Those that are other writings, with the phrases that each stands for.
     """
-    leading, following, common = _weights(counts, held, possible)
+    weights = _weights(counts, held, possible, variants)
+    leading, following, common = _parts(counts, weights, possible)
     if not leading:
         return Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
-    index, shares = index_of(connection), _shares(counts, held, possible)
+    index, shares = index_of(connection), _shares(weights, possible, variants)
     if leading[0].allowed > MAX_COUNTED and (others := [*following, *common]):
         of_others = {one.phrase: shares[one.phrase] for one in others}
         most = max(k, MAX_LEADING)
@@ -196,7 +201,7 @@ def search(
         k,
         rows=rows,
         shares=shares,
-        possible=possible,
+        counted=dict.fromkeys(possible, 0) | {one: len(those) for one, those in variants.items()},
         allowed=allowed,
     )
     return Ranked(
@@ -241,13 +246,41 @@ def known_ids(connection: Connection) -> Iterator[int]:
 
 
 def _weights(
-    counts: Sequence[Count], held: int, possible: Collection[str]
-) -> tuple[list[Weighted], list[Weighted], list[Weighted]]:
+    counts: Sequence[Count],
+    held: int,
+    possible: Collection[str],
+    variants: Mapping[str, Sequence[str]],
+) -> dict[str, float]:
     """What each phrase weighs.
 
     Args:
         counts: Of the phrases.
         held: Number of chunks in the scope.
+        possible: Those of the phrases that only may be meant.
+        variants: Those that are other writings, with the phrases that each stands for.
+    """
+    rarities = {
+        one.phrase: math.log1p((held - one.scope + 0.5) / (one.scope + 0.5)) for one in counts
+    }
+    weights = {
+        phrase: rarity * (POSSIBLE_SHARE if phrase in possible else 1.0)
+        for phrase, rarity in rarities.items()
+    }
+    # The phrases as written may be in no chunk, and so seem rarer than they are.
+    return weights | {
+        variant: sum(min(weights[phrase], weights[variant]) for phrase in phrases)
+        for variant, phrases in variants.items()
+    }
+
+
+def _parts(
+    counts: Sequence[Count], weights: Mapping[str, float], possible: Collection[str]
+) -> tuple[list[Weighted], list[Weighted], list[Weighted]]:
+    """What each phrase does.
+
+    Args:
+        counts: Of the phrases.
+        weights: From `_weights`.
         possible: Those of the phrases that only may be meant.
 
     Returns:
@@ -265,20 +298,18 @@ def _weights(
         led += allowed
         others = following if n <= MAX_COUNTED else common
         part = leading if led <= MAX_LEADING or not leading else others
-        share = POSSIBLE_SHARE if phrase in possible else 1.0
-        rarity = math.log1p((held - n + 0.5) / (n + 0.5))
-        part.append(Weighted(phrase, share * rarity, everywhere, allowed))
+        part.append(Weighted(phrase, weights[phrase], everywhere, allowed))
     return leading, following, common
 
 
-def _shares(counts: Sequence[Count], held: int, possible: Collection[str]) -> dict[str, float]:
+def _shares(
+    weights: Mapping[str, float], possible: Collection[str], variants: Collection[str]
+) -> dict[str, float]:
     """The share of each phrase in the weight of a query; those certainly meant add up to 1."""
-    weights = {
-        one.phrase: math.log1p((held - one.scope + 0.5) / (one.scope + 0.5)) for one in counts
-    }
-    total = sum(weight for phrase, weight in weights.items() if phrase not in possible)
-    total = total or sum(weights.values())
-    return {
-        phrase: weight / total * (POSSIBLE_SHARE if phrase in possible else 1.0)
+    total = sum(
+        weight
         for phrase, weight in weights.items()
-    }
+        if phrase not in possible and phrase not in variants
+    )
+    total = total or sum(weights.values()) / POSSIBLE_SHARE
+    return {phrase: weight / total for phrase, weight in weights.items()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Float, Integer, Row, text
@@ -119,7 +119,7 @@ def best(
     *,
     rows: int,
     shares: Mapping[str, float],
-    possible: Collection[str],
+    counted: Mapping[str, int],
     allowed: Among | None,
 ) -> Sequence[Row[Any]]:
     """See `agentmem_storage.sql.lexical.terms.Index.best`."""
@@ -128,7 +128,7 @@ def best(
             "leads": part is leading,
             "weighed": part is not common,
             "weight": one.weight,
-            "counted": int(one.phrase not in possible),
+            "counted": counted.get(one.phrase, 1),
             "share": shares[one.phrase],
         }
         for part in (leading, following, common)
