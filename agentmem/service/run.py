@@ -50,6 +50,8 @@ def run(
         # all threads, has a small part of the objects to look at.
         gc.collect()
         gc.freeze()
+        # The next one is due by how many objects the last has left: few, as of now.
+        gc.collect()
         on_start(_url(listener))
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -120,6 +120,7 @@ async def _warm_up(memory: AsyncMemory) -> None:
     await memory.forget(user_id="warm-up")
     gc.collect()
     gc.freeze()
+    gc.collect()
 
 
 async def check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:

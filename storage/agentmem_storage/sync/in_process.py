@@ -39,7 +39,7 @@ from agentmem_storage.sql.logs.changes import Mark
 from agentmem_storage.sql.reading.embeddings import decode_intact
 from agentmem_storage.sql.reading.state import list_ids
 from agentmem_storage.sql.schema.tables import chunks
-from agentmem_storage.sql.where.selection import id_list
+from agentmem_storage.sql.where.selection import GIVEN, given
 from agentmem_storage.sync.growing import Growing
 
 # The file is written anew when it lacks this many changes, or this part of the embeddings; but not
@@ -52,6 +52,7 @@ SMALL = 20_000
 _SEARCHES_WITHOUT_FILE = 64
 _BATCH = 4096
 _CACHE_NAME = "keys.cache"
+_EMBEDDINGS = select(chunks.c.id, chunks.c.key).where(chunks.c.id.in_(GIVEN)).order_by(chunks.c.id)
 
 _log = logging.getLogger(__name__)
 
@@ -267,8 +268,7 @@ class IndexSync:
             index.remove(np.array(removed, dtype=np.int64))
         for first in range(0, len(added), _BATCH):
             part = added[first : first + _BATCH]
-            query = select(chunks.c.id, chunks.c.key).where(chunks.c.id.in_(id_list(part)))
-            rows = connection.execute(query.order_by(chunks.c.id)).all()
+            rows = connection.execute(_EMBEDDINGS, given(part)).all()
             index.add(*self._decoded(rows))
         self._mark = newest
         self._unsaved += len(added) + len(removed)

@@ -22,6 +22,10 @@ from agentmem_storage.sql.where.selection import GIVEN, id_list, scope_condition
 from agentmem_storage.sql.where.tolerant import read_tolerantly
 
 _FINGERPRINT_BYTES = 8
+_ANY = select(
+    exists().where(sources.c.scope_id == bindparam("scope_id"), sources.c.former.is_not(None))
+    | exists().where(forgotten.c.scope_id == bindparam("scope_id"))
+)
 
 
 class Fingerprints:
@@ -38,12 +42,7 @@ class Fingerprints:
 
 def any_former(connection: Connection, scope_id: int) -> bool:
     """Whether anything of a scope was updated or forgotten."""
-    was_updated = sources.c.scope_id == scope_id, sources.c.former.is_not(None)
-    return bool(
-        connection.scalar(
-            select(exists().where(*was_updated) | exists().where(forgotten.c.scope_id == scope_id))
-        )
-    )
+    return bool(connection.scalar(_ANY, {"scope_id": scope_id}))
 
 
 def keep_former(connection: Connection, source_ids: Sequence[int]) -> None:

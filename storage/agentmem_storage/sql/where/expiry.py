@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, exists, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    exists,
+    select,
+)
 
 from agentmem_storage.sql.schema.tables import sources
 
@@ -33,7 +42,7 @@ def expired_ids(now: int) -> Select[tuple[int]]:
     return select(sources.c.id).where(sources.c.expires_at <= now).correlate(None)
 
 
-def has_expired(now: int) -> ColumnElement[bool]:
+def has_expired(now: int | BindParameter[int]) -> ColumnElement[bool]:
     """Whether a row of the table of sources has expired; never NULL."""
     return sources.c.expires_at.is_not(None) & (sources.c.expires_at <= now)
 

@@ -39,7 +39,7 @@ from agentmem_storage.sql.schema.tables import forgotten, sources
 from agentmem_storage.sql.where.tolerant import intact
 from agentmem_storage.sql.writing import external
 from agentmem_storage.sql.writing.places import Place
-from agentmem_storage.sql.writing.replays import Replays
+from agentmem_storage.sql.writing.replays import PLACES, Replays
 
 # Hashes are bound one by one, and SQLite limits the number of bound values in a statement.
 _HASH_BATCH: Final = 500
@@ -261,10 +261,10 @@ def _rows(
 
     def read(column: ColumnElement[Any], values: Sequence[bytes]) -> None:
         table = column.table
-        query = Replays.columns(table, now).where(table.c.scope_id == scope_id)
         for first in range(0, len(values), _HASH_BATCH):
             batch = values[first : first + _HASH_BATCH]
-            for row in intact(connection.execute(query.where(column.in_(batch)))):
+            query = PLACES[table].where(column.in_(batch))
+            for row in intact(connection.execute(query, {"scope_id": scope_id, "now": now})):
                 found[row.id] = row
 
     read(sources.c.content_hash, sorted(hashes))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import product
 from typing import Any
 from zlib import crc32
 
@@ -69,6 +70,19 @@ _OF_SOURCE = _reached(
     select(sources.c.id.label("id")).where(sources.c.id == bindparam("id")),
     links.c.score.is_(None),
 )
+
+
+def _superseding(stated: bool, back: bool) -> Select[Any]:
+    """The ids of the sources that supersede one, or that it supersedes, directly or not."""
+    near, far = (links.c.new_id, links.c.old_id) if back else (links.c.old_id, links.c.new_id)
+    kind = [links.c.score.is_(None)] if stated else []
+    reached = select(far.label("id")).where(near == bindparam("id"), *kind)
+    found = reached.cte("found", recursive=True)
+    found = found.union(select(far).select_from(found.join(links, near == found.c.id)).where(*kind))
+    return select(found.c.id)
+
+
+_SUPERSEDING = {key: _superseding(*key) for key in product((False, True), repeat=2)}
 
 
 def state(connection: Connection, old: int, new: int, now: int) -> None:
@@ -286,12 +300,7 @@ def _reach(
         stated: Only by stated links, and not by candidates.
         back: Those that it supersedes instead.
     """
-    near, far = (links.c.new_id, links.c.old_id) if back else (links.c.old_id, links.c.new_id)
-    kind = [links.c.score.is_(None)] if stated else []
-    reached = select(far.label("id")).where(near == bindparam("id"), *kind)
-    found = reached.cte("found", recursive=True)
-    found = found.union(select(far).select_from(found.join(links, near == found.c.id)).where(*kind))
-    return set(connection.scalars(select(found.c.id), {"id": source_id}))
+    return set(connection.scalars(_SUPERSEDING[stated, back], {"id": source_id}))
 
 
 def _touching(connection: Connection, source_ids: Iterable[int]) -> Sequence[Any]:

@@ -30,7 +30,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, Row, Select, Table, func, literal, null, select
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    func,
+    literal,
+    null,
+    select,
+)
 
 from agentmem_storage.sql.schema.tables import forgotten, sources
 from agentmem_storage.sql.where.expiry import has_expired
@@ -60,6 +71,28 @@ class _Alignment:
     places: list[Place]
     strict: bool
     complete: bool  # from the first source of the scope
+
+
+def _places(table: Table) -> Select[Any]:
+    c, gone = table.c, table is forgotten
+    return select(
+        c.id,
+        c.created_at,
+        c.added_at,
+        (null() if gone else c.content_hash).label("content_hash"),
+        (literal(0) if gone else c.occurrence).label("occurrence"),
+        (null() if gone else c.metadata).label("metadata"),
+        (null() if gone else c.kind).label("kind"),
+        (null() if gone else c.role).label("role"),
+        c.former,
+        (literal(True) if gone else has_expired(bindparam("now"))).label("forgotten"),
+        (null() if gone else c.expires_at).label("expires_at"),
+        (null() if gone else c.external_id).label("external_id"),
+    ).where(c.scope_id == bindparam("scope_id"))
+
+
+# What places are made of, in the scope `scope_id` at the time `now`, in microseconds since 1970.
+PLACES: Final = {table: _places(table) for table in (sources, forgotten)}
 
 
 class Replays:
@@ -96,25 +129,6 @@ class Replays:
         self._conversation, self._alone, self._timed = conversation, alone, timed
         self._now = now
 
-    @staticmethod
-    def columns(table: Table, now: int) -> Select[Any]:
-        """A query for what a place is made of at a time, in microseconds since 1970."""
-        c, gone = table.c, table is forgotten
-        return select(
-            c.id,
-            c.created_at,
-            c.added_at,
-            (null() if gone else c.content_hash).label("content_hash"),
-            (literal(0) if gone else c.occurrence).label("occurrence"),
-            (null() if gone else c.metadata).label("metadata"),
-            (null() if gone else c.kind).label("kind"),
-            (null() if gone else c.role).label("role"),
-            c.former,
-            (literal(True) if gone else has_expired(now)).label("forgotten"),
-            (null() if gone else c.expires_at).label("expires_at"),
-            (null() if gone else c.external_id).label("external_id"),
-        )
-
     def matches(self) -> dict[int, int]:
         """The id of the stored source for each new one that repeats it, by place in the call."""
         if not any(one in self._stored for one in self._symbols):
@@ -145,10 +159,9 @@ class Replays:
         rows: list[Row[Any]] = []
         for table in (sources, forgotten):
             said = () if written else (table.c.created_at.desc(),)
-            newest = self.columns(table, self._now).where(table.c.scope_id == self._scope_id)
-            rows += intact(
-                self._connection.execute(newest.order_by(*said, table.c.id.desc()).limit(length))
-            )
+            newest = PLACES[table].order_by(*said, table.c.id.desc()).limit(length)
+            parameters = {"scope_id": self._scope_id, "now": self._now}
+            rows += intact(self._connection.execute(newest, parameters))
         rows.sort(key=lambda row: (0 if written else row.created_at, row.id))
         complete = len(rows) < length
         wanted = set(self._symbols)
