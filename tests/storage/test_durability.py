@@ -332,7 +332,8 @@ def test_an_error_in_the_middle_undoes_everything(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         with store._database.write() as connection:
             connection.exec_driver_sql(
-                "CREATE TRIGGER stop BEFORE INSERT ON changes BEGIN SELECT raise(ABORT, 'x'); END"
+                "CREATE TEMP TRIGGER stop BEFORE INSERT ON main.changes "
+                "BEGIN SELECT raise(ABORT, 'x'); END"
             )
         with pytest.raises(StoreError, match="SQLITE_CONSTRAINT"):
             store.add([make_source("never")], Scope("new"))

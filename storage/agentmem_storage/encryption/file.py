@@ -84,11 +84,9 @@ class EncryptedFile:
         with self.reading() as reader:
             connection = reader.connection
             (mark,) = connection.execute("PRAGMA application_id").fetchone()
-            if mark != APPLICATION_ID or connection.execute(_FOREIGN).fetchone() is not None:
-                raise NotAStoreError(
-                    f"{self.path.name} at {self._label!r} is not as agentmem makes it: nothing was "
-                    f"changed; restore it from a backup, or use another location"
-                )
+            if mark != APPLICATION_ID:
+                raise self._not_own()
+            self._require_no_trigger(connection)
             row = connection.execute("SELECT ring_id FROM state").fetchone()
             if row is not None and row[0] != self.ring.ring_id:
                 raise KeyRingError(
@@ -105,8 +103,13 @@ class EncryptedFile:
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
-        """A write transaction; rolled back unless `Writer.commit` is called in the block."""
+        """A write transaction; rolled back unless `Writer.commit` is called in the block.
+
+        Raises:
+            NotAStoreError: Somebody has added a trigger or a view.
+        """
         with self._begun("BEGIN IMMEDIATE") as connection:
+            self._require_no_trigger(connection)
             yield Writer(connection, self.ring, self._seal, self._label)
 
     def purge(self, *, wait: bool) -> None:
@@ -145,6 +148,16 @@ class EncryptedFile:
                 writer.connection.execute("COMMIT")
         for key_id in doomed:
             self._seal.drop(key_id)
+
+    def _require_no_trigger(self, connection: sqlite3.Connection) -> None:
+        if connection.execute(_FOREIGN).fetchone() is not None:
+            raise self._not_own()
+
+    def _not_own(self) -> NotAStoreError:
+        return NotAStoreError(
+            f"{self.path.name} at {self._label!r} is not as agentmem makes it: nothing was "
+            f"changed; restore it from a backup, or use another location"
+        )
 
     @contextmanager
     def _begun(self, begin: str) -> Iterator[sqlite3.Connection]:

@@ -34,7 +34,7 @@ from agentmem_storage.sql.connection.engine import BEGIN, connect, make_engine
 from agentmem_storage.sql.connection.files import OpenFiles, has_rows, log_of
 from agentmem_storage.sql.connection.location import DATABASE_NAME, Location
 from agentmem_storage.sql.connection.migrations import STEPS
-from agentmem_storage.sql.connection.recognition import holds_store
+from agentmem_storage.sql.connection.recognition import holds_store, require_no_trigger
 from agentmem_storage.sql.connection.sqlite_errors import translated, unwritable
 from agentmem_storage.sql.connection.unlocked import UnlockedReads, look
 from agentmem_storage.sql.lexical.fts5 import OPTIMIZE
@@ -67,6 +67,8 @@ class Database(UnlockedReads, AnyDatabase):
         self._timeout_s = timeout_s
         self._files = None if location.path is None else OpenFiles(location.path, location.label)
         self._has_log = False
+        # The number of the schema in which nobody has a trigger.
+        self._schema: int | None = None
         self._seen = look(location.path) if location.path is not None else None
         # All threads of an in-memory store share one connection, one transaction at a time.
         # Otherwise only writers take turns, which is fairer than SQLite's polling.
@@ -107,6 +109,7 @@ class Database(UnlockedReads, AnyDatabase):
     def _open(cls, location: Location, *, create: bool, timeout_s: float) -> Database:
         if location.path is not None:
             log_mark.require_complete(location.path, location.label)
+            reached.require_newer_log(location.path, location.label)
             if create:
                 _make_private_file(location.path, location.label)
         database = cls(location, timeout_s)
@@ -160,12 +163,14 @@ class Database(UnlockedReads, AnyDatabase):
             StoreBusyError: Another writer held the lock for longer than the timeout.
             StoreUnwritableError: The disk is full or read-only.
             IncompatibleModelError: The store has been bound to another model since it was opened.
+            NotAStoreError: Somebody has added a trigger or a view.
         """
         with self._taking_turn(), self._connected() as connection:
             own = _driver_connection(connection)
             changes = own.total_changes
             with self._begun(connection, "BEGIN IMMEDIATE"):
                 self._check_log()
+                self._check_schema(own)
                 yield connection
                 raise_if_abandoned()
             # Not acknowledged before this: it may have been written to a file that is gone.
@@ -335,6 +340,12 @@ class Database(UnlockedReads, AnyDatabase):
         if self._has_log and self._files is not None:
             self._files.check_log()
 
+    def _check_schema(self, connection: sqlite3.Connection) -> None:
+        (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+        if schema != self._schema:
+            require_no_trigger(connection, self.location.label)
+            self._schema = schema
+
     def _find_log(self) -> None:
         """Note whether there is a write-ahead log, and repair what a crash left half done."""
         if self.location.path is None:
@@ -344,10 +355,9 @@ class Database(UnlockedReads, AnyDatabase):
             # Only after a read does a connection know what the file says now.
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-            marked = log_mark.is_marked(_driver_connection(connection))
-            reached.require(
-                self.location.path, self.location.label, mark, _driver_connection(connection)
-            )
+            own = _driver_connection(connection)
+            marked = log_mark.is_marked(own)
+            reached.require(self.location.path, self.location.label, mark, own)
         self._has_log = mode == "wal"
         if marked and self._has_log and not self.location.options.get("uri"):
             # If others keep the store locked, one of them will.

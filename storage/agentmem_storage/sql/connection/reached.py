@@ -28,6 +28,8 @@ from agentmem_storage.sql.connection.files import has_rows, log_of, unlocked
 # Of a fixed width, so that it is overwritten as a whole.
 _LINE = "{} {:020d} {:d} {:010d}\n"
 _NOW = "SELECT store_id, (SELECT max(seq) FROM changes) FROM meta"
+# Of one page, which each commit writes that changes memories.
+_LAST_GIVEN = "SELECT seq FROM sqlite_sequence WHERE name = 'changes'"
 
 
 class Mark(NamedTuple):
@@ -147,6 +149,42 @@ def require(path: Path, label: str, mark: Mark | None, connection: sqlite3.Conne
     )
 
 
+def require_newer_log(path: Path, label: str) -> None:
+    """Check that a log is not older than its database, with whose pages its own would be mixed.
+
+    A log that was copied with its mark before later writes is, if all of these were in the database
+    by the time that this was copied: `agentmem_storage.sql.connection.log_mark` needs no mark then.
+
+    Args:
+        path: The database file.
+        label: The location as it was given, for error messages.
+
+    Raises:
+        StoreIncompleteError: It is older.
+    """
+    if not has_rows(log_of(path)):
+        return
+    try:
+        # Only for reading: whoever else is the last to close a database copies the log to it.
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as both:
+            # Until this ends, nobody copies more of the log to the database than it reads.
+            both.execute("BEGIN")
+            both.execute("PRAGMA schema_version").fetchone()
+            with closing(sqlite3.connect(unlocked(path), uri=True)) as alone:
+                older = _is_older(both, alone)
+    except sqlite3.Error:
+        return  # damaged or locked, which opening it will say
+    if older:
+        log = log_of(path).name
+        raise StoreIncompleteError(
+            f"the store at {label!r} is incomplete: {log} is older than {path.name}; copy all "
+            f"files while no process has the store open, or make the copy with `agentmem backup`. "
+            f"If {path.name} was copied after {log}, it may be whole alone: open a copy of it in "
+            f"another folder"
+        )
+
+
 def remove_if_unneeded(path: Path) -> None:
     """Delete the mark if the log is gone, after a database was closed."""
     if not log_of(path).exists():
@@ -170,6 +208,17 @@ def _write(path: Path, mark: Mark) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_older(one: sqlite3.Connection, other: sqlite3.Connection) -> bool:
+    """Whether something is less in a database than in another state of it that only grows."""
+    for query in ("PRAGMA schema_version", "PRAGMA page_count", _LAST_GIVEN):
+        mine, others = (connection.execute(query).fetchone() or (0,) for connection in (one, other))
+        if mine[0] < others[0]:
+            return True
+        if query == "PRAGMA schema_version" and mine[0] > others[0]:
+            return False  # after VACUUM, which is all that makes the file of a database shorter
+    return False
 
 
 def _reached(connection: sqlite3.Connection) -> Mark | None:

@@ -38,13 +38,31 @@ def holds_store(read: Callable[[], AbstractContextManager[Connection]], label: s
     if mark != APPLICATION_ID and not empty:
         raise _not_a_store(label, "a database of another program")
     if foreign is not None:
-        kind, name = foreign
-        raise NotAStoreError(
-            f"{label!r} has a {kind} {shown(name)}, which agentmem has not made and which may "
-            f"change or copy what is stored: nothing was changed; drop it if you know where it "
-            f"comes from (DROP {str(kind).upper()}), or use another location"
-        )
+        raise _foreign(label, *foreign)
     return not empty
+
+
+def require_no_trigger(connection: sqlite3.Connection, label: str) -> None:
+    """Check that a database has no trigger or view, which agentmem never makes.
+
+    Args:
+        connection: A connection to it, in a transaction.
+        label: What errors call the database.
+
+    Raises:
+        NotAStoreError: It has one.
+    """
+    foreign = connection.execute(_FOREIGN).fetchone()
+    if foreign is not None:
+        raise _foreign(label, *foreign)
+
+
+def _foreign(label: str, kind: str, name: str) -> NotAStoreError:
+    return NotAStoreError(
+        f"{label!r} has a {kind} {shown(name)}, which agentmem has not made and which may "
+        f"change or copy what is stored: nothing was changed; drop it if you know where it "
+        f"comes from (DROP {str(kind).upper()}), or use another location"
+    )
 
 
 def _not_a_store(label: str, what: str) -> NotAStoreError:
