@@ -19,7 +19,7 @@ from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.recency import ReadWordings
 from agentmem_storage.snapshot import Snapshot
-from agentmem_storage.timestamps import from_micros
+from agentmem_storage.timestamps import DAY_MICROS, from_micros
 
 # The best of that time, and of other times, that are compared.
 _COMPARED = 8
@@ -121,6 +121,9 @@ def _named(
     for id, wording in read(ids).items():
         at = from_micros(said[id].created_at).astimezone(now.tzinfo)
         named = named_interval(wording.text, at)
+        dated = said[id].created_at % DAY_MICROS == 0
+        if named is not None and not named.of_days and dated:
+            continue  # "an hour ago" on a day of which no more is known
         if named is not None and named.since is not None and named.until is not None:
             if not _meet(named.since, named.until, interval):
                 elsewhere.add(id)

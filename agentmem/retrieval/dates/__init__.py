@@ -17,6 +17,7 @@ the zone of ``now``, weeks begin on Monday. Supported are:
 - "two days ago", "1 or 2 weeks ago", "half a year ago": that day, week, month or year; "about",
   "less than", "more than" so long ago;
 - "over the last year", "the past 3 days": up to now;
+- "ten minutes ago", "an hour and a half ago", "in the last two hours", beside no other time;
 - "two days before 3 May", "in the three days before 3 May", "within two days of 3 May", "the Friday
   after 3 May";
 - several: "in May and June 2025", "in 2020, 2021 and 2022", "from March to May", "between 3 and
@@ -72,6 +73,11 @@ class Interval:
     rest: str = field(default="", compare=False)
     unbound: str = field(default="", compare=False)
 
+    @property
+    def of_days(self) -> bool:
+        """Whether it is one of whole days, and not of hours."""
+        return all(end is None or end.time() == time() for end in (self.since, self.until))
+
 
 def named_interval(query: str, now: datetime) -> Interval | None:
     """Find the time that a query names.
@@ -81,8 +87,9 @@ def named_interval(query: str, now: datetime) -> Interval | None:
         now: The current time, with a zone.
 
     Returns:
-        An interval from midnight to midnight in the zone of ``now``; None if no time is named, if
-        one is not understood as a whole, or if the named times contradict each other.
+        An interval in the zone of ``now``, from midnight to midnight unless hours or minutes are
+        named; None if no time is named, if one is not understood as a whole, or if the named times
+        contradict each other.
     """
     text = Text(spelled_out(tokens(normalized(query))), now)
     try:
@@ -120,6 +127,8 @@ def _is_fixed(token: Token) -> bool:
 
 def _together(phrases: list[Phrase], now: datetime) -> Interval | None:
     """The smallest interval that contains all named times, limited by the open-ended ones."""
+    if any(time.clock for phrase in phrases for time in phrase.times):
+        return _by_clock(phrases)
     year, phrases = _shared_year(phrases)
     if len({phrase.yearless for phrase in phrases}) > 1:
         return None  # "in May, and at home since June 2021": May of which year?
@@ -153,6 +162,18 @@ def _together(phrases: list[Phrase], now: datetime) -> Interval | None:
     if (since is None and until is None) or (since and until and since >= until):
         return None
     return Interval(_midnight(since, now), _midnight(until, now))
+
+
+def _by_clock(phrases: list[Phrase]) -> Interval | None:
+    """Hours or minutes, if they are all that is named: "yesterday, two hours ago" is neither."""
+    first = phrases[0]
+    clock = first.times[0].clock
+    if len(phrases) > 1 or len(first.times) > 1 or clock is None or first.around:
+        return None
+    if not first.lead:
+        return Interval(*clock)
+    since_then = first.lead == "since" and clock[0] is not None
+    return Interval(clock[0], None) if since_then else None
 
 
 def _shared_year(phrases: list[Phrase]) -> tuple[int | None, list[Phrase]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from agentmem.retrieval.dates.amounts import is_fraction, qualifier
 from agentmem.retrieval.dates.calendar import (
     DAY,
     Days,
@@ -14,37 +15,35 @@ from agentmem.retrieval.dates.calendar import (
     shifted,
     years,
 )
+from agentmem.retrieval.dates.clock import clock_ago
 from agentmem.retrieval.dates.text import Read, Text
 from agentmem.retrieval.dates.vocabulary import (
     FEASTS,
     MONTHS,
-    ORDINALS,
     OTHER_UNITS,
     UNITS,
     WEEKDAYS,
 )
 
-_SMALL_UNITS = frozenset({"hour", "minute", "second"})
-_LESS = (("less", "than"), ("under",), ("no", "more", "than"), ("at", "most"), ("up", "to"))
-_MORE = (("more", "than"), ("over",), ("at", "least"), ("longer", "than"))
-_ABOUT = tuple((word,) for word in "about around roughly approximately nearly almost".split())
 # "The week before last Friday" is counted from a Friday.
 _LAST_WHAT = UNITS.keys() | MONTHS.keys() | WEEKDAYS.keys() | OTHER_UNITS | FEASTS
-_FRACTIONS = frozenset({"half", "halves", "quarter", "quarters"})
-_FRACTIONS |= {name + plural for name in ORDINALS for plural in ("", "s")}
 # A unit, with the least and the greatest count of it.
 _Step = tuple[str, float, float]
 
 
 def ago(text: Text, i: int) -> Read | None:
-    """Read "two days ago", "1 or 2 weeks ago", "half a year ago", "less than a week ago"."""
-    kind, j = _qualifier(text, i)
+    """Read "two days ago", "1 or 2 weeks ago", "half a year ago", "less than an hour ago"."""
+    return clock_ago(text, i) or _days_or_more_ago(text, i)
+
+
+def _days_or_more_ago(text: Text, i: int) -> Read | None:
+    kind, j = qualifier(text, i)
     counted = text.counts(j)
     if counted is None:
         return None
     low, high, j = counted
     unit = _unit(text, j)
-    if unit not in UNITS and unit.removesuffix("s") not in _SMALL_UNITS:
+    if unit not in UNITS and unit not in ("second", "seconds"):
         return None
     j += 1
     steps = [(unit, low, high)]
@@ -66,7 +65,7 @@ def ago(text: Text, i: int) -> Read | None:
         return None
     j += 1
     if any(name not in UNITS for name, *_ in steps) or _is_other_day(text, i, j):
-        return None, j  # hours; or another day
+        return None, j  # seconds; or another day
     try:
         days = _days_ago(text.today, steps, kind)
     except (ValueError, OverflowError):
@@ -122,21 +121,12 @@ def _is_other_day(text: Text, i: int, j: int) -> bool:
     """Whether it is some time in between: "(a third of) a year ago", "a week ago (Friday)"."""
     if text.at(j).text in WEEKDAYS:
         return True  # a day of either week
-    one = text.at(i).text in ("a", "an", "one")
-    return one and text.says(i - 1, "of") and text.at(i - 2).text in _FRACTIONS
+    return is_fraction(text, i)
 
 
 def _unit(text: Text, i: int) -> str:
     unit = text.at(i).text
     return "days" if unit in ("night", "nights") else unit
-
-
-def _qualifier(text: Text, i: int) -> tuple[str, int]:
-    for kind, spellings in (("less", _LESS), ("more", _MORE), ("about", _ABOUT)):
-        for words in spellings:
-            if text.says(i, *words):
-                return kind, i + len(words)
-    return "", i
 
 
 def _days_ago(today: date, steps: list[_Step], kind: str) -> Days:

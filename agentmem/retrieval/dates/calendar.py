@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 # A first day, and the day after the last.
 Days = tuple[date, date]
+# A first moment, and the one after the last; None is an open end.
+Clock = tuple[datetime | None, datetime | None]
 DAY = timedelta(days=1)
 
 
@@ -16,7 +18,8 @@ class Time:
     """A time that a query names.
 
     Attributes:
-        unit: What it is: ``day``, ``week``, ``month``, ``year``, or ``span`` for anything else.
+        unit: What it is: ``day``, ``week``, ``month``, ``year``, ``rolling`` if it ends now,
+            ``clock`` if it was so many hours ago, or ``span`` for anything else.
         days: Its days; None while its year is unknown.
         month: Its month, if it has no year of its own.
         first: Its first day of that month, if it has no year of its own; None: the whole month.
@@ -27,6 +30,7 @@ class Time:
         nth: Which weekday of the month it is, if that is how it is named: the number, -1 for the
             last, and the weekday.
         unnamed: Whether its month was not named, and is the latest that has such days.
+        clock: What of its days is meant, if it is counted in hours or minutes.
     """
 
     unit: str
@@ -39,6 +43,7 @@ class Time:
     part: str = ""
     nth: tuple[int, int] | None = None
     unnamed: bool = False
+    clock: Clock | None = None
 
     def in_year(self, year: int) -> Days:
         """Its days in a year.

@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from agentmem.retrieval.dates.holidays import STARTS
 from agentmem.retrieval.dates.phrases import Found
 from agentmem.retrieval.dates.text import Text
-from agentmem.retrieval.dates.vocabulary import COUNTS, MONTHS, PARTS_OF_DAY, UNITS, WEEKDAYS
+from agentmem.retrieval.dates.vocabulary import (
+    CLOCK_UNITS,
+    COUNTS,
+    MONTHS,
+    PARTS_OF_DAY,
+    UNITS,
+    WEEKDAYS,
+)
 
 _NAMED = MONTHS.keys() | WEEKDAYS.keys() | UNITS.keys() | COUNTS.keys() | STARTS
 _NAMED |= {"night", "weekend", "hours", "couple", "of", "day", "eve", "year"}
+_AMOUNTS = UNITS.keys() | CLOCK_UNITS.keys()
 _WHOSE = frozenset("my our your his her their its".split())
 # "the last Monday we met"
 _CLAUSES = frozenset("i we you he she they it that when who which where".split())
@@ -53,7 +61,7 @@ def _is_earlier(text: Text, k: int, end: int) -> bool:
         bound = text.at(end + 1)
         part = bound.kind in ("number", "other", "end") or bound.text in _WITHIN_A_DAY
         return not part and (article or not night)
-    if not article or text.at(k - 2).text in _TO_NOW and text.at(end - 1).text in UNITS:
+    if not article or text.at(k - 2).text in _TO_NOW and text.at(end - 1).text in _AMOUNTS:
         return False
     name = after.kind == "word" and after.spaced and after.written[0].isupper()
     return after.text in _CLAUSES or name

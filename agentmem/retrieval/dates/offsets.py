@@ -60,7 +60,7 @@ def offset(text: Text, i: int, prefix: str, anchor: Callable[[int], Read | None]
 
 def _anchored(time: Time, today: date) -> Days | None:
     """The days from which is counted; None if that is not clear."""
-    if time.unit == "rolling" or time.part not in ("", "feast"):
+    if time.unit in ("rolling", "clock") or time.part not in ("", "feast"):
         return None  # "the end of May"
     if time.part == "feast" and time.unit != "day":
         return None

@@ -6,12 +6,14 @@ from datetime import timedelta
 
 from agentmem.retrieval.dates.ago import sized, smaller
 from agentmem.retrieval.dates.calendar import DAY, Days, Time, calendar_unit, one_day, shifted
+from agentmem.retrieval.dates.clock import last_hours
 from agentmem.retrieval.dates.holidays import holiday
 from agentmem.retrieval.dates.months import days_of_month, month
 from agentmem.retrieval.dates.text import Read, Text
-from agentmem.retrieval.dates.vocabulary import MONTHS, UNITS, WEEKDAYS
+from agentmem.retrieval.dates.vocabulary import CLOCK_UNITS, MONTHS, UNITS, WEEKDAYS
 from agentmem.retrieval.dates.weekdays import in_week, last_weekday
 
+_THE = frozenset({"the", "this", "these"})
 _ROLLING_AFTER = frozenset({"in", "during", "over", "within", "for", "throughout"})
 
 
@@ -26,15 +28,26 @@ def yesterday(text: Text, i: int) -> Read:
 
 
 def last(text: Text, i: int, prefix: str) -> Read | None:
-    """Read "last week", "the past 3 days", "last Friday", "last May".
+    """Read "last week", "the past 3 days", "the last two hours", "last Friday", "last May".
 
     Args:
         text: The query.
         i: The position of "last" or the like.
         prefix: The preposition before it; "" if there is none.
     """
+    return _hours(text, i, prefix) or _days_or_more(text, i, prefix)
+
+
+def _hours(text: Text, i: int, prefix: str) -> Read | None:
+    led = text.at(i - 1).text in _THE or prefix in _ROLLING_AFTER
+    if text.at(i).text == "previous" or (text.at(i + 1).text in CLOCK_UNITS and not led):
+        return None  # "last hour"
+    return last_hours(text, i + 1)
+
+
+def _days_or_more(text: Text, i: int, prefix: str) -> Read | None:
     word, next = text.at(i).text, text.at(i + 1).text
-    specific = text.at(i - 1).text in ("the", "this", "these")
+    specific = text.at(i - 1).text in _THE
     counted = text.count(i + 1)
     if next in MONTHS and word != "previous":
         return month(text, i + 1, alone=True, plain=True, past=True)

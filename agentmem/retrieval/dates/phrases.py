@@ -15,6 +15,7 @@ from agentmem.retrieval.dates.times import Times
 from agentmem.retrieval.dates.tokens import Token
 from agentmem.retrieval.dates.vocabulary import (
     AMBIGUOUS,
+    CLOCK_UNITS,
     COUNTS,
     DECADES,
     ELSEWHERE,
@@ -52,8 +53,8 @@ _STARTERS = (
 _NUMBERS = frozenset({"number", "ordinal", "form"})
 # Every time has one of these words, or a number.
 _CORES = MONTHS.keys() | WEEKDAYS.keys() | UNITS.keys() | DECADES.keys() | STARTS
-_CORES |= PARTS_OF_DAY
-_CORES |= frozenset("yesterday today tomorrow tonight now weekend ago hours".split())
+_CORES |= PARTS_OF_DAY | CLOCK_UNITS.keys()
+_CORES |= frozenset("yesterday today tomorrow tonight now weekend ago".split())
 # How far before it, in tokens, a time may begin: "in the second half of the last two weeks".
 _MAX_LEAD = 10
 # A text that names more times does not ask about one, and reading them all would take long.

@@ -27,6 +27,9 @@ UNITS |= {f"{name}s": unit for name, unit in UNITS.items()}
 _OTHER_UNITS = "second minute hour night weekend quarter semester term century"
 OTHER_UNITS = frozenset(_OTHER_UNITS.split()) | {f"{name}s" for name in _OTHER_UNITS.split()}
 OTHER_UNITS |= {"centuries", "hr", "hrs", "min", "mins"}
+# Those of the clock, in seconds.
+CLOCK_UNITS = {"minute": 60, "min": 60, "hour": 3_600, "hr": 3_600}
+CLOCK_UNITS |= {f"{name}s": size for name, size in CLOCK_UNITS.items()}
 _ONES = "one two three four five six seven eight nine ten eleven twelve".split()
 _TEENS = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
 COUNTS = {"a": 1, "an": 1}

@@ -67,6 +67,41 @@ ABOUT = st.sampled_from(["", "about ", "almost ", "less than ", "more than ", "a
 NOWS = st.datetimes(datetime(1950, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
 
 
+CLOCK = {"minute": 60, "hour": 3600}
+ZONES = st.sampled_from([UTC, YORK, timezone(timedelta(hours=13)), ZoneInfo("Europe/Berlin")])
+
+
+def in_utc(found: Interval | None) -> Interval:
+    """Times of one zone are compared by its clocks, which may have been changed in between."""
+    assert found is not None
+    since, until = (end and end.astimezone(UTC) for end in (found.since, found.until))
+    return Interval(since, until)
+
+
+@given(st.integers(2, 100), st.sampled_from(sorted(CLOCK)), ABOUT, NOWS, ZONES)
+def test_hours_ago_contain_their_reference_and_are_never_in_the_future(
+    count: int, unit: str, about: str, now: datetime, zone: Any
+) -> None:
+    found = in_utc(
+        named_interval(f"what did I say {about}{count} {unit}s ago?", now.astimezone(zone))
+    )
+    reference = now - timedelta(seconds=count * CLOCK[unit])
+    assert found.until is not None
+    assert reference <= found.until <= now
+    assert (found.since is None) == (about in ("more than ", "over "))
+    if found.since is not None:
+        assert found.since <= reference
+        assert found.until - found.since <= timedelta(seconds=2 * max(count, 10) * CLOCK[unit])
+
+
+@given(st.integers(1, 23), st.sampled_from(sorted(CLOCK)), NOWS, ZONES)
+def test_the_last_hours_end_now(count: int, unit: str, now: datetime, zone: Any) -> None:
+    plural = "" if count == 1 else "s"
+    said = f"what did I say in the last {count} {unit}{plural}?"
+    since = now - timedelta(seconds=count * CLOCK[unit])
+    assert in_utc(named_interval(said, now.astimezone(zone))) == Interval(since, now)
+
+
 @given(count=COUNTS, unit=UNITS, about=ABOUT, now=NOWS)
 def test_ago_contains_its_reference_and_is_never_in_the_future(
     count: int, unit: str, about: str, now: datetime
