@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import regex
 
+from agentmem.chat.proposals import proposes
+from agentmem.chat.subjects import asks_about_somebody
 from agentmem.statements.words import CHANGE, STATE
 
 # A longer sentence without a mark is a story that begins with "when".
@@ -96,6 +98,10 @@ def is_inverted(sentence: str) -> bool:
     """Whether a sentence without a question mark is a question by the order of its words."""
     if len(sentence) > _LONGEST or _CLAUSE_END.search(sentence):
         return False
+    if asks_about_somebody(sentence):
+        return True
+    if proposes(sentence):
+        return False
     return _INVERTED.match(sentence) is not None and _CLEFT.search(sentence) is None
 
 
@@ -103,9 +109,11 @@ def states(sentence: str) -> bool:
     """Whether a sentence that ends in a question mark states something, too.
 
     Either nothing but a tag asks ("She lives in Porto, right?"), or what stands before the question
-    says how something is ("I'm vegan, what can I cook?").
+    says how something is ("I'm vegan, what can I cook?"), or it proposes a time.
     """
     plain = _MARK.sub(" ", sentence).rstrip()
+    if proposes(plain):
+        return True
     tag = _TAG.search(plain)
     if tag is not None:
         told = plain[: tag.start()].strip()
