@@ -24,7 +24,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from itertools import chain, islice
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -54,7 +54,7 @@ def _constructor(
     def init(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> None:
         signature(make).bind(*args, **kwargs)  # a wrong argument is an error here, not later
         self._make = lambda: make(*args, **kwargs)
-        self._opened = None
+        self._opened = self._opening = None
         self._workers = Workers()
         self._owns_workers = True
 
@@ -66,7 +66,8 @@ def _opener(make: Callable[P, Memory]) -> Callable[P, Coroutine[Any, Any, AsyncM
     async def open(*args: P.args, **kwargs: P.kwargs) -> AsyncMemory:
         """Open a store for longer than a block: `close` it in the end."""
         memory: AsyncMemory = AsyncMemory(*args, **kwargs)
-        return await memory.__aenter__()
+        await memory._open()
+        return memory
 
     return open
 
@@ -133,11 +134,14 @@ class AsyncMemory:
             await mem.add("Booked the 9:40 to Lyon", user_id="ana")
 
     It takes the arguments of `Memory`. Nothing is opened before the block, and nothing blocks the
-    event loop.
+    event loop. Several blocks at once share one `Memory`, which the last to end closes.
     """
 
     _make: Callable[[], Memory]
     _opened: Memory | None
+    _opening: Future[Memory] | None
+    _waiting = 0  # for it to be opened
+    _blocks = 0
     _workers: Workers
     _owns_workers: bool
 
@@ -177,23 +181,38 @@ class AsyncMemory:
     reindex = _writing(Memory.reindex)
 
     async def __aenter__(self) -> Self:
-        if self._workers.closed:
-            raise StoreError(f"{self!r} is closed")
-        if self._opened is None:
-            opening = self._submitted(self._workers.write, self._make)
-            try:
-                self._opened = await asyncio.shield(asyncio.wrap_future(opening))
-            except asyncio.CancelledError:
-                opening.add_done_callback(_abandon)
-                self._workers.close(_nothing)
-                raise
-            except BaseException:
-                self._workers.close(_nothing)
-                raise
+        self._blocks += 1
+        try:
+            await self._open()
+        except BaseException:
+            self._blocks -= 1
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.close()
+        self._blocks -= 1
+        if not self._blocks:
+            await self.close()
+
+    async def _open(self) -> None:
+        if self._workers.closed:
+            raise StoreError(f"{self!r} is closed")
+        if self._opened is not None:
+            return
+        opening = self._opening = self._opening or self._submitted(self._workers.write, self._make)
+        self._waiting += 1
+        try:
+            opened = await asyncio.shield(asyncio.wrap_future(opening))
+        except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            if not cancelled or (self._waiting == 1 and self._opened is None):
+                self._close_workers()
+            raise
+        finally:
+            self._waiting -= 1
+        if self._workers.closed:
+            raise StoreError(f"{self!r} was closed while it was being opened")
+        self._opened = opened
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise StoreError(
@@ -235,11 +254,16 @@ class AsyncMemory:
 
     async def close(self) -> None:
         """See `Memory.close`; earlier calls are completed first."""
-        if self._owns_workers:
-            with suppress(RuntimeError):  # closed already
-                closing = self._workers.close(self._opened.close if self._opened else _nothing)
-                # Once requested, it completes even if the caller is cancelled.
-                await asyncio.shield(asyncio.wrap_future(closing))
+        if self._owns_workers and (closing := self._close_workers()) is not None:
+            # Once requested, it completes even if the caller is cancelled.
+            await asyncio.shield(asyncio.wrap_future(closing))
+
+    def _close_workers(self) -> Future[None] | None:
+        """Complete what was requested, and close what was opened; None if that was done before."""
+        try:
+            return self._workers.close(partial(_close, self._opening))
+        except RuntimeError:
+            return None
 
     @property
     def _memory(self) -> Memory:
@@ -264,11 +288,7 @@ class AsyncMemory:
             raise StoreError(f"{self!r} is closed") from error
 
 
-def _abandon(opening: Future[Memory]) -> None:
-    """Close a memory whose opening was cancelled."""
-    if not opening.cancelled() and opening.exception() is None:
+def _close(opening: Future[Memory] | None) -> None:
+    """Close what was opened, if it was."""
+    if opening is not None and not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-def _nothing() -> None:
-    """For closing what was never opened."""

@@ -367,3 +367,123 @@ def test_closing_waits_for_what_was_called_before(place: Path, model: ModelBundl
     asyncio.run(main())
     with Memory(place, model=model) as memory:
         assert memory.stats().memories == len(TEXTS)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Memory]]:
+    """Each `Memory` that is opened, in order; all of them are closed in the end."""
+    found: list[Memory] = []
+    original = Memory.__init__
+
+    def init(self: Memory, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        found.append(self)
+
+    monkeypatch.setattr(Memory, "__init__", init)
+    yield found
+    for memory in found:
+        with pytest.raises(StoreError, match="closed"):
+            memory.add("x")
+
+
+def test_two_blocks_at_once_open_a_store_once(
+    place: Path, model: ModelBundle, opened: list[Memory]
+) -> None:
+    memory = AsyncMemory(place, model=model)
+    first_has_ended = asyncio.Event()
+
+    async def first() -> None:
+        async with memory:
+            await memory.add("first")
+        first_has_ended.set()
+
+    async def second() -> None:
+        async with memory:
+            await first_has_ended.wait()
+            await memory.add("second")
+            async with memory:
+                assert [chunk.text async for chunk in memory.list()] == ["first", "second"]
+            await memory.add("third")
+
+    async def main() -> None:
+        await asyncio.gather(second(), first())
+        with pytest.raises(StoreError, match="is closed"):
+            async with memory:
+                pass
+
+    asyncio.run(main())
+    assert len(opened) == 1
+
+
+def test_a_block_whose_opening_is_cancelled_leaves_the_others_theirs(
+    place: Path, model: ModelBundle, opened: list[Memory]
+) -> None:
+    memory = AsyncMemory(place, model=model)
+
+    async def write(text: str) -> None:
+        async with memory:
+            await memory.add(text)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(write(text)) for text in ("given up", "stays", "also")]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(done[0], asyncio.CancelledError)
+        assert done[1:] == [None, None]
+
+    asyncio.run(main())
+    assert len(opened) == 1
+    with Memory(place, model=model) as again:
+        assert sorted(chunk.text for chunk in again.list()) == ["also", "stays"]
+
+
+def test_if_all_are_cancelled_what_was_opened_is_closed(
+    place: Path, model: ModelBundle, opened: list[Memory]
+) -> None:
+    memory = AsyncMemory(place, model=model)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(memory.__aenter__()) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in done)
+        with pytest.raises(StoreError, match="is closed"):
+            async with memory:
+                pass
+
+    asyncio.run(main())
+    writer = memory._workers._writer
+    assert writer is not None
+    writer.shutdown(wait=True)  # nobody waits for it
+    assert len(opened) == 1
+
+
+def test_closing_while_it_is_opened_closes_what_was_opened(
+    place: Path, model: ModelBundle, opened: list[Memory]
+) -> None:
+    memory = AsyncMemory(place, model=model)
+
+    async def main() -> None:
+        task = asyncio.create_task(memory.__aenter__())
+        await asyncio.sleep(0)
+        await memory.close()
+        with pytest.raises(StoreError, match="was closed while it was being opened"):
+            await task
+
+    asyncio.run(main())
+    assert len(opened) == 1
+
+
+def test_what_cannot_be_opened_is_told_to_all(tmp_path: Path, model: ModelBundle) -> None:
+    (tmp_path / "memory.db").write_bytes(b"not a database, but something else" * 100)
+    memory = AsyncMemory(tmp_path, model=model)
+
+    async def main() -> None:
+        tasks = [memory.__aenter__() for _ in range(2)]
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in done] == [NotAStoreError] * 2
+
+    asyncio.run(main())

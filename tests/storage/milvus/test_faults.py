@@ -37,14 +37,6 @@ def opened(location: str | Path, index: str, **options: Any) -> Store:
     return Store.open(location, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=index, **options)
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a small store do what a large one does."""
-    monkeypatch.setattr(sync_milvus, "SCORED", 0)
-    monkeypatch.setattr(sync_milvus, "BEHIND", 8)
-    monkeypatch.setattr(milvus_writer, "_BATCH", 16)
-
-
 @pytest.fixture
 def own() -> Iterator[MilvusServer]:
     """A server that may be killed."""

@@ -12,8 +12,6 @@ import pytest
 
 from agentmem_storage.records import EVERYTHING, ModelBinding, Scope, Selection, StagedChunk
 from agentmem_storage.store import Store
-from agentmem_storage.sync import milvus as sync_milvus
-from agentmem_storage.sync import milvus_writer
 from agentmem_storage.testing import (
     EMBEDDING_DIMS,
     MODEL,
@@ -34,14 +32,6 @@ QUERIES = [make_embedding(f"query {n}") for n in range(6)]
 
 def opened(location: str | Path, index: str, **options: Any) -> Store:
     return Store.open(location, model=MODEL, embedding_dims=EMBEDDING_DIMS, index=index, **options)
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a small store do what a large one does."""
-    monkeypatch.setattr(sync_milvus, "SCORED", 0)
-    monkeypatch.setattr(sync_milvus, "BEHIND", 8)
-    monkeypatch.setattr(milvus_writer, "_BATCH", 16)
 
 
 @pytest.fixture

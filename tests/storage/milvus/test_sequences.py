@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from agentmem_storage.records import EVERYTHING, Scope, Selection
 from agentmem_storage.store import Store
-from agentmem_storage.sync import milvus as sync_milvus
-from agentmem_storage.sync import milvus_writer
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_embedding, make_source
 from tests.support.milvus import MilvusServer
 
@@ -35,14 +33,6 @@ STEPS = st.one_of(
         st.just(0),
     ),
 )
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a small store do what a large one does."""
-    monkeypatch.setattr(sync_milvus, "SCORED", 0)
-    monkeypatch.setattr(sync_milvus, "BEHIND", 8)
-    monkeypatch.setattr(milvus_writer, "_BATCH", 16)
 
 
 def opened(location: Path, index: str) -> Store:
