@@ -12,9 +12,11 @@ from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.scope import SPELLINGS
 from agentmem.ingest.shapes.answers import text_answers
 from agentmem.ingest.shapes.autogen import SILENT, as_message
+from agentmem.ingest.shapes.batches import batch_answer
 from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
 from agentmem.ingest.shapes.plain import plain_text
+from agentmem.ingest.shapes.runs import run_messages
 from agentmem.ingest.shapes.sharegpt import are_turns, as_turn
 from agentmem.ingest.shapes.streams import check_complete, unwrapped
 from agentmem_storage.errors import InputError
@@ -128,6 +130,9 @@ def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> li
         return None
     if are_turns([item]):
         return [as_turn(item, where)]
+    for read in (batch_answer, run_messages):
+        if (inside := read(item, skipped)) is not None:
+            return inside
     answer = _answer(item)
     if (asked := _asked(item)) is not None:
         response = plain(item.get("response"))

@@ -67,8 +67,10 @@ def import_file(
     """Add the memories, conversations or documents of a file; the store is created if needed.
 
     Read are: .amem files of `agentmem export`; the exports of ChatGPT and Claude, as ZIP, folder or
-    conversations.json; JSON and JSON lines of messages or conversations; memories of mem0; rows
-    of a LangGraph store; CSV tables; Markdown and text files, and folders of them.
+    conversations.json; those of Slack, Telegram and WhatsApp, as ZIP, folder or file; channels of
+    Discord from DiscordChatExporter; JSON and JSON lines of messages, conversations or batches;
+    memories of mem0; rows of a LangGraph store; CSV tables; Markdown and text files, and folders of
+    them.
 
     The file is read to its end before anything is stored. Conversations are then stored one by one,
     each as a whole. Importing a file again adds only what is new in it, so an interrupted import is
