@@ -424,6 +424,40 @@ def test_few_different_words_in_windows(said: list[str]) -> None:
             assert texts(memory) == said
 
 
+# What differs in every call
+
+
+@pytest.mark.parametrize(
+    ("ids", "differs", "stored"),
+    [
+        ("id", "metadata", 1),
+        ("external_id", "metadata", 1),
+        ("external_id", "ts", 1),
+        # Nothing tells these from what was said again.
+        ("id", "ts", 3),
+        (None, "metadata", 3),
+        (None, "ts", 3),
+    ],
+)
+def test_a_history_with_other_times_or_metadata_in_each_call(
+    memory: Memory, ids: str | None, differs: str, stored: int
+) -> None:
+    for call in range(1, 4):
+        more = (
+            {"metadata": {"request": call}} if differs == "metadata" else {"ts": 1770000000 + call}
+        )
+        named = ({ids: f"m{n}"} if ids else {} for n in range(len(TALK)))
+        memory.add(
+            [
+                {"role": "user", "content": text, **more, **own}
+                for text, own in zip(TALK, named, strict=True)
+            ],
+            session_id="s",
+        )
+    assert sorted(texts(memory)) == sorted(TALK * stored)
+    assert len({hit.text for hit in memory.recall("PIN", k=20)}) == len(memory.recall("PIN", k=20))
+
+
 # Other entry points
 
 
