@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
 
 from agentmem.errors import InputError
+from agentmem.ingest.normalize import normalize
 from agentmem.memory import Memory
 from agentmem.testing import tiny_model
 from tests.support.llm import OPENAI_KEY, FakeLLM, Scripted, completion, fake_llm
 
 ai = pytest.importorskip("pydantic_ai")
 
+from pydantic_ai import messages  # noqa: E402
 from pydantic_ai.models.openai import OpenAIChatModel  # noqa: E402
 from pydantic_ai.providers.openai import OpenAIProvider  # noqa: E402
 
@@ -190,3 +193,33 @@ def test_a_run_that_is_cancelled(memory: Memory, llm: FakeLLM) -> None:
 
     run(cancelled())
     assert stored(memory) == [("user", FACT)]
+
+
+def test_a_history_as_json_is_read() -> None:
+    link = messages.ImageUrl("https://example.com/a.png")
+    said: list[Any] = [
+        messages.ModelRequest(
+            parts=[messages.SystemPromptPart("Be brief."), messages.UserPromptPart(["When?", link])]
+        ),
+        messages.ModelResponse(
+            parts=[
+                messages.TextPart("Let me look."),
+                messages.ToolCallPart("look", {"day": 5}, "c1"),
+            ]
+        ),
+        messages.ModelRequest(
+            parts=[messages.ToolReturnPart("look", {"at": "9:40"}, "c1", outcome="failed")]
+        ),
+        messages.ModelResponse(parts=[messages.TextPart("At 9:40.")]),
+    ]
+    read = normalize(json.loads(messages.ModelMessagesTypeAdapter.dump_json(said)))
+    assert [(part.role, part.text) for part in read.parts] == [
+        ("system", "Be brief."),
+        ("user", "When?"),
+        ("assistant", "Let me look."),
+        ("assistant", 'look({"day": 5})'),
+        ("tool", '{"at": "9:40"}'),
+        ("assistant", "At 9:40."),
+    ]
+    assert read.parts[4].metadata == {"tool": "look", "tool_call_id": "c1", "is_error": True}
+    assert read.skipped == {"image-url": 1}

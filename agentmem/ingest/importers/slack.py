@@ -19,7 +19,7 @@ from agentmem_storage.text import shown
 FORM = "Slack export"
 _USERS = "users.json"
 _CHANNELS = ("channels.json", "groups.json", "mpims.json", "dms.json")
-_DAY = re.compile(r"(?P<channel>[^/]+)/[0-9]{4}-[0-9]{2}-[0-9]{2}\.json")
+_DAY = re.compile(r"(?P<channel>[^/]{1,255})/[0-9]{4}-[0-9]{2}-[0-9]{2}\.json")
 # Subtypes of what somebody wrote; the others tell what happened, such as "channel_join".
 _SAID = frozenset("bot_message me_message thread_broadcast file_share file_comment".split())
 # <@U1>, <@U1|ana>, <#C1|general>, <!here>, <https://...|label>
