@@ -121,6 +121,7 @@ async def _warm_up(memory: AsyncMemory) -> None:
     gc.collect()
     gc.freeze()
     gc.collect()
+    gc.set_threshold(*gc.get_threshold()[:2], 3)
 
 
 async def check(memory: AsyncMemory, seen: Seen) -> dict[str, int]:

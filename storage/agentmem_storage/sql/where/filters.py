@@ -43,7 +43,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
@@ -249,6 +249,21 @@ def _any(parts: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
     return or_(*tests) if tests else false()
 
 
+def _of_metadata(
+    path: str, op: str, operand: Any, source_id: ColumnElement[int] | None
+) -> ColumnElement[bool]:
+    """A condition on metadata, which are read for each row if no column names its source."""
+    call = getattr(func, _FUNCTION)(sources.c.metadata, path, op, json.dumps(operand))
+    looked_up = decided(path, op, operand, call)
+    if source_id is None:
+        return looked_up
+    return metadata_values.condition(path, op, operand, source_id, looked_up)
+
+
+# It has no value, and every turn of a conversation has one.
+_exists = lru_cache(maxsize=64)(partial(_of_metadata, op="exists"))
+
+
 class _Compiler:
     """Compiles one filter and enforces the limits on its size."""
 
@@ -302,12 +317,10 @@ class _Compiler:
             self.reads_sources |= name != "id"
             return fields.condition(name, op, operand)
         path = name.removeprefix(PREFIX)
-        call = getattr(func, _FUNCTION)(sources.c.metadata, path, op, json.dumps(operand))
-        looked_up = decided(path, op, operand, call)
-        if self._source_id is None:
-            self.reads_sources = True
-            return looked_up
-        return metadata_values.condition(path, op, operand, self._source_id, looked_up)
+        self.reads_sources |= self._source_id is None
+        if op == "exists":
+            return _exists(path, operand=operand, source_id=self._source_id)
+        return _of_metadata(path, op, operand, self._source_id)
 
     def _operand(self, name: str, op: str, wanted: object) -> Any:
         read = fields.read_value if name in fields.FIELDS else _scalar

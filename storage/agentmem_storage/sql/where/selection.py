@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from sqlalchemy import (
     ColumnElement,
@@ -17,7 +17,9 @@ from sqlalchemy import (
     column,
     false,
     func,
+    literal_column,
     select,
+    text,
 )
 
 from agentmem_storage.errors import InputError
@@ -137,13 +139,20 @@ def given(ids: Iterable[SupportsIndex]) -> dict[str, str]:
     return {"given": json.dumps([as_id(one) for one in ids])}
 
 
-def id_list(ids: Iterable[SupportsIndex]) -> Select[tuple[int]]:
+# As text, because the columns of a function that returns a table are made anew each time, and refer
+# to it in a circle, which the garbage collector has to find.
+_ID: ColumnElement[int] = literal_column("value", Integer)
+_IDS = text("json_each(CAST(:ids AS TEXT))")
+
+
+def id_list(ids: Iterable[SupportsIndex]) -> Select[Any]:
     """A list of ids as a subquery with a single bound value, however long the list.
 
     Raises:
         InputError: One is not an id.
     """
-    return _listed(given(ids)["given"])
+    listed = _IDS.bindparams(bindparam("ids", given(ids)["given"], unique=True))
+    return select(_ID).select_from(listed).correlate(None)
 
 
 def as_id(value: SupportsIndex) -> int:

@@ -30,7 +30,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row
+from sqlalchemy import Column, Connection, Row, bindparam
 
 from agentmem_storage.records import SourceKey, Written
 from agentmem_storage.sql.logs.former import Fingerprints, any_former
@@ -43,6 +43,10 @@ from agentmem_storage.sql.writing.replays import PLACES, Replays
 
 # Hashes are bound one by one, and SQLite limits the number of bound values in a statement.
 _HASH_BATCH: Final = 500
+_WITH: Final = {
+    column: PLACES[column.table].where(column.in_(bindparam("values", expanding=True)))
+    for column in (sources.c.content_hash, sources.c.former, forgotten.c.former)
+}
 
 # What sources have in common that are told apart only by when they were said.
 _Symbol = tuple[bytes, str | None]
@@ -259,12 +263,11 @@ def _rows(
     """Sources with one of the contents, now or formerly, in the order they were said."""
     found: dict[int, Row[Any]] = {}
 
-    def read(column: ColumnElement[Any], values: Sequence[bytes]) -> None:
-        table = column.table
+    def read(column: Column[Any], values: Sequence[bytes]) -> None:
         for first in range(0, len(values), _HASH_BATCH):
             batch = values[first : first + _HASH_BATCH]
-            query = PLACES[table].where(column.in_(batch))
-            for row in intact(connection.execute(query, {"scope_id": scope_id, "now": now})):
+            parameters = {"scope_id": scope_id, "now": now, "values": batch}
+            for row in intact(connection.execute(_WITH[column], parameters)):
                 found[row.id] = row
 
     read(sources.c.content_hash, sorted(hashes))
