@@ -1,7 +1,8 @@
 """Reads times of the clock: "ten minutes ago", "an hour and a half ago", "in the last two hours".
 
-What is said so is rounded, the more the longer ago it is: "two hours ago" is between one hour and
-three, "ten minutes ago" between five and fifteen. "A minute ago" and seconds only mean "just now".
+What is said so is rounded, and the more the longer ago it is: "an hour ago" is from half an hour to
+an hour and a half ago, "ten minutes ago" from seven to thirteen, nearly. "A minute ago" and seconds
+only mean "just now".
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from agentmem.retrieval.dates.vocabulary import CLOCK_UNITS
 _HOUR = 3_600
 # What a number of seconds is a multiple of is what it is rounded to.
 _ROUND = (_HOUR, 300, 60)
-# Longer times are rounded to a part of them.
-_PART = 4
+# Of a longer time, at most this part is lost or added.
+_PART = 3
 _JUST_NOW = (("a", "minute"), ("one", "minute"), ("1", "minute"), ("a", "min"))
 
 
@@ -89,7 +90,7 @@ def _ago(now: datetime, least: float, most: float, kind: str) -> Clock:
 
 def _slack(seconds: float) -> float:
     unit = next((unit for unit in _ROUND if seconds % unit == 0), _ROUND[-1])
-    return max(unit, seconds / _PART)
+    return max(unit / 2, seconds / _PART)
 
 
 def _before(now: datetime, seconds: float) -> datetime:

@@ -27,6 +27,7 @@ class Selection:
         until: Exclusive upper bound of ``created_at``.
         days: From the beginning of one day to that of another, exclusive; None is an open end. They
             bound the day on which something was said, see `agentmem_storage.timestamps.said_on`.
+            They may be other times of a day, too, which what has only a date is before or after.
         expired: False for what has not expired, True for what has and is not erased yet, None for
             both.
     """

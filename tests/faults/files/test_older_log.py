@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,8 @@ from tests.support.cli import Cli
 LOG = ("memory.db-wal", "memory.db-mark")
 
 
-def opened(place: Path) -> Store:
-    return Store.open(place, model=MODEL, embedding_dims=EMBEDDING_DIMS)
+def opened(place: Path, **options: Any) -> Store:
+    return Store.open(place, model=MODEL, embedding_dims=EMBEDDING_DIMS, **options)
 
 
 def add(store: Store, word: str, count: int = 30) -> None:
@@ -86,7 +87,7 @@ def test_what_was_copied_together_is_an_older_store(tmp_path: Path) -> None:
 
 def test_no_false_alarm_after_a_vacuum_that_is_in_the_log(tmp_path: Path) -> None:
     place = tmp_path / "store"
-    with opened(place) as store:
+    with opened(place, timeout_s=0.05) as store:
         add(store, "kept")
         sources = [make_source(f"gone {n}") for n in range(200)]
         written = store.add(sources, Scope("ana"))

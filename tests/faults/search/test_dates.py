@@ -21,6 +21,8 @@ from agentmem import AsyncMemory, Memory, Message
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.retrieval.dates import Interval, named_interval
 from agentmem.retrieval.dates.calendar import shifted
+from agentmem.retrieval.supersession import Wording
+from agentmem.retrieval.timely import _named
 from tests.support.cli import Cli
 
 TABLE = Path(__file__).parents[2] / "data" / "dates.tsv"
@@ -328,6 +330,45 @@ def test_a_time_beside_a_date_is_of_its_own_day(memory: Memory) -> None:
         assert [hit.text for hit in found if hit.explain["time"]] == [right]
     found = memory.recall("what did we have since 4 May 2026?", user_id="ana", now=now)
     assert [hit.text for hit in found if hit.explain["time"]] == ["We had tuna."]
+
+
+@pytest.mark.parametrize(
+    ("asked", "right"),
+    [
+        ("what did I tell you ten minutes ago?", {10}),
+        ("what did I do an hour ago?", {55}),
+        ("what did I do about two hours ago?", {55, 130}),
+        ("what did I do in the last two hours?", {3, 10, 55}),
+        ("what did I do more than two hours ago?", {130, 400, 2_000}),
+        ("what did I do this morning?", {3, 10, 55, 130, 400}),
+    ],
+)
+@pytest.mark.parametrize("zone", [UTC, YORK])
+def test_hours_are_those_of_what_was_said(
+    memory: Memory, asked: str, right: set[int], zone: Any
+) -> None:
+    now = datetime(2026, 5, 3, 19, 30, tzinfo=UTC)
+    for minutes in (3, 10, 55, 130, 400):
+        said = now - timedelta(minutes=minutes)
+        memory.add(Message(f"It is {minutes} before.", created_at=said), user_id="ana")
+    memory.add(Message("It is 2000 before.", created_at="2026-05-02"), user_id="ana")
+    found = memory.recall(asked, user_id="ana", now=now.astimezone(zone), k=10)
+    timely = {hit.text for hit in found if hit.explain["time"]}
+    assert timely == {f"It is {minutes} before." for minutes in right}
+
+
+def test_an_hour_ago_on_a_day_of_which_no_more_is_known_is_no_time(memory: Memory) -> None:
+    """It was an hour of the day before."""
+    days = ["2026-05-04", "2026-05-04T12:00:00Z"]
+    ids = [memory.add(Message("We met an hour ago.", created_at=day)).ids[0] for day in days]
+    now = datetime(2026, 5, 6, tzinfo=UTC)
+    day = named_interval("on 3 May 2026", now)
+    assert day is not None
+    asked = day
+    assert asked.of_days
+    wordings = dict.fromkeys(ids, Wording("We met an hour ago.", None))
+    found = memory._store.snapshot(lambda one: _named(one, ids, asked, now, lambda _: wordings))
+    assert found == (set(), {ids[1]})
 
 
 def test_a_date_in_a_file_is_that_day_on_the_command_line(
