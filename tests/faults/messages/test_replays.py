@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +127,45 @@ def test_two_coffees_in_a_day(
     assert kept == said * 3
 
 
-def test_a_retry_of_a_short_session_is_none_all_day(place: Path, memory: Memory) -> None:
-    memory.add(COFFEE, session_id="s")
-    age(place, timedelta(hours=11))
-    assert memory.add(COFFEE, session_id="s").duplicates == (1, 2)
-    age(place, timedelta(days=3))
-    assert memory.add(COFFEE, session_id="s").duplicates == (1, 2)
+@pytest.mark.parametrize("said", [COFFEE, COFFEE[:1]], ids=len)
+@pytest.mark.parametrize("hours", [1, 11, 24])
+def test_so_are_two_that_are_all_of_a_session(
+    place: Path, memory: Memory, said: list[str], hours: int
+) -> None:
+    for _ in range(3):
+        assert memory.add(said, session_id="s").duplicates == ()
+        assert len(memory.add(said, session_id="s").duplicates) == len(said)  # a retry
+        age(place, timedelta(hours=hours))
+    assert texts(memory) == said * 3
+
+
+def test_a_loop_that_stores_each_turn_by_itself_keeps_equal_ones(
+    place: Path, memory: Memory
+) -> None:
+    session = memory.session(user_id="ana", session_id="pills")
+    for _ in range(3):
+        session.observe([{"role": "user", "content": COFFEE[0]}], COFFEE[1])
+        age(place)
+    assert texts(memory) == COFFEE * 3
+
+
+def test_three_that_are_all_of_a_session_are_a_replay_whenever(place: Path, memory: Memory) -> None:
+    memory.add([*COFFEE, "Thanks."], session_id="s")
+    for days in (0.4, 3):
+        age(place, timedelta(days=days))
+        assert memory.add([*COFFEE, "Thanks."], session_id="s").duplicates == (1, 2, 3)
+
+
+@pytest.mark.parametrize("said", ["log: 1 coffee", COFFEE], ids=len)
+def test_a_clock_that_was_set_back_makes_no_retry(said: str | list[str]) -> None:
+    at = datetime(2026, 5, 3, 12, tzinfo=UTC)
+    with Memory(":memory:", model=tiny_model(), clock=lambda: at) as memory:
+        memory.add(said)
+        at -= timedelta(seconds=2)  # mended by NTP
+        assert memory.add(said).duplicates != ()
+        for hour in (1, 3):
+            at = datetime(1970, 1, 1, hour, tzinfo=UTC)  # a board without a battery, started anew
+            assert memory.add(said).duplicates == ()
 
 
 # Changed

@@ -8,8 +8,8 @@ Of sources that nothing else tells apart, their order decides. A call may be
   message with what was recalled for this turn; see `agentmem_storage.sql.writing.edits`;
 - a retry: all of it was added before, recently, and in a row. In a conversation, `MIN_RUN` or more:
   "No." and "Try again" may be said after two questions. A message that comes alone is a retry only
-  if it is the newest. Fewer than `MIN_RUN` that are not a complete conversation are a retry within
-  `RETRY`: "log: 1 coffee", "Noted." is said again after an hour;
+  if it is the newest. Fewer than `MIN_RUN` are a retry within `RETRY`: "log: 1 coffee", "Noted." is
+  said again after an hour, also where nothing else was said before;
 - an import that is repeated: `MIN_LONG` or more in a row that stand in a row in the scope and were
   added recently, or `MIN_IMPORT`, whenever. A checklist of ten is answered alike every day; nobody
   says that many again, word for word.
@@ -238,14 +238,14 @@ class Replays:
         if length == len(self._symbols):
             # Nothing new: the transcript of a complete conversation, or said again another day.
             whole = self._conversation and found.strict and found.complete
-            recent = self._recent if whole else self._retried
-            return recent(found.places) or (whole and length > 1)
+            return (whole and length >= MIN_RUN) or self._retried(found.places)
         recent_or_sure = found.strict and (found.complete or length >= MIN_RUN)
         return recent_or_sure or self._recent(found.places)
 
     def _recent(self, places: Collection[Place], within: timedelta = RECENT) -> bool:
         newest = max(place.added_at for place in places)
-        return (self._now - newest) * _MICROSECOND < within
+        # A clock that was set back says nothing of how long ago that was.
+        return abs(self._now - newest) * _MICROSECOND < within
 
     def _retried(self, places: Collection[Place]) -> bool:
         """Whether a call that brings nothing but these may be a retry."""
