@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentmem.errors import InputError
+from agentmem.ingest.checks import keys_once
 from agentmem_storage.text import shown
 
 _MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}
@@ -23,8 +24,11 @@ def read_arguments(arguments: object) -> dict[str, Any]:
     """
     given = arguments
     if isinstance(arguments, str):
+        arguments = arguments.strip()
         try:
-            given = json.loads(arguments) if arguments.strip() else {}
+            given = json.loads(arguments or "{}", object_pairs_hook=keys_once)
+        except InputError as error:
+            raise InputError(f"arguments: {error}") from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"arguments are not JSON ({error}): {shown(arguments)}") from None
     if not isinstance(given, Mapping):

@@ -7,13 +7,14 @@ one.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import exceeds_depth, too_deep
-from agentmem_storage.numbers import as_int, plain_scalar
+from agentmem_storage.numbers import as_count, as_int, plain_scalar
 from agentmem_storage.records import Page
 from agentmem_storage.text import lone_surrogate, shown
 from agentmem_storage.timestamps import read_timestamp
@@ -112,9 +113,7 @@ def check_page(after: object, limit: object, *, newest_first: bool) -> Page:
         InputError: ``limit`` is negative.
     """
     last = None if after is None else as_int(after, "after")
-    most = None if limit is None else as_int(limit, "limit")
-    if most is not None and most < 0:
-        raise InputError(f"limit must be 0 or more, got {most}")
+    most = None if limit is None else as_count(limit, "limit")
     return Page(last, most, newest_first)
 
 
@@ -185,3 +184,19 @@ def describe(value: object) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return "bytes; decode them first, e.g. data.decode('utf-8')"
     return f"a {type(value).__name__} ({shown(value)})"
+
+
+def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, whose keys must be unique: of two values, one would be lost.
+
+    Args:
+        pairs: Its keys and values; this is an ``object_pairs_hook`` of `json.loads`.
+
+    Raises:
+        InputError: a key stands there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
+        raise InputError(f"the key {shown(twice)} stands twice in one object; keep one of them")
+    return found

@@ -6,13 +6,17 @@ Scope ids that are left out match anything on reading, as in `Memory`. A null th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
+from json import JSONDecodeError
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json
 
 from agentmem.context.pack import Policy
 from agentmem.errors import InputError
+from agentmem.ingest.checks import keys_once
 from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS
 from agentmem.types import Content, Document
@@ -31,6 +35,21 @@ Where: TypeAlias = Annotated[
     dict[str, Any],
     Field(description='a filter, such as {"channel": "web", "year": {"gte": 2001}}'),
 ]
+
+
+def _once(text: object) -> object:
+    """A filter as JSON, as it is; what is none is left to pydantic.
+
+    Raises:
+        InputError: a key stands twice in one object.
+    """
+    if isinstance(text, str):
+        with suppress(JSONDecodeError, RecursionError):
+            json.loads(text, object_pairs_hook=keys_once)
+    return text
+
+
+JsonWhere: TypeAlias = Annotated[Json[dict[str, Any]], BeforeValidator(_once)]
 Detail: TypeAlias = Annotated[
     Literal["plain", "full"],
     Field(description="full: with latents, embedding and all that the SDK knows of a memory"),

@@ -126,9 +126,11 @@ def local_now() -> datetime:
 
 def _filter(text: str) -> dict[str, Any]:
     try:
-        where = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        where = json.loads(text, object_pairs_hook=_distinct)
+    except json.JSONDecodeError as error:
         raise typer.BadParameter(f"{text!r:.200} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{text!r:.200} cannot be read: {error}") from None
     if not isinstance(where, dict):
         raise typer.BadParameter(
             f'{text!r:.200} is not a JSON object such as \'{{"channel": "web"}}\''
@@ -185,9 +187,11 @@ def _same_int(text: str) -> int:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is given twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r:.200} stands twice in one object; keep one of them")
+        found[key] = value
     return found
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
 
+# More than any store has; sums of two of them are numbers that databases and slices can count to.
+MOST_ROWS = 2**62
 # SQLite counts milliseconds in 32 bits.
 MAX_TIMEOUT_S = 2_000_000.0
 
@@ -27,6 +29,19 @@ def as_int(value: Any, name: str) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {shown(value)}") from None
+
+
+def as_count(value: Any, name: str) -> int:
+    """How many of something are wanted at most; more than `MOST_ROWS` are as many.
+
+    Raises:
+        TypeError: It is not an integer.
+        InputError: It is negative.
+    """
+    count = as_int(value, name)
+    if count < 0:
+        raise InputError(f"{name} must be 0 or more, got {shown(count)}")
+    return min(count, MOST_ROWS)
 
 
 def plain_scalar(value: Any) -> Any:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from agentmem.errors import InputError
-from agentmem_storage.text import shown
+from agentmem.ingest.checks import keys_once
 
 _LINES = (".jsonl", ".ndjson")
 _JSON = ".json"
@@ -66,7 +65,7 @@ def parse_json(data: bytes, where: str, *, way_out: str = "") -> object:
 
 def _parse(data: bytes, where: str, way_out: str, *, whole: bool = False) -> object:
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_once)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=keys_once)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     except (ValueError, RecursionError) as error:
@@ -74,16 +73,3 @@ def _parse(data: bytes, where: str, way_out: str, *, whole: bool = False) -> obj
         if whole and str(error).startswith("Extra data"):
             lines = "; if it has one message per line, name it *.jsonl"
         raise InputError(f"{where} is not JSON: {error}{lines}{way_out}") from error
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object, whose keys must be unique: of two values, one would be lost.
-
-    Raises:
-        InputError: a key stands there twice.
-    """
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
-        raise InputError(f"the key {shown(twice)} stands twice in one object; keep one of them")
-    return found

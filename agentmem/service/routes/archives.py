@@ -11,16 +11,17 @@ from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import Field, Json
+from pydantic import Field
 
 from agentmem.errors import IncompatibleModelError, ServiceError
 from agentmem.memory import Memory
 from agentmem.results import ExportReceipt, LoadReceipt
 from agentmem.service.answers import answer
 from agentmem.service.caller import ApiCaller
-from agentmem.wire.requests import ReadScope
+from agentmem.service.exact import ExactRoute
+from agentmem.wire.requests import JsonWhere, ReadScope
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=ExactRoute)
 
 MEDIA_TYPE = "application/octet-stream"
 _PIECE = 2**18
@@ -30,10 +31,8 @@ _CONTENT: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string", "format": 
 class ExportQuery(ReadScope):
     """What `Memory.export` takes, without a passphrase: it would stand in the logs of proxies."""
 
-    where: Json[dict[str, Any]] | None = Field(None, description="a filter, as JSON")
-    without: Json[dict[str, Any]] | None = Field(
-        None, description="a filter of what is left out, as JSON"
-    )
+    where: JsonWhere | None = Field(None, description="a filter, as JSON")
+    without: JsonWhere | None = Field(None, description="a filter of what is left out, as JSON")
     since: str | None = Field(None, description="only memories from this time or later, ISO 8601")
     until: str | None = Field(None, description="only memories from before this time, ISO 8601")
 

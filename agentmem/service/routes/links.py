@@ -11,11 +11,12 @@ from agentmem.memory import Memory
 from agentmem.results import Conflict
 from agentmem.service.answers import answer
 from agentmem.service.caller import ApiCaller
+from agentmem.service.exact import ExactRoute
 from agentmem.service.routes.memories import PathId, ReadQuery
 from agentmem.wire.requests import ReadScope, SupersedeRequest
 from agentmem.wire.results import HistoryView, source_view
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=ExactRoute)
 
 
 class Linked(BaseModel):

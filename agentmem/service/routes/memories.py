@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, Field, Json
+from pydantic import BaseModel, Field
 
 from agentmem.memory import Memory
 from agentmem.results import ForgetReceipt, Receipt
 from agentmem.service.answers import answer
 from agentmem.service.caller import ApiCaller
+from agentmem.service.exact import ExactRoute
 from agentmem.service.paging import parse_cursor, read_page
 from agentmem.wire.requests import (
     MOST_LISTED,
@@ -18,12 +19,13 @@ from agentmem.wire.requests import (
     Detail,
     ExternalId,
     ForgetRequest,
+    JsonWhere,
     ReadScope,
     UpdateRequest,
 )
 from agentmem.wire.results import ListView, MemoryView, SourceView, memory_view, source_view
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=ExactRoute)
 
 NamedQuery = Annotated[ExternalId, Query()]
 PathId = Annotated[int, Path(ge=0, lt=2**63, description="id of a memory")]
@@ -39,7 +41,7 @@ class Selected(ReadScope):
     """What `Memory.count` takes."""
 
     source_id: int | None = Field(None, ge=0, lt=2**63)
-    where: Json[dict[str, Any]] | None = Field(None, description="a filter, as JSON")
+    where: JsonWhere | None = Field(None, description="a filter, as JSON")
     since: str | None = Field(None, description="only memories from this time or later, ISO 8601")
     until: str | None = Field(None, description="only memories from before this time, ISO 8601")
 

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Response
 from agentmem.memory import Memory
 from agentmem.service.answers import answer
 from agentmem.service.caller import ApiCaller
+from agentmem.service.exact import ExactRoute
 from agentmem.wire.requests import ContextRequest, RecallHits
 from agentmem.wire.results import ContextView, RecallView, context_view, recall_view
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=ExactRoute)
 
 
 @router.post("/recall", response_model=RecallView)

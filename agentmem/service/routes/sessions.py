@@ -11,9 +11,10 @@ from agentmem.memory import Memory
 from agentmem.results import Receipt
 from agentmem.service.answers import answer
 from agentmem.service.caller import ApiCaller
+from agentmem.service.exact import ExactRoute
 from agentmem.wire.requests import ObserveRequest, SessionContextRequest
 
-router = APIRouter(prefix="/v1/sessions")
+router = APIRouter(prefix="/v1/sessions", route_class=ExactRoute)
 
 
 class Messages(BaseModel):

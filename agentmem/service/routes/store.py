@@ -11,11 +11,12 @@ from agentmem.memory import Memory
 from agentmem.results import ScopeUse, Verification
 from agentmem.service.answers import answer
 from agentmem.service.caller import ApiCaller
+from agentmem.service.exact import ExactRoute
 from agentmem.service.routes.memories import ReadQuery, Selected
 from agentmem.wire.requests import MOST_EPISODES, ReadScope, VerifyRequest
 from agentmem.wire.results import EpisodeList, StatsView, episode_view
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=ExactRoute)
 
 
 class EpisodeQuery(ReadQuery):
