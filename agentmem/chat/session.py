@@ -41,6 +41,7 @@ from agentmem.ingest.shapes.envelopes import plain
 from agentmem.results import Receipt
 from agentmem.types import MESSAGE_ID, Message, Part
 from agentmem.workers import Later, Task
+from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.records import Scope
 from agentmem_storage.text import is_blank
 
@@ -200,6 +201,8 @@ class Session:
         try:
             return work()
         except Exception as error:
+            if is_interruption(error):
+                raise
             self.failed(doing, error)
             return None
 

@@ -37,6 +37,7 @@ from agentmem.integrations.streams import (
     ResponseEvents,
 )
 from agentmem.scopes import ReadId
+from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.records import UNSET
 
 C = TypeVar("C")
@@ -266,6 +267,8 @@ class _Turn:
         try:
             self._received.add(event)
         except Exception as error:  # an event of a kind that is not known must not end the stream
+            if is_interruption(error):
+                raise
             self._session.failed("reading a stream", error)
 
     def finish(self, reply: object = None) -> None:
@@ -291,6 +294,8 @@ class _AsyncTurn:
         try:
             self._received.add(event)
         except Exception as error:
+            if is_interruption(error):
+                raise
             self._session.failed("reading a stream", error)
 
     async def finish(self, reply: object = None) -> None:

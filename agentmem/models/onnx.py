@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from agentmem.errors import ModelError, ModelNotFoundError
+from agentmem_storage.interruptions import is_interruption
 
 if TYPE_CHECKING:
     from onnxruntime import SessionOptions
@@ -56,6 +57,8 @@ class OnnxSession:
                 file, _options(), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its own errors have no common base but this
+            if is_interruption(error):
+                raise
             raise ModelError(f"ONNX Runtime cannot load {str(file)!r}: {error}") from error
         self.inputs = tuple(one.name for one in self._session.get_inputs())
         self.outputs = tuple(one.name for one in self._session.get_outputs())
@@ -91,5 +94,7 @@ def _limit_memory() -> None:
     try:
         ort.create_and_register_allocator(ort.OrtMemoryInfo("Cpu", kind, 0, place), arena)
     except Exception as error:  # its own errors have no common base but this
+        if is_interruption(error):
+            raise
         # The program that uses this has registered one of its own, with a limit of its own.
         _log.warning("the memory of ONNX graphs is not limited by agentmem: %s", error)

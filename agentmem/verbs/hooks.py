@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 
 from agentmem.errors import InputError
 from agentmem.results import ForgetReceipt, Receipt
+from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.text import shown
 
 OnAdd: TypeAlias = Callable[[Receipt], object]
@@ -62,5 +63,7 @@ def _report(name: str, hook: Callable[[T], object] | None, receipt: T) -> None:
     if hook is not None:
         try:
             hook(receipt)
-        except Exception:
+        except Exception as error:
+            if is_interruption(error):
+                raise
             _log.exception("%s failed; the write that it was called for is done", name)

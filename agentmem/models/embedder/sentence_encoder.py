@@ -18,8 +18,11 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from agentmem.errors import ModelError, ModelNotFoundError
 from agentmem.models.embedder.wordpiece import WordPieceTokenizer
 from agentmem.models.onnx import OnnxSession
+from agentmem_storage.interruptions import is_interruption
 
 GRAPH, TOKENIZER, CONFIG = "model.onnx", "tokenizer.json", "config.json"
+# Where the classes are of what a graph raises.
+_RAISING = {"onnxruntime", "numpy", "builtins"}
 
 
 class SentenceEncoderConfig(BaseModel):
@@ -82,5 +85,12 @@ class SentenceEncoder:
             try:
                 (made[row],) = self._graph.run(ids=np.array([ids], dtype=np.int64))
             except Exception as error:  # ONNX Runtime's own errors have no common base but this
+                # What is thrown into a thread leaves no frame, but it is of a class of its own.
+                if is_interruption(error) or _package(error) not in _RAISING:
+                    raise
                 raise ModelError(f"the sentence encoder cannot embed a text: {error}") from error
         return made
+
+
+def _package(error: Exception) -> str:
+    return type(error).__module__.partition(".")[0]

@@ -20,6 +20,7 @@ import torch
 
 from agentmem.errors import InputError, ModelError, ModelNotFoundError
 from agentmem.models.huggingface import local_folder, quiet
+from agentmem_storage.interruptions import is_interruption
 
 MODELS = "AGENTMEM_MODELS"
 """The environment variable that names the models folder."""
@@ -149,6 +150,8 @@ def _from_hub_or_package(
         return
     except Exception as error:  # each version of the Hub's client raises its own classes
         shutil.rmtree(fresh, ignore_errors=True)
+        if is_interruption(error):
+            raise
         if package is None:
             raise ModelError(f"{hub!r} could not be downloaded: {error}") from error
         spec = importlib.util.find_spec(package)
@@ -195,4 +198,6 @@ def _from_gguf(file: Path, fresh: Path) -> None:
             plain.to(torch.bfloat16).save_pretrained(fresh)
             tokenizer.save_pretrained(fresh)
     except Exception as error:  # transformers and gguf raise classes of their own
+        if is_interruption(error):
+            raise
         raise ModelError(f"{file.name!r} holds no causal language model: {error}") from error

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from agentmem.errors import ModelError
+from agentmem_storage.interruptions import is_interruption
 
 NOTES, QUESTION = "Notes:\n", "\nQuestion: "
 # Placeholders for memories and request; no template changes them.
@@ -103,6 +104,8 @@ def _fill(tokenizer: Any, system: str, user: str) -> str:
             )
             return text
         except Exception as error:  # templates may raise anything
+            if is_interruption(error):
+                raise
             failure = error
     raise ModelError(f"the chat template cannot be filled in: {failure}") from failure
 

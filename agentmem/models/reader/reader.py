@@ -29,6 +29,7 @@ from agentmem.models.reader.shares import AnswerShares
 from agentmem.models.reader.states import append_memories, check_rotary, encode_memories
 from agentmem.models.reader.states_cache import KeptStates, StatesCache
 from agentmem.models.reader.weights import Watch
+from agentmem_storage.interruptions import is_interruption
 
 Mode = Literal["text", "states"]
 
@@ -126,6 +127,8 @@ class StatesReader:
         except ModelError:
             raise
         except Exception as error:  # transformers raises classes of its own
+            if is_interruption(error):
+                raise
             raise ModelError(
                 f"no causal language model in {str(language_model)!r}: {error}"
             ) from error

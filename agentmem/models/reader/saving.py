@@ -14,6 +14,7 @@ from agentmem.errors import ModelError, ModelNotFoundError
 from agentmem.models.reader.configuration import FORMAT_VERSION, ReaderConfig
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.rounding import restore_adapters, round_adapters
+from agentmem_storage.interruptions import is_interruption
 
 CONFIG, WEIGHTS = "reader.json", "adapter.safetensors"
 
@@ -73,6 +74,8 @@ def load_weights(model: ReadingModel, folder: str | Path, *, partial: bool = Fal
     try:
         weights = restore_adapters(load_file(path))
     except Exception as error:  # safetensors raises an untyped class of its own
+        if is_interruption(error):
+            raise
         raise ModelError(f"{str(path)!r} is damaged: {error}") from error
     expected = model.trainable()
     if not _fit(weights, expected, partial=partial):
