@@ -22,6 +22,7 @@ from agentmem.ingest.checks import (
 from agentmem.ingest.external_ids import check_external_id, check_single, name_content
 from agentmem.ingest.order import said_order
 from agentmem.ingest.scope import combine, message_scope
+from agentmem.ingest.shapes.beside import calls_beside, is_result, results_beside
 from agentmem.ingest.shapes.blocks import (
     call_ids,
     is_known,
@@ -48,7 +49,7 @@ from agentmem.ingest.shapes.fields import (
 from agentmem.ingest.shapes.plain import is_silent, plain_text
 from agentmem.ingest.shapes.results import open_result
 from agentmem.ingest.shapes.streams import is_error
-from agentmem.ingest.shapes.tools import call_id_of, call_part, read_call
+from agentmem.ingest.shapes.tools import as_result, call_id_of, call_part, names_tool, read_call
 from agentmem.types import MESSAGE_ID, Content, Document, Message, Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.records import ANY_SCOPE, Scope
@@ -288,11 +289,10 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     if base.role == "tool":
         yield from _read_result(item, base, skipped, where)
         return
-    rest = item
-    if isinstance(said := item.get("message"), str):  # Cohere's
-        rest = {key: value for key, value in item.items() if key != "message"}
+    rest = {key: value for key, value in item.items() if not is_result(key)}
+    said = rest.pop("message") if isinstance(rest.get("message"), str) else None  # Cohere's
     contents = [_with_plain_blocks(one) for one in read_contents(rest, where)]
-    if rest is not item:
+    if said is not None:
         contents.append(said)
     yield from read_once(contents, lambda one, more: read_content(one, base, more, where), skipped)
     if (refusal := item.get("refusal")) is not None:
@@ -306,6 +306,7 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     known = call_ids(contents[0] if contents else None)
     yield from _read_calls(item, known, base, where)
     yield from read_invocations(item, known, base, skipped, where)
+    yield from _read_results(item, base, skipped, where)
     yield from read_attachments(item, base, skipped)
     for key in _NOT_TEXT:
         if item.get(key):
@@ -363,7 +364,8 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
     if said is not None:
         return replace(base, role=said, name=check_label(name or None, "name", where)), True
     if kind not in (None, "message"):
-        if isinstance(item.get("content"), str) and not _carries_content(kind):
+        told = isinstance(item.get("content"), str) and not _carries_content(kind)
+        if told or (_names_message(kind) and plain_text(item)):
             raise InputError(
                 f"{where}: its type {shown(kind)} does not say who speaks; give it a 'role': "
                 f"{', '.join(ROLES)}"
@@ -387,6 +389,11 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
 def _carries_content(kind: object) -> bool:
     """Whether a block of a type has its text as "content", so that this is no message."""
     return is_known(kind) or (isinstance(kind, str) and (is_silent(kind) or kind == "document"))
+
+
+def _names_message(kind: object) -> bool:
+    """Whether a type is that of something said, by somebody whom it does not tell."""
+    return isinstance(kind, str) and kind.lower().endswith("message") and not is_vendors(kind)
 
 
 def _read_result(
@@ -447,26 +454,14 @@ def _read_calls(
         base: The part for the message as a whole.
         where: Identifies the message in errors.
     """
-    extra = item.get("additional_kwargs")
-    calls: list[object] = []
-    for holder in (item, extra if isinstance(extra, Mapping) else {}):
-        for key in ("tool_calls", "invalid_tool_calls"):
-            given = holder.get(key)
-            if given is not None and not isinstance(given, list | tuple):
-                raise InputError(f"{where}: {key!r} must be a list, got {shown(given)}")
-            calls += given or ()
-        if (deprecated := holder.get("function_call")) is not None:
-            calls.append({"function": deprecated})
-        if calls:
-            break
-    for number, call in enumerate(calls):
+    for number, call in enumerate(calls_beside(item, where)):
         where_call = f"{where}, tool call {number}"
         call = plain(call)
         body = None
         if isinstance(call, Mapping):
             body = call.get("function") or call.get("custom")
-            if body is None and isinstance(call.get("name"), str):
-                if call.get("id") is None or call.get("id") not in known:
+            if body is None and names_tool(call):
+                if (id := call_id_of(call)) is None or id not in known:
                     yield read_call(call, base, where_call)
                 continue
         if not isinstance(call, Mapping) or not isinstance(body, Mapping):
@@ -475,6 +470,19 @@ def _read_calls(
             )
         arguments = body.get("arguments", body.get("input"))
         yield call_part(body.get("name"), arguments, call.get("id"), base, where_call)
+
+
+def _read_results(
+    item: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
+) -> Iterator[Part]:
+    """Yield the results of tools that stand beside the content of a message."""
+    for number, one in enumerate(results_beside(item)):
+        where_result = f"{where}, tool result {number}"
+        outputs, result = [one], as_result(base, None, None, where_result)
+        if isinstance(one, Mapping):
+            known, result = open_result(one, base, where_result)
+            outputs = known or outputs
+        yield from read_outputs(outputs, result, skipped, where_result)
 
 
 def _unsupported(value: object, where: str) -> InputError:

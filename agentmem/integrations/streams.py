@@ -30,7 +30,9 @@ class CompletionChunks:
 
     def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {"content": [], "refusal": []}
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls: list[dict[str, str]] = []
+        # The call that each index stands for now: some servers give all of them the same.
+        self._open: dict[int, dict[str, str]] = {}
         self._reason: str | None = None
 
     def add(self, event: object) -> None:
@@ -43,14 +45,21 @@ class CompletionChunks:
             for key, pieces in self._texts.items():
                 pieces.append(field(delta, key) or "")
             for number, piece in enumerate(field(delta, "tool_calls") or ()):
-                index = field(piece, "index")
-                call = self._calls.setdefault(
-                    number if index is None else index, {"id": "", "name": "", "arguments": ""}
-                )
-                function = field(piece, "function")
-                call["id"] += field(piece, "id") or ""
-                call["name"] += field(function, "name") or ""
+                index, function = field(piece, "index"), field(piece, "function")
+                call = self._call(number if index is None else index, field(piece, "id") or "")
+                # Some servers repeat the whole name with every piece of the arguments.
+                if (name := field(function, "name") or "") != call["name"]:
+                    call["name"] += name
                 call["arguments"] += field(function, "arguments") or ""
+
+    def _call(self, index: int, id: str) -> dict[str, str]:
+        """The call that a piece belongs to: one of its index, unless it has the id of another."""
+        call = self._open.get(index)
+        if call is None or (id and call["id"] and id != call["id"]):
+            call = self._open[index] = {"id": "", "name": "", "arguments": ""}
+            self._calls.append(call)
+        call["id"] = call["id"] or id
+        return call
 
     def reply(self) -> object:
         """See `Received`."""
@@ -63,7 +72,7 @@ class CompletionChunks:
                 "id": call["id"] or None,
                 "function": {"name": call["name"], "arguments": call["arguments"]},
             }
-            for _, call in sorted(self._calls.items())
+            for call in self._calls
             if call["name"]
         ]
         if calls:

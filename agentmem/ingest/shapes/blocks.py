@@ -54,6 +54,7 @@ _RESULTS = (
     "tool-error",
     "_call_output",
     "tool_response",
+    "tool_call_response",
 )
 # Counted without looking for text.
 _SKIPPED = {
@@ -398,8 +399,8 @@ def _read_text(
     text = block.get(key)
     if isinstance(text, Mapping) and isinstance(text.get("value"), str):
         text = text["value"]  # in a thread of the Assistants API, with annotations beside it
-    if text is None and key in block:
-        text = block.get("content", "")
+    if text is None:  # OpenTelemetry's have it as "content"
+        text = block.get("content", "" if key in block else None)
     if not isinstance(text, str):
         raise InputError(f"{where}: {key!r} must be a string, got {shown(text)}")
     if block.get("thought") is True:

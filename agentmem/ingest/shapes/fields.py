@@ -34,6 +34,7 @@ _ROLE_TYPES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
     "developer": "developer",
+    "api": "assistant",  # of Flowise
 }
 # Without case and underscores.
 _TIMES = (
@@ -109,8 +110,9 @@ def role_of_type(kind: object) -> Role | None:
     """The role of a message that has only a type; None if the type says none."""
     if not isinstance(kind, str):
         return None
-    # Also by the name of a class, such as AIMessageChunk.
-    return _ROLE_TYPES.get(kind.removesuffix("Chunk").removesuffix("Message").lower())
+    # Also by the name of a class, such as AIMessageChunk, or of an event, such as user_message.
+    name = kind.removesuffix("Chunk").removesuffix("Message").lower()
+    return _ROLE_TYPES.get(name.removesuffix("_message"))
 
 
 def read_time(message: Mapping[str, Any], where: str) -> datetime | None:
@@ -124,7 +126,7 @@ def read_time(message: Mapping[str, Any], where: str) -> datetime | None:
 
 def find_time(message: Mapping[str, Any]) -> object:
     """What a message gives as its time, under the most specific key; None if it gives none."""
-    given = {_squashed(key): value for key, value in message.items() if value not in (None, "")}
+    given = {squashed(key): value for key, value in message.items() if value not in (None, "")}
     if isinstance(given.get("sent"), bool):
         del given["sent"]  # whether, not when
     clock, day = given.get("time"), given.get("date")
@@ -134,7 +136,8 @@ def find_time(message: Mapping[str, Any]) -> object:
     return next((given[key] for key in _TIMES if key in given), None)
 
 
-def _squashed(key: object) -> str:
+def squashed(key: object) -> str:
+    """A key without case and underscores; "" if it is no string."""
     return key.replace("_", "").lower() if isinstance(key, str) else ""
 
 
@@ -235,7 +238,7 @@ def _is_prose(key: str, text: str) -> bool:
 def _strings(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what may be text: the strings of a message that are none of its usual fields."""
     for key, value in message.items():
-        if isinstance(key, str) and key not in _OTHERS and _squashed(key) not in _FIELDS:
+        if isinstance(key, str) and key not in _OTHERS and squashed(key) not in _FIELDS:
             given = value if isinstance(value, list | tuple) else [value]
             texts = [one for one in given if isinstance(one, str) and one.strip()]
             if texts:

@@ -128,6 +128,11 @@ def tool_of(block: Mapping[str, Any], where: str) -> str | None:
     return check_label(first(block, _NAMES) or None, "a tool's name", where)
 
 
+def names_tool(call: Mapping[str, Any]) -> bool:
+    """Whether a call has the name of its tool itself, and not in a dict inside it."""
+    return isinstance(first(call, _NAMES), str)
+
+
 def _call_id(value: object, where: str) -> str:
     # Some local servers send empty ids, so these are accepted.
     if not isinstance(value, str):
