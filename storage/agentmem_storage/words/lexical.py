@@ -28,6 +28,7 @@ import regex
 from agentmem_storage.text import composed
 from agentmem_storage.words.names import find_governed, find_names, is_ambiguous
 from agentmem_storage.words.number_groups import grouped_numbers
+from agentmem_storage.words.spellings import spellings
 from agentmem_storage.words.splitting import FUNCTION_WORDS, STOP_WORDS, Word, are_joined, split
 from agentmem_storage.words.thousands import numbers, variants, without_zeros
 
@@ -52,7 +53,8 @@ class Phrases(NamedTuple):
         certain: The distinct phrases, in order. Compounds such as "AB-1234" come first, as phrases;
             their parts follow. A query of nothing but stop words is searched by these.
         possible: Stop words in the form of names, which they may be.
-        variants: Other writings of numbers, each with the certain phrases that it stands for.
+        variants: Other writings of numbers and words, each with the certain phrases that it stands
+            for.
     """
 
     certain: tuple[str, ...]
@@ -101,7 +103,8 @@ def parse(query: str) -> Phrases:
         found = [pair for word in split(plain) for pair in _pairs(word)]
         if len(words) == 1:
             found, possible = [*possible, *found], []
-    others = variants(known_numbers, {*compounds, *found})
+    searched = {*compounds, *found}
+    others = spellings(words, straight, searched) | variants(known_numbers, searched)
     wholes = [one for one in grouped_numbers(words, short) if one not in others]
     certain = dict.fromkeys([*compounds, *wholes, *found])
     return Phrases(

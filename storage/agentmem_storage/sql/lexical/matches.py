@@ -33,7 +33,7 @@ def word_matches(
         counts: By phrase, the number of chunks of the scope that contain it.
         ids: The chunks to look at.
         chunks: Number of chunks in the scope.
-        variants: Other writings of numbers, with the phrases that each stands for.
+        variants: Other writings of numbers and words, with the phrases that each stands for.
     """
     weights = {phrase: _weight(chunks, having) for phrase, having in counts.items()}
     contained: dict[int, set[str]] = {id: set() for id in ids}
