@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentmem.chat.interrogative import is_inverted, states
+from agentmem.statements.marks import FULL_STOPS, QUESTION_MARKS, has_question_mark
 
 # The metadata key that marks pure questions; part of stored data.
 QUESTION_KEY = "asked"
@@ -33,9 +34,12 @@ _REQUEST = re.compile(
     re.IGNORECASE,
 )
 _PUNCTUATION = re.compile(r"[.!?,;:–—]")
-_MARKS = ("?", "？", "؟")
-# Not the point of "config.yaml"; Chinese and Japanese have no space after theirs.
-_END = re.compile(r"(?<=[.!?…؟])[\"')\]]*\s+|(?<=[。！？])|\n")
+# Not the point of "config.yaml"; Chinese and Japanese have no space after theirs. Of Greek's
+# semicolon, that of a question.
+_END = re.compile(
+    rf"(?<=[.!…{''.join(QUESTION_MARKS)}{FULL_STOPS}])[\"')\]]*\s+"
+    r"|(?<=[\u0370-\u03ff\u1f00-\u1fff];)\s+|(?<=[。！？])|\n"
+)
 # "Can you remember that I am vegan?" says something, whatever its mark.
 _TELLING = re.compile(
     r"\b(?:remember|note|know|mind|forget|record|save|store) that\b|\bdid you know\b"
@@ -70,7 +74,7 @@ def is_question(line: str) -> bool:
     nothing but a question among courtesies.
     """
     return (
-        line.endswith(_MARKS)
+        has_question_mark(line)
         or any(one.match(line) for one in (_QUESTION_WORD, _REQUEST))
         or is_only_question(line)
     )
@@ -94,8 +98,8 @@ def _asks(sentence: str) -> bool:
     said = _CLOSING.sub("", (sentence[opening.end() :] if opening else sentence).rstrip(".!…"))
     if _REQUEST.match(said):
         # "Tell me what to cook, I eat no nuts" says something that is worth finding.
-        return _PUNCTUATION.search(said.rstrip("".join(_MARKS))) is None
-    if said.endswith(_MARKS):
+        return _PUNCTUATION.search(said.rstrip("".join(QUESTION_MARKS))) is None
+    if has_question_mark(said):
         return not states(said)
     return is_inverted(said)
 

@@ -20,20 +20,21 @@ import regex
 from numpy.typing import NDArray
 
 from agentmem.models.base import Embedder, Tokenizer
+from agentmem.statements.marks import FULL_STOPS, QUESTION_MARKS, has_question_mark
 from agentmem_storage.words import phrases
 
 # Tokens of a query that is searched as it stands.
 SHORT = 64
 # What is embedded of a long query: a mean of more says little else, and takes seconds.
 MOST_WINDOWS = 8
+_MARKS = "".join(("!", "\u2026", *QUESTION_MARKS))
 # What ends a sentence: not the point of "p.m. today" or "config.yaml", nor the mark inside a URL.
 _END = regex.compile(
     # Only from the first of a run: from each of its marks, the time would be quadratic.
-    r"(?<![!?\u2026\u061f\u037e\u2047\u2049])[!?\u2026\u061f\u037e\u2047\u2049]++(?=[\s\"')\]]|$)"
+    rf"(?<![{_MARKS}])[{_MARKS}]++(?=[\s\"')\]]|$)"
     r"|\.(?=\s{1,3}[^\s\p{Ll}]|$)"
-    r"|[\n\u3002\uff01\uff1f]"
+    rf"|[\n\u3002\uff01\uff1f\uff61{FULL_STOPS}]|(?<=\p{{Greek}}\p{{M}}?);(?=\s|$)"
 )
-_QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e", "\u2047", "\u2049")
 # Fewer words than these ask nothing that could be searched for: "Wow?", ", right?".
 _LEAST_WORDS = 3
 # English requests and beginnings of questions.
@@ -76,7 +77,7 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _asks(sentence: str) -> bool:
-    if not sentence.rstrip("!\u2026\"')] ").endswith(_QUESTION_MARKS):
+    if not has_question_mark(sentence.rstrip("!\u2026\"')] ")):
         return False
     # Words by spaces, or by what is searched where a script has no spaces.
     last_clause = sentence.rpartition(",")[2]
