@@ -62,6 +62,8 @@ _TAGS = (
     r"|(?:tokens_)?unused_?\d{1,6}|reserved_\d{1,6}|(?:bos|eos|pad|unk|cls|sep|mask)_token"
     r"|repo_?name|file_?name|file_sep|gh_stars|empty_output|issue_(?:start|comment|closed)"
     r"|jupyter_[a-z]{1,20}|commit_[a-z]{1,20}"
+    r"|audio|video|global-img|fake_token_around_image|row_\d{1,3}_col_\d{1,3}|ctrl\d{1,4}|_bot"
+    r"|arg_(?:key|value)|(?:start|end)_function_[a-z]{1,20}|escape"
 )
 _BRACKETED = (
     r"[gs]?mask|cls|sep|pad|unk|bos|eos|img(?:_break|_end)?|prefix|suffix|middle|/?think"

@@ -28,7 +28,8 @@ from agentmem_storage.timestamps import said_on
 # Enough that a guess is hopeless; that no memory contains it is checked, not left to chance.
 NONCE_DIGITS = 6
 _TAG = "memories"
-_OPENING = re.compile(rf"<{_TAG}-([0-9a-f]{{{NONCE_DIGITS}}})>\n")
+_DIGITS = rf"([0-9a-f]{{{NONCE_DIGITS}}})"
+_TAGS = re.compile(rf"<{_TAG}-{_DIGITS}>\n|\n</{_TAG}-{_DIGITS}>")
 
 
 def line(hit: Hit) -> str:
@@ -58,21 +59,23 @@ def block(body: Sequence[str]) -> str:
 def split_blocks(text: str) -> tuple[str, list[str]]:
     """A text without the blocks of memories in it, and what stood between their tags.
 
-    Only what `block` made counts: the nonce of a tag that somebody wrote does not fit its text.
+    Only what `block` made counts: the nonce of a tag that somebody wrote does not fit its text, and
+    there is no tag between two that belong together.
     """
     kept: list[str] = []
     bodies: list[str] = []
     end = 0
-    for opening in _OPENING.finditer(text):
-        closing = f"\n</{_TAG}-{opening[1]}>"
-        close = text.find(closing, opening.end())
-        if opening.start() < end or close < 0:
+    opening: re.Match[str] | None = None
+    for tag in _TAGS.finditer(text):
+        if tag[1] is not None:
+            opening = tag
             continue
-        body = text[opening.end() : close]
-        if _nonce(body) == opening[1]:
+        body = "" if opening is None else text[opening.end() : tag.start()]
+        if opening is not None and opening[1] == tag[2] == _nonce(body):
             kept.append(text[end : opening.start()])
             bodies.append(body)
-            end = close + len(closing)
+            end = tag.end()
+        opening = None
     if not bodies:
         return text, []
     return "".join([*kept, text[end:]]).strip(), bodies

@@ -17,6 +17,7 @@ from agentmem_storage.records import Scope, Selection
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.store import Store
 
+_MAX_ID = 2**63 - 1
 _STEP = 256  # ids read at a time; an episode has at most `agentmem_storage.episodes.MOST`
 
 
@@ -78,7 +79,7 @@ def load_episodes(
     limit = as_int(limit, "limit")
     if limit < 1:
         raise InputError(f"limit={limit!r} must be at least 1")
-    edge = None if before is None else as_int(before, "before")
+    edge = None if before is None else max(-_MAX_ID, min(as_int(before, "before"), _MAX_ID))
     episodes: list[Episode] = []
     for ids in _groups(store, scope, edge):
         chunks = tuple(load_chunks(store, model, Selection(scope, ids=ids)))

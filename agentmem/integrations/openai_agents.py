@@ -25,7 +25,7 @@ from agentmem.errors import BlankError, InputError, MissingExtraError, UnknownId
 from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.normalize import normalize
 from agentmem.types import Message, Part, Role
-from agentmem_storage.numbers import as_int
+from agentmem_storage.numbers import as_count
 from agentmem_storage.text import shown
 
 try:
@@ -91,8 +91,7 @@ class AgentMemSession(SessionABC):  # type: ignore[misc]
             InputError: the limit is negative.
         """
         limit = self.session_settings.limit if limit is None else limit
-        if limit is not None and as_int(limit, "limit") < 0:
-            raise InputError(f"limit must be 0 or more, got {limit}")
+        limit = None if limit is None else as_count(limit, "limit")
         return await asyncio.to_thread(self._get, limit)
 
     async def add_items(self, items: Sequence[Any]) -> None:

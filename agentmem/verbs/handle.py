@@ -15,6 +15,7 @@ from agentmem.ingest.encode import EncodingOptions
 from agentmem.models.base import MemoryModel
 from agentmem.opening import GivenKey
 from agentmem.scopes import Binding
+from agentmem.verbs.filters import checked
 from agentmem.verbs.hooks import Hooks
 from agentmem_storage.records import ANY_SCOPE, Scope, Selection
 from agentmem_storage.store import Store
@@ -71,11 +72,16 @@ def listed(
     since: Time | None,
     until: Time | None,
 ) -> Selection:
-    """What `Memory.list` and `Memory.count` select."""
+    """What a verb selects that reads.
+
+    Raises:
+        InputError: a time cannot be read.
+        FilterError: the filter compares a role or a kind with what is none.
+    """
     return Selection(
         scope,
         source_ids=None if source_id is None else (source_id,),
-        where=where,
+        where=checked(where),
         since=check_time(since, "since"),
         until=check_time(until, "until"),
     )

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from agentmem.ingest.checks import (
-    check_moment,
-    check_page,
-    check_time,
-)
+from agentmem.ingest.checks import check_moment, check_page
 from agentmem.results import (
     Conflict,
     ScopeUse,
@@ -18,7 +14,7 @@ from agentmem.results import (
     make_stats,
 )
 from agentmem.scopes import ReadId
-from agentmem_storage.records import UNSET, Selection
+from agentmem_storage.records import UNSET
 
 # What only some verbs need is imported by these: a command runs one of them, and ends.
 if TYPE_CHECKING:
@@ -98,9 +94,7 @@ class ReadingVerbs(Handle):
         from agentmem.retrieval.query import RecallQuery
 
         scope = self._binding.reading(user_id, agent_id, session_id)
-        selection = Selection(
-            scope, where=where, since=check_time(since, "since"), until=check_time(until, "until")
-        )
+        selection = listed(scope, None, where, since, until)
         present = check_moment(now, "now") or self._clock()
         recall_query = RecallQuery(
             query, k, selection, mode, expand, order, present, rerank, min_relevance, prefer

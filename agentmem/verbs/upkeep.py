@@ -6,9 +6,6 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, BinaryIO
 
 from agentmem.errors import FilterError, InputError
-from agentmem.ingest.checks import (
-    check_time,
-)
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
 from agentmem.maintenance import rebuild_terms, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
@@ -30,6 +27,7 @@ from agentmem_storage.text import shown
 if TYPE_CHECKING:
     from agentmem.chat.reader import MemoryReader
 
+from agentmem.verbs.filters import checked
 from agentmem.verbs.handle import Handle, Location, Time, Where, listed
 
 
@@ -233,7 +231,7 @@ class UpkeepVerbs(Handle):
             self._model,
             path,
             listed(scope, None, where, since, until),
-            without=None if without is None else Selection(scope, where=without),
+            without=None if without is None else Selection(scope, where=checked(without)),
             passphrase=passphrase,
             on_progress=on_progress,
         )
@@ -326,12 +324,8 @@ class UpkeepVerbs(Handle):
         """
         from agentmem.chat.prepare import prepare
 
-        selection = Selection(
-            self._binding.reading(user_id, agent_id, session_id),
-            where=where,
-            since=check_time(since, "since"),
-            until=check_time(until, "until"),
-        )
+        scope = self._binding.reading(user_id, agent_id, session_id)
+        selection = listed(scope, None, where, since, until)
         return prepare(
             self._store, self._model, reader, selection, zone=zone, on_progress=on_progress
         )

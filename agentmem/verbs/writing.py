@@ -30,6 +30,7 @@ from agentmem_storage.text import shown
 if TYPE_CHECKING:
     from agentmem.ingest.normalize import Normalized
 
+from agentmem.verbs.filters import checked
 from agentmem.verbs.handle import Handle, Location, Time, Where
 
 
@@ -277,7 +278,7 @@ class WritingVerbs(Handle):
             )
         selection = Selection(
             scope,
-            where=None if isinstance(where, Unset) else where,
+            where=None if isinstance(where, Unset) else checked(where),
             until=None if isinstance(before, Unset) else check_time(before, "before"),
             expired=None,
         )

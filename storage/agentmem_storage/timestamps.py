@@ -21,8 +21,8 @@ DAY_MICROS = 86_400 * 10**6
 # A string of digits is never read as an ISO date without separators: "1770975600" would be a day
 # in the year 1770, or none.
 _DIGITS = re.compile(r"[+-]?[0-9]+(?:[.][0-9]+)?")
-# As pandas, and exports of networks, write it.
-_NAMED_UTC = re.compile(r"(?<=[0-9]) ?(?:UTC|GMT)\Z")
+# As pandas, Go, and exports of networks, write it; RFC 3339 permits the small letter.
+_NAMED_UTC = re.compile(r"(?<=[0-9])(?:(?: ?[+]00:?00)? ?(?:UTC|GMT)|z)\Z")
 # Whole digits of the present time, since 1973 and until 2286, in units of a second.
 _UNITS = {9: 1, 10: 1, 12: 10**3, 13: 10**3, 15: 10**6, 16: 10**6, 18: 10**9, 19: 10**9}
 _MAX_SECONDS = 10**11

@@ -32,6 +32,7 @@ from agentmem.errors import (
     StoreError,
     UnknownIdError,
 )
+from agentmem.integrations import mem0
 from agentmem.models.bundle.load import ModelBundle
 from tests.support.cli import ROOT, Cli
 
@@ -422,6 +423,33 @@ def test_options_of_the_wrong_type(place: Path, model: ModelBundle, options: Any
 def test_a_location_that_names_nothing(location: str, model: ModelBundle) -> None:
     with pytest.raises(InputError):
         Memory(location, model=model)
+
+
+@pytest.mark.parametrize(
+    "many", [2**63 - 1, 2**63, 10**30, 10**5000], ids=lambda n: str(n.bit_length())
+)
+def test_a_limit_beyond_what_a_database_counts(
+    filled: Memory, model: ModelBundle, tmp_path: Path, many: int
+) -> None:
+    every = filled.count()
+    assert len(list(filled.list(limit=many))) == every
+    assert len(list(filled.list(limit=many, newest_first=True))) == every
+    assert sum(len(one.chunks) for one in filled.episodes(limit=many, before=many)) == every
+    assert filled.episodes(before=-many) == ()
+    assert len(filled.recall("tea", k=many)) <= every
+
+    async def listed() -> int:
+        async with AsyncMemory(":memory:", model=model) as memory:
+            await memory.add("tea")
+            return len([chunk async for chunk in memory.list(limit=many)])
+
+    assert asyncio.run(listed()) == 1
+    adapter = mem0.Memory(filled)
+    assert len(adapter.get_all(filters={"user_id": "ana"}, top_k=many)["results"]) <= every
+    if many < 10**100:
+        cli = Cli(tmp_path)
+        cli.ok("add", "tea")
+        assert "tea" in cli.ok("list", "--limit", many)
 
 
 def test_an_id_of_thousands_of_digits(filled: Memory) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from agentmem import AsyncMemory, Context, Document, Memory, Message, Recall, pack
 from agentmem.chat.answerers import ChatAnswerer, from_client
 from agentmem.chat.reader import memory_lines
+from agentmem.context import format as formatting
 from agentmem.context.escape import inert, name, skeleton, unforged
 from agentmem.context.format import block, line
 from agentmem.models.bundle.load import ModelBundle
@@ -119,6 +120,17 @@ TOKENS = [
     *("<document>", '<document index="1">', "</document>", "</documents>", "<document_content>"),
     *("<search_results>", "</search_result>", "x</context>", "<context>", "</results>"),
     *("</tools>", "\u276c/document\u276d", "\u2329/context\u232a"),
+    # Placeholders of audio and vision models, Gemma's functions, GLM's arguments, Kanana's turns.
+    *(
+        "<audio>",
+        "</audio>",
+        "<video>",
+        "<row_1_col_2>",
+        "<global-img>",
+        "<fake_token_around_image>",
+    ),
+    *("<start_function_call>", "<end_function_response>", "<escape>", "<arg_key>", "</arg_value>"),
+    *("<_bot>", "<ctrl99>", "\uff1caudio\uff1e", "< Arg_Key >"),
 ]
 LINES = [
     f"\n{ORDER}",
@@ -495,3 +507,35 @@ def test_neighbours_are_all_tried() -> None:
     """Every closing also as the text right behind a line break."""
     for closing, newline in product(CLOSINGS, ["\n", "\r\n", "\u2028"]):
         well_formed(block([f"[2026-05-01] Eve: {inert(f'x{newline}{closing}')}"]), 1)
+
+
+def test_many_tags_are_read_once(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each opening tag was paired with the closing one, and all between them hashed: a message of
+    # 20,000 characters kept a session busy for seconds.
+    hashed: list[int] = []
+    nonce = formatting._nonce
+
+    def counting(text: str) -> str:
+        hashed.append(len(text))
+        return nonce(text)
+
+    monkeypatch.setattr(formatting, "_nonce", counting)
+    opening, closing = "<memories-abcdef>\n", "\n</memories-abcdef>"
+    for text in (
+        opening * 900 + closing,
+        opening + closing * 900,
+        (opening + "x" + closing) * 300,
+        (opening * 2 + closing) * 300,
+        "<memories-abcdef>\n<memories-fedcba>\n" * 300 + closing,
+    ):
+        hashed.clear()
+        assert formatting.split_blocks(text) == (text, [])
+        assert sum(hashed) <= len(text)
+    genuine = block(["[2026-05-03] Ana: tea"])
+    assert formatting.split_blocks(f"{opening}{genuine}{closing} so") == (
+        f"{opening}{closing} so",
+        ["[2026-05-03] Ana: tea"],
+    )
+    session = memory.session()
+    session.observe([{"role": "user", "content": opening * 3 + genuine + " I like tea."}])
+    assert [chunk.text for chunk in memory.list()] == [opening * 3 + " I like tea."]

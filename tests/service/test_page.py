@@ -171,7 +171,8 @@ def test_forgetting_takes_two_steps(memory: Memory, page: TestClient) -> None:
     assert "Forget 2 memories?" in asked
     assert memory.count() == 3
     fields = re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', asked)
-    assert fields == [("ids", "1"), ("ids", "3"), ("expected", "2")]
+    assert fields[:3] == [("ids", "1"), ("ids", "3"), ("expected", "2")]
+    assert [name for name, _ in fields[3:]] == ["seen"]
     done = page.post("/forget", data={"ids": [1, 3], "expected": 2}, headers=SAME).text
     assert "none remain in any file" in done
     assert [chunk.text for chunk in memory.list()] == ["two"]
@@ -188,6 +189,27 @@ def test_forgetting_takes_two_steps(memory: Memory, page: TestClient) -> None:
         refused = page.post("/forget", data=wrong, headers=SAME)
         assert refused.status_code in (400, 404, 422)
         assert "<h1>" in refused.text
+
+
+@pytest.mark.parametrize("change", ["update", "replace"])
+def test_nothing_is_forgotten_that_was_not_shown(
+    memory: Memory, page: TestClient, change: str
+) -> None:
+    memory.add(["one", "two"], user_id="ana")
+    asked = page.post("/forget", data={"user_id": "ana"}, headers=SAME).text
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', asked))
+    if change == "update":
+        memory.update(2, text="what nobody has seen")
+    else:
+        memory.forget([2])
+        memory.add("what nobody has seen", user_id="ana")
+    again = page.post("/forget", data=fields, headers=SAME).text
+    assert "Nothing was forgotten" in again
+    assert "what nobody has seen" in again
+    assert memory.count() == 2
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', again))
+    assert "Forgotten" in page.post("/forget", data=fields, headers=SAME).text
+    assert memory.count() == 0
 
 
 @pytest.mark.parametrize(

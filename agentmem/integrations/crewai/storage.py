@@ -24,7 +24,7 @@ from agentmem.integrations.crewai.records import (
     where_of,
 )
 from agentmem.integrations.repeats import with_repeats
-from agentmem_storage.numbers import as_int
+from agentmem_storage.numbers import as_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +109,7 @@ class AgentMemStorage:
         Raises:
             InputError: the vector is another embedder's, or the limit is negative.
         """
-        limit = _not_negative(limit, "limit")
+        limit = as_count(limit, "limit")
         query = np.asarray(query_embedding, dtype=np.float32)
         with self._lock:
             text = self._texts.get(query.tobytes())
@@ -173,7 +173,7 @@ class AgentMemStorage:
         Raises:
             InputError: ``limit`` or ``offset`` is negative.
         """
-        limit, offset = _not_negative(limit, "limit"), _not_negative(offset, "offset")
+        limit, offset = as_count(limit, "limit"), as_count(offset, "offset")
         records = sorted(self._records(scope_prefix), key=lambda one: utc(one.created_at))
         return records[::-1][offset : offset + limit]
 
@@ -268,9 +268,3 @@ class AgentMemStorage:
         if ids:
             self._memory.forget([HEAD + id for id in ids])
         return len(ids)
-
-
-def _not_negative(number: object, what: str) -> int:
-    if (value := as_int(number, what)) < 0:
-        raise InputError(f"{what} must be 0 or more, got {value}")
-    return value

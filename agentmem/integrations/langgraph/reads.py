@@ -23,7 +23,7 @@ from agentmem.integrations.langgraph.items import (
 )
 from agentmem.integrations.langgraph.names import Namespace, below, check_path, item_id
 from agentmem.integrations.repeats import with_repeats
-from agentmem_storage.numbers import as_int
+from agentmem_storage.numbers import as_count, as_int
 from agentmem_storage.text import shown
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class _Search:
     def of(cls, op: Any) -> _Search:
         filter = {} if op.filter is None else op.filter
         where = {"and": [below(op.namespace_prefix), *narrowed(filter, f"{VALUE}.")]}
-        limit, offset = _not_negative(op.limit, "limit"), _not_negative(op.offset, "offset")
+        limit, offset = as_count(op.limit, "limit"), as_count(op.offset, "offset")
         return cls(op.query, where, filter, limit, offset, bool(op.refresh_ttl))
 
     def run(self, memory: Memory) -> list[Any]:
@@ -160,15 +160,9 @@ def _refresh(memory: Memory, chunks: Iterable[Chunk]) -> None:
                 memory.update(chunk.id, ttl=life)
 
 
-def _not_negative(number: object, what: str) -> int:
-    if (value := as_int(number, what)) < 0:
-        raise InputError(f"{what} must be 0 or more, got {value}")
-    return value
-
-
 def _check_listing(op: Any) -> None:
-    _not_negative(op.limit, "limit")
-    _not_negative(op.offset, "offset")
+    as_count(op.limit, "limit")
+    as_count(op.offset, "offset")
     if op.max_depth is not None and as_int(op.max_depth, "max_depth") < 1:
         raise InputError(f"max_depth must be 1 or more, got {op.max_depth}")
     for condition in op.match_conditions or ():

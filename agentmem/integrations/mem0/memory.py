@@ -19,7 +19,7 @@ from agentmem.integrations.mem0.filters import EXPIRES, SCOPE, day, read_filters
 from agentmem.integrations.mem0.messages import read_messages
 from agentmem.types import Message
 from agentmem.verbs.handle import Location, Time
-from agentmem_storage.numbers import as_int
+from agentmem_storage.numbers import as_count
 from agentmem_storage.records import UNSET, Unset
 from agentmem_storage.text import shown
 
@@ -186,7 +186,7 @@ class Memory:
         """
         scope, where = read_filters(filters, show_expired=show_expired)
         best: dict[int, Hit] = {}
-        k = wanted = _count(top_k)
+        k = wanted = as_count(top_k, "top_k")
         while k:
             hits = self.memory.recall(
                 query,
@@ -236,7 +236,7 @@ class Memory:
         """
         scope, where = read_filters(filters, show_expired=show_expired)
         found: dict[int, Chunk] = {}
-        wanted = _count(top_k)
+        wanted = as_count(top_k, "top_k")
         for chunk in self.memory.list(where=where, **scope):
             if len(found) >= wanted:
                 break
@@ -335,9 +335,3 @@ class Memory:
             "metadata": about or None,
             **{name: value for name, value in beside.items() if value is not None},
         }
-
-
-def _count(top_k: object) -> int:
-    if (count := as_int(top_k, "top_k")) < 0:
-        raise InputError(f"top_k must be 0 or more, got {count}")
-    return count

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Response
@@ -22,11 +24,13 @@ SHOWN = 10
 class ForgetForm(PageScope):
     """What is to be forgotten: some memories, or all of a scope.
 
-    ``expected`` is how many the first step has shown; nothing is deleted without it.
+    ``expected`` is how many the first step has chosen, and ``seen`` a digest of their ids; nothing
+    is deleted without the number, nor if others are chosen by now.
     """
 
     ids: list[int] = Field(default_factory=list)
     expected: int | None = None
+    seen: str | None = None
 
 
 @router.post("/forget")
@@ -38,13 +42,15 @@ async def forget(asked: Annotated[ForgetForm, Form()], caller: PageCaller, _: Sa
         if not chosen:
             raise InputError("nothing is chosen: tick memories, or choose a user first")
         plan = memory.forget(**chosen, dry_run=True)
-        if asked.expected == len(plan.ids) > 0:
+        seen = _digest(plan.ids)
+        if asked.expected == len(plan.ids) > 0 and asked.seen in (None, seen):
             receipt = memory.forget(**chosen)
             return render("receipt.html", caller=caller, receipt=receipt)
         return render(
             "forget.html",
             caller=caller,
             plan=plan,
+            seen=seen,
             chosen=_fields(chosen),
             # Not of those in quarantine, which are in no result.
             shown=tuple(memory.list(where={"id": {"in": list(plan.ids[:SHOWN])}})),
@@ -61,3 +67,7 @@ def _fields(chosen: dict[str, Any]) -> list[tuple[str, Any]]:
         for name, value in chosen.items()
         for one in (value if isinstance(value, list) else [value])
     ]
+
+
+def _digest(ids: Sequence[int]) -> str:
+    return sha256(" ".join(map(str, ids)).encode()).hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from sys import maxsize
 from typing import Annotated, Any, Literal
 
 import typer
@@ -249,7 +250,7 @@ def list_memories(
             after=after,
         )
         last = after
-        for chunk in islice(chunks, limit or None):
+        for chunk in islice(chunks, min(limit, maxsize) or None):
             out.emit(
                 json=chunk.to_dict,
                 human=lambda chunk=chunk: views.line(chunk),  # type: ignore[misc]

@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentmem import AsyncMemory, Chunk, Memory
+from agentmem import AsyncMemory, Chunk, Document, Memory
 from agentmem.errors import FilterError, InputError
 from agentmem.models.bundle.load import ModelBundle
 from tests.support.cli import Cli
@@ -110,9 +111,12 @@ def holds(row: Row, name: str, op: str, wanted: Any) -> bool:
 ORDERED = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 
 TEXTS = st.sampled_from(["ana", "ben", "eve", "support", "s1", "Ana", "user", "message", "a"])
-TEXT_FIELDS = st.sampled_from(
-    ["user_id", "agent_id", "session_id", "role", "name", "kind", "title", "uri"]
-)
+TEXT_FIELDS = st.sampled_from(["user_id", "agent_id", "session_id", "name", "title", "uri"])
+# Of these, only what there is can be asked for.
+CLOSED = {
+    "role": st.sampled_from(["user", "assistant", "system"]),
+    "kind": st.sampled_from(["message", "document"]),
+}
 
 
 def comparisons(values: st.SearchStrategy[Any], ordered: st.SearchStrategy[Any]) -> Any:
@@ -130,6 +134,17 @@ ID_TESTS = comparisons(st.integers(-1, 30), st.integers(-1, 30))
 TIMES = st.integers(0, 5).map(lambda days: DAY + timedelta(days=days))
 LEAVES = st.one_of(
     st.dictionaries(TEXT_FIELDS, TEXT_TESTS | TEXTS | st.none(), min_size=1, max_size=2),
+    *(
+        st.fixed_dictionaries(
+            {
+                name: comparisons(values | st.none(), TEXTS)
+                | st.fixed_dictionaries({"contains": TEXTS})
+                | values
+                | st.none()
+            }
+        )
+        for name, values in CLOSED.items()
+    ),
     st.dictionaries(st.sampled_from(["id", "source_id"]), ID_TESTS, min_size=1, max_size=2),
     st.fixed_dictionaries({"created_at": comparisons(TIMES, TIMES)}),
     st.fixed_dictionaries({"n": ID_TESTS | st.integers(0, 4)}),
@@ -335,3 +350,38 @@ def test_a_filter_is_no_substitute_for_a_required_id(place: Path, model: ModelBu
         memory.add("I like tea", user_id="ana")
         with pytest.raises(InputError, match="give user_id="):
             memory.recall("tea", where={"user_id": "ana"})
+
+
+# Fields of few values
+
+NEVER = [
+    {"role": "human"},
+    {"role": {"in": ["user", "ai"]}},
+    {"not": {"role": "User"}},
+    {"role": {"ne": "model"}},
+    {"kind": "note"},
+    {"kind": {"not_in": ["message", "messages"]}},
+    {"or": [{"kind": "tool"}, {"user_id": "ana"}]},
+]
+
+
+@pytest.mark.parametrize("where", NEVER, ids=str)
+def test_a_value_that_a_field_never_has_is_no_filter(memory: Memory, where: dict[str, Any]) -> None:
+    # It forgot nothing, or everybody's, and said that all was purged.
+    memory.add({"role": "human", "content": "tea"}, user_id="ana")
+    for call in (memory.forget, memory.count, partial(memory.recall, "tea"), memory.list):
+        with pytest.raises(FilterError, match="is never"):
+            list(call(where=where)) if call == memory.list else call(where=where)
+    assert memory.count() == 1
+
+
+def test_those_that_it_has(memory: Memory) -> None:
+    memory.add([{"role": role, "content": "tea"} for role in ("human", "ai", "developer", "tool")])
+    memory.add(Document("tea"))
+    for role in ("user", "assistant", "developer", "tool"):
+        assert memory.count(where={"role": role}) == 1
+    assert memory.count(where={"role": None}) == memory.count(where={"kind": "document"}) == 1
+    assert memory.count(where={"role": "system"}) == 0
+    assert memory.count(where={"kind": {"in": ["message", "tool_result"]}}) == 4
+    assert memory.count(where={"role": {"contains": "ass"}}) == 1
+    assert memory.count(where={"metadata.role": "human"}) == 0
