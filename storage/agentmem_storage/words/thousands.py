@@ -65,7 +65,7 @@ def numbers(words: Sequence[Word], text: str) -> Iterator[Number]:
             plain = groups.replace(" ", "")
             every = dict.fromkeys((plain, _grouped(plain, 3), _grouped(plain, 2)))
             others = tuple(one for one in every if one != groups)
-            yield Number(groups, _decimals(words, end, text), others, end)
+            yield Number(groups, _decimals(words, at, end, text), others, end)
         at = end
 
 
@@ -132,10 +132,13 @@ def _end(words: Sequence[Word], at: int, text: str) -> int:
     return at + 1 + sum(1 for _ in takewhile(goes_on, range(at + 1, len(words))))
 
 
-def _decimals(words: Sequence[Word], end: int, text: str) -> str:
-    if end == len(words) or text[words[end - 1].end : words[end].start] not in _DECIMAL_MARKS:
+def _decimals(words: Sequence[Word], at: int, end: int, text: str) -> str:
+    """The decimals behind groups; the third part of "1.200.0" is none."""
+    if end == len(words) or not words[end].form.isdecimal():
         return ""
-    return words[end].form if words[end].form.isdecimal() else ""
+    mark = text[words[end - 1].end : words[end].start]
+    separator = text[words[at].end : words[at + 1].start] if at + 1 < end else ""
+    return words[end].form if mark in _DECIMAL_MARKS and mark != separator else ""
 
 
 def _grouped(digits: str, size: int) -> str:

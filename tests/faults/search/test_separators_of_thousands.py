@@ -89,6 +89,13 @@ def test_any_number(number: int, one: str, other: str) -> None:
     assert found
 
 
+def test_a_version_keeps_its_zeros() -> None:
+    for query in ("1.200.0", "version 10.100.00"):
+        assert any(one.endswith(" 0") or one.endswith(" 00") for one in words.parse(query).certain)
+    assert "1 200" in words.parse("1,200.0").certain
+    assert "0" not in words.parse("1,200.0").certain
+
+
 def test_a_table_is_searched_as_it_stands() -> None:
     assert len(words.parse(" ".join(f"{n},000 km" for n in range(1, 65))).variants) == 64
     assert words.parse(" ".join(f"{n},000 km" for n in range(1, 66))).variants == {}
