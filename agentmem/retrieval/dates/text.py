@@ -9,6 +9,7 @@ from datetime import date, datetime
 from agentmem.retrieval.dates.calendar import Time
 from agentmem.retrieval.dates.tokens import END, Token
 from agentmem.retrieval.dates.vocabulary import (
+    CLOCK_UNITS,
     COUNTS,
     END_OF_CLAUSE,
     LAST,
@@ -17,6 +18,7 @@ from agentmem.retrieval.dates.vocabulary import (
     UNITS,
 )
 
+_COUNTED = UNITS.keys() | CLOCK_UNITS.keys()
 # A time and the position behind it; without a time: understood, but no time of the past.
 Read = tuple[Time | None, int]
 
@@ -68,7 +70,7 @@ class Text:
         count = COUNTS.get(token.text, token.value if token.kind == "number" else None)
         if count is None:
             return None
-        if self.says(i + 1, "and", "a", "half") and self.at(i + 4).text in UNITS:
+        if self.says(i + 1, "and", "a", "half") and self.at(i + 4).text in _COUNTED:
             return count + 0.5, i + 4
         return count, i + 1
 
