@@ -22,11 +22,11 @@ _GROUPED = regex.compile(
     r"[1-9][0-9]{0,2}(?: [0-9]{3}){1,4}|[1-9][0-9]?(?: [0-9]{2}){1,6} [0-9]{3}"
 )
 _FIRST = regex.compile(r"[1-9][0-9]{0,2}")
-_SEPARATORS = frozenset(",.'\u2019\u066c_ \xa0\u2009\u202f")
+_SEPARATORS = frozenset(",.'\u2019\u066c\uff0c\uff0e_ \xa0\u2009\u202f")
 # What has more numbers is a table, of which each would be searched several times.
 _MOST = 64
 _ZEROS = ("0", "00")
-_DECIMAL_MARKS = frozenset(".,\u066b")
+_DECIMAL_MARKS = frozenset(".,\u066b\uff0c\uff0e")
 
 
 class Number(NamedTuple):
