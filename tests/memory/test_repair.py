@@ -74,6 +74,8 @@ DERIVED: dict[str, Callable[[Path], None]] = {
     "the structure of words": lambda at: run(at, "DELETE FROM chunk_terms_data WHERE id = 10"),
     "the change log": lambda at: run(at, "UPDATE changes SET chunk_id = 2 WHERE seq = 5"),
     "ids given": lambda at: run(at, "UPDATE sqlite_sequence SET seq = 1 WHERE name = 'chunks'"),
+    "the number of memories": lambda at: run(at, "UPDATE totals SET chunks = chunks + 1"),
+    "no number of memories": lambda at: run(at, "DELETE FROM totals"),
     "its own row": lambda at: run(at, "UPDATE meta SET created_at = created_at + 1"),
     "an index": lambda at: _spoil_index(at),
 }

@@ -62,7 +62,7 @@ def tables(store: Store) -> dict[str, list[tuple[Any, ...]]]:
         own = mirror.driver_connection(connection)
         names = [row[0] for row in own.execute("SELECT name FROM sqlite_master WHERE type='table'")]
         found = {
-            name: own.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
+            name: sorted(own.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
             for name in names
             if not name.startswith("chunk_terms")
         }

@@ -56,6 +56,7 @@ UNDO = {
     ),
     "0016_audit": ("DROP TABLE audit", "ALTER TABLE meta DROP COLUMN audited"),
     "0017_times": ("DROP INDEX sources_by_time",),
+    "0018_totals": ("DROP TABLE totals",),
 }
 
 

@@ -24,8 +24,7 @@ from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.logs import changes
 from agentmem_storage.sql.logs.changes import Mark
 from agentmem_storage.sql.reading.embeddings import embeddings_of, ids_after, scopes_within
-from agentmem_storage.sql.schema.row_counts import RowCount
-from agentmem_storage.sql.schema.tables import chunks
+from agentmem_storage.sql.schema.row_counts import ChunkCount
 from agentmem_storage.sync.milvus_writer import MilvusWriter
 
 # A search among at most so many scores the rows.
@@ -36,6 +35,7 @@ BEHIND = 256
 _SPARE, _MORE = 32, 8
 _MOST_SCOPES = 4096
 _BATCH = 4096
+_COUNT = select(ChunkCount())
 _NONE = np.empty(0, dtype=np.int64)
 
 _log = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ class MilvusSync:
         if among is not None:
             expected = among.size
         else:
-            expected = int(connection.scalar(select(RowCount(chunks))) or 0)
+            expected = int(connection.scalar(_COUNT) or 0)
         if best.ids.size >= min(k, expected):
             return best
         # Too few of the nearest are selected, or some are damaged, or Milvus has lost some.

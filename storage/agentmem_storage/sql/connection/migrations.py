@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, insert, inspect, select
 
 from agentmem_storage.errors import SchemaVersionError, StoreError
-from agentmem_storage.sql.schema import row_sums, seal, sums, tables, vector_sums
+from agentmem_storage.sql.schema import (
+    row_counts,
+    row_sums,
+    seal,
+    sums,
+    tables,
+    vector_sums,
+)
 from agentmem_storage.sql.schema.tables import migrations
 from agentmem_storage.sql.where import metadata_values
 
@@ -305,6 +312,11 @@ def _times(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX sources_by_time ON sources (created_at)")
 
 
+def _totals(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE totals (chunks INTEGER NOT NULL)")
+    row_counts.recount(connection)
+
+
 # "AgMm", written to the file header by the first step; identifies the file as a store.
 APPLICATION_ID = 0x41674D6D
 
@@ -407,4 +419,5 @@ STEPS: tuple[Step, ...] = (
     Step("0015_checks", _checks),
     Step("0016_audit", _audit),
     Step("0017_times", _times),
+    Step("0018_totals", _totals),
 )

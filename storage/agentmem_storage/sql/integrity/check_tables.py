@@ -10,7 +10,7 @@ from agentmem_storage.records import Problem
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.lexical import lexicon, lexicon_pages
 from agentmem_storage.sql.logs import changes
-from agentmem_storage.sql.schema import row_sums, seal
+from agentmem_storage.sql.schema import row_counts, row_sums, seal
 from agentmem_storage.sql.schema.tables import audit, forgotten, quarantine, replaced, staged
 from agentmem_storage.sql.schema.tables import changes as log
 
@@ -72,9 +72,13 @@ def term_counts(database: AnyDatabase) -> Iterator[Problem]:
     """The totals that the scores of words depend on."""
     with database.read() as connection:
         counted = lexicon.counts_hold(connection)
+        kept = row_counts.holds(connection)
         found = lexicon_pages.routes_hold(connection)
     if not counted:
         what = "lexical index: its totals are not those of its rows: reindex"
+        yield Problem(None, what, repair="terms")
+    if not kept:
+        what = "the number of memories that is kept is not that of the rows: reindex"
         yield Problem(None, what, repair="terms")
     if not found:
         what = "lexical index: not all of its pages can be found: reindex"

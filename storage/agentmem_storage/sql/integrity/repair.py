@@ -11,7 +11,7 @@ from sqlalchemy.exc import DatabaseError
 from agentmem_storage.records import Problem, Repaired
 from agentmem_storage.sql.lexical import lexicon
 from agentmem_storage.sql.logs import audit, changes, quarantine
-from agentmem_storage.sql.schema import row_sums, seal, sums, vector_sums
+from agentmem_storage.sql.schema import row_counts, row_sums, seal, sums, vector_sums
 from agentmem_storage.sql.schema.tables import chunks, forgotten, meta, replaced, sources, staged
 from agentmem_storage.sql.where.selection import id_list
 from agentmem_storage.sql.writing import deletion, links
@@ -53,6 +53,7 @@ def repair(connection: Connection, problems: Sequence[Problem], now: int) -> Rep
         rebuilt.append("the checksum of what the store says about itself, which is taken as it is")
     if by_remedy["terms"] or out:
         lexicon.reset(connection)
+        row_counts.recount(connection)
         connection.execute(update(meta).values(terms_stale=1))
         rebuilt.append("the lexical index and the values that filters look up")
     if rebuilt or out:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, func, select
 
+from agentmem_storage.sql.lexical.index_size import IndexSize
 from agentmem_storage.sql.lexical.phrases import Among
 from agentmem_storage.sql.logs.changes import Mark
-from agentmem_storage.sql.schema.row_counts import RowCount
-from agentmem_storage.sql.schema.tables import changes, chunk_terms_sizes, chunks, meta
+from agentmem_storage.sql.schema.row_counts import ChunkCount
+from agentmem_storage.sql.schema.tables import changes, chunks, meta
 from agentmem_storage.sql.where.expiry import ANY_EXPIRED
 
 
@@ -51,7 +52,7 @@ class Listed(NamedTuple):
         return Among.of(self.ids, self.json)
 
 
-_SIZES = (RowCount(chunks), RowCount(chunk_terms_sizes))
+_SIZES = (ChunkCount(), IndexSize())
 _NEWEST = tuple(
     select(one).order_by(changes.c.seq.desc()).limit(1).scalar_subquery()
     for one in (changes.c.seq, changes.c.stamp)

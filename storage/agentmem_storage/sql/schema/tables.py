@@ -269,6 +269,9 @@ changes = Table(
     sqlite_autoincrement=True,
 )
 
+# How many chunks there are, in one row; see `agentmem_storage.sql.schema.row_counts`.
+totals = Table("totals", schema, whole("chunks"))
+
 # FTS5 tables are virtual: outside `schema`, so that they are not created as plain tables. In
 # PostgreSQL, that of the sizes is a view.
 chunk_terms = table("chunk_terms", column("rowid", Integer), column("terms", Text))

@@ -3,7 +3,7 @@
 The file is read into the tables once, and afterwards what others have written since. What a
 transaction changes in the tables is noted by temporary triggers, which are no part of the schema,
 and sealed into the file before the transaction ends. All tables are kept but those that are made
-from others: the lexical index, from the texts that were indexed, and the values of metadata.
+from others: the lexical index, from the texts that were indexed; the values of metadata; totals.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from agentmem_storage.errors import CorruptRecordError, SchemaVersionError, Stor
 from agentmem_storage.sql.connection.migrations import STEPS
 from agentmem_storage.sql.lexical import indexed_texts
 from agentmem_storage.sql.logs import changes
+from agentmem_storage.sql.schema import row_counts
 from agentmem_storage.sql.sealed.mirrored import (
     OWN_KEY,
     columns_of,
@@ -106,6 +107,8 @@ class Mirror:
         self._require_vital()
         if self._watched is not None:
             own.execute(f"DELETE FROM {_TOUCHED}")
+        if own.execute("SELECT 1 FROM sqlite_master WHERE name = 'totals'").fetchone():
+            row_counts.recount(connection)
         self._version, self._steps = state.version, state.steps
 
     def watch(self, connection: sqlite3.Connection) -> None:

@@ -28,7 +28,7 @@ SCOPES: Final[dict[str, str | None]] = {
     "audit": None,
     "indexed_texts": "(SELECT scope_id FROM chunks WHERE chunks.id = indexed_texts.id)",
 }
-DERIVED: Final = ("metadata_values", "chunk_terms")
+DERIVED: Final = ("metadata_values", "chunk_terms", "totals")
 # Tables whose rows have a key each.
 OWN_KEY: Final = ("quarantine",)
 

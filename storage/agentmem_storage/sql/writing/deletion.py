@@ -14,7 +14,7 @@ from agentmem_storage.sql.lexical import terms, unindexing
 from agentmem_storage.sql.logs import audit, changes, quarantine, replaced
 from agentmem_storage.sql.logs.former import drop_forgotten, keep_former, note_forgotten
 from agentmem_storage.sql.reading.state import list_ids
-from agentmem_storage.sql.schema import sums, vector_sums
+from agentmem_storage.sql.schema import row_counts, sums, vector_sums
 from agentmem_storage.sql.schema.tables import chunk_terms_sizes, chunks, meta, scopes, sources
 from agentmem_storage.sql.where import metadata_values
 from agentmem_storage.sql.where.selection import id_list, selected
@@ -185,7 +185,8 @@ def delete_chunks(
     if stale:
         connection.execute(update(meta).values(terms_stale=1))
     note_unpurged(connection, merge=bool(indexed))
-    connection.execute(delete(chunks).where(chunks.c.id.in_(id_list(ids))))
+    gone = connection.execute(delete(chunks).where(chunks.c.id.in_(id_list(ids))))
+    row_counts.note(connection, -gone.rowcount)
     changes.append(connection, changes.REMOVE, ids)
     return stale
 

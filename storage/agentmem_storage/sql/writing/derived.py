@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from agentmem_storage.sql.lexical import terms
 from agentmem_storage.sql.logs import changes
-from agentmem_storage.sql.schema import vector_sums
+from agentmem_storage.sql.schema import row_counts, vector_sums
 from agentmem_storage.sql.schema.tables import chunks, meta
 from agentmem_storage.sql.where import metadata_values
 from agentmem_storage.sql.where.selection import id_list
@@ -39,7 +39,7 @@ def rebuild_terms(
 
     The index stays marked as stale as long as a chunk is missing from it whose text was not given,
     or it has rows of deleted chunks. The values that filters look up are rebuilt too, from the
-    sources' metadata.
+    sources' metadata, and chunks are counted anew.
 
     Args:
         connection: A write transaction.
@@ -53,6 +53,7 @@ def rebuild_terms(
     if not keep:
         terms.clear(connection)
         metadata_values.rebuild(connection)
+        row_counts.recount(connection)
     indexed = set(terms.known_ids(connection))
     forgotten = bool(indexed.difference(present))
     missing = [one for one in present if one not in indexed]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, insert
 from agentmem_storage.records import Scope
 from agentmem_storage.sql.lexical import terms
 from agentmem_storage.sql.logs import changes
-from agentmem_storage.sql.schema import ids_given
+from agentmem_storage.sql.schema import ids_given, row_counts
 from agentmem_storage.sql.schema.tables import chunks, scopes
 
 
@@ -37,5 +37,6 @@ def insert_chunks(
     """Insert chunks with the text to index for each, and log them as added."""
     ids = [row["id"] for row in rows]
     connection.execute(insert(chunks), rows)
+    row_counts.note(connection, len(rows))
     terms.insert(connection, zip(ids, texts, strict=True))
     changes.append(connection, changes.ADD, ids)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 
 from agentmem_storage.records import ModelBinding, StagedChunk
 from agentmem_storage.sql.logs import changes
-from agentmem_storage.sql.schema import row_sums, seal, sums, vector_sums
+from agentmem_storage.sql.schema import row_counts, row_sums, seal, sums, vector_sums
 from agentmem_storage.sql.schema.rows import chunk_row, embedding_blob
 from agentmem_storage.sql.schema.tables import chunks, meta, staged
 from agentmem_storage.sql.where.selection import GIVEN, given, id_list
@@ -152,6 +152,7 @@ def _split(connection: Connection) -> list[int]:
             update(chunks).where(chunks.c.id == bindparam("one")).values(values), places
         )
     connection.execute(insert(chunks), added)
+    row_counts.note(connection, len(added))
     changes.append(connection, changes.ADD, [row["id"] for row in added])
     return sorted(parts)
 
