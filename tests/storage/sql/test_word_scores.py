@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem_storage.records import EVERYTHING, Scope, Selection
-from agentmem_storage.sql.lexical import terms
+from agentmem_storage.sql.lexical import phrases, terms
 from agentmem_storage.sql.lexical.tokens import tokens_of
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
@@ -44,16 +44,16 @@ class Oracle:
         self._scope, self._allowed = scope, allowed
 
     def search(self, query: str, k: int) -> dict[int, float]:
-        phrases = [*parse(query).certain]
-        stems = dict(zip(phrases, tokens_of(phrases), strict=True))
-        having = {one: self._having(stems[one], self._scope) for one in phrases}
-        found = {one: self._having(stems[one], self._allowed) for one in phrases}
+        words = [*parse(query).certain]
+        stems = dict(zip(words, tokens_of(words), strict=True))
+        having = {one: self._having(stems[one], self._scope) for one in words}
+        found = {one: self._having(stems[one], self._allowed) for one in words}
         idf = {
             one: math.log1p((len(self._scope) - len(ids) + 0.5) / (len(ids) + 0.5))
             for one, ids in having.items()
         }
         order = sorted(
-            (one for one in phrases if found[one]),
+            (one for one in words if found[one]),
             key=lambda one: (len(found[one]), -len(one), one),
         )
         if not order:
@@ -103,9 +103,15 @@ class Oracle:
     st.lists(QUERIES, min_size=1, max_size=3),
     st.sampled_from([(1_000, 5_000), (3, 2), (1, 0), (2, 5)]),
     st.integers(1, 8),
+    st.sampled_from([0, phrases._MASKED]),
 )
 def test_scores_are_what_is_documented(
-    of_ana: list[str], of_ben: list[str], queries: list[str], limited: tuple[int, int], k: int
+    of_ana: list[str],
+    of_ben: list[str],
+    queries: list[str],
+    limited: tuple[int, int],
+    k: int,
+    masked: int,
 ) -> None:
     with Store.open(":memory:", model=MODEL, embedding_dims=EMBEDDING_DIMS) as store:
         pairs = [(ANA, text) for text in dict.fromkeys(of_ana)]
@@ -123,7 +129,7 @@ def test_scores_are_what_is_documented(
             (Selection(ids=tuple(late)), ids, late),
             (Selection(ids=tuple(ids[::2])), ids, ids[::2]),
         ]
-        with limits(*limited):
+        with limits(*limited), patch.object(phrases, "_MASKED", masked):
             for selection, scope_ids, allowed in cases:
                 oracle = Oracle(texts, scope_ids, allowed)
                 for query in queries:

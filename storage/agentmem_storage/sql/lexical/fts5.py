@@ -40,9 +40,7 @@ def count(
     given: dict[str, Any] = {"phrases": json.dumps([_quoted(phrase) for phrase in phrases])}
     for name, part in parts.items():
         given |= fts5_statements.given(name, part)
-    statement = fts5_statements.match_counts(
-        *((name, part.gapless) for name, part in parts.items())
-    )
+    statement = fts5_statements.match_counts(*((name, part.shape) for name, part in parts.items()))
     found = {row[0]: row[1:] for row in connection.execute(statement, given).all()}
 
     def counted(phrase: str) -> Count:
@@ -78,7 +76,7 @@ def best(
     given["counted"] = json.dumps({_quoted(phrase): times for phrase, times in counted.items()})
     given["shares"] = json.dumps({_quoted(phrase): share for phrase, share in shares.items()})
     return connection.execute(
-        fts5_statements.best(fts5_statements.kind(allowed)),
+        fts5_statements.best(fts5_statements.shape(allowed)),
         given | fts5_statements.given("allowed", allowed),
     ).all()
 
@@ -98,7 +96,7 @@ def narrow(
     given |= {"most": most, "counted": "{}"}
     return list(
         connection.scalars(
-            fts5_statements.narrow(fts5_statements.kind(allowed)),
+            fts5_statements.narrow(fts5_statements.shape(allowed)),
             given | fts5_statements.given("allowed", allowed),
         )
     )
@@ -158,8 +156,8 @@ def _quoted(phrase: str) -> str:
 
 def _rarity(rows: int, having: int) -> float:
     """The inverse document frequency that FTS5 uses."""
-    rarity = math.log((rows - having + 0.5) / (having + 0.5))
-    return rarity if rarity > 0 else 1e-6
+    odds = (rows - having + 0.5) / (having + 0.5)
+    return math.log(odds) if odds > 1 else 1e-6
 
 
 def _command(connection: Connection, command: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     Integer,
+    LargeBinary,
     Select,
     TableValuedAlias,
     bindparam,
@@ -27,20 +28,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.expression import text
 
-from agentmem_storage.sql.lexical.phrases import Among
+from agentmem_storage.sql.lexical.phrases import Among, Shape
 from agentmem_storage.sql.schema.tables import chunk_terms, chunk_terms_name
 
 _ROWID = literal_column("chunk_terms.rowid", Integer)
 # The unary plus keeps SQLite from querying FTS5 once per allowed id.
 _UNINDEXED_ROWID = literal_column("+chunk_terms.rowid", Integer)
+_MARK = literal_column("x'01'", LargeBinary)
 _BM25 = func.bm25(chunk_terms_name, type_=Float)
 _PHRASES = func.json_each(bindparam("phrases")).table_valued("value", name="phrase")
 _IDS = func.json_each(bindparam("ids")).table_valued("value", name="chunk")
 
 
-def kind(among: Among | None) -> bool | None:
-    """What a statement depends on: whether its chunks are gapless; None if they are all."""
-    return None if among is None else among.gapless
+def shape(among: Among | None) -> Shape | None:
+    """What a statement depends on: how its chunks are told; None if they are all."""
+    return None if among is None else among.shape
 
 
 def given(name: str, among: Among | None) -> dict[str, Any]:
@@ -48,27 +50,33 @@ def given(name: str, among: Among | None) -> dict[str, Any]:
     if among is None:
         return {}
     bounds = {f"{name}_first": among.first, f"{name}_last": among.last}
-    return bounds if among.gapless else {name: among.json, **bounds}
+    if among.shape == "span":
+        return bounds
+    return {name: among.mask if among.shape == "mask" else among.json, **bounds}
 
 
-def _within(name: str, gapless: bool | None) -> list[ColumnElement[bool]]:
-    """The conditions for being among the chunks that parameters say, of some `kind`."""
-    if gapless is None:
+def _within(name: str, shape: Shape | None) -> list[ColumnElement[bool]]:
+    """The conditions for being among the chunks that parameters say, of some `shape`."""
+    if shape is None:
         return []
     # FTS5 skips what is out of bounds, which is most of the index where a scope is of one time.
     first, last = (bindparam(f"{name}_{end}", type_=Integer) for end in ("first", "last"))
     bounds = [_ROWID >= first, _ROWID <= last]
-    if gapless:
+    if shape == "span":
         return bounds
+    if shape == "mask":
+        # A list becomes a table in each statement, which takes as long as searching it.
+        mask = bindparam(name, type_=LargeBinary)
+        return [*bounds, func.substr(mask, _UNINDEXED_ROWID - first + 1, 1) == _MARK]
     values = func.json_each(bindparam(name)).table_valued(column("value", Integer), name=name)
     return [*bounds, _UNINDEXED_ROWID.in_(select(values.c.value))]
 
 
 # Compiled once, here and below: compiling takes longer than running.
 @cache
-def best(gapless: bool | None) -> Select[tuple[int, float, float]]:
+def best(shape: Shape | None) -> Select[tuple[int, float, float]]:
     """The best ``k`` of the allowed chunks that contain one of the phrases ``leading``."""
-    led = _matches("leading", _within("allowed", gapless)).cte("led")
+    led = _matches("leading", _within("allowed", shape)).cte("led")
     within = [_UNINDEXED_ROWID.in_(select(led.c.id))]
     others = _matches("following", within).subquery("others")
     common = _present(within).subquery("common")
@@ -88,9 +96,9 @@ def best(gapless: bool | None) -> Select[tuple[int, float, float]]:
 
 
 @cache
-def narrow(gapless: bool | None) -> Select[tuple[int]]:
+def narrow(shape: Shape | None) -> Select[tuple[int]]:
     """The ``most`` of the allowed chunks that ``common`` finds, by the shares of what they have."""
-    found = _present(_within("allowed", gapless)).subquery("found")
+    found = _present(_within("allowed", shape)).subquery("found")
     return (
         select(found.c.id)
         .group_by(found.c.id)
@@ -146,10 +154,10 @@ def _rows(
 
 
 @cache
-def match_counts(*parts: tuple[str, bool]) -> Select[*tuple[Any, ...]]:
+def match_counts(*parts: tuple[str, Shape]) -> Select[*tuple[Any, ...]]:
     """Each phrase, with the number of rows that contain it in the table and in each part.
 
-    A part is the name of its parameters and its `kind`.
+    A part is the name of its parameters and its `shape`.
     """
     listed = func.json_each(bindparam("phrases")).table_valued("value", name="phrase")
     # One count per phrase: FTS5 then reads only which rows contain it.
@@ -159,7 +167,7 @@ def match_counts(*parts: tuple[str, bool]) -> Select[*tuple[Any, ...]]:
         .where(chunk_terms_name.op("MATCH")(listed.c.value))
         .correlate(listed)
     )
-    counts = [count, *(count.where(*_within(name, gapless)) for name, gapless in parts)]
+    counts = [count, *(count.where(*_within(name, shape)) for name, shape in parts)]
     return select(listed.c.value, *(one.scalar_subquery() for one in counts))
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Of fewer ids, a list is read as fast as a mask.
+_MASKED = 256
+# The most bytes of a mask for each of its ids.
+_SPARSE = 64
+
+Shape = Literal["span", "mask", "list"]
 
 
 class Among(NamedTuple):
@@ -16,20 +23,30 @@ class Among(NamedTuple):
         json: Their ids, in any order.
         first: The lowest id; of none, 0.
         last: The highest one; of none, -1.
-        gapless: Whether these are all ids between them, so that the two say it all.
+        mask: Of many ids, a byte for each between these two, 1 if it is one of them; None of few,
+            of ids with wide gaps, and of ids without any.
+        shape: What tells them best: the two bounds alone, the mask, or the list.
     """
 
     json: str
     first: int
     last: int
-    gapless: bool
+    mask: bytes | None
+    shape: Shape
 
     @classmethod
     def of(cls, ids: NDArray[np.int64], listed: str | None = None) -> Self:
         """Ids in ascending order, and as JSON if that is known."""
         first, last = (int(ids[0]), int(ids[-1])) if ids.size else (0, -1)
-        gapless = last - first + 1 == ids.size
-        return cls(json.dumps(ids.tolist()) if listed is None else listed, first, last, gapless)
+        span = last - first + 1
+        text = json.dumps(ids.tolist()) if listed is None else listed
+        if span == ids.size:
+            return cls(text, first, last, None, "span")
+        if ids.size < _MASKED or span > _SPARSE * ids.size:
+            return cls(text, first, last, None, "list")
+        marks = np.zeros(span, dtype=np.uint8)
+        marks[ids - first] = 1
+        return cls(text, first, last, marks.tobytes(), "mask")
 
 
 class Count(NamedTuple):
