@@ -2,17 +2,23 @@
 
 from agentmem_storage.index.base import VectorIndex
 from agentmem_storage.index.cache import CacheHeader, load_cache, save_cache, strays, sweep
-from agentmem_storage.index.factory import IndexKind, build, is_outgrown, make_index, read_from
+from agentmem_storage.index.factory import (
+    IndexKind,
+    build,
+    is_large,
+    is_outgrown,
+    make_index,
+)
 
 __all__ = [
     "CacheHeader",
     "IndexKind",
     "VectorIndex",
     "build",
+    "is_large",
     "is_outgrown",
     "load_cache",
     "make_index",
-    "read_from",
     "save_cache",
     "strays",
     "sweep",

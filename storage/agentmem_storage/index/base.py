@@ -9,7 +9,6 @@ vector.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -81,33 +80,36 @@ class VectorIndex(Protocol):
         """The same as int8 levels of shape (n, K); see `agentmem_storage.levels`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """What places vectors in lists.
-
-    Attributes:
-        centroids: float32 of shape (lists, K), unit rows, or zero where a list is empty.
-        ranges: float32 of shape (2 * K,): the least of each dim, and how far it ranges, which the
-            8-bit codes divide into steps.
-    """
-
-    centroids: NDArray[np.float32]
-    ranges: NDArray[np.float32]
-
-
 @runtime_checkable
 class Parted(VectorIndex, Protocol):
     """A `VectorIndex` whose vectors are parted among lists, of which a search scans some."""
 
     @property
-    def partition(self) -> Partition:
-        """What places vectors in lists."""
+    def centroids(self) -> NDArray[np.float32]:
+        """What places vectors in lists, float32 of shape (lists, K).
+
+        Its rows are unit vectors, or zero where a list is empty.
+        """
 
     def lists(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
         """The list that each of these ids is in, int32 of shape (n,).
 
         Raises:
             KeyError: An id is not in the index.
+        """
+
+    def add_levels(
+        self,
+        ids: NDArray[np.int64],
+        levels: NDArray[np.int8],
+        lists: NDArray[np.int32] | None = None,
+    ) -> None:
+        """Add or replace vectors by their levels.
+
+        Args:
+            ids: int64 of shape (n,), ascending.
+            levels: int8 of shape (n, K).
+            lists: The list of each, int32 of shape (n,), if it is known.
         """
 
 

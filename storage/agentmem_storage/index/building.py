@@ -10,18 +10,16 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem_storage.index.base import Partition, Read, VectorIndex
+from agentmem_storage.index.base import Read, VectorIndex
 from agentmem_storage.index.ivf import IvfIndex
 from agentmem_storage.levels import from_levels
 
 # From so many vectors on, scanning lists takes less than a third of the time of scanning all
-# (benchmarks/results/scale.json), and is worth not being exact.
+# (benchmarks/results/scale-index.json), and is worth not being exact.
 LISTS_FROM = 50_000
 # Of each list, so many vectors are looked at to find its centroid, so many times.
 _SAMPLED, _ROUNDS = 40, 10
 _STEPS = 16
-# To such parts of 1 the ranges are rounded: they are of single vectors, which may be forgotten.
-_GRAIN = 64
 _SEED = 0
 _BATCH = 8192
 
@@ -34,7 +32,7 @@ def lists_for(count: int) -> int:
 def outgrown(index: VectorIndex) -> bool:
     """Whether an index has become too large for what it is, and should be built anew."""
     if isinstance(index, IvfIndex):
-        return lists_for(index.places) > len(index.partition.centroids)
+        return lists_for(index.places) > len(index.centroids)
     return len(index) >= LISTS_FROM
 
 
@@ -56,16 +54,16 @@ def build(
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
-        partition = _partition(ids, read, stopped)
-        if partition is None:
+        centroids = _centroids(ids, read, stopped)
+        if centroids is None:
             return None
-        index = IvfIndex(partition)
+        index = IvfIndex(centroids)
         for first in range(0, ids.size, _BATCH):
             if stopped():
                 return None
             index.add_levels(*read(ids[first : first + _BATCH]))
         # So that what is removed later can be taken out of its centroid, it must be in no other.
-        for some in np.array_split(np.arange(len(partition.centroids), dtype=np.int32), _STEPS):
+        for some in np.array_split(np.arange(len(centroids), dtype=np.int32), _STEPS):
             if stopped():
                 return None
             index.center(some)
@@ -74,7 +72,9 @@ def build(
         faiss.omp_set_num_threads(threads)
 
 
-def _partition(ids: NDArray[np.int64], read: Read, stopped: Callable[[], bool]) -> Partition | None:
+def _centroids(
+    ids: NDArray[np.int64], read: Read, stopped: Callable[[], bool]
+) -> NDArray[np.float32] | None:
     """Centroids by k-means over a sample, on the sphere."""
     random = np.random.default_rng(_SEED)
     count = min(ids.size, _SAMPLED * lists_for(ids.size))
@@ -99,14 +99,4 @@ def _partition(ids: NDArray[np.int64], read: Read, stopped: Callable[[], bool]) 
         )
         kmeans.train(rows, init_centroids=centroids)
         centroids = kmeans.centroids
-    quantizer = faiss.ScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_8bit)
-    quantizer.train(rows)
-    return Partition(centroids, _coarse(faiss.vector_to_array(quantizer.trained)))
-
-
-def _coarse(ranges: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ranges that include the given ones, in whole grains."""
-    least, width = np.split(ranges.astype(np.float64), 2)
-    low = np.floor(least * _GRAIN) / _GRAIN
-    high = np.ceil((least + width) * _GRAIN) / _GRAIN
-    return np.concatenate((low, high - low)).astype(np.float32)
+    return centroids

@@ -8,8 +8,8 @@ and the list of each vector. All numbers are little-endian:
     header length   uint32, bytes
     header digest   32 bytes, SHA-256 of the header
     header          JSON: `CacheHeader`, count n, number of lists, SHA-256 of the payload in hex
-    payload         ids, int64 (n,), ascending; levels, int8 (n, K); with lists, also centroids,
-                    float32 (lists, K); ranges, float32 (2 * K,); the list of each, int32 (n,)
+    payload         ids, int64 (n,), ascending; with lists, the list of each, int32 (n,), and their
+                    centroids, float32 (lists, K); levels, int8 (n, K)
 
 The file is only a cache: if anything is wrong with it, `load_cache` returns None.
 """
@@ -17,6 +17,7 @@ The file is only a cache: if anything is wrong with it, `load_cache` returns Non
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import math
@@ -26,21 +27,23 @@ import struct
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.disk import FILE_MODE, sync
-from agentmem_storage.index.base import Parted, Partition, VectorIndex
+from agentmem_storage.index.base import Parted, VectorIndex
 from agentmem_storage.index.factory import IndexKind, make_index, make_parted
 from agentmem_storage.levels import from_levels
 
-_MAGIC = b"AGMKEYS\x02"  # The last byte is the version of the format.
+_MAGIC = b"AGMKEYS\x03"  # The last byte is the version of the format.
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _ID, _LEVEL = np.dtype("<i8"), np.dtype("i1")
 _FLOAT, _LIST = np.dtype("<f4"), np.dtype("<i4")
+# Vectors that are read or written at once.
+_ROWS = 16_384
 
 _log = logging.getLogger(__name__)
 
@@ -85,27 +88,28 @@ def save_cache(path: str | os.PathLike[str], index: VectorIndex, header: CacheHe
     if header.dims != index.dims:
         raise ValueError(f"header says {header.dims!r} dims, the index has {index.dims!r}")
     ids = index.ids()
-    arrays: list[NDArray[Any]] = [ids.astype(_ID, copy=False), index.levels(ids)]
+    arrays: list[NDArray[Any]] = [ids.astype(_ID, copy=False)]
     lists = 0
     if isinstance(index, Parted):
-        lists = len(index.partition.centroids)
-        arrays.append(index.partition.centroids.astype(_FLOAT, copy=False))
-        arrays.append(index.partition.ranges.astype(_FLOAT, copy=False))
+        lists = len(index.centroids)
         arrays.append(index.lists(ids).astype(_LIST, copy=False))
-    payload = [_raw(one) for one in arrays]
+        arrays.append(index.centroids.astype(_FLOAT, copy=False))
     digest = hashlib.sha256()
-    for part in payload:
-        digest.update(part)
-    fields = {**asdict(header), "count": ids.size, "lists": lists, "sha256": digest.hexdigest()}
-    head = json.dumps(fields, sort_keys=True).encode()
+    fields = {**asdict(header), "count": ids.size, "lists": lists}
 
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
             Path(name).chmod(FILE_MODE)  # the umask may have taken more away
-            file.write(_MAGIC + _LENGTH.pack(len(head)) + hashlib.sha256(head).digest() + head)
-            for part in payload:
+            # The digest in the header is that of what follows, so it is written again.
+            file.write(_head(fields, digest))
+            levels = (index.levels(ids[first : first + _ROWS]) for first in _firsts(ids.size))
+            for array in itertools.chain(arrays, levels):
+                part = _raw(array)
+                digest.update(part)
                 file.write(part)
+            file.seek(0)
+            file.write(_head(fields, digest))
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
@@ -146,8 +150,8 @@ def load_cache(
     """
     expected = {"store_id": store_id, "model": model, "dims": dims}
     try:
-        content, change = _parse(_read(path), expected)
-        index = _indexed(content, dims, kind)
+        with _opened(path) as file:
+            index, change = _read(file, expected, kind)
     except FileNotFoundError:
         _log.info("index cache %s: not there", path)
     except (OSError, MemoryError, ValueError, KeyError, TypeError, _BadCacheError) as error:
@@ -157,96 +161,109 @@ def load_cache(
     return None
 
 
-class _Content(NamedTuple):
-    """What a cache file contains, in part as views of its bytes."""
-
-    ids: NDArray[np.int64]
-    levels: NDArray[np.int8]
-    lists: NDArray[np.int32]
-    partition: Partition | None
+def _head(fields: dict[str, Any], digest: hashlib._Hash) -> bytes:
+    """All that is before the payload."""
+    head = json.dumps({**fields, "sha256": digest.hexdigest()}, sort_keys=True).encode()
+    return _MAGIC + _LENGTH.pack(len(head)) + hashlib.sha256(head).digest() + head
 
 
-def _indexed(content: _Content, dims: int, kind: IndexKind) -> VectorIndex:
-    ids, levels, lists, partition = content
-    if partition is not None and kind == "auto":
-        parted = make_parted(partition, ids, levels, lists)
-        if parted is not None:
-            return parted
-    index = make_index(dims, kind)
-    index.add(ids, from_levels(levels))
-    return index
+def _firsts(count: int) -> range:
+    """The first row of each part of so many that are read or written at once."""
+    return range(0, count, _ROWS)
 
 
-def _parse(data: bytes, expected: dict[str, Any]) -> tuple[_Content, int]:
-    """The content of a cache file, and its change number."""
-    view = memoryview(data)
-    digest_at = len(_MAGIC) + _LENGTH.size
-    head_at = digest_at + _DIGEST_BYTES
-    if view[: len(_MAGIC)] != _MAGIC:
+def _read(file: BinaryIO, expected: dict[str, Any], kind: IndexKind) -> tuple[VectorIndex, int]:
+    """The index in a cache file, and its change number."""
+    if file.read(len(_MAGIC)) != _MAGIC:
         raise _BadCacheError("it has another format")
-    if len(view) < head_at:
-        raise _BadCacheError("it is truncated")
-    (head_bytes,) = _LENGTH.unpack_from(view, len(_MAGIC))
-    payload_at = head_at + head_bytes
-    head = view[head_at:payload_at]
-    if hashlib.sha256(head).digest() != view[digest_at:head_at]:
+    (head_bytes,) = _LENGTH.unpack(_exactly(file, _LENGTH.size))
+    digest = _exactly(file, _DIGEST_BYTES)
+    head = _exactly(file, head_bytes)
+    if hashlib.sha256(head).digest() != digest:
         raise _BadCacheError("its header is damaged")
-    fields = json.loads(bytes(head))
+    fields = json.loads(head)
     for name, value in expected.items():
         if fields[name] != value:
             raise _BadCacheError(f"its {name} is {fields[name]!r}, not {value!r}")
-    content = _split(view[payload_at:], fields["count"], fields["lists"], fields["dims"])
-    if hashlib.sha256(view[payload_at:]).hexdigest() != fields["sha256"]:
+    payload = _Payload(file)
+    index = _indexed(payload, fields["count"], fields["lists"], fields["dims"], kind)
+    if payload.digest.hexdigest() != fields["sha256"]:
         raise _BadCacheError("its vectors are damaged")
-    # Whoever wrote the digests may have written anything else, too.
-    if not content.levels.any(axis=1).all():
-        raise _BadCacheError("one of its vectors is zero")
-    if bool(np.any(content.ids[1:] <= content.ids[:-1])) or bool(np.any(content.ids < 0)):
-        raise _BadCacheError("its ids do not ascend")
-    if not all(0 <= one < max(fields["lists"], 1) for one in _span(content.lists)):
-        raise _BadCacheError("it names lists that it does not have")
-    return content, int(fields["change"])
+    return index, int(fields["change"])
 
 
-def _split(payload: memoryview, count: int, lists: int, dims: int) -> _Content:
-    """The arrays of a payload."""
-    shapes: list[tuple[np.dtype[Any], tuple[int, ...]]] = [(_ID, (count,)), (_LEVEL, (count, dims))]
-    if lists:
-        shapes += [(_FLOAT, (lists, dims)), (_FLOAT, (2 * dims,)), (_LIST, (count,))]
-    arrays: list[NDArray[Any]] = []
-    at = 0
-    for dtype, shape in shapes:
-        size = math.prod(shape)
-        end = at + size * dtype.itemsize
-        if min(shape) < 0 or end > len(payload):
+class _Payload:
+    """The arrays of a file, one after the other.
+
+    Attributes:
+        left: How many bytes have not been read.
+        digest: Of those that have.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.left = os.fstat(file.fileno()).st_size - file.tell()
+        self.digest = hashlib.sha256()
+
+    def read(self, dtype: np.dtype[Any], *shape: int) -> NDArray[Any]:
+        """The next array."""
+        size = math.prod(shape) * dtype.itemsize
+        if min(shape) < 0 or size > self.left:
             raise _BadCacheError("its length is wrong")
-        arrays.append(np.frombuffer(payload[at:end], dtype=dtype).reshape(shape))
-        at = end
-    if at != len(payload):
+        data = _exactly(self._file, size)
+        self.digest.update(data)
+        self.left -= size
+        return np.frombuffer(data, dtype=dtype).reshape(shape)
+
+
+def _indexed(payload: _Payload, count: int, lists: int, dims: int, kind: IndexKind) -> VectorIndex:
+    """Read an index, a part of its vectors at a time: a large one is in memory only once."""
+    ids = payload.read(_ID, count).astype(np.int64)
+    # Whoever wrote the digests may have written anything else, too.
+    if bool(np.any(ids[1:] <= ids[:-1])) or bool(np.any(ids < 0)):
+        raise _BadCacheError("its ids do not ascend")
+    parted = None
+    if lists:
+        own = payload.read(_LIST, count).astype(np.int32)
+        if own.size and not 0 <= int(own.min()) <= int(own.max()) < lists:
+            raise _BadCacheError("it names lists that it does not have")
+        centroids = payload.read(_FLOAT, lists, dims).astype(np.float32)
+        if not np.isfinite(centroids).all():
+            raise _BadCacheError("what parts its lists is not finite")
+        if kind == "auto":
+            parted = make_parted(centroids, own)
+    if payload.left != count * dims:
         raise _BadCacheError("its length is wrong")
-    ids, levels = arrays[0].astype(np.int64, copy=False), arrays[1]
-    if not lists:
-        return _Content(ids, levels, np.empty(0, dtype=np.int32), None)
-    centroids, ranges = (one.astype(np.float32) for one in arrays[2:4])
-    if not np.isfinite(centroids).all() or not np.isfinite(ranges).all():
-        raise _BadCacheError("what parts its lists is not finite")
-    return _Content(ids, levels, arrays[4].astype(np.int32), Partition(centroids, ranges))
+    index: VectorIndex = make_index(dims, kind) if parted is None else parted
+    for first in _firsts(count):
+        part = slice(first, first + _ROWS)
+        levels = payload.read(_LEVEL, ids[part].size, dims)
+        # Several at a time, which takes a fraction of the time.
+        if not levels.view(f"u{math.gcd(dims, 8)}").any(axis=1).all():
+            raise _BadCacheError("one of its vectors is zero")
+        if parted is None:
+            index.add(ids[part], from_levels(levels))
+        else:
+            parted.add_levels(ids[part], levels, own[part])
+    return index
 
 
-def _span(values: NDArray[np.int32]) -> tuple[int, ...]:
-    """The least and the greatest, if there are any."""
-    return (int(values.min()), int(values.max())) if values.size else ()
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise _BadCacheError("it is truncated")
+    return data
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file; links, pipes and devices are errors, where the platform can tell."""
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file to read; links, pipes and devices are errors, where the platform can tell."""
     # Without waiting: opening a pipe would wait for somebody who writes to it.
     plain = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(path, os.O_RDONLY | plain)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _BadCacheError("it is no file")
-        return file.read()
+    file = open(os.open(path, os.O_RDONLY | plain), "rb")  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise _BadCacheError("it is no file")
+    return file
 
 
 def _raw(array: NDArray[Any]) -> memoryview:

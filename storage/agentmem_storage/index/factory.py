@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.errors import MissingExtraError
-from agentmem_storage.index.base import Partition, Read, VectorIndex
+from agentmem_storage.index.base import Parted, Read, VectorIndex
 from agentmem_storage.index.exact import ExactIndex
 
 IndexKind = Literal["auto", "exact", "faiss"]
@@ -56,9 +56,13 @@ def is_outgrown(index: VectorIndex) -> bool:
     return outgrown(index)
 
 
-def read_from(index: VectorIndex) -> Read:
-    """Reads the vectors of an index that nobody changes."""
-    return lambda ids: (ids, index.levels(ids))
+def is_large(count: int) -> bool:
+    """Whether so many vectors should be in an index that `build` makes."""
+    try:
+        from agentmem_storage.index.building import LISTS_FROM
+    except ImportError:  # FAISS is not installed
+        return False
+    return count >= LISTS_FROM
 
 
 def build(
@@ -70,24 +74,17 @@ def build(
     return build_lists(ids, read, stopped)
 
 
-def make_parted(
-    partition: Partition,
-    ids: NDArray[np.int64],
-    levels: NDArray[np.int8],
-    lists: NDArray[np.int32],
-) -> VectorIndex | None:
-    """An index of vectors whose lists are known; None if FAISS is not installed.
+def make_parted(centroids: NDArray[np.float32], lists: NDArray[np.int32]) -> Parted | None:
+    """An empty index with lists; None if FAISS is not installed.
 
     Args:
-        partition: What placed them.
-        ids: int64 of shape (n,), ascending.
-        levels: int8 of shape (n, K).
-        lists: Of each, int32 of shape (n,).
+        centroids: What places vectors in lists, float32 of shape (lists, K).
+        lists: Of each vector that will be added, its list, int32 of shape (n,).
     """
     try:
         from agentmem_storage.index.ivf import IvfIndex
     except ImportError:
         return None
-    index = IvfIndex(partition)
-    index.add_levels(ids, levels, lists)
+    index = IvfIndex(centroids)
+    index.reserve(lists)
     return index

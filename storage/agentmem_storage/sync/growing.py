@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem_storage.forks import not_during_fork
-from agentmem_storage.index import IndexKind, VectorIndex, build, is_outgrown
+from agentmem_storage.index import IndexKind, VectorIndex, build, is_large, is_outgrown
 from agentmem_storage.index.base import locate
 from agentmem_storage.readwrite import ReadWriteLock
 from agentmem_storage.sql.logs.changes import Mark
@@ -50,6 +50,10 @@ class Growing:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._built: Built | None = None
+
+    def large(self, count: int) -> bool:
+        """Whether an index of so many vectors should be one for large stores."""
+        return self._kind == "auto" and is_large(count)
 
     def outgrown(self, index: VectorIndex) -> bool:
         """Whether another index should take the place of this one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,18 +26,18 @@ from agentmem_storage.index import (
     build,
     load_cache,
     make_index,
-    read_from,
     save_cache,
     strays,
     sweep,
 )
+from agentmem_storage.levels import to_levels
 from agentmem_storage.readwrite import ReadWriteLock
 from agentmem_storage.records import ANY_SCOPE, Ranked, Scope
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.sqlite_errors import unwritable
 from agentmem_storage.sql.logs import changes
 from agentmem_storage.sql.logs.changes import Mark
-from agentmem_storage.sql.reading.embeddings import decode_intact
+from agentmem_storage.sql.reading.embeddings import decode_intact, embeddings_of
 from agentmem_storage.sql.reading.state import list_ids
 from agentmem_storage.sql.schema.tables import chunks
 from agentmem_storage.sql.where.selection import GIVEN, given
@@ -131,9 +132,15 @@ class IndexSync:
     def rebuild(self) -> None:
         """Discard the index and rebuild it from the rows."""
         with self._database.read() as connection, self._lock.writing():
-            index = self._rebuild(connection, "on request")
-            if self._growing.outgrown(index):
-                self._index = build(index.ids(), read_from(index)) or index
+            self._index = None  # so that there is room for another
+            ids = list_ids(connection, select(chunks.c.id)).ids
+            large = self._growing.large(ids.size)
+            built = build(ids, partial(self._stored, connection)) if large else None
+            if built is None:
+                self._rebuild(connection, "on request")
+            else:
+                self._take(built, changes.newest(connection))
+                _log.info("index with lists built from %d embeddings: on request", len(built))
         self.save()
 
     def added(self) -> None:
@@ -222,8 +229,7 @@ class IndexSync:
         """Take the index that was built, unless too much has changed meanwhile."""
         built = self._growing.take()
         if changes.reaches(connection, built.mark):
-            self._index, self._mark = built.index, built.mark
-            self._unsaved = max(len(built.index), 1)
+            self._take(built.index, built.mark)
         else:
             _log.info("an index with lists is not used: the changes since are no longer logged")
 
@@ -256,9 +262,20 @@ class IndexSync:
         )
         for part in rows.partitions():
             index.add(*self._decoded(part))
-        self._index, self._mark, self._unsaved = index, newest, max(len(index), 1)
+        self._take(index, newest)
         _log.info("vector index built from %d embeddings: %s", len(index), reason)
         return index
+
+    def _take(self, index: VectorIndex, mark: Mark) -> None:
+        """Search an index that has just been made, and save it when there is time."""
+        self._index, self._mark, self._unsaved = index, mark, max(len(index), 1)
+
+    def _stored(
+        self, connection: Connection, ids: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        """Those of some embeddings that are intact, as levels: all of them take too much memory."""
+        found = embeddings_of(connection, ids, self._dims)
+        return found.ids, to_levels(found.vectors)
 
     def _replay(self, connection: Connection, newest: Mark) -> None:
         added, removed = changes.changed(connection, self._mark)

@@ -13,7 +13,8 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from numpy.typing import NDArray
 
-from agentmem_storage.index import CacheHeader, cache, ivf, load_cache, read_from, save_cache
+from agentmem_storage.index import CacheHeader, VectorIndex, cache, ivf, load_cache, save_cache
+from agentmem_storage.index.base import Read
 from agentmem_storage.index.building import build, lists_for
 from agentmem_storage.index.exact import ExactIndex
 from agentmem_storage.index.faiss import FaissIndex
@@ -48,6 +49,10 @@ def exact_of(ids: Ids, vectors: Vectors) -> ExactIndex:
     index = ExactIndex(DIMS)
     index.add(ids, vectors)
     return index
+
+
+def read_from(index: VectorIndex) -> Read:
+    return lambda ids: (ids, index.levels(ids))
 
 
 def built(ids: Ids = IDS, vectors: Vectors = VECTORS) -> IvfIndex:
@@ -96,7 +101,7 @@ def test_nearly_all_of_the_best_of_many_are_found() -> None:
     """With the numbers that stores of this size have."""
     ids, vectors = np.arange(70_000, dtype=np.int64), clustered(70_000, 8)
     one, exact = built(ids, vectors), exact_of(ids, vectors)
-    assert len(one.partition.centroids) == 256
+    assert len(one.centroids) == 256
     random = np.random.default_rng(9)
     for share in (1.0, 0.5, 0.1, 0.01, 0.001):
         among = np.sort(random.choice(ids, int(70_000 * share), replace=False))
@@ -144,10 +149,9 @@ def test_no_result_is_shorter_than_what_there_is(
 
 def test_the_same_vectors_make_the_same_index() -> None:
     one, two = built(), built()
-    assert one.partition.centroids.tobytes() == two.partition.centroids.tobytes()
-    assert one.partition.ranges.tobytes() == two.partition.ranges.tobytes()
+    assert one.centroids.tobytes() == two.centroids.tobytes()
     assert one.lists(IDS).tolist() == two.lists(IDS).tolist()
-    assert len(one.partition.centroids) == lists_for(COUNT) == 64
+    assert len(one.centroids) == lists_for(COUNT) == 64
 
 
 def test_a_centroid_has_nothing_of_what_was_removed() -> None:
@@ -163,17 +167,15 @@ def test_a_centroid_has_nothing_of_what_was_removed() -> None:
             members = one.vectors(left[one.lists(left) == number]).astype(np.float64)
             mean = members.sum(axis=0)
             expected = mean / max(float(np.linalg.norm(mean)), 1e-9)
-            assert np.allclose(one.partition.centroids[number], expected, atol=1e-6)
-    assert not one.partition.centroids[least].any()
-    # What scales the codes tells no component of any vector.
-    assert (one.partition.ranges * 64 % 1).tolist() == [0.0] * 2 * DIMS
+            assert np.allclose(one.centroids[number], expected, atol=1e-6)
+    assert not one.centroids[least].any()
 
 
 def test_every_centroid_is_the_mean_of_its_list() -> None:
     one = built()
-    for number in range(len(one.partition.centroids)):
+    for number in range(len(one.centroids)):
         mean = one.vectors(IDS[one.lists(IDS) == number]).astype(np.float64).sum(axis=0)
-        assert np.allclose(one.partition.centroids[number], mean / np.linalg.norm(mean), atol=1e-6)
+        assert np.allclose(one.centroids[number], mean / np.linalg.norm(mean), atol=1e-6)
 
 
 def test_what_is_gone_when_it_is_read_is_left_out() -> None:
@@ -325,7 +327,6 @@ def test_every_truncation_and_every_changed_byte_is_no_cache(
         ("lists", 99, "names lists that it does not have"),
         ("lists", -1, "names lists that it does not have"),
         ("centroids", np.nan, "is not finite"),
-        ("ranges", np.inf, "is not finite"),
         ("levels", 0, "is zero"),
         ("ids", 7, "do not ascend"),
     ],
@@ -344,8 +345,7 @@ def test_a_cache_with_right_checksums_and_wrong_content_is_no_cache(
         "ids": np.full(12, 7, np.int64),
         "levels": index.levels(index.ids()),
         "lists": index.lists(index.ids()),
-        "centroids": index.partition.centroids,
-        "ranges": index.partition.ranges,
+        "centroids": index.centroids,
     }
     wrong[name][3:4] = value
     with monkeypatch.context() as patched:
