@@ -78,6 +78,7 @@ class IvfIndex:
         self._list_at = np.empty(0, dtype=np.int32)
         self._offset_at = np.empty(0, dtype=np.int32)
         self._norm_at = np.empty(0, dtype=np.float32)  # of its levels
+        self._norms = np.inf, 0.0  # the least and the greatest so far
 
     @property
     def dims(self) -> int:
@@ -229,24 +230,26 @@ class IvfIndex:
             selector = faiss.IDSelectorBitmap(self._used, faiss.swig_ptr(bits))
         probes = self._probes(k, places.size)
         wanted = min(k + _SPARE, places.size)
-        threshold, reached = _USUAL, -1.0
+        threshold, reached = _USUAL, -2.0
         for scanned in (min(_NEAREST, probes), probes, len(self._lists)):
             found, above = self._lists.search(
                 query, wanted, above=threshold, probes=scanned, selector=selector
             )
             if found.size >= k:
                 break
-        probes, complete = max(probes, scanned), False
+        probes = max(probes, scanned)
         while True:
             cosines = threshold + above / self._norm_at[found]
             kth = _kth(cosines, k)
+            # Whatever was left out comes after the last, whose cosine is at most this.
+            last = threshold + float(above[-1]) / self._norms[0 if above[-1] > 0 else 1]
+            complete = scanned == probes and (found.size < wanted or last <= kth)
             if complete or kth <= reached:
                 return found[cosines >= kth - 2 * _SLACK].astype(np.int32)
-            reached, threshold = kth, kth - _SLACK
+            reached, threshold, scanned = kth, kth - _SLACK, probes
             found, above = self._lists.search(
                 query, wanted, above=threshold, probes=probes, selector=selector
             )
-            complete = found.size < wanted or bool(above[-1] <= 0.0)
 
     def _probes(self, k: int, among: int) -> int:
         """How many lists to scan; all for a small part, whose best may be in any of them."""
@@ -265,6 +268,9 @@ class IvfIndex:
         self._used, self._size = own.stop, listed.stop
         places = np.arange(own.start, own.stop, dtype=np.int64)
         norms = norms_of(levels)
+        if norms.size:
+            least, greatest = self._norms
+            self._norms = min(least, float(norms.min())), max(greatest, float(norms.max()))
         self._id_at[own], self._list_at[own], self._norm_at[own] = ids, lists, norms
         self._offset_at[own] = self._lists.add(lists, places, levels, norms)
         self._all_ids[listed], self._all_places[listed] = ids, places
