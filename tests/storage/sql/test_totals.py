@@ -17,6 +17,7 @@ from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, MODEL, make_source
 
 KEY = bytes(range(32))
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20))]
 
 
 class Walk:
@@ -99,7 +100,7 @@ def _break(*_: object) -> None:
     raise RuntimeError("power cut")
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
 def test_the_number_is_that_of_the_rows(tmp_path: Path, key: bytes | None, seed: int) -> None:
     walk = Walk(tmp_path / "s", key, seed)
