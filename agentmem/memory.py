@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from agentmem.errors import InputError, StoreError
 from agentmem.ingest.checks import (
     MAX_CHARS,
+    check_flag,
 )
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
 from agentmem.ingest.threads import thread_count
@@ -181,6 +182,9 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
             StoreIncompleteError: a file of the store is missing, or older than the others.
             StoreUnwritableError: the store cannot be created there.
         """
+        create, keep_text = check_flag(create, "create"), check_flag(keep_text, "keep_text")
+        preload = check_flag(preload, "preload")
+        audit = None if audit is None else check_flag(audit, "audit")
         max_chars = as_int(max_chars, "max_chars")
         if max_chars < 1:
             raise InputError(f"max_chars must be 1 or more, got {max_chars!r}")

@@ -87,7 +87,7 @@ class Binding:
             InputError: An id is None, empty, `ANY`, contradicts the binding, or is required and not
                 given.
         """
-        if ANY in (user_id, agent_id, session_id):
+        if any(one is ANY for one in (user_id, agent_id, session_id)):
             raise InputError(f"a session belongs to somebody: leave out what is not {ANY!r}")
         scope = self.reading(user_id, agent_id, session_id)
         self.check_required(scope)
@@ -124,7 +124,7 @@ class Binding:
         Raises:
             InputError: None is given, or one that is None, `ANY`, or contradicts this binding.
         """
-        if ANY in (user_id, agent_id, session_id):
+        if any(one is ANY for one in (user_id, agent_id, session_id)):
             raise InputError(f"scoped() binds an id: leave out what may be {ANY!r}")
         scope = replace(self, required=()).reading(user_id, agent_id, session_id)
         if scope == self.scope:

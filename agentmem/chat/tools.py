@@ -148,7 +148,7 @@ class Tools:
         Raises:
             InputError: the format is unknown.
         """
-        if format not in get_args(ToolFormat):
+        if not isinstance(format, str) or format not in get_args(ToolFormat):
             raise InputError(
                 f"unknown format {shown(format)}: {', '.join(map(repr, get_args(ToolFormat)))}"
             )

@@ -42,6 +42,7 @@ from agentmem.errors import InputError
 from agentmem.models.base import Tokenizer
 from agentmem.models.extras import READER, needs_extra
 from agentmem_storage.numbers import as_int
+from agentmem_storage.text import shown
 
 if TYPE_CHECKING:
     from agentmem.models.reader.cache import MemoryCache
@@ -97,8 +98,8 @@ class Context:
         It is never a system message: whoever could write to the memory could give orders there.
         For Anthropic its content is a list with one text block.
         """
-        if format not in ("openai", "anthropic"):
-            raise InputError(f"unknown format {format!r}: 'openai' or 'anthropic'")
+        if not isinstance(format, str) or format not in ("openai", "anthropic"):
+            raise InputError(f"unknown format {shown(format)}: 'openai' or 'anthropic'")
         text = self.to_text()
         if not text:
             return []
@@ -184,8 +185,8 @@ def pack(
     max_tokens = _count("max_tokens", max_tokens, minimum=1)
     max_positions = _count("max_positions", max_positions, minimum=1)
     texts = _count("texts", texts, minimum=0) or 0
-    if policy not in get_args(Policy):
-        raise InputError(f"unknown policy {policy!r}: 'ranked' or 'auto'")
+    if not isinstance(policy, str) or policy not in get_args(Policy):
+        raise InputError(f"unknown policy {shown(policy)}: 'ranked' or 'auto'")
     full_scope: FullScope | None = getattr(hits, "full_scope", None)
     if policy == "auto" and full_scope is None:
         raise InputError(

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from agentmem_storage.errors import InputError
 from agentmem_storage.metadata import exceeds_depth, too_deep
 from agentmem_storage.numbers import as_count, as_int, plain_scalar
@@ -109,12 +111,24 @@ def check_page(after: object, limit: object, *, newest_first: bool) -> Page:
     """Return a page of a list.
 
     Raises:
-        TypeError: ``after`` or ``limit`` is neither None nor a whole number.
+        TypeError: ``after`` or ``limit`` is neither None nor a whole number, or ``newest_first`` is
+            no truth value.
         InputError: ``limit`` is negative.
     """
     last = None if after is None else as_int(after, "after")
     most = None if limit is None else as_count(limit, "limit")
-    return Page(last, most, newest_first)
+    return Page(last, most, check_flag(newest_first, "newest_first"))
+
+
+def check_flag(value: object, name: str) -> bool:
+    """A truth value as a bool; NumPy's are truth values too.
+
+    Raises:
+        TypeError: It is something else: "false", as of an environment variable, is true in Python.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {shown(value)}")
+    return bool(value)
 
 
 def _outside(value: object, where: str) -> InputError:

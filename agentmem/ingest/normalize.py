@@ -129,6 +129,12 @@ def normalize(
             blank = blank or error
             skipped["blank"] += 1
             continue
+        except InputError:
+            raise
+        except ValueError as error:  # of an array, or of an integer of thousands of digits
+            raise InputError(
+                f"{where}: it cannot be read ({error}); give strings, lists, dicts and numbers"
+            ) from error
         for at, part in enumerate(found):
             found[at] = replace(
                 part,

@@ -120,6 +120,8 @@ def wrap(
         raise InputError(
             "an AsyncMemory cannot wait in a synchronous client: use Memory, or an async client"
         )
+    if not callable(getattr(memory, "session", None)):
+        raise InputError(f"memory= is a Memory, not {describe(memory)}: Memory('notes') opens one")
     check_options(max_tokens=max_tokens, k=k, count_tokens=count_tokens)
     options = {"max_tokens": max_tokens, "k": k, "count_tokens": count_tokens}
     session = memory.session(user_id=user_id, agent_id=agent_id, session_id=session_id)

@@ -96,5 +96,6 @@ def _check_min_relevance(least: object) -> None:
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"unknown {name} {value!r}: one of {', '.join(map(repr, choices))}")
+    # What NumPy's arrays are equal to is no truth value.
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        raise InputError(f"unknown {name} {shown(value)}: one of {', '.join(map(repr, choices))}")

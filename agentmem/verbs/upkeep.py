@@ -6,6 +6,7 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, BinaryIO
 
 from agentmem.errors import FilterError, InputError
+from agentmem.ingest.checks import check_flag
 from agentmem.ingest.encode import EncodingOptions, Progress, Quantization
 from agentmem.maintenance import rebuild_terms, verify
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
@@ -57,6 +58,7 @@ class UpkeepVerbs(Handle):
             on_progress: Called with the number of chunks checked so far and the total.
         """
         scope = self._binding.reading(user_id, agent_id, session_id)
+        decode = check_flag(decode, "decode")
         return verify(self._store, self._model, scope, on_progress, decode=decode)
 
     def repair(self, *, on_progress: Progress | None = None) -> Repair:

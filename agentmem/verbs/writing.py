@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentmem.errors import FilterError, InputError
 from agentmem.ingest.checks import (
+    check_flag,
     check_metadata,
     check_time,
 )
@@ -206,6 +207,7 @@ class WritingVerbs(Handle):
         """
         from agentmem.superseding import separate
 
+        undo = check_flag(undo, "undo")
         scope = self._binding.reading(user_id, agent_id, session_id)
         earlier, later = self._one(old, scope), self._one(new, scope)
         if undo:
@@ -253,11 +255,12 @@ class WritingVerbs(Handle):
             MissingExtraError: a key is given, and ``cryptography`` is not installed.
             FilterError: the filter is malformed, or has no condition, such as ``{"and": []}``.
             TypeError: ``ids`` is no iterable of integers or of strings, such as one integer, a
-                receipt or bytes.
+                receipt or bytes; or ``dry_run`` is no truth value.
             UnknownIdError: an id is not in this scope; nothing was deleted.
         """
         from agentmem.editing import forget
 
+        dry_run = check_flag(dry_run, "dry_run")
         scope = self._binding.reading(user_id, agent_id, session_id)
         for condition, value in (("ids", ids), ("where", where), ("before", before)):
             if value is None:
@@ -310,6 +313,7 @@ class WritingVerbs(Handle):
         """
         from agentmem.editing import collect_garbage
 
+        dry_run = check_flag(dry_run, "dry_run")
         scope = self._binding.scope
         receipt = collect_garbage(self._store, self._model, scope, dry_run=dry_run)
         return self._hooks.forgotten(receipt)

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import agentmem.errors
-from agentmem import AsyncMemory, Document, Memory, pack
+from agentmem import AsyncMemory, Document, Memory, pack, wrap
 from agentmem.chat.answerers import ChatAnswerer
 from agentmem.errors import (
     AgentMemError,
@@ -450,6 +452,87 @@ def test_a_limit_beyond_what_a_database_counts(
         cli = Cli(tmp_path)
         cli.ok("add", "tea")
         assert "tea" in cli.ok("list", "--limit", many)
+
+
+CHOSEN = ("mode", "expand", "order", "rerank", "prefer")
+ARRAYS = [np.array([1, 2]), np.array([]), np.array(["user"]), 10**5000]
+
+
+@pytest.mark.parametrize("value", ARRAYS, ids=lambda value: getattr(value, "dtype", type(value)))
+def test_arrays_and_huge_numbers_are_refused_by_name(filled: Memory, value: Any) -> None:
+    calls: list[Callable[[], object]] = [
+        *(partial(filled.recall, "note", **{name: value}) for name in CHOSEN),
+        *(partial(filled.scoped, **{name: value}) for name in ("user_id", "session_id")),
+        *(partial(filled.session, **{name: value}) for name in ("user_id", "agent_id")),
+        partial(filled.as_tools, value),
+        partial(filled.recall("note").pack, max_tokens=9, policy=value),
+        partial(filled.recall("note").pack(max_tokens=9).to_messages, value),
+        *(
+            partial(filled.add, [{"role": "user", "content": "tea", name: value}])
+            for name in ("content", "role", "id", "attachments", "toolResults")
+        ),
+    ]
+    for call in calls:
+        with suppress(InputError, TypeError):  # an id or a result may be a number, or a list
+            call()
+    for call in calls[: len(CHOSEN)]:
+        with pytest.raises(InputError, match="unknown"):
+            call()
+
+
+@pytest.mark.parametrize("memory", [None, "notes", 5, Memory], ids=str)
+def test_a_client_is_wrapped_around_a_memory(memory: Any) -> None:
+    client = SimpleNamespace(messages=SimpleNamespace(create=lambda **_: None))
+    with pytest.raises((InputError, TypeError), match="memory= is a Memory|session"):
+        wrap(client, memory=memory)
+
+
+FLAGS: list[Any] = [
+    "false",
+    "no",
+    "",
+    "x",
+    None,
+    0,
+    1,
+    2**70,
+    0.0,
+    float("nan"),
+    [],
+    np.array([1, 2]),
+]
+
+
+@pytest.mark.parametrize("value", FLAGS, ids=str)
+def test_what_is_no_truth_value(filled: Memory, model: ModelBundle, value: Any) -> None:
+    # "false", as of an environment variable, is true in Python, and None deleted.
+    for call in (
+        *(
+            partial(Memory, ":memory:", model=model, **{name: value})
+            for name in ("create", "preload")
+        ),
+        partial(Memory, ":memory:", model=model, keep_text=value),
+        partial(filled.forget, [1], dry_run=value),
+        partial(filled.gc, dry_run=value),
+        partial(filled.list, newest_first=value),
+        partial(filled.verify, decode=value),
+        partial(filled.supersede, 1, 2, undo=value),
+    ):
+        with pytest.raises(TypeError, match="must be True or False"):
+            call()
+    if value is not None:
+        with pytest.raises(TypeError, match="audit must be True or False"):
+            Memory(":memory:", model=model, audit=value)
+    assert filled.count() == 5
+
+
+def test_truth_values_of_numpy(filled: Memory, model: ModelBundle) -> None:
+    yes, no = np.bool_(True), np.bool_(False)
+    assert filled.forget([1], dry_run=yes).dry_run is True
+    assert [chunk.id for chunk in filled.list(newest_first=yes)] == [5, 4, 3, 2, 1]
+    with Memory(":memory:", model=model, keep_text=no, audit=yes) as memory:
+        memory.add("tea")
+        assert [one.op for one in memory.audit()] == ["began", "added"]
 
 
 def test_an_id_of_thousands_of_digits(filled: Memory) -> None:

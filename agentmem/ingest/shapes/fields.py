@@ -90,6 +90,8 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _MAX_DEPTH = 20
+# Longer numbers may be none that JSON is written with.
+_MOST_ID_BITS = 1024
 _IDS = re.compile(r"(?:^|_|-)(?:u?u?id|url|uri)$|(?:U?U?[Ii][Dd]|Ur[li]|UR[LI])$")
 
 
@@ -154,7 +156,7 @@ def read_id(message: Mapping[str, Any], where: str) -> str | int | None:
         return str(id)
     if isinstance(id, str):
         return check_unicode(id, f"{where}: 'id'")
-    if isinstance(id, int) and not isinstance(id, bool):
+    if isinstance(id, int) and not isinstance(id, bool) and id.bit_length() <= _MOST_ID_BITS:
         return id
     raise InputError(f"{where}: 'id' must be a string or a whole number, got {describe(id)}")
 
