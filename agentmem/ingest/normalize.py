@@ -379,7 +379,9 @@ def _open_message(item: Mapping[str, Any], where: str) -> tuple[Part, bool]:
         return base, False
     if kind is None and isinstance(item.get("page_content"), str):
         return base, False
-    if name is not None:
+    # Where somebody else is said to speak, the name is that of the message, as in Google Chat.
+    sent = any(isinstance(item.get(key), Mapping) for key in ("sender", "from"))
+    if name is not None and not sent:
         return replace(base, name=check_label(name, "name", where)), True
     if kind is not None:
         raise InputError(

@@ -46,16 +46,29 @@ class CompletionChunks:
                 pieces.append(field(delta, key) or "")
             for number, piece in enumerate(field(delta, "tool_calls") or ()):
                 index, function = field(piece, "index"), field(piece, "function")
-                call = self._call(number if index is None else index, field(piece, "id") or "")
+                name, arguments = (field(function, key) or "" for key in ("name", "arguments"))
+                call = self._call(
+                    number if index is None else index,
+                    field(piece, "id") or "",
+                    begins=bool(name and arguments),
+                )
                 # Some servers repeat the whole name with every piece of the arguments.
-                if (name := field(function, "name") or "") != call["name"]:
+                if name != call["name"]:
                     call["name"] += name
-                call["arguments"] += field(function, "arguments") or ""
+                call["arguments"] += arguments
 
-    def _call(self, index: int, id: str) -> dict[str, str]:
-        """The call that a piece belongs to: one of its index, unless it has the id of another."""
+    def _call(self, index: int, id: str, *, begins: bool) -> dict[str, str]:
+        """The call that a piece belongs to: that of its index, unless it is another.
+
+        Args:
+            index: Where it stands.
+            id: Its id; "" if it has none.
+            begins: Whether it has a name and arguments, which may be all of a call without an id.
+        """
         call = self._open.get(index)
-        if call is None or (id and call["id"] and id != call["id"]):
+        others = call is not None and id and call["id"] and id != call["id"]
+        begins = begins and not id and call is not None and is_whole(call["arguments"])
+        if call is None or others or begins:
             call = self._open[index] = {"id": "", "name": "", "arguments": ""}
             self._calls.append(call)
         call["id"] = call["id"] or id

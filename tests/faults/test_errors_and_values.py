@@ -506,7 +506,7 @@ FLAGS: list[Any] = [
 @pytest.mark.parametrize("value", FLAGS, ids=str)
 def test_what_is_no_truth_value(filled: Memory, model: ModelBundle, value: Any) -> None:
     # "false", as of an environment variable, is true in Python, and None deleted.
-    for call in (
+    calls: list[Callable[[], object]] = [
         *(
             partial(Memory, ":memory:", model=model, **{name: value})
             for name in ("create", "preload")
@@ -517,7 +517,8 @@ def test_what_is_no_truth_value(filled: Memory, model: ModelBundle, value: Any) 
         partial(filled.list, newest_first=value),
         partial(filled.verify, decode=value),
         partial(filled.supersede, 1, 2, undo=value),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(TypeError, match="must be True or False"):
             call()
     if value is not None:

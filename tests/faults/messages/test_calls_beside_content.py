@@ -121,6 +121,16 @@ def test_one_that_does(kind: str, role: str) -> None:
     assert read({"type": kind, "message": "It rains."}) == [("message", role, "It rains.")]
 
 
+@pytest.mark.parametrize("key", ["sender", "from"])
+@pytest.mark.parametrize("who", ["BOT", "HUMAN"])
+def test_the_name_of_a_message_is_no_speaker(key: str, who: str) -> None:
+    said = {"name": "spaces/x/messages/y", key: {"type": who}, "text": "It rains."}  # Google Chat
+    with pytest.raises(InputError, match="needs a 'role'"):
+        normalize(said)
+    assert read({**said, "role": "user"}) == [("message", "user", "It rains.")]
+    assert read({"name": "Ana", "text": "It rains.", key: "ana@example.org"})[0][1] == "user"
+
+
 # OpenTelemetry's conventions
 
 

@@ -40,6 +40,19 @@ def test_parallel_calls_of_one_index(memory: Memory, index: dict[str, Any]) -> N
     assert ids[1:] == ["a", "b"]
 
 
+def test_whole_calls_without_ids(memory: Memory) -> None:
+    received = CompletionChunks()
+    for event in (
+        piece(index=0, name="rain", arguments=RAIN),
+        piece(index=0, name="rain", arguments=WIND),
+        piece(index=0, name="wind", arguments="{}"),
+        END,
+    ):
+        received.add(event)
+    memory.session().observe([], received.reply())
+    assert [chunk.text for chunk in memory.list()] == [f"rain({RAIN})", f"rain({WIND})", "wind({})"]
+
+
 def test_each_of_its_own_index_in_turns(memory: Memory) -> None:
     received = CompletionChunks()
     for event in (
