@@ -15,7 +15,7 @@ from agentmem_storage.index.ivf import IvfIndex
 from agentmem_storage.levels import from_levels
 
 # From so many vectors on, scanning lists takes less than a third of the time of scanning all
-# (benchmarks/results/scale-index.json), and is worth not being exact.
+# (benchmarks/results/scale.json), and is worth not being exact.
 LISTS_FROM = 50_000
 # Of each list, so many vectors are looked at to find its centroid, so many times.
 _SAMPLED, _ROUNDS = 40, 10

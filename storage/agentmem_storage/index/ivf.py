@@ -35,7 +35,7 @@ from agentmem_storage.levels import from_levels, to_levels
 from agentmem_storage.records import Ranked
 
 # Lists scanned by a search among all: recall of the 64 nearest is above .99 from 50,000 to a
-# million embeddings of conversations (benchmarks/results/scale-index.json).
+# million embeddings of conversations (benchmarks/results/scale.json).
 PROBES = 128
 # Those of them that are scanned first, to learn how near the best are, and what is taken to be so
 # until then.
