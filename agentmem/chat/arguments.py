@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentmem.errors import InputError
-from agentmem.ingest.checks import keys_once
+from agentmem.ingest.unique_keys import keys_once
 from agentmem_storage.text import shown
 
 _MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}

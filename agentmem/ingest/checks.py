@@ -7,7 +7,6 @@ one.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -198,19 +197,3 @@ def describe(value: object) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return "bytes; decode them first, e.g. data.decode('utf-8')"
     return f"a {type(value).__name__} ({shown(value)})"
-
-
-def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, whose keys must be unique: of two values, one would be lost.
-
-    Args:
-        pairs: Its keys and values; this is an ``object_pairs_hook`` of `json.loads`.
-
-    Raises:
-        InputError: a key stands there twice.
-    """
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
-        raise InputError(f"the key {shown(twice)} stands twice in one object; keep one of them")
-    return found

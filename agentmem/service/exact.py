@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from agentmem.errors import InputError
-from agentmem.ingest.checks import keys_once
+from agentmem.ingest.unique_keys import keys_once
 from agentmem.wire.requests import ReadScope
 
 # Parameters of a query that may be given several times.

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json
 
 from agentmem.context.pack import Policy
 from agentmem.errors import InputError
-from agentmem.ingest.checks import keys_once
+from agentmem.ingest.unique_keys import keys_once
 from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS
 from agentmem.types import Content, Document

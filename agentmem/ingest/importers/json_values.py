@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentmem.errors import InputError
-from agentmem.ingest.checks import keys_once
+from agentmem.ingest.unique_keys import keys_once
 
 _LINES = (".jsonl", ".ndjson")
 _JSON = ".json"
