@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypedDict
 import typer
 
 from agentmem.errors import InputError
+from agentmem.ingest.unique_keys import keys_once
 from agentmem_storage.text import is_blank
 
 DEFAULT_STORE = "~/.agentmem/default"
@@ -126,7 +127,7 @@ def local_now() -> datetime:
 
 def _filter(text: str) -> dict[str, Any]:
     try:
-        where = json.loads(text, object_pairs_hook=_distinct)
+        where = json.loads(text, object_pairs_hook=keys_once)
     except json.JSONDecodeError as error:
         raise typer.BadParameter(f"{text!r:.200} is not JSON: {error}") from None
     except (ValueError, RecursionError) as error:
@@ -162,7 +163,7 @@ def _converted(value: str) -> Any:
             parse_float=_same_float,
             parse_int=_same_int,
             parse_constant=_no_number,
-            object_pairs_hook=_distinct,
+            object_pairs_hook=keys_once,
         )
     except ValueError:
         return value
@@ -184,15 +185,6 @@ def _same_int(text: str) -> int:
     if str(number) != text:
         raise ValueError(text)
     return number
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r:.200} stands twice in one object; keep one of them")
-        found[key] = value
-    return found
 
 
 def _no_number(name: str) -> None:

@@ -114,13 +114,7 @@ class IvfIndex:
         levels: NDArray[np.int8],
         lists: NDArray[np.int32] | None = None,
     ) -> None:
-        """Add or replace vectors by their levels.
-
-        Args:
-            ids: int64 of shape (n,), ascending.
-            levels: int8 of shape (n, K).
-            lists: The list of each, int32 of shape (n,), if it is known.
-        """
+        """Add or replace vectors by their levels (n, K); see `Parted.add_levels`."""
         ascends = not self._size or not ids.size or bool(ids[0] > self._ids[-1])
         if not ascends:
             self.remove(ids)
