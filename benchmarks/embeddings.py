@@ -13,7 +13,10 @@ _ASIDE = 0.25
 
 
 def among(
-    vectors: NDArray[np.float32], count: int, random: np.random.Generator
+    vectors: NDArray[np.float32],
+    count: int,
+    random: np.random.Generator,
+    out: NDArray[np.int8] | None = None,
 ) -> NDArray[np.int8]:
     """Embeddings that lie between near neighbors, and a little aside; the first are the given ones.
 
@@ -21,12 +24,13 @@ def among(
         vectors: float32 of shape (n, K), unit rows.
         count: How many, n or fewer included.
         random: Chooses them.
+        out: Where they go, int8 of shape (count, K), such as a file that is mapped; None: memory.
 
     Returns:
         Their levels, int8 of shape (count, K).
     """
     nearest = _nearest(vectors)
-    made = np.empty((count, vectors.shape[1]), dtype=np.int8)
+    made = np.empty((count, vectors.shape[1]), dtype=np.int8) if out is None else out
     own = min(count, len(vectors))
     made[:own] = to_levels(vectors[:own])
     for first in range(own, count, _BATCH):

@@ -191,7 +191,7 @@ def plot_scale(results: Mapping[str, Any], path: str | os.PathLike[str]) -> None
         MissingExtraError: ``matplotlib`` is not installed.
     """
     figure = _figure(12, 5)
-    draw_scale(results, *figure.subplots(1, 2))
+    draw_scale(results, figure)
     figure.savefig(path, metadata={"Software": None})
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.markdown import percent, table
+from benchmarks.report.markdown import MISSING, percent, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _KINDS = {
     "all": "all",
@@ -23,20 +24,16 @@ def scale_tables(results: Mapping[str, Any]) -> list[str]:
     """The index of everything and in scopes, recalls of whole stores, and what else they cost.
 
     Args:
-        results: The ``results`` of a scale result file.
+        results: The ``results`` of a scale result file; without a section, without its tables.
     """
-    return [
-        *_of_all(results["index"]),
-        "",
-        *_in_scopes(results["index"]),
-        "",
-        *_recalls(results["store"]),
-        "",
-        *_costs(results["store"]),
-        "",
-        f"CPU times; the load of the machine was {results['load']:.0f}. Recalls include embedding "
-        f"the question.",
-    ]
+    note = f"CPU times; the load of the machine was {results['load']:.0f}."
+    lines: list[str] = []
+    if index := results.get("index"):
+        lines += [*_of_all(index), "", *_in_scopes(index), ""]
+    if stores := results.get("store"):
+        lines += [*_recalls(stores), "", *_costs(stores), ""]
+        note += " Recalls include embedding the question."
+    return [*lines, note]
 
 
 def _of_all(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -46,19 +43,14 @@ def _of_all(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         [
             (
                 f"{row['embeddings']:,}",
-                _ms(row["all"]["exact_ms"]),
+                _if_measured(_ms, row["all"]["exact_ms"]),
                 _ms(row["all"]["lists_ms"]),
                 *_recall(row["all"]),
                 f"{row['build_s']:.1f} s",
                 f"{row['lists']['load_s']:.2f} s",
-                *(
-                    f"{megabytes:,.0f} MB"
-                    for megabytes in (
-                        row["lists"]["file_bytes"] / 1e6,
-                        row["exact"]["megabytes"],
-                        row["lists"]["megabytes"],
-                    )
-                ),
+                f"{row['lists']['file_bytes'] / 1e6:,.0f} MB",
+                _if_measured(_megabytes, row["exact"]),
+                _megabytes(row["lists"]),
             )
             for row in rows
         ],
@@ -72,7 +64,7 @@ def _in_scopes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             (
                 f"{row['embeddings']:,}",
                 percent(scope["share"]),
-                _ms(scope["exact_ms"]),
+                _if_measured(_ms, scope["exact_ms"]),
                 _ms(scope["lists_ms"]),
                 *_recall(scope),
             )
@@ -121,32 +113,45 @@ def _costs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     )
 
 
-def draw_scale(results: Mapping[str, Any], index: Axes, store: Axes) -> None:
+def draw_scale(results: Mapping[str, Any], figure: Figure) -> None:
     """Draw median times over sizes, both logarithmic.
 
     Args:
-        results: The ``results`` of a scale result file.
-        index: Where the searches of the index go.
-        store: Where the calls of whole stores go.
+        results: The ``results`` of a scale result file; a section that it lacks is not drawn.
+        figure: An empty one.
     """
-    rows = results["index"]
-    sizes = [row["embeddings"] for row in rows]
+    parts = [part for part in _DRAWN if part in results]
+    for axes, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+        _DRAWN[part](results[part], axes)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_ylabel("median CPU time, ms")
+        axes.legend()
+
+
+def _draw_index(rows: Sequence[Mapping[str, Any]], axes: Axes) -> None:
     for name, label in (("exact_ms", "exact"), ("lists_ms", "by lists")):
-        index.plot(sizes, [row["all"][name]["p50"] for row in rows], marker="o", label=label)
-    rows = results["store"]
+        measured = [row for row in rows if row["all"][name] is not None]
+        if measured:
+            sizes = [row["embeddings"] for row in measured]
+            heights = [row["all"][name]["p50"] for row in measured]
+            axes.plot(sizes, heights, marker="o", label=label)
+    axes.set_title("searches of the index")
+    axes.set_xlabel("embeddings")
+
+
+def _draw_store(rows: Sequence[Mapping[str, Any]], axes: Axes) -> None:
     sizes = [row["memories"] for row in rows]
     for kind, name in _KINDS.items():
         heights = [row["recall_ms"][kind]["p50"] for row in rows]
-        store.plot(sizes, heights, marker="o", label=f"recall {name}")
+        axes.plot(sizes, heights, marker="o", label=f"recall {name}")
     for key, label in (("forget_now_ms", "forget"), ("forget_later_ms", "forget, purge later")):
-        store.plot(sizes, [row[key] for row in rows], marker="s", linestyle=":", label=label)
-    for axes, title in ((index, "searches of the index"), (store, "calls of a store")):
-        axes.set_title(title)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("embeddings" if axes is index else "memories")
-        axes.set_ylabel("median CPU time, ms")
-        axes.legend()
+        axes.plot(sizes, [row[key] for row in rows], marker="s", linestyle=":", label=label)
+    axes.set_title("calls of a store")
+    axes.set_xlabel("memories")
+
+
+_DRAWN = {"index": _draw_index, "store": _draw_store}
 
 
 def _ms(found: Mapping[str, float], digits: int = 1) -> str:
@@ -155,3 +160,14 @@ def _ms(found: Mapping[str, float], digits: int = 1) -> str:
 
 def _recall(found: Mapping[str, float]) -> tuple[str, str]:
     return f"{found['recall@10']:.3f}", f"{found['recall@64']:.3f}"
+
+
+def _if_measured(shown: Callable[[Any], str], found: Mapping[str, Any] | None) -> str:
+    """An index that is too large to be searched exactly has no such figures."""
+    return MISSING if found is None else shown(found)
+
+
+def _megabytes(found: Mapping[str, float]) -> str:
+    """What is resident, where that was measured, or else what the arrays take."""
+    held = found["resident_mb"] if "resident_mb" in found else found["megabytes"]
+    return f"{held:,.0f} MB"

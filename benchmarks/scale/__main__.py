@@ -99,7 +99,12 @@ def _indexes(
 
         def measured(count: int = count) -> dict[str, Any]:
             random = np.random.default_rng(seed)
-            return measure_index(among(vectors, count, random), queries, config, random)
+            # In a file, for a large index leaves no room for them.
+            with tempfile.TemporaryFile(dir=work) as file:
+                shape = (count, vectors.shape[1])
+                levels = np.memmap(file, np.int8, "w+", shape=shape)
+                among(vectors, count, random, levels)
+                return measure_index(levels, queries, config, random, work)
 
         rows.append(_once(work / f"index-{count}.json", measured))
     return rows

@@ -17,6 +17,9 @@ class IndexConfig(Section):
     embeddings: Sizes
     queries: int = Field(default=50, gt=0, description="searches of each kind")
     shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(description="of all, in a scope")
+    exact: int = Field(
+        default=1_000_000, ge=0, description="the largest that is searched exactly, too, for times"
+    )
 
 
 class StoreConfig(Section):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,22 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.evaluation.metrics import latency_ms
-from agentmem_storage.index import (
-    CacheHeader,
-    VectorIndex,
-    build,
-    load_cache,
-    make_index,
-    save_cache,
-)
-from agentmem_storage.levels import from_levels
-from agentmem_storage.records import Ranked
+from agentmem_storage.index import CacheHeader, VectorIndex, build, load_cache, save_cache
 from benchmarks.scale.config import IndexConfig
+from benchmarks.scale.exact import exact_index, nearest_of_all
+from benchmarks.scale.resident import resident_mb
 
-_BATCH = 16_384
 # What a recall asks for at least, and how many of them it returns or so.
 _WANTED, _FIRST = 64, 10
 
+Scope = NDArray[np.int64] | None
+# Times, and the ids found, int64 of shape (q, 64); -1 for none.
+Searches = tuple[dict[str, float], NDArray[np.int64]]
 T = TypeVar("T")
 
 
@@ -36,80 +32,125 @@ def measure_index(
     queries: NDArray[np.float32],
     config: IndexConfig,
     random: np.random.Generator,
+    folder: Path,
 ) -> dict[str, Any]:
     """Times are CPU times of the thread that searches.
 
+    The index with lists is read by a process of its own, of which the resident memory is that of
+    the index.
+
     Args:
-        levels: Of all embeddings, int8 of shape (n, K).
+        levels: Of all embeddings, int8 of shape (n, K); may be mapped from a file.
         queries: float32 of shape (q, K), unit rows.
         config: What to measure.
         random: Chooses the scopes.
+        folder: Where files go meanwhile.
     """
     ids = np.arange(1, len(levels) + 1, dtype=np.int64)
-    exact = make_index(levels.shape[1], "faiss")
-    for first in range(0, len(ids), _BATCH):
-        part = slice(first, first + _BATCH)
-        exact.add(ids[part], from_levels(levels[part]))
-    lists, seconds = _timed(lambda: build(ids, lambda some: (some, levels[some - 1])))
-    assert lists is not None
-    scopes = [None, *(_scope(ids, share, random) for share in config.shares)]
-    found = [_compared(exact, lists, queries, among) for among in scopes]
-    kept = {"exact": _kept(exact), "lists": _kept(lists)}
+    scopes: list[Scope] = [None, *(_scope(ids, share, random) for share in config.shares)]
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        file = Path(scratch) / "keys.cache"
+        lists, built_s = _timed(lambda: build(ids, lambda some: (some, levels[some - 1])))
+        assert lists is not None
+        kept = _saved(lists, file)
+        del lists
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            loaded, by_lists = pool.apply(measure_loaded, (file, queries, scopes))
+    exact: dict[str, float] | None = None
+    expected: list[Searches] = []
+    if len(levels) <= config.exact:
+        exact, expected = _measured_exactly(levels, queries, scopes, folder)
+    best = [ids for _, ids in expected] or nearest_of_all(levels, queries, scopes, _WANTED)
+    rows = [
+        {
+            "exact_ms": expected[number][0] if expected else None,
+            "lists_ms": times,
+            **_shares(best[number], found),
+        }
+        for number, (times, found) in enumerate(by_lists)
+    ]
     return {
         "embeddings": len(ids),
-        "build_s": seconds,
-        "all": found[0],
+        "dims": levels.shape[1],
+        "build_s": built_s,
+        "all": rows[0],
         "scopes": [
-            {"share": share, **one} for share, one in zip(config.shares, found[1:], strict=True)
+            {"share": share, **row} for share, row in zip(config.shares, rows[1:], strict=True)
         ],
-        **{name: one | {"megabytes": _megabytes(name, levels)} for name, one in kept.items()},
+        "exact": exact,
+        "lists": kept | loaded,
     }
+
+
+def measure_loaded(
+    file: Path, queries: NDArray[np.float32], scopes: Sequence[Scope]
+) -> tuple[dict[str, float], list[Searches]]:
+    """Read an index from its file, and search it; for a process of its own.
+
+    Returns:
+        What reading it takes, and what is resident in the end. For each scope, the times of
+        searches, and the ids found, int64 of shape (q, 64); -1 for none.
+    """
+    before = resident_mb()
+    index, seconds = _timed(lambda: _loaded(file, queries.shape[1]))
+    searches = [_searched(index, queries, among) for among in scopes]
+    return {"load_s": seconds, "resident_mb": resident_mb() - before}, searches
+
+
+def _measured_exactly(
+    levels: NDArray[np.int8],
+    queries: NDArray[np.float32],
+    scopes: Sequence[Scope],
+    folder: Path,
+) -> tuple[dict[str, float], list[Searches]]:
+    index = exact_index(levels)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        file = Path(scratch) / "keys.cache"
+        kept = _saved(index, file)
+        _, seconds = _timed(lambda: _loaded(file, levels.shape[1]))
+    # Its vectors in float32, and ids twice.
+    megabytes = len(levels) * (4 * levels.shape[1] + 2 * 8) / 1e6
+    searches = [_searched(index, queries, among) for among in scopes]
+    return kept | {"load_s": seconds, "megabytes": megabytes}, searches
 
 
 def _scope(ids: NDArray[np.int64], share: float, random: np.random.Generator) -> NDArray[np.int64]:
     return np.sort(random.choice(ids, max(1, int(len(ids) * share)), replace=False))
 
 
-def _compared(
-    exact: VectorIndex,
-    lists: VectorIndex,
-    queries: NDArray[np.float32],
-    among: NDArray[np.int64] | None,
-) -> dict[str, Any]:
-    """What both find of each query, and how long it takes them."""
-    took: dict[str, list[float]] = {"exact": [], "lists": []}
-    shares: dict[int, list[float]] = {_FIRST: [], _WANTED: []}
-    for query in queries:
-        found: dict[str, Ranked] = {}
-        for name, index in (("exact", exact), ("lists", lists)):
-            found[name], seconds = _timed(lambda: index.search(query, _WANTED, among=among))  # noqa: B023
-            took[name].append(seconds)
-        for most, share in shares.items():
-            best = found["exact"].ids[:most]
-            share.append(float(np.isin(best, found["lists"].ids[:most]).mean()))
-    return {
-        **{f"{name}_ms": latency_ms(seconds) for name, seconds in took.items()},
-        **{f"recall@{most}": float(np.mean(share)) for most, share in shares.items()},
-    }
+def _searched(index: VectorIndex, queries: NDArray[np.float32], among: Scope) -> Searches:
+    took = []
+    found = np.full((len(queries), _WANTED), -1, dtype=np.int64)
+    index.search(queries[0], _WANTED, among=among)
+    for row, query in enumerate(queries):
+        best, seconds = _timed(lambda: index.search(query, _WANTED, among=among))  # noqa: B023
+        found[row, : best.ids.size] = best.ids
+        took.append(seconds)
+    return latency_ms(took), found
 
 
-def _kept(index: VectorIndex) -> dict[str, float]:
-    """The cache file: its size, and how long it takes to write and to read it."""
+def _shares(best: NDArray[np.int64], found: NDArray[np.int64]) -> dict[str, float]:
+    """Of the nearest of each query, the share that was found."""
+    shares: dict[str, float] = {}
+    for most in (_FIRST, _WANTED):
+        each = [
+            float(np.isin(right[right >= 0], ids[:most]).mean())
+            for right, ids in zip(best[:, :most], found, strict=True)
+        ]
+        shares[f"recall@{most}"] = float(np.mean(each))
+    return shares
+
+
+def _saved(index: VectorIndex, file: Path) -> dict[str, float]:
     header = CacheHeader("store", "model", 1, index.dims)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "keys.cache"
-        _, saved = _timed(lambda: save_cache(path, index, header))
-        read = lambda: load_cache(path, store_id="store", model="model", dims=index.dims)  # noqa: E731
-        loaded, seconds = _timed(read)
-        assert loaded is not None
-        return {"file_bytes": path.stat().st_size, "save_s": saved, "load_s": seconds}
+    _, seconds = _timed(lambda: save_cache(file, index, header))
+    return {"file_bytes": file.stat().st_size, "save_s": seconds}
 
 
-def _megabytes(kind: str, levels: NDArray[np.int8]) -> float:
-    """What the arrays of an index take: its vectors, its ids, and the codes in its lists."""
-    count, dims = levels.shape
-    each = 4 * dims + 2 * 8 if kind == "exact" else 2 * dims + 4 * 8 + 4
-    return float(count * each) / 1e6
+def _loaded(file: Path, dims: int) -> VectorIndex:
+    loaded = load_cache(file, store_id="store", model="model", dims=dims)
+    assert loaded is not None
+    return loaded[0]
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

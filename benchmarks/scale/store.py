@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from agentmem import Memory
 from agentmem.evaluation.metrics import latency_ms
 from agentmem.opening import open_store
+from benchmarks.scale.resident import resident_mb
 
 # One session of some twenty-five, of every user.
 _FILTER = {"number": 3}
@@ -35,7 +35,7 @@ def measure_store(
     # What a process takes before it opens a store is that of its models.
     with Memory(":memory:", preload=True) as empty:
         empty.recall(questions[0])
-    ready, resident = (time.perf_counter(), time.process_time()), _resident()
+    ready, resident = (time.perf_counter(), time.process_time()), resident_mb()
     with Memory(folder) as memory:
         memory.recall(questions[0])
         opened = time.process_time() - ready[1], time.perf_counter() - ready[0]
@@ -43,7 +43,7 @@ def measure_store(
             "models_s": ready[1] - began[1],
             "open_s": opened[0],
             "open_wall_s": opened[1],
-            "resident_mb": {"models": resident, "store": _resident() - resident},
+            "resident_mb": {"models": resident, "store": resident_mb() - resident},
             **_sizes(memory, folder),
         }
         kinds: dict[str, Callable[[str], object]] = {
@@ -108,9 +108,3 @@ def _used_s() -> float:
     own = resource.getrusage(resource.RUSAGE_SELF)
     started = resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + started.ru_utime + started.ru_stime
-
-
-def _resident() -> float:
-    """Resident memory of this process, in MB."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -14,6 +14,7 @@ from agentmem_storage.levels import from_levels, to_levels
 from benchmarks.embeddings import among
 from benchmarks.report.plots import draw_plots
 from benchmarks.report.tables import render
+from benchmarks.scale import exact
 from benchmarks.scale.__main__ import main
 from benchmarks.scale.config import IndexConfig, ScaleConfig
 from benchmarks.scale.index import measure_index
@@ -40,15 +41,31 @@ def test_more_embeddings_lie_among_the_real_ones() -> None:
     assert np.median(between) - 0.1 < np.median(nearest) < 0.999
 
 
-def test_the_index_is_compared_with_the_exact_one() -> None:
+def test_the_index_is_compared_with_the_exact_one(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     config = IndexConfig(embeddings=[3000], queries=5, shares=[0.01, 0.5])
-    found = measure_index(among(real(300), 3000, random), real(5), config, random)
+    levels = among(real(300), 3000, random)
+    found = measure_index(levels, real(5), config, random, tmp_path)
     assert [scope["share"] for scope in found["scopes"]] == [0.01, 0.5]
     for one in (found["all"], *found["scopes"]):
         assert one["recall@10"] == one["recall@64"] == 1.0  # so few lists are all scanned
         assert one["lists_ms"]["p50"] > 0
-    assert found["lists"]["megabytes"] < found["exact"]["megabytes"]
+    assert found["exact"]["megabytes"] > 0
+    assert found["lists"]["file_bytes"] > 3000 * 24
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_nearest_of_all_are_those_of_the_exact_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "_BATCH", 64)
+    random = np.random.default_rng(5)
+    levels, queries = among(real(90), 500, random), real(4)
+    index = exact.exact_index(levels)
+    scopes = [None, np.arange(3, 500, 7), np.array([2, 499])]
+    for scope, found in zip(scopes, exact.nearest_of_all(levels, queries, scopes, 6), strict=True):
+        for query, ids in zip(queries, found, strict=True):
+            expected = index.search(query, 6, among=scope).ids
+            assert ids[: expected.size].tolist() == expected.tolist()
+            assert (ids[expected.size :] == -1).all()
 
 
 def test_a_size_that_is_too_small_is_refused() -> None:
@@ -108,8 +125,9 @@ def test_tables_and_plot(tmp_path: Path) -> None:
         "build_s": 1.25,
         "all": of_index,
         "scopes": [{"share": 0.001, **of_index}],
+        "dims": 24,
         "exact": kept,
-        "lists": kept,
+        "lists": {**kept, "resident_mb": 8.2},
     }
     kinds = ("all", "user", "filter", "filter of a user", "since")
     store = {
@@ -121,15 +139,30 @@ def test_tables_and_plot(tmp_path: Path) -> None:
         "bytes_per_memory": {"database": 1500.0, "index": 400.0},
         "resident_mb": {"models": 190.0, "store": 41.0},
     }
-    results = {"load": 1.0, "index": [index], "store": [store]}
-    made = build_result("scale", config={}, seed=0, seconds=1.0, results=results)
-    write_result(tmp_path / "scale.json", made)
-    text = render(tmp_path)["scale"]
+    large = {
+        **index,
+        "embeddings": 10_000_000,
+        "all": {**of_index, "exact_ms": None},
+        "exact": None,
+    }
+    for name, results in (
+        ("scale", {"index": [index], "store": [store]}),
+        ("scale-large", {"index": [large]}),
+    ):
+        measured = {"load": 1.0, **results}
+        made = build_result("scale", config={}, seed=0, seconds=1.0, results=measured)
+        write_result(tmp_path / f"{name}.json", made)
+    tables = render(tmp_path)
+    text = tables["scale"]
     assert (
-        "| 10,000 | 1.5 / 2.2 ms | 1.5 / 2.2 ms | 0.997 | 0.992 | 1.2 s | 0.20 s | 4 MB |" in text
+        "| 10,000 | 1.5 / 2.2 ms | 1.5 / 2.2 ms | 0.997 | 0.992 | 1.2 s | 0.20 s | 4 MB |"
+        " 16 MB | 8 MB |" in text
     )
     assert "| 10,000 | 0.10 % | 1.5 / 2.2 ms |" in text
+    assert "| 10,000,000 | – | 1.5 / 2.2 ms |" in tables["scale-large"]
+    assert "Recall since a day" not in tables["scale-large"]
     assert "| 50,000 | 2 / 2 ms |" in text
     assert "| 12 ms | 1,234 ms | 1,234 ms | 1,234/s | 1,500 | 400 | 41 MB |" in text
-    assert draw_plots(tmp_path) == (tmp_path / "scale.png",)
-    assert (tmp_path / "scale.png").stat().st_size > 10_000
+    plots = tuple(tmp_path / f"{name}.png" for name in ("scale-large", "scale"))
+    assert draw_plots(tmp_path) == plots
+    assert all(plot.stat().st_size > 10_000 for plot in plots)
