@@ -4,6 +4,9 @@ FAISS ranks what is in its lists by the inner product with its codes, and levels
 vectors: that of the levels l is l / |l|. So each code has the norm |l|, too, as some more
 components, and a query q asks for <q, l> - t |l|. That is (cosine - t) |l|: above 0 exactly where
 the cosine is above the threshold t. With the k-th best cosine as t, it is above 0 for the k best.
+
+All components of a code have one scale: with one for each, a scan takes nearly twice as long. So
+those of the norm are scaled in the query.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from numpy.typing import NDArray
 # FAISS scans codes of so many bytes, or a multiple, a fourth faster than others.
 _WIDTH = 16
 _NORM_BYTES = 3
-# What makes an unsigned byte of a level, whose least is -128.
+# The byte of a component that is 0, and three of them as a number; the least component is -128.
 _SIGN = 0x80
-_TOP = 127.0
+_ZERO = int.from_bytes([_SIGN] * _NORM_BYTES)
+# The least component and the width of them all: a byte b is (b + 0.5) / 255 of it.
+_SCALE = np.array((-_SIGN - 0.5, 255), dtype=np.float32)
 # Vectors converted at once: what is computed of so many stays in a processor's cache.
 _ROWS = 1024
 
@@ -39,16 +44,18 @@ class Lists:
         count, dims = centroids.shape
         self._dims = int(dims)
         self._width = -(-(self._dims + _NORM_BYTES) // _WIDTH) * _WIDTH
-        # The norm that one unit of its lowest byte stands for.
-        self._unit = _TOP * math.sqrt(self._dims) / (256**_NORM_BYTES - 1)
+        # What 1 stands for in each component of the norm; the greatest norm is 127 in all of them.
+        places = 256.0 ** np.arange(_NORM_BYTES)[::-1]
+        self._steps = math.sqrt(self._dims) / places.sum() * places
         self._quantizer = faiss.IndexFlatIP(self._width)
         self._quantizer.add(self._padded(centroids))
-        kind = faiss.ScalarQuantizer.QT_8bit
+        # Not `QT_8bit_direct_signed`, for which FAISS has code that rounds the query, too.
+        kind = faiss.ScalarQuantizer.QT_8bit_uniform
         # The quantizer must outlive the index: FAISS keeps only a pointer to it.
         self._index: Any = faiss.IndexIVFScalarQuantizer(
             self._quantizer, self._width, count, kind, faiss.METRIC_INNER_PRODUCT, False
         )
-        faiss.copy_array_to_vector(self._ranges(), self._index.sq.trained)
+        faiss.copy_array_to_vector(_SCALE, self._index.sq.trained)
         self._index.is_trained = True
         self._inverted: Any = self._index.invlists
         # Views of the codes of lists, which are no longer valid once a list has changed.
@@ -173,7 +180,7 @@ class Lists:
         """
         asked = np.zeros((1, self._width), dtype=np.float32)
         asked[0, : self._dims] = query
-        asked[0, self._dims : self._dims + _NORM_BYTES] = -above
+        asked[0, self._dims : self._dims + _NORM_BYTES] = -above * self._steps
         options: Any = faiss.SearchParametersIVF()
         options.nprobe, options.sel = probes, selector
         scores, places = self._index.search(asked, k, params=options)
@@ -193,24 +200,14 @@ class Lists:
     def _encoded(self, levels: NDArray[np.int8], norms: NDArray[np.float32]) -> NDArray[np.uint8]:
         codes = np.zeros((len(levels), self._width), dtype=np.uint8)
         np.bitwise_xor(levels.view(np.uint8), _SIGN, out=codes[:, : self._dims])
-        units = np.rint(norms.astype(np.float64) / self._unit).astype(np.int64)
-        units = np.minimum(units, 256**_NORM_BYTES - 1)
+        units = np.rint(norms.astype(np.float64) / self._steps[-1]).astype(np.int64)
+        units = np.minimum(units + _ZERO, 256**_NORM_BYTES - 1)
         for place in range(_NORM_BYTES):
             codes[:, self._dims + place] = units >> 8 * (_NORM_BYTES - 1 - place) & 0xFF
         return codes
 
     def _decoded(self, codes: NDArray[np.uint8]) -> NDArray[np.int8]:
         return (codes[:, : self._dims] ^ np.uint8(_SIGN)).view(np.int8)
-
-    def _ranges(self) -> NDArray[np.float32]:
-        """The least value of each component, and its width: a code c is (c + 0.5) / 255 of it."""
-        steps = np.zeros(self._width)
-        steps[: self._dims] = 1.0
-        places = np.arange(_NORM_BYTES)
-        steps[self._dims + places] = self._unit * 256.0 ** (_NORM_BYTES - 1 - places)
-        least = -0.5 * steps
-        least[: self._dims] -= _SIGN
-        return np.concatenate((least, 255 * steps)).astype(np.float32)
 
     def _padded(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """As vectors of the index: unit rows of levels, or centroids as they are."""
