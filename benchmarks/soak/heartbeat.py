@@ -24,7 +24,9 @@ import numpy as np
 EVERY_S = 0.005
 # What nobody should notice.
 ALLOWED_S = 0.020
-# Of the many garbage collections, most take far less.
+# The oldest generation of the garbage collector, with which it looks at all objects.
+_FULL = 2
+# Most collections take less.
 _NOTICEABLE_S = 0.001
 # How late beats are is counted by steps of this, up to a second: unlike a list, counts take no
 # memory, which is measured too.
@@ -38,7 +40,8 @@ class Late(NamedTuple):
     Attributes:
         due_s: When it was due, by `time.perf_counter`.
         late_s: By how much it came too late, in seconds.
-        queued_s: What of it the thread waited for a core, which other threads and processes had.
+        queued_s: What of it the thread waited for a core, which other threads and processes had,
+            or one that collected garbage did, for which all others wait.
         collected_s: What of it the garbage collector took.
     """
 
@@ -57,6 +60,19 @@ class Late(NamedTuple):
         return self.due_s < other.due_s + other.late_s and other.due_s < self.due_s + self.late_s
 
 
+class _Collection(NamedTuple):
+    """A garbage collection: begin and end, and how long its thread waited for a core in it."""
+
+    begin: float
+    end: float
+    queued_s: float
+
+    def within(self, begin: float, end: float) -> _Collection:
+        """The part of it in a span of time; what it waited for is spread evenly."""
+        begin, end = max(self.begin, begin), max(self.begin, begin, min(self.end, end))
+        return _Collection(begin, end, self.queued_s * (end - begin) / (self.end - self.begin))
+
+
 class Heartbeat:
     """Beats in the running event loop, and notes how late each beat is.
 
@@ -68,12 +84,14 @@ class Heartbeat:
     def __init__(self) -> None:
         self.beats = 0
         self.over: list[Late] = []
+        self._thread = 0
         self._began = time.perf_counter()
         self._late, self._late_with_a_core = _Counts(), _Counts()
         self._longest_collection = 0.0
-        # Beginning and end of every noticeable garbage collection since the last beat.
-        self._collections: list[tuple[float, float]] = []
-        self._collecting = 0.0
+        self._longest_with_a_core = 0.0
+        # Of every noticeable garbage collection since the last beat.
+        self._collections: list[_Collection] = []
+        self._collecting = _Collection(0.0, 0.0, 0.0)
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
@@ -102,6 +120,7 @@ class Heartbeat:
             ),
             "late_but_for_cores_ms": self._late_with_a_core.percentiles(),
             "longest_collection_ms": self._longest_collection * 1e3,
+            "longest_collection_but_for_cores_ms": self._longest_with_a_core * 1e3,
             # When, and by how much, those were late that had a core.
             "over_with_a_core": [
                 {
@@ -115,30 +134,38 @@ class Heartbeat:
         }
 
     async def _beat(self) -> None:
+        self._thread = threading.get_native_id()
         waited = _waited_s()
         while True:
             due = time.perf_counter() + EVERY_S
             await asyncio.sleep(EVERY_S)
             late = max(0.0, time.perf_counter() - due)
             before, waited = waited, _waited_s()
+            queued = waited - before
+            spans = [one.within(due, due + late) for one in self._collections]
+            queued += sum(one.queued_s for one in spans)
             self._late.add(late)
-            self._late_with_a_core.add(max(0.0, late - (waited - before)))
+            self._late_with_a_core.add(max(0.0, late - queued))
             if late > ALLOWED_S:
-                spans = self._collections
-                collected = sum(
-                    max(0.0, min(end, due + late) - max(begin, due)) for begin, end in spans
-                )
-                self.over.append(Late(due, late, waited - before, collected))
+                collected = sum(one.end - one.begin - one.queued_s for one in spans)
+                self.over.append(Late(due, late, queued, collected))
             self._collections.clear()
             self.beats += 1
 
-    def _note(self, phase: str, _: dict[str, int]) -> None:
-        now = time.perf_counter()
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        if info["generation"] < _FULL:  # takes no noticeable time
+            return
+        now, waited = time.perf_counter(), _waited_s()
         if phase == "start":
-            self._collecting = now
-        elif (took := now - self._collecting) >= _NOTICEABLE_S:
-            self._collections.append((self._collecting, now))
+            self._collecting = _Collection(now, now, waited)
+            return
+        begin, _, before = self._collecting
+        if (took := now - begin) >= _NOTICEABLE_S:
+            loop = threading.get_native_id() == self._thread
+            queued = 0.0 if loop else waited - before  # which the loop's own time has already
+            self._collections.append(_Collection(begin, now, queued))
             self._longest_collection = max(self._longest_collection, took)
+            self._longest_with_a_core = max(self._longest_with_a_core, took - (waited - before))
 
 
 class _Counts:

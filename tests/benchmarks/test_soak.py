@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import time
@@ -94,6 +95,27 @@ def test_what_blocks_the_event_loop_is_noticed() -> None:
     assert found["over"] >= 1
     assert found["late_ms"]["max"] > 150
     assert any(one["ms"] > 150 for one in found["over_with_a_core"])
+
+
+def test_what_the_garbage_collector_takes_is_told_apart() -> None:
+    async def collected() -> Heartbeat:
+        heartbeat = Heartbeat()
+        async with heartbeat.beating():
+            await asyncio.sleep(0.02)
+            for number in range(200_000):
+                circle: list[object] = [number]
+                circle.append(circle)
+            gc.collect()
+            await asyncio.sleep(0.02)
+        return heartbeat
+
+    gc.disable()
+    try:
+        found = asyncio.run(collected()).summary()
+    finally:
+        gc.enable()
+    assert 1 < found["longest_collection_but_for_cores_ms"] <= found["longest_collection_ms"]
+    assert found["longest_collection_ms"] <= found["late_ms"]["max"]
 
 
 def test_a_beat_is_late_alone_if_it_had_a_core_and_nothing_else_was_late() -> None:

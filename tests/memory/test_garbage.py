@@ -29,3 +29,18 @@ def test_a_turn_of_a_conversation_leaves_no_reference_cycles(memory: Memory) -> 
     finally:
         gc.enable()
     assert left / 10 < _FEW
+
+
+def test_forgetting_leaves_few(memory: Memory) -> None:
+    added = memory.add([f"Locker {number} is mine." for number in range(14)])
+    for one in added.sources[:4]:
+        memory.forget([one])
+    gc.collect()
+    gc.disable()
+    try:
+        for one in added.sources[4:]:
+            memory.forget([one])
+        left = gc.collect()
+    finally:
+        gc.enable()
+    assert left / 10 < 5 * _FEW

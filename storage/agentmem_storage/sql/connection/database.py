@@ -28,7 +28,7 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.shield import raise_if_abandoned
-from agentmem_storage.sql.connection import erasing, log_mark, reached
+from agentmem_storage.sql.connection import erasing, log_mark, reached, statements
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.engine import BEGIN, connect, make_engine
 from agentmem_storage.sql.connection.files import OpenFiles, has_rows, log_of
@@ -198,8 +198,7 @@ class Database(UnlockedReads, AnyDatabase):
         Returns:
             Whether it was done; if not, others were using the store, or the disk is full.
         """
-        # Compiled statements keep the values that they were first run with.
-        self._engine.clear_compiled_cache()
+        statements.drop_quoting(self._engine)
         if self.location.in_memory:
             return True
         path, label = self.location.path, self.location.label

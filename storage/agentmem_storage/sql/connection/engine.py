@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
+from agentmem_storage.sql.connection import statements
 from agentmem_storage.sql.connection.location import Location
 from agentmem_storage.sql.schema.columns import read_text
 from agentmem_storage.sql.where import filters
@@ -40,7 +41,13 @@ def make_engine(connect: Callable[[], sqlite3.Connection], *, in_memory: bool) -
         # Threads never wait for a connection: SQLite, not the pool, handles concurrency.
         pool = {"poolclass": QueuePool, "max_overflow": -1}
     # Parameters contain a user's memories and must not appear in error messages.
-    engine = create_engine("sqlite://", creator=connect, hide_parameters=True, **pool)
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        hide_parameters=True,
+        execution_options=statements.cached(),
+        **pool,
+    )
     event.listen(engine, "begin", _begin)
     event.listen(engine, "connect", _install_filters)
     event.listen(engine, "checkin", _forget_metadata)

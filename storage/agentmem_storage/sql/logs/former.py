@@ -26,6 +26,29 @@ _ANY = select(
     exists().where(sources.c.scope_id == bindparam("scope_id"), sources.c.former.is_not(None))
     | exists().where(forgotten.c.scope_id == bindparam("scope_id"))
 )
+# Statements are built once: made anew, those with a subquery leave reference cycles.
+_FIRST = select(sources.c.id, sources.c.content_hash).where(
+    sources.c.id.in_(GIVEN),
+    sources.c.former.is_(None),
+    sources.c.content_hash.is_not(None),
+    sources.c.kind != "document",
+    sources.c.external_id.is_(None),
+)
+_EMPTIED = select(
+    sources.c.id,
+    sources.c.scope_id,
+    sources.c.created_at,
+    sources.c.added_at,
+    sources.c.content_hash,
+    sources.c.former,
+).where(
+    sources.c.id.in_(GIVEN),
+    sources.c.kind != "document",
+    sources.c.external_id.is_(None),
+    sources.c.former.is_not(None) | sources.c.content_hash.is_not(None),
+    ~exists().where(chunks.c.source_id == sources.c.id),
+)
+_NO_SOURCE = ~exists().where(sources.c.scope_id == forgotten.c.scope_id)
 
 
 class Fingerprints:
@@ -47,17 +70,7 @@ def any_former(connection: Connection, scope_id: int) -> bool:
 
 def keep_former(connection: Connection, source_ids: Sequence[int]) -> None:
     """Before they change, note the first content of sources."""
-    rows, _ = read_tolerantly(
-        connection,
-        select(sources.c.id, sources.c.content_hash).where(
-            sources.c.id.in_(GIVEN),
-            sources.c.former.is_(None),
-            sources.c.content_hash.is_not(None),
-            sources.c.kind != "document",
-            sources.c.external_id.is_(None),
-        ),
-        source_ids,
-    )
+    rows, _ = read_tolerantly(connection, _FIRST, source_ids)
     if rows:
         prints = Fingerprints(connection)
         connection.execute(
@@ -68,18 +81,7 @@ def keep_former(connection: Connection, source_ids: Sequence[int]) -> None:
 
 def note_forgotten(connection: Connection, source_ids: Sequence[int]) -> None:
     """Before they are deleted, note the places of those sources that have no chunks left."""
-    columns = ("id", "scope_id", "created_at", "added_at", "content_hash", "former")
-    rows, _ = read_tolerantly(
-        connection,
-        select(*(sources.c[name] for name in columns)).where(
-            sources.c.id.in_(GIVEN),
-            sources.c.kind != "document",
-            sources.c.external_id.is_(None),
-            sources.c.former.is_not(None) | sources.c.content_hash.is_not(None),
-            ~exists().where(chunks.c.source_id == sources.c.id),
-        ),
-        source_ids,
-    )
+    rows, _ = read_tolerantly(connection, _EMPTIED, source_ids)
     if rows:
         prints = Fingerprints(connection)
         places = [dict(row._mapping) for row in rows]
@@ -101,9 +103,5 @@ def count_forgotten(connection: Connection, scope: Scope) -> int:
 
 def drop_forgotten(connection: Connection, scope_ids: Iterable[int]) -> None:
     """Delete what was noted of scopes that have no source any more."""
-    connection.execute(
-        delete(forgotten).where(
-            forgotten.c.scope_id.in_(id_list(scope_ids)),
-            ~exists().where(sources.c.scope_id == forgotten.c.scope_id),
-        )
-    )
+    listed = forgotten.c.scope_id.in_(id_list(scope_ids))
+    connection.execute(delete(forgotten).where(listed, _NO_SOURCE))

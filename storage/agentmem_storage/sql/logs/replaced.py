@@ -13,6 +13,9 @@ from agentmem_storage.sql.schema import row_sums
 from agentmem_storage.sql.schema.tables import replaced, sources
 from agentmem_storage.sql.where.selection import id_list
 
+# Built once: made anew, it leaves reference cycles.
+_GONE = ~exists().where(sources.c.id == replaced.c.source_id)
+
 
 def note(connection: Connection, chunk_ids: Sequence[int], source_id: int) -> None:
     """Keep the ids of a source's old chunks."""
@@ -28,5 +31,5 @@ def source_of(connection: Connection, chunk_id: int) -> int | None:
 
 def drop(connection: Connection, source_ids: Sequence[int]) -> None:
     """Delete what was kept of those sources that are gone."""
-    gone = ~exists().where(sources.c.id == replaced.c.source_id)
-    connection.execute(delete(replaced).where(replaced.c.source_id.in_(id_list(source_ids)), gone))
+    listed = replaced.c.source_id.in_(id_list(source_ids))
+    connection.execute(delete(replaced).where(listed, _GONE))

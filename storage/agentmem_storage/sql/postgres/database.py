@@ -30,6 +30,7 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.shield import raise_if_abandoned
+from agentmem_storage.sql.connection import statements
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.postgres.dialect import NAME, accept_question_marks
 from agentmem_storage.sql.postgres.errors import translated
@@ -165,8 +166,7 @@ class PostgresDatabase(AnyDatabase):
         Returns:
             Whether it was done.
         """
-        # Compiled statements keep the values that they were first run with.
-        self._engine.clear_compiled_cache()
+        statements.drop_quoting(self._engine)
         options = sql.SQL("" if wait else "(SKIP_LOCKED) ")
         try:
             with self._bare_connection() as connection:
@@ -311,6 +311,7 @@ def _make_engine(connect: Any) -> Engine:
         max_overflow=-1,
         pool_pre_ping=True,
         hide_parameters=True,
+        execution_options=statements.cached(),
         use_native_hstore=False,
     )
     accept_question_marks(engine)

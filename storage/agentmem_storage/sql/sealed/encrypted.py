@@ -33,6 +33,7 @@ from agentmem_storage.errors import (
     StoreUnwritableError,
 )
 from agentmem_storage.shield import raise_if_abandoned
+from agentmem_storage.sql.connection import statements
 from agentmem_storage.sql.connection.database import Database
 from agentmem_storage.sql.connection.location import Location, locate_encrypted
 from agentmem_storage.sql.connection.sqlite_errors import translated, unwritable
@@ -232,7 +233,7 @@ class EncryptedDatabase(Database):
 
     def purge(self, *, wait: bool = True) -> bool:
         """See `Database.purge`; destroys the keys that nothing is left of, too."""
-        self._engine.clear_compiled_cache()
+        statements.drop_quoting(self._engine)
         try:
             with self._taking_turn(), self._connected():
                 self._file.purge(wait=wait)

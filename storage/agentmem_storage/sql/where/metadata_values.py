@@ -54,6 +54,12 @@ _METADATA = select(
     sources.c.id, type_coerce(sources.c.metadata, NullType()).label("metadata")
 ).order_by(sources.c.id)
 
+# Built once: made anew, it leaves reference cycles.
+_DROP = delete(metadata_values).where(
+    metadata_values.c.source_id == bindparam("given"),
+    ~exists().where(sources.c.id == metadata_values.c.source_id),
+)
+
 _NAME, _KIND, _VALUE = (metadata_values.c[name] for name in ("name", "kind", "value"))
 # The other order if a float beside a number that is none takes its place.
 _ROUNDED_UP = {"gt": "gte", "gte": "gte", "lt": "lt", "lte": "lt"}
@@ -107,11 +113,8 @@ def replace(connection: Connection, source_id: int, metadata: bytes | None) -> N
 
 def drop(connection: Connection, source_ids: Iterable[int]) -> None:
     """Delete the values of those of the given sources that have been deleted."""
-    there = exists().where(sources.c.id == metadata_values.c.source_id)
-    given = metadata_values.c.source_id == bindparam("given")
-    rows = [{"given": id} for id in source_ids]
-    if rows:
-        connection.execute(delete(metadata_values).where(given, ~there), rows)
+    if rows := [{"given": id} for id in source_ids]:
+        connection.execute(_DROP, rows)
 
 
 def differing(connection: Connection, source_ids: Sequence[int]) -> list[int]:

@@ -22,6 +22,10 @@ from agentmem_storage.sql.writing import external, links
 
 _log = logging.getLogger(__name__)
 
+# Built once: made anew, they leave reference cycles.
+_HAS_CHUNKS = exists().where(chunks.c.source_id == sources.c.id)
+_HAS_SOURCES = exists().where(sources.c.scope_id == scopes.c.id)
+
 
 def choose(
     connection: Connection, selection: Selection, seen: Container[int] | None, now: int | None
@@ -113,8 +117,7 @@ def forget(
     ids_found = [row.id for row in found]
     stale = delete_chunks(connection, ids_found, texts, in_place=in_place)
     note_forgotten(connection, source_ids)
-    has_chunks = exists().where(chunks.c.source_id == sources.c.id)
-    emptied = sources.c.id.in_(touched), ~has_chunks
+    emptied = sources.c.id.in_(touched), ~_HAS_CHUNKS
     links.drop(connection, connection.scalars(select(sources.c.id).where(*emptied)).all())
     gone = connection.execute(delete(sources).where(*emptied))
     replaced.drop(connection, source_ids)
@@ -125,8 +128,7 @@ def forget(
     vector_sums.write(connection, kept, damaged=mixed)
     scope_ids = {row.scope_id: None for row in found if isinstance(row.scope_id, int)}
     drop_forgotten(connection, scope_ids)
-    has_sources = exists().where(sources.c.scope_id == scopes.c.id)
-    connection.execute(delete(scopes).where(scopes.c.id.in_(id_list(scope_ids)), ~has_sources))
+    connection.execute(delete(scopes).where(scopes.c.id.in_(id_list(scope_ids)), ~_HAS_SOURCES))
     return sorted([row.id for row in found] + kept_apart), gone.rowcount, stale
 
 
@@ -155,8 +157,7 @@ def drop_source(connection: Connection, source_id: int) -> None:
     connection.execute(delete(sources).where(sources.c.id == source_id))
     replaced.drop(connection, [source_id])
     metadata_values.drop(connection, [source_id])
-    has_sources = exists().where(sources.c.scope_id == scopes.c.id)
-    connection.execute(delete(scopes).where(~has_sources))
+    connection.execute(delete(scopes).where(~_HAS_SOURCES))
     note_unpurged(connection)
 
 
