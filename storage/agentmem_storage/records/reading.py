@@ -115,7 +115,8 @@ class Turn(NamedTuple):
         source: Id of its source.
         time: When it was said, in microseconds since 1970.
         speaker: Equal for equal speakers: by name, or by role; None for a document's chunk.
-        text: Equal for equal texts, and for hardly any others; empty: not known.
+        text: Equal for equal texts of one user and agent, and for hardly any others; empty: not
+            known.
     """
 
     tokens: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmem_storage.errors import UnknownIdError
-from agentmem_storage.records import Scope
+from agentmem_storage.records import Neighbors, Scope
 from agentmem_storage.sql.reading import neighbors
 from agentmem_storage.store import Store
 from agentmem_storage.testing import EMBEDDING_DIMS, make_source
@@ -56,3 +57,24 @@ def test_an_unknown_chunk_is_named(asked: list[int], held: int) -> None:
         ):
             neighbors.neighbors(connection, asked, 1, held, None)
         assert store.neighbors([]).sides == {}
+
+
+@pytest.mark.parametrize("find", [neighbors.by_listing, neighbors.by_lookup])
+def test_texts_are_equal_within_a_user_and_an_agent(find: Callable[..., Neighbors]) -> None:
+    scopes = [
+        *SCOPES,
+        Scope(user_id="ana", agent_id="x"),
+        Scope(user_id="anax"),
+        Scope(agent_id="ana"),
+        Scope(),
+    ]
+    with Store.open(":memory:", model="m", embedding_dims=EMBEDDING_DIMS) as store:
+        for scope in scopes:
+            store.add([make_source("Good night!"), make_source("Bye!")], scope)
+        ids = store.ids().tolist()
+        with store._database.read() as connection:
+            turns = find(connection, ids, 1).turns
+        texts = [turns[id].text for id in ids]
+    assert texts[0] == texts[2]
+    assert texts[1] == texts[3]
+    assert len(set(texts)) == len(texts) - 2

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from agentmem_storage.records import Neighbors, Sides, Turn
-from agentmem_storage.sql.schema.tables import chunks, sources
+from agentmem_storage.sql.schema.tables import chunks, scopes, sources
 from agentmem_storage.sql.where.selection import GIVEN, given
 from agentmem_storage.sql.where.tolerant import require
 
@@ -113,19 +113,24 @@ def by_lookup(
     return Neighbors(sides, turns)
 
 
-def _turn(chunk: FromClause, source: FromClause) -> tuple[ColumnElement[Any], ...]:
-    """The fields of `Turn`.
+def _turn() -> tuple[ColumnElement[Any], ...]:
+    """The fields of `Turn`, of chunks joined with their sources and scopes.
 
     Numbers and hex digits whatever there is, for a damaged row must not hide its neighbors.
     """
-    speaker = func.hex(func.coalesce(source.c.name, source.c.role, ""), type_=Text)
+    text = func.substr(func.hex(chunks.c.text_hash, type_=Text), 1, _HASH_DIGITS, type_=Text)
     return (
-        chunk.c.tokens.cast(Integer),
-        source.c.id,
-        source.c.created_at.cast(Integer),
-        case((source.c.kind != _DOCUMENT, speaker)),
-        func.substr(func.hex(chunk.c.text_hash, type_=Text), 1, _HASH_DIGITS),
+        chunks.c.tokens.cast(Integer),
+        sources.c.id,
+        sources.c.created_at.cast(Integer),
+        case((sources.c.kind != _DOCUMENT, _hex(sources.c.name, sources.c.role))),
+        text + _hex(scopes.c.user_id) + "/" + _hex(scopes.c.agent_id),
     )
+
+
+def _hex(*values: ColumnElement[Any]) -> ColumnElement[str]:
+    """The first of some texts that is not NULL, in hex digits."""
+    return func.hex(func.coalesce(*values, ""), type_=Text)
 
 
 def _alive(source: FromClause, expiring: bool) -> list[ColumnElement[bool]]:
@@ -141,8 +146,9 @@ def _listing(expiring: bool) -> Select[Any]:
         expiring: Whether some sources have expired.
     """
     return (
-        select(sources.c.scope_id, chunks.c.id, *_turn(chunks, sources))
+        select(sources.c.scope_id, chunks.c.id, *_turn())
         .join_from(sources, chunks, chunks.c.source_id == sources.c.id)
+        .outerjoin(scopes, scopes.c.id == sources.c.scope_id)
         .where(
             sources.c.scope_id.in_(select(chunks.c.scope_id).where(chunks.c.id.in_(GIVEN))),
             *_alive(sources, expiring),
@@ -196,10 +202,11 @@ def _lookups(expiring: bool) -> Select[Any]:
 
 def _reading() -> Select[Any]:
     """Of each given chunk its id, its ordinal, and the fields of its `Turn`."""
-    row = func.json_array(chunks.c.id, chunks.c.ordinal.cast(Integer), *_turn(chunks, sources))
+    row = func.json_array(chunks.c.id, chunks.c.ordinal.cast(Integer), *_turn())
     return (
         select(func.json_group_array(row))
         .join_from(chunks, sources, sources.c.id == chunks.c.source_id)
+        .outerjoin(scopes, scopes.c.id == sources.c.scope_id)
         .where(chunks.c.id.in_(GIVEN))
     )
 
