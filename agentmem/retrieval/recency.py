@@ -85,7 +85,7 @@ def by_recency(
     likely = {
         (old, new): _probability(asked, old, new, found)
         for old, new in may_supersede(found)
-        if is_about(question.text, old.wording.text, new.wording.text)
+        if is_about(question.text, old.wording.text, new.wording.text, asked.readings)
         # Who looks for "Paris" wants no "I moved to Rome".
         and (not keywords or len(asked.told & new.stems) >= len(asked.told & old.stems))
         # "Had lunch in Toledo" says what happened then; nothing takes its place.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from statistics import median
@@ -28,8 +28,15 @@ from numpy.typing import NDArray
 
 from agentmem.retrieval.calibration import sigmoid
 from agentmem.retrieval.slots import slot
-from agentmem.statements.compare import contradiction, same_owner, stems_in, told_in
-from agentmem.statements.read import Statement, is_first_person, read_statement, values_in
+from agentmem.statements.compare import contradiction, same_owner, told_in
+from agentmem.statements.read import (
+    Statement,
+    is_first_person,
+    read_statement,
+    stems_in,
+    values_in,
+)
+from agentmem.statements.readings import Readings
 from agentmem.statements.things import Things, things_in
 from agentmem.statements.words import CHANGE
 from agentmem_storage.records import Said
@@ -60,6 +67,7 @@ class Asked:
         told: Stems of the words that tell what it is about.
         stems: Stems of all of its words.
         slot: What it asks a value of, (D,), unit norm; None if slots do not count.
+        readings: Of the texts that are compared with it.
     """
 
     text: str
@@ -67,6 +75,7 @@ class Asked:
     told: frozenset[str]
     stems: frozenset[str]
     slot: _Vector | None
+    readings: Readings = field(default_factory=Readings)
 
     @classmethod
     def of(cls, text: str, embedding: _Vector | None = None) -> Asked:
@@ -237,7 +246,7 @@ def signals(asked: Asked, old: Candidate, new: Candidate, found: Sequence[Candid
         changes=float(new.changes),
         own_old=float(old.own is asked.own),
         own_new=float(new.own is asked.own),
-        contradiction=contradiction(*stated) if stated else 0.0,
+        contradiction=contradiction(*stated, readings=asked.readings) if stated else 0.0,
         owner=float(stated is not None and same_owner(*stated)),
         same=float(not old.values.isdisjoint(new.values)),
         different=float(bool(old.values) is not bool(new.values)),

@@ -11,13 +11,13 @@ from agentmem.statements.read import (
     POSSESSIVE,
     TOKEN,
     Statement,
+    asked_words,
     is_first_person,
     is_number,
-    is_of_now,
     is_own,
-    read_statement,
     stem,
 )
+from agentmem.statements.readings import Readings
 from agentmem.statements.siblings import of_other_things
 from agentmem.statements.words import (
     CHANGE,
@@ -52,13 +52,11 @@ _GAP = 2
 _LONGEST_VALUE = 4
 # Of the words that a statement without names and numbers is about, those that both need.
 _SHARED = 0.4
-# What is before or after something else is not about that.
-_BESIDE = regex.compile(
-    r"\b(?:before|prior to|after|since|until)\b.*", regex.IGNORECASE | regex.DOTALL
-)
 
 
-def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> float:
+def contradiction(
+    old: Statement, new: Statement, *, nearest: bool = False, readings: Readings | None = None
+) -> float:
     """How likely a statement supersedes an earlier one of the same speaker, 0 to 1.
 
     0 if they may both be true, as far as the words tell.
@@ -67,10 +65,12 @@ def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> f
         old: The earlier one.
         new: The later one.
         nearest: Whether they are by far the nearest to each other.
+        readings: Of these texts, as far as they are known.
     """
     if _repeats(old, new) or not same_owner(old, new) or _names_another(old, new):
         return 0.0
-    if not is_of_now(new.text) or of_other_things(old.text, new.text):
+    read = readings or Readings()
+    if not read.of_now(new.text) or of_other_things(read.apart(old.text), read.apart(new.text)):
         return 0.0
     if new.changes and _leaves(old, new):
         return LEFT_BEHIND
@@ -89,7 +89,7 @@ def contradiction(old: Statement, new: Statement, *, nearest: bool = False) -> f
     return NEAREST if nearest and changed and is_own(old) and is_own(new) else 0.0
 
 
-def is_about(question: str, old: str, new: str) -> bool:
+def is_about(question: str, old: str, new: str, readings: Readings | None = None) -> bool:
     """Whether a later text may be about what a question asks, as an earlier one is.
 
     "The cellar code is 8825" is not about the code of the garage. A word that the earlier text has
@@ -99,17 +99,24 @@ def is_about(question: str, old: str, new: str) -> bool:
     project Heron. And what somebody else does, or a person of the speaker's, is not what the
     speaker does. Nor is what changed with another thing of the same kind: "they changed the garage
     code".
+
+    Args:
+        question: What is asked.
+        old: The earlier text.
+        new: The later one.
+        readings: Of these texts, as far as they are known.
     """
-    if of_other_things(old, new):
+    read = readings or Readings()
+    if of_other_things(read.apart(old), read.apart(new)):
         return False
-    stated, later = read_statement(old), read_statement(new)
+    stated, later = read.statement(old), read.statement(new)
     if later is not None and is_first_person(question) and is_first_person(old):
         asked_for = {one.lower().removesuffix("s") for one in TOKEN.findall(question)}
         owned = {one.removesuffix("s") for one in later.owners} - asked_for
         if owned or (not is_own(later) and _begins_with_another(later)):
             return False
-    words = _words_of(question)
-    asked, had, has = _told(words), stems_in(old), stems_in(new)
+    words = read.asked(question)
+    asked, had, has = _told(words), read.stems(old), read.stems(new)
     lost = asked & had - has
     if not lost:
         return True
@@ -124,13 +131,7 @@ def is_about(question: str, old: str, new: str) -> bool:
 
 def told_in(question: str) -> frozenset[str]:
     """Stems of the words of a question that tell what it is about."""
-    return frozenset(_told(_words_of(question)))
-
-
-def stems_in(text: str) -> frozenset[str]:
-    """Stems of all words of a text."""
-    found = (POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(text))
-    return frozenset(stem(word.lower()) for word in found)
+    return frozenset(_told(asked_words(question)))
 
 
 def _takes_the_place(old: str, new: str, lost: set[str]) -> bool:
@@ -143,12 +144,6 @@ def _takes_the_place(old: str, new: str, lost: set[str]) -> bool:
 def _threes(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Each word with the one before and the one behind it, "" at the ends."""
     return zip(["", *words], words, [*words[1:], ""], strict=False)
-
-
-def _words_of(question: str) -> list[str]:
-    """The words of a question, without those of what is before or after what it asks for."""
-    asks = _BESIDE.sub("", question)
-    return [POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(asks)]
 
 
 def _told(words: Sequence[str]) -> set[str]:

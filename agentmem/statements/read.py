@@ -20,6 +20,10 @@ _SELF = regex.compile(r"\b(?:i|my|me|mine|we|our|us|ours)\b", regex.IGNORECASE)
 _SENTENCE = regex.compile(r"[.!?:]\s+$|^\s*$|\n\s*$")
 POSSESSIVE = regex.compile(r"['’]s$")
 _ENDINGS = ("ing", "ed", "es", "s")
+# What is before or after something else is not about that.
+_BESIDE = regex.compile(
+    r"\b(?:before|prior to|after|since|until)\b.*", regex.IGNORECASE | regex.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,18 @@ def values_in(text: str) -> set[str]:
         elif place and word[0].isupper() and not _SELF.match(word):
             found.add("name")
     return found
+
+
+def stems_in(text: str) -> frozenset[str]:
+    """Stems of all words of a text."""
+    found = (POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(text))
+    return frozenset(stem(word.lower()) for word in found)
+
+
+def asked_words(question: str) -> tuple[str, ...]:
+    """The words of a question, without those of what is before or after what it asks for."""
+    asks = _BESIDE.sub("", question)
+    return tuple(POSSESSIVE.sub("", match[0]) for match in TOKEN.finditer(asks))
 
 
 def stem(word: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import regex
 
@@ -29,18 +30,34 @@ _ANY = frozenset("best favourite favorite current main own regular usual next pr
 _SHORTEST = 3
 
 
-def of_other_things(old: str, new: str) -> bool:
+class Apart(NamedTuple):
+    """What a text says of things of one kind.
+
+    Attributes:
+        words: All of its words.
+        pairs: What tells a thing from others of its kind, and the kind: ("cellar", "code").
+    """
+
+    words: frozenset[str]
+    pairs: tuple[tuple[str, str], ...]
+
+
+def told_apart(text: str) -> Apart:
+    """What a text says of things of one kind."""
+    words = _words(text)
+    return Apart(frozenset(words), tuple(_pairs(words)))
+
+
+def of_other_things(old: Apart, new: Apart) -> bool:
     """Whether two texts are about two things of one kind, as far as their words tell."""
-    before, later = list(_told_apart(old)), list(_told_apart(new))
-    had, has = _words(old), _words(new)
     return any(
         kind == other_kind
         and which != other
-        and other not in had
-        and which not in has
+        and other not in old.words
+        and which not in new.words
         and not any({which, other} <= same for same in _SAME)
-        for which, kind in before
-        for other, other_kind in later
+        for which, kind in old.pairs
+        for other, other_kind in new.pairs
     )
 
 
@@ -48,9 +65,7 @@ def _words(text: str) -> list[str]:
     return [word.removesuffix("'s").removesuffix("’s") for word in _WORD.findall(text)]
 
 
-def _told_apart(text: str) -> Iterator[tuple[str, str]]:
-    """Yield what tells a thing from others of its kind, and the kind: ("cellar", "code")."""
-    words = _words(text)
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     for which, kind in pairwise(words):
         if _tells(which) and _tells(kind):
             yield which, kind
