@@ -21,6 +21,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from agentmem.aio import AsyncMemory
@@ -30,6 +31,7 @@ from agentmem.chat.session_checks import check_options, check_reply
 from agentmem.context.pack import CountTokens
 from agentmem.errors import InputError
 from agentmem.ingest.checks import describe
+from agentmem.integrations.proxy import Proxy
 from agentmem.integrations.streams import (
     CompletionChunks,
     MessageEvents,
@@ -74,11 +76,14 @@ _ENDPOINTS = {
     ("chat", "completions"): _Endpoint("messages", CompletionChunks),
     ("beta", "chat", "completions"): _Endpoint("messages", CompletionChunks),
     ("responses",): _Endpoint("input", ResponseEvents),
+    ("beta", "responses"): _Endpoint("input", ResponseEvents),
     ("messages",): _Endpoint("messages", MessageEvents),
     ("beta", "messages"): _Endpoint("messages", MessageEvents),
 }
 # Methods of a client that return another one with other settings.
 _COPIES = ("with_options", "copy")
+# Methods of Anthropic's that make something which sends one request after the other.
+_LOOPS = ("tool_runner", "thread")
 
 
 def wrap(
@@ -147,25 +152,10 @@ def _is_asynchronous(client: object) -> bool:
     )
 
 
-class _Proxy:
-    """Stands for another object, also for ``isinstance``."""
-
-    def __init__(self, target: Any) -> None:
-        self._target = target
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        return type(self._target)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._target, name)
-
-    def __repr__(self) -> str:
-        return repr(self._target)
-
-
-class _Client(_Proxy):
+class _Client(Proxy):
     """A client, or the part of one on the way to its endpoints."""
+
+    __slots__ = ("_around", "_path")
 
     def __init__(self, target: Any, path: tuple[str, ...], around: _Around) -> None:
         super().__init__(target)
@@ -177,7 +167,7 @@ class _Client(_Proxy):
         return self._around.session
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._target, name)
+        value = super().__getattr__(name)
         path = (*self._path, name)
         if any(known[: len(path)] == path for known in _ENDPOINTS):
             return _Client(value, path, self._around)
@@ -186,6 +176,9 @@ class _Client(_Proxy):
                 return self._around.call(value, endpoint)
             if name == "stream":
                 return self._around.stream(value, endpoint)
+            if name in _LOOPS and inspect.ismethod(value):
+                asking = _Asking(self._target, _Client(self._target._client, (), self._around))
+                return partial(value.__func__, asking)
         if not self._path and name in _COPIES:
             return lambda *args, **more: _Client(value(*args, **more), (), self._around)
         return value
@@ -203,6 +196,16 @@ class _Client(_Proxy):
 
     async def __aexit__(self, *error: object) -> Any:
         return await self._target.__aexit__(*error)
+
+
+class _Asking(Proxy):
+    """The part of a client whose loops send their requests by a wrapped client."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, target: Any, client: _Client) -> None:
+        super().__init__(target)
+        self._client = client
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,8 +347,10 @@ async def _async_events(stream: Any, turn: _AsyncTurn) -> AsyncIterator[Any]:
         await turn.finish()
 
 
-class _Stream(_Proxy):
+class _Stream(Proxy):
     """A stream of an SDK that is observed when it ends, or is closed or abandoned."""
+
+    __slots__ = ("_observed", "_turn")
 
     def __init__(self, target: Any, turn: _Turn) -> None:
         super().__init__(target)
@@ -365,12 +370,16 @@ class _Stream(_Proxy):
 
     def close(self) -> None:
         """Close the stream, and store what was received."""
-        self._target.close()
-        self._turn.finish()
+        try:
+            self._target.close()
+        finally:
+            self._turn.finish()
 
 
-class _AsyncStream(_Proxy):
+class _AsyncStream(Proxy):
     """`_Stream` for asyncio."""
+
+    __slots__ = ("_observed", "_turn")
 
     def __init__(self, target: Any, turn: _AsyncTurn) -> None:
         super().__init__(target)

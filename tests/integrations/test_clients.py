@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
 import logging
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anthropic import Anthropic, AsyncAnthropic
+from anthropic import Anthropic, AsyncAnthropic, beta_async_tool, beta_tool
 from openai import APIStatusError, AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
@@ -342,6 +343,70 @@ def test_an_answer_that_is_parsed(llm: FakeLLM, known: Memory) -> None:
     assert wrapped.agentmem_session.error is None
 
 
+def test_loops_of_anthropics_sdk(llm: FakeLLM, known: Memory) -> None:
+    """They send their requests by themselves, which went out without memories."""
+    llm.queue.extend([calling(), answering(), streamed_answer()])
+    wrapped = wrap(client("messages", llm), memory=known, user_id="ana", session_id="s")
+    beta = wrapped.beta.messages
+    runner = beta.tool_runner(**request("messages"), tools=[beta_tool(find)])
+    assert runner.until_done().content[0].text == "In Porto."
+    assert KNOWN in llm.seen[0].body["messages"][0]["content"]
+    assert said(known) == [*TURN, ("tool_result", "In Porto."), ("message", "In Porto.")]
+    thread = beta.thread(model="tiny", max_tokens=99)
+    with thread.stream(*request("messages")["messages"]) as stream:
+        assert "".join(stream.text_stream) == "In Porto."
+    assert KNOWN in sent(llm)[0]["content"]
+    assert wrapped.agentmem_session.error is None
+
+
+def test_loops_of_anthropics_sdk_for_asyncio(llm: FakeLLM, known: Memory) -> None:
+    llm.queue.extend([calling(), answering(), streamed_answer()])
+    wrapped = wrap(async_client("messages", llm), memory=known, user_id="ana", session_id="s")
+
+    async def ask() -> None:
+        async def locate(name: str) -> str:
+            """Find somebody."""
+            return find(name)
+
+        beta = wrapped.beta.messages
+        tools = [beta_async_tool(locate, name="find")]
+        runner = beta.tool_runner(**request("messages"), tools=tools)
+        assert (await runner.until_done()).content[0].text == "In Porto."
+        thread = beta.thread(model="tiny", max_tokens=99)
+        async with thread.stream(*request("messages")["messages"]) as stream:
+            assert "".join([text async for text in stream.text_stream]) == "In Porto."
+
+    asyncio.run(ask())
+    assert KNOWN in llm.seen[0].body["messages"][0]["content"]
+    assert KNOWN in sent(llm)[0]["content"]
+    assert said(known)[:5] == [*TURN, ("tool_result", "In Porto."), ("message", "In Porto.")]
+    assert wrapped.agentmem_session.error is None
+
+
+def find(name: str) -> str:
+    """Find somebody."""
+    return "In Porto."
+
+
+def calling() -> Scripted:
+    """A reply that calls the tool."""
+    reply = json.loads(whole("messages").body) | {"stop_reason": "tool_use"}
+    return Scripted(200, json.dumps(reply).encode())
+
+
+def answering() -> Scripted:
+    """A reply that only says something."""
+    reply = json.loads(whole("messages").body)
+    return Scripted(200, json.dumps(reply | {"content": reply["content"][:1]}).encode())
+
+
+def streamed_answer() -> Scripted:
+    """The same as a stream."""
+    told = [one for one in events("messages") if one.get("index") != 1]
+    lines = [f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in told]
+    return Scripted(200, "".join(lines).encode(), {"Content-Type": "text/event-stream"})
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("api", APIS)
 def test_asyncio(
@@ -474,6 +539,18 @@ def test_the_rest_of_the_client_is_its_own(llm: FakeLLM, known: Memory) -> None:
     llm.scripted = whole("responses")
     wrapped.responses.create(model="tiny", prompt={"id": "p"})
     assert len(said(known)) == 3  # nothing that it could remember
+    wrapped.beta.responses.create(**request("responses"))
+    assert KNOWN in sent(llm)[0]["content"]
+
+
+def test_attributes_of_the_client_are_set_there(llm: FakeLLM, known: Memory) -> None:
+    """A key that was set on the wrapped client stayed there, and requests went out without it."""
+    mine = client("completions", llm)
+    wrapped = copy.copy(wrap(mine, memory=known, user_id="ana"))
+    wrapped.api_key, wrapped.max_retries = "another", 5
+    assert (mine.api_key, mine.max_retries) == ("another", 5)
+    with pytest.raises(AttributeError):
+        wrapped.agentmem_session = None
 
 
 def test_wrong_arguments(llm: FakeLLM, known: Memory) -> None:
