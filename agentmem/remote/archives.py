@@ -12,10 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
 
-from pydantic import TypeAdapter
-
 from agentmem.errors import InputError, StoreUnwritableError
 from agentmem.remote.client import Client
+from agentmem.remote.payload import read
 from agentmem.results import ExportReceipt, LoadReceipt
 from agentmem_storage.archive.blocks import BlockWriter
 from agentmem_storage.archive.file import (
@@ -81,7 +80,7 @@ def load(
             _copy(archive, writer, admit)
     except OSError as error:
         raise InputError(f"cannot read {archive_label(place)!r}: {error.strerror}") from error
-    return TypeAdapter(LoadReceipt).validate_json(client.upload("/v1/import", plain.getvalue()))
+    return read(LoadReceipt, client.upload("/v1/import", plain.getvalue()))
 
 
 def _copy(

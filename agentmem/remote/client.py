@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from agentmem.errors import InputError, MissingExtraError, ServiceError
-from agentmem.wire.problems import restore
+from agentmem.wire.problems import Problem, restore
 from agentmem_storage.text import shown
 
 try:
@@ -102,9 +104,14 @@ class Client:
 
         Raises:
             ServiceError: it cannot be reached, or does not answer in time.
+            InputError: what is asked for is too long for a URL.
         """
         try:
             yield
+        except httpx.InvalidURL as error:
+            raise InputError(
+                f"the filter is too long to be sent ({error}): ask for less at once"
+            ) from error
         except httpx.TimeoutException as error:
             raise ServiceError(
                 f"{self.url} did not answer in time; what was to be written may be"
@@ -121,10 +128,14 @@ def _content(answer: httpx.Response) -> bytes:
     """The body of an answer that has been read, if it is no error."""
     if answer.is_success:
         return answer.content
+    if answer.has_redirect_location:
+        place = shown(answer.headers["location"])
+        raise ServiceError(
+            f"the service is at another address, {place}: give its URL", status=answer.status_code
+        )
     try:
-        problem = answer.json()
-        problem["error"]["code"]
-    except (ValueError, TypeError, KeyError):
+        problem = Problem.model_validate_json(answer.content)
+    except ValidationError:
         problem = None
     raise restore(answer.status_code, problem)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from agentmem.errors import ServiceError
 from agentmem.ingest.external_ids import check_external_id
 from agentmem.remote.content import filter_as_json, time_as_json
 from agentmem.scopes import SCOPE_IDS
 from agentmem.verbs.handle import Time, Where
 from agentmem_storage.numbers import as_int
 from agentmem_storage.records import Scope
+from agentmem_storage.text import shown
 
 T = TypeVar("T")
 
@@ -61,5 +63,15 @@ def ids_as_json(ids: Iterable[int | str]) -> list[int] | list[str]:
 
 
 def read(kind: type[T], data: bytes) -> T:
-    """An answer, as the type that it describes."""
-    return TypeAdapter(kind).validate_json(data)
+    """An answer, as the type that it describes.
+
+    Raises:
+        ServiceError: it is something else, such as the page of another program.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(data)
+    except ValidationError:
+        raise ServiceError(
+            f"what answered is no service of agentmem, or of another version: it sent "
+            f"{shown(data[:200])}; give the URL that `agentmem serve` printed"
+        ) from None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from agentmem.context.hits import Chunk
 from agentmem.context.recall import Recall
@@ -39,9 +39,19 @@ _PAGE = 128  # memories that `list` asks for at a time
 
 
 class _Regenerated(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     regenerated: str
+
+
+class _Count(BaseModel):
+    count: int
+
+
+class _Scopes(BaseModel):
+    scopes: list[ScopeUse]
+
+
+class _Conflicts(BaseModel):
+    conflicts: list[Conflict]
 
 
 class RemoteReading(RemoteHandle):
@@ -84,7 +94,7 @@ class RemoteReading(RemoteHandle):
             **self._reading(user_id, agent_id, session_id),
         }
         found = self._client.ask("POST", "/v1/recall", body=body)
-        return read_recall(RecallView.model_validate_json(found))
+        return read_recall(read(RecallView, found))
 
     def get(
         self,
@@ -97,7 +107,7 @@ class RemoteReading(RemoteHandle):
         """See `Memory.get`."""
         asked = {"detail": "full", **self._reading(user_id, agent_id, session_id)}
         found = self._client.ask("GET", f"/v1/memories/{as_int(id, 'an id')}", params=asked)
-        return read_chunk(MemoryView.model_validate_json(found))
+        return read_chunk(read(MemoryView, found))
 
     def get_source(
         self,
@@ -115,7 +125,7 @@ class RemoteReading(RemoteHandle):
         else:
             path += f"/{as_int(id, 'a source id')}"
         found = self._client.ask("GET", path, params=asked)
-        return read_source(SourceView.model_validate_json(found))
+        return read_source(read(SourceView, found))
 
     def count(
         self,
@@ -131,7 +141,7 @@ class RemoteReading(RemoteHandle):
         """See `Memory.count`."""
         asked = selected(source_id, where, since, until)
         asked |= self._reading(user_id, agent_id, session_id)
-        return read(dict[str, int], self._client.ask("GET", "/v1/count", params=asked))["count"]
+        return read(_Count, self._client.ask("GET", "/v1/count", params=asked)).count
 
     def list(
         self,
@@ -167,7 +177,7 @@ class RemoteReading(RemoteHandle):
         """See `Memory.scopes`."""
         asked = self._reading(user_id, agent_id, session_id)
         found = self._client.ask("GET", "/v1/scopes", params=asked)
-        return tuple(read(dict[str, list[ScopeUse]], found)["scopes"])
+        return tuple(read(_Scopes, found).scopes)
 
     def episodes(
         self,
@@ -184,7 +194,7 @@ class RemoteReading(RemoteHandle):
             asked["before"] = as_int(before, "before")
         asked |= self._reading(user_id, agent_id, session_id)
         found = self._client.ask("GET", "/v1/episodes", params=asked)
-        return tuple(map(read_episode, EpisodeList.model_validate_json(found).episodes))
+        return tuple(map(read_episode, read(EpisodeList, found).episodes))
 
     def history(
         self,
@@ -198,7 +208,7 @@ class RemoteReading(RemoteHandle):
         asked = {"detail": "full", **self._reading(user_id, agent_id, session_id)}
         path = f"/v1/memories/{as_int(id, 'an id')}/history"
         found = self._client.ask("GET", path, params=asked)
-        return tuple(map(read_source, HistoryView.model_validate_json(found).sources))
+        return tuple(map(read_source, read(HistoryView, found).sources))
 
     def conflicts(
         self,
@@ -210,7 +220,7 @@ class RemoteReading(RemoteHandle):
         """See `Memory.conflicts`."""
         asked = self._reading(user_id, agent_id, session_id)
         found = self._client.ask("GET", "/v1/conflicts", params=asked)
-        return tuple(read(dict[str, list[Conflict]], found)["conflicts"])
+        return tuple(read(_Conflicts, found).conflicts)
 
     def stats(
         self,
@@ -239,7 +249,7 @@ class RemoteReading(RemoteHandle):
     def _pages(self, asked: dict[str, Any]) -> Iterator[Chunk]:
         while True:
             found = self._client.ask("GET", "/v1/memories", params=asked)
-            page = ListView.model_validate_json(found)
+            page = read(ListView, found)
             yield from map(read_chunk, page.memories)
             if page.next is None:
                 return

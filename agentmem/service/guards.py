@@ -131,7 +131,6 @@ class Bounded:
                 "body_too_large",
                 f"a body may have {self._most} bytes at most: send less at once, or start the "
                 f"service with a larger --max-body",
-                headers={"Connection": "close"},
             )
             await refusal(scope, receive, send)
             return

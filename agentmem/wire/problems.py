@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -75,16 +74,16 @@ def describe(error: Exception) -> tuple[int, dict[str, Any]]:
     return status, found
 
 
-def restore(status: int, body: Mapping[str, Any] | None) -> Exception:
+def restore(status: int, problem: Problem | None) -> Exception:
     """The error that an answer describes, of the same class as in the service.
 
     Args:
         status: The HTTP status.
-        body: The body, a `Problem`; None if it is something else.
+        problem: The body; None if it is something else.
     """
-    if body is None:
+    if problem is None:
         return ServiceError(f"the service answered {status} without saying why", status=status)
-    detail = Problem.model_validate(body).error
+    detail = problem.error
     if detail.code == TYPE[1]:
         return TypeError(detail.message)
     kinds = {code: kind for kind, _, code in CODES} | {INVALID: errors.InputError}

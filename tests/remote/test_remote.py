@@ -396,11 +396,16 @@ def test_what_is_no_service(arguments: dict[str, Any]) -> None:
 def test_what_does_not_answer_as_a_service_does() -> None:
     import http.server
 
+    answers: list[tuple[int, bytes, str]] = []
+
     class Other(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(500)
+            status, body, place = answers.pop()
+            self.send_response(status)
+            if place:
+                self.send_header("Location", place)
             self.end_headers()
-            self.wfile.write(b"<html>")
+            self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -410,9 +415,27 @@ def test_what_does_not_answer_as_a_service_does() -> None:
         thread.start()
         try:
             with RemoteMemory(f"http://127.0.0.1:{server.server_port}") as remote:
-                with pytest.raises(ServiceError, match="500") as caught:
-                    remote.stats()
-                assert caught.value.status == 500
+                for status, body, place, said in (
+                    (500, b"<html>", "", "500"),
+                    (404, b'{"error": {"code": 404, "message": "no"}}', "", "404"),
+                    (301, b"", "https://example.org/", "https://example.org/"),
+                    (200, b"<html>", "", "<html>"),
+                    (200, b"[]", "", "agentmem serve"),
+                ):
+                    answers.append((status, body, place))
+                    with pytest.raises(ServiceError, match=said) as caught:
+                        remote.count()
+                    assert caught.value.status in (status, None)
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_what_is_too_large_is_refused_as_such(memory: Memory) -> None:
+    """A body over the limit was told as a connection that broke."""
+    with running(memory, Settings(max_body_bytes=1000)) as url, RemoteMemory(url) as remote:
+        with pytest.raises(ServiceError, match="--max-body"):
+            remote.add("x" * 5_000_000)
+        with pytest.raises(InputError, match="too long"):
+            remote.count(where={"metadata.kind": "x" * 70_000})
+        assert remote.count() == 0
