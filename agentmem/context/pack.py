@@ -176,7 +176,8 @@ def pack(
 
     Raises:
         InputError: there is no budget, it is not positive, ``texts`` is negative, the policy is
-            unknown, or it is ``auto`` and ``hits`` is not a recall that is linked to its store.
+            unknown, or it is ``auto`` and ``hits`` is not a recall that is linked to its store; or
+            ``count_tokens`` returns no number of tokens.
         CorruptRecordError: a memory to be included is damaged.
         StoreError: the policy is ``auto``, and the store has been closed.
     """
@@ -195,6 +196,8 @@ def pack(
         )
     if count_tokens is None:
         count_tokens = _default_counter if full_scope is None else full_scope.count_tokens
+    else:
+        count_tokens = _checked(count_tokens)
 
     def empty() -> Budget:
         return Budget(count_tokens, max_tokens=max_tokens, max_positions=max_positions)
@@ -211,6 +214,25 @@ def pack(
     repeats = add_best(budget, hits, texts)
     left_out = len(hits) - repeats - len(budget.vectors) - len(budget.texts)
     return _context(budget, count_tokens, left_out=left_out, repeats=repeats)
+
+
+def _checked(count_tokens: CountTokens) -> CountTokens:
+    """A counter of the caller's; what is no number would fail later, or let everything in."""
+
+    def count(text: str) -> int:
+        tokens = count_tokens(text)
+        try:
+            counts = bool(tokens >= 0)
+        except (TypeError, ValueError):
+            counts = False
+        if not counts:
+            raise InputError(
+                f"count_tokens returned {shown(tokens)} for a text of {len(text):,} characters: "
+                f"return its number of tokens"
+            )
+        return tokens
+
+    return count
 
 
 def _default_counter(text: str) -> int:

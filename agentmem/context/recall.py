@@ -8,7 +8,7 @@ from typing import overload
 
 from agentmem.context.full_scope import FullScope
 from agentmem.context.hits import Hit
-from agentmem.context.pack import Context, Policy, pack
+from agentmem.context.pack import Context, CountTokens, Policy, pack
 from agentmem.retrieval.relevance import CONFIDENT
 
 
@@ -91,6 +91,7 @@ class Recall(_WithFullScope, Sequence[Hit]):
         max_positions: int | None = None,
         texts: int = 0,
         policy: Policy = "ranked",
+        count_tokens: CountTokens | None = None,
     ) -> Context:
         """Fill a budget with the best hits, or with the whole scope; see `agentmem.pack`.
 
@@ -105,6 +106,7 @@ class Recall(_WithFullScope, Sequence[Hit]):
             max_positions=max_positions,
             texts=texts,
             policy=policy,
+            count_tokens=count_tokens,
         )
 
 

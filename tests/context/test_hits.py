@@ -220,6 +220,11 @@ class TestPackOfASequence:
             part = pack(list(found), max_tokens=budget, count_tokens=count)
             assert part.hits == whole.hits == pack(found, max_tokens=budget).hits
 
+    @pytest.mark.parametrize("counted", [None, "3", -1, float("nan")], ids=str)
+    def test_a_counter_that_does_not_count(self, found: Recall, counted: Any) -> None:
+        with pytest.raises(InputError, match="count_tokens returned"):
+            found.pack(max_tokens=100, count_tokens=lambda text: counted)
+
     def test_a_copied_recall_packs(self, found: Recall) -> None:
         again = pickle.loads(pickle.dumps(found))
         assert again.pack(max_positions=100).to_text() == found.pack(max_positions=100).to_text()
