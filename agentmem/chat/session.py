@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from agentmem.chat.cut_off import CUT_OFF, finished
+from agentmem.chat.form import in_form_of
 from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
 from agentmem.chat.recalled import (
     RECALLED,
@@ -113,8 +114,9 @@ class Session:
     ) -> list[Any]:
         """The messages to send: the caller's own, and what the memory has for the last question.
 
-        Recalled memories stand in a user message of their own before the user's last one. What
-        the messages show already is left out, and so are earlier questions, which answer nothing.
+        Recalled memories stand in a user message of their own before the user's last one, in the
+        form of that one, such as with Google's ``parts``. What the messages show already is left
+        out, and so are earlier questions, which answer nothing.
 
         Args:
             messages: The conversation so far, in any shape that `Memory.add` takes.
@@ -227,6 +229,7 @@ class Session:
         hits = [hit for hit in found if not _is_shown(hit, shown, blocks)][:k]
         added = pack(hits, max_tokens=max_tokens, count_tokens=count_tokens).to_messages()
         at = _place(read)
+        added = [in_form_of(given[at], one) for one in added] if at < len(given) else added
         return [*given[:at], *added, *given[at:]]
 
     def _read(self, given: Sequence[Any]) -> list[tuple[Part, ...]]:
@@ -298,6 +301,8 @@ def _answer(reply: object) -> tuple[Any, dict[str, int]]:
     reply = plain(reply)
     if not isinstance(reply, Mapping | list | tuple):
         return reply, {}
+    if not isinstance(reply, Mapping):
+        reply = [Message(one, "assistant") if isinstance(one, str) else one for one in reply]
     if isinstance(reply, Mapping) and isinstance(choices := reply.get("choices"), list | tuple):
         reply = {**reply, "choices": list(choices[:1])}
     whole, cut = finished(reply)

@@ -80,6 +80,32 @@ def test_memories_stand_before_the_last_message_of_the_user(memory: Memory) -> N
     assert without_nonce(sent[3]["content"]).startswith("<memories>\n[")
 
 
+@pytest.mark.parametrize(
+    ("message", "key"),
+    [
+        ({"role": "user", "parts": [{"text": ASKED}]}, "parts"),
+        ({"role": "user", "parts": [{"type": "text", "text": ASKED}]}, "parts"),
+        ({"role": "user", "content": [{"text": ASKED}]}, "content"),
+    ],
+    ids=["google", "ai-sdk", "bedrock"],
+)
+def test_memories_are_in_the_form_of_the_messages(
+    memory: Memory, message: dict[str, Any], key: str
+) -> None:
+    """An API refuses a message that has its text elsewhere."""
+    memory.add("My sister Marta lives in Porto.")
+    session = memory.session()
+    added, kept = session.context([message])
+    assert kept == message
+    assert added.keys() == message.keys()
+    (part,), (own,) = added[key], message[key]
+    assert "Porto" in part["text"]
+    assert {**part, "text": ASKED} == own
+    session.observe([added, kept], ["In ", "Porto."])
+    assert texts(memory)[1:] == [ASKED, "In ", "Porto."]
+    assert [chunk.role for chunk in memory.list()][1:] == ["user", "assistant", "assistant"]
+
+
 def test_results_of_tools_stay_with_their_calls(memory: Memory) -> None:
     memory.add("My sister Marta lives in Porto.")
     call = {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Porto"}}
