@@ -94,6 +94,8 @@ class Watcher:
             except FileNotFoundError:  # since it was listed
                 continue
             except OSError as error:
+                # Nothing else about it has to change for it to be readable.
+                self._seen[path] = None
                 self._fail(path, str(error.strerror), found)
             except InputError as error:
                 self._fail(path, str(error), found)

@@ -162,6 +162,24 @@ def test_what_is_told_is_told_once(folder: Path, memory: Memory) -> None:
     assert look() == {"missing": ["b.md"]}
 
 
+def test_a_file_that_can_be_read_again(
+    folder: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which changes neither its time nor its size: it was never looked at again."""
+
+    def refuse(file: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    look = Looks(folder, memory, delete=False)
+    monkeypatch.setattr("agentmem.ingest.importers.documents.has_no_text", refuse)
+    assert [one["path"] for one in look()["unreadable"]] == [
+        *("b.md", "empty.md", "deep/a.txt"),
+    ]
+    assert look() == {}
+    monkeypatch.undo()
+    assert look() == {"added": ["b.md", "deep/a.txt"]}
+
+
 def test_a_folder_that_is_gone_or_cannot_be_read_forgets_nothing(
     folder: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
