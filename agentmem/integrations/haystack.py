@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentmem.errors import InputError, MissingExtraError
+from agentmem.errors import MissingExtraError
 from agentmem.integrations.documents import document_metadata
+from agentmem.integrations.memories import check_memory
 from agentmem.memory import Memory
-from agentmem_storage.text import shown
 
 try:
     from haystack import Document, component
@@ -52,8 +52,8 @@ class AgentMemRetriever:
         """A retriever over a memory.
 
         Args:
-            memory: An open `Memory`, which the caller closes. A scoped handle, such as
-                ``mem.scoped(user_id="ana")``, retrieves from that scope.
+            memory: An open `Memory` or `RemoteMemory`, which the caller closes. A scoped handle,
+                such as ``mem.scoped(user_id="ana")``, retrieves from that scope.
             k: Maximum number of documents.
             where: A filter, as of `Memory.recall`.
             min_relevance: Only memories whose relevance is at least this, 0 to 1.
@@ -61,9 +61,7 @@ class AgentMemRetriever:
         Raises:
             InputError: ``memory`` is none.
         """
-        if not isinstance(memory, Memory):
-            raise InputError(f"memory must be an open Memory, got {shown(memory)}")
-        self.memory, self.k = memory, k
+        self.memory, self.k = check_memory(memory), k
         self.where, self.min_relevance = where, min_relevance
 
     @component.output_types(documents=list[Document])  # type: ignore[untyped-decorator]

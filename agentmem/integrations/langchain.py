@@ -11,11 +11,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ConfigDict, PlainValidator
 
 from agentmem.errors import MissingExtraError
 from agentmem.integrations.documents import document_metadata
+from agentmem.integrations.memories import check_memory
 from agentmem.memory import Memory
 
 try:
@@ -31,6 +36,10 @@ if TYPE_CHECKING:
     from agentmem.context.hits import Hit
 
 
+# What may be given to a single call.
+_OPTIONS = ("k", "where", "min_relevance")
+
+
 class AgentMemRetriever(BaseRetriever):  # type: ignore[misc]
     """Recalls memories as documents, best first.
 
@@ -40,23 +49,33 @@ class AgentMemRetriever(BaseRetriever):  # type: ignore[misc]
     `agentmem.Hit`. ``ainvoke`` recalls in a thread.
 
     Attributes:
-        memory: An open `Memory`, which the caller closes. A scoped handle, such as
-            ``mem.scoped(user_id="ana")``, retrieves from that scope.
+        memory: An open `Memory` or `RemoteMemory`, which the caller closes. A scoped handle,
+            such as ``mem.scoped(user_id="ana")``, retrieves from that scope.
         k: Maximum number of documents.
         where: A filter, as of `Memory.recall`.
         min_relevance: Only memories whose relevance is at least this, 0 to 1.
+
+    ``k``, ``where`` and ``min_relevance`` may also be given to ``invoke``, for that call.
     """
 
-    memory: Memory
+    model_config = ConfigDict(extra="forbid")
+
+    memory: Annotated[Memory, PlainValidator(check_memory)]
     k: int = 8
     where: Mapping[str, Any] | None = None
     min_relevance: float | None = None
 
-    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Any]:
-        hits = self.memory.recall(
-            query, k=self.k, where=self.where, min_relevance=self.min_relevance
-        )
-        return [_document(hit) for hit in hits]
+    def _get_relevant_documents(self, query: str, *, run_manager: Any, **given: Any) -> list[Any]:
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        if unknown := given.keys() - options.keys():
+            raise TypeError(f"no argument {min(unknown)!r}: give only {', '.join(_OPTIONS)}")
+        return [_document(hit) for hit in self.memory.recall(query, **options | given)]
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: Any, **given: Any
+    ) -> list[Any]:
+        work = partial(self._get_relevant_documents, query, run_manager=run_manager, **given)
+        return await asyncio.to_thread(work)
 
 
 def _document(hit: Hit) -> Any:

@@ -16,10 +16,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
 
 from agentmem.chat.questions import QUESTION_KEY, answers_only, is_only_question
 from agentmem.errors import BlankError, MissingExtraError
+from agentmem.integrations.memories import check_memory
 from agentmem.memory import Memory
 from agentmem_storage.text import is_blank
 
@@ -40,15 +43,15 @@ class AgentMemBlock(BaseMemoryBlock[str]):  # type: ignore[misc]
     done in a thread.
 
     Attributes:
-        memory: An open `Memory`, which the caller closes. A scoped handle, such as
-            ``mem.scoped(user_id="ana")``, keeps users apart.
+        memory: An open `Memory` or `RemoteMemory`, which the caller closes. A scoped handle,
+            such as ``mem.scoped(user_id="ana")``, keeps users apart.
         k: Maximum number of memories to recall.
         max_tokens: Maximum size of what is inserted, in tokens of the memory's model.
         name: Heads the section of the prompt.
     """
 
     name: str = "memories"
-    memory: Memory
+    memory: Annotated[Memory, PlainValidator(check_memory)]
     k: int = 8
     max_tokens: int = 600
 

@@ -70,6 +70,17 @@ def test_a_chain(memory: Memory) -> None:
     assert asyncio.run(chain.ainvoke("Bo locker")) == "Bo's locker is 88."
 
 
-def test_it_takes_a_memory_only() -> None:
+def test_it_takes_a_memory_only(memory: Memory) -> None:
     with pytest.raises(ValueError, match="memory"):
         AgentMemRetriever(memory="notes")
+    with pytest.raises(ValueError, match="search_kwargs"):
+        AgentMemRetriever(memory=memory, search_kwargs={"k": 1})
+
+
+def test_what_is_asked_for_in_one_call(memory: Memory) -> None:
+    """It had no effect, and nothing said so."""
+    retriever = AgentMemRetriever(memory=memory, k=1)
+    assert len(retriever.invoke("locker", k=2)) == 2
+    assert len(asyncio.run(retriever.ainvoke("locker", k=3))) == 3
+    with pytest.raises(TypeError, match="top_k"):
+        retriever.invoke("locker", top_k=2)

@@ -207,6 +207,7 @@ def test_without_a_query_the_last_put_comes_first(store: AgentMemStore) -> None:
     assert keys(store.search(("n",), limit=2, offset=1)) == ["d", "c"]
     assert store.search(("n",), limit=0) == store.search(("n",), query="a", limit=0) == []
     assert store.search(("n",))[0].score is None
+    assert keys(store.search(("n",), query=" \n")) == ["b", "d", "c", "a"]
 
 
 @pytest.mark.parametrize(

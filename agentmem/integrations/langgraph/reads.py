@@ -24,7 +24,7 @@ from agentmem.integrations.langgraph.items import (
 from agentmem.integrations.langgraph.names import Namespace, below, check_path, item_id
 from agentmem.integrations.repeats import with_repeats
 from agentmem_storage.numbers import as_count, as_int
-from agentmem_storage.text import shown
+from agentmem_storage.text import is_blank, shown
 
 if TYPE_CHECKING:
     from agentmem.context.hits import Chunk
@@ -93,7 +93,8 @@ class _Search:
 
     def run(self, memory: Memory) -> list[Any]:
         """The items that are found."""
-        if self.query:
+        # A graph searches by what a user sent, which may be a blank.
+        if self.query and not is_blank(self.query):
             ranked = _ranked(memory, self.query, self.where)
         else:
             ranked = ((one, None) for one in _newest(memory, self.where))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import agentmem.memory
 from agentmem.context.hits import Chunk, Hit
@@ -17,6 +17,7 @@ from agentmem.ingest.checks import check_time
 from agentmem.integrations.mem0.config import location_in
 from agentmem.integrations.mem0.filters import EXPIRES, SCOPE, day, read_filters, scope_of
 from agentmem.integrations.mem0.messages import read_messages
+from agentmem.integrations.memories import is_memory
 from agentmem.types import Message
 from agentmem.verbs.handle import Location, Time
 from agentmem_storage.numbers import as_count
@@ -45,13 +46,14 @@ class Memory:
         """Open a store, or use an open one.
 
         Args:
-            memory: Where the store is, as for `agentmem.Memory`; or an open one of these, which the
-                caller closes, or a scoped handle, whose scope then holds for every call.
+            memory: Where the store is, as for `agentmem.Memory`; or an open one of these or a
+                `RemoteMemory`, which the caller closes, or a scoped handle, whose scope then holds
+                for every call.
         """
-        self._owned = not isinstance(memory, agentmem.memory.Memory)
-        self.memory = (
-            memory if isinstance(memory, agentmem.memory.Memory) else agentmem.memory.Memory(memory)
-        )
+        self._owned = not is_memory(memory)
+        if self._owned:
+            memory = agentmem.memory.Memory(cast("Location", memory))
+        self.memory = cast("agentmem.memory.Memory", memory)
 
     @classmethod
     def from_config(cls, config_dict: Mapping[str, Any]) -> Self:
