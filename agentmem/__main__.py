@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentmem_cli.app import main
+from agentmem_cli.entry import main
 
 if __name__ == "__main__":
     main()

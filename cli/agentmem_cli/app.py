@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
-import io
-import os
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -18,9 +14,6 @@ from agentmem._version import __version__
 from agentmem_cli.exits import ExitCode, epilog, exit_code
 from agentmem_cli.lazy import LazyCommands
 from agentmem_cli.output import safe
-
-# Objects; Python's own number is some hundreds.
-_MADE_BETWEEN_COLLECTIONS = 50_000
 
 # Where each command is, in the order of the help.
 COMMANDS = {
@@ -172,17 +165,3 @@ def _root(
         from agentmem_cli.commands.overview import overview
 
         overview()
-
-
-def main() -> None:
-    """Run the command line; the entry point of `agentmem` and of `python -m agentmem`."""
-    # Imports make hundreds of thousands of objects, which live as long as the process. Looking for
-    # garbage among them takes a quarter of the time of a short command.
-    gc.set_threshold(_MADE_BETWEEN_COLLECTIONS)
-    atexit.register(gc.freeze)
-    # Commands draw their own progress bars; those of libraries would interfere.
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Replace characters the terminal cannot show; JSON and exact texts are always UTF-8.
-        sys.stdout.reconfigure(errors="replace")
-    app(prog_name="agentmem")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +19,8 @@ from agentmem_cli.options import (
 )
 
 _LIMITS = "Limits"
+# Objects; see `agentmem_cli.entry`.
+_MADE_BETWEEN_COLLECTIONS = 50_000
 
 
 def serve(
@@ -112,6 +115,8 @@ def serve(
         timeout_s=timeout,
         workers=workers,
     )
+    # More often than in a short command: the more there is to look at, the longer requests wait.
+    gc.set_threshold(_MADE_BETWEEN_COLLECTIONS)
     with open_memory(
         store, model, create=True, embedder=embedder, preload=True, purge=purge
     ) as memory:
