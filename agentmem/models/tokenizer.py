@@ -9,7 +9,7 @@ same ids, but depends on a dozen packages that fetch files from a hub, so it is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from heapq import heapify, heappop, heappush
 from itertools import chain
@@ -43,6 +43,9 @@ _CACHED_CHARS: Final = 48
 _PRINTABLE = (*range(33, 127), *range(161, 173), *range(174, 256))
 _OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
 _BYTE_OF: Final = {256 + number: byte for number, byte in enumerate(_OTHERS)}
+_NAMES: Final = [
+    chr(byte if byte in _PRINTABLE else 256 + _OTHERS.index(byte)) for byte in range(256)
+]
 # All that the settings of a byte-level tokenizer may be, other than its words.
 _MODEL: Final = {
     "dropout": None,
@@ -61,18 +64,18 @@ class ByteTokenizer:
 
     Args:
         pattern: Splits a text into words, and leaves nothing out.
-        vocab: Ids of tokens by the bytes that they stand for.
+        vocab: Ids of tokens by their names, in which a character stands for each byte.
         merges: Pairs of tokens that make another one, those that were joined first first.
     """
 
     def __init__(
-        self, pattern: str, vocab: Mapping[bytes, int], merges: Sequence[tuple[bytes, bytes]]
+        self, pattern: str, vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]
     ) -> None:
         self._pattern = regex.compile(pattern)
         self._bytes = [b""] * (max(vocab.values()) + 1)
-        for token, id in vocab.items():
+        for id, token in zip(vocab.values(), _as_bytes(vocab), strict=True):
             self._bytes[id] = token
-        self._first = [vocab[bytes([byte])] for byte in range(256)]
+        self._first = [vocab[name] for name in _NAMES]
         self._merges = {
             (vocab[left], vocab[right]): (rank, vocab[left + right])
             for rank, (left, right) in enumerate(merges)
@@ -180,7 +183,7 @@ class ByteTokenizer:
         return tuple(id for id in ids if id >= 0)
 
 
-def _read(saved: dict[str, Any]) -> tuple[str, dict[bytes, int], list[tuple[bytes, bytes]]]:
+def _read(saved: dict[str, Any]) -> tuple[str, dict[str, int], list[tuple[str, str]]]:
     """What a tokenizer is made of, from its file.
 
     Raises:
@@ -205,13 +208,12 @@ def _read(saved: dict[str, Any]) -> tuple[str, dict[bytes, int], list[tuple[byte
     for name, (found, wanted) in same.items():
         if found != wanted:
             raise ValueError(f"{name} is {found!r:.100}, not {wanted!r}")
-    vocab = {_as_bytes(token): id for token, id in model["vocab"].items()}
-    added = {_as_bytes(one["content"]): one["id"] for one in saved["added_tokens"]}
-    merges = [tuple(one.split(" ") if isinstance(one, str) else one) for one in model["merges"]]
+    added = {one["content"]: one["id"] for one in saved["added_tokens"]}
+    merges = [one.split(" ") if isinstance(one, str) else one for one in model["merges"]]
     return (
         split["pattern"]["Regex"],
-        vocab | added,
-        [(_as_bytes(left), _as_bytes(right)) for left, right in merges],
+        model["vocab"] | added,
+        [(left, right) for left, right in merges],
     )
 
 
@@ -220,5 +222,10 @@ def _newer() -> regex.Pattern[str]:
     return regex.compile(NEWER_THAN_UNICODE_16.pattern())
 
 
-def _as_bytes(token: str) -> bytes:
-    return token.translate(_BYTE_OF).encode("latin-1")
+def _as_bytes(names: Collection[str]) -> Iterator[bytes]:
+    """What tokens stand for; translated together, which takes a part of the time of one by one."""
+    data = "".join(names).translate(_BYTE_OF).encode("latin-1")
+    end = 0
+    for name in names:
+        start, end = end, end + len(name)
+        yield data[start:end]

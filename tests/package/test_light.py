@@ -90,7 +90,12 @@ with Memory(sys.argv[1], model=sys.argv[2]) as mem:
     # Nor what only encrypted stores, archives and increments need.
     others = ("encryption.layout", "sql.sealed.encrypted", "archive.records", "increments")
     assert not [one for one in others if f"agentmem_storage.{one}" in sys.modules]
+    assert "agentmem.models.bundle.networks" not in sys.modules
     assert mem.recall("what about coffee?", rerank="latent")[0].text
+    # Nor does a recall need what encodes.
+    assert "agentmem.models.reranker.numpy_runtime" in sys.modules
+    assert NUMPY not in sys.modules
+    ana.add("I like water")
     assert NUMPY in sys.modules
 """
 

@@ -189,6 +189,7 @@ def check_bundle(folder: str | Path | None = None) -> BundleCheck:
         from agentmem.models.bundle.load import ModelBundle  # loads torch
 
         try:
+            ModelBundle(folder, tiny=True).load()
             model = ModelBundle(folder).load()
         except AgentMemError as error:
             faults = [str(error)]

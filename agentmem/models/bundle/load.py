@@ -1,7 +1,7 @@
 """Opens a model bundle and checks that its parts fit each other; networks are loaded when needed.
 
-A store is opened, listed, counted and copied without any network, so they are loaded when the first
-text is encoded, decoded or embedded.
+A store is opened, listed, counted and copied without any network, so each is verified and loaded
+when the first text needs it, and so are the tokenizer's words.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agentmem.models.bundle.manifest import (
     Manifest,
     bundled_part,
     check_files,
-    read_manifest,
+    open_manifest,
     shipped_bundle,
 )
 from agentmem.models.bundle.parts import (
@@ -28,6 +28,7 @@ from agentmem.models.bundle.parts import (
     BundleEmbedder,
     BundleReranker,
     BundleSentenceEncoder,
+    BundleTokenizer,
 )
 from agentmem.models.bundle.runtimes import Runtime, check_runtime
 from agentmem.models.embedder.configuration import EmbedderConfig
@@ -35,7 +36,6 @@ from agentmem.models.layers.forks import one_thread_in_children
 from agentmem.models.lazy import Lazy
 from agentmem.models.reranker.configuration import LatentRerankerConfig
 from agentmem.models.text import EmbedderOfTexts
-from agentmem.models.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
     from agentmem.models.bundle.networks import Networks
@@ -60,7 +60,7 @@ class ModelBundle(MemoryModel):
         tokenizer: The bundle's tokenizer, which can also encode in batches.
     """
 
-    tokenizer: ByteTokenizer
+    tokenizer: BundleTokenizer
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class ModelBundle(MemoryModel):
         runtime: Runtime = "numpy",
         tiny: bool = False,
     ) -> None:
-        """Open a bundle and check its files.
+        """Open a bundle and check its files, its weights when they are loaded.
 
         Args:
             folder: The bundle's folder; None means the one that comes with the package.
@@ -80,26 +80,29 @@ class ModelBundle(MemoryModel):
             InputError: there is no such runtime.
             MissingExtraError: the runtime needs torch, which is not installed.
             ModelNotFoundError: there is no bundle there, or a file of it is missing.
-            ModelError: a file is damaged or the parts do not fit each other.
+            ModelError: a file other than weights is damaged, or the networks do not fit each other.
         """
         runtime = check_runtime(runtime)
         one_thread_in_children()
         path = shipped_bundle() if folder is None else Path(folder)
-        manifest = read_manifest(path)
-        tokenizer = ByteTokenizer.from_folder(path / "tokenizer")
+        manifest = open_manifest(path)
+        check_files(path, manifest, weights=False)
         autoencoder = AutoencoderConfig.from_pretrained(path / "autoencoder")
         keys = EmbedderConfig.from_pretrained(path / "keys")
         reranker = None
         if manifest.reranker:
-            reranker = LatentRerankerConfig.from_pretrained(bundled_part(path, RERANKER))
-        _check_sizes(manifest.name, tokenizer.vocab_size, autoencoder, keys, reranker)
+            reranker = LatentRerankerConfig.from_pretrained(
+                bundled_part(path, RERANKER, weights=False)
+            )
+        _check_sizes(manifest.name, autoencoder, keys, reranker)
+        tokenizer = BundleTokenizer(path, autoencoder.vocab_size)
         self._networks = Lazy(lambda: _load(path, manifest, runtime))
         limit = autoencoder.max_tokens
         embedder: Embedder = BundleEmbedder(self._networks, keys, limit)
         if manifest.embedder and not tiny:
-            encoder = bundled_part(path, EMBEDDER)
+            bundled_part(path, EMBEDDER, weights=False)
             embedder = EmbedderOfTexts(
-                BundleSentenceEncoder(encoder, manifest.encoder_fingerprint), tokenizer
+                BundleSentenceEncoder(path, manifest.encoder_fingerprint), tokenizer
             )
         super().__init__(
             manifest.name,
@@ -114,25 +117,18 @@ class ModelBundle(MemoryModel):
 
 
 def _load(folder: Path, manifest: Manifest, runtime: Runtime) -> Networks:
-    from agentmem.models.bundle.networks import load_networks
+    from agentmem.models.bundle.networks import Networks
 
-    # Again: an upgrade may have replaced the files, and stores are bound to these.
-    check_files(folder, manifest)
-    return load_networks(folder, manifest, runtime)
+    return Networks(folder, manifest, runtime)
 
 
 def _check_sizes(
     bundle: str,
-    vocab_size: int,
     autoencoder: AutoencoderConfig,
     keys: EmbedderConfig,
     reranker: LatentRerankerConfig | None,
 ) -> None:
-    sizes = {
-        "tokenizer": vocab_size,
-        "autoencoder": autoencoder.vocab_size,
-        "keys": keys.vocab_size,
-    }
+    sizes = {"autoencoder": autoencoder.vocab_size, "keys": keys.vocab_size}
     if reranker is not None:
         sizes[RERANKER] = reranker.vocab_size
     if len(set(sizes.values())) > 1:

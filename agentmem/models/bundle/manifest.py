@@ -8,7 +8,8 @@ hashes of those lines, so they change exactly when a stored byte could. The fing
 latents leaves the embedders out; whatever reads latents is bound to that one.
 
 A reader and a reranker do not affect what is stored: their files are in no fingerprint. The files
-of optional parts are listed separately, and are verified when they are loaded.
+of optional parts are listed separately. All files are verified: weights when they are loaded, which
+most commands never do, and the small ones when the bundle is opened.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from agentmem.models.base import BUILTIN
 from agentmem.models.fingerprints import with_own_embedder
 
 MANIFEST = "manifest.json"
+TOKENIZER = "tokenizer"
 # Folders of the optional parts.
 EMBEDDER, READER, RERANKER = "embedder", "reader", "reranker"
 _OPTIONAL = (EMBEDDER, READER, RERANKER)
@@ -32,6 +34,8 @@ _FORMAT = 1
 _MOST_BYTES = 2**22
 # The files that stored bytes depend on; the model card and training notes may change freely.
 _PINNED = (".safetensors", "config.json", "tokenizer.json")
+# What is large: hashing it takes longer than what most commands do.
+_WEIGHTS = (".safetensors", ".onnx")
 _REQUIRED = (
     "tokenizer/tokenizer.json",
     "autoencoder/config.json",
@@ -131,15 +135,28 @@ def read_manifest(folder: str | Path) -> Manifest:
     return manifest
 
 
-def check_files(folder: str | Path, manifest: Manifest) -> None:
+def check_files(folder: str | Path, manifest: Manifest, *, weights: bool = True) -> None:
     """Verify every pinned file of a bundle.
+
+    Args:
+        folder: The bundle's folder.
+        manifest: Its manifest.
+        weights: Whether to verify weights too; if not, only that they are there.
 
     Raises:
         ModelNotFoundError: one is missing.
         ModelError: one does not match its hash.
     """
-    for fault in file_faults(folder, manifest):
+    for fault in _faults(Path(folder), manifest.name, manifest.files, _REQUIRED, weights=weights):
         raise fault
+
+
+def check_file(folder: str | Path, manifest: Manifest, name: str) -> None:
+    """Verify one pinned file of a bundle, as `check_files` does all of them."""
+    if name in manifest.files:
+        listed = {name: manifest.files[name]}
+        for fault in _faults(Path(folder), manifest.name, listed):
+            raise fault
 
 
 def open_manifest(folder: str | Path) -> Manifest:
@@ -177,7 +194,9 @@ def optional_faults(folder: str | Path, manifest: Manifest) -> Iterator[ModelErr
         yield from _part_faults(folder, manifest, part)
 
 
-def _part_faults(folder: str | Path, manifest: Manifest, part: str) -> Iterator[ModelError]:
+def _part_faults(
+    folder: str | Path, manifest: Manifest, part: str, *, weights: bool = True
+) -> Iterator[ModelError]:
     folder = Path(folder)
     listed: dict[str, str] = getattr(manifest, part)
     present = (path for path in (folder / part).rglob("*") if path.is_file())
@@ -187,11 +206,16 @@ def _part_faults(folder: str | Path, manifest: Manifest, part: str) -> Iterator[
             f"file {name!r} is not in the manifest of bundle {manifest.name!r}: remove it, or put "
             f"the bundle together with `agentmem train bundle --{part}`"
         )
-    yield from _faults(folder, manifest.name, listed)
+    yield from _faults(folder, manifest.name, listed, weights=weights)
 
 
-def bundled_part(folder: str | Path, part: str) -> Path:
-    """The folder of a bundle's `EMBEDDER`, `READER` or `RERANKER`, with every file verified.
+def bundled_part(folder: str | Path, part: str, *, weights: bool = True) -> Path:
+    """The folder of a bundle's `EMBEDDER`, `READER` or `RERANKER`, with its files verified.
+
+    Args:
+        folder: The bundle's folder.
+        part: One of the three.
+        weights: Whether to verify weights too; if not, only that they are there.
 
     Raises:
         ModelNotFoundError: there is no bundle there, it has no such part, or a file is missing.
@@ -199,7 +223,7 @@ def bundled_part(folder: str | Path, part: str) -> Path:
     """
     folder = Path(folder)
     manifest = open_manifest(folder)
-    for fault in _part_faults(folder, manifest, part):
+    for fault in _part_faults(folder, manifest, part, weights=weights):
         raise fault
     if not getattr(manifest, part):
         raise ModelNotFoundError(
@@ -210,7 +234,12 @@ def bundled_part(folder: str | Path, part: str) -> Path:
 
 
 def _faults(
-    folder: Path, bundle: str, files: Mapping[str, str], required: tuple[str, ...] = ()
+    folder: Path,
+    bundle: str,
+    files: Mapping[str, str],
+    required: tuple[str, ...] = (),
+    *,
+    weights: bool = True,
 ) -> Iterator[ModelError]:
     missing = [
         name
@@ -220,7 +249,9 @@ def _faults(
     for name in missing:
         yield ModelNotFoundError(f"bundle {bundle!r} lacks its file {name!r}")
     for name, digest in files.items():
-        if name not in missing and _digest(folder / name) != digest:
+        if name in missing or (name.endswith(_WEIGHTS) and not weights):
+            continue
+        if _digest(folder / name) != digest:
             yield ModelError(
                 f"file {name!r} of bundle {bundle!r} is not the one its manifest names: "
                 f"install it again"

@@ -75,8 +75,10 @@ def test_a_loaded_bundle_says_what_it_is(made: Path) -> None:
 @pytest.mark.parametrize("name", PINNED)
 def test_a_flipped_byte_is_found(bundle: Path, name: str) -> None:
     flip(bundle / name, (bundle / name).stat().st_size // 2)
+    # Weights are verified when they are loaded, and all else by opening.
+    act = ModelBundle(bundle).load if name in WEIGHTS else lambda: ModelBundle(bundle)
     with pytest.raises(ModelError, match=f"file {name!r} of bundle 'tiny-0' is not the one"):
-        ModelBundle(bundle)
+        act()
 
 
 @pytest.mark.parametrize("name", PINNED)
@@ -258,7 +260,7 @@ class TestReranker:
         flip(bundle / name, (bundle / name).stat().st_size // 2)
         read_manifest(bundle)
         with pytest.raises(ModelError, match=f"file {name!r} of bundle 'tiny-0' is not the one"):
-            ModelBundle(bundle)
+            ModelBundle(bundle).load()
         (bundle / name).unlink()
         with pytest.raises(ModelNotFoundError, match=f"lacks its file {name!r}"):
             ModelBundle(bundle)
@@ -321,7 +323,7 @@ class TestPartsThatDoNotFit:
         train_tokenizer_on(texts, bundle / "tokenizer", vocab_size=270)
         write_manifest(bundle, "mixed")
         with pytest.raises(ModelError, match=r"different vocabulary sizes.*'tokenizer': 270"):
-            ModelBundle(bundle)
+            ModelBundle(bundle).tokenizer.encode("a")
 
     def test_a_reranker_of_another_vocabulary(self, bundle: Path) -> None:
         with torch.random.fork_rng(devices=[]):
