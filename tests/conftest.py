@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 # Before anything that reads it is imported, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Where stores wait for no disk, which is a third of the time of tests; what they are about does not
+# depend on it, for the end of a process loses nothing that was written.
+_IN_MEMORY = "/dev/shm"
+_ENOUGH_BYTES = 4 << 30
+if os.path.isdir(_IN_MEMORY) and shutil.disk_usage(_IN_MEMORY).free >= _ENOUGH_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _IN_MEMORY)
 
 _NO_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", _NO_CLOCK, max_examples=12, derandomize=True)
