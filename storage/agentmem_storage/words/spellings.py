@@ -2,6 +2,7 @@
 
 - An apostrophe inside a word is a mark, which parts it, or a letter, which does not: "м'ята",
   "O'zbekiston" and "O'ahu" are written with U+0027, U+2019, U+2018, U+02BC, U+02BB, or without.
+  In haste it is left out, which shows where it is usual: "oneill", "oahu", "мята", "здоровя".
 - The final consonants of Malayalam are letters of their own, and were written with a virama and a
   joiner before Unicode had them. So was the khanda ta of Bengali. "nta" has three ways.
 - "sri" in Tamil begins with one of two letters, and the heh of Persian with a hamza is one
@@ -25,6 +26,13 @@ _MARKS = frozenset("'\u2018\u2019`\u2032")
 _MOST_PARTS = 4
 # What has more words is a text, which would be searched several times over.
 _MOST_WORDS = 64
+
+# Behind the O of Irish, Hawaiian and Uzbek names, and in Ukrainian between a consonant and a vowel
+# that begins with "y".
+_LEFT_OUT = regex.compile(
+    r"(?<=\Ao)(?=[a-z]{3})|(?<=[\u0431\u043f\u0432\u043c\u0444\u0440\u0437\u0434\u043d])"
+    r"(?=[\u044f\u044e\u0454\u0457])"
+)
 
 _VIRAMA = "\u0d4d"
 _CHILLUS = {
@@ -100,6 +108,9 @@ def _closed(forms: Sequence[str]) -> list[str]:
 
 
 def _others(form: str) -> Iterator[str]:
+    for place in _LEFT_OUT.finditer(form):
+        before, behind = form[: place.start()], form[place.start() :]
+        yield from (f"{before}{mark}{behind}" for mark in (" ", *_LETTERS))
     if form.isascii():
         return
     if parts := [part for part in _LETTER.split(form) if part]:

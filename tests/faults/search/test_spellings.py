@@ -48,7 +48,16 @@ def test_each_spelling_finds_the_others(group: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "query"),
-    [("Oahu is far.", "O\u02bbahu"), ("Mr Obrien called.", "O'Brien"), ("м ята", "м\u02bcята")],
+    [
+        ("Oahu is far.", "O\u02bbahu"),
+        ("Mr Obrien called.", "O'Brien"),
+        ("м ята", "м\u02bcята"),
+        ("O\u02bbahu is far.", "oahu"),
+        ("Mrs. O'Neill called.", "oneill"),
+        ("У неї м'ята.", "мята"),
+        ("Зв\u2019язок є.", "звязок"),
+        ("Комп\u02bcютер новий.", "компютер"),
+    ],
 )
 def test_an_apostrophe_may_be_left_out(text: str, query: str) -> None:
     with Memory(":memory:", model=tiny_model()) as memory:
