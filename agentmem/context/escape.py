@@ -19,8 +19,9 @@ Ordinary text passes unchanged, but for that indentation.
 
 from __future__ import annotations
 
-import re
 import unicodedata
+
+from agentmem_storage.patterns import pattern
 
 INDENT = "  "
 _ENTITIES = {"<": "&lt;", "[": "&#91;"}
@@ -45,7 +46,7 @@ _LOOK_ALIKES = str.maketrans(
 )
 # Every character that may be the bracket of a mark; the rest of the work is needed only after one.
 # The last ones have a decomposition to one of the others, perhaps with an overlay.
-_BRACKET = re.compile(
+_BRACKET = pattern(
     r"[<\[\]"
     + "".join(chr(one) for one, plain in _LOOK_ALIKES.items() if plain in ("<", "[", "]"))
     + "\u2329\u226e\u2280\ufe3d\ufe3f\ufe64\uff1c"
@@ -73,7 +74,7 @@ _BRACKETED = (
 # right behind a word, such a name is a type: List<Document>.
 _CALLS = r"(?:[a-z]{1,20}:)?(?:invoke|parameter|functions?|tools|documents?|context|results?)"
 # Searched in the skeleton of a text, where white space is single; a match begins at its bracket.
-_MARK = re.compile(
+_MARK = pattern(
     rf"<\s?[/!?]{{0,4}}\s?(?:{_ROLES})(?![a-z])"
     r"|<\s?[/!?]{0,4}\s?(?:[a-z]+_of_[a-z]+|im_[a-z]+|(?:tool|function)_[a-z]+|bos|eos|endoftext)(?![a-z])"
     rf"|<\s?/\s?{_CALLS}\s?>|(?<![a-z0-9_])<\s?{_CALLS}\s?/?\s?>"
@@ -103,21 +104,20 @@ _MARK = re.compile(
 )
 
 # Tab and line feed are ordinary. The tags of a flag (England, Scotland, Wales) are too.
-_HIDDEN = re.compile(
+_HIDDEN = pattern(
     "(?P<flag>\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f)"
     "|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
-_QUOTE = re.compile('["“”„‟«»＂]')
+_QUOTE = pattern('["“”„‟«»＂]')
 # In a name, which is short and stands where the roles do, invisible characters have no place.
-_HIDDEN_IN_NAME = re.compile("[\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff]")
+_HIDDEN_IN_NAME = pattern("[\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff]")
 # Lines that a reader's prompt has itself, or that begin a turn.
-_FORGED_LINE = re.compile(
-    r"\W{0,40}(?:notes|question|answer|system|user|assistant|developer|human|model|ai|tool)\b"
+_FORGED_LINE = pattern(
+    r"(?i)\W{0,40}(?:notes|question|answer|system|user|assistant|developer|human|model|ai|tool)\b"
     r"[^\w:]{0,20}:",
-    re.IGNORECASE,
 )
-_DATED_HEAD = re.compile(r"\(\s?\d{1,2}\s\w{1,20}\s\d{4}\s?\)\s?:")
+_DATED_HEAD = pattern(r"\(\s?\d{1,2}\s\w{1,20}\s\d{4}\s?\)\s?:")
 # What turns are named after, and the role that it is.
 _ROLE_NAMES = {one: one for one in ("system", "user", "assistant", "developer", "tool")} | {
     "human": "user",
@@ -125,7 +125,7 @@ _ROLE_NAMES = {one: one for one in ("system", "user", "assistant", "developer", 
     "model": "assistant",
 }
 # What a name has in it that looks like the end of a head, or like the beginning of another.
-_HEAD_IN_NAME = re.compile(
+_HEAD_IN_NAME = pattern(
     r"[:∶꞉ː։׃᠄⁚˸፡：﹕](?!//|\\|\d)|[\[⁅⟦【〔［]\s?(?:#\d|\d{4}-)|\(\s?\d{1,2}\s\w{1,20}\s\d{4}\s?\)"
 )
 # Characters of a line in which the end of its head is looked for.

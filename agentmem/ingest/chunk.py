@@ -10,11 +10,12 @@ of the tokens, so the selected prefix is encoded separately, and shortened until
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+from agentmem_storage.patterns import pattern
 
 MAX_TOKENS = 256
 WINDOW_CHARS = 2048
@@ -158,25 +159,25 @@ _FULL_STOP = r"\.(?<!\b\w\.)" + "".join(rf"(?<!\b{word}\.)" for word in _ABBREVI
 # far, so it costs nothing to look for them only in the last quarter.
 _BOUNDARIES = (
     # A blank line, or the line end before a Markdown heading.
-    (0.4, re.compile(rf"{_NEWLINE}(?:(?:[ \t]*+{_NEWLINE})++|(?=\#{{1,6}}[ \t]))")),
+    (0.4, pattern(rf"{_NEWLINE}(?:(?:[ \t]*+{_NEWLINE})++|(?=\#{{1,6}}[ \t]))")),
     # A line end.
-    (0.4, re.compile(_NEWLINE)),
+    (0.4, pattern(_NEWLINE)),
     # The end of a sentence. Quantifiers before the look-ahead are bounded: a line of a thousand
     # dots must not take quadratic time.
-    (0.4, re.compile(rf"(?:{_FULL_STOP}|[!?…؟۔।]){_CLOSERS}(?=\s)|[。！？｡]{_WIDE_CLOSERS}")),
+    (0.4, pattern(rf"(?:{_FULL_STOP}|[!?…؟۔।]){_CLOSERS}(?=\s)|[。！？｡]{_WIDE_CLOSERS}")),
     # The end of a clause.
-    (0.75, re.compile(rf"[,;:–—،؛]{_CLOSERS}(?=\s)|[，、；：]")),
+    (0.75, pattern(rf"[,;:–—،؛]{_CLOSERS}(?=\s)|[，、；：]")),
     # The end of a word.
-    (0.75, re.compile(r"\S(?=\s)")),
+    (0.75, pattern(r"\S(?=\s)")),
 )
 
 
 def _best_cut(window: str, limit: int) -> int:
     """Return where to end a chunk, in 1..limit; ``limit`` must be less than the window's length."""
-    for share, pattern in _BOUNDARIES:
+    for share, boundary in _BOUNDARIES:
         floor = max(1, int(share * limit))
         best = 0
-        for match in pattern.finditer(window, floor - 1):
+        for match in boundary.finditer(window, floor - 1):
             if match.end() > limit:
                 break
             if match.end() >= floor and not _belong_together(window, match.end()):

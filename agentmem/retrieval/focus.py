@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 
 from agentmem.models.base import Embedder, Tokenizer
 from agentmem.statements.marks import FULL_STOPS, QUESTION_MARKS, has_question_mark
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.words import phrases
 
 # Tokens of a query that is searched as it stands.
@@ -29,7 +29,7 @@ SHORT = 64
 MOST_WINDOWS = 8
 _MARKS = "".join(("!", "\u2026", *QUESTION_MARKS))
 # What ends a sentence: not the point of "p.m. today" or "config.yaml", nor the mark inside a URL.
-_END = regex.compile(
+_END = unicode_pattern(
     # Only from the first of a run: from each of its marks, the time would be quadratic.
     rf"(?<![{_MARKS}])[{_MARKS}]++(?=[\s\"')\]]|$)"
     r"|\.(?=\s{1,3}[^\s\p{Ll}]|$)"
@@ -38,18 +38,16 @@ _END = regex.compile(
 # Fewer words than these ask nothing that could be searched for: "Wow?", ", right?".
 _LEAST_WORDS = 3
 # English requests and beginnings of questions.
-_REQUEST = regex.compile(
-    r"\A(?:(?:ok(?:ay)?|so|and|now|then|anyway|but|also|please|just|kindly)\b,?+ ++)*+"
+_REQUEST = unicode_pattern(
+    r"(?i)\A(?:(?:ok(?:ay)?|so|and|now|then|anyway|but|also|please|just|kindly)\b,?+ ++)*+"
     r"(?:tell|show|find|list|give|remind|name|explain|describe|summari[sz]e|recall|look up|search"
     r"|check|help me|let me know|i(?: want| need| would like|['\u2019]d like) to know|i wonder"
     r"|i am wondering|i['\u2019]m wondering|(?:can|could|would|will) you)\b",
-    regex.IGNORECASE,
 )
-_ASKING = regex.compile(
-    r"\A(?:(?:ok(?:ay)?|so|and|now|then|anyway|but|also)\b,?+ ++)*+"
+_ASKING = unicode_pattern(
+    r"(?i)\A(?:(?:ok(?:ay)?|so|and|now|then|anyway|but|also)\b,?+ ++)*+"
     r"(?:who|whom|whose|what|when|where|which|why|how|do|does|did|is|are|was|were|has|have|had|can"
     r"|could|should|will|would)\b",
-    regex.IGNORECASE,
 )
 
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, permutations
 
-import regex
-
 from agentmem.retrieval.fusion import TIMELY, Weights
 from agentmem.retrieval.held import Pair, in_order
 from agentmem.retrieval.query import RecallQuery
@@ -31,6 +29,7 @@ from agentmem.retrieval.supersession import (
 from agentmem.retrieval.tense import When, are_keywords, when_asked
 from agentmem.statements.compare import is_about
 from agentmem.statements.read import is_first_person, is_of_now
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.records import Said
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.timestamps import DAY_MICROS
@@ -46,12 +45,11 @@ COMPARED_BY_TIME = 6
 LEAST_NEAR, LEAST_ALIKE = 0.4, 0.1
 _MOST_WORDS = 9
 # Words of questions about what happens or is said.
-_EVENT = regex.compile(
-    r"\b(?:when|while|after|if|that|because|during|to|from|think|say|said|tell|told|talk\w*|ask\w*"
+_EVENT = unicode_pattern(
+    r"(?i)\b(?:when|while|after|if|that|because|during|to|from|think|say|said|tell|told|talk\w*|ask\w*"
     r"|happen\w*|why|how (?:does|is)|going|doing|feel\w*)\b",
-    regex.IGNORECASE,
 )
-_WORD = regex.compile(r"[\p{L}\p{M}\d'’-]+")
+_WORD = unicode_pattern(r"[\p{L}\p{M}\d'’-]+")
 
 
 def by_recency(

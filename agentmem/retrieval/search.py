@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import regex
 
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.calibration import knows_cosines
@@ -34,6 +33,7 @@ from agentmem.retrieval.speakers import aside_from, named
 from agentmem.retrieval.succession import in_succession
 from agentmem.retrieval.supersession import knows_slots
 from agentmem.retrieval.timely import timely_first
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.records import Ranked, Selection, Turn
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.words import asks_nothing
@@ -46,15 +46,14 @@ _WEIGHTS = {
 # Candidates per search: enough that the neighbors of a good hit are usually candidates too.
 _MIN_CANDIDATES = SPANNED
 # What is asked about all that was said and done.
-_ANYTHING = regex.compile(
+_ANYTHING = unicode_pattern(
     r"\b(?:happen(?:ed)?|sa(?:y|id)|t(?:ell|old)|talk(?:ed)?|discuss(?:ed)?|mention(?:ed)?"
     r"|note(?:d|s)?|wr(?:ite|ote)|remember|recall|recap|summar(?:y|i[sz]e)|everything|anything"
     r"|going on|went on|conversations?|messages?|chat(?:s|ted)?)\b"
 )
 # What is asked about one thing of a time: "where was I yesterday?".
-_PARTICULAR = regex.compile(
-    r"\b(?:who|whom|whose|where|when|why|which|how (?:many|much|long|old|far|often))\b",
-    regex.IGNORECASE,
+_PARTICULAR = unicode_pattern(
+    r"(?i)\b(?:who|whom|whose|where|when|why|which|how (?:many|much|long|old|far|often))\b",
 )
 _NOTHING = Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 

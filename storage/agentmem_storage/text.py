@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 import unicodedata
 
-import regex
+from agentmem_storage.patterns import pattern, unicode_pattern
 
 # Invisible: soft hyphens, zero-width spaces and joiners, direction marks, variation selectors.
-_IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
-_BLANK = regex.compile(r"[\s\p{Default_Ignorable_Code_Point}]*")
+_IGNORABLE = unicode_pattern(r"\p{Default_Ignorable_Code_Point}+")
+_BLANK = unicode_pattern(r"[\s\p{Default_Ignorable_Code_Point}]*")
 
 
 _PASSWORDS = (
-    (re.compile(r"(://[^/@:]*):[^@]*@"), r"\1:***@"),
-    (re.compile(r"([?&](?:ssl)?password=)[^&]*"), r"\1***"),
+    (pattern(r"(://[^/@:]*):[^@]*@"), r"\1:***@"),
+    (pattern(r"([?&](?:ssl)?password=)[^&]*"), r"\1***"),
 )
 
 

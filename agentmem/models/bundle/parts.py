@@ -20,10 +20,10 @@ from agentmem.models.bundle.manifest import EMBEDDER, TOKENIZER, bundled_part
 from agentmem.models.embedder.configuration import EmbedderConfig
 from agentmem.models.embedder.sentence_encoder import SentenceEncoder, SentenceEncoderConfig
 from agentmem.models.lazy import Lazy
-from agentmem.models.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
     from agentmem.models.bundle.networks import Networks
+    from agentmem.models.tokenizer import ByteTokenizer
 
 
 class BundleTokenizer:
@@ -59,6 +59,8 @@ class BundleTokenizer:
 
 
 def _tokenizer(folder: Path, vocab_size: int) -> ByteTokenizer:
+    from agentmem.models.tokenizer import ByteTokenizer
+
     tokenizer = ByteTokenizer.from_folder(folder)
     if tokenizer.vocab_size != vocab_size:
         raise ModelError(

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from agentmem.errors import ModelError, ModelNotFoundError
-from agentmem.models.embedder.wordpiece import WordPieceTokenizer
 from agentmem.models.onnx import OnnxSession
 from agentmem_storage.interruptions import is_interruption
 
@@ -66,6 +65,8 @@ class SentenceEncoder:
             ModelNotFoundError: a file is missing.
             ModelError: a file is damaged, or they do not fit each other.
         """
+        from agentmem.models.embedder.wordpiece import WordPieceTokenizer
+
         self.config = SentenceEncoderConfig.from_folder(folder)
         self._graph = OnnxSession(folder / GRAPH)
         try:

@@ -10,7 +10,6 @@ import typer
 from rich.text import Text
 
 from agentmem.errors import InputError
-from agentmem_cli import doctor as checks_of_doctor
 from agentmem_cli import views
 from agentmem_cli.exits import ExitCode
 from agentmem_cli.open_memory import open_memory
@@ -161,8 +160,10 @@ def doctor(
     Exits with 7 if a check fails. Texts are not decoded; that is what `verify` does. --quiet prints
     only warnings and failures.
     """
+    from agentmem_cli.doctor import checks
+
     out = Output(json=json, quiet=quiet)
-    found = list(checks_of_doctor.checks(store, model, embedder))
+    found = list(checks(store, model, embedder))
     failed = any(check.status == "fail" for check in found)
 
     def human() -> Text:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from typing import Any
 
-import regex
+from agentmem_storage.patterns import unicode_pattern
 
 # Latin letters with a stroke and the like have no decomposition. Alef, yeh and kaf differ by
 # country and keyboard, teh marbuta is often written as heh, and tatweel only stretches a word.
@@ -54,7 +55,7 @@ _CLASSES = (
     (0x2E, 0x2A, 0x2D),
 )
 _ANUSVARA, _VIRAMA = 0x02, 0x4D
-_NASALS = regex.compile(
+_NASALS = unicode_pattern(
     "|".join(
         rf"{chr(at + nasal)}{chr(at + _VIRAMA)}(?=[{chr(at + first)}-{chr(at + last)}])"
         for at in _SCRIPTS
@@ -72,7 +73,7 @@ def plain(word: str) -> str:
     return word if word.isascii() else _NASALS.sub(_dot, "".join(map(_plain, word)))
 
 
-def _dot(nasal: regex.Match[str]) -> str:
+def _dot(nasal: Any) -> str:
     return chr(ord(nasal[0][0]) & ~0x7F | _ANUSVARA)
 
 

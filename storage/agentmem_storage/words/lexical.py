@@ -23,8 +23,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-import regex
-
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.text import composed
 from agentmem_storage.words.names import find_governed, find_names, is_ambiguous
 from agentmem_storage.words.number_groups import grouped_numbers
@@ -36,11 +35,9 @@ __all__ = ["STOP_WORDS", "Phrases", "asks_nothing", "index_text", "parse", "phra
 
 # A compound of more parts is not an identifier but text without spaces.
 _MAX_PARTS = 8
-_CHARACTER = regex.compile(r"\P{M}\p{M}*+|\p{M}++")
+_CHARACTER = unicode_pattern(r"\P{M}\p{M}*+|\p{M}++")
 # "what's", "she'd", "didn't": split, these would be meaningless words such as "s" and "didn".
-_CONTRACTED = regex.compile(
-    r"\b(?>[^\W\d_]+)(?<=n)'t\b|(?<=[^\W_])'(?:s|t|d|m|re|ve|ll)\b", regex.IGNORECASE
-)
+_CONTRACTED = unicode_pattern(r"(?i)\b(?>[^\W\d_]+)(?<=n)'t\b|(?<=[^\W_])'(?:s|t|d|m|re|ve|ll)\b")
 
 # Before these, "may" is a verb; elsewhere a month or a name.
 _PRONOUNS = frozenset("i you he she it we they".split())

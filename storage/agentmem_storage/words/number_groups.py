@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
-import regex
-
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.words.splitting import Word
 
 # Digits of all groups: fewer are dates and times, an account has the most. More groups are tables.
 _MIN_DIGITS, _MAX_DIGITS = 7, 22
 _MAX_GROUPS = 8
-_GAP = regex.compile(r"[ \xa0./()\-\u2010\u2013]{1,3}")
+_GAP = unicode_pattern(r"[ \xa0./()\-\u2010\u2013]{1,3}")
 
 
 def grouped_numbers(words: Sequence[Word], text: str) -> Iterator[str]:

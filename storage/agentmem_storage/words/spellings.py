@@ -14,13 +14,13 @@ Each is indexed as it is written. A query for one is also one for the others.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-import regex
-
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.words.splitting import Word
 
 _LETTERS = ("\u02bc", "\u02bb")
-_LETTER = regex.compile("[\u02bb\u02bc]")
+_LETTER = unicode_pattern("[\u02bb\u02bc]")
 _MARKS = frozenset("'\u2018\u2019`\u2032")
 # "rock'n'roll"; a longer chain is no word.
 _MOST_PARTS = 4
@@ -45,8 +45,8 @@ _CHILLUS = {
 }
 _APART = str.maketrans({letter: base + _VIRAMA for letter, base in _CHILLUS.items()})
 _BASES = {base: letter for letter, base in _CHILLUS.items()}
-_DEAD = regex.compile(f"([{''.join(_BASES)}]){_VIRAMA}")
-_FINAL = regex.compile(rf"([{''.join(_BASES)}]){_VIRAMA}$")
+_DEAD = unicode_pattern(f"([{''.join(_BASES)}]){_VIRAMA}")
+_FINAL = unicode_pattern(rf"([{''.join(_BASES)}]){_VIRAMA}$")
 _NTA = ("\u0d28\u0d4d\u0d31", "\u0d7b\u0d4d\u0d31", "\u0d7b\u0d31")
 # Pairs of which each is written for the other.
 _SWAPPED = (("\u09ce", "\u09a4\u09cd"), ("\u0bb6\u0bcd\u0bb0\u0bc0", "\u0bb8\u0bcd\u0bb0\u0bc0"))
@@ -137,5 +137,5 @@ def _malayalam(form: str) -> Iterator[str]:
         yield from (one.replace("\0", nta) for nta in _NTA)
 
 
-def _joined(dead: regex.Match[str]) -> str:
+def _joined(dead: Any) -> str:
     return _BASES[dead[1]]

@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import regex
-
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.text import normalized
 from agentmem_storage.words.letters import plain
 
@@ -42,17 +41,16 @@ _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Hangul}\p{Thai}\p{Lao}\p{
 # the words of a text must not change while they are indexed.
 _LETTERS = rf"[[\p{{L}}\p{{N}}\p{{M}}\p{{Co}}\p{{Cn}}]--[{_SPACELESS}\p{{Extended_Pictographic}}]]"
 _LETTER = rf"[\p{{L}}--[{_SPACELESS}]]"
-_WORD = regex.compile(
-    rf"(?P<dotted>(?<!{_LETTERS}|\.){_LETTER}(?:\.{_LETTER})++(?!{_LETTERS})(?:\.(?!\s+\p{{Lu}}))?)"
+_WORD = unicode_pattern(
+    rf"(?V1)(?P<dotted>(?<!{_LETTERS}|\.){_LETTER}(?:\.{_LETTER})++(?!{_LETTERS})(?:\.(?!\s+\p{{Lu}}))?)"
     rf"|(?P<signed>(?<!{_LETTERS})(?:[A-Za-z](?:\+\+(?!{_LETTER})|\#(?!{_LETTERS}))"
     rf"|\.[Nn][Ee][Tt](?!{_LETTERS})))"
     rf"|(?P<spaceless>[{_SPACELESS}][{_SPACELESS}\p{{M}}]*+)|(?P<word>{_LETTERS}++)"
     r"|\p{Regional_Indicator}{2}|\p{Extended_Pictographic}"
     # Not minus and the line of a fraction, which numbers have in many forms.
     r"|[[\p{So}\p{Sm}\p{Sc}]--[\p{ASCII}\u2044\u2212\u2500-\u259f]]",
-    regex.V1,
 )
-_NUMBERED = regex.compile(
+_NUMBERED = unicode_pattern(
     r"(?<![\p{L}\p{M}\p{Nd}])(?:(?P<number>\p{Nd}++)(?P<unit>(?:\p{L}\p{M}*+){1,4})"
     r"|(?P<name>(?:\p{L}\p{M}*+){2,}+)(?P<serial>\p{Nd}++))"
 )

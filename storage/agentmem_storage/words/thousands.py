@@ -11,17 +11,16 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-import regex
-
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.words.splitting import Word
 
 # A shorter number has no separator, a longer one is an id.
-_PLAIN = regex.compile(r"[1-9][0-9]{3,14}")
+_PLAIN = unicode_pattern(r"[1-9][0-9]{3,14}")
 # Groups of three digits, or of two before the last as in India, separated by spaces.
-_GROUPED = regex.compile(
+_GROUPED = unicode_pattern(
     r"[1-9][0-9]{0,2}(?: [0-9]{3}){1,4}|[1-9][0-9]?(?: [0-9]{2}){1,6} [0-9]{3}"
 )
-_FIRST = regex.compile(r"[1-9][0-9]{0,2}")
+_FIRST = unicode_pattern(r"[1-9][0-9]{0,2}")
 _SEPARATORS = frozenset(",.'\u2019\u066c\uff0c\uff0e_ \xa0\u2009\u202f")
 # What has more numbers is a table, of which each would be searched several times.
 _MOST = 64

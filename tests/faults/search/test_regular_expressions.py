@@ -27,6 +27,7 @@ from agentmem.models.bundle.load import ModelBundle
 from agentmem.retrieval.dates import named_interval
 from agentmem.retrieval.focus import focused
 from agentmem_storage import words
+from agentmem_storage.patterns import LazyPattern
 from agentmem_storage.text import normalized
 from tests.support.cli import Cli
 
@@ -57,6 +58,8 @@ def patterns() -> Iterator[tuple[str, Any]]:
 
 
 def _inside(value: Any, depth: int = 3) -> Iterator[Any]:
+    if isinstance(value, LazyPattern):
+        value = value.compiled
     if isinstance(value, re.Pattern | regex.Pattern):
         yield value
     elif isinstance(value, tuple | list | dict) and depth:
