@@ -29,7 +29,7 @@ _MOST_WORDS = 64
 
 # Behind the O of Irish, Hawaiian and Uzbek names, and in Ukrainian between a consonant and a vowel
 # that begins with "y".
-_LEFT_OUT = regex.compile(
+_LEFT_OUT = unicode_pattern(
     r"(?<=\Ao)(?=[a-z]{3})|(?<=[\u0431\u043f\u0432\u043c\u0444\u0440\u0437\u0434\u043d])"
     r"(?=[\u044f\u044e\u0454\u0457])"
 )
