@@ -79,7 +79,16 @@ class ToolMemory(Protocol):
     def add(self, content: str, /, *, created_at: str | None) -> Receipt:
         """See `Memory.add`."""
 
-    def recall(self, query: str, /, *, k: int, since: str | None, until: str | None) -> Recall:
+    def recall(
+        self,
+        query: str,
+        /,
+        *,
+        k: int,
+        since: str | None,
+        until: str | None,
+        where: Mapping[str, Any],
+    ) -> Recall:
         """See `Memory.recall`."""
 
     def list(self, *, newest_first: bool) -> Iterator[Chunk]:
@@ -109,7 +118,10 @@ def tool_functions(memory: Callable[[], ToolMemory]) -> list[Callable[..., Any]]
         query: Query, limit: Limit = 5, since: Since = None, until: Until = None
     ) -> list[StoredMemory]:
         """Find the memories that match a query best, best first."""
-        hits = memory().recall(query, k=limit, since=since, until=until)
+        # Not before: a server answers sooner without its patterns.
+        from agentmem.chat.questions import answers_only
+
+        hits = memory().recall(query, k=limit, since=since, until=until, where=answers_only())
         return [_seen(hit, relevance=round(hit.relevance, 3)) for hit in hits]
 
     def list_memories(limit: Limit = 20) -> list[StoredMemory]:

@@ -29,6 +29,15 @@ def test_remember_recall_and_forget(memory: Memory) -> None:
     assert [chunk.id for chunk in memory.list()] == [theirs]
 
 
+def test_questions_of_a_conversation_are_no_answers(memory: Memory) -> None:
+    """A model was given what the user had asked before, in place of what answers it."""
+    asked = "Which locker is mine?"
+    memory.session(user_id="ana").observe([{"role": "user", "content": asked}], "The red one.")
+    tools = memory.scoped(user_id="ana").as_tools()
+    found = json.loads(tools.call_tool("recall", {"query": asked, "limit": 9}))
+    assert [one["text"] for one in found] == ["The red one."]
+
+
 def test_of_a_long_text_not_all_ids_are_returned(memory: Memory) -> None:
     text = " ".join(f"Row {n} has the number {n * n}." for n in range(400))
     tools = memory.as_tools()
