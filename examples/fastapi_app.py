@@ -28,9 +28,10 @@ class Turn(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """One store for all users; no call may leave out whose memories it is about."""
-    store = os.environ.get("AGENTMEM_STORE", "chat-store")
-    async with AsyncMemory(store, require=("user_id",), preload=True) as app.state.memory:
+    """One store and one client for all users; no call may leave out whose memories it is about."""
+    place = os.environ.get("AGENTMEM_STORE", "chat-store")
+    store = AsyncMemory(place, require=("user_id",), preload=True)
+    async with store as app.state.memory, AsyncOpenAI() as app.state.client:
         yield
 
 
@@ -40,8 +41,8 @@ app = FastAPI(lifespan=lifespan)
 @app.post("/chat")
 async def chat(turn: Turn, user: User, request: Request) -> dict[str, str | None]:
     """Answer a turn; it is stored with its answer."""
-    memory = request.app.state.memory
-    client = wrap(AsyncOpenAI(), memory=memory, user_id=user, session_id=turn.session_id)
+    state = request.app.state
+    client = wrap(state.client, memory=state.memory, user_id=user, session_id=turn.session_id)
     messages = [{"role": "user", "content": turn.text}]
     reply = await client.chat.completions.create(model=MODEL, messages=messages)
     return {"reply": reply.choices[0].message.content}

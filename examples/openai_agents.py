@@ -21,7 +21,8 @@ async def main(memory: Memory) -> None:
     @function_tool
     def search_memory(query: str) -> str:
         """Search what the user said in earlier conversations."""
-        return ana.recall(query, k=5).pack(max_tokens=400).to_text() or "Nothing found."
+        found = ana.recall(query, k=5, where={"asked": {"exists": False}})  # no earlier questions
+        return found.pack(max_tokens=400).to_text() or "Nothing found."
 
     agent = Agent(
         name="helper",

@@ -21,6 +21,7 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from agentmem.chat.questions import QUESTION_KEY, is_only_question
 from agentmem.errors import BlankError, InputError, MissingExtraError, UnknownIdError
 from agentmem.ingest.checks import check_metadata
 from agentmem.ingest.normalize import normalize
@@ -162,18 +163,16 @@ def _checked(item: object, place: int) -> dict[str, Any]:
 
 
 def _message(item: Mapping[str, Any], created_at: datetime) -> Message:
-    """The memory of an item: what it says, and whose words they are."""
+    """The memory of an item: what it says, and whose words they are; a question is marked."""
     parts = _parts(item)
     said = parts[0].role if parts else item.get("role")
     role: Role = next((one for one in _ROLES if one == said), "assistant")
     # What says nothing, such as an image, is found by what it is; its bytes are no text.
     text = "\n".join(part.text for part in parts) or f"[{item.get('type') or 'message'}]"
-    return Message(
-        text,
-        role,
-        created_at=created_at,
-        metadata={_ITEM: item},
-    )
+    metadata: dict[str, Any] = {_ITEM: item}
+    if role == "user" and is_only_question(text.strip()):
+        metadata[QUESTION_KEY] = True
+    return Message(text, role, created_at=created_at, metadata=metadata)
 
 
 def _parts(item: Mapping[str, Any]) -> tuple[Part, ...]:

@@ -85,6 +85,7 @@ def test_items_come_back_verbatim_and_in_order(session: AgentMemSession, memory:
     said = [(one.role, one.text) for one in memory.list()]
     assert said[0] == ("user", "What is the weather in Lyon?")
     assert said[1] == ("assistant", "[reasoning]")
+    assert ["asked" in one.metadata for one in memory.list()] == [True, *[False] * (len(said) - 1)]
     assert said[3:5] == [("tool", "Sunny, 24 degrees."), ("assistant", "It is sunny.")]
     assert said[5:] == [
         ("user", "[message]"),
