@@ -247,7 +247,16 @@ class AgentMemStore(BaseStore):  # type: ignore[misc]
         return result
 
     def sweep_ttl(self) -> int:
-        """Erase what has expired, as `Memory.gc` does; the number of items and other sources."""
+        """Erase what has expired, as `Memory.gc` does; the number of items and other sources.
+
+        Raises:
+            InputError: the memory is a `RemoteMemory`, which cannot.
+        """
+        if not hasattr(self._memory, "gc"):
+            raise InputError(
+                "sweep_ttl() works where the store is, as `agentmem gc` does; what has expired is "
+                "in no result before"
+            )
         return self._memory.gc().sources
 
     async def asweep_ttl(self) -> int:
