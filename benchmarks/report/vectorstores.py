@@ -1,4 +1,8 @@
-"""Vector stores side by side, as tables; the best figure of each column is in bold."""
+"""Vector stores side by side, as tables; the best figure of each column is in bold.
+
+A store that was given too little time to hold all rows is measured with those that it has, and not
+compared.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +42,26 @@ def vectorstores_tables(results: Mapping[str, Any]) -> list[str]:
     for one in results["systems"]:
         if one["error"] is not None:
             lines += ["", f"{one['name']} failed: `{one['error']}`"]
+        elif one not in _complete(systems):
+            held = f"{one['memories']:,} rows when its time was over"
+            lines += ["", f"{one['name']} had {held}, so it is not compared; {one['note']}."]
         elif one["note"]:
             lines += ["", f"{one['name']}: {one['note']}."]
     return lines
 
 
+def _complete(systems: Sequence[_System]) -> list[_System]:
+    """Those that hold as many rows as any."""
+    most = max((int(one["memories"]) for one in systems), default=0)
+    return [one for one in systems if one["memories"] == most]
+
+
 def _table(systems: Sequence[_System], columns: Mapping[str, _Column]) -> list[str]:
+    compared = _complete(systems)
     best = {
-        name: (max if higher else min)(map(value, systems))
+        name: (max if higher else min)(map(value, compared))
         for name, (value, _, higher) in columns.items()
-        if higher is not None and systems
+        if higher is not None and compared
     }
     return table(
         ("Store", *columns),
@@ -55,7 +69,9 @@ def _table(systems: Sequence[_System], columns: Mapping[str, _Column]) -> list[s
             (
                 one["name"],
                 *(
-                    f"**{shown(one)}**" if value(one) == best.get(name) else shown(one)
+                    f"**{shown(one)}**"
+                    if one in compared and value(one) == best.get(name)
+                    else shown(one)
                     for name, (value, shown, _) in columns.items()
                 ),
             )

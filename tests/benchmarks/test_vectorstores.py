@@ -159,7 +159,8 @@ def test_tables_say_who_wins_each_column(tmp_path: Path) -> None:
         }
 
     failed = {"name": "Absent", "note": "", "error": "No module named 'absent'"}
-    systems = [system("Quick", 1.0, "holds more"), system("Slow", 2.0), failed]
+    part = {**system("Part", 0.2, "an hour was given"), "memories": 10_000}
+    systems = [system("Quick", 1.0, "holds more"), system("Slow", 2.0), part, failed]
     results = {"load": 1.0, "k": 10, "systems": systems}
     made = build_result("vectorstores", config={}, seed=0, seconds=1.0, results=results)
     write_result(tmp_path / "vectorstores.json", made)
@@ -169,5 +170,7 @@ def test_tables_say_who_wins_each_column(tmp_path: Path) -> None:
     )
     assert "| Slow | 20,000 | 1,000 (1,000) | 2 s | **500** | **50 MB** | 0.4 (0.5) s |" in text
     assert "| Quick | **1.5 / 2.5 (4.0) ms** | **0.990** |" in text
+    assert "| Part | 0.3 / 0.5 (4.0) ms | 0.990 |" in text
+    assert "Part had 10,000 rows when its time was over, so it is not compared; an hour" in text
     assert "Quick: holds more." in text
     assert "Absent failed: `No module named 'absent'`" in text
