@@ -21,6 +21,7 @@ from agentmem._version import __version__
 from agentmem.errors import InputError, MissingExtraError
 from agentmem.results import ForgetReceipt
 from agentmem_storage.disk import as_path, make_private_file, sync
+from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.numbers import as_int, plain_scalar
 from agentmem_storage.records import Selection
 
@@ -85,6 +86,8 @@ class Draft:
             self.path.write_text(text, encoding="utf-8")
             sync(self.path)
         except OSError as error:
+            if is_interruption(error):
+                raise
             raise InputError(
                 f"{len(receipt.ids):,} memories were forgotten, and the certificate "
                 f"{str(self.path)!r} cannot be written: {error.strerror}"
@@ -108,6 +111,8 @@ def drafted(
     try:
         made = make_private_file(place)
     except OSError as error:
+        if is_interruption(error):
+            raise
         raise InputError(f"cannot write {str(path)!r:.500}: {error.strerror}") from error
     if not made:
         raise InputError(f"{str(path)!r:.500} exists already: give the path of a new certificate")
@@ -174,6 +179,8 @@ def check_certificate(
         with place.open("rb") as file:
             found = json.loads(file.read(_MOST_BYTES))
     except OSError as error:
+        if is_interruption(error):
+            raise
         raise InputError(f"cannot read {str(path)!r:.500}: {error.strerror}") from error
     except (ValueError, RecursionError):
         found = None
@@ -255,6 +262,8 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         with place.open("rb") as file:
             return file.read(2**16)
     except OSError as error:
+        if is_interruption(error):
+            raise
         raise InputError(f"cannot read the key {str(path)!r:.500}: {error.strerror}") from error
 
 

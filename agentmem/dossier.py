@@ -16,6 +16,7 @@ from agentmem.errors import CorruptRecordError, InputError, StoreUnwritableError
 from agentmem.ingest.encode import Progress
 from agentmem.models.base import MemoryModel
 from agentmem_storage.disk import as_path, make_private_file, sync
+from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.records import AuditLine, Link, Quarantined, Scope, Selection
 from agentmem_storage.store import Store
 
@@ -75,6 +76,8 @@ class Dossier:
             place.write_text(text, encoding="utf-8")
             sync(place)
         except OSError as error:
+            if is_interruption(error):
+                raise
             raise StoreUnwritableError(
                 f"cannot write {str(path)!r:.500}: {error.strerror}"
             ) from error

@@ -20,7 +20,7 @@ from agentmem.ingest.threads import thread_count
 from agentmem.maintenance import rebuild_stale_terms
 from agentmem.models.base import BUILTIN, MIN_FIDELITY, MemoryModel
 from agentmem.models.bundle.runtimes import Runtime
-from agentmem.opening import GivenKey, index_choice, open_store
+from agentmem.opening import GivenKey, checked_clock, index_choice, open_store
 from agentmem.scopes import ANY, Binding, ReadId, check_require
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.numbers import as_int
@@ -215,7 +215,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
             "on_forget": on_forget,
         }
         self._given_key = GivenKey(key)
-        self._clock = clock
+        self._clock = checked_clock(clock)
         self._options = options
         self._model, self._store = open_store(
             location,
@@ -230,7 +230,7 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
             states_bytes=cache_bytes,
             purge=purge,
             key=key,
-            clock=clock,
+            clock=self._clock,
         )
         self._max_chars = max_chars
         self._owns_store = True
@@ -355,10 +355,11 @@ class Memory(ReadingVerbs, WritingVerbs, UpkeepVerbs, IncrementingVerbs, KeyVerb
                 or ``anthropic``.
 
         Raises:
-            InputError: the format is unknown.
+            InputError: the format is unknown, or an id that is required is not bound.
         """
         from agentmem.chat.tools import Tools
 
+        self._binding.check_bound("as_tools")
         return Tools(self, format)
 
 

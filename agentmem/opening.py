@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from agentmem.errors import IncompatibleModelError
+from agentmem.errors import IncompatibleModelError, InputError
 from agentmem.models.base import BUILTIN, TINY, MemoryModel
 from agentmem.models.bundle.find import USER_FOLDER, VARIABLE, find_bundle, latents_of
 from agentmem.models.bundle.runtimes import Runtime
@@ -13,7 +15,8 @@ from agentmem.models.fingerprints import split_own_embedder
 from agentmem.models.load import load_model
 from agentmem_storage.encryption.master import Key
 from agentmem_storage.store import Store
-from agentmem_storage.text import without_password
+from agentmem_storage.text import shown, without_password
+from agentmem_storage.timestamps import utc_now
 
 Location = str | os.PathLike[str]
 
@@ -39,6 +42,27 @@ class GivenKey:
         if isinstance(key, str | os.PathLike):
             self.file = os.path.abspath(os.path.expanduser(key))
         self.sendable = key is None or self.file is not None
+
+
+def checked_clock(clock: Callable[[], datetime]) -> Callable[[], datetime]:
+    """A clock that says what is wrong with what it returns.
+
+    Raises:
+        InputError: it cannot be called; and from the clock itself: it returns no time with a zone.
+    """
+    if not callable(clock):
+        raise InputError(f"clock= is a function that returns the time, not {shown(clock)}")
+
+    def now() -> datetime:
+        time = clock()
+        if not isinstance(time, datetime) or time.utcoffset() is None:
+            raise InputError(
+                f"clock= must return a datetime with a zone, such as datetime.now(UTC), not "
+                f"{shown(time)}"
+            )
+        return time
+
+    return clock if clock is utc_now else now
 
 
 def open_store(

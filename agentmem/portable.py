@@ -34,6 +34,7 @@ from agentmem_storage.archive.errors import damaged
 from agentmem_storage.archive.file import ArchiveReader, archive_label, archive_path
 from agentmem_storage.archive.loading import Loaded, Loading, Ready
 from agentmem_storage.archive.records import ArchivedLink, ArchivedSource, Manifest
+from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.metadata import read_metadata
 from agentmem_storage.records import ChunkRecord, Scope, Selection, SourceKind, SourceRecord
 from agentmem_storage.store import Store
@@ -303,4 +304,6 @@ def _readable(label: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_interruption(error):
+            raise
         raise InputError(f"cannot read {label!r}: {error.strerror}") from error

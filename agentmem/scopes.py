@@ -103,6 +103,19 @@ class Binding:
             if getattr(scope, name) is None:
                 raise self._missing(name, "")
 
+    def check_bound(self, verb: str) -> None:
+        """Check that a handle has all required ids, since what it is given to cannot name them.
+
+        Raises:
+            InputError: it lacks one.
+        """
+        for name in self.required:
+            if getattr(self.scope, name) is None:
+                raise InputError(
+                    f"this memory was opened with require={self.required!r}: "
+                    f"call {verb}() on scoped({name}=...)"
+                )
+
     def admit(self, scope: Scope) -> None:
         """Check the scope of something that says itself whose it is, and is to be written.
 

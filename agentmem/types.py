@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from agentmem_storage.errors import InputError
+from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.records import Scope, SourceKind
 from agentmem_storage.text import shown
 
@@ -188,6 +189,8 @@ class _FileText:
                         return
                     offset += len(data)
         except OSError as error:
+            if is_interruption(error):
+                raise
             raise InputError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
 
     def _require_order(self, beginning: bytes) -> None:

@@ -10,29 +10,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agentmem.chat.interrogative import is_inverted, states
+from agentmem.statements.interrogative import is_inverted, states
 from agentmem.statements.marks import FULL_STOPS, QUESTION_MARKS, has_question_mark
+from agentmem.statements.requests import requests
 
 # The metadata key that marks pure questions; part of stored data.
 QUESTION_KEY = "asked"
 _NOT_A_QUESTION = {QUESTION_KEY: {"exists": False}}
 
-_WORDS = r"(?:who|whom|whose|what|when|where|which|why|how)\b"
-_QUESTION_WORD = re.compile(_WORDS, re.IGNORECASE)
-_ASKED = rf"(?:{_WORDS}|(?:if|whether)\b)"
-# "Tell me where Hanna works.", "Could you please tell me about Hanna", "remind me what I ordered".
-# What somebody is to be reminded of, such as "when I am home to call Bob", is news.
-_REQUEST = re.compile(
-    rf"(?:(?:please|just|can you|could you|would you|will you) )*"
-    rf"(?:tell me (?:again )?(?:{_ASKED}|(?:about|my|our|his|her|their)\b)"
-    rf"|(?:remind|show) me (?:again )?(?:(?!when\b){_WORDS}|(?:when|if|whether)\b(?!.* to\b))"
-    rf"|(?:do|did) you (?:still )?(?:know|remember|recall) {_ASKED}"
-    rf"|(?:i|we) (?:(?:just )?(?:want|need|would like) to know|wonder) (?:{_ASKED}|about\b)"
-    rf"|i['’]d like to know (?:{_ASKED}|about\b)|i['’]m wondering {_ASKED}"
-    rf"|i was (?:just )?wondering {_ASKED}|any idea {_ASKED}"
-    rf"|(?:look up|find out) {_ASKED})",
-    re.IGNORECASE,
-)
+_QUESTION_WORD = re.compile(r"(?:who|whom|whose|what|when|where|which|why|how)\b", re.IGNORECASE)
 _PUNCTUATION = re.compile(r"[.!?,;:–—]")
 # Not the point of "config.yaml"; Chinese and Japanese have no space after theirs. Of Greek's
 # semicolon, that of a question.
@@ -75,7 +61,8 @@ def is_question(line: str) -> bool:
     """
     return (
         has_question_mark(line)
-        or any(one.match(line) for one in (_QUESTION_WORD, _REQUEST))
+        or _QUESTION_WORD.match(line) is not None
+        or requests(line)
         or is_only_question(line)
     )
 
@@ -96,7 +83,7 @@ def _asks(sentence: str) -> bool:
     """Whether a sentence is nothing but a question or a request."""
     opening = _OPENING.match(sentence)
     said = _CLOSING.sub("", (sentence[opening.end() :] if opening else sentence).rstrip(".!…"))
-    if _REQUEST.match(said):
+    if requests(said):
         # "Tell me what to cook, I eat no nuts" says something that is worth finding.
         return _PUNCTUATION.search(said.rstrip("".join(QUESTION_MARKS))) is None
     if has_question_mark(said):

@@ -27,6 +27,7 @@ from agentmem.chat.protocols import (
     openai_text,
 )
 from agentmem.errors import AnswererError
+from agentmem_storage.interruptions import is_interruption
 
 _ANTHROPIC_VERSION = "2023-06-01"
 _MAX_REPLY_BYTES = 16 << 20
@@ -100,6 +101,10 @@ class Server:
                 raise self._http_error(error, url) from None
         # UnicodeError: a host name that cannot be encoded for DNS.
         except (OSError, HTTPException, UnicodeError) as error:
+            # urllib wraps what was raised while it connected.
+            raised = error.reason if isinstance(error, URLError) else error
+            if isinstance(raised, BaseException) and is_interruption(raised):
+                raise raised from None
             raise self._no_reply(error, url) from None
         reply = _parsed(raw)
         if reply is None:

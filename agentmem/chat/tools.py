@@ -172,6 +172,8 @@ class Tools:
     def call_tool(self, name: str, arguments: Mapping[str, Any] | str) -> str:
         """What a tool that a model calls has to say to it, as text: JSON, or an error.
 
+        In the JSON, brackets of control tokens and the like are escaped: parsed, texts are exact.
+
         A call that cannot be done is the model's to mend: it is told why.
 
         Args:
@@ -191,7 +193,10 @@ class Tools:
             return f"error: {in_words(error, known)}"
         except (AgentMemError, ValueError, TypeError) as error:
             return f"error: {error}"
-        return TypeAdapter(Any).dump_json(result, exclude_none=True).decode()
+        from agentmem.context.escape import json_text
+
+        # A server with a chat template takes a control token for one in a tool's result, too.
+        return json_text(TypeAdapter(Any).dump_python(result, mode="json", exclude_none=True))
 
 
 class AsyncTools:

@@ -19,7 +19,9 @@ Ordinary text passes unchanged, but for that indentation.
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from collections.abc import Iterator, Mapping
 
 from agentmem_storage.patterns import pattern
 
@@ -198,17 +200,51 @@ def skeleton(text: str) -> tuple[str, list[int]]:
     return "".join(letters), offsets
 
 
-def _without_marks(text: str) -> str:
-    if not _BRACKET.search(text):
-        return text
-    bare, offsets = skeleton(text)
+def json_text(value: object) -> str:
+    """A value as JSON in which no mark and no hidden character is spelled out; parsed, it is equal.
+
+    Args:
+        value: Dicts with string keys, lists, strings, numbers, truth values and None.
+    """
+    if isinstance(value, str):
+        return f'"{_json_string(value)}"'
+    if isinstance(value, Mapping):
+        items = (f"{json_text(key)}:{json_text(one)}" for key, one in value.items())
+        return f"{{{','.join(items)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(json_text, value))}]"
+    return json.dumps(value)
+
+
+def _json_string(text: str) -> str:
     parts, end = [], 0
-    for match in _MARK.finditer(bare):
-        place = offsets[match.start()]
+    for place in _marks(text):
+        parts += [json.dumps(text[end:place], ensure_ascii=False)[1:-1], _json_escape(text[place])]
+        end = place + 1
+    parts.append(json.dumps(text[end:], ensure_ascii=False)[1:-1])
+    return _HIDDEN.sub(lambda found: found["flag"] or _json_escape(found[0]), "".join(parts))
+
+
+def _json_escape(character: str) -> str:
+    """A character as JSON in ASCII; one of ASCII too, which `json` writes as it is."""
+    return json.dumps(character)[1:-1] if ord(character) > 127 else f"\\u{ord(character):04x}"
+
+
+def _without_marks(text: str) -> str:
+    parts, end = [], 0
+    for place in _marks(text):
         bracket = text[place]
         parts += [text[end:place], _ENTITIES.get(bracket, f"&#{ord(bracket)};")]
         end = place + 1
     return "".join([*parts, text[end:]])
+
+
+def _marks(text: str) -> Iterator[int]:
+    """Yield the places of the brackets of marks."""
+    if _BRACKET.search(text):
+        bare, offsets = skeleton(text)
+        for match in _MARK.finditer(bare):
+            yield offsets[match.start()]
 
 
 def _visible(text: str) -> str:

@@ -41,6 +41,7 @@ from agentmem.ingest.shapes.fields import (
     nested_key,
     read_contents,
     read_id,
+    read_refusal,
     read_role,
     read_time,
     role_of_type,
@@ -55,6 +56,8 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.records import ANY_SCOPE, Scope
 from agentmem_storage.text import is_blank, shown
 
+# Types of items that a program has made of what was said before: nobody said them.
+_SUMMARIES = ("summary", "compaction")
 # Fields of a chat message with content other than its text.
 _NOT_TEXT = ("reasoning_content", "reasoning", "thinking")
 # Iterable, but not ordered sequences of messages.
@@ -301,7 +304,7 @@ def _read_dict(item: Mapping[str, Any], skipped: Counter[str], where: str) -> It
     if said is not None:
         contents.append(said)
     yield from read_once(contents, lambda one, more: read_content(one, base, more, where), skipped)
-    if (refusal := item.get("refusal")) is not None:
+    if (refusal := read_refusal(item)) is not None:
         yield from read_content(refusal, base, skipped, f"{where}, refusal")
     if audio := item.get("audio"):
         spoken = plain_text(audio.get("transcript")) if isinstance(audio, Mapping) else ""
@@ -338,6 +341,8 @@ def _read_item(
     if isinstance(kind, str) and is_error(kind) and not isinstance(item.get("text"), str):
         skipped[kind] += 1
         return
+    if kind in _SUMMARIES:
+        base = replace(base, role="system")
     found = list(read_block(item, base, skipped, where, alone=True))
     if isinstance(kind, str) and not is_vendors(kind):
         key = unread_key(item, kind, prose=bool(found))

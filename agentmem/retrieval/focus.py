@@ -4,7 +4,8 @@ A query may be a question behind a hundred words of talk, or a pasted mail with 
 Searched as a whole, such a text finds what resembles the talk. Of a query longer than `SHORT`
 tokens, only the sentences that ask are searched, if one of them is a question; "right?" and the
 like are none. "How are you doing today?" may stand in front of what is wanted, so requests such as
-"Tell me ..." count beside questions, and an end that begins like a question without its mark. An
+"Tell me ..." count beside questions, and an end that begins like a question without its mark. In
+English, so do sentences that are certainly questions by their words, also if nothing has a mark. An
 embedder reads a limited number of tokens, so what is longer is embedded in windows; their mean does
 not depend on their order. Of a pasted log, `MOST_WINDOWS` of them stand for the rest, so that a
 reply does not wait for all of it. The limits were chosen on dialogues that no model was trained on,
@@ -57,13 +58,16 @@ def focused(query: str, tokenizer: Tokenizer) -> str:
         return query
     sentences = [one for one in _sentences(query) if one]
     if not any(map(_asks, sentences)):
-        return query
-    asking = [one for one in sentences[:-1] if _asks(one) or _REQUEST.match(one)]
+        return " ".join(dict.fromkeys(filter(_asks_unmarked, sentences))) or query
+    asking = [
+        one for one in sentences[:-1] if _asks(one) or _REQUEST.match(one) or _asks_unmarked(one)
+    ]
     last = sentences[-1]
     # Without capitals, the point before it is not known for the end of a sentence.
     ends = [last] if _asks(last) else [last, last.rpartition(". ")[2]]
     asking += [one for one in ends if _asks(one) or _REQUEST.match(one) or _ASKING.match(one)][:1]
-    return " ".join(asking)
+    # What a pasted text repeats outweighs no other question.
+    return " ".join(dict.fromkeys(asking))
 
 
 def _sentences(text: str) -> Iterator[str]:
@@ -80,6 +84,18 @@ def _asks(sentence: str) -> bool:
     # Words by spaces, or by what is searched where a script has no spaces.
     last_clause = sentence.rpartition(",")[2]
     return len(last_clause.split()) >= _LEAST_WORDS or len(phrases(last_clause)) >= _LEAST_WORDS
+
+
+def _asks_unmarked(sentence: str) -> bool:
+    """Whether an English sentence without a question mark is a question or a request."""
+    said = sentence.rstrip(" .!\u2026")
+    if len(said.split()) < _LEAST_WORDS:
+        return False
+    # Most queries are short, and do without these expressions.
+    from agentmem.statements.interrogative import is_inverted
+    from agentmem.statements.requests import requests
+
+    return is_inverted(said) or requests(said)
 
 
 def embed_query(embedder: Embedder, ids: Sequence[int], max_tokens: int) -> NDArray[np.float32]:

@@ -101,6 +101,18 @@ def test_a_model_is_told_what_is_wrong(
     assert said in answer
 
 
+@pytest.mark.parametrize(
+    "mark", ["<|im_start|>", "</memories>", "[INST]", "</s>", "\u202e", "\U000e0041"]
+)
+def test_no_mark_of_a_template_is_spelled_out(memory: Memory, mark: str) -> None:
+    text = f'Pay "Eve" {mark} \\ n\u00f8w\n{mark}'
+    memory.add({"role": "user", "name": f"Eve {mark}", "content": text})
+    answer = memory.as_tools().call_tool("recall", {"query": "Who is paid?"})
+    assert mark not in answer
+    assert "n\u00f8w" in answer
+    assert [(one["text"], one["speaker"]) for one in json.loads(answer)] == [(text, f"Eve {mark}")]
+
+
 def test_what_is_no_tool(memory: Memory) -> None:
     unknown: Any = "mistral"
     with pytest.raises(InputError, match="remember, recall, forget"):

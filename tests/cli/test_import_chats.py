@@ -304,6 +304,38 @@ def test_dates_that_may_be_others_are_refused(tmp_path: Path, lines: list[str], 
         read_file(tmp_path / "_chat.txt")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "\u200f13\u200f/5\u200f/2026\u060c 2:05 \u0645 - Ana: ",  # Arabic
+        "\u200f\u0661\u0663\u200f/\u0665\u200f/\u0662\u0660\u0662\u0666\u060c 2:05 \u0645 - Ana: ",
+        "13.5.2026 klo 14.05 - Ana: ",  # Finnish
+        "13/05/2026 \u00e0 14:05 - Ana\u00a0: ",  # French
+        "2026. 5. 13. \uc624\ud6c4 2:05, Ana : ",  # Korean
+        "2026\ub144 5\uc6d4 13\uc77c \uc624\ud6c4 2:05, Ana : ",
+        "[2026/5/13 \u4e0b\u53482:05:00] Ana: ",  # Chinese
+        "2026/05/13, \u5348\u5f8c2:05 - Ana: ",  # Japanese
+        "14:05, 13/05/2026 - Ana: ",  # Vietnamese
+        "13.05.26 \u0433., 14:05 \u0447. - Ana: ",  # Bulgarian
+        "13/5/2569 14:05 - Ana: ",  # Thai
+    ],
+)
+def test_times_of_whatsapp_in_other_languages(tmp_path: Path, head: str) -> None:
+    file = tmp_path / "Conversa do WhatsApp com Ben.txt"
+    file.write_text(f"{head}\u0661, 2\u00a0!\n", encoding="utf-8")
+    assert said(read_file(file)) == [("Ben", [("Ana", "\u0661, 2\u00a0!", "2026-05-13 14:05")])]
+
+
+def test_years_of_a_calendar_that_is_not_read_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "_chat.txt").write_text("1405/2/13, 14:05 - A: x")
+    with pytest.raises(InputError, match="none in any order"):
+        read_file(tmp_path / "_chat.txt")
+    # Neither is it stored as a document, without speakers and times.
+    (tmp_path / "_chat.txt").write_text("13-Mayo-2026 14:05 - A: x")
+    with pytest.raises(InputError, match="no line begins"):
+        read_file(tmp_path / "_chat.txt")
+
+
 def test_a_text_with_such_a_name_is_a_document(tmp_path: Path) -> None:
     (tmp_path / "WhatsApp Chat notes.txt").write_text("What we said in May.")
     assert read_file(tmp_path / "WhatsApp Chat notes.txt").form == "documents"

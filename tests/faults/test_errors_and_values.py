@@ -586,3 +586,17 @@ def test_the_command_line_shows_local_days(tmp_path: Path, monkeypatch: pytest.M
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize("time", [None, 1.0, "2026-05-03T10:00Z", datetime(2026, 5, 3)])
+def test_a_clock_that_returns_no_time_with_a_zone(model: ModelBundle, time: Any) -> None:
+    with Memory(":memory:", model=model, clock=lambda: time) as memory:
+        for call in (memory.add, memory.recall):
+            with pytest.raises(InputError, match="clock= must return a datetime with a zone"):
+                call("The key is under the mat.")
+
+
+def test_a_clock_that_is_none(model: ModelBundle) -> None:
+    clock: Any = datetime(2026, 5, 3, tzinfo=UTC)
+    with pytest.raises(InputError, match="clock= is a function"):
+        Memory(":memory:", model=model, clock=clock)

@@ -10,6 +10,7 @@ from pathlib import Path
 from agentmem.errors import InputError
 from agentmem.ingest.importers.items import Imported, Item
 from agentmem.types import Document
+from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.text import is_blank
 
 FORM = "documents"
@@ -46,7 +47,9 @@ def has_no_text(file: Path) -> bool:
     """Whether it is a blank file. One that cannot be read or decoded is not: `add` says why."""
     try:
         return file.is_file() and is_blank(file.read_text(encoding="utf-8-sig", errors="replace"))
-    except OSError:
+    except OSError as error:
+        if is_interruption(error):
+            raise
         return False
 
 

@@ -20,15 +20,52 @@ from agentmem.ingest.importers.people import chat, said
 from agentmem_storage.text import shown
 
 FORM = "WhatsApp chat"
-_NAME = re.compile(r"_chat\.txt|WhatsApp[ -]Chat.*\.txt", re.IGNORECASE)
-_TITLE = re.compile(r"WhatsApp[ -]Chat(?: with| -)? (?P<title>.+)", re.IGNORECASE)
-# "[03.05.26, 09:40:12] Ana: Hello" and "5/3/26, 9:40 AM - Ana: Hello"
-_BEGINNING = re.compile(
-    r"[\u200e\u200f\ufeff]*\[?(?P<date>[0-9]{1,4}(?P<mark>[./-])[0-9]{1,2}(?P=mark)[0-9]{1,4}),? "
-    r"(?P<hour>[0-9]{1,2})[:.](?P<minute>[0-9]{2})(?:[:.](?P<second>[0-9]{2}))?"
-    r"(?:[ \u202f\xa0]?(?P<half>[ap])\.?[ \xa0]?m\.?)?(?:\]| [-\u2013]) (?P<rest>.*)",
+# "WhatsApp Chat with Ben.txt", in the language of the phone.
+_NAMES = ("whatsapp", "\u0648\u0627\u062a\u0633\u0627\u0628")
+_TITLE = re.compile(
+    r"WhatsApp[ -]Chat(?: with| mit| met| -)? (?P<title>.+)"
+    r"|(?:Chat de|Conversa do|Discussion|Chat) WhatsApp (?:con|com|avec) (?P<other>.+)",
     re.IGNORECASE,
 )
+# Marks of direction, which stand between the numbers of a date in scripts from right to left.
+_MARKS = "[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]*+"
+_GAP = f"{_MARKS} ?+{_MARKS}"
+# "3.5.26", "2026. 5. 3.", "2026\u5e745\u67083\u65e5".
+_DATE = (
+    rf"(?P<one>[0-9]{{1,4}}){_MARKS}(?P<mark>[./\-\u5e74\ub144]){_GAP}(?P<two>[0-9]{{1,2}}){_MARKS}"
+    rf"[./\-\u6708\uc6d4]{_GAP}(?P<three>[0-9]{{1,4}})[.\u65e5\uc77c]?(?: \u0433\.)?"
+)
+# In Arabic, Greek, Vietnamese, Korean, Japanese, Chinese and Hindi, too.
+_AM = (
+    r"a\.? ?m\.?|\u0635|\u03c0\.?\u03bc\.?|SA|\uc624\uc804|\u5348\u524d|\u4e0a\u5348|\u51cc\u6668"
+    r"|\u65e9\u4e0a|\u092a\u0942\u0930\u094d\u0935\u093e\u0939\u094d\u0928"
+)
+_PM = (
+    r"p\.? ?m\.?|\u0645|\u03bc\.?\u03bc\.?|CH|\uc624\ud6c4|\u5348\u5f8c|\u4e0b\u5348|\u4e2d\u5348"
+    r"|\u665a\u4e0a|\u0905\u092a\u0930\u093e\u0939\u094d\u0928"
+)
+_TIME = (
+    rf"(?:(?P<am1>{_AM})|(?P<pm1>{_PM}))? ?(?P<hour>[0-9]{{1,2}})[:.](?P<minute>[0-9]{{2}})"
+    rf"(?:[:.](?P<second>[0-9]{{2}}))?(?: ?(?:(?P<am2>{_AM})|(?P<pm2>{_PM}))| \u0447\.)?"
+)
+# "[03.05.26, 09:40:12] Ana: Hello" and "5/3/26, 9:40 AM - Ana: Hello";
+# in Vietnam the time is first, in Korean a comma may end it.
+_END = r"(?:\]| [-\u2013]|(?(am1),|(?(pm1),|(?!)))) (?P<rest>.*)"
+_BEGINNINGS = tuple(
+    re.compile(rf"{_MARKS}\[?{_MARKS}{order}{_MARKS}{_END}", re.IGNORECASE)
+    for order in (rf"{_DATE},?(?: klo| \u00e0)?{_GAP}{_TIME}", rf"{_TIME},?{_GAP}{_DATE}")
+)
+# Digits and spaces that are others in some languages, so that a line stays as long as it is.
+_SAME = str.maketrans(
+    {chr(zero + digit): str(digit) for zero in (0x660, 0x6F0, 0x966) for digit in range(10)}
+    | {"\u060c": ",", "\uff0c": ",", "\u202f": " ", "\xa0": " "}
+)
+# What a chat begins with, as far as it can be told in any language.
+_CHATS = re.compile(r"\A[^\w\n]{0,9}[0-9][^\n]{3,36}[:.][0-9]{2}[^\n]{1,12}[^\n:]{1,100}: ")
+# Of chats; another year is of another calendar, or the day.
+_YEARS = range(2009, 2060)
+# The year 1 of the calendar of Thailand.
+_BUDDHIST = 543
 _SPEAKER = re.compile(r"(?P<name>[^:]{1,100}): (?P<text>.*)")
 # "<Media omitted>", in the language of the phone; iPhones mark what they add.
 _MEDIA = re.compile(r"(?:<[^<>]+>|\u200e[^\n]*)\n*")
@@ -55,12 +92,20 @@ class _Line(NamedTuple):
 
 def is_named_so(name: str) -> bool:
     """Whether a file has the name of a chat."""
-    return _NAME.fullmatch(name) is not None
+    lower = name.lower()
+    named = lower == "_chat.txt" or any(one in lower for one in _NAMES)
+    return named and lower.endswith(".txt")
 
 
 def fits(text: str) -> bool:
-    """Whether a text begins as a chat does."""
-    return _BEGINNING.match(text) is not None
+    """Whether a text begins as a chat does, perhaps with times that are not understood."""
+    first = text.lstrip().partition("\n")[0].rstrip("\r")
+    return _begins(first) is not None or _CHATS.match(first.translate(_SAME)) is not None
+
+
+def _begins(line: str) -> re.Match[str] | None:
+    same = line.translate(_SAME)
+    return next((match for one in _BEGINNINGS if (match := one.fullmatch(same))), None)
 
 
 def read(where: str, text: str) -> Imported:
@@ -75,32 +120,37 @@ def read(where: str, text: str) -> Imported:
     """
     lines = list(_lines(text))
     if not lines:
-        raise InputError(f"{where}: no line begins with a time and a name, as those of a chat do")
+        raise InputError(
+            f"{where}: no line begins with a time and a name in a form that is known, as those of "
+            "a chat do; agentmem add - < FILE stores it as a document"
+        )
     times = _times(lines, where)
     skipped: Counter[str] = Counter()
     messages = list(_messages(lines, times, skipped))
     names = (PurePath(where).stem, PurePath(where).parent.stem)
     found = next((match for name in names if (match := _TITLE.fullmatch(name))), None)
-    title = None if found is None else found["title"].strip()
+    title = None if found is None else (found["title"] or found["other"]).strip()
     return Imported(FORM, (chat(where, title, title, messages),), dict(skipped))
 
 
 def _lines(text: str) -> Iterator[_Line]:
     last: _Line | None = None
     for line in text.replace("\r\n", "\n").rstrip("\n").split("\n"):
-        match = _BEGINNING.fullmatch(line)
+        match = _begins(line)
         if match is None:
             if last is not None:
                 last = last._replace(rest=f"{last.rest}\n{line}")
             continue
         if last is not None:
             yield last
-        one, two, three = map(int, match["date"].split(match["mark"]))
+        date = (int(match["one"]), int(match["two"]), int(match["three"]))
         hour = int(match["hour"])
-        if match["half"]:
-            hour = hour % 12 + (12 if match["half"] in "pP" else 0)
+        if match["am1"] or match["am2"]:
+            hour %= 12
+        elif match["pm1"] or match["pm2"]:
+            hour = hour % 12 + 12
         time = (hour, int(match["minute"]), int(match["second"] or 0))
-        last = _Line((one, two, three), match["mark"], time, match["rest"])
+        last = _Line(date, match["mark"], time, line[match.start("rest") :])
     if last is not None:
         yield last
 
@@ -135,7 +185,12 @@ def _time(line: _Line, places: tuple[int, int, int]) -> datetime:
     # Nobody writes the month first with full stops, nor a year of two digits first.
     if (line.mark == "." and places[1] == 0) or (year < 100 and places[0] == 0):
         raise ValueError("no such order")
-    return datetime(year + 2000 if year < 100 else year, month, day, *line.time)
+    year += 2000 if year < 100 else 0
+    if year - _BUDDHIST in _YEARS:
+        year -= _BUDDHIST
+    if year not in _YEARS:
+        raise ValueError("a year of another calendar")
+    return datetime(year, month, day, *line.time)
 
 
 def _messages(

@@ -19,6 +19,8 @@ from agentmem.ingest.shapes.results import open_result
 from agentmem.ingest.shapes.tools import (
     call_id_of,
     call_part,
+    is_answer,
+    is_call,
     is_hosted,
     json_text,
     output_text,
@@ -59,7 +61,7 @@ _RESULTS = (
 # Counted without looking for text.
 _SKIPPED = {
     *("step-start", "cache", "item_reference", "mcp_list_tools", "computer_call"),
-    "tool-approval-request",
+    *("tool-approval-request", "tool_search_output", "mcp_tool_listing", "fallback"),
 }
 # Types of a person's answer to a call that needs their consent.
 _APPROVALS = ("mcp_approval_response", "tool-approval-response")
@@ -354,24 +356,29 @@ def _read_kind(
     if not any(block.get(key) for key in _TYPES):
         for key in _keys(block):
             yield from _read_keyed(key, block, base, skipped, where)
-    elif kind in _TEXTS:
+    elif kind in _TEXTS and not _is_titled(kind, block):
         yield from _read_text(block, _TEXTS[kind], base, skipped, where)
     elif kind in _CALLS:
         yield read_call(block, base, where)
-    elif is_hosted(kind):
+    elif is_hosted(kind) or (kind not in _SKIPPED and is_call(kind, block)):
         yield from read_hosted(block, kind, base, where)
-    elif kind.endswith(_RESULTS):
+    elif kind.endswith(_RESULTS) or (kind not in _SKIPPED and is_answer(kind, block)):
         outputs, result = open_result(block, base, where)
         yield from read_outputs(outputs, result, skipped, where)
     elif kind not in _SKIPPED:
         yield from _read_other(kind, block, base, skipped, where)
 
 
+def _is_titled(kind: str, block: Mapping[str, Any]) -> bool:
+    """Whether a text is a document of LangChain's, with what it is beside it."""
+    return kind == "text-plain" and bool(block.get("title") or block.get("context"))
+
+
 def _read_other(
     kind: str, block: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
 ) -> Iterator[Part]:
     """Yield the parts of a block that carries a text in a way of its own, or of an unknown type."""
-    if kind in ("document", "search_result"):
+    if kind in ("document", "search_result", "text-plain"):
         yield from _read_document(block, base, where)
     elif kind == "compaction":  # a summary in place of the conversation before it
         if text := plain_text(block.get("content")):

@@ -15,6 +15,7 @@ from agentmem.ingest.shapes.autogen import SILENT, as_message
 from agentmem.ingest.shapes.batches import batch_answer
 from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
+from agentmem.ingest.shapes.generations import generated, is_generated
 from agentmem.ingest.shapes.plain import plain_text
 from agentmem.ingest.shapes.runs import run_messages
 from agentmem.ingest.shapes.sharegpt import are_turns, as_turn
@@ -36,6 +37,8 @@ _CHOICES = {"choices": "message", "candidates": "content"}
 _HOLDERS = ("request", "body", "values", "channel_values")
 # Keys of an API's answer.
 _ANSWERS = {*_CHOICES, "output"}
+# An item with the role of a developer, who says nothing in it.
+_TOOLS = "additional_tools"
 _MAX_DEPTH = 8
 
 
@@ -46,7 +49,9 @@ def plain(item: object) -> object:
         return item
     # Parsed answers of SDKs hold objects that their own classes do not declare.
     quiet = {"warnings": False} if isinstance(item, BaseModel) else {}
-    return dump(mode="json", **quiet)
+    # And LangChain's hold messages as the class that all messages share, which has no calls.
+    whole = {"serialize_as_any": True} if is_generated(type(item).__name__) else {}
+    return dump(mode="json", **quiet, **whole)
 
 
 def paired(item: object, *, listed: bool = False) -> object:
@@ -87,6 +92,9 @@ def _open(
     if not depth:
         raise InputError(f"{where}: messages are nested too deeply")
     check_complete(item, where)
+    if item.get("type") == _TOOLS:
+        skipped[_TOOLS] += 1
+        return
     inside = _unwrapped(item, where, skipped)
     if inside is None:
         yield where, item
@@ -133,7 +141,7 @@ def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> li
     for read in (batch_answer, run_messages):
         if (inside := read(item, skipped)) is not None:
             return inside
-    answer = _answer(item)
+    answer = _answer(item) or generated(item)
     if (asked := _asked(item)) is not None:
         response = plain(item.get("response"))
         if answer is None and isinstance(response, Mapping):
@@ -272,7 +280,7 @@ def _langchain(item: Mapping[str, Any]) -> list[Any] | None:
         return [{"type": _type_of_class(item.get("id")), **item["kwargs"]}]
     if isinstance(item.get("data"), Mapping) and "content" in item["data"]:
         return [{"type": item["type"], **item["data"]}]
-    return None
+    return generated(item)
 
 
 def _is_removal(item: Mapping[str, Any]) -> bool:

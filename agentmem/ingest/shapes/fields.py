@@ -178,6 +178,13 @@ def read_contents(message: Mapping[str, Any], where: str) -> list[object]:
     return found
 
 
+def read_refusal(message: Mapping[str, Any]) -> object:
+    """Why a model does not answer, beside the content; LangChain has it among OpenAI's own keys."""
+    extra = message.get("additional_kwargs")
+    given = message.get("refusal")
+    return extra.get("refusal") if given is None and isinstance(extra, Mapping) else given
+
+
 def _are_contents(items: object) -> bool:
     """Whether a list has the contents of a message, as Semantic Kernel writes them."""
     return (

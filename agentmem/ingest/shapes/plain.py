@@ -11,7 +11,8 @@ _CAPTIONS = ("caption", "alt", "alt_text", "altText", "description", "summary")
 _KEYS = (
     *("title", "filename", "url", "query", "queries", "code", "text", "transcript", "refusal"),
     *("stdout", "stderr", "logs", "output", "outputs", "content", "cited_content"),
-    *("result", "results", "value", "json", "message", "error", "error_code", "errorText"),
+    *("result", "results", "value", "json", "message", "error", "error_code"),
+    *("error_message", "errorMessage", "errorText"),
     *_CAPTIONS,
 )
 # Words in the types of blocks whose strings are no text for people: what a model thought, and

@@ -20,6 +20,8 @@ _TRANSCRIPTS = {
 _PIECES = (
     *("delta", "content_block_start", "content_part.done", "refusal.done", "arguments.done"),
     *("response.text.done", "output_text.done", "_call_code.done", "_call_input.done"),
+    *("_call_command.added", "_call_command.done", "_call_output_content.done"),
+    "transcription.segment",
 )
 
 
@@ -40,6 +42,13 @@ def check_complete(item: Mapping[str, Any], where: str) -> None:
         )
 
 
+def _holds_item(key: str, kind: object) -> bool:
+    """Whether what an event wraps is an item without a role, such as a call in a log of Codex's."""
+    return isinstance(kind, str) and (
+        key == "item" or (key == "payload" and kind.endswith("_call"))
+    )
+
+
 def is_error(kind: str) -> bool:
     """Whether an event says that something failed, which nobody said in the conversation."""
     return kind == "error" or kind.endswith((".error", ".failed"))
@@ -50,7 +59,7 @@ def unwrapped(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for key in _WRAPPERS:
         inner = item.get(key)
         if isinstance(inner, Mapping):
-            typed = key == "item" and isinstance(inner.get("type"), str)
+            typed = _holds_item(key, inner.get("type"))
             if typed or "role" in inner or "output" in inner:
                 return inner
     kind, said = item["type"], item.get("transcript")

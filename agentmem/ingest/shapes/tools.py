@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from agentmem.ingest.checks import check_label, check_unicode, describe
-from agentmem.ingest.shapes.plain import as_text, plain_text
+from agentmem.ingest.shapes.plain import as_text, is_silent, plain_text
 from agentmem.types import Part
 from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
@@ -27,9 +27,13 @@ _HOSTED: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     "local_shell_call": ("local_shell", "action", ("command",)),
     "shell_call": ("shell", "action", ("commands",)),
     "apply_patch_call": ("apply_patch", "operation", ("type", "path", "diff")),
+    "program": ("program", None, ("code",)),
 }
 # Keys of what they returned, in the same block.
 _HOSTED_OUTPUTS = ("output", "outputs", "results", "error")
+# Of blocks of unknown types: keys of what was asked, and the ends of the types of results.
+_ASKED = (*_ARGUMENTS, "code", "action", "operation", "query", "queries", "command")
+_ANSWERS = ("_output", "-output", "_result", "-result")
 
 
 def first(block: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
@@ -74,14 +78,19 @@ def read_hosted(block: Mapping[str, Any], kind: str, base: Part, where: str) -> 
 
     A call that does not say what was asked yields nothing.
     """
-    if kind == "mcp_call":
-        yield read_call(block, base, where)
-    else:
+    if kind in _HOSTED:
         name, holder, keys = _HOSTED[kind]
         asked = _asked(block if holder is None else block.get(holder), keys)
         if not asked:
             return
         yield call_part(name, asked, first(block, _IDS), base, where)
+    elif kind == "mcp_call" or names_tool(block):
+        yield read_call(block, base, where)
+    else:
+        given = first(block, _ASKED)
+        if given is None:
+            return
+        yield call_part(kind.removesuffix("_call"), given, first(block, _IDS), base, where)
     outputs = [block[key] for key in _HOSTED_OUTPUTS if block.get(key)]
     if outputs:
         failed = True if block.get("error") else None
@@ -100,6 +109,17 @@ def _asked(holder: object, keys: tuple[str, ...]) -> str:
 def is_hosted(kind: str) -> bool:
     """Whether a block is a call that the provider ran itself."""
     return kind in _HOSTED or kind == "mcp_call"
+
+
+def is_call(kind: str, block: Mapping[str, Any]) -> bool:
+    """Whether a block of an unknown type calls a tool."""
+    named = kind.endswith("_call") and not is_silent(kind)
+    return named and (_names_call(block) or names_tool(block))
+
+
+def is_answer(kind: str, block: Mapping[str, Any]) -> bool:
+    """Whether a block of an unknown type is what a tool returned, and so nobody's words."""
+    return kind.endswith(_ANSWERS) and not is_silent(kind) and _names_call(block)
 
 
 def as_result(base: Part, call_id: object, is_error: object, where: str) -> Part:
@@ -126,6 +146,11 @@ def tool_of(block: Mapping[str, Any], where: str) -> str | None:
         InputError: it is no string.
     """
     return check_label(first(block, _NAMES) or None, "a tool's name", where)
+
+
+def _names_call(block: Mapping[str, Any]) -> bool:
+    """Whether a block has the id of a call, which may be another than its own."""
+    return any(isinstance(block.get(key), str) for key in _IDS if key != "id")
 
 
 def names_tool(call: Mapping[str, Any]) -> bool:

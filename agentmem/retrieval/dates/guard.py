@@ -30,6 +30,8 @@ from agentmem.retrieval.dates.zones import names_zone
 
 # "3 May 2025, or was it in 2024?"
 _REACH = 4
+# "In May, or was it June?"
+_PERHAPS = frozenset("was is it that maybe perhaps possibly probably rather even".split())
 
 
 def understood(text: Text, found: Sequence[Found]) -> list[Phrase]:
@@ -90,4 +92,10 @@ def _is_alternative(text: Text, k: int, covered: Mapping[int, Found]) -> bool:
     if year:
         after = any(text.at(n).text == "or" for n in range(k - _REACH, k))
         return after and bool(covered) and not counts(text, k + 1)
-    return text.at(k - 1).text == "or" and token.written not in AMBIGUOUS
+    at = k - 1
+    while text.at(at).text in _PERHAPS:
+        at -= 1
+    # Of "or was it May?", the words between say that a time is meant.
+    return text.at(at).text == "or" and (
+        token.written not in AMBIGUOUS or (at < k - 1 and bool(covered))
+    )

@@ -55,10 +55,23 @@ def spelled_out(tokens: Sequence[Token]) -> list[Token]:
     i = 0
     while i < len(counted):
         token, i = (
-            _year(counted, i) or _weekday(counted, i) or _busy(counted, i) or (counted[i], i + 1)
+            _year(counted, i)
+            or _weekday(counted, i)
+            or _busy(counted, i)
+            or _pause(counted, i)
+            or (counted[i], i + 1)
         )
         found.append(token)
     return found
+
+
+def _pause(tokens: Sequence[Token], i: int) -> tuple[Token, int] | None:
+    """Read an ellipsis, behind which a sentence goes on, as a comma."""
+    end = i
+    while end < len(tokens) and tokens[end].text == "." and (end == i or not tokens[end].spaced):
+        end += 1
+    written = "." * (end - i)
+    return (Token(",", "mark", written, spaced=tokens[i].spaced), end) if end > i + 1 else None
 
 
 def _busy(tokens: Sequence[Token], i: int) -> tuple[Token, int] | None:

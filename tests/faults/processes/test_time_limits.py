@@ -11,16 +11,23 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 
-from agentmem import Memory
+from agentmem import Document, Memory
+from agentmem.certificates import check_certificate
+from agentmem.chat.servers import Server
 from agentmem.errors import ModelError
+from agentmem.ingest.importers.documents import has_no_text
 from agentmem.models.bundle.load import ModelBundle
 from agentmem.models.onnx import OnnxSession
+from agentmem.testing import tiny_model
 from agentmem_storage.interruptions import is_interruption
 
+SERVER = Server("s", "http://127.0.0.1:1/v1", "m", "openai", None, "", timeout_s=1)
 QUESTION = [{"role": "user", "content": "Where is the key?"}]
 
 
@@ -127,6 +134,44 @@ def test_and_through_the_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
         assert memory.count() == 1
         assert memory.add("Where is the key?").duplicates == ()
+
+
+def expired(*_: object) -> None:
+    """An error that reading a file, or a connection, raises, too."""
+    raise TimeoutError("the limit of the task")
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["reading", "connecting"])
+def test_and_through_what_expects_such_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, inside: bool
+) -> None:
+    file = tmp_path / "note.md"
+    file.write_text("The key is under the mat.")
+
+    def late(*_: object, **__: object) -> Any:
+        if not inside:
+            over()
+        try:
+            over()
+        except OSError as error:
+            raise URLError(error) from None  # as urllib does
+
+    with handled(expired), Memory(":memory:", model=tiny_model()) as memory:
+        monkeypatch.setattr("agentmem.chat.servers._read", late)
+        with pytest.raises(TimeoutError, match="the limit of the task"):
+            SERVER(QUESTION)
+        if inside:
+            return
+        monkeypatch.setattr("agentmem.types._open_regular", late)
+        monkeypatch.setattr(Path, "open", late)
+        for call in (
+            lambda: memory.add(Document.from_file(file)),
+            lambda: memory.load(file),
+            lambda: check_certificate(file),
+            lambda: has_no_text(file),
+        ):
+            with pytest.raises(TimeoutError, match="the limit of the task"):
+                call()
 
 
 def test_what_is_one() -> None:

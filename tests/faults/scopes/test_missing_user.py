@@ -285,6 +285,15 @@ def test_async_refuses_none_too(place: Path, model: ModelBundle) -> None:
     asyncio.run(run())
 
 
+def test_tools_that_no_call_could_use_are_refused(model: ModelBundle) -> None:
+    with Memory(":memory:", model=model, require=("user_id",)) as memory:
+        with pytest.raises(InputError, match=r"call as_tools\(\) on scoped\(user_id=...\)"):
+            memory.as_tools("openai")
+        with pytest.raises(InputError, match="as_tools"):
+            memory.scoped(session_id="s").as_tools("anthropic")
+        assert memory.scoped(user_id="ana").as_tools("openai").names
+
+
 @pytest.mark.parametrize(
     "command",
     [("recall", "tea"), ("list",), ("show", 1), ("forget", 1), ("stats",), ("verify",)],

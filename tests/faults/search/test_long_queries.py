@@ -95,6 +95,34 @@ def test_a_pleasantry_does_not_hide_the_request(notes: Memory, request_: str) ->
     assert notes.recall(query, user_id="ana", mode="lexical", k=1)[0].text == TEXTS[0]
 
 
+@pytest.mark.parametrize("where", [0, 5, 10])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "what was my cholesterol",
+        "remind me where the staging password is",
+        "does Ana like tea",
+        "can you tell me about my trip",
+    ],
+)
+def test_a_question_without_its_mark_is_found_in_what_was_pasted(
+    model: ModelBundle, asked: str, where: int
+) -> None:
+    log = [
+        f"2026-11-20 10:{at}:11 INFO request {at} path=/v1/orders took 13 ms" for at in range(10)
+    ]
+    log.insert(where, asked)
+    assert focused("\n".join(log), model.tokenizer) == asked
+    log.insert(5, "# why does it fail?\n" * 3)
+    assert focused("\n".join(log), model.tokenizer).count("fail?") == 1
+    assert asked in focused("\n".join(log), model.tokenizer)
+
+
+def test_a_story_is_searched_as_a_whole(model: ModelBundle) -> None:
+    story = "When we arrived in Porto it was raining. What I liked most was the river.\n" * 5
+    assert focused(story, model.tokenizer) == story
+
+
 def test_nor_does_talk_at_the_end_become_a_request(model: ModelBundle) -> None:
     query = said("Where is my scarf?", 5) + " And the bus was late."
     assert focused(query, model.tokenizer) == "Where is my scarf?"

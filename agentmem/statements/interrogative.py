@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import regex
 
-from agentmem.chat.proposals import proposes
-from agentmem.chat.subjects import asks_about_somebody
+from agentmem.statements.proposals import proposes
+from agentmem.statements.subjects import asks_about_somebody
 from agentmem.statements.words import CHANGE, STATE
 
 # A longer sentence without a mark is a story that begins with "when".
