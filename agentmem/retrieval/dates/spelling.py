@@ -70,8 +70,10 @@ def _pause(tokens: Sequence[Token], i: int) -> tuple[Token, int] | None:
     end = i
     while end < len(tokens) and tokens[end].text == "." and (end == i or not tokens[end].spaced):
         end += 1
-    written = "." * (end - i)
-    return (Token(",", "mark", written, spaced=tokens[i].spaced), end) if end > i + 1 else None
+    # Points between two dates make a range of them.
+    if end <= i + 1 or (end < len(tokens) and not tokens[end].spaced):
+        return None
+    return Token(",", "mark", "." * (end - i), spaced=tokens[i].spaced), end
 
 
 def _busy(tokens: Sequence[Token], i: int) -> tuple[Token, int] | None:
