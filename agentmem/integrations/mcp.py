@@ -7,6 +7,7 @@ starts it, and no client can leave it. See https://modelcontextprotocol.io.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -105,13 +106,13 @@ def memory_server(open_memory: Callable[[], Memory], **scope: str) -> MCPServer[
 
 
 class _Server(MCPServer[None]):
-    """Says in plain words what is wrong with arguments."""
+    """Says in plain words what is wrong with arguments, and spells out no control token."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         try:
-            return await super().call_tool(name, arguments, context)
+            return _inert(await super().call_tool(name, arguments, context))
         except UnexpectedToolError:
             raise
         except ToolError as error:
@@ -120,6 +121,22 @@ class _Server(MCPServer[None]):
             tools = {tool.name: tool for tool in await self.list_tools()}
             known = tools[name].input_schema["properties"]
             raise ToolError(f"{name}: {in_words(error.__cause__, known)}") from None
+
+
+def _inert(result: R) -> R:
+    """A result whose texts, which are JSON, spell out no control token; parsed, they are equal.
+
+    What hosts show a model are the texts, and not the structured content.
+    """
+    from mcp.types import CallToolResult, TextContent
+
+    from agentmem.context.escape import json_text
+
+    if isinstance(result, CallToolResult):
+        for one in result.content:
+            if isinstance(one, TextContent):
+                one.text = json_text(json.loads(one.text))
+    return result
 
 
 def _exact(function: Callable[..., Any]) -> Tool:
