@@ -69,20 +69,35 @@ def _finished_choice(choice: object) -> tuple[object, list[str]]:
     message = plain(choice.get("message")) if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
         return choice, []
-    calls = message.get("tool_calls")
-    if choice.get("finish_reason") != CUT_COMPLETION or not isinstance(calls, list | tuple):
+    if choice.get("finish_reason") != CUT_COMPLETION:
         return choice, []
-    functions = [(one, _function(one)) for one in map(plain, calls)]
-    kept = [one for one, called in functions if is_whole(called.get("arguments", "{}"))]
-    names = [
-        str(one.get("name")) for _, one in functions if not is_whole(one.get("arguments", "{}"))
-    ]
-    return {**choice, "message": {**message, "tool_calls": kept or None}}, names
+    left, names = dict(message), []
+    if (name := _cut({"function": plain(message.get("function_call"))}, last=True)) is not None:
+        left["function_call"] = None
+        names.append(name)
+    if isinstance(given := message.get("tool_calls"), list | tuple):
+        calls = [plain(one) for one in given]
+        cut = [_cut(one, last=at == len(calls) - 1) for at, one in enumerate(calls)]
+        kept = [one for one, name in zip(calls, cut, strict=True) if name is None]
+        left["tool_calls"] = kept or None
+        names += [name for name in cut if name is not None]
+    return ({**choice, "message": left} if names else choice), names
 
 
-def _function(call: object) -> Mapping[str, Any]:
-    given = call.get("function") if isinstance(call, Mapping) else None
-    return given if isinstance(given, Mapping) else {}
+def _cut(call: object, *, last: bool) -> str | None:
+    """The name of the tool if its call was cut off; None if it was not.
+
+    Args:
+        call: A call of a completion.
+        last: Whether it is the last one, of which a text may be half.
+    """
+    given = call if isinstance(call, Mapping) else {}
+    function, custom = given.get("function"), given.get("custom")
+    if isinstance(custom, Mapping):
+        return str(custom.get("name")) if last else None
+    if not isinstance(function, Mapping) or is_whole(function.get("arguments", "{}")):
+        return None
+    return str(function.get("name"))
 
 
 def _finished_item(item: object) -> tuple[object, list[str]]:

@@ -69,6 +69,8 @@ class AgentMemCapability(AbstractCapability[Any]):  # type: ignore[misc]
     _session: AsyncSession | None = field(default=None, init=False, repr=False)
     # What has been said so far, as the last hook of the run saw it.
     _history: Sequence[Any] = field(default=(), init=False, repr=False)
+    # The tools whose call is the answer of a run; what they return only says that it was taken.
+    _outputs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     # The last failure of any run; runs share it with the capability that they were made from.
     _failure: list[Exception] = field(default_factory=list, init=False, repr=False)
 
@@ -106,7 +108,9 @@ class AgentMemCapability(AbstractCapability[Any]):  # type: ignore[misc]
         """Add what is recalled to a request, before the last question of the user."""
         assert self._session is not None  # of `for_run`
         self._history = list(ctx.messages)
-        said = list(_said(request_context.messages))
+        tools = request_context.model_request_parameters.output_tools
+        self._outputs = frozenset(tool.name for tool in tools)
+        said = list(_said(request_context.messages, self._outputs))
         given = [one.message for one in said]
         sent = await self._session.context(given, k=self.k, max_tokens=self.max_tokens)
         if len(sent) > len(given):
@@ -127,7 +131,7 @@ class AgentMemCapability(AbstractCapability[Any]):  # type: ignore[misc]
             return await handler()
         finally:
             # Once it is over it is stored, even if the caller is cancelled.
-            given = [one.message for one in _said(self._history)]
+            given = [one.message for one in _said(self._history, self._outputs)]
             await asyncio.shield(self._session.observe(given))
             if self._session.error is not None:
                 self._failure[:] = [self._session.error]
@@ -141,10 +145,17 @@ class _Said(NamedTuple):
     part: int
 
 
-def _said(messages: Sequence[Any]) -> Iterator[_Said]:
-    """What a history says, part by part; thoughts, files and demands to try again say nothing."""
+def _said(messages: Sequence[Any], outputs: frozenset[str]) -> Iterator[_Said]:
+    """What a history says, part by part; thoughts, files and demands to try again say nothing.
+
+    Args:
+        messages: The history.
+        outputs: Names of tools that return nothing that was said.
+    """
     for at, message in enumerate(messages):
         for number, part in enumerate(message.parts):
+            if isinstance(part, ToolReturnPart) and part.tool_name in outputs:
+                continue
             if (spoken := _spoken(part)) is not None:
                 yield _Said(spoken, at, number)
 

@@ -29,7 +29,9 @@ class CompletionChunks:
     """Chunks of a chat completion; of several choices, the first."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, list[str]] = {"content": [], "refusal": []}
+        self._texts: dict[str, list[str]] = {"content": [], "refusal": [], "transcript": []}
+        # A call without a list of calls, as servers sent it before there was one.
+        self._single = {"name": "", "arguments": ""}
         self._calls: list[dict[str, str]] = []
         # The call that each index stands for now: some servers give all of them the same.
         self._open: dict[int, dict[str, str]] = {}
@@ -42,16 +44,23 @@ class CompletionChunks:
                 continue
             delta = field(choice, "delta")
             self._reason = field(choice, "finish_reason") or self._reason
+            audio, single = field(delta, "audio"), field(delta, "function_call")
             for key, pieces in self._texts.items():
-                pieces.append(field(delta, key) or "")
+                pieces.append(field(audio if key == "transcript" else delta, key) or "")
+            for key in self._single:
+                self._single[key] += field(single, key) or ""
             for number, piece in enumerate(field(delta, "tool_calls") or ()):
-                index, function = field(piece, "index"), field(piece, "function")
-                name, arguments = (field(function, key) or "" for key in ("name", "arguments"))
+                index, custom = field(piece, "index"), field(piece, "custom")
+                function = field(piece, "function") if custom is None else custom
+                name = field(function, "name") or ""
+                arguments = field(function, "arguments" if custom is None else "input") or ""
                 call = self._call(
                     number if index is None else index,
                     field(piece, "id") or "",
                     begins=bool(name and arguments),
                 )
+                if custom is not None:
+                    call["type"] = "custom"
                 # Some servers repeat the whole name with every piece of the arguments.
                 if name != call["name"]:
                     call["name"] += name
@@ -69,7 +78,7 @@ class CompletionChunks:
         others = call is not None and id and call["id"] and id != call["id"]
         begins = begins and not id and call is not None and is_whole(call["arguments"])
         if call is None or others or begins:
-            call = self._open[index] = {"id": "", "name": "", "arguments": ""}
+            call = self._open[index] = {"type": "function", "id": "", "name": "", "arguments": ""}
             self._calls.append(call)
         call["id"] = call["id"] or id
         return call
@@ -79,22 +88,24 @@ class CompletionChunks:
         message: dict[str, Any] = {
             key: text for key, pieces in self._texts.items() if (text := "".join(pieces))
         }
-        calls = [
-            {
-                "type": "function",
-                "id": call["id"] or None,
-                "function": {"name": call["name"], "arguments": call["arguments"]},
-            }
-            for call in self._calls
-            if call["name"]
-        ]
-        if calls:
+        if transcript := message.pop("transcript", None):
+            message["audio"] = {"transcript": transcript}
+        if self._single["name"]:
+            message["function_call"] = self._single
+        if calls := [_called(call) for call in self._calls if call["name"]]:
             message["tool_calls"] = calls
         if not message:
             return None
         reason = self._reason or CUT_COMPLETION
         whole = {"message": {"role": "assistant", **message}, "finish_reason": reason}
         return {"choices": [whole]}
+
+
+def _called(call: Mapping[str, str]) -> dict[str, Any]:
+    """A call as it stands in a message."""
+    kind = call["type"]
+    given = {"name": call["name"], "input" if kind == "custom" else "arguments": call["arguments"]}
+    return {"type": kind, "id": call["id"] or None, kind: given}
 
 
 class ResponseEvents:

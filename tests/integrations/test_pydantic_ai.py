@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
+from pydantic import BaseModel
 
 from agentmem.errors import InputError
 from agentmem.ingest.normalize import normalize
@@ -139,6 +140,22 @@ def test_tools_and_streams(memory: Memory, llm: FakeLLM) -> None:
     assert run(stream()) == "In Porto!"
     assert FACT in str(sent(llm))
     assert stored(memory, session_id="friday") == [("user", ASKED), ("assistant", "In Porto!")]
+
+
+def test_an_answer_with_a_structure(memory: Memory, llm: FakeLLM) -> None:
+    """That it was taken was stored, too, each time: "Final result processed."."""
+    function = {"name": "final_result", "arguments": '{"city":"Porto"}'}
+    call = {"id": "c1", "type": "function", "function": function}
+    llm.queue.append(completion({"tool_calls": [call]}))
+    helper = agent(llm, AgentMemCapability(memory), output_type=Place)
+    assert run(helper.run(ASKED)).output == Place(city="Porto")
+    assert stored(memory) == [("user", ASKED), ("assistant", 'final_result({"city":"Porto"})')]
+
+
+class Place(BaseModel):
+    """Where somebody lives."""
+
+    city: str
 
 
 def test_a_prompt_with_a_picture(memory: Memory, llm: FakeLLM) -> None:

@@ -87,3 +87,39 @@ def test_a_name_in_pieces(memory: Memory) -> None:
     received.add(END)
     memory.session().observe([], received.reply())
     assert [chunk.text for chunk in memory.list()] == [f"get_rain({RAIN})"]
+
+
+def delta(**given: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": given}]}
+
+
+def custom(**call: Any) -> dict[str, Any]:
+    return delta(tool_calls=[{"index": 0, "custom": call}])
+
+
+SINGLE = [delta(function_call={"name": "rain"}), delta(function_call={"arguments": RAIN[:5]})]
+CUSTOM = [custom(name="run", input="print"), custom(input="(1)")]
+SPOKEN = [delta(audio={"id": "a", "transcript": "It "}), delta(audio={"transcript": "rains."})]
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([*SINGLE, delta(function_call={"arguments": RAIN[5:]}), END], [f"rain({RAIN})"]),
+        ([*CUSTOM, END], ["run(print(1))"]),
+        ([*SPOKEN, END], ["It rains."]),
+        (SINGLE, []),
+        (CUSTOM, []),
+        (SPOKEN, ["It rains."]),
+    ],
+    ids=["single", "custom", "spoken", "single, cut off", "custom, cut off", "spoken, cut off"],
+)
+def test_what_else_is_streamed(memory: Memory, events: list[Any], told: list[str]) -> None:
+    """What is stored of a whole reply was not stored of a stream."""
+    received = CompletionChunks()
+    for event in events:
+        received.add(event)
+    receipt = memory.session().observe([], received.reply())
+    assert [chunk.text for chunk in memory.list()] == told
+    assert receipt is not None
+    assert receipt.skipped.get("cut off", 0) == (not told)
