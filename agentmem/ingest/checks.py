@@ -21,6 +21,8 @@ from agentmem_storage.text import lone_surrogate, shown
 from agentmem_storage.timestamps import read_timestamp
 
 MAX_CHARS = 10_000_000
+# Iterable, but not ordered sequences of messages or of pieces of text.
+NO_SEQUENCE = (bytes, bytearray, memoryview, set, frozenset)
 
 
 def check_text(text: str, where: str, max_chars: int) -> str:
@@ -197,3 +199,11 @@ def describe(value: object) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return "bytes; decode them first, e.g. data.decode('utf-8')"
     return f"a {type(value).__name__} ({shown(value)})"
+
+
+def unsupported(value: object, where: str) -> InputError:
+    """The error for a value that is nothing that can be added."""
+    return InputError(
+        f"{where} is {describe(value)}; give a string, a message as a dict or an object with "
+        "model_dump(), a Message, a Document, or a list of these"
+    )

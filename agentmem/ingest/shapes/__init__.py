@@ -2,7 +2,9 @@
 
 - `envelopes`: what contains messages: response objects, exports, the wrappers of LangChain
 - `fields`: the fields of a message: role, time, id, content
-- `blocks`: the blocks of its content: texts, documents, calls, results
+- `block_types`: the types of the blocks of its content
+- `blocks`: those blocks: texts, documents, calls, results
+- `tool_messages`: messages of tools, and calls and results beside the content of others
 - `tools`: tool calls and tool results
 - `plain`: the text of results that have a structure of their own
 

@@ -13,11 +13,24 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from agentmem.ingest.checks import check_label, check_unicode, describe
+from agentmem.ingest.shapes.block_types import (
+    APPROVALS,
+    CALLS,
+    KEYED,
+    RESULTS,
+    SKIPPED,
+    TEXTS,
+    TYPED,
+    TYPES,
+    block_type,
+    filled_keys,
+    is_titled,
+    is_vendors,
+)
 from agentmem.ingest.shapes.fields import ATTACHMENTS, nested_key, unread_key
 from agentmem.ingest.shapes.plain import is_silent, plain_text
 from agentmem.ingest.shapes.results import open_result
 from agentmem.ingest.shapes.tools import (
-    call_id_of,
     call_part,
     is_answer,
     is_call,
@@ -32,93 +45,6 @@ from agentmem_storage.errors import InputError
 from agentmem_storage.text import shown
 
 _T = TypeVar("_T")
-
-# Type of a text block -> the key of its text.
-_TEXTS = {
-    "text": "text",
-    "input_text": "text",
-    "output_text": "text",
-    "text-plain": "text",
-    "refusal": "refusal",
-}
-# Keys of a block's type: of most formats, of LlamaIndex, and of exports of ChatGPT.
-_TYPES = ("type", "block_type", "content_type")
-_TYPED = {*_TYPES, "parts"}
-_CALLS = {
-    *("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call"),
-    *("tool_call", "tool-call", "server_tool_call", "invalid_tool_call", "mcp_approval_request"),
-}
-# The ends of the types of results: tool_result, web_search_tool_result, function_call_output ...
-_RESULTS = (
-    "tool_result",
-    "tool-result",
-    "function_result",
-    "tool-error",
-    "_call_output",
-    "tool_response",
-    "tool_call_response",
-)
-# Counted without looking for text.
-_SKIPPED = {
-    *("step-start", "cache", "item_reference", "mcp_list_tools", "computer_call"),
-    *("tool-approval-request", "tool_search_output", "mcp_tool_listing", "fallback"),
-}
-# Types of a person's answer to a call that needs their consent.
-_APPROVALS = ("mcp_approval_response", "tool-approval-response")
-# Keys that say what a block without a type holds, in the formats of Google and of Bedrock.
-_KEYED = {
-    "text": "text",
-    "functionCall": "tool_call",
-    "function_call": "tool_call",
-    "toolCall": "tool_call",
-    "tool_call": "tool_call",
-    "toolUse": "tool_call",
-    "functionResponse": "tool_result",
-    "function_response": "tool_result",
-    "toolResponse": "tool_result",
-    "tool_response": "tool_result",
-    "toolResult": "tool_result",
-    "tool_call_result": "tool_result",
-    "executableCode": "code",
-    "executable_code": "code",
-    "codeExecutionResult": "tool_result",
-    "code_execution_result": "tool_result",
-    "audioTranscription": "transcript",
-    "audio_transcription": "transcript",
-    "guardContent": "transcript",
-    "citationsContent": "transcript",
-    "searchResult": "transcript",
-    "json": "json",
-    "inlineData": "media",
-    "inline_data": "media",
-    "fileData": "media",
-    "file_data": "media",
-    "image": "media",
-    "document": "document",
-    "video": "media",
-    "audio": "media",
-    "reasoningContent": "media",
-    "cachePoint": "media",
-}
-
-
-def is_known(kind: object) -> bool:
-    """Whether the type of a block, or of an item that stands for a message, is known."""
-    return isinstance(kind, str) and (
-        kind in (*_TEXTS, *_CALLS, *_SKIPPED, *_APPROVALS, "compaction") or kind.endswith(_RESULTS)
-    )
-
-
-def is_vendors(kind: str) -> bool:
-    """Whether a type is one of a vendor's, whose other fields are known to be no text."""
-    return (
-        is_known(kind)
-        or is_hosted(kind)
-        or is_silent(kind)
-        or kind in ("search_result", "non_standard")
-        or kind.startswith(("tool-", "dynamic-tool", "data-"))
-        or kind.endswith("_call")
-    )
 
 
 def read_content(content: object, base: Part, skipped: Counter[str], where: str) -> Iterator[Part]:
@@ -136,7 +62,7 @@ def read_content(content: object, base: Part, skipped: Counter[str], where: str)
     elif isinstance(content, list | tuple):
         for number, block in enumerate(content):
             yield from read_block(block, base, skipped, f"{where}, block {number}")
-    elif isinstance(content, Mapping) and not _TYPED.isdisjoint(content):
+    elif isinstance(content, Mapping) and not TYPED.isdisjoint(content):
         yield from _read_export(content, base, skipped, where)
     else:
         raise InputError(
@@ -182,7 +108,7 @@ def read_block(
     if isinstance(block, str):
         yield replace(base, text=block)
         return
-    kind = _kind(block)
+    kind = block_type(block)
     if not isinstance(block, Mapping) or kind is None:
         raise InputError(
             f"{where}: a block must be a dict with a 'type', e.g. "
@@ -266,7 +192,7 @@ def read_output(output: object, result: Part, skipped: Counter[str], where: str)
     if isinstance(output, str):
         parts = [replace(result, text=output)]
     elif isinstance(output, list | tuple) and all(
-        isinstance(one, str) or _kind(one) is not None for one in output
+        isinstance(one, str) or block_type(one) is not None for one in output
     ):
         parts = list(read_content(output, result, skipped, where))
     elif isinstance(output, Mapping) and "content_type" in output:  # in an export of ChatGPT
@@ -319,59 +245,24 @@ def read_attachments(
                 skipped["attachment"] += 1
 
 
-def call_ids(content: object) -> set[object]:
-    """Ids of the calls among the blocks of a message's content."""
-    blocks = content if isinstance(content, list | tuple) else ()
-    found = {call_id_of(block) for block in blocks if _kind(block) in _CALLS}
-    for block in blocks:
-        inner = block.get("toolInvocation", block) if isinstance(block, Mapping) else None
-        if isinstance(inner, Mapping) and inner.get("toolCallId") is not None:
-            found.add(inner["toolCallId"])
-    return found
-
-
-def _kind(block: object) -> str | None:
-    """The type of a block: its own, or that of the key which stands for it."""
-    if not isinstance(block, Mapping):
-        return None
-    kind = next((block[key] for key in _TYPES if block.get(key)), None)
-    if isinstance(kind, str):
-        return str(kind)
-    return next(iter(_keys(block)), None) if kind is None else None
-
-
-def _keys(block: Mapping[str, Any]) -> list[str]:
-    """The keys that say what a block without a type holds; empty ones only if all are.
-
-    Messages that are dumped with their default values have an empty text beside a call.
-    """
-    known = [key for key, value in block.items() if value is not None and key in _KEYED]
-    return [key for key in known if block[key]] or known[:1]
-
-
 def _read_kind(
     kind: str, block: Mapping[str, Any], base: Part, skipped: Counter[str], where: str
 ) -> Iterator[Part]:
     """Yield the parts of a block of a type; nothing if it has no text."""
-    if not any(block.get(key) for key in _TYPES):
-        for key in _keys(block):
+    if not any(block.get(key) for key in TYPES):
+        for key in filled_keys(block):
             yield from _read_keyed(key, block, base, skipped, where)
-    elif kind in _TEXTS and not _is_titled(kind, block):
-        yield from _read_text(block, _TEXTS[kind], base, skipped, where)
-    elif kind in _CALLS:
+    elif kind in TEXTS and not is_titled(kind, block):
+        yield from _read_text(block, TEXTS[kind], base, skipped, where)
+    elif kind in CALLS:
         yield read_call(block, base, where)
-    elif is_hosted(kind) or (kind not in _SKIPPED and is_call(kind, block)):
+    elif is_hosted(kind) or (kind not in SKIPPED and is_call(kind, block)):
         yield from read_hosted(block, kind, base, where)
-    elif kind.endswith(_RESULTS) or (kind not in _SKIPPED and is_answer(kind, block)):
+    elif kind.endswith(RESULTS) or (kind not in SKIPPED and is_answer(kind, block)):
         outputs, result = open_result(block, base, where)
         yield from read_outputs(outputs, result, skipped, where)
-    elif kind not in _SKIPPED:
+    elif kind not in SKIPPED:
         yield from _read_other(kind, block, base, skipped, where)
-
-
-def _is_titled(kind: str, block: Mapping[str, Any]) -> bool:
-    """Whether a text is a document of LangChain's, with what it is beside it."""
-    return kind == "text-plain" and bool(block.get("title") or block.get("context"))
 
 
 def _read_other(
@@ -383,7 +274,7 @@ def _read_other(
     elif kind == "compaction":  # a summary in place of the conversation before it
         if text := plain_text(block.get("content")):
             yield replace(base, text=text)
-    elif kind in _APPROVALS:
+    elif kind in APPROVALS:
         yield from _read_approval(block, base)
     elif kind == "non_standard":
         yield from read_block(block.get("value"), base, skipped, where)
@@ -421,7 +312,7 @@ def _read_keyed(
 ) -> Iterator[Part]:
     """Yield the parts of a block that has no type."""
     value = block[key]
-    match _KEYED[key]:
+    match KEYED[key]:
         case "text":
             yield from _read_text(block, "text", base, skipped, where)
         case "json":

@@ -54,6 +54,11 @@ def plain(item: object) -> object:
     return dump(mode="json", **quiet, **whole)
 
 
+def plain_blocks(content: object) -> object:
+    """A content whose blocks are dicts; in a message that goes on they may be an SDK's objects."""
+    return [plain(one) for one in content] if isinstance(content, list | tuple) else content
+
+
 def paired(item: object, *, listed: bool = False) -> object:
     """LangChain's pair of a role and a content as a dict; anything else as it is.
 
