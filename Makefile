@@ -57,6 +57,7 @@ bench: .venv/bench.stamp
 		--json $(RESULTS)/supersession.json --weights agentmem/retrieval/supersession.json \
 		--slots agentmem/retrieval/slots.npy
 	$(BIN)/python -m benchmarks.kinds --corpus $(CORPUS) --json $(RESULTS)/kinds.json
+	$(BIN)/python -m benchmarks.relevance.languages --out agentmem/retrieval/languages.npy
 	$(BIN)/python -m benchmarks.relevance --json $(RESULTS)/relevance.json \
 		--calibration agentmem/retrieval/calibration.json \
 		--data $(CORPUS)/qa-dev.jsonl.zst --data $(CORPUS)/qa-train.jsonl.zst \

@@ -28,6 +28,10 @@ A question that asks for nothing but a time ("what did I do yesterday?") is answ
 of that time, whatever they have in common: such a hit, and a recall with one, have at least
 `OF_ITS_TIME`, which is not fitted.
 
+What all texts of a language have in common for the embedder is taken off the cosine, and the
+rest of it is stretched to 1, see `agentmem.retrieval.languages`. The larger that is, the less the
+cosine tells: so much of the evidence is that of the words alone.
+
 Cosines differ from model to model. Where the embeddings are not those of the bundle that the
 numbers were fitted with, the words alone make the evidence, with numbers of their own.
 """
@@ -38,6 +42,7 @@ import math
 from collections.abc import Container, Mapping, Sequence
 
 from agentmem.retrieval.calibration import Signals, calibration
+from agentmem.retrieval.languages import baseline
 from agentmem.retrieval.question import Question
 from agentmem_storage.records import Scope, Selection
 from agentmem_storage.snapshot import Snapshot
@@ -52,7 +57,12 @@ OF_ITS_TIME = 0.9
 
 
 class Comparison:
-    """Compares a query with chunks."""
+    """Compares a query with chunks.
+
+    Attributes:
+        counts_cosines: Whether the numbers were fitted with these embeddings.
+        baseline: The cosine that the query has with any text of its language.
+    """
 
     def __init__(
         self,
@@ -76,6 +86,8 @@ class Comparison:
         self._snapshot, self._question, self._scope = snapshot, question, scope
         self._cosines = dict(cosines or {})
         self.counts_cosines = counts_cosines
+        embedding = question.embedding
+        self.baseline = 0.0 if embedding is None or not counts_cosines else baseline(embedding)
 
     @property
     def single(self) -> bool:
@@ -94,13 +106,18 @@ class Comparison:
             self._find_cosines(ids)
         return {
             id: Signals(
-                self._cosines.get(id, 0.0) if self.counts_cosines else 0.0,
+                self._cosine(id),
                 weight / words.total if words.total else 0.0,
                 weight / words.greatest,
                 math.log1p(words.chunks),
             )
             for id, weight in words.found.items()
         }
+
+    def _cosine(self, id: int) -> float:
+        if not self.counts_cosines or id not in self._cosines:
+            return 0.0
+        return (self._cosines[id] - self.baseline) / (1 - self.baseline)
 
     def _find_cosines(self, ids: Sequence[int]) -> None:
         missing = [id for id in ids if id not in self._cosines]
@@ -129,6 +146,7 @@ class Relevance:
         """
         self._comparison, self._timely = comparison, timely
         self._calibration = calibration(cosines=comparison.counts_cosines)
+        self._of_words = calibration(cosines=False)
         self._evidence = self._evidence_of(best)
         self._best = max(self._evidence.values(), default=-math.inf)
         self.of_recall = self._calibration.of_recall(self._best) if best else 0.0
@@ -146,5 +164,9 @@ class Relevance:
         return self._calibration.of_hit(self._evidence[id], self._best)
 
     def _evidence_of(self, ids: Sequence[int]) -> dict[int, float]:
-        found = self._comparison.signals(ids)
-        return {id: self._calibration.evidence(one) for id, one in found.items()}
+        found, by_words = self._comparison.signals(ids), self._comparison.baseline
+        return {
+            id: (1 - by_words) * self._calibration.evidence(one)
+            + by_words * self._of_words.evidence(one)
+            for id, one in found.items()
+        }

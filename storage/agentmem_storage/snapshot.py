@@ -352,7 +352,7 @@ class Snapshot:
         # nothing would be filtered out.
         everywhere = within is None and selection == whole and not self._torn
         allowed = None if everywhere else self._searchable(selection).among
-        certain, possible, variants = parse(query)
+        certain, possible, variants, _ = parse(query)
         phrases = [*certain, *possible, *variants]
         counts = terms.count(self._connection, phrases, scope=within, allowed=allowed)
         self._known_counts[query, selection.scope] = {one.phrase: one.scope for one in counts}
@@ -384,8 +384,7 @@ class Snapshot:
             self._known_counts[query, scope] = counts
         own = {one: counts[one] for one in words}
         held = self.count(Selection(scope=scope))
-        variants = parse(query).variants
-        return matches.word_matches(self._connection, own, list(ids), held, variants)
+        return matches.word_matches(self._connection, own, list(ids), held, parse(query))
 
     @property
     def _connection(self) -> Connection:

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.text import composed
+from agentmem_storage.words.labels import labeled
 from agentmem_storage.words.names import find_governed, find_names, is_ambiguous
 from agentmem_storage.words.number_groups import grouped_numbers
 from agentmem_storage.words.spellings import spellings
@@ -52,11 +53,14 @@ class Phrases(NamedTuple):
         possible: Stop words in the form of names, which they may be.
         variants: Other writings of numbers and words, each with the certain phrases that it stands
             for.
+        labels: Words that say nothing by themselves, each with the labels that it has in the query,
+            see `agentmem_storage.words.labels`.
     """
 
     certain: tuple[str, ...]
     possible: tuple[str, ...]
     variants: Mapping[str, tuple[str, ...]]
+    labels: Mapping[str, tuple[str, ...]]
 
 
 def index_text(text: str) -> str:
@@ -104,10 +108,15 @@ def parse(query: str) -> Phrases:
     others = spellings(words, straight, searched) | variants(known_numbers, searched)
     wholes = [one for one in grouped_numbers(words, short) if one not in others]
     certain = dict.fromkeys([*compounds, *wholes, *found])
+    labels: dict[str, tuple[str, ...]] = {}
+    for noun, letter in labeled(words, short, names):
+        label = _as_name(letter) if letter.stop else letter.form
+        labels[noun.form] = (*labels.get(noun.form, ()), label)
     return Phrases(
         tuple(certain),
         tuple(one for one in dict.fromkeys(possible) if one not in certain),
         others,
+        labels,
     )
 
 

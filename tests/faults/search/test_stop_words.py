@@ -135,7 +135,7 @@ def test_a_name_is_found_however_the_query_is_written(
 def test_a_word_that_only_may_be_a_name_selects_no_better_than_others(
     alike: Memory, query: str
 ) -> None:
-    certain, possible, _ = words.parse(query)
+    certain, possible, *_ = words.parse(query)
     assert possible
     assert not any(phrase.endswith("_") for phrase in certain)
 
