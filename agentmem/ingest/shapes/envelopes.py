@@ -16,8 +16,10 @@ from agentmem.ingest.shapes.batches import batch_answer
 from agentmem.ingest.shapes.exports import said_in_claude, thread
 from agentmem.ingest.shapes.fields import ROLES, find_time
 from agentmem.ingest.shapes.generations import generated, is_generated
+from agentmem.ingest.shapes.intercom import intercom_messages
+from agentmem.ingest.shapes.mcp import mcp_result
 from agentmem.ingest.shapes.plain import plain_text
-from agentmem.ingest.shapes.runs import run_messages
+from agentmem.ingest.shapes.runs import dataclass_dict, is_run_message, run_messages
 from agentmem.ingest.shapes.sharegpt import are_turns, as_turn
 from agentmem.ingest.shapes.streams import check_complete, unwrapped
 from agentmem_storage.errors import InputError
@@ -45,8 +47,10 @@ _MAX_DEPTH = 8
 def plain(item: object) -> object:
     """An SDK's message object as a dict; anything else as it is."""
     dump = getattr(item, "model_dump", None)
-    if isinstance(item, Mapping) or not callable(dump) or isinstance(item, type):
+    if isinstance(item, Mapping | type):
         return item
+    if not callable(dump):
+        return dataclass_dict(item) if is_run_message(item) else item
     # Parsed answers of SDKs hold objects that their own classes do not declare.
     quiet = {"warnings": False} if isinstance(item, BaseModel) else {}
     # And LangChain's hold messages as the class that all messages share, which has no calls.
@@ -143,7 +147,7 @@ def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> li
         return None
     if are_turns([item]):
         return [as_turn(item, where)]
-    for read in (batch_answer, run_messages):
+    for read in (batch_answer, run_messages, mcp_result, intercom_messages):
         if (inside := read(item, skipped)) is not None:
             return inside
     answer = _answer(item) or generated(item)

@@ -1,4 +1,4 @@
-"""Messages of Pydantic AI as JSON: requests and responses of a run, each of parts.
+"""Messages of Pydantic AI: requests and responses of a run, each of parts; as JSON or as objects.
 
 A request has what the model was told: by the system, by the user, and by tools. What else the
 framework tells it, such as to mend an answer, is part of no conversation, and is counted.
@@ -7,13 +7,34 @@ framework tells it, such as to mend an answer, is part of no conversation, and i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, cast
+
+from pydantic import ConfigDict, TypeAdapter
 
 from agentmem.ingest.shapes.plain import as_text
 
 _KINDS = ("request", "response")
 _FAILED = ("failed", "retried")
+
+
+def is_run_message(item: object) -> bool:
+    """Whether something is a request or a response as an object, which is a data class."""
+    return is_dataclass(item) and getattr(item, "kind", None) in _KINDS and hasattr(item, "parts")
+
+
+def dataclass_dict(item: object) -> object:
+    """A request or a response as `run_messages` takes it."""
+    kind = cast("Hashable", type(item))
+    return _adapter(kind).dump_python([item], mode="json", warnings=False)[0]
+
+
+@cache
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    # Files are bytes, which as they are would be no JSON.
+    return TypeAdapter(list[kind], config=ConfigDict(ser_json_bytes="base64"))  # type: ignore[valid-type]
 
 
 def run_messages(item: Mapping[str, Any], skipped: Counter[str]) -> list[Any] | None:
