@@ -3,7 +3,8 @@
 The wrapped client is used like the client itself. Requests of OpenAI's ``chat.completions`` and
 ``responses`` and of Anthropic's ``messages`` (``create``, ``parse`` and ``stream``) are sent with
 what `Session.context` recalls, and their replies are stored by `Session.observe_later`, streams
-when they end or are closed. Everything else is the client's own, also requests by
+when they end or are closed; so are those by ``with_streaming_response``, whose replies are stored
+if they are read by ``parse``. Everything else is the client's own, also requests by
 ``with_raw_response``.
 """
 
@@ -12,11 +13,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import (
-    AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -27,7 +25,7 @@ from typing import Any, Protocol, TypeVar, cast
 from agentmem.aio import AsyncMemory
 from agentmem.chat.async_session import AsyncSession
 from agentmem.chat.session import Session
-from agentmem.chat.session_checks import check_options, check_reply
+from agentmem.chat.session_checks import check_options
 from agentmem.context.pack import CountTokens
 from agentmem.errors import InputError
 from agentmem.ingest.checks import describe
@@ -38,8 +36,15 @@ from agentmem.integrations.streams import (
     Received,
     ResponseEvents,
 )
+from agentmem.integrations.turns import (
+    AsyncStream,
+    AsyncStreamingResponse,
+    AsyncTurn,
+    Stream,
+    StreamingResponse,
+    Turn,
+)
 from agentmem.scopes import ReadId
-from agentmem_storage.interruptions import is_interruption
 from agentmem_storage.records import UNSET
 
 C = TypeVar("C")
@@ -82,6 +87,8 @@ _ENDPOINTS = {
 }
 # Methods of a client that return another one with other settings.
 _COPIES = ("with_options", "copy")
+# The part of a client, and of each of its parts, whose ``create`` opens a response in a block.
+_STREAMING = "with_streaming_response"
 # Methods of Anthropic's that make something which sends one request after the other.
 _LOOPS = ("tool_runner", "thread")
 
@@ -169,9 +176,12 @@ class _Client(Proxy):
     def __getattr__(self, name: str) -> Any:
         value = super().__getattr__(name)
         path = (*self._path, name)
-        if any(known[: len(path)] == path for known in _ENDPOINTS):
+        to = tuple(one for one in path if one != _STREAMING)
+        if any(known[: len(to)] == to for known in _ENDPOINTS):
             return _Client(value, path, self._around)
-        if (endpoint := _ENDPOINTS.get(self._path)) is not None:
+        if (endpoint := _ENDPOINTS.get(to[:-1])) is not None:
+            if name in ("create", "parse") and _STREAMING in path:
+                return self._around.response(value, endpoint)
             if name in ("create", "parse"):
                 return self._around.call(value, endpoint)
             if name == "stream":
@@ -225,9 +235,9 @@ class _Around:
                 return method(*args, **arguments)
             sent = self.session.context(messages, **self.options)
             result = method(*args, **_sending(arguments, endpoint, messages, sent))
-            turn = _Turn(self.session, messages, endpoint.received())
+            turn = Turn(self.session, messages, endpoint.received())
             if arguments.get("stream"):
-                return _Stream(result, turn)
+                return Stream(result, turn)
             turn.finish(result)
             return result
 
@@ -237,9 +247,9 @@ class _Around:
                 return await method(*args, **arguments)
             sent = await self.session.context(messages, **self.options)
             result = await method(*args, **_sending(arguments, endpoint, messages, sent))
-            turn = _AsyncTurn(self.session, messages, endpoint.received())
+            turn = AsyncTurn(self.session, messages, endpoint.received())
             if arguments.get("stream"):
-                return _AsyncStream(result, turn)
+                return AsyncStream(result, turn)
             await turn.finish(result)
             return result
 
@@ -247,8 +257,15 @@ class _Around:
 
     def stream(self, method: Callable[..., Any], endpoint: _Endpoint) -> Callable[..., Any]:
         """``stream``, which opens a stream in a block, with a memory."""
-        kind = _AsyncBlock if self.asynchronous else _Block
-        return lambda *args, **arguments: kind(self, method, endpoint, args, arguments)
+        if self.asynchronous:
+            return lambda *args, **more: _AsyncBlock(self, method, endpoint, args, more)
+        return lambda *args, **more: _Block(self, method, endpoint, args, more)
+
+    def response(self, method: Callable[..., Any], endpoint: _Endpoint) -> Callable[..., Any]:
+        """``create`` of `_STREAMING`, which opens a response in a block, with a memory."""
+        if self.asynchronous:
+            return lambda *args, **more: _AsyncResponseBlock(self, method, endpoint, args, more)
+        return lambda *args, **more: _ResponseBlock(self, method, endpoint, args, more)
 
 
 def _sending(
@@ -258,151 +275,6 @@ def _sending(
     # What can be read once, such as a generator, has been read by now.
     as_given = isinstance(arguments[endpoint.key], Sequence) and len(sent) == len(messages)
     return arguments if as_given else {**arguments, endpoint.key: sent}
-
-
-class _Turn:
-    """One request, which is observed once."""
-
-    def __init__(self, session: Session, messages: list[Any], received: Received) -> None:
-        self._session, self._messages, self._received = session, messages, received
-        self._open = True
-
-    def add(self, event: object) -> None:
-        """Take an event of its stream."""
-        try:
-            self._received.add(event)
-        except Exception as error:  # an event of a kind that is not known must not end the stream
-            if is_interruption(error):
-                raise
-            self._session.failed("reading a stream", error)
-
-    def finish(self, reply: object = None) -> None:
-        """Store it, with its reply or what was received of it."""
-        if self._open:
-            self._open = False
-            reply = self._received.reply() if reply is None else reply
-            self._session.observe_later(self._messages, _readable(reply, self._session))
-
-
-class _AsyncTurn:
-    """`_Turn` for asyncio. Once it is finished it is stored, even if the caller is cancelled."""
-
-    # The event loop holds tasks weakly.
-    _tasks: set[Awaitable[Any]] = set()
-
-    def __init__(self, session: AsyncSession, messages: list[Any], received: Received) -> None:
-        self._session, self._messages, self._received = session, messages, received
-        self._open = True
-
-    def add(self, event: object) -> None:
-        """See `_Turn`."""
-        try:
-            self._received.add(event)
-        except Exception as error:
-            if is_interruption(error):
-                raise
-            self._session.failed("reading a stream", error)
-
-    async def finish(self, reply: object = None) -> None:
-        """See `_Turn`."""
-        if self._open:
-            self._open = False
-            reply = self._received.reply() if reply is None else reply
-            reply = _readable(reply, self._session)
-            task = asyncio.ensure_future(self._session.observe_later(self._messages, reply))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            await asyncio.shield(task)
-
-
-def _readable(reply: object, session: Session | AsyncSession) -> object:
-    """A reply as it is; None if it is nothing like one, such as of a client that wraps another."""
-    try:
-        check_reply(reply)
-    except InputError as error:
-        session.failed("reading the reply", error)
-        return None
-    return reply
-
-
-def _events(stream: Iterable[Any], turn: _Turn) -> Iterator[Any]:
-    """The events of a stream. It is over at its end, and if nobody reads on.
-
-    A function, because a generator that its own stream refers to is not closed at once.
-    """
-    try:
-        for event in stream:
-            turn.add(event)
-            yield event
-    finally:
-        turn.finish()
-
-
-async def _async_events(stream: Any, turn: _AsyncTurn) -> AsyncIterator[Any]:
-    try:
-        async for event in stream:
-            turn.add(event)
-            yield event
-    finally:
-        await turn.finish()
-
-
-class _Stream(Proxy):
-    """A stream of an SDK that is observed when it ends, or is closed or abandoned."""
-
-    __slots__ = ("_observed", "_turn")
-
-    def __init__(self, target: Any, turn: _Turn) -> None:
-        super().__init__(target)
-        self._turn, self._observed = turn, _events(target, turn)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        return next(self._observed)
-
-    def __enter__(self) -> _Stream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the stream, and store what was received."""
-        try:
-            self._target.close()
-        finally:
-            self._turn.finish()
-
-
-class _AsyncStream(Proxy):
-    """`_Stream` for asyncio."""
-
-    __slots__ = ("_observed", "_turn")
-
-    def __init__(self, target: Any, turn: _AsyncTurn) -> None:
-        super().__init__(target)
-        self._turn, self._observed = turn, _async_events(target, turn)
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self
-
-    async def __anext__(self) -> Any:
-        return await anext(self._observed)
-
-    async def __aenter__(self) -> _AsyncStream:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the stream, and store what was received."""
-        try:
-            await self._target.close()
-        finally:
-            await self._turn.finish()
 
 
 @dataclass(slots=True)
@@ -418,7 +290,7 @@ class _Block:
     args: tuple[Any, ...]
     arguments: dict[str, Any]
     manager: Any = None
-    turn: _Turn | None = None
+    turn: Turn | None = None
 
     def __enter__(self) -> Any:
         messages = self.endpoint.messages(self.arguments)
@@ -429,8 +301,13 @@ class _Block:
         self.manager = self.method(*self.args, **arguments)
         stream = self.manager.__enter__()
         if messages is not None:
-            self.turn = _Turn(self.around.session, messages, self.endpoint.received())
-            stream._raw_stream = _Stream(stream._raw_stream, self.turn)
+            self.turn = Turn(self.around.session, messages, self.endpoint.received())
+            return self.observed(stream, self.turn)
+        return stream
+
+    def observed(self, stream: Any, turn: Turn) -> Any:
+        """What is opened, such that it is observed."""
+        stream._raw_stream = Stream(stream._raw_stream, turn)
         return stream
 
     def __exit__(self, *error: object) -> Any:
@@ -451,7 +328,7 @@ class _AsyncBlock:
     args: tuple[Any, ...]
     arguments: dict[str, Any]
     manager: Any = None
-    turn: _AsyncTurn | None = None
+    turn: AsyncTurn | None = None
 
     async def __aenter__(self) -> Any:
         messages = self.endpoint.messages(self.arguments)
@@ -462,8 +339,13 @@ class _AsyncBlock:
         self.manager = self.method(*self.args, **arguments)
         stream = await self.manager.__aenter__()
         if messages is not None:
-            self.turn = _AsyncTurn(self.around.session, messages, self.endpoint.received())
-            stream._raw_stream = _AsyncStream(stream._raw_stream, self.turn)
+            self.turn = AsyncTurn(self.around.session, messages, self.endpoint.received())
+            return self.observed(stream, self.turn)
+        return stream
+
+    def observed(self, stream: Any, turn: AsyncTurn) -> Any:
+        """See `_Block`."""
+        stream._raw_stream = AsyncStream(stream._raw_stream, turn)
         return stream
 
     async def __aexit__(self, *error: object) -> Any:
@@ -472,3 +354,19 @@ class _AsyncBlock:
         finally:
             if self.turn is not None:
                 await self.turn.finish()
+
+
+class _ResponseBlock(_Block):
+    """A block in which a response is read."""
+
+    def observed(self, stream: Any, turn: Turn) -> Any:
+        """See `_Block`."""
+        return StreamingResponse(stream, turn)
+
+
+class _AsyncResponseBlock(_AsyncBlock):
+    """`_ResponseBlock` for asyncio."""
+
+    def observed(self, stream: Any, turn: AsyncTurn) -> Any:
+        """See `_Block`."""
+        return AsyncStreamingResponse(stream, turn)

@@ -248,6 +248,39 @@ def test_a_stream_is_stored_when_it_ends(api: str, llm: FakeLLM, known: Memory) 
     assert said(known) == TURN
 
 
+@pytest.mark.parametrize("at_front", [False, True])
+@pytest.mark.parametrize("api", APIS)
+def test_a_response_that_is_opened_to_be_streamed(
+    api: str, llm: FakeLLM, known: Memory, at_front: bool
+) -> None:
+    def opened(wrapped: Any) -> Any:
+        if at_front:
+            return resource(api, wrapped.with_streaming_response)
+        return resource(api, wrapped).with_streaming_response
+
+    async def streams() -> None:
+        async with wrap(async_client(api, llm), memory=known, user_id="ana") as wrapped:
+            async with opened(wrapped).create(**request(api, "b"), stream=True) as answer:
+                assert answer.status_code == 200
+                assert len([one async for one in await answer.parse()]) == len(events(api))
+            llm.scripted = whole(api)
+            async with opened(wrapped).create(**request(api, "c")) as answer:
+                await answer.parse()
+
+    llm.scripted = streamed(api)
+    with wrap(client(api, llm), memory=known, user_id="ana") as wrapped:
+        with opened(wrapped).create(**request(api), stream=True) as answer:
+            assert len([*answer.parse()]) == len(events(api))
+        assert KNOWN in sent(llm)[0]["content"]
+        assert said(known) == TURN
+        # What is read in another way is the client's own.
+        with opened(wrapped).create(**request(api, "a"), stream=True) as answer:
+            assert "Porto" in "".join(answer.iter_text())
+        asyncio.run(streams())
+    told = [("message", "a"), *(one for said in "bc" for one in [("message", said), *TURN[1:]])]
+    assert said(known) == [*TURN, *told]
+
+
 @pytest.mark.parametrize("knows", [False, True])
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("api", ["completions", "messages"])
