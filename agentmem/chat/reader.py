@@ -78,9 +78,10 @@ class MemoryReader:
             folder: Folder of the adapter; None means the one in the package.
             language_model: Folder of the language model; None looks for the one that the adapter
                 was trained with.
-            ratio: For ``mode="states"``: tokens per state that is kept of a memory, as a mean over
-                the model's layers and heads. 1 keeps all; 4 keeps the quarter that matters most,
-                in a quarter of the bytes.
+            ratio: For ``mode="states"``: tokens per state that is read of the memories, as a mean
+                over them and the model's layers and heads. 1 keeps and reads all; 4 the quarter of
+                each memory that matters most, in a quarter of the bytes. At a higher ratio that
+                quarter is kept, and the question chooses what is read of it.
 
         Raises:
             InputError: the ratio is below 1.
@@ -157,13 +158,15 @@ class MemoryReader:
         full_scope: FullScope | None = getattr(hits, "full_scope", None)
 
         def read(lines: Sequence[Line], mode: Mode) -> tuple[Reading, list[Line]]:
-            in_order = sorted(lines, key=lambda pair: pair[0].order)
+            ranked = sorted(enumerate(lines), key=lambda pair: pair[1][0].order)
+            in_order = [line for _, line in ranked]
             cache: StatesCache | None = None
             if full_scope is not None:
                 cache = StoreStatesCache(full_scope.store, [hit for hit, _ in in_order])
             texts = [line for _, line in in_order]
             options: dict[str, Any] = {"max_tokens": max_tokens, "on_text": on_text}
-            return self.states.read(question, texts, mode=mode, cache=cache, **options), in_order
+            options |= {"cache": cache, "ranks": [rank for rank, _ in ranked]}
+            return self.states.read(question, texts, mode=mode, **options), in_order
 
         reading, shown = read(included, mode)
         if reading.text is None and fallback == "text":

@@ -2,8 +2,10 @@
 
 Questions of qa-dev that have an answer, each answered from the same memories at several ratios:
 their states are made and scored once, and a row of a batch for each ratio sees its share of them.
-Nothing is withheld. In bfloat16, with the adapters added to the model's weights, which is all that
-they are where everything is read with them: seconds of one core a question.
+The memories are ranked by a recall among them, which says of which a question reads most where it
+chooses, see `agentmem.models.reader.selection`. Nothing is withheld. In bfloat16, with the adapters
+added to the model's weights, which is all that they are where everything is read with them: seconds
+of one core a question.
 """
 
 from __future__ import annotations
@@ -31,15 +33,16 @@ from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.language_model import find_language_model
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.models.reader.question_weights import question_weights
 from agentmem.models.reader.saving import load_config, load_weights
-from agentmem.models.reader.selection import keep_greatest
+from agentmem.models.reader.selection import KEPT_RATIO, NOT_KEPT, keep_best, keep_greatest
 from agentmem.models.reader.states import append_memories
 from agentmem_cli.commands.evaluate import ResultOption
 from agentmem_cli.options import QuietOption
 from agentmem_cli.output import Output
 from benchmarks.command import run
 from benchmarks.reading.answers import Answer, answer_text
-from benchmarks.reading.items import Item, context_items
+from benchmarks.reading.items import Item, context_items, ranked
 from benchmarks.reading.scores import exact, f1, interval
 
 RATIOS = (1, 2, 4, 8, 16)
@@ -74,7 +77,7 @@ def compression(
     with out.progress("reading") as bar:
         for number, item in enumerate(items[:limit]):
             if number == len(kept):
-                kept.append([one.text for one in answers(item, model, prompt)])
+                kept.append([one.text for one in answers(ranked(item), model, prompt)])
                 _append(work, kept[-1])
             bar(number + 1, min(limit, len(items)), "qa-dev")
     result = build_result(
@@ -124,13 +127,22 @@ def answers(item: Item, model: ReadingModel, prompt: ReadingPrompt) -> list[Answ
     cache = DynamicCache()
     lm.model(input_ids=torch.tensor([prompt.prefix]), past_key_values=cache, use_cache=True)
     end = append_memories(lm, cache, [states for states, _ in scored], start)
-    rows = [_visible([scores for _, scores in scored], start, ratio) for ratio in RATIOS]
+    starts = [prompt.starts(line) for line in item.memories]
+    found = question_weights(item.question, item.memories, starts, item.ranks)
+    weights = [torch.from_numpy(one) for one in found]
+    rows = [_visible([scores for _, scores in scored], weights, start, ratio) for ratio in RATIOS]
     return write(lm, cache, torch.stack(rows, dim=1), prompt.question(item.question), end, prompt)
 
 
-def _visible(scores: Sequence[Tensor], start: int, ratio: int) -> Tensor:
+def _visible(scores: Sequence[Tensor], weights: Sequence[Tensor], start: int, ratio: int) -> Tensor:
     """What each head sees of a prefix and memories, bool (L, G, T)."""
-    kept = [keep_greatest(one, ratio) for one in scores]
+    kept = [keep_greatest(own, min(ratio, KEPT_RATIO)) for own in scores]
+    if ratio > KEPT_RATIO:
+        weighted = [
+            torch.where(there, own * weight, NOT_KEPT)
+            for there, own, weight in zip(kept, scores, weights, strict=True)
+        ]
+        kept = keep_best(weighted, -(-sum(own.numel() for own in scores) // ratio))
     return torch.cat([torch.ones(*kept[0].shape[:2], start, dtype=torch.bool), *kept], dim=2)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 from random import Random
@@ -40,6 +40,7 @@ class Item:
         expected: Correct answers; empty if the memories do not contain one.
         wrong: Phrases that make an answer wrong.
         answerable: Whether the set has an answer.
+        ranks: Of each memory in a recall; 0 is the best.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Item:
     expected: tuple[str, ...]
     wrong: tuple[str, ...]
     answerable: bool
+    ranks: tuple[int, ...] = ()
 
 
 def context_items(path: Path, prompt: ReadingPrompt, *, per_source: int, seed: int) -> list[Item]:
@@ -90,6 +92,22 @@ def _cut_items(
     return found
 
 
+def ranked(item: Item) -> Item:
+    """The item with the ranks of its memories in a recall among them."""
+    from agentmem.memory import Memory
+
+    last = len(item.memories)
+    ranks: dict[int, int] = {}
+    with Memory(":memory:") as memory:
+        for number, line in enumerate(item.memories):
+            if line.strip():
+                message = {"role": "user", "content": line}
+                memory.add(message, session_id="context", metadata={"number": number})
+        for hit in memory.recall(item.question, k=200):
+            ranks.setdefault(hit.metadata["number"], len(ranks))
+    return replace(item, ranks=tuple(ranks.get(number, last) for number in range(last)))
+
+
 def personal_items(ks: Sequence[int]) -> Iterator[Item]:
     """Questions on the personal facts, recalled at several k from a store of all of them."""
     from agentmem.chat.reader import memory_lines
@@ -107,6 +125,7 @@ def personal_items(ks: Sequence[int]) -> Iterator[Item]:
         for k in ks:
             for question in data["questions"]:
                 hits = memory.recall(question["question"], k=k, now=asked_at)
+                order = sorted(range(len(hits)), key=[hit.order for hit in hits].__getitem__)
                 yield Item(
                     f"personal, k = {k}",
                     question["id"],
@@ -115,6 +134,7 @@ def personal_items(ks: Sequence[int]) -> Iterator[Item]:
                     tuple(question.get("answers", ())),
                     tuple(question.get("wrong", ())),
                     question["answerable"],
+                    tuple(order),
                 )
 
 

@@ -37,7 +37,7 @@ class WorkFolder:
         """
         kept = self._read("items.json")
         if kept is not None:
-            lists = ("memories", "expected", "wrong")
+            lists = ("memories", "expected", "wrong", "ranks")
             return [Item(**{**row, **{key: tuple(row[key]) for key in lists}}) for row in kept]
         items = list(make())
         self._write("items.json", [asdict(item) for item in items])

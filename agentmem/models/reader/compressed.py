@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from agentmem.models.reader.rotary import rotate, rotation
-from agentmem.models.reader.selection import greatest_attention, keep_greatest
+from agentmem.models.reader.selection import NOT_KEPT, greatest_attention, keep_best, keep_greatest
 from agentmem.models.reader.states import MemoryStates, state_passes
 
 ABSENT = -1
@@ -33,12 +33,15 @@ class CompressedStates:
         indices: Of each layer, the token of each state, ascending, then `ABSENT`: int64 (G, n).
         keys: Keys of each layer before rotation, float (G, n, D) with G key-value heads of D dims.
         values: Values of each layer, likewise.
+        scores: Of each state, how much it is attended to, float (G, n); `NOT_KEPT` where there is
+            none.
     """
 
     tokens: int
     indices: tuple[Tensor, ...]
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
+    scores: tuple[Tensor, ...]
 
     def __len__(self) -> int:
         return self.tokens
@@ -76,26 +79,62 @@ class HeldKeys:
         return seen.repeat_interleave(heads // len(held), dim=0)[None]
 
 
-def compress(states: MemoryStates, kept: Tensor) -> CompressedStates:
-    """Keep some states of a memory.
+def compress(states: MemoryStates, scores: Tensor, ratio: int) -> CompressedStates:
+    """Keep the states of a memory that are attended to most.
 
     Args:
         states: All of them.
-        kept: Which are kept, bool (L, G, N).
+        scores: How much each is attended to, float (L, G, N).
+        ratio: Tokens per kept state.
     """
+    every = [torch.arange(len(states), device=scores.device).expand(scores.shape[1:])] * len(scores)
+    whole = CompressedStates(
+        len(states), tuple(every), states.keys, states.values, tuple(scores.unbind())
+    )
+    return _subset(whole, list(keep_greatest(scores, ratio)))
+
+
+def select(
+    memories: Sequence[CompressedStates], weights: Sequence[Tensor], ratio: int
+) -> list[CompressedStates]:
+    """What a question reads of compressed memories: the best of their states together.
+
+    Args:
+        memories: Their states.
+        weights: What each token counts for the question, float (N,) of each memory.
+        ratio: Tokens per state that is read, as a mean over all memories, layers and heads.
+    """
+    weighted = [
+        torch.where(indices == ABSENT, NOT_KEPT, scores * weight[indices.clamp(min=0)])
+        for states, weight in zip(memories, weights, strict=True)
+        for indices, scores in zip(states.indices, states.scores, strict=True)
+    ]
+    every = sum(len(states) * len(own) for states in memories for own in states.indices)
+    kept = keep_best(weighted, -(-every // ratio))
+    found = []
+    for states in memories:
+        found.append(_subset(states, kept[: len(states.indices)]))
+        del kept[: len(states.indices)]
+    return found
+
+
+def _subset(states: CompressedStates, kept: Sequence[Tensor]) -> CompressedStates:
+    """Some of the states of a memory: those that are marked in bool (G, n) of each layer."""
     indices: list[Tensor] = []
-    keys: list[Tensor] = []
-    values: list[Tensor] = []
-    for every_key, every_value, those in zip(states.keys, states.values, kept, strict=True):
+    found: tuple[list[Tensor], ...] = ([], [], [])
+    numbers = zip(states.keys, states.values, states.scores, strict=True)
+    for own, every, those in zip(states.indices, numbers, kept, strict=True):
         order = those.long().argsort(dim=1, descending=True, stable=True)
         count = those.sum(1)
         order = order[:, : int(count.max())]
         there = torch.arange(order.shape[1], device=order.device) < count[:, None]
-        indices.append(torch.where(there, order, ABSENT))
-        for found, every in ((keys, every_key), (values, every_value)):
-            taken = every.gather(1, order[..., None].expand(-1, -1, every.shape[-1]))
-            found.append(taken * there[..., None])
-    return CompressedStates(len(states), tuple(indices), tuple(keys), tuple(values))
+        indices.append(torch.where(there, own.gather(1, order), ABSENT))
+        for chosen, numbers_of, none in zip(found, every, (0.0, 0.0, NOT_KEPT), strict=True):
+            wide = (..., *(None,) * (numbers_of.dim() - 2))
+            taken = numbers_of.gather(1, order[wide].expand(-1, -1, *numbers_of.shape[2:]))
+            chosen.append(torch.where(there[wide], taken, none))
+    keys, values, scores = map(tuple, found)
+    return CompressedStates(states.tokens, tuple(indices), keys, values, scores)
 
 
 def encode_compressed(
@@ -119,7 +158,7 @@ def encode_compressed(
         The states of each memory, in the order given.
     """
     scored = encode_scored(model, memories, prefix=prefix, tokens=tokens)
-    return [compress(states, keep_greatest(scores, ratio)) for states, scores in scored]
+    return [compress(states, scores, ratio) for states, scores in scored]
 
 
 @torch.no_grad()

@@ -7,7 +7,8 @@ All numbers are little-endian::
     each layer              uint16 x 3: heads G, dims of keys D, dims of values E
     each layer              uint32: how many states each head keeps (G,)
     each layer              uint16, or uint32 if N does not fit: the tokens that they are of, head
-                            by head; float16: scales of keys, then of values; int8: keys, values
+                            by head; float16: their scores, scales of keys, then of values; int8:
+                            keys, values
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from torch import Tensor
 
 from agentmem.models.reader.compressed import ABSENT, CompressedStates
 from agentmem.models.reader.packing import round_to_int8
+from agentmem.models.reader.selection import NOT_KEPT
 
-COMPRESSED_PACKING = "int8-heads-1"
+COMPRESSED_PACKING = "int8-heads-2"
 """The name of this format; another one is not read."""
 
 _HEAD = struct.Struct("<HI")
@@ -37,12 +39,14 @@ def pack_compressed(states: CompressedStates) -> bytes:
     shapes: list[bytes] = []
     counts: list[bytes] = []
     content: list[bytes] = []
-    for indices, keys, values in zip(states.indices, states.keys, states.values, strict=True):
+    layers = zip(states.indices, states.keys, states.values, states.scores, strict=True)
+    for indices, keys, values, scores in layers:
         there = indices != ABSENT
         shapes.append(_LAYER.pack(len(indices), keys.shape[-1], values.shape[-1]))
         counts.append(there.sum(1).cpu().numpy().astype(_COUNT).tobytes())
         content.append(indices[there].cpu().numpy().astype(_index_type(states.tokens)).tobytes())
         numbers = [round_to_int8(kept[there].float().cpu().numpy(), 1) for kept in (keys, values)]
+        content.append(scores[there].float().cpu().numpy().astype(_SCALE).tobytes())
         content += [scales.tobytes() for _, scales in numbers]
         content += [ints.tobytes() for ints, _ in numbers]
     return b"".join([_HEAD.pack(len(shapes), states.tokens), *shapes, *counts, *content])
@@ -64,20 +68,25 @@ def unpack_compressed(packed: bytes) -> CompressedStates:
     indices: list[Tensor] = []
     keys: list[Tensor] = []
     values: list[Tensor] = []
+    scores: list[Tensor] = []
     for (heads, dims, width), count in zip(shapes, counts, strict=True):
         total, most = int(count.sum()), int(count.max())
         there = torch.arange(most) < count[:, None]
         of = take(_index_type(tokens), total).astype(np.int64)
+        attention = torch.from_numpy(take(_SCALE, total).astype(np.float32))
         scales = [take(_SCALE, total, 1).astype(np.float32) for _ in range(2)]
         numbers = [take(_INT8, total, size).astype(np.float32) for size in (dims, width)]
         own = torch.full((heads, most), ABSENT)
         own[there] = torch.from_numpy(of)
         indices.append(own)
+        best = torch.full((heads, most), NOT_KEPT)
+        best[there] = attention
+        scores.append(best)
         for found, exact, scale in zip((keys, values), numbers, scales, strict=True):
             padded = torch.zeros(heads, most, exact.shape[1])
             padded[there] = torch.from_numpy(exact * scale)
             found.append(padded)
-    return CompressedStates(tokens, tuple(indices), tuple(keys), tuple(values))
+    return CompressedStates(tokens, tuple(indices), tuple(keys), tuple(values), tuple(scores))
 
 
 def _index_type(tokens: int) -> np.dtype[Any]:

@@ -66,6 +66,16 @@ class ReadingPrompt:
         """Token ids of a memory's line."""
         return self.ids(line + "\n")
 
+    def starts(self, line: str) -> list[int]:
+        """Where each token of a memory's line begins in it, ascending; as `memory`."""
+        taken = self.tokenizer(
+            line + "\n",
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+        )
+        return [start for start, _ in taken.offset_mapping]
+
     def request(self, text: str) -> list[int]:
         """Token ids of a request, from the end of the memories to the beginning of the answer."""
         if any(special in text for special in self.tokenizer.all_special_tokens):

@@ -17,14 +17,21 @@ from transformers import DynamicCache
 
 from agentmem.errors import InputError, ModelError
 from agentmem.models.huggingface import load_causal_lm, load_tokenizer, local_folder, quiet
-from agentmem.models.reader.compressed import HeldKeys, append_compressed, encode_compressed
+from agentmem.models.reader.compressed import (
+    HeldKeys,
+    append_compressed,
+    encode_compressed,
+    select,
+)
 from agentmem.models.reader.compressed_packing import pack_compressed, unpack_compressed
 from agentmem.models.reader.configuration import NOT_IN_MEMORY
 from agentmem.models.reader.fingerprint import states_fingerprint
 from agentmem.models.reader.modeling import ReadingModel
 from agentmem.models.reader.packing import pack_states, unpack_states
 from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.models.reader.question_weights import Weights, question_weights
 from agentmem.models.reader.saving import load_config, load_weights
+from agentmem.models.reader.selection import KEPT_RATIO
 from agentmem.models.reader.shares import AnswerShares
 from agentmem.models.reader.states import append_memories, check_rotary, encode_memories
 from agentmem.models.reader.states_cache import KeptStates, StatesCache
@@ -77,7 +84,8 @@ class StatesReader:
         Args:
             model: The model with its adapter's weights loaded.
             tokenizer: The language model's, with its chat template.
-            ratio: Tokens per state that is kept of a memory; 1 keeps all.
+            ratio: Tokens per state that is read of a memory; 1 reads all. Above `KEPT_RATIO`, which
+                is what is kept then, the question chooses.
             cache_bytes: The most that is kept in this process of the states of memories, for those
                 that no store keeps.
 
@@ -88,6 +96,7 @@ class StatesReader:
         if ratio < 1:
             raise InputError(f"ratio={ratio!r}: 1 keeps the states of all tokens, 4 a quarter")
         self.ratio = ratio
+        self._kept_ratio = min(ratio, KEPT_RATIO)
         self.model = model.train(False)
         self.prompt = ReadingPrompt.of(tokenizer, model.config.system_prompt)
         check_rotary(model.lm)
@@ -156,7 +165,7 @@ class StatesReader:
     @cached_property
     def fingerprint(self) -> str:
         """Identifies what makes the states of this reader, see `states_fingerprint`."""
-        return states_fingerprint(self.model.lm, self.prompt.prefix, self.ratio)
+        return states_fingerprint(self.model.lm, self.prompt.prefix, self._kept_ratio)
 
     def digest(self, line: str) -> bytes:
         """A digest of all of a memory that its states depend on, 32 bytes."""
@@ -184,6 +193,7 @@ class StatesReader:
         max_tokens: int = 48,
         on_text: Callable[[str], None] | None = None,
         cache: StatesCache | None = None,
+        ranks: Sequence[int] | None = None,
     ) -> Reading:
         """Answer a question from memories.
 
@@ -197,6 +207,8 @@ class StatesReader:
                 the returned text, so there are none if it is None.
             cache: Where states are kept between answers, of these memories in this order; what it
                 does not keep is kept in this process.
+            ranks: Of each memory in the recall, 0 is the best: of better ones more is read, where
+                the question chooses. None: all are alike.
 
         Raises:
             InputError: memories, question and answer do not fit the language model's context;
@@ -214,7 +226,14 @@ class StatesReader:
                 f"{len(lines)} memories, the question and its answer take {need} positions, the "
                 f"language model has {self.positions}: read fewer memories"
             )
-        context = self._read_memories(memories, mode, cache)
+        if mode == "text":
+            context = self._read_text(memories)
+        elif self.ratio == self._kept_ratio:
+            context = self._read_states(memories, cache)
+        else:
+            starts = [self.prompt.starts(line) for line in lines]
+            weights = question_weights(question, lines, starts, ranks or [0] * len(lines))
+            context = self._read_states(memories, cache, weights)
         again = context.copy()
         ids, absent = self._write(request, context, max_tokens, on_text)
         if ids is None:
@@ -224,27 +243,43 @@ class StatesReader:
         found = bool(text) and not text.lower().startswith(_NOTHING)
         return Reading(text if found else None, 1 - absent if found else absent, shares)
 
-    def _read_memories(
-        self, memories: Sequence[list[int]], mode: Mode, cache: StatesCache | None
-    ) -> _Context:
-        """What has been read: prefix and memories."""
+    def _begin(self) -> _Context:
+        """What has been read before the memories: the prefix."""
         if self._prefix is None:
             self._prefix = _Context(DynamicCache(), 0)
             self._forward(self.prompt.prefix, self._prefix)
-        context = self._prefix.copy()
-        if mode == "text":
-            text = [token for memory in memories for token in memory]
-            if text:
-                self._forward(text, context)
-            return context
+        return self._prefix.copy()
+
+    def _read_text(self, memories: Sequence[list[int]]) -> _Context:
+        context = self._begin()
+        if text := [token for memory in memories for token in memory]:
+            self._forward(text, context)
+        return context
+
+    def _read_states(
+        self,
+        memories: Sequence[list[int]],
+        cache: StatesCache | None,
+        weights: Sequence[Weights] | None = None,
+    ) -> _Context:
+        """Put the states of memories into a context.
+
+        Args:
+            memories: Their token ids.
+            cache: As in `read`.
+            weights: What each token counts for the question; None: all that is kept is read.
+        """
+        context = self._begin()
         packed, lm, start = self._packed(memories, cache), self.model.lm, context.end
         if self.ratio == 1:
             whole = [unpack_states(one) for one in packed]
             context.end = append_memories(lm, context.cache, whole, start)
-        else:
-            parts = [unpack_compressed(one) for one in packed]
-            context.held = append_compressed(lm, context.cache, parts, start)
-            context.end = context.held.end
+            return context
+        parts = [unpack_compressed(one) for one in packed]
+        if weights is not None:
+            parts = select(parts, [torch.from_numpy(one) for one in weights], self.ratio)
+        context.held = append_compressed(lm, context.cache, parts, start)
+        context.end = context.held.end
         return context
 
     @torch.no_grad()
@@ -294,7 +329,7 @@ class StatesReader:
             if self.ratio == 1:
                 whole = encode_memories(lm, memories, prefix=prefix)
                 return [pack_states(states) for states in whole]
-            parts = encode_compressed(lm, memories, prefix=prefix, ratio=self.ratio)
+            parts = encode_compressed(lm, memories, prefix=prefix, ratio=self._kept_ratio)
         return [pack_compressed(states) for states in parts]
 
     @torch.no_grad()

@@ -5,14 +5,26 @@ memory again. So a key's score is the greatest attention that any query of the s
 to it, and the best scores of all layers and heads of a memory are kept together: some heads keep
 nearly all of theirs, others hardly any (KVzip, arXiv 2505.23416). The scores depend on the memory
 alone, and not on a question.
+
+Of a ratio above `KEPT_RATIO`, that many tokens per state are kept of each memory, and a question
+chooses which of them it reads: of all memories together the best scores, each times the weight of
+its token for the question, see `agentmem.models.reader.question_weights`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from agentmem.models.reader.weights import attention_weights
+
+KEPT_RATIO = 4
+"""Tokens per kept state, at most; what is read less of is chosen when the question is known."""
+
+NOT_KEPT = -1.0
+"""The score of what is not kept; no state has less than 0."""
 
 # Numbers of one part of the attention weights: 256 MB.
 _PART = 2**26
@@ -55,8 +67,23 @@ def keep_greatest(scores: Tensor, ratio: int) -> Tensor:
     Returns:
         Which are kept, bool (L, G, N).
     """
-    flat = scores.flatten()
-    best = flat.argsort(descending=True, stable=True)[: -(-len(flat) // ratio)]
+    [kept] = keep_best([scores], -(-scores.numel() // ratio))
+    return kept
+
+
+def keep_best(scores: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Keep the best of several sets of states together, of equals the first.
+
+    Args:
+        scores: Of each set, float, of any shape; `NOT_KEPT` is never kept.
+        count: How many are kept.
+
+    Returns:
+        Which are kept, bool, of the same shapes.
+    """
+    flat = torch.cat([own.flatten() for own in scores]) if scores else torch.zeros(0)
+    best = flat.argsort(descending=True, stable=True)[:count]
     kept = torch.zeros_like(flat, dtype=torch.bool)
-    kept[best] = True
-    return kept.view_as(scores)
+    kept[best] = flat[best] >= 0
+    parts = torch.split(kept, [own.numel() for own in scores])
+    return [part.view_as(own) for part, own in zip(parts, scores, strict=True)]

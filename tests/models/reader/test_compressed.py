@@ -17,6 +17,7 @@ from agentmem.models.reader.compressed import (
     append_compressed,
     compress,
     encode_compressed,
+    select,
 )
 from agentmem.models.reader.compressed_packing import pack_compressed, unpack_compressed
 from agentmem.models.reader.modeling import ReadingModel
@@ -131,31 +132,64 @@ def test_what_each_head_sees() -> None:
     assert near == [[[0, 0, 0, 1, 1, 1]], [[0, 0, 0, 0, 1, 1]]]
 
 
-def some(seed: int, tokens: int, share: float) -> CompressedStates:
+def some(seed: int, tokens: int, ratio: int) -> CompressedStates:
     random = torch.Generator().manual_seed(seed)
-    shapes = [(2, tokens, 8), (1, tokens, 16)]
+    shapes = [(2, tokens, 8), (2, tokens, 16)]
     keys, values = ([torch.randn(s, generator=random) for s in shapes] for _ in range(2))
-    kept = [torch.rand(s[:2], generator=random) < share for s in shapes]
-    states = MemoryStates(tuple(keys), tuple(values))
-    return compress(states, kept)  # type: ignore[arg-type]
+    scores = torch.rand(2, 2, tokens, generator=random)
+    return compress(MemoryStates(tuple(keys), tuple(values)), scores, ratio)
 
 
-@given(st.integers(0, 2**32), st.integers(1, 12), st.floats(0, 1))
-def test_packed_and_unpacked(seed: int, size: int, share: float) -> None:
-    states = some(seed, size, share)
+@given(st.integers(0, 2**32), st.integers(1, 12), st.sampled_from((1, 2, 4, 50)))
+def test_packed_and_unpacked(seed: int, size: int, ratio: int) -> None:
+    states = some(seed, size, ratio)
     back = unpack_compressed(pack_compressed(states))
     assert len(back) == size
     for one, other in zip(states.indices, back.indices, strict=True):
         assert torch.equal(one, other)
+    for one, other in zip(states.scores, back.scores, strict=True):
+        assert torch.equal(one.half(), other.half())
     for one, other in zip((*states.keys, *states.values), (*back.keys, *back.values), strict=True):
         assert other.dtype == torch.float32
         most = one.abs().amax(2, keepdim=True) if one.numel() else one
         assert bool(((one - other).abs() <= most * (1 / 254 + 1 / 2000)).all())
 
 
+@given(st.integers(0, 2**32), st.lists(st.integers(1, 9), max_size=4), st.sampled_from((2, 5, 16)))
+def test_a_question_reads_the_best_of_what_is_kept(seed: int, sizes: list[int], ratio: int) -> None:
+    memories = [some(seed + n, size, 2) for n, size in enumerate(sizes)]
+    random = torch.Generator().manual_seed(seed)
+    # Of few values, so that ties happen.
+    weights = [torch.randint(1, 4, (size,), generator=random) / 4 for size in sizes]
+    best = sorted(
+        (-float(score * weights[m][token]), m, layer, head, token)
+        for m, states in enumerate(memories)
+        for layer, (places, scores) in enumerate(zip(states.indices, states.scores, strict=True))
+        for head in range(2)
+        for token, score in zip(places[head].tolist(), scores[head], strict=True)
+        if token != ABSENT
+    )[: -(-sum(4 * size for size in sizes) // ratio)]
+    read = select(memories, weights, ratio)
+    found = []
+    for m, (states, all_kept) in enumerate(zip(read, memories, strict=True)):
+        assert len(states) == len(all_kept)
+        for layer, places in enumerate(states.indices):
+            for head, own in enumerate(places.tolist()):
+                assert own == sorted(own, key=lambda token: (token == ABSENT, token))
+                for at, token in enumerate(own):
+                    if token != ABSENT:
+                        was = all_kept.indices[layer][head].tolist().index(token)
+                        for kind in ("keys", "values", "scores"):
+                            now, before = getattr(states, kind), getattr(all_kept, kind)
+                            assert torch.equal(now[layer][head, at], before[layer][head, was])
+                        found.append((m, layer, head, token))
+    assert sorted(found) == sorted(one[1:] for one in best)
+
+
 def test_long_memories_have_places_of_four_bytes() -> None:
     indices = torch.tensor([[3, 70_000]])
-    states = CompressedStates(70_001, (indices,), (torch.ones(1, 2, 4),), (torch.ones(1, 2, 4),))
+    ones = (torch.ones(1, 2, 4),)
+    states = CompressedStates(70_001, (indices,), ones, ones, (torch.ones(1, 2),))
     assert torch.equal(unpack_compressed(pack_compressed(states)).indices[0], indices)
 
 
@@ -163,6 +197,7 @@ def test_a_quarter_of_the_states_takes_about_a_quarter_of_the_bytes() -> None:
     shape = (3, 80, 64)
     layers = tuple(torch.randn(shape) for _ in range(30))
     states = MemoryStates(layers, layers)
-    kept = torch.rand(30, 3, 80) < 0.25
-    share = len(pack_compressed(compress(states, kept))) / len(pack_states(states))
-    assert share == pytest.approx(float(kept.float().mean()), rel=0.05)
+    share = len(pack_compressed(compress(states, torch.rand(30, 3, 80), 4))) / len(
+        pack_states(states)
+    )
+    assert share == pytest.approx(1 / 4, rel=0.05)
