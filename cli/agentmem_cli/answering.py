@@ -48,8 +48,8 @@ RatioOption = Annotated[
     typer.Option(
         "--ratio",
         min=1,
-        help="Tokens per state that is kept of a memory, with --read-as states; default: 1, all. "
-        "4 takes a quarter of the bytes.",
+        help="Tokens per state that is read of the memories, with --read-as states; default: 1, "
+        "all. 4 takes a quarter of the bytes; above it, the question chooses among these.",
     ),
 ]
 ReaderOption = Annotated[
@@ -87,7 +87,7 @@ def open_answerer(
         llm: The language model that answers instead of the reader on this machine.
         reader: Folder of the reader; None is the shipped one.
         read_as: How it reads; None is its default.
-        ratio: Tokens per state that it keeps of a memory; None is its default.
+        ratio: Tokens per state that it reads of the memories; None is its default.
 
     Raises:
         BadParameter: ``read_as`` is given for a language model that is no reader, or ``ratio`` for

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 import zstandard
+from transformers import DynamicCache
 
+from agentmem.models.reader.compressed import append_compressed, encode_compressed, select
 from agentmem.models.reader.configuration import NOT_IN_MEMORY, ReaderConfig
 from agentmem.models.reader.decoding import decode_batch
 from agentmem.models.reader.prompt import ReadingPrompt
+from agentmem.models.reader.question_weights import question_weights
 from agentmem.models.reader.saving import save_reader
 from agentmem.models.reader.sequence import Branch, lay_out
 from benchmarks.reading import compression, personal_compression
@@ -30,9 +33,11 @@ from tests.support.language_models import (
 
 LINES = ("Ana (3 May 2026): I booked the train to Lyon.", "Bo: my dog is called Rex.")
 
+QUESTION = "when is the train?"
+
 
 def item(*expected: str) -> Item:
-    return Item("qa-dev", "x", LINES, "when is the train?", expected, (), bool(expected))
+    return Item("qa-dev", "x", LINES, QUESTION, expected, (), bool(expected), (1, 0))
 
 
 @torch.no_grad()
@@ -58,10 +63,11 @@ def test_each_row_is_what_a_reader_at_that_ratio_writes() -> None:
     model = merged(reading_model(tiny_lm())).float()
     prompt = ReadingPrompt.of(tiny_tokenizer(), model.config.system_prompt)
     found = answers(item("9:40"), model, prompt)
-    branch = Branch(prompt.question("when is the train?"))
+    branch = Branch(prompt.question(QUESTION))
     laid = lay_out(prompt.prefix, [prompt.memory(line) for line in LINES], [branch])
     assert len(found) == len(RATIOS)
-    for ratio, one in zip(RATIOS, found, strict=True):
+    assert RATIOS[-2:] == (8, 16)  # see below
+    for ratio, one in zip(RATIOS[:-2], found, strict=False):
         absent = prompt.ids(NOT_IN_MEMORY)[0]
         wanted = decode_batch(
             model, batch_of(laid), ratio, end=prompt.end, adapted=False, watch=(absent,)
@@ -71,6 +77,31 @@ def test_each_row_is_what_a_reader_at_that_ratio_writes() -> None:
         assert one.certainty == pytest.approx(exp(wanted.certainties[0]), rel=1e-3)
         assert one.log_probability == pytest.approx(wanted.log_probabilities[0], abs=1e-2)
     assert len({one.text for one in found}) > 1
+
+
+@torch.no_grad()
+def test_where_the_question_chooses_each_row_sees_what_a_reader_would() -> None:
+    reading = reading_model(tiny_lm())
+    prompt = ReadingPrompt.of(tiny_tokenizer(), reading.config.system_prompt)
+    memories = [prompt.memory(line) for line in LINES]
+    request, start = prompt.question(QUESTION), len(prompt.prefix)
+    lm = merged(reading).float().lm
+    states = encode_compressed(lm, memories, prefix=prompt.prefix, ratio=4)
+    weights = question_weights(QUESTION, LINES, [prompt.starts(line) for line in LINES], (1, 0))
+    for ratio, one in zip(RATIOS[-2:], answers(item(), reading, prompt)[-2:], strict=True):
+        cache = DynamicCache()
+        lm.model(input_ids=torch.tensor([prompt.prefix]), past_key_values=cache, use_cache=True)
+        read = select(states, [torch.from_numpy(own) for own in weights], ratio)
+        held = append_compressed(lm, cache, read, start)
+        hidden = lm.model(
+            input_ids=torch.tensor([request]),
+            position_ids=torch.arange(held.end, held.end + len(request))[None],
+            past_key_values=cache,
+            held=held,
+        ).last_hidden_state[0, -1]
+        first = lm.lm_head(hidden).float().softmax(-1)
+        assert one.abstention == pytest.approx(float(first[prompt.ids(NOT_IN_MEMORY)[0]]), rel=1e-3)
+        assert one.certainty == pytest.approx(float(first.max()), rel=1e-3)
 
 
 def test_scores_are_over_the_same_questions() -> None:

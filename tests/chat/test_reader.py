@@ -11,7 +11,7 @@ import pytest
 
 from agentmem import Memory
 from agentmem.chat.answerers import ChatAnswerer
-from agentmem.chat.reader import Answer, MemoryReader
+from agentmem.chat.reader import Answer, MemoryReader, memory_lines
 from agentmem.context.hits import Hit
 from agentmem.errors import InputError, ModelNotFoundError
 from agentmem.models.bundle.load import ModelBundle
@@ -83,6 +83,23 @@ def test_they_are_read_in_the_order_of_time_with_speaker_and_day(
     cited = reader.answer(QUESTION, hits).citations
     ids = {hit.text: hit.id for hit in hits}
     assert [(c.id, c.share) for c in cited] == [(ids[SAID[2]], 0.8), (ids[SAID[0]], 0.2)]
+
+
+def test_where_a_question_chooses_it_reads_most_of_the_best_hits(folder: Path, hits: Any) -> None:
+    places = {"language_model": folder / "tiny", "ratio": 16}
+    reader = MemoryReader.from_pretrained(folder / "reader", **places)
+    lines = memory_lines(hits)
+    in_order = sorted(hits, key=lambda hit: hit.order)
+    for given in (hits, hits[::-1]):
+        answer = reader.answer(QUESTION, given, mode="states", max_tokens=6)
+        ranks = [given.index(hit) for hit in in_order]
+        reading = reader.states.read(QUESTION, lines, mode="states", max_tokens=6, ranks=ranks)
+        assert (answer.text, answer.confidence) == (reading.text, reading.confidence)
+    others = {
+        reader.states.read(QUESTION, lines, mode="states", max_tokens=6, ranks=own).confidence
+        for own in ([0, 1, 2], [2, 1, 0])
+    }
+    assert len(others) == 2
 
 
 def test_what_copies_nothing_cites_what_is_relevant(

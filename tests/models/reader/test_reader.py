@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from agentmem.errors import InputError, ModelError, ModelNotFoundError
+from agentmem.models.reader.question_weights import question_weights
 from agentmem.models.reader.reader import Reading, StatesReader, _Stream
 from agentmem.models.reader.rounding import restore_adapters, round_adapters
 from agentmem.models.reader.saving import save_reader
@@ -230,6 +231,38 @@ def test_each_ratio_makes_states_of_its_own() -> None:
     for ratio in (0, -3):
         with pytest.raises(InputError, match=f"ratio={ratio}: 1 keeps the states of all tokens"):
             reader_of(tiny_lm(), ratio=ratio)
+
+
+def test_ratios_above_four_read_less_of_the_same_states() -> None:
+    quarter, *others = (reader_of(tiny_lm(), ratio=ratio) for ratio in (4, 8, 16))
+    made = quarter.make_states(LINES)
+    seen: list[int] = []
+    for reader in others:
+        assert reader.fingerprint == quarter.fingerprint
+        assert reader.make_states(LINES) == made
+        memories = [reader.prompt.memory(line) for line in LINES]
+        starts = [reader.prompt.starts(line) for line in LINES]
+        weights = question_weights(QUESTION, LINES, starts, (0, 1, 2))
+        context = reader._read_states(memories, None, weights)
+        assert context.held is not None
+        prefix = len(reader.prompt.prefix)
+        seen.append(sum(int((own[:, prefix:] >= 0).sum()) for own in context.held.positions))
+        every = sum(len(own) for own in context.held.positions) * sum(map(len, memories))
+        assert seen[-1] == -(-every // reader.ratio)
+        assert reader.read(QUESTION, LINES, mode="states", max_tokens=4).shares
+        # What has no memories has nothing to choose from.
+        assert reader.read(QUESTION, [], mode="states", max_tokens=4).shares == ()
+    assert seen[0] > seen[1]
+
+
+def test_better_hits_are_read_more_closely() -> None:
+    reader = reader_of(tiny_lm(), ratio=16)
+    lines = ("Ana: my dog is called Rex.", "Ana: my dog is called Max.")
+    found = [
+        reader.read("?", lines, mode="states", max_tokens=4, ranks=ranks).confidence
+        for ranks in ((0, 1), (1, 0))
+    ]
+    assert found[0] != found[1]
 
 
 def test_from_files(tmp_path: Path) -> None:
