@@ -13,6 +13,7 @@ from typing import Any
 from agentmem.statements.interrogative import is_inverted, states
 from agentmem.statements.marks import FULL_STOPS, QUESTION_MARKS, has_question_mark
 from agentmem.statements.requests import requests
+from agentmem.statements.telling import tells
 
 # The metadata key that marks pure questions; part of stored data.
 QUESTION_KEY = "asked"
@@ -25,17 +26,6 @@ _PUNCTUATION = re.compile(r"[.!?,;:–—]")
 _END = re.compile(
     rf"(?<=[.!…{''.join(QUESTION_MARKS)}{FULL_STOPS}])[\"')\]]*\s+"
     r"|(?<=[\u0370-\u03ff\u1f00-\u1fff];)\s+|(?<=[。！？])|\n"
-)
-# "Can you remember that I am vegan?" says something, whatever its mark.
-_TELLING = re.compile(
-    r"\b(?:remember|note|know|mind|forget|record|save|store) that\b|\bdid you know\b"
-    r"|\b(?:remember|note|know) (?:i|we|i['’]m|we['’]re|i['’]ve|we['’]ve)\b"
-    r"|\b(?:did|have) i (?:ever |already )?(?:tell|told|mention(?:ed)?)(?: (?:to )?you)?(?: that)?"
-    r" (?:i|we|my)\b"
-    r"|\b(?:can|could|would|will) you (?:please )?"
-    r"(?:note|save|record|store|write down|jot down|log|add)\b"
-    r"|\bremind (?:me|us) to\b|\bdon['’]?t forget\b|\bkeep in mind\b|\bmake a note\b",
-    re.IGNORECASE,
 )
 # What may stand around a question and says nothing.
 _COURTESY = (
@@ -69,7 +59,7 @@ def is_question(line: str) -> bool:
 
 def is_only_question(line: str) -> bool:
     """Whether a message is questions or requests without any statement, but for courtesies."""
-    if _TELLING.search(line):
+    if tells(line):
         return False
     sentences = [one for part in _END.split(line) if (one := part.strip(" \t\"'()[]"))]
     asking = [_asks(one) for one in sentences]

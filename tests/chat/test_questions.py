@@ -234,6 +234,64 @@ def test_what_states_something_too(line: str) -> None:
     assert not is_only_question(line)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "As a vegetarian, what can I cook tonight?",
+        "Since I moved to Rome, which bank is best?",
+        "Can you believe my wife is pregnant?",
+        "Remember when I told you my cat died?",
+        "What if I told you I moved to Oslo?",
+        "Will you remind me that rent is due on the 5th?",
+        "Isn't it funny that my boss is also called Tom?",
+        "Why don't you call me Max?",
+        "What should I get my daughter Emma?",
+        "whats a good gift for my wife anna she loves orchids?",
+        "how do i fix my 2014 Toyota Yaris",
+        "Where can I take my wheelchair-bound mother in Prague?",
+        "Is my 12-year-old too young for coffee?",
+        "Weißt du, dass ich schwanger bin?",
+        "Kannst du dir merken, dass mein Hund Bello heißt?",
+        "¿Sabes que soy alérgico a los cacahuetes?",
+        "tu savais que j'ai deux enfants ?",
+        "Ti ricordi che mia figlia è celiaca? Ricordi che sono vegano?",
+        "Você sabia que eu moro em Lisboa?",
+        "Ты знаешь, что я переехал в Казань?",
+        "Weet je dat ik in Gent woon?",
+        "私は来月結婚するって知ってた？",
+    ],
+)
+def test_what_says_something_in_passing(line: str) -> None:
+    assert is_question(line)
+    assert not is_only_question(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Where does my sister live?",
+        "Who is my boss?",
+        "What did my doctor say?",
+        "Do you know my address?",
+        "When is my son's birthday?",
+        "How old is my dog?",
+        "What did I tell you about my trip?",
+        "Did I mention what my son wants?",
+        "has my mother called?",
+        "how is my dad doing",
+        "Weißt du noch, wann mein Termin ist?",
+        "¿Sabes dónde vivo?",
+        "tu te souviens où j'habite ?",
+        "Sai che ore sono?",
+        "Você sabe que horas são?",
+        "Ты знаешь, где я живу?",
+        "Weet je waar ik woon?",
+    ],
+)
+def test_what_asks_for_something_of_the_speaker(line: str) -> None:
+    assert is_only_question(line)
+
+
 def test_a_long_story_is_read_in_no_time() -> None:
     assert not is_only_question("where is " + "it, right " * 20_000)
     assert not is_only_question(", ".join(["I am here"] * 20_000) + "?")

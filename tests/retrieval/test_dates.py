@@ -72,7 +72,7 @@ TABLE = [
     # several, and open ends
     ("between May 2022 and July 2022", "2022-05-01", "2022-08-01"),
     ("last week or yesterday", "2024-03-04", "2024-03-13"),
-    ("the last week of May 2023", "2023-05-01", "2023-06-01"),
+    ("the last week of May 2023", "2023-05-22", "2023-06-01"),
     ("since May", "2023-05-01", None),
     ("since last May", "2023-05-01", None),
     ("after 3 May 2023", "2023-05-04", None),

@@ -10,6 +10,8 @@ the zone of ``now``, weeks begin on Monday. Supported are:
 - months: "May 2023", "in May" (the latest that has begun), "last May" (the latest that is over),
   "in May last year", "in May 2 years ago", "mid-May";
 - years: "in 2023", "the year 2023", "the 1990s", "Q3 2022", "Q1 and Q2 2023", "week 18 of 2023";
+- "the first half of 2023", "the last week of May" and the like; other parts ("late May", "the end
+  of 2023") are all of it;
 - holidays of a fixed date: "last Christmas", "on New Year's Eve 2022";
 - "yesterday", "last night", "the day before yesterday", "last Friday", "last weekend";
 - "on Monday", "today", "this week" in a question in the past tense: "what did I do on Monday?";

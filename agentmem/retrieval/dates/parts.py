@@ -1,4 +1,4 @@
-"""Reads parts of times: "the end of May", "mid-May", "the last Friday in May", "summer 2022"."""
+"""Reads parts of times: "the end of May", "mid-May", "summer 2022"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHARES = SEASONS | frozenset(
     "end middle rest half quarter third part month year weekend weekends morning afternoon evening "
     "night all most whole days weeks months".split()
 )
-_POSITIONS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1, "final": -1}
+POSITIONS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1, "final": -1}
 _WHOLE = frozenset({"week", "month", "year"})
 
 
@@ -26,7 +26,7 @@ def part(text: Text, i: int) -> tuple[str, int] | None:
         return ("part", i + 1)
     if word in SEASONS and not text.says(i + 1, "of"):
         return (word, i + 1) if text.at(i + 1).kind == "number" else None
-    if word in _POSITIONS or text.at(i).kind == "ordinal":
+    if word in POSITIONS or text.at(i).kind == "ordinal":
         # "the first two weeks of"
         counted = text.count(i + 1)
         j = counted[1] if counted else i + 1
@@ -41,29 +41,6 @@ def part(text: Text, i: int) -> tuple[str, int] | None:
     if word in _WHOLE or word in ("end", "winter", "weekend"):
         return word, i + 2
     return ("part", i + 2) if word in _SHARES else None
-
-
-def nth_weekday(text: Text, i: int) -> tuple[tuple[int, int], int] | None:
-    """Read "last Friday of": which weekday of what follows, and the position of that."""
-    token, named = text.at(i), text.at(i + 1).text
-    number = _POSITIONS.get(token.text, token.value if token.kind == "ordinal" else 0)
-    if named not in WEEKDAYS or text.at(i + 2).text not in ("of", "in"):
-        return None
-    return ((number, WEEKDAYS[named]), i + 3) if -1 <= number <= 5 and number else None
-
-
-def weekday_of_month(time: Time, nth: tuple[int, int]) -> Time | None:
-    """The nth weekday of a month; None if the time is no month.
-
-    Raises:
-        ValueError: The month has no fifth such day.
-    """
-    if time.unit != "month":
-        return None
-    if time.days is None:
-        return replace(time, unit="day", nth=nth)
-    found = Time("day", None, time.days[0].month, nth=nth)
-    return replace(found, days=found.in_year(time.days[0].year))
 
 
 def with_part(time: Time, name: str, today: date) -> Time | None:

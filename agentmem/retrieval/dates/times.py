@@ -13,8 +13,9 @@ from agentmem.retrieval.dates.months import days_of_month
 from agentmem.retrieval.dates.months import month as read_month
 from agentmem.retrieval.dates.numeric import bare_year, in_digits, numbered_week, quarter
 from agentmem.retrieval.dates.offsets import offset
-from agentmem.retrieval.dates.parts import nth_weekday, part, weekday_of_month, with_part
+from agentmem.retrieval.dates.parts import part, with_part
 from agentmem.retrieval.dates.past import last, this, yesterday
+from agentmem.retrieval.dates.shares import Share, narrowed, numbered_share
 from agentmem.retrieval.dates.text import Read, Text
 from agentmem.retrieval.dates.unnamed import is_led, unnamed_days
 from agentmem.retrieval.dates.vocabulary import AMBIGUOUS, DECADES, MONTHS, PREPOSITIONS, WEEKDAYS
@@ -59,7 +60,7 @@ class Times:
     def _read(self, i: int, bound: bool, bare_month: bool) -> Read | None:
         text, start = self.text, i
         with_month, with_year, prefix, name = bound and bare_month, bound, "", ""
-        nth: tuple[int, int] | None = None
+        share: Share | None = None
         for _ in range(_MAX_BEFORE):
             word = text.at(i).text
             if word in ("at", "over") and (found := ago(text, i)) is not None:
@@ -72,8 +73,8 @@ class Times:
                 i += 1
             elif self._introduces_year(i):
                 with_year, i = True, i + 1
-            elif nth is None and (numbered := nth_weekday(text, i)) is not None:
-                nth, i = numbered
+            elif share is None and (counted := numbered_share(text, i)) is not None:
+                share, i = counted
                 with_month = with_year = True
             elif (shared := part(text, i)) is not None:
                 name, i = name or shared[0], shared[1]
@@ -84,7 +85,7 @@ class Times:
             found = self._core(i, prefix, month=with_month, year=with_year, bound=bound)
             if found is None or found[0] is None:
                 return found
-            time = found[0] if nth is None else weekday_of_month(found[0], nth)
+            time, name = narrowed(found[0], share, name)
         except (ValueError, OverflowError):
             return None  # a day that does not exist, or outside the years 1 to 9999
         if time is not None and name:
