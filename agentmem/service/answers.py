@@ -50,6 +50,9 @@ def invalid(error: RequestValidationError) -> Response:
     """What is wrong with a request that does not have the form of the API, in words."""
     said = []
     for one in error.errors()[:10]:
+        if one["loc"] == ("body",) and isinstance(one.get("input"), bytes):
+            said.append("body: not sent as JSON: send it with Content-Type: application/json")
+            continue
         place = ".".join(str(part) for part in one["loc"])
         reason = one["msg"].removeprefix("Value error, ").removeprefix("Input ")
         given = "" if one["type"] == "missing" else f", not {shown(one.get('input'))}"

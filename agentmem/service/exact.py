@@ -48,6 +48,12 @@ class _ExactRequest(Request):
             return json.loads(await self.body(), object_pairs_hook=keys_once)
         except InputError as error:
             raise HTTPException(422, f"body: {error}") from None
+        except UnicodeDecodeError as error:
+            raise HTTPException(
+                422, f"body: not UTF-8 at byte {error.start:,}: send JSON in UTF-8"
+            ) from None
+        except RecursionError:
+            raise HTTPException(422, "body: nested too deeply: send a flatter object") from None
 
 
 def _check_query(names: list[str], known: Collection[str] | None) -> None:

@@ -1,9 +1,9 @@
-"""Tells questions that say something in passing: "As a vegan, what can I cook?", "my son Leo".
+"""Tells questions that say something in passing: "As a vegan, what can I cook?".
 
 What a question says of the speaker may be all that a conversation ever says of it: a diet, a child,
 a car. A question too many among memories costs less than that, but few questions say something, so
 only what is certain counts: that the reader should keep or know something, who or what the speaker
-is, and what or whom the speaker has, with a name, an age or a model.
+is, and what or whom the speaker has, with an age, a model or what they do.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ _BEING = (
     r"(?:\A|[.!?,;] )(?:as (?:an?|someone|somebody|the) |being an? |since (?:i|we)\b|given that\b)"
 )
 _RELATED = rf"(?:{'|'.join(sorted(PERSONS))})s?"
-# "My son Leo", "my 12-year-old", "my 2014 Toyota", "my wheelchair-bound mother", "my wife she".
+# "My 12-year-old", "my 2014 Toyota", "my wheelchair-bound mother", "my wife she".
 _HAVING = (
-    rf"\b(?:my|our) (?:[\p{{L}}-]+ )?{_RELATED},? (?-i:\p{{Lu}}\p{{Ll}}+)"
-    r"|\b(?:my|our) (?:\d{1,3}[- ]?(?:year|month|week)s?[- ]old\b|\d{4} \p{L})"
+    r"\b(?:my|our) (?:\d{1,3}[- ]?(?:year|month|week)s?[- ]old\b|\d{4} \p{L})"
     rf"|\b(?:my|our) [\p{{L}}]+-(?:bound|\p{{L}}+ed) {_RELATED}\b"
     rf"|\b(?:my|our) {_RELATED}(?: \p{{L}}+)?,? (?:he|she|they|who) "
     r"(?:is|are|has|have|loves?|likes?|hates?|lives?|works?|wants?|needs?|turns?|just)\b"

@@ -20,6 +20,7 @@ from agentmem.ingest.unique_keys import keys_once
 from agentmem.retrieval.query import Expand, Mode, Order, Prefer, Rerank
 from agentmem.scopes import ANY, SCOPE_IDS
 from agentmem.types import Content, Document
+from agentmem_storage.text import is_blank
 
 MOST_HITS = 500
 MOST_LISTED = 500
@@ -84,9 +85,15 @@ class ReadScope(Body):
         """The scope as arguments of `Memory`, exactly as far as it was given.
 
         Raises:
-            InputError: an id is given and in ``any_id`` too.
+            InputError: an id is null or blank, or given and in ``any_id`` too.
         """
         ids = {name: getattr(self, name) for name in SCOPE_IDS if name in self.model_fields_set}
+        for name, given in ids.items():
+            if given is None or is_blank(given):
+                raise InputError(
+                    f"{name} is {'null' if given is None else 'blank'}: give the id that is meant; to read whatever it is, leave it "
+                    f'out, or say so with "any_id": ["{name}"]'
+                )
         for name in self.any_id:
             if name in ids:
                 raise InputError(f"{name} is given, and in any_id too: leave one of them out")

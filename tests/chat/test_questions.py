@@ -245,7 +245,6 @@ def test_what_states_something_too(line: str) -> None:
         "Will you remind me that rent is due on the 5th?",
         "Isn't it funny that my boss is also called Tom?",
         "Why don't you call me Max?",
-        "What should I get my daughter Emma?",
         "whats a good gift for my wife anna she loves orchids?",
         "how do i fix my 2014 Toyota Yaris",
         "Where can I take my wheelchair-bound mother in Prague?",
@@ -270,6 +269,7 @@ def test_what_says_something_in_passing(line: str) -> None:
     "line",
     [
         "Where does my sister live?",
+        "Where does my sister Marta live?",
         "Who is my boss?",
         "What did my doctor say?",
         "Do you know my address?",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from typing import Any
@@ -16,6 +17,8 @@ from agentmem.service.app import create_app
 from agentmem.service.settings import Settings
 from agentmem.service.workers import Workers
 from tests.support.service import HOST, client
+
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.mark.parametrize(
@@ -223,6 +226,31 @@ def test_json_that_cannot_be_read(memory: Memory) -> None:
             )
             assert asked.status_code in (400, 422)
             assert asked.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "headers", "said"),
+    [
+        (b'{"query": "x"}', {}, "send it with Content-Type: application/json"),
+        (
+            b'{"query": "x"}',
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            "send it with Content-Type: application/json",
+        ),
+        (b'{"query": "caf\xe9"}', JSON, "not UTF-8 at byte 14: send JSON in UTF-8"),
+        (b"[" * 100_000 + b"]" * 100_000, JSON, "nested too deeply"),
+        (b'{"query": "x", "user_id": null}', JSON, 'user_id is null: .*"any_id": \\["user_id"\\]'),
+    ],
+)
+def test_a_body_that_is_not_read_is_told_with_the_way_out(
+    memory: Memory, sent: bytes, headers: dict[str, str], said: str
+) -> None:
+    with client(memory) as service:
+        asked = service.post("/v1/recall", content=sent, headers=headers)
+        assert asked.status_code in (400, 415, 422)
+        assert re.search(said, asked.json()["error"]["message"])
+        asked = service.get("/v1/memories?user_id=")
+        assert "user_id is blank: " in asked.json()["error"]["message"]
 
 
 def test_what_is_unexpected_is_told_without_details(
