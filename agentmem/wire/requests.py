@@ -90,9 +90,10 @@ class ReadScope(Body):
         ids = {name: getattr(self, name) for name in SCOPE_IDS if name in self.model_fields_set}
         for name, given in ids.items():
             if given is None or is_blank(given):
+                said = "null" if given is None else "blank"
                 raise InputError(
-                    f"{name} is {'null' if given is None else 'blank'}: give the id that is meant; to read whatever it is, leave it "
-                    f'out, or say so with "any_id": ["{name}"]'
+                    f"{name} is {said}: give the id that is meant; to read whatever it is, leave "
+                    f'it out, or say so with "any_id": ["{name}"]'
                 )
         for name in self.any_id:
             if name in ids:
