@@ -12,6 +12,7 @@ import pytest
 from openai import OpenAI
 
 import agentmem
+from agentmem import ANY
 from agentmem.errors import AgentMemError, FilterError, InputError
 from agentmem.integrations.mem0 import DEFAULT_STORE, Memory, NotFoundError
 from agentmem.testing import tiny_model
@@ -207,7 +208,20 @@ def test_several_users_by_a_condition(m: Memory) -> None:
     for user in ("ana", "bo", "cy"):
         m.add(user, user_id=user)
     assert texts(m.get_all(filters={"user_id": {"in": ["ana", "bo"]}})) == ["ana", "bo"]
-    assert len(texts(m.get_all(filters={"user_id": "*"}))) == 3
+    assert len(texts(m.get_all(filters={"user_id": ANY}))) == 3
+
+
+@pytest.mark.parametrize("name", ["user_id", "agent_id", "run_id"])
+def test_a_star_from_a_form_is_nobody(m: Memory, name: str) -> None:
+    m.add("a secret", user_id="ana")
+    for filters in ({name: "*"}, {"user_id": "ana", "AND": [{name: "*"}]}):
+        for read in (m.get_all, lambda filters: m.search("secret", filters=filters)):
+            with pytest.raises(InputError, match=r"'\*' is no id: .* agentmem\.ANY"):
+                read(filters=filters)
+    with pytest.raises(InputError, match=r"'\*' is no id"):
+        m.add("mine", **{name: "*"})
+    with pytest.raises(InputError, match=r"'\*' is no id"):
+        m.delete_all(**{name: "*"})
 
 
 @pytest.mark.parametrize("filters", [None, {}, {"kind": "a"}, {"user_id": None}])

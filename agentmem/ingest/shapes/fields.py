@@ -43,6 +43,17 @@ _TIMES = (
     *("timestamp", "ts", "at", "sentat", "senttime", "sent", "postedat", "postedtime"),
     *("datetime", "time", "date"),  # "date" last, see `envelopes`
 )
+# Of other programs, where none of those is given, and only if the value is a time.
+_OTHER_TIMES = re.compile(
+    r"(?:event|message|msg|sent|received?|creat(?:ed|ion)|publish(?:ed)?|post(?:ed)?|logg?(?:ed)?"
+    r"|record(?:ed)?|submit(?:ted)?|occurred|written|added|insert(?:ed)?)"
+    r"(?:date|time|datetime|timestamp|timestampms|timestamputc|at|on|utc|epoch|ts)"
+    r"|date(?:created|sent|received|published|added|posted|submitted|utc)"
+    r"|timestamputc|when|published|received|posted|occurred"
+)
+_EARLIEST = 10**9  # the year 2001, in seconds
+# What was only changed then, if nothing says when it was written.
+_CHANGED = re.compile(r"(?:last)?(?:updated|modified|changed|edited)(?:at|on|date|time|timestamp)?")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::.*)?")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Where content stands; Vercel's messages have their text twice, so the parts come first.
@@ -135,7 +146,23 @@ def find_time(message: Mapping[str, Any]) -> object:
     if isinstance(clock, str) and _CLOCK.fullmatch(clock.strip()):
         if isinstance(day, str) and _DAY.fullmatch(day.strip()):
             given["time"] = f"{day.strip()}T{clock.strip():0>5}"
-    return next((given[key] for key in _TIMES if key in given), None)
+    named = next((given[key] for key in _TIMES if key in given), None)
+    if named is not None:
+        return named
+    others = (
+        given[key] for form in (_OTHER_TIMES, _CHANGED) for key in given if form.fullmatch(key)
+    )
+    return next((value for value in others if _is_time(value)), None)
+
+
+def _is_time(value: object) -> bool:
+    """Whether a value under a key that may mean something else is a time; 1 is no time of 1970."""
+    if isinstance(value, bool) or (isinstance(value, int | float) and value < _EARLIEST):
+        return False
+    try:
+        return check_time(value, "") is not None
+    except InputError:
+        return False
 
 
 def squashed(key: object) -> str:

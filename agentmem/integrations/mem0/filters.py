@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from agentmem.errors import FilterError, InputError
+from agentmem.scopes import ANY
 from agentmem_storage.text import shown
 
 # mem0's names of the scope ids, and Memory's.
@@ -48,11 +49,11 @@ def read_filters(
     """Filters of mem0 as the scope and the filter of `agentmem.Memory`.
 
     Args:
-        filters: They need one of the ids.
+        filters: They need one of the ids; `agentmem.ANY` is whatever it is.
         show_expired: Whether to include what has expired.
 
     Raises:
-        InputError: There is no id.
+        InputError: There is no id, or it is ``"*"``.
         FilterError: They are malformed.
     """
     given = {} if filters is None else filters
@@ -66,9 +67,13 @@ def read_filters(
     scope = {
         SCOPE[name]: _id(given[name])
         for name in SCOPE
-        if name in given and not isinstance(given[name], Mapping) and given[name] != "*"
+        if name in given and not isinstance(given[name], Mapping) and given[name] is not ANY
     }
-    rest = {name: one for name, one in given.items() if SCOPE.get(name) not in scope}
+    rest = {
+        name: one
+        for name, one in given.items()
+        if SCOPE.get(name) not in scope and (name not in SCOPE or one is not ANY)
+    }
     conditions = [*_conditions(rest)]
     if not show_expired:
         conditions.append({"not": {f"metadata.{EXPIRES}": {"lt": day(datetime.now(UTC))}}})
@@ -92,7 +97,13 @@ def day(value: date | str) -> str:
 
 
 def _id(id: Any) -> Any:
-    """An id, which may be a number, such as a primary key; Memory checks it."""
+    """An id, which may be a number, such as a primary key; Memory checks it.
+
+    Raises:
+        InputError: it is mem0's wildcard. From a form, it would be a way to everybody's memories.
+    """
+    if id == "*":
+        raise InputError("'*' is no id: to read whatever it is, say agentmem.ANY in its place")
     return str(id) if isinstance(id, int) and not isinstance(id, bool) else id
 
 
@@ -108,6 +119,8 @@ def _conditions(filters: object) -> Iterator[dict[str, Any]]:
             yield {"not": joined} if name == "NOT" else joined
             continue
         key = _FIELDS.get(name, f"metadata.{name}")
+        if name in SCOPE and wanted == "*":
+            _id(wanted)
         if isinstance(wanted, Mapping):
             yield {key: {_operator(op, name): value for op, value in wanted.items()}}
         else:

@@ -232,6 +232,8 @@ TIMES = [
     *("created_at", "createdAt", "create_time", "timestamp", "ts", "sent_at", "date"),
     *("time", "datetime", "dateTime", "sent", "created_time", "posted_at", "time_created"),
     *("Timestamp", "timestamp_ms", "createdTimestamp", "inserted_at", "created_utc"),
+    *("date_created", "dateSent", "event_time", "received_at", "published", "publishedAt"),
+    *("sentTimestamp", "messageTimestamp", "logged_at", "when", "updated_at", "lastModified"),
 ]
 
 
@@ -248,6 +250,26 @@ TIMES = [
 def test_times_under_every_usual_key(key: str, value: object) -> None:
     (part,) = normalize({"role": "user", "content": "x", key: value}).parts
     assert part.created_at == MOMENT
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("when", "after lunch"), ("published", True), ("posted", 1), ("received", "1")),
+        *(("expires_on", "2026-02-13"), ("due_date", "2026-02-13"), ("birth_date", "1980-01-01")),
+        *(("read_at", "2026-02-13T09:40:00Z"), ("start_time", "2026-02-13T09:40:00Z")),
+    ],
+)
+def test_what_is_no_time_of_a_message(key: str, value: object) -> None:
+    (part,) = normalize({"role": "user", "content": "x", key: value}).parts
+    assert part.created_at is None
+
+
+def test_when_it_was_written_counts_before_when_it_was_changed() -> None:
+    for key in ("created_at", "date_created"):
+        message = {"role": "user", "content": "x", "updated_at": 1800000000, key: 1770975600}
+        (part,) = normalize(message).parts
+        assert part.created_at == MOMENT
 
 
 @given(st.integers(10**8, 10**10 - 1))
