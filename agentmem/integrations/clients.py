@@ -62,26 +62,33 @@ class Remembers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """Where a request has its messages, and how its streams are read."""
+    """Where a request has its messages, and how its streams are read.
+
+    Attributes:
+        key: The argument that they are.
+        received: What reads a stream.
+        optional: Whether a request may be without, such as one of a prompt that is kept elsewhere.
+    """
 
     key: str
     received: Callable[[], Received]
+    optional: bool = False
 
     def messages(self, arguments: Mapping[str, Any]) -> list[Any] | None:
-        """The messages of a request; None if it brings none."""
+        """The messages of a request; None if it brings none that can be read."""
         given = arguments.get(self.key)
         if isinstance(given, str):
             return [{"role": "user", "content": given}]
         if not isinstance(given, Iterable) or isinstance(given, Mapping):
-            return None
+            return [] if self.optional else None
         return list(given)
 
 
 _ENDPOINTS = {
     ("chat", "completions"): _Endpoint("messages", CompletionChunks),
     ("beta", "chat", "completions"): _Endpoint("messages", CompletionChunks),
-    ("responses",): _Endpoint("input", ResponseEvents),
-    ("beta", "responses"): _Endpoint("input", ResponseEvents),
+    ("responses",): _Endpoint("input", ResponseEvents, optional=True),
+    ("beta", "responses"): _Endpoint("input", ResponseEvents, optional=True),
     ("messages",): _Endpoint("messages", MessageEvents),
     ("beta", "messages"): _Endpoint("messages", MessageEvents),
 }
@@ -273,8 +280,11 @@ def _sending(
 ) -> dict[str, Any]:
     """The arguments of a request; as they were if nothing is added to its messages."""
     # What can be read once, such as a generator, has been read by now.
-    as_given = isinstance(arguments[endpoint.key], Sequence) and len(sent) == len(messages)
-    return arguments if as_given else {**arguments, endpoint.key: sent}
+    given = arguments.get(endpoint.key)
+    once = isinstance(given, Iterable) and not isinstance(given, Sequence)
+    return (
+        arguments if len(sent) == len(messages) and not once else {**arguments, endpoint.key: sent}
+    )
 
 
 @dataclass(slots=True)

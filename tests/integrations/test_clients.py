@@ -571,9 +571,20 @@ def test_the_rest_of_the_client_is_its_own(llm: FakeLLM, known: Memory) -> None:
     assert len(said(known)) == 3
     llm.scripted = whole("responses")
     wrapped.responses.create(model="tiny", prompt={"id": "p"})
-    assert len(said(known)) == 3  # nothing that it could remember
+    assert len(said(known)) == 3  # the same reply, and nothing that was asked
     wrapped.beta.responses.create(**request("responses"))
     assert KNOWN in sent(llm)[0]["content"]
+
+
+@pytest.mark.parametrize("given", [{}, {"input": None}], ids=str)
+def test_the_reply_to_a_prompt_that_is_kept_elsewhere(
+    llm: FakeLLM, known: Memory, given: dict[str, Any]
+) -> None:
+    llm.scripted = whole("responses")
+    wrapped = wrap(client("completions", llm), memory=known, user_id="ana")
+    wrapped.responses.create(model="tiny", prompt={"id": "p"}, **given)
+    assert wrapped.agentmem_session.error is None
+    assert ("message", "In Porto.") in said(known)
 
 
 def test_attributes_of_the_client_are_set_there(llm: FakeLLM, known: Memory) -> None:
