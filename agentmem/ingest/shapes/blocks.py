@@ -261,6 +261,8 @@ def _read_kind(
     elif kind.endswith(RESULTS) or (kind not in SKIPPED and is_answer(kind, block)):
         outputs, result = open_result(block, base, where)
         yield from read_outputs(outputs, result, skipped, where)
+    elif kind == "json" and kind in block:  # a value of a tool
+        yield replace(base, text=output_text(block[kind], where))
     elif kind not in SKIPPED:
         yield from _read_other(kind, block, base, skipped, where)
 

@@ -37,6 +37,7 @@ _ASKING = ("instruction", "question", "context", "text", "content")
 _CHOICES = {"choices": "message", "candidates": "content"}
 # Keys of what has such a list in it: of logs, of batches, and of snapshots of a graph's state.
 _HOLDERS = ("request", "body", "values", "channel_values")
+_HISTORIES = ("chat_history", "history")
 # Keys of an API's answer.
 _ANSWERS = {*_CHOICES, "output"}
 # An item with the role of a developer, who says nothing in it.
@@ -162,7 +163,8 @@ def _unwrapped(item: Mapping[str, Any], where: str, skipped: Counter[str]) -> li
     if answer is None and said and "type" not in item and item.keys().isdisjoint(_ASKING):
         answer = text_answers(item)
     if answer is not None:
-        return [*({"role": "user", "content": one} for one in said), *answer]
+        asks = ({"role": "user", "content": one} for one in said)
+        return [*_before(item), *asks, *answer]
     if isinstance(item.get("type"), str):
         return _typed(item, where, skipped)
     if isinstance(item.get("mapping"), Mapping):
@@ -221,6 +223,15 @@ def _answer(item: Mapping[str, Any]) -> list[Any] | None:
         if isinstance(one, Mapping):
             return [one]
     return [output] if isinstance(output, Mapping) and "role" in output else None
+
+
+def _before(item: Mapping[str, Any]) -> list[Any]:
+    """The messages before a prompt and its answer, as LangChain's agents return them beside it."""
+    for key in _HISTORIES:
+        given = item.get(key)
+        if isinstance(given, list | tuple) and given and all(map(_is_item, given)):
+            return list(given)
+    return []
 
 
 def _unsaid(answer: list[Any], asked: list[Any]) -> list[Any]:

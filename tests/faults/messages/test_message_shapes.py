@@ -228,6 +228,28 @@ def test_an_empty_turn_is_counted(turn: dict[str, Any], memory: Memory) -> None:
         memory.add([turn])
 
 
+def test_a_value_of_a_tool_beside_texts(memory: Memory) -> None:
+    value = {"type": "json", "json": {"temperature": 21.5}}
+    returned = {"type": "tool_result", "tool_use_id": "1", "content": [value]}
+    for number, message in enumerate(
+        (
+            {"role": "tool", "tool_call_id": "1", "content": [value, "ok"]},
+            {"role": "user", "content": [returned]},
+        )
+    ):
+        assert not memory.add(message, user_id=str(number)).skipped
+        assert any("21.5" in chunk.text for chunk in memory.list(user_id=str(number)))
+
+
+def test_the_history_beside_a_prompt_and_its_answer(memory: Memory) -> None:
+    said = [{"role": "user", "content": "before"}, {"role": "assistant", "content": "so"}]
+    for key in ("chat_history", "history"):
+        receipt = memory.add({"input": "now", key: said, "output": "well"}, user_id=key)
+        assert not receipt.skipped
+        texts = [chunk.text for chunk in memory.list(user_id=key)]
+        assert texts == ["before", "so", "now", "well"]
+
+
 TIMES = [
     *("created_at", "createdAt", "create_time", "timestamp", "ts", "sent_at", "date"),
     *("time", "datetime", "dateTime", "sent", "created_time", "posted_at", "time_created"),
