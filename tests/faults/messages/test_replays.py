@@ -107,6 +107,40 @@ def test_nor_do_three_that_begin_it_make_a_replay_of_another_day(
     assert memory.add([*ROUTINE, "slept badly"], session_id="s").duplicates == ()
 
 
+def filled_in(pain: str, mood: str) -> list[str]:
+    questions = ["Did you take your pills?", "How strong is the pain?", "Did you sleep?", "Mood?"]
+    answers = ["Yes.", pain, "Yes.", mood]
+    return [text for pair in zip(questions, answers, strict=True) for text in pair]
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("mood", ["good", "bad"])
+def test_a_form_that_is_filled_in_twice_a_day(
+    place: Path, memory: Memory, session: str | None, mood: str
+) -> None:
+    memory.add(filled_in("3", "good"), session_id=session)
+    age(place, timedelta(hours=11))
+    assert memory.add(filled_in("5", mood), session_id=session).duplicates == ()
+    assert texts(memory) == [*filled_in("3", "good"), *filled_in("5", mood)]
+
+
+def test_what_a_sensor_reports_every_half_an_hour(place: Path, memory: Memory) -> None:
+    batch = ["door closed", "motion in hall", "door open", "door closed"]
+    for _ in range(6):
+        assert memory.add(batch, user_id="house").duplicates == ()
+        assert len(memory.add(batch, user_id="house").duplicates) == len(batch)  # a retry
+        age(place, timedelta(minutes=30))
+    assert texts(memory) == batch * 6
+
+
+@pytest.mark.parametrize("length", [8, 20, 39])
+def test_a_part_of_an_import_that_begins_as_the_newest_do(memory: Memory, length: int) -> None:
+    lines = [f"m{n % 7}" if n % 2 else f"n{n % 5}" for n in range(40)]
+    memory.add(lines, user_id="ana")
+    assert len(memory.add(lines[:length], user_id="ana").duplicates) == length
+    assert texts(memory) == lines
+
+
 COFFEE = ["log: 1 coffee", "Noted."]
 
 

@@ -5,11 +5,14 @@ Of sources that nothing else tells apart, their order decides. A call may be
 - a transcript that goes on: its beginning is the newest part of the scope. Complete, as a loop
   sends it that adds the whole conversation after every turn, or a window of the last messages;
 - a transcript of which something was changed: an early answer that was generated again, or a first
-  message with what was recalled for this turn; see `agentmem_storage.sql.writing.edits`;
+  message with what was recalled for this turn; see `agentmem_storage.sql.writing.edits`. A form
+  that is filled in morning and evening resembles one, so it goes on with the newest source, or was
+  changed within `EDIT`;
 - a retry: all of it was added before, recently, and in a row. In a conversation, `MIN_RUN` or more:
   "No." and "Try again" may be said after two questions. A message that comes alone is a retry only
   if it is the newest. Fewer than `MIN_RUN` are a retry within `RETRY`: "log: 1 coffee", "Noted." is
-  said again after an hour, also where nothing else was said before;
+  said again after an hour, also where nothing else was said before. So are fewer than `MIN_LONG`
+  outside a conversation, such as what a sensor reports every half an hour;
 - an import that is repeated: `MIN_LONG` or more in a row that stand in a row in the scope and were
   added recently, or `MIN_IMPORT`, whenever. A checklist of ten is answered alike every day; nobody
   says that many again, word for word.
@@ -56,6 +59,7 @@ MIN_IMPORT: Final = 32
 MAX_GAP: Final = 8
 RECENT: Final = timedelta(hours=12)
 RETRY: Final = timedelta(minutes=10)
+EDIT: Final = timedelta(hours=1)
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 # Of very many equal sources, how many of the oldest and of the newest may begin an alignment.
@@ -71,6 +75,7 @@ class _Alignment:
     places: list[Place]
     strict: bool
     complete: bool  # from the first source of the scope
+    changed: bool  # those behind are in the call, too, but for what is between
 
 
 def _places(table: Table) -> Select[Any]:
@@ -143,11 +148,15 @@ class Replays:
             written, whole = self._tail(length, written=True)
             found = self._continued(written, complete=whole)
         found = found or self._continued(tail, complete=complete)
-        if not found and (size >= MIN_RUN or not (self._alone or self._conversation)):
-            return _Runs(self._connection, self._scope_id, self._symbols, self._stored).matches(
+        ids = {number: place.id for number, place in found.items()}
+        some = size >= MIN_RUN or not (self._alone or self._conversation)
+        # A part of an import may begin as the newest sources do.
+        if (not found and some) or len(found) < MIN_LONG <= size or size - len(found) >= MIN_LONG:
+            runs = _Runs(self._connection, self._scope_id, self._symbols, self._stored).matches(
                 self._retried, tail[-1].id if tail else None
             )
-        return {number: place.id for number, place in found.items()}
+            ids = runs if len(runs) > len(ids) else ids
+        return ids
 
     def _tail(self, length: int, *, written: bool = False) -> tuple[list[Place], bool]:
         """The newest places of the scope, oldest first, and whether they are all.
@@ -180,9 +189,16 @@ class Replays:
         if found is not None and found.strict:
             return dict(enumerate(found.places))
         changed = edited(self._symbols, tail, self._stored.keys(), MIN_RUN, MAX_GAP)
-        if len(changed) > len(found.places if found else ()) and self._recent(changed.values()):
+        if len(changed) > len(found.places if found else ()) and self._is_edit(changed, tail):
             return changed
         return dict(enumerate(found.places)) if found else {}
+
+    def _is_edit(self, changed: Mapping[int, Place], tail: Sequence[Place]) -> bool:
+        """Whether a call of which these were found is a transcript that was changed."""
+        if len(changed) == len(self._symbols):
+            return self._retried(changed.values())
+        goes_on = tail[-1] in changed.values() and len(self._symbols) - 1 not in changed
+        return self._recent(changed.values(), RECENT if goes_on else EDIT)
 
     def _aligned(self, tail: Sequence[Place], *, complete: bool) -> _Alignment | None:
         """The longest alignment of the first sources of the call with the end of the scope."""
@@ -216,10 +232,13 @@ class Replays:
             skipped += sum(not place.forgotten for place in tail[at:following])
             places.append(tail[following])
             at = following + 1
-        skipped += (left := sum(not place.forgotten for place in tail[at:]))
-        if skipped and (left > gap or len(places) < MIN_RUN):
+        behind = [place for place in tail[at:] if not place.forgotten]
+        skipped += len(behind)
+        if skipped and (len(behind) > gap or len(places) < MIN_RUN):
             return None
-        return _Alignment(places, not skipped, first)
+        rest = set(self._symbols[len(places) :])
+        changed = any(not rest.isdisjoint(place.symbols) for place in behind)
+        return _Alignment(places, not skipped, first, changed)
 
     @staticmethod
     def _reach(tail: Sequence[Place], at: int, gap: int) -> Iterator[int]:
@@ -239,8 +258,12 @@ class Replays:
             # Nothing new: the transcript of a complete conversation, or said again another day.
             whole = self._conversation and found.strict and found.complete
             return (whole and length >= MIN_RUN) or self._retried(found.places)
-        recent_or_sure = found.strict and (found.complete or length >= MIN_RUN)
-        return recent_or_sure or self._recent(found.places)
+        if found.strict and (found.complete or length >= MIN_RUN):
+            return True
+        if found.changed:
+            return self._recent(found.places, EDIT)
+        # What begins as the newest ends may be a report that is made again and again.
+        return self._recent(found.places, RECENT if self._conversation or length > 1 else RETRY)
 
     def _recent(self, places: Collection[Place], within: timedelta = RECENT) -> bool:
         newest = max(place.added_at for place in places)
@@ -249,7 +272,8 @@ class Replays:
 
     def _retried(self, places: Collection[Place]) -> bool:
         """Whether a call that brings nothing but these may be a retry."""
-        return self._recent(places, RETRY if len(self._symbols) < MIN_RUN else RECENT)
+        least = MIN_RUN if self._conversation else MIN_LONG
+        return self._recent(places, RETRY if len(self._symbols) < least else RECENT)
 
 
 class _Runs:
