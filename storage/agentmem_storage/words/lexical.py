@@ -27,7 +27,7 @@ from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.text import composed
 from agentmem_storage.words.labels import labeled
 from agentmem_storage.words.names import find_governed, find_names, is_ambiguous
-from agentmem_storage.words.number_groups import grouped_numbers
+from agentmem_storage.words.number_groups import grouped_numbers, telephones
 from agentmem_storage.words.spellings import spellings
 from agentmem_storage.words.splitting import FUNCTION_WORDS, STOP_WORDS, Word, are_joined, split
 from agentmem_storage.words.thousands import numbers, variants, without_zeros
@@ -108,6 +108,7 @@ def parse(query: str) -> Phrases:
     others = spellings(words, straight, searched) | variants(known_numbers, searched)
     wholes = [one for one in grouped_numbers(words, short) if one not in others]
     certain = dict.fromkeys([*compounds, *wholes, *found])
+    others |= telephones(certain, straight)
     labels: dict[str, tuple[str, ...]] = {}
     for noun, letter in labeled(words, short, names):
         label = _as_name(letter) if letter.stop else letter.form

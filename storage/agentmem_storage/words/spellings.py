@@ -3,6 +3,8 @@
 - An apostrophe inside a word is a mark, which parts it, or a letter, which does not: "м'ята",
   "O'zbekiston" and "O'ahu" are written with U+0027, U+2019, U+2018, U+02BC, U+02BB, or without.
   In haste it is left out, which shows where it is usual: "oneill", "oahu", "мята", "здоровя".
+- The apostrophe of some names is part of no keyboard's habits: "Quran" and "Qur'an".
+- Serial numbers are written with hyphens between their groups, and without: "4F9920XK".
 - The final consonants of Malayalam are letters of their own, and were written with a virama and a
   joiner before Unicode had them. So was the khanda ta of Bengali. "nta" has three ways.
 - "sri" in Tamil begins with one of two letters, and the heh of Persian with a hamza is one
@@ -33,6 +35,18 @@ _LEFT_OUT = unicode_pattern(
     r"(?<=\Ao)(?=[a-z]{3})|(?<=[\u0431\u043f\u0432\u043c\u0444\u0440\u0437\u0434\u043d])"
     r"(?=[\u044f\u044e\u0454\u0457])"
 )
+
+_APOSTROPHES = {
+    "quran": "qur an",
+    "kaaba": "ka aba",
+    "shia": "shi a",
+    "hawaii": "hawai i",
+    "xian": "xi an",
+    "maam": "ma am",
+}
+# Letters and digits in turn.
+_TURNS = unicode_pattern(r"(?<=[0-9])(?=[a-z])|(?<=[a-z])(?=[0-9])")
+_MOST_TURNS = 8
 
 _VIRAMA = "\u0d4d"
 _CHILLUS = {
@@ -111,13 +125,18 @@ def _others(form: str) -> Iterator[str]:
     for place in _LEFT_OUT.finditer(form):
         before, behind = form[: place.start()], form[place.start() :]
         yield from (f"{before}{mark}{behind}" for mark in (" ", *_LETTERS))
+    if parts := _APOSTROPHES.get(form):
+        yield from (parts.replace(" ", mark) for mark in (" ", *_LETTERS))
     if form.isascii():
+        groups = _TURNS.sub(" ", form)
+        if 2 <= groups.count(" ") < _MOST_TURNS:
+            yield groups
         return
-    if parts := [part for part in _LETTER.split(form) if part]:
-        if len(parts) > 1:
-            yield " ".join(parts)
-        if len(parts) > 1 or parts[0] != form:
-            yield "".join(parts)
+    if pieces := [piece for piece in _LETTER.split(form) if piece]:
+        if len(pieces) > 1:
+            yield " ".join(pieces)
+        if len(pieces) > 1 or pieces[0] != form:
+            yield "".join(pieces)
             yield from (_LETTER.sub(letter, form) for letter in _LETTERS)
     for one, other in _SWAPPED:
         yield form.replace(one, other)
