@@ -51,7 +51,7 @@ def _messages(given: Sequence[object], where: str, skipped: Counter[str]) -> Ite
         if one.get("type") not in _SAID:
             skipped[str(one["type"])] += 1
             continue
-        text = text_of(one.get("content")) or "\n".join(_embedded(one))
+        text = "\n".join(_texts(one, author, skipped))
         if not text:
             skipped["attachment" if one.get("attachments") else "blank"] += 1
             continue
@@ -59,9 +59,29 @@ def _messages(given: Sequence[object], where: str, skipped: Counter[str]) -> Ite
         yield said(name, text, id=one.get("id"), timestamp=one.get("timestamp"))
 
 
-def _embedded(message: Mapping[str, Any]) -> Iterator[str]:
-    """The texts that a program shows in a frame."""
+def _texts(
+    message: Mapping[str, Any], author: Mapping[str, Any], skipped: Counter[str]
+) -> Iterator[str]:
+    """What somebody wrote or forwarded, and what a program shows in frames.
+
+    A frame with a link beside what a person wrote is of the linked page, and is counted.
+    """
+    text = text_of(message.get("content"))
+    if text is not None:
+        yield text
+    if isinstance(forwarded := message.get("forwardedMessage"), Mapping):
+        yield from _texts(forwarded, author, skipped)
     given = message.get("embeds")
     for one in given if isinstance(given, list) else ():
-        if isinstance(one, Mapping):
-            yield from (text for key in _EMBEDDED if (text := text_of(one.get(key))) is not None)
+        if not isinstance(one, Mapping):
+            continue
+        if text is not None and one.get("url") and not author.get("isBot"):
+            skipped["preview of a link"] += 1
+            continue
+        yield from (said for key in _EMBEDDED if (said := text_of(one.get(key))) is not None)
+        fields = one.get("fields")
+        for field in fields if isinstance(fields, list) else ():
+            if isinstance(field, Mapping):
+                named = (text_of(field.get(key)) for key in ("name", "value"))
+                if line := ": ".join(part for part in named if part is not None):
+                    yield line

@@ -14,6 +14,7 @@ from typing import Any
 from agentmem.errors import InputError
 from agentmem.ingest.importers.items import Imported, Item, Message, text_of
 from agentmem.ingest.importers.people import chat, said
+from agentmem.ingest.importers.slack_blocks import texts_of
 from agentmem_storage.text import shown
 
 FORM = "Slack export"
@@ -102,22 +103,12 @@ def _messages(
         if kind is not None and kind not in _SAID:
             skipped[str(kind)] += 1
             continue
-        texts = [one.get("text"), *_attached(one)]
-        text = "\n".join(text for text in texts if text_of(text) is not None)
+        text = "\n".join(texts_of(one, skipped))
         if not text:
             skipped["file" if one.get("files") else "blank"] += 1
             continue
         speaker = people.get(str(one.get("user"))) or _speaker(one)
         yield said(speaker, _plain(text, people), id=one.get("ts"), ts=one.get("ts"))
-
-
-def _attached(message: Mapping[str, Any]) -> Iterator[Any]:
-    """The texts of what a program posts without a text of its own."""
-    given = message.get("attachments")
-    if text_of(message.get("text")) is None and isinstance(given, list):
-        for one in given:
-            if isinstance(one, Mapping):
-                yield one.get("text") or one.get("fallback")
 
 
 def _speaker(message: Mapping[str, Any]) -> object:

@@ -59,7 +59,7 @@ def _messages(given: Sequence[object], where: str, skipped: Counter[str]) -> Ite
         if one.get("type") == "service":
             skipped[str(one.get("action") or "service")] += 1
             continue
-        text = _text(one.get("text"), f"{where}, message {number}")
+        text = _text(one.get("text"), f"{where}, message {number}") or _poll(one.get("poll"))
         if not text.strip():
             media = next((key for key in _MEDIA if one.get(key)), "blank")
             skipped[str(one[media]) if media == "media_type" else media] += 1
@@ -73,6 +73,17 @@ def _messages(given: Sequence[object], where: str, skipped: Counter[str]) -> Ite
             date=one.get("date_unixtime") or one.get("date"),
             metadata={"forwarded_from": forwarded} if forwarded else None,
         )
+
+
+def _poll(given: object) -> str:
+    """The question of a poll and its answers, a line each."""
+    if not isinstance(given, Mapping):
+        return ""
+    answers = given.get("answers")
+    listed = answers if isinstance(answers, list) else []
+    texts = [given, *(one for one in listed if isinstance(one, Mapping))]
+    lines = (text_of(one.get("question") or one.get("text")) for one in texts)
+    return "\n".join(line for line in lines if line is not None)
 
 
 def _text(given: object, where: str) -> str:

@@ -69,6 +69,10 @@ _BUDDHIST = 543
 _SPEAKER = re.compile(r"(?P<name>[^:]{1,100}): (?P<text>.*)")
 # "<Media omitted>", in the language of the phone; iPhones mark what they add.
 _MEDIA = re.compile(r"(?:<[^<>]+>|\u200e[^\n]*)\n*")
+# What iPhones add to a message that was edited, likewise.
+_EDITED = re.compile(r"\s*\u200e<[^<>\n]+>\s*\Z")
+# Without a mark where the phone's owner did so.
+_DELETED = frozenset({"you deleted this message", "this message was deleted"})
 # Marks of direction, and that of a number that is in no address book.
 _AROUND_NAMES = "\u200e\u200f\u202a\u202c\u202f ~"
 _ORDERS = {"day first": (2, 1, 0), "month first": (2, 0, 1), "year first": (0, 1, 2)}
@@ -202,7 +206,11 @@ def _messages(
             skipped["notice"] += 1
             continue
         text = line.rest[match.start("text") :]
+        if text.strip().rstrip(".").lower() in _DELETED:
+            skipped["notice"] += 1
+            continue
         if not text.strip() or _MEDIA.fullmatch(text):
             skipped["media"] += 1
             continue
+        text = _EDITED.sub("", text)
         yield said(match["name"].strip(_AROUND_NAMES), text, created_at=time.isoformat())
