@@ -13,11 +13,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-import regex
-
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.supersession import Candidate
 from agentmem.retrieval.tense import When
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.timestamps import to_micros
 from agentmem_storage.words import index_text, phrases
 
@@ -27,9 +26,9 @@ Pair: TypeAlias = tuple[Candidate, Candidate]
 # How near to the question, of what certainly held beside a memory, anything else has to be.
 _AS_NEAR = 0.65
 # The end of a question that says before or after what: "before I moved to Lisbon".
-_BESIDE = regex.compile(r"\b(?P<side>before|prior to|after)\s+(?P<what>[^,;]+)\Z", regex.IGNORECASE)
-_AT_FIRST = regex.compile(
-    r"\b(?:first|originally|initially|original|initial|oldest|earliest)\b", regex.IGNORECASE
+_BESIDE = unicode_pattern(r"(?i)\b(?P<side>before|prior to|after)\s+(?P<what>[^,;]+)\Z")
+_AT_FIRST = unicode_pattern(
+    r"(?i)\b(?:first|originally|initially|original|initial|oldest|earliest)\b"
 )
 
 

@@ -6,12 +6,11 @@ So it is neither a word of the question nor a part of what it means.
 
 from __future__ import annotations
 
-import regex
-
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.words import asks_nothing
 
 # In lower case, or where a question begins: "Apocalypse Now" is a film.
-_NOW = regex.compile(
+_NOW = unicode_pattern(
     r"\s?(?<![\w'\u2019-])"
     r"(?:right now|as of now|for now|now|nowadays|currently|presently|at present|at the moment"
     r"|at this (?:point|moment)|these days|any ?more|any longer"
@@ -19,7 +18,7 @@ _NOW = regex.compile(
     r"(?![\w'\u2019-])"
 )
 # "Until now", "now that", "now and then" say something else.
-_OTHER = regex.compile(
+_OTHER = unicode_pattern(
     r"\b(?:until|till|before|by|from|than|to|just|every) now\b"
     r"|\bnow (?:that|and (?:then|again))\b"
 )

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 
 from agentmem.models.base import MemoryModel
 from agentmem.retrieval.expand import Neighborhood
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.words import index_text
 
 # Shorter parts of names are initials and particles.
@@ -26,7 +26,7 @@ _SHORTEST = 3
 # Of the component along the names, what is left out. Chosen with the weight of the speaker, on
 # dialogues and on questions with several answers, see benchmarks/LOG.md.
 LEFT_OUT = 0.7
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+_WORD = unicode_pattern(r"[\p{L}\p{M}\p{N}]+")
 # Names whose embeddings are kept: the same people are asked about again and again.
 _MOST_KEPT = 256
 _kept: WeakKeyDictionary[MemoryModel, dict[str, NDArray[np.float32]]] = WeakKeyDictionary()

@@ -23,7 +23,6 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 
 from agentmem.retrieval.calibration import sigmoid
@@ -39,12 +38,13 @@ from agentmem.statements.read import (
 from agentmem.statements.readings import Readings
 from agentmem.statements.things import Things, things_in
 from agentmem.statements.words import CHANGE
+from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.records import Said
 
 FILE = "supersession.json"
 # Code points. A longer text says more than one thing.
 _LONG = 90
-_WORD = regex.compile(r"[\p{L}\p{M}\d]+")
+_WORD = unicode_pattern(r"[\p{L}\p{M}\d]+")
 _Vector = NDArray[np.float32]
 # The signals of slots.
 SLOTS = ("slot_old", "slot_new", "slot_both", "slot_gap")

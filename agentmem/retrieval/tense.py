@@ -8,8 +8,9 @@ about now.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
-import regex
+from agentmem_storage.patterns import unicode_pattern
 
 
 class When(Enum):
@@ -20,8 +21,8 @@ class When(Enum):
     UNKNOWN = "unknown"
 
 
-def _pattern(words: str) -> regex.Pattern[str]:
-    return regex.compile(rf"\b(?:{words})\b", regex.IGNORECASE)
+def _pattern(words: str) -> Any:
+    return unicode_pattern(rf"(?i)\b(?:{words})\b")
 
 
 _OWNERS = r"my|our|your|his|her|their|its|the|\p{L}+['’]s"
@@ -54,9 +55,8 @@ _PAST = _pattern(r"did|was|were|had")
 _AFTER = _pattern("after")
 # A query of a few words that neither asks nor says whose is one of keywords.
 _MOST_KEYWORDS = 2
-_ASKS = regex.compile(
-    rf"[?\uff1f\u061f]|\b(?:what|who|whose|where|when|which|how|do|does|is|are|am|have|has|i|{_OWNERS})\b",
-    regex.IGNORECASE,
+_ASKS = unicode_pattern(
+    rf"(?i)[?\uff1f\u061f]|\b(?:what|who|whose|where|when|which|how|do|does|is|are|am|have|has|i|{_OWNERS})\b"
 )
 
 

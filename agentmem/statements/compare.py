@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-import regex
-
 from agentmem.statements.read import (
     POSSESSIVE,
     TOKEN,
@@ -34,6 +32,7 @@ from agentmem.statements.words import (
     STATE,
     TITLES,
 )
+from agentmem_storage.patterns import unicode_pattern
 
 # The scores: of one that says that the earlier value holds no longer, of the same sentence with
 # another value, of one that says that something changed, of two that are of one kind, and of one
@@ -43,9 +42,8 @@ NEAREST = 0.6
 # How far above the next one the nearest memory stands out, both counted from the median.
 _STANDS_OUT = 1.5
 # Questions that are answered by yes or no.
-_YES_OR_NO = regex.compile(
-    r"\A(?:am|is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may)\b",
-    regex.IGNORECASE,
+_YES_OR_NO = unicode_pattern(
+    r"(?i)\A(?:am|is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may)\b"
 )
 # Words that may be between "not" and what holds no longer.
 _GAP = 2

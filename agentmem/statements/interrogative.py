@@ -8,11 +8,12 @@ them. So what is not certain asks nothing, and states something.
 
 from __future__ import annotations
 
-import regex
+from typing import Any
 
 from agentmem.statements.proposals import proposes
 from agentmem.statements.subjects import asks_about_somebody
 from agentmem.statements.words import CHANGE, STATE
+from agentmem_storage.patterns import unicode_pattern
 
 # A longer sentence without a mark is a story that begins with "when".
 _LONGEST = 200
@@ -38,8 +39,8 @@ _NAMED = (
 )
 
 
-def _sentence(*forms: str) -> regex.Pattern[str]:
-    return regex.compile(rf"(?:{'|'.join(forms)})", regex.IGNORECASE)
+def _sentence(*forms: str) -> Any:
+    return unicode_pattern(rf"(?i)(?:{'|'.join(forms)})")
 
 
 # How a question begins that has its verb before its subject, and what follows that.
@@ -59,7 +60,7 @@ _INVERTED = _sentence(
     r"(?:are|were) (?:you|we|they) \p{L}",
 )
 # "What is important to me is honesty", "what I did on Sunday was great".
-_CLEFT = regex.compile(rf"\b(?:{_BE}|{_DO})\b.*\b{_BE}\b", regex.IGNORECASE)
+_CLEFT = unicode_pattern(rf"(?i)\b(?:{_BE}|{_DO})\b.*\b{_BE}\b")
 
 # A clause that begins so asks, or says when, where or on which condition, and states nothing.
 _FRAME = _sentence(
@@ -75,21 +76,19 @@ _FRAME = _sentence(
     r"(?:i|we)['’](?:d like to (?:know|ask)|m (?:wondering|curious|not sure))\b",
     r"i was (?:just )?wondering\b",
 )
-_PERSON = regex.compile(
-    r"(?:(?:and|so|but|since|because|as|given that|now that) )?"
-    r"(?:(?:i|we|he|she|they)(?:['’](?:m|re|s|ve|d|ll))?|let['’]?s) \p{L}",
-    regex.IGNORECASE,
+_PERSON = unicode_pattern(
+    r"(?i)(?:(?:and|so|but|since|because|as|given that|now that) )?"
+    r"(?:(?:i|we|he|she|they)(?:['’](?:m|re|s|ve|d|ll))?|let['’]?s) \p{L}"
 )
-_CLAUSE_END = regex.compile(r"[,;:–—] ?|(?<=[^-]) - (?=[^-])")
-_MARK = regex.compile(r"[?？؟]")
+_CLAUSE_END = unicode_pattern(r"[,;:–—] ?|(?<=[^-]) - (?=[^-])")
+_MARK = unicode_pattern(r"[?？؟]")
 # What asks nothing but whether it is so; the comma is often left out.
-_TAG = regex.compile(
-    r"(?:,\s*+|\s)(?:right|correct|yeah|huh|innit|true|isn['’]?t (?:it|that so)|am i right)\s*$"
+_TAG = unicode_pattern(
+    r"(?i)(?:,\s*+|\s)(?:right|correct|yeah|huh|innit|true|isn['’]?t (?:it|that so)|am i right)\s*$"
     r"|,\s*+(?:¿\s*+)?(?:no|yes|eh|okay|ok"
     rf"|(?:is|are|was|were|do|does|did|has|have|can|will|wo|ca|should|would)(?:n['’]?t)? {_I}"
     r"|oder|nicht wahr|nicht|gell?|ne|verdad|cierto|non|n['’]est-ce pas|hein|vero|giusto|né|certo"
-    r"|não é|toch|hè|inte sant|eller hur|да|так|верно)\s*$",
-    regex.IGNORECASE,
+    r"|não é|toch|hè|inte sant|eller hur|да|так|верно)\s*$"
 )
 _LEAST_WORDS = 3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import regex
+from agentmem_storage.patterns import unicode_pattern
 
 QUESTION_MARKS = (
     "?",
@@ -19,7 +19,7 @@ QUESTION_MARKS = (
 FULL_STOPS = "\u0964\u0965\u06d4\u0589\u1362\u104b\u17d4"
 
 # A Greek keyboard has a semicolon for it, and so has NFC.
-_GREEK = regex.compile(r"\p{Greek}\p{M}?[\"'»”)\]]?;\Z")
+_GREEK = unicode_pattern(r"\p{Greek}\p{M}?[\"'»”)\]]?;\Z")
 # It stands in the word that is asked for, before the end of the sentence.
 _ARMENIAN = "\u055e"
 

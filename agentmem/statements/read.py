@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import regex
-
 from agentmem.statements.words import CHANGE, EMPTY, OTHER_TIME, PERSONS, STATE, UNSURE
+from agentmem_storage.patterns import unicode_pattern
 
 # Code points. A longer text is a story, or about several things.
 _LONGEST = 160
 # Stage directions of a script tell what happens.
 _STAGED = ("[", "(")
-TOKEN = regex.compile(r"[\p{L}\p{M}\d]+(?:[-.:/@'’_!+][\p{L}\p{M}\d]+)*")
-_LABEL = regex.compile(r"^[\p{L}\p{M} ,'’-]{2,40}:\s")
+TOKEN = unicode_pattern(r"[\p{L}\p{M}\d]+(?:[-.:/@'’_!+][\p{L}\p{M}\d]+)*")
+_LABEL = unicode_pattern(r"^[\p{L}\p{M} ,'’-]{2,40}:\s")
 # Whose a statement is stands among its first words.
 _FIRST = 3
-_SELF = regex.compile(r"\b(?:i|my|me|mine|we|our|us|ours)\b", regex.IGNORECASE)
-_SENTENCE = regex.compile(r"[.!?:]\s+$|^\s*$|\n\s*$")
-POSSESSIVE = regex.compile(r"['’]s$")
+_SELF = unicode_pattern(r"(?i)\b(?:i|my|me|mine|we|our|us|ours)\b")
+_SENTENCE = unicode_pattern(r"[.!?:]\s+$|^\s*$|\n\s*$")
+POSSESSIVE = unicode_pattern(r"['’]s$")
 _ENDINGS = ("ing", "ed", "es", "s")
 # What is before or after something else is not about that.
-_BESIDE = regex.compile(
-    r"\b(?:before|prior to|after|since|until)\b.*", regex.IGNORECASE | regex.DOTALL
-)
+_BESIDE = unicode_pattern(r"(?is)\b(?:before|prior to|after|since|until)\b.*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import regex
-
 from agentmem.statements.words import CHANGE, EMPTY, STATE
+from agentmem_storage.patterns import unicode_pattern
 
-_WORD = regex.compile(r"[\p{L}\p{M}][\p{L}\p{M}'’-]*+|[^\s\p{L}\p{M}]++")
+_WORD = unicode_pattern(r"[\p{L}\p{M}][\p{L}\p{M}'’-]*+|[^\s\p{L}\p{M}]++")
 _BEHIND = frozenset({"of", "for"})
 _DETERMINERS = frozenset("the my our your his her their a an".split())
 # They tell nothing apart.

@@ -6,7 +6,7 @@ behind it decide, too, and only those that are certain count.
 
 from __future__ import annotations
 
-import regex
+from agentmem_storage.patterns import unicode_pattern
 
 # Not a possessive, nor an abbreviation.
 _NAME = r"(?-i:\p{Lu}[\p{L}\p{M}'’-]*\p{Ll})(?<!['’]s)"
@@ -53,8 +53,8 @@ _DONE = (
     r"(?:called|paid|written|replied|answered|come|gone|arrived|left|moved|been|got|gotten|sent"
     r"|finished|started|booked|bought|said|told|seen|met|eaten|tried|visited|mentioned|asked|joined|changed|ever|already)"
 )
-_QUESTION = regex.compile(
-    rf"(?:{_DO} {_SOMEBODY} {_OFTEN}(?:{_VERBS}|{_ALSO_NOUNS})\b"
+_QUESTION = unicode_pattern(
+    rf"(?i)(?:{_DO} {_SOMEBODY} {_OFTEN}(?:{_VERBS}|{_ALSO_NOUNS})\b"
     rf"|{_DO} (?:{_MY}|the) {_NOUNS} {_OFTEN}{_VERBS}\b"
     rf"|(?:does|did|doesn['’]?t|didn['’]?t) (?:it|this|that) {_OFTEN}{_VERBS}\b"
     # Without capitals: "did yoga" is not all of it.
@@ -64,8 +64,7 @@ _QUESTION = regex.compile(
     # "(It) was Tom calling again."
     rf"|(?:is|are) {_NO_NAME}{_SOMEBODY} (?-i:\p{{Ll}}+ing)\b"
     rf"|(?:is|are|was|were) {_MY} {_NOUNS} {_BEING}\b"
-    rf"|(?:has|have) {_SOMEBODY} {_DONE}\b)",
-    regex.IGNORECASE,
+    rf"|(?:has|have) {_SOMEBODY} {_DONE}\b)"
 )
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import regex
-
 from agentmem.statements.read import POSSESSIVE, stem
 from agentmem.statements.words import CHANGE, EMPTY, STATE
+from agentmem_storage.patterns import unicode_pattern
 
 _DETERMINERS = frozenset(
     "the my our your his her their its a an this that these new another".split()
@@ -21,7 +20,7 @@ _DETERMINERS = frozenset(
 _TELLING = frozenset("back little big old long small good".split())
 # Words of a thing's name, at most.
 _LONGEST = 4
-_WORD = regex.compile(r"[\p{L}\p{M}\d][\p{L}\p{M}\d'’-]*+|[^\s\p{L}\p{M}\d]")
+_WORD = unicode_pattern(r"[\p{L}\p{M}\d][\p{L}\p{M}\d'’-]*+|[^\s\p{L}\p{M}\d]")
 
 
 class Things(NamedTuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import regex
+from typing import Any
+
+from agentmem_storage.patterns import unicode_pattern
 
 
-def _pattern(words: str) -> regex.Pattern[str]:
-    return regex.compile(rf"(?<![\p{{L}}\d])(?:{words})(?![\p{{L}}\d])", regex.IGNORECASE)
+def _pattern(words: str) -> Any:
+    return unicode_pattern(rf"(?i)(?<![\p{{L}}\d])(?:{words})(?![\p{{L}}\d])")
 
 
 # Something holds until further notice.
@@ -88,7 +90,7 @@ EMPTY = frozenset(
 )
 PREPOSITIONS = frozenset("in on at for to from with by of about as into over near without".split())
 # Statements of one kind that share no word: how it is, and how it comes to be so.
-KINDS: tuple[tuple[regex.Pattern[str], regex.Pattern[str]], ...] = (
+KINDS: tuple[tuple[Any, Any], ...] = (
     (
         _pattern(
             r"lives? in|living in|live at|reside in|resident of|home is(?: in)?|based in"

@@ -18,6 +18,9 @@ def main() -> None:
     # garbage among them takes a part of the time of a short command, so this comes first.
     gc.set_threshold(_MADE_BETWEEN_COLLECTIONS)
     atexit.register(gc.freeze)
+    # NumPy's BLAS library starts a thread for each core when it is loaded, which wait for work by
+    # spinning. Models and index compute with one thread, so a command would only pay for them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from agentmem_cli.app import app
 
     # Commands draw their own progress bars; those of libraries would interfere.

@@ -13,10 +13,11 @@ from datetime import date
 
 from agentmem.retrieval.dates.calendar import Time, one_day
 from agentmem.retrieval.dates.text import Text
+from agentmem_storage.patterns import pattern
 
-_POINTS = re.compile(r"(\d\d)\.(\d\d)\.(\d\d)")
-_LOOSE_POINTS = re.compile(r"\d\d?\.\d\d?\.\d\d")
-_SLASHES = re.compile(r"(\d\d?)/(\d\d?)/(\d\d)")
+_POINTS = pattern(r"(\d\d)\.(\d\d)\.(\d\d)")
+_LOOSE_POINTS = pattern(r"\d\d?\.\d\d?\.\d\d")
+_SLASHES = pattern(r"(\d\d?)/(\d\d?)/(\d\d)")
 # "version 14.05.26", "at 14.05.26": a time of day.
 _OTHER = frozenset(
     "at version versions release releases build update patch firmware driver drivers model section "

@@ -9,9 +9,10 @@ import regex
 
 from agentmem.retrieval.dates.tokens import END, Token
 from agentmem.retrieval.dates.vocabulary import COUNTS, MONTHS, TENS, WEEKDAYS
+from agentmem_storage.patterns import unicode_pattern
 
 # Compatibility normalization would make "11⁄2" of "1½".
-_FRACTION = regex.compile(r"(?<![0-9])(?P<whole>[0-9]*+)[ \u00a0\u2009\u202f]?(?P<part>\p{No})")
+_FRACTION = unicode_pattern(r"(?<![0-9])(?P<whole>[0-9]*+)[ \u00a0\u2009\u202f]?(?P<part>\p{No})")
 _CENTURIES = {"nineteen": 1900, "twenty": 2000}
 _ZEROS = frozenset({"oh", "o"})
 # Not the beginning of "two thousand five hundred".

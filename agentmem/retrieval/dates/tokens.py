@@ -8,10 +8,11 @@ from typing import NamedTuple
 import regex
 
 from agentmem.retrieval.dates.vocabulary import MONTHS, ORDINALS
+from agentmem_storage.patterns import unicode_pattern
 
 # A number with all that is glued to it, so that no part of "9:40", "3,000" or "20kg" is a number;
 # a word with its apostrophes and hyphens; a line break or any other character.
-_TOKEN = regex.compile(
+_TOKEN = unicode_pattern(
     r"(?P<number>[0-9](?:[0-9]|[-/.,:\u2013](?=[0-9]))*+)"
     r"(?P<suffix>T[0-9:.]*+(?:Z|[+-][0-9:]++)?|[%\w]++|-(?=\w)[\w-]++)?"
     r"|(?P<word>[^\W\d_][^\W_]*+(?:['\u2019-][^\W_]++)*+)|(?P<mark>\S)"

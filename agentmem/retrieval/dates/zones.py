@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import regex
-
 from agentmem.retrieval.dates.text import Text
+from agentmem_storage.patterns import unicode_pattern
 
 _ABBREVIATIONS = frozenset(
     "EST EDT CST CDT MST MDT PST PDT ET CT PT AKST HST CET CEST EET EEST WET WEST BST IST MSK JST "
     "KST SGT AEST AEDT ACST AWST NZST NZDT BRT ART UTC GMT Z".split()
 )
 _ZERO = frozenset({"UTC", "GMT", "Z"})
-_OFFSET = regex.compile(r"\d{1,2}(?::?\d\d)?")
-_CLOCK = regex.compile(r"\d{1,2}(?:[:.]\d\d)*(?:am|pm)?|am|pm|noon|midnight")
+_OFFSET = unicode_pattern(r"\d{1,2}(?::?\d\d)?")
+_CLOCK = unicode_pattern(r"\d{1,2}(?:[:.]\d\d)*(?:am|pm)?|am|pm|noon|midnight")
 
 
 def names_zone(text: Text) -> bool:
