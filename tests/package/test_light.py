@@ -95,6 +95,8 @@ with Memory(sys.argv[1], model=sys.argv[2]) as mem:
     # Nor does a recall need what encodes.
     assert "agentmem.models.reranker.numpy_runtime" in sys.modules
     assert NUMPY not in sys.modules
+    # Nor one of a small store what searches large ones.
+    assert "faiss" not in sys.modules
     ana.add("I like water")
     assert NUMPY in sys.modules
 """

@@ -10,13 +10,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem_storage.index.base import Read, VectorIndex
+from agentmem_storage.index.base import Read
 from agentmem_storage.index.ivf import IvfIndex
 from agentmem_storage.levels import from_levels
 
-# From so many vectors on, scanning lists takes less than a third of the time of scanning all
-# (benchmarks/results/scale.json), and is worth not being exact.
-LISTS_FROM = 50_000
 # Of each list, so many vectors are looked at to find its centroid, so many times.
 _SAMPLED, _ROUNDS = 40, 10
 _STEPS = 16
@@ -27,13 +24,6 @@ _BATCH = 8192
 def lists_for(count: int) -> int:
     """How many lists part so many vectors: a power of two near the square root."""
     return 1 << round(math.log2(max(count, 1)) / 2)
-
-
-def outgrown(index: VectorIndex) -> bool:
-    """Whether an index has become too large for what it is, and should be built anew."""
-    if isinstance(index, IvfIndex):
-        return lists_for(index.places) > len(index.centroids)
-    return len(index) >= LISTS_FROM
 
 
 def build(

@@ -234,7 +234,7 @@ def _indexed(payload: _Payload, count: int, lists: int, dims: int, kind: IndexKi
             parted = make_parted(centroids, own)
     if payload.left != count * dims:
         raise _BadCacheError("its length is wrong")
-    index: VectorIndex = make_index(dims, kind) if parted is None else parted
+    index: VectorIndex = make_index(dims, kind, count) if parted is None else parted
     for first in _firsts(count):
         part = slice(first, first + _ROWS)
         levels = payload.read(_LEVEL, ids[part].size, dims)

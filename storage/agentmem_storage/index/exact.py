@@ -21,6 +21,9 @@ from agentmem_storage.levels import to_levels
 from agentmem_storage.records import Ranked
 
 _FIRST_CAPACITY = 64
+# Of fewer values, BLAS computes products hardly faster than a plain loop, and its threads, which
+# wait by spinning, would take a second core for them.
+_BLAS_FROM = 4_000_000
 
 
 class ExactIndex:
@@ -74,7 +77,10 @@ class ExactIndex:
             rows = found[known]
         # Gathering rows costs more than scoring them: above a quarter of the rows, score all.
         few = rows.size * 4 < self._size
-        scores = self._vectors[rows] @ query if few else (self._vectors @ query)[rows]
+        if few:
+            scores = _products(self._vectors[rows], query)
+        else:
+            scores = _products(self._vectors, query)[rows]
         if k < rows.size:
             kth = np.partition(scores, rows.size - k)[rows.size - k]
             rows = rows[scores >= kth - margin(self._dims)]
@@ -123,3 +129,11 @@ class ExactIndex:
 
     def _replace_all(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         self._all_ids, self._all_vectors, self._size = ids, vectors, ids.size
+
+
+def _products(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The inner products of vectors (n, K) and a query (K,), shape (n,)."""
+    if vectors.size >= _BLAS_FROM:
+        return vectors @ query
+    products: NDArray[np.float32] = np.einsum("nk,k->n", vectors, query)
+    return products

@@ -39,6 +39,7 @@ from agentmem_storage.sql.logs import changes
 from agentmem_storage.sql.logs.changes import Mark
 from agentmem_storage.sql.reading.embeddings import decode_intact, embeddings_of
 from agentmem_storage.sql.reading.state import list_ids
+from agentmem_storage.sql.schema.row_counts import ChunkCount
 from agentmem_storage.sql.schema.tables import chunks
 from agentmem_storage.sql.where.selection import GIVEN, given
 from agentmem_storage.sync.growing import Growing
@@ -254,7 +255,8 @@ class IndexSync:
             self._rebuild(connection, "its file is too old, or of another history")
 
     def _rebuild(self, connection: Connection, reason: str) -> VectorIndex:
-        index = make_index(self._dims, self._kind)
+        count = connection.scalar(select(ChunkCount())) or 0
+        index = make_index(self._dims, self._kind, count)
         newest = changes.newest(connection)
         rows = connection.execute(
             select(chunks.c.id, chunks.c.key).order_by(chunks.c.id),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agentmem_storage.index import IndexKind, building
+from agentmem_storage.index import IndexKind, building, factory
 from agentmem_storage.index.exact import ExactIndex
 from agentmem_storage.index.faiss import FaissIndex
 from agentmem_storage.index.ivf import IvfIndex
@@ -30,7 +30,7 @@ FROM = 60
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "LISTS_FROM", FROM)
+    monkeypatch.setattr(factory, "LISTS_FROM", FROM)
     monkeypatch.setattr(growing, "BUILD_AFTER", 2)
     # Two searches of small stores would build again and again.
     monkeypatch.setattr(building, "lists_for", lambda count: 8 if count < 1000 else 32)
@@ -106,7 +106,23 @@ def test_a_small_store_keeps_its_own(tmp_path: Path) -> None:
         for _ in range(5):
             search(store)
         assert store._index._growing._thread is None
+        assert isinstance(index_of(store), ExactIndex)
+
+
+def test_a_store_of_medium_size_is_in_faiss_until_it_outgrows_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(factory, "FAISS_FROM", FROM // 2)
+    with open_store(tmp_path) as store:
+        fill(store, FROM // 2)
+        require_exact(store)
         assert isinstance(index_of(store), FaissIndex)
+    with open_store(tmp_path) as store:
+        require_exact(store)
+        assert isinstance(index_of(store), FaissIndex)
+        fill(store, FROM, first=FROM)
+        grow(store)
+        require_exact(store)
 
 
 @pytest.mark.parametrize(("kind", "backend"), [("exact", ExactIndex), ("faiss", FaissIndex)])
@@ -159,7 +175,7 @@ def test_what_changes_during_the_build_is_in_the_index(
         store.forget(ids[5:9], {id: f"memory {n}" for n, id in enumerate(ids)})
         fill(other, 20, first=500)
         search(store)
-        assert isinstance(index_of(store), FaissIndex)
+        assert isinstance(index_of(store), ExactIndex)
         go_on.set()
         wait(store)
         other.forget(ids[17:18], {ids[17]: "memory 17"})
@@ -180,7 +196,7 @@ def test_a_build_that_took_too_long_is_not_used(
         monkeypatch.setattr(in_process.changes, "KEPT", 5)
         fill(store, 10, first=300)
         search(store)
-        assert isinstance(index_of(store), FaissIndex)
+        assert isinstance(index_of(store), ExactIndex)
         require_exact(store)
     assert "not used: the changes since are no longer logged" in caplog.text
 
@@ -198,7 +214,7 @@ def test_a_build_that_fails_changes_nothing(
         search(store)
         wait(store)
         search(store)
-        assert isinstance(index_of(store), FaissIndex)
+        assert isinstance(index_of(store), ExactIndex)
         require_exact(store)
     assert "was not built: none left" in caplog.text
 
@@ -280,7 +296,7 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
     path.write_bytes(data)
     with open_store(tmp_path) as store:
         search(store)
-        assert isinstance(index_of(store), FaissIndex)
+        assert isinstance(index_of(store), ExactIndex)
         grow(store)
         require_exact(store)
 

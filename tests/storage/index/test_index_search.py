@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agentmem_storage.errors import MissingExtraError
 from agentmem_storage.index import VectorIndex, make_index
 from agentmem_storage.index.exact import ExactIndex
+from agentmem_storage.index.factory import FAISS_FROM
 from agentmem_storage.index.faiss import FaissIndex
 
 BACKENDS: dict[str, Callable[[int], VectorIndex]] = {"exact": ExactIndex, "faiss": FaissIndex}
@@ -205,9 +206,11 @@ def test_an_index_needs_dims(make: Callable[[int], VectorIndex]) -> None:
 
 
 def test_kinds() -> None:
-    assert isinstance(make_index(4), FaissIndex)
+    assert isinstance(make_index(4), ExactIndex)
+    assert isinstance(make_index(4, count=FAISS_FROM - 1), ExactIndex)
+    assert isinstance(make_index(4, count=FAISS_FROM), FaissIndex)
     assert isinstance(make_index(4, "faiss"), FaissIndex)
-    assert isinstance(make_index(4, "exact"), ExactIndex)
+    assert isinstance(make_index(4, "exact", FAISS_FROM), ExactIndex)
     with pytest.raises(ValueError, match="got 'hnsw'"):
         make_index(4, "hnsw")  # type: ignore[arg-type]
 
@@ -217,7 +220,7 @@ def test_without_faiss_auto_is_exact_and_faiss_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)  # What Python does for "cannot be imported".
     monkeypatch.delitem(sys.modules, "agentmem_storage.index.faiss")
-    assert isinstance(make_index(4), ExactIndex)
+    assert isinstance(make_index(4, count=FAISS_FROM), ExactIndex)
     with pytest.raises(MissingExtraError, match=r"pip install 'latent-agentmem\[cpu\]'") as raised:
         make_index(4, "faiss")
     assert raised.value.extra == "cpu"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -68,7 +69,7 @@ def by_listing(
     rows: dict[int, Turn] = {}
     scopes: dict[int, list[int]] = {}
     for scope, id, *turn in connection.execute(
-        _LISTED[now is not None], {**given(ids), "now": now}
+        _listing(now is not None), {**given(ids), "now": now}
     ).all():
         scopes.setdefault(scope, []).append(id)
         rows[id] = Turn(*turn)
@@ -95,14 +96,14 @@ def by_lookup(
             after if len(after) == reach else after + later,
         )
         for id, before, earlier, after, later in json.loads(
-            connection.scalar(_LOOKED_UP[now is not None], values) or "[]"
+            connection.scalar(_lookups(now is not None), values) or "[]"
         )
     ]
     # Most are near several of the chunks, and are read once.
     near = {one for id, *sides in found for one in chain((id,), *sides)}
     turns: dict[int, Turn] = {}
     places: dict[int, tuple[int, ...]] = {}
-    for id, ordinal, *turn in json.loads(connection.scalar(_READ, given(near)) or "[]"):
+    for id, ordinal, *turn in json.loads(connection.scalar(_reading(), given(near)) or "[]"):
         turns[id] = one = Turn(*turn)
         places[id] = one.time, one.source, ordinal
     sides: dict[int, Sides] = {}
@@ -139,6 +140,9 @@ def _alive(source: FromClause, expiring: bool) -> list[ColumnElement[bool]]:
     return [source.c.expires_at.is_(None) | (source.c.expires_at > now)] if expiring else []
 
 
+# Each is made at its first use. Most stores have nothing that expires, and these conditions read
+# more than an index.
+@cache
 def _listing(expiring: bool) -> Select[Any]:
     """The chunks of the scopes of the given ones, in order.
 
@@ -157,6 +161,7 @@ def _listing(expiring: bool) -> Select[Any]:
     )
 
 
+@cache
 def _lookups(expiring: bool) -> Select[Any]:
     """For each given chunk, the ids of its neighbors on each side.
 
@@ -200,6 +205,7 @@ def _lookups(expiring: bool) -> Select[Any]:
     )
 
 
+@cache
 def _reading() -> Select[Any]:
     """Of each given chunk its id, its ordinal, and the fields of its `Turn`."""
     row = func.json_array(chunks.c.id, chunks.c.ordinal.cast(Integer), *_turn())
@@ -209,9 +215,3 @@ def _reading() -> Select[Any]:
         .outerjoin(scopes, scopes.c.id == sources.c.scope_id)
         .where(chunks.c.id.in_(GIVEN))
     )
-
-
-# Most stores have nothing that expires, and these conditions read more than an index.
-_LISTED = [_listing(expiring) for expiring in (False, True)]
-_READ = _reading()
-_LOOKED_UP = [_lookups(expiring) for expiring in (False, True)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import product
+from functools import cache
 from typing import Any
 from zlib import crc32
 
@@ -57,21 +57,28 @@ def _reached(start: Select[Any], *conditions: Any) -> Select[Any]:
     return select(reached.c.id)
 
 
-_OF_CHUNKS = _reached(
-    select(chunks.c.source_id.label("id")).where(
-        chunks.c.id.in_(GIVEN),
-        or_(
-            exists().where(links.c.old_id == chunks.c.source_id),
-            exists().where(links.c.new_id == chunks.c.source_id),
-        ),
+@cache
+def _of_chunks() -> Select[Any]:
+    return _reached(
+        select(chunks.c.source_id.label("id")).where(
+            chunks.c.id.in_(GIVEN),
+            or_(
+                exists().where(links.c.old_id == chunks.c.source_id),
+                exists().where(links.c.new_id == chunks.c.source_id),
+            ),
+        )
     )
-)
-_OF_SOURCE = _reached(
-    select(sources.c.id.label("id")).where(sources.c.id == bindparam("id")),
-    links.c.score.is_(None),
-)
 
 
+@cache
+def _of_source() -> Select[Any]:
+    return _reached(
+        select(sources.c.id.label("id")).where(sources.c.id == bindparam("id")),
+        links.c.score.is_(None),
+    )
+
+
+@cache
 def _superseding(stated: bool, back: bool) -> Select[Any]:
     """The ids of the sources that supersede one, or that it supersedes, directly or not."""
     near, far = (links.c.new_id, links.c.old_id) if back else (links.c.old_id, links.c.new_id)
@@ -80,9 +87,6 @@ def _superseding(stated: bool, back: bool) -> Select[Any]:
     found = reached.cte("found", recursive=True)
     found = found.union(select(far).select_from(found.join(links, near == found.c.id)).where(*kind))
     return select(found.c.id)
-
-
-_SUPERSEDING = {key: _superseding(*key) for key in product((False, True), repeat=2)}
 
 
 def state(connection: Connection, old: int, new: int, now: int) -> None:
@@ -205,7 +209,7 @@ def any_there(connection: Connection) -> bool:
 
 def of_chunks(connection: Connection, chunk_ids: Iterable[int]) -> Linked:
     """The links of chunks' sources, and of those that these lead to."""
-    found = list(connection.scalars(_OF_CHUNKS, given(chunk_ids)))
+    found = list(connection.scalars(_of_chunks(), given(chunk_ids)))
     if not found:
         return Linked((), {}, {})
     rows = _touching(connection, found)
@@ -230,7 +234,7 @@ def of_chunks(connection: Connection, chunk_ids: Iterable[int]) -> Linked:
 
 def chain(connection: Connection, source_id: int) -> list[int]:
     """A source and all that stated links join with it, the first of them first."""
-    ids = list(connection.scalars(_OF_SOURCE, {"id": source_id}))
+    ids = list(connection.scalars(_of_source(), {"id": source_id}))
     after: dict[int, list[int]] = {id: [] for id in ids}
     waits = dict.fromkeys(ids, 0)
     for row in _touching(connection, ids):
@@ -300,7 +304,7 @@ def _reach(
         stated: Only by stated links, and not by candidates.
         back: Those that it supersedes instead.
     """
-    return set(connection.scalars(_SUPERSEDING[stated, back], {"id": source_id}))
+    return set(connection.scalars(_superseding(stated, back), {"id": source_id}))
 
 
 def _touching(connection: Connection, source_ids: Iterable[int]) -> Sequence[Any]:
