@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from agentmem_storage.records import (
 )
 from agentmem_storage.shield import raise_if_abandoned
 from agentmem_storage.sql.lexical import matches, terms
-from agentmem_storage.sql.lexical.phrases import Among
+from agentmem_storage.sql.lexical.phrases import Among, Count
 from agentmem_storage.sql.logs import replaced
 from agentmem_storage.sql.reading import episodes, neighbors, recent
 from agentmem_storage.sql.reading.chunks import read_chunks, read_latents, read_said
@@ -41,6 +41,7 @@ from agentmem_storage.sql.reading.state import (
     read_state,
     read_state_and_ids,
 )
+from agentmem_storage.sql.reading.word_counts import WordCounts
 from agentmem_storage.sql.where.expiry import moment
 from agentmem_storage.sql.where.fields import PREFIX
 from agentmem_storage.sql.where.filters import metadata_keys
@@ -72,6 +73,7 @@ class Snapshot:
         index: AnyIndexSync,
         embedding_dims: int,
         now: int,
+        word_counts: WordCounts,
         torn: frozenset[int] = frozenset(),
     ) -> None:
         self._transaction = connection
@@ -80,6 +82,7 @@ class Snapshot:
         self._now = now
         self._index = index
         self._embedding_dims = embedding_dims
+        self._word_counts = word_counts
         self.searched = False
         self._known_state: State | None = None
         # Not a dict, because a filter cannot be hashed; there are one or two.
@@ -354,7 +357,7 @@ class Snapshot:
         allowed = None if everywhere else self._searchable(selection).among
         certain, possible, variants, _ = parse(query)
         phrases = [*certain, *possible, *variants]
-        counts = terms.count(self._connection, phrases, scope=within, allowed=allowed)
+        counts = self._counted(phrases, within, allowed)
         self._known_counts[query, selection.scope] = {one.phrase: one.scope for one in counts}
         rows, held = self._state.terms, self.count(whole)
         return terms.search(
@@ -379,12 +382,25 @@ class Snapshot:
         words = matches.meaningful(query)
         counts = self._known_counts.get((query, scope))
         if counts is None:
-            counted = terms.count(self._connection, words, scope=self._within(scope), allowed=None)
+            counted = self._counted(words, self._within(scope), None)
             counts = {one.phrase: one.scope for one in counted}
             self._known_counts[query, scope] = counts
         own = {one: counts[one] for one in words}
         held = self.count(Selection(scope=scope))
         return matches.word_matches(self._connection, own, list(ids), held, parse(query))
+
+    def _counted(
+        self, phrases: Sequence[str], scope: Among | None, allowed: Among | None
+    ) -> list[Count]:
+        """See `agentmem_storage.sql.lexical.terms.count`; what was counted before is known."""
+        state, noted = self._state, None
+        if state.chunks == state.terms and not state.terms_stale:
+            noted = self._word_counts.at(self._connection, state.newest, state.terms)
+        known = {} if noted is None else noted.known
+        counts = terms.count(self._connection, phrases, scope=scope, allowed=allowed, known=known)
+        if noted is not None:
+            noted.note(counts)
+        return counts
 
     @property
     def _connection(self) -> Connection:

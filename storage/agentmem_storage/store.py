@@ -210,7 +210,9 @@ class Store(
         """
         with self._database.read() as connection:
             torn = self._database.torn(connection)
-            one = Snapshot(connection, self._index, self.embedding_dims, self._now(), torn)
+            one = Snapshot(
+                connection, self._index, self.embedding_dims, self._now(), self._word_counts, torn
+            )
             made = read(one)
         if one.searched:
             self._index.save_if_due()

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, update
 from agentmem_storage.records import ModelBinding, Purging
 from agentmem_storage.sql.connection.base import AnyDatabase
 from agentmem_storage.sql.connection.identity import Identity
+from agentmem_storage.sql.reading.word_counts import WordCounts
 from agentmem_storage.sql.schema.tables import meta
 from agentmem_storage.sql.where import expiry
 from agentmem_storage.states import StatesSync
@@ -50,6 +51,7 @@ class StoreBase:
         self.model = binding.model
         self.embedding_dims = binding.embedding_dims
         self._database.bind(binding.model)
+        self._word_counts = WordCounts()
         self._index = open_index(
             self._database,
             store_id=self.store_id,

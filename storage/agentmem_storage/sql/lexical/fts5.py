@@ -18,17 +18,23 @@ from sqlalchemy import Connection, Row
 
 from agentmem_storage import words
 from agentmem_storage.sql.lexical import fts5_statements, indexed_texts
-from agentmem_storage.sql.lexical.phrases import Among, Count, Weighted
+from agentmem_storage.sql.lexical.phrases import Among, Count, Counted, Weighted
 
 # See `optimize`.
 OPTIMIZE = "INSERT INTO chunk_terms (chunk_terms) VALUES ('optimize')"
 
 # With more chunks than this, one scan of each phrase takes less time than a look-up for each chunk.
 _MOST_LOOKUPS = 64
+_UNCOUNTED = Counted(0, -1)
 
 
 def count(
-    connection: Connection, phrases: Sequence[str], *, scope: Among | None, allowed: Among | None
+    connection: Connection,
+    phrases: Sequence[str],
+    *,
+    scope: Among | None,
+    allowed: Among | None,
+    known: Mapping[str, Counted],
 ) -> list[Count]:
     """See `agentmem_storage.sql.lexical.terms.count`."""
     parts = {}
@@ -37,14 +43,17 @@ def count(
     # If the whole scope is allowed, one count serves for both.
     if allowed is not None and allowed != scope:
         parts["allowed"] = allowed
-    given: dict[str, Any] = {"phrases": json.dumps([_quoted(phrase) for phrase in phrases])}
+    before = {phrase: known.get(phrase, _UNCOUNTED) for phrase in phrases}
+    upto = {_quoted(phrase): one.upto for phrase, one in before.items()}
+    given: dict[str, Any] = {"phrases": json.dumps(upto)}
     for name, part in parts.items():
         given |= fts5_statements.given(name, part)
     statement = fts5_statements.match_counts(*((name, part.shape) for name, part in parts.items()))
     found = {row[0]: row[1:] for row in connection.execute(statement, given).all()}
 
     def counted(phrase: str) -> Count:
-        everywhere, *within = found[_quoted(phrase)]
+        newer, *within = found[_quoted(phrase)]
+        everywhere = before[phrase].rows + newer
         of_scope = everywhere if scope is None else within[0]
         return Count(phrase, everywhere, of_scope, within[-1] if within else everywhere)
 

@@ -155,20 +155,24 @@ def _rows(
 
 @cache
 def match_counts(*parts: tuple[str, Shape]) -> Select[*tuple[Any, ...]]:
-    """Each phrase, with the number of rows that contain it in the table and in each part.
+    """Each phrase, with the number of rows that contain it, and of those of each part.
 
-    A part is the name of its parameters and its `shape`.
+    Those of the table are counted from behind the id that is given for the phrase. A part is the
+    name of its parameters and its `shape`.
     """
-    listed = func.json_each(bindparam("phrases")).table_valued("value", name="phrase")
+    listed = func.json_each(bindparam("phrases")).table_valued(
+        "key", column("value", Integer), name="phrase"
+    )
     # One count per phrase: FTS5 then reads only which rows contain it.
     count = (
         select(func.count())
         .select_from(chunk_terms)
-        .where(chunk_terms_name.op("MATCH")(listed.c.value))
+        .where(chunk_terms_name.op("MATCH")(listed.c.key))
         .correlate(listed)
     )
-    counts = [count, *(count.where(*_within(name, shape)) for name, shape in parts)]
-    return select(listed.c.value, *(one.scalar_subquery() for one in counts))
+    newer = count.where(_ROWID > listed.c.value)
+    counts = [newer, *(count.where(*_within(name, shape)) for name, shape in parts)]
+    return select(listed.c.key, *(one.scalar_subquery() for one in counts))
 
 
 def _holding(rowid: ColumnElement[int]) -> Select[int, str]:

@@ -65,6 +65,18 @@ class Count(NamedTuple):
     allowed: int
 
 
+class Counted(NamedTuple):
+    """What is known of a phrase of a query before it is counted.
+
+    Attributes:
+        rows: Rows of the lexical index that contain it, up to an id.
+        upto: The id.
+    """
+
+    rows: int
+    upto: int
+
+
 class Weighted(NamedTuple):
     """A phrase with what its BM25 is to be multiplied by.
 

@@ -41,7 +41,7 @@ from sqlalchemy import Connection, Row, select
 
 from agentmem_storage.records import Ranked
 from agentmem_storage.sql.lexical import fts5, tsvectors
-from agentmem_storage.sql.lexical.phrases import Among, Count, Weighted
+from agentmem_storage.sql.lexical.phrases import Among, Count, Counted, Weighted
 from agentmem_storage.sql.schema.tables import chunk_terms_sizes
 
 # A longer query is a text. Its rarest phrases are searched, wherever they stand in it.
@@ -64,6 +64,7 @@ class Index(Protocol):
         *,
         scope: Among | None,
         allowed: Among | None,
+        known: Mapping[str, Counted],
     ) -> list[Count]:
         """See `count`."""
 
@@ -143,7 +144,12 @@ def index_of(connection: Connection) -> Index:
 
 
 def count(
-    connection: Connection, phrases: Sequence[str], *, scope: Among | None, allowed: Among | None
+    connection: Connection,
+    phrases: Sequence[str],
+    *,
+    scope: Among | None,
+    allowed: Among | None,
+    known: Mapping[str, Counted] = MappingProxyType({}),
 ) -> list[Count]:
     """Count the chunks that contain each phrase, in the order of the phrases.
 
@@ -152,10 +158,12 @@ def count(
         phrases: As `agentmem_storage.words` gives them.
         scope: The chunks of the scope; None if it is the whole index.
         allowed: The chunks to consider, likewise; they are of the scope.
+        known: Of some phrases, how many rows of the index contain them up to an id.
     """
     if not phrases:
         return []
-    return index_of(connection).count(connection, phrases, scope=scope, allowed=allowed)
+    index = index_of(connection)
+    return index.count(connection, phrases, scope=scope, allowed=allowed, known=known)
 
 
 def search(

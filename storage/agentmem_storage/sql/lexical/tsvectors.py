@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Float, Integer, Row, text
 
 from agentmem_storage import words
-from agentmem_storage.sql.lexical.phrases import Among, Count, Weighted
+from agentmem_storage.sql.lexical.phrases import Among, Count, Counted, Weighted
 from agentmem_storage.sql.lexical.tokens import tokens_of
 
 # FTS5's parameters of BM25.
@@ -84,9 +84,14 @@ _NARROW_ALLOWED = text(_PHRASES + _NARROW.format(among=_IN_ALLOWED)).columns(id=
 
 
 def count(
-    connection: Connection, phrases: Sequence[str], *, scope: Among | None, allowed: Among | None
+    connection: Connection,
+    phrases: Sequence[str],
+    *,
+    scope: Among | None,
+    allowed: Among | None,
+    known: Mapping[str, Counted],
 ) -> list[Count]:
-    """See `agentmem_storage.sql.lexical.terms.count`.
+    """See `agentmem_storage.sql.lexical.terms.count`; nothing is known before.
 
     How many there are everywhere is counted only if that is the scope: no score depends on it.
     """
