@@ -16,7 +16,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Select,
-    TableValuedAlias,
+    Subquery,
     bindparam,
     column,
     func,
@@ -112,41 +112,57 @@ def _matches(counts: str, within: Sequence[ColumnElement[bool]]) -> Select[*tupl
 
     ``counts`` is the name of the parameter with the phrases and their weights.
     """
-    found = func.json_each(bindparam(counts)).table_valued("key", "value", name=counts)
-    return _rows(found, found.c.key, _BM25 * found.c.value, True, within)
+    phrases = _phrases(counts)
+    bm25 = _BM25 * phrases.c.value
+    return _rows(phrases, phrases.c.key, bm25, phrases.c.share, within)
 
 
 def _present(within: Sequence[ColumnElement[bool]]) -> Select[*tuple[Any, ...]]:
     """Chunks that an expression of the parameter ``common`` finds, without any BM25."""
-    found = func.json_each(bindparam("common")).table_valued("key", "value", name="common")
-    return _rows(found, found.c.value, literal(0.0), False, within)
+    phrases, nothing = _phrases("common"), literal(0.0)
+    return _rows(phrases, phrases.c.value, nothing, nothing, within)
+
+
+def _phrases(name: str) -> Subquery:
+    """The keys and values of a parameter, how often each is counted, and its share."""
+    found = func.json_each(bindparam(name)).table_valued("key", "value", name=name)
+    odd = func.json_each(bindparam("counted")).table_valued("key", "value", name="odd")
+    times = select(odd.c.value).where(odd.c.key == found.c.key).scalar_subquery()
+    shares = func.json_each(bindparam("shares")).table_valued("key", "value", name="shares")
+    # Read once, which LIMIT ensures, and not again for each row that a phrase finds.
+    return (
+        select(
+            found.c.key,
+            found.c.value,
+            func.coalesce(times, 1, type_=Integer).label("counted"),
+            shares.c.value.label("share"),
+        )
+        .select_from(found.join(shares, shares.c.key == found.c.key))
+        .limit(-1)
+        .subquery()
+    )
 
 
 def _rows(
-    phrases: TableValuedAlias,
+    phrases: Subquery,
     expression: ColumnElement[Any],
     bm25: ColumnElement[Any],
-    weighed: bool,
+    weighed: ColumnElement[Any],
     within: Sequence[ColumnElement[bool]],
 ) -> Select[*tuple[Any, ...]]:
     """What an expression finds for each phrase, which is the key of a row.
 
     The share of a phrase is also in the column ``weighed`` if its BM25 is known.
     """
-    odd = func.json_each(bindparam("counted")).table_valued("key", "value", name="odd")
-    times = select(odd.c.value).where(odd.c.key == phrases.c.key).scalar_subquery()
-    counted = func.coalesce(times, 1, type_=Integer).label("counted")
-    shares = func.json_each(bindparam("shares")).table_valued("key", "value", name="shares")
-    joined = phrases.join(shares, shares.c.key == phrases.c.key)
     return (
         select(
             _ROWID.label("id"),
             bm25.label("bm25"),
-            counted,
-            shares.c.value.label("share"),
-            (shares.c.value if weighed else literal(0.0)).label("weighed"),
+            phrases.c.counted,
+            phrases.c.share,
+            weighed.label("weighed"),
         )
-        .select_from(joined.join(text("chunk_terms"), true()))
+        .select_from(phrases.join(text("chunk_terms"), true()))
         .where(chunk_terms_name.op("MATCH")(expression), *within)
         # bm25() works only while FTS5 scans, not in a grouped query; LIMIT prevents flattening.
         .limit(-1)
