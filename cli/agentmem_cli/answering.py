@@ -90,18 +90,20 @@ def open_answerer(
         ratio: Tokens per state that it reads of the memories; None is its default.
 
     Raises:
-        BadParameter: ``read_as`` is given for a language model that is no reader, or ``ratio`` for
-            a reader that does not read states.
+        BadParameter: ``read_as`` or ``ratio`` is given for a language model that is no reader, or
+            ``ratio`` for a reader that does not read states.
         InputError: ``llm`` is malformed.
         AnswererError: ``llm`` needs an API key that is not set.
         ModelError: the reader is damaged.
         MissingExtraError: a reader is named, and torch or transformers is not installed.
     """
-    if llm is not None and read_as is not None:
-        raise typer.BadParameter(
-            f"--read-as {read_as} is for the reader on this machine, and --llm {llm} answers "
-            f"instead of it: leave one of them out"
-        )
+    given = {"--read-as": read_as, "--ratio": ratio}
+    for option, value in given.items():
+        if llm is not None and value is not None:
+            raise typer.BadParameter(
+                f"{option} {value} is for the reader on this machine, and --llm {llm} answers "
+                f"instead of it: leave one of them out"
+            )
     if ratio is not None and read_as != "states":
         raise typer.BadParameter(f"--ratio {ratio} is for states: add --read-as states")
     if llm is not None:

@@ -191,11 +191,11 @@ def test_a_ratio_is_for_states(cli: Cli) -> None:
     assert "'--ratio'" in cli.error(ExitCode.USAGE, "ask", QUESTION, "--ratio", 0)
 
 
-def test_a_language_model_elsewhere_reads_text(cli: Cli) -> None:
-    error = cli.error(
-        ExitCode.USAGE, "ask", QUESTION, "--llm", "ollama:tiny", "--read-as", "states"
-    )
-    assert "leave one of them out" in re.sub(r"[\s│]+", " ", error)
+@pytest.mark.parametrize("how", [("--read-as", "states"), ("--ratio", "4")])
+def test_a_language_model_elsewhere_reads_text(cli: Cli, how: tuple[str, str]) -> None:
+    error = re.sub(r"[\s│]+", " ", cli.error(ExitCode.USAGE, "ask", QUESTION, "--llm", "x:y", *how))
+    assert f"{' '.join(how)} is for the reader on this machine, and --llm x:y answers" in error
+    assert "leave one of them out" in error
 
 
 def test_a_folder_without_a_reader_is_an_error(cli: Cli, tmp_path: Path) -> None:

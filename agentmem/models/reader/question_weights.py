@@ -76,8 +76,10 @@ def _words(text: str) -> Iterator[tuple[str, int]]:
     Of scripts that do not separate words, each pair of characters.
     """
     for word in split(text):
-        if word.spaceless:
-            for at, pair in enumerate(pairwise(word.written), word.start):
-                yield "".join(pair), at
+        if word.spaceless and len(word.form) > 1:
+            # Decomposed letters, as of Korean, are more characters than the form has.
+            length = len(word.written)
+            for at, pair in enumerate(pairwise(word.form)):
+                yield "".join(pair), word.start + at * length // len(word.form)
         elif not word.stop:
             yield stem(word.form), word.start

@@ -91,10 +91,17 @@ class StatesReader:
 
         Raises:
             InputError: the ratio is below 1.
-            ModelError: the tokenizer has no chat template, or the model no rotary positions.
+            ModelError: the tokenizer has no chat template, or the model no rotary positions; or the
+                question chooses, and the tokenizer does not tell where tokens begin in a text.
         """
         if ratio < 1:
             raise InputError(f"ratio={ratio!r}: 1 keeps the states of all tokens, 4 a quarter")
+        if ratio > KEPT_RATIO and not tokenizer.is_fast:
+            raise ModelError(
+                f"ratio={ratio!r}: {type(tokenizer).__name__} does not tell where its tokens begin "
+                f"in a text, which a ratio above {KEPT_RATIO} needs: use {KEPT_RATIO} or less, or "
+                f"a model with a tokenizer.json"
+            )
         self.ratio = ratio
         self._kept_ratio = min(ratio, KEPT_RATIO)
         self.model = model.train(False)

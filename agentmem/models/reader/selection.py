@@ -6,8 +6,8 @@ to it, and the best scores of all layers and heads of a memory are kept together
 nearly all of theirs, others hardly any (KVzip, arXiv 2505.23416). The scores depend on the memory
 alone, and not on a question.
 
-Of a ratio above `KEPT_RATIO`, that many tokens per state are kept of each memory, and a question
-chooses which of them it reads: of all memories together the best scores, each times the weight of
+At a ratio above `KEPT_RATIO`, one state in `KEPT_RATIO` of each memory is kept, and the question
+chooses which of them are read: of all memories together the best scores, each times the weight of
 its token for the question, see `agentmem.models.reader.question_weights`.
 """
 
@@ -21,10 +21,10 @@ from torch import Tensor
 from agentmem.models.reader.weights import attention_weights
 
 KEPT_RATIO = 4
-"""Tokens per kept state, at most; what is read less of is chosen when the question is known."""
+"""The highest ratio at which states are kept; above it, the question chooses among these."""
 
 NOT_KEPT = -1.0
-"""The score of what is not kept; no state has less than 0."""
+"""The score where no state is kept; that of a kept one is 0 or more."""
 
 # Numbers of one part of the attention weights: 256 MB.
 _PART = 2**26

@@ -70,8 +70,6 @@ def encode_memories(
     Returns:
         The states of each memory, in the order given.
     """
-    if not memories:
-        return []
     found = dict(state_passes(model, memories, prefix, tokens))
     return [found[index] for index in range(len(memories))]
 
@@ -95,6 +93,8 @@ def state_passes(
         on_batch: Called before each batch with the indices of its memories.
         options: Further arguments for the model's layers.
     """
+    if not memories:
+        return
     device = model.get_input_embeddings().weight.device
     start = len(prefix)
     behind = DynamicCache()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,6 +66,23 @@ def test_other_languages(question: str, text: str, word: str) -> None:
     [found] = weigh(question, text)
     assert abs(int(found.argmax()) - text.index(word)) <= len(word)
     assert found[0] < 0.3 < 0.9 < found.max()
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize(
+    ("question", "text", "word"),
+    [
+        ("제 치과의사는 누구예요?", "날씨가 좋다. " * 9 + "치과의사는 김 선생님", "치과"),
+        ("où est la clé ?", "il fait beau. " * 5 + "la clé est là", "clé"),
+        ("デンタルクリニックは?", "はれていた。" * 9 + "デンタルクリニックは駅前", "デンタル"),
+    ],
+)
+def test_decomposed_letters_are_the_same(form: Any, question: str, text: str, word: str) -> None:
+    kept, own = (unicodedata.normalize(form, one) for one in (text, word))
+    for asked in (question, unicodedata.normalize("NFD", question)):
+        [found] = weigh(asked, kept)
+        assert abs(int(found.argmax()) - kept.index(own)) <= 4 * len(own)
+        assert found[0] < 0.3 < 0.9 < found.max()
 
 
 def test_tokens_of_several_characters() -> None:

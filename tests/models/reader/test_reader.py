@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import ByT5Tokenizer
 
 from agentmem.errors import InputError, ModelError, ModelNotFoundError
 from agentmem.models.reader.question_weights import question_weights
@@ -183,8 +184,9 @@ def test_a_withheld_answer_has_no_citations() -> None:
     assert (reading.text, reading.shares) == (None, (0.0,) * len(LINES))
 
 
-def test_kept_states_need_no_pass_over_anything() -> None:
-    reader = reader_of(tiny_lm())
+@pytest.mark.parametrize("ratio", [1, 4, 16])
+def test_kept_states_need_no_pass_over_anything(ratio: int) -> None:
+    reader = reader_of(tiny_lm(), ratio=ratio)
     wanted = reader.read(QUESTION, LINES, mode="states", max_tokens=3)
     passes: list[int] = []
     hook = reader.model.lm.model.register_forward_hook(lambda *_: passes.append(1))
@@ -253,6 +255,15 @@ def test_ratios_above_four_read_less_of_the_same_states() -> None:
         # What has no memories has nothing to choose from.
         assert reader.read(QUESTION, [], mode="states", max_tokens=4).shares == ()
     assert seen[0] > seen[1]
+
+
+def test_a_tokenizer_without_places_reads_up_to_a_ratio_of_four() -> None:
+    tokenizer = ByT5Tokenizer()
+    tokenizer.chat_template = tiny_tokenizer().chat_template
+    model = reading_model(tiny_lm())
+    assert StatesReader(model, tokenizer, ratio=4).make_states(LINES)
+    with pytest.raises(ModelError, match=r"ratio=5: ByT5Tokenizer .* above 4 needs: use 4 or less"):
+        StatesReader(model, tokenizer, ratio=5)
 
 
 def test_better_hits_are_read_more_closely() -> None:
