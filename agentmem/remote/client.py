@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from pydantic import ValidationError
 
@@ -23,8 +25,23 @@ except ImportError as error:
     ) from error
 
 
+_clients: WeakSet[Client] = WeakSet()
+
+
+def _after_fork() -> None:
+    for client in _clients:
+        client.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Client:
-    """Connections to one service; safe to use from several threads.
+    """Connections to one service; safe to use from several threads, and after a fork.
+
+    A child process opens connections of its own: on one that it shares with its parent, each might
+    read the answer to the other. A client that is pickled takes its token along, and no connection.
 
     Args:
         url: Of the service, such as ``http://127.0.0.1:7717``.
@@ -48,11 +65,28 @@ class Client:
         if not (timeout_s > 0 and math.isfinite(timeout_s)):
             raise InputError(f"timeout_s={timeout_s!r} must be greater than 0")
         self.url = url.rstrip("/")
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._token, self._timeout_s = token, timeout_s
+        self._http = self._connect()
+        self._closed = False
+        # Not to be closed here: TLS would end the connection of the parent, too.
+        self._inherited: list[httpx.Client] = []
+        _clients.add(self)
+
+    def __reduce__(self) -> tuple[type[Client], tuple[str, str | None, float]]:
+        return Client, (self.url, self._token, self._timeout_s)
+
+    def _connect(self) -> httpx.Client:
+        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         # No proxy or certificate of the environment gets to see memories.
-        self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=self._timeout_s, trust_env=False
         )
+
+    def after_fork(self) -> None:
+        """In the child: leave the parent its connections."""
+        if not self._closed:
+            self._inherited.append(self._http)
+            self._http = self._connect()
 
     def ask(
         self,
@@ -96,6 +130,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections; closing twice is harmless."""
+        self._closed = True
         self._http.close()
 
     @contextmanager
@@ -116,6 +151,12 @@ class Client:
             raise ServiceError(
                 f"{self.url} did not answer in time; what was to be written may be"
             ) from error
+        except httpx.RemoteProtocolError:
+            # What is wrong with it is told with bytes of the answer, which may be of a memory.
+            raise ServiceError(
+                f"{self.url} broke off its answer, or gave none of HTTP; what was to be written "
+                f"may be; is `agentmem serve` running there?"
+            ) from None
         except httpx.HTTPError as error:
             raise ServiceError(
                 f"cannot reach {self.url}: {error}; is `agentmem serve` running there?"

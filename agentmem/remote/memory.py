@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from agentmem.chat.session import Session
 from agentmem.chat.tools import ToolFormat, Tools
@@ -56,6 +56,15 @@ class RemoteMemory(RemoteReading, RemoteWriting, RemoteUpkeep):
         self._binding = Binding(required=check_require(require))
         self._client = Client(url, token, timeout_s)
         self._owns_client = True
+        self._later = Later()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle has the token, and where the service is, but no connection and no thread.
+        return {**self.__dict__, "_later": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Also a scoped handle has connections of its own there.
+        self.__dict__.update(state, _owns_client=True)
         self._later = Later()
 
     def __enter__(self) -> Self:
