@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agentmem.chat.questions import answers_only
 from agentmem.errors import MissingExtraError
 from agentmem.integrations.documents import document_metadata
 from agentmem.integrations.memories import check_memory
@@ -66,7 +67,7 @@ class AgentMemRetriever:
 
     @component.output_types(documents=list[Document])  # type: ignore[untyped-decorator]
     def run(self, query: str, top_k: int | None = None) -> dict[str, list[Any]]:
-        """Recall what fits a query.
+        """Recall what fits a query, but for what was only asked in a conversation.
 
         Args:
             query: A question or keywords.
@@ -79,7 +80,7 @@ class AgentMemRetriever:
         hits = self.memory.recall(
             query,
             k=self.k if top_k is None else top_k,
-            where=self.where,
+            where=answers_only(self.where),
             min_relevance=self.min_relevance,
         )
         return {

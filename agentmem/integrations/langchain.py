@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, PlainValidator
 
+from agentmem.chat.questions import answers_only
 from agentmem.errors import MissingExtraError
 from agentmem.integrations.documents import document_metadata
 from agentmem.integrations.memories import check_memory
@@ -41,7 +42,7 @@ _OPTIONS = ("k", "where", "min_relevance")
 
 
 class AgentMemRetriever(BaseRetriever):  # type: ignore[misc]
-    """Recalls memories as documents, best first.
+    """Recalls memories as documents, best first, but for what was only asked in a conversation.
 
     The text of a document is that of the memory, its metadata are those that the caller attached to
     it, and under ``"agentmem"`` all else that is known of it: ``id``, ``role``, ``name``,
@@ -69,7 +70,9 @@ class AgentMemRetriever(BaseRetriever):  # type: ignore[misc]
         options = {name: getattr(self, name) for name in _OPTIONS}
         if unknown := given.keys() - options.keys():
             raise TypeError(f"no argument {min(unknown)!r}: give only {', '.join(_OPTIONS)}")
-        return [_document(hit) for hit in self.memory.recall(query, **options | given)]
+        options |= given
+        options["where"] = answers_only(options["where"])
+        return [_document(hit) for hit in self.memory.recall(query, **options)]
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: Any, **given: Any

@@ -37,9 +37,19 @@ _PROGRESS = (
     r"living|working|driving|using|studying|earning|paying|teaching|wearing|dating|taking|staying"
     r"|renting|planning|seeing|playing|attending|going by|reporting|called|named|based|employed"
 )
+# Behind "last", a time and not a verb: "where was I last week?".
+_TIMES = (
+    r"(?:few|couple|several|one|two|three|\d+)\b|(?:week|month|year|night|time|day|hour|quarter|fall"
+    r"|weekend|spring|summer|autumn|winter|semester|term|season|christmas|easter|thanksgiving)s?\b"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:january|february|march|april|may|june|july"
+    r"|august|september|october|november|december)\b"
+)
+_LAST = (
+    rf"(?:did|was|were|have|has|had) (?!(?:{_OWNERS}) last)(?:{_SUBJECTS}) last(?! (?:{_TIMES}))"
+)
 _NOW = _pattern(
-    r"now|nowadays|current|currently|presently|at present|at the moment|these days|today|again"
-    r"|latest|newest|(?:most|more) recent(?:ly)?|up[- ]to[- ]date|still|any ?more|any longer"
+    rf"{_LAST}|now|nowadays|current|currently|presently|at present|at the moment|these days|today"
+    r"|again|latest|newest|(?:most|more) recent(?:ly)?|up[- ]to[- ]date|still|any ?more|any longer"
 )
 _BEFORE = _pattern(
     rf"before|previous|previously|former|formerly|used? to|back then|originally|initially"

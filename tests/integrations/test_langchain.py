@@ -63,6 +63,15 @@ def test_what_is_asked_for(memory: Memory) -> None:
         texts(k=0)
 
 
+def test_what_was_only_asked_is_left_out(memory: Memory) -> None:
+    asked = {"role": "user", "content": "Where is my bike lock?"}
+    memory.session(user_id="cleo").observe([asked], "Your bike lock is in the cellar.")
+    scoped = memory.scoped(user_id="cleo")
+    for where in (None, {"role": {"in": ["user", "assistant"]}}):
+        found = AgentMemRetriever(memory=scoped, where=where).invoke("Where is my bike lock?")
+        assert [one.page_content for one in found] == ["Your bike lock is in the cellar."]
+
+
 def test_a_chain(memory: Memory) -> None:
     runnables = pytest.importorskip("langchain_core.runnables")
     retriever = AgentMemRetriever(memory=memory, k=1)

@@ -18,6 +18,9 @@ What was my address again?
 Do I still drive the Volvo?
 What is the latest deadline for Atlas?
 What should I do first?
+When did I last read Dune?
+When was my sister last in Rome?
+How much have I last paid?
 ¿Dónde vivo?
 """
 BEFORE = """
@@ -40,6 +43,9 @@ UNKNOWN = """
 When did I move to Rome?
 What did Ana buy at the market?
 Who came to the party?
+Who did I see last week?
+When was I last May in Rome?
+When was the last photo taken?
 Did it rain?
 Is my current job better than my previous one?
 """

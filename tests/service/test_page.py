@@ -77,6 +77,36 @@ def test_every_view_shows_what_there_is(memory: Memory, page: TestClient) -> Non
     assert page.get("/map").text.count("<circle class=") == 2 + 2
 
 
+def test_a_session_of_nobodys_is_not_everybodys(memory: Memory, page: TestClient) -> None:
+    memory.add("Nobody said so.", session_id="monday")
+    memory.add("The office said so.", agent_id="office", session_id="monday")
+    for user in ("ana", "bo"):
+        memory.add(f"{user} said so.", user_id=user, session_id="monday")
+    nobodys = "session_id=monday&none=user_id%2Cagent_id"
+    links = html.unescape(page.get("/").text)
+    for view in ("/memories", "/timeline", "/map"):
+        assert f'"{view}?{nobodys}"' in links
+    for view in (*VIEWS[1:-1], "/search?q=said+so"):
+        only = page.get(view + ("&" if "?" in view else "?") + nobodys)
+        assert only.status_code == 200
+        shown = html.unescape(only.text)
+        assert "Nobody said so." in shown or view.startswith("/map")
+        assert "ana" not in shown
+        assert "office" not in shown
+        # The other views go on with the same.
+        assert f'"/memories?{nobodys}"' in shown
+        assert 'name="none" value="user_id,agent_id"' in shown
+    assert "without user, agent" in page.get(f"/memories?{nobodys}").text
+    assert '"/memories?agent_id=office&none=user_id"' in links
+    asked = {"session_id": "monday", "none": "user_id,agent_id"}
+    chosen = html.unescape(page.post("/forget", data=asked, headers=SAME).text)
+    assert "Forget 1 memory?" in chosen
+    assert 'name="none" value="user_id,agent_id"' in chosen
+    page.post("/forget", data={**asked, "expected": 1}, headers=SAME)
+    assert memory.count() == 3
+    assert page.get("/memories?none=everybody").status_code == 422
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_texts_and_names_are_only_shown(
     memory: Memory, page: TestClient, text: str

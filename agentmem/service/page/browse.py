@@ -37,15 +37,15 @@ async def memories(asked: Annotated[ListQuery, Query()], caller: PageCaller) -> 
             limit=EACH,
             after=None if asked.after is None else parse_cursor(asked.after),
             newest_first=True,
-            **asked.given,
+            **asked.selection,
         )
         return render(
             "memories.html",
             caller=caller,
-            scope=asked.given,
+            scope=asked.fields,
             chunks=page.chunks,
             next=page.next,
-            total=memory.count(**asked.given),
+            total=memory.count(**asked.selection),
             first=asked.after is None,
         )
 

@@ -38,7 +38,7 @@ async def forget(asked: Annotated[ForgetForm, Form()], caller: PageCaller, _: Sa
     """The first step without ``expected``, or if others are selected by now; then the second."""
 
     def work(memory: Memory) -> Response:
-        chosen: dict[str, Any] = {"ids": asked.ids} if asked.ids else asked.given
+        chosen: dict[str, Any] = {"ids": asked.ids} if asked.ids else asked.selection
         if not chosen:
             raise InputError("nothing is chosen: tick memories, or choose a user first")
         plan = memory.forget(**chosen, dry_run=True)
@@ -51,7 +51,7 @@ async def forget(asked: Annotated[ForgetForm, Form()], caller: PageCaller, _: Sa
             caller=caller,
             plan=plan,
             seen=seen,
-            chosen=_fields(chosen),
+            chosen=_fields({"ids": asked.ids} if asked.ids else asked.fields),
             # Not of those in quarantine, which are in no result.
             shown=tuple(memory.list(where={"id": {"in": list(plan.ids[:SHOWN])}})),
             changed=asked.expected is not None,

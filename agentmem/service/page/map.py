@@ -43,7 +43,7 @@ async def show(asked: Annotated[MapQuery, Query()], caller: PageCaller) -> Respo
     """A drawing of the memories, near each other if they are about the same."""
 
     def work(memory: Memory) -> Response:
-        newest = tuple(memory.list(newest_first=True, limit=MOST, **asked.given))
+        newest = tuple(memory.list(newest_first=True, limit=MOST, **asked.selection))
         chunks = [one for one in newest if one.embedding is not None]
         embeddings = [one.embedding for one in newest if one.embedding is not None]
         names = _names(memory, chunks, asked)
@@ -64,7 +64,7 @@ async def show(asked: Annotated[MapQuery, Query()], caller: PageCaller) -> Respo
         return render(
             "map.html",
             caller=caller,
-            scope=asked.given,
+            scope=asked.fields,
             color=asked.color,
             points=points,
             legend=legend,

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from agentmem._version import __version__
 from agentmem.context.hits import Chunk
 from agentmem.errors import CorruptRecordError
+from agentmem.service.page.scope import scope_fields
 
 MOST_WORDS = 300
 _TITLES = {404: "Not found", 403: "Not allowed", 503: "Not now"}
@@ -102,6 +103,7 @@ _environment.filters |= {
     "exact": exact,
     "moment": _moment,
     "ids": _ids,
+    "scope_fields": scope_fields,
     "pretty": _pretty,
     "number": _number,
     "joined": _joined,

@@ -28,7 +28,7 @@ async def search(asked: Annotated[SearchQuery, Query()], caller: PageCaller) -> 
 
     def work(memory: Memory) -> Response:
         query = (asked.q or "").strip()
-        found = memory.recall(query, k=FOUND, **asked.given) if query else None
+        found = memory.recall(query, k=FOUND, **asked.selection) if query else None
         largest: dict[str, float] = {}
         for hit in found or ():
             for name, part in hit.explain.items():
@@ -37,7 +37,7 @@ async def search(asked: Annotated[SearchQuery, Query()], caller: PageCaller) -> 
         return render(
             "search.html",
             caller=caller,
-            scope=asked.given,
+            scope=asked.fields,
             query=query,
             found=found,
             largest=largest,
