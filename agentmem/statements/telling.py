@@ -31,10 +31,15 @@ _BEING = (
     r"(?:\A|[.!?,;] )(?:as (?:an?|someone|somebody|the) |being an? |since (?:i|we)\b|given that\b)"
 )
 _RELATED = rf"(?:{'|'.join(sorted(PERSONS))})s?"
+# What is said of somebody in passing: "my diabetic father".
+_STATES = (
+    "diabetic|coeliac|celiac|vegan|vegetarian|pregnant|deaf|blind|disabled|autistic|asthmatic"
+    "|allergic|adopted|unemployed|divorced|widowed|late"
+)
 # "My 12-year-old", "my 2014 Toyota", "my wheelchair-bound mother", "my wife she".
 _HAVING = (
     r"\b(?:my|our) (?:\d{1,3}[- ]?(?:year|month|week)s?[- ]old\b|\d{4} \p{L})"
-    rf"|\b(?:my|our) [\p{{L}}]+-(?:bound|\p{{L}}+ed) {_RELATED}\b"
+    rf"|\b(?:my|our) (?:{_STATES}|\p{{L}}+-(?:bound|\p{{L}}+ed)) {_RELATED}\b"
     rf"|\b(?:my|our) {_RELATED}(?: \p{{L}}+)?,? (?:he|she|they|who) "
     r"(?:is|are|has|have|loves?|likes?|hates?|lives?|works?|wants?|needs?|turns?|just)\b"
 )

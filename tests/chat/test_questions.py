@@ -248,6 +248,7 @@ def test_what_states_something_too(line: str) -> None:
         "whats a good gift for my wife anna she loves orchids?",
         "how do i fix my 2014 Toyota Yaris",
         "Where can I take my wheelchair-bound mother in Prague?",
+        "What should my diabetic father eat?",
         "Is my 12-year-old too young for coffee?",
         "Weißt du, dass ich schwanger bin?",
         "Kannst du dir merken, dass mein Hund Bello heißt?",
