@@ -4,6 +4,8 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 RESULTS := benchmarks/results
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+# Tests and benchmarks start hundreds of processes, each of which would compile all modules again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-slow test-integrations test-servers torture check bench sidebyside vectorstores tables docs clean
 

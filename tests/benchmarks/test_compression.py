@@ -159,14 +159,14 @@ def test_personal_questions_with_and_without_thresholds(tmp_path: Path, reader: 
     personal_compression.personal_compression(**args, limit=1)
     kept = args["work"].read_text().splitlines()
     assert len(kept) == 1
-    personal_compression.personal_compression(**args, limit=3)
+    personal_compression.personal_compression(**args, limit=2)
     assert args["work"].read_text().splitlines()[:1] == kept
     found = json.loads(args["json"].read_text())
     assert found["task"] == "personal-compression"
     assert list(found["results"]) == ["1", "2", "4", "8", "16"]
     for row in found["results"].values():
         for figures in row.values():
-            assert sum(figures[kind] for kind in ("right", "wrong", "abstained")) == 3
+            assert sum(figures[kind] for kind in ("right", "wrong", "abstained")) == 2
 
 
 def test_what_is_withheld_is_not_wrong() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -20,14 +21,22 @@ NOTES = [f"note number {n} about the trains to Lyon" for n in range(12)]
 LONG = " ".join(f"The quick brown fox {n} jumps over the lazy dog." for n in range(60))
 
 
-@pytest.fixture
-def store(place: Path, model: ModelBundle) -> Path:
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory, model: ModelBundle) -> Path:
     """Notes 1 to 12 of Ana, the chunks of a document after them, and one note of Bo at the end."""
+    place = tmp_path_factory.mktemp("sound") / "store"
     with Memory(place, model=model) as memory:
         memory.add(NOTES, user_id="ana", metadata={"price": 500})
         memory.add(Document(LONG, title="A fox"), agent_id="x")
         memory.add("the last one", user_id="bo")
         memory.recall("trains")
+    return place
+
+
+@pytest.fixture
+def store(sound: Path, place: Path) -> Path:
+    """A copy of it, to be damaged."""
+    shutil.copytree(sound, place)
     return place
 
 

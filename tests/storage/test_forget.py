@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import agentmem_storage
@@ -87,12 +88,23 @@ def found_in(folder: Path, wanted: Mapping[bytes, str]) -> dict[str, int]:
     """How many traces of each kind are in any file below a folder."""
     counts: dict[str, int] = {}
     files = b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
-    # One pass over the files tells for nearly all traces that they are not there.
-    starts = {files[at : at + SHORTEST] for at in range(len(files))}
+    places = places_of({trace[:8] for trace in wanted}, files)
     for trace, what in wanted.items():
-        found = trace[:SHORTEST] in starts and trace in files
+        found = any(files.startswith(trace, at) for at in places.get(trace[:8], ()))
         counts[what] = counts.get(what, 0) + found
     return counts
+
+
+def places_of(wanted: set[bytes], files: bytes) -> dict[bytes, list[int]]:
+    """Where strings of eight bytes are in files: all of them in one pass."""
+    known = np.unique(np.frombuffer(b"".join(wanted), "<u8"))
+    places: dict[bytes, list[int]] = {}
+    for shift in range(8):
+        there = np.frombuffer(files, "<u8", (len(files) - shift) // 8, shift)
+        nearest = known[np.searchsorted(known[:-1], there)]
+        for at in np.flatnonzero(nearest == there).tolist():
+            places.setdefault(there[at].tobytes(), []).append(8 * at + shift)
+    return places
 
 
 def all_traces(pairs: list[Pair]) -> dict[bytes, str]:
@@ -155,7 +167,7 @@ def test_no_byte_is_left(
     assert all(still.values()), still
 
 
-@pytest.mark.parametrize("seed", [5])
+@pytest.mark.parametrize("seed", [1])
 def test_no_copy_is_left_in_a_page_that_was_rearranged(
     tmp_path: Path, seed: int, purged_by: str
 ) -> None:
@@ -165,7 +177,7 @@ def test_no_copy_is_left_in_a_page_that_was_rearranged(
     gone: dict[bytes, str] = {}
     with open_store(tmp_path) as store:
         for _ in range(4):
-            live += writer.fill(store, 100)
+            live += writer.fill(store, 60)
             chance.shuffle(live)
             count = len(live) * chance.choice([1, 5, 9]) // 10
             forget(store, live[:count])

@@ -27,7 +27,7 @@ pytest.importorskip("pymilvus")
 pytest.importorskip("milvus_lite")
 
 ANA, BEN = Scope("ana"), Scope("ben", session_id="s")
-QUERIES = [make_embedding(f"query {n}") for n in range(6)]
+QUERIES = [make_embedding(f"query {n}") for n in range(2)]
 
 
 def opened(location: str | Path, index: str, **options: Any) -> Store:
