@@ -43,6 +43,8 @@ COMPARED_BY_TIME = 6
 # else how alike the older one: "bought boots in size 42" is later than "the wifi password is
 # hunter2", and no answer to what that is. The facts that the weights were fitted on are nearer.
 LEAST_NEAR, LEAST_ALIKE = 0.4, 0.1
+# From which probability on a pair is relevant to the same questions: if it is more likely than not.
+_LIKELY = 0.5
 _MOST_WORDS = 9
 # Words of questions about what happens or is said.
 _EVENT = unicode_pattern(
@@ -91,7 +93,8 @@ def by_recency(
     }
     least = least_probability()
     pairs = {pair: one for pair, one in likely.items() if one >= least}
-    by_id = {group.item.id: group for group in groups}
+    linked = _ids(pair for pair, one in pairs.items() if one >= _LIKELY)
+    by_id = {group.item.id: group._replace(linked=group.item.id in linked) for group in groups}
     placed = list(groups)
     for joined in _joined(pairs):
         compared = [one for one in found if one.id in _ids(joined)]

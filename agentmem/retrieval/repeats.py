@@ -28,10 +28,12 @@ class Group(NamedTuple):
     Attributes:
         item: The best-scored of the repeats.
         repeats: Id and time of each of the others, by time.
+        linked: Whether it certainly supersedes, or held before, what comes behind it.
     """
 
     item: Scored
     repeats: tuple[tuple[int, datetime], ...]
+    linked: bool = False
 
 
 def possible_repeats(ids: Iterable[int], turns: Mapping[int, Turn]) -> list[int]:

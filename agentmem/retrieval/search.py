@@ -182,7 +182,7 @@ def search(
     )
     timely = in_interval if in_interval is not None and _asks_what_was(question) else ()
     relevance = Relevance(comparison, [group.item.id for group in compared], timely=timely)
-    of_best = _passed_on(relevance.of_hits([group.item.id for group in best]), found)
+    of_best = _passed_on(relevance.of_hits([group.item.id for group in best]), found, best)
     if query.min_relevance is not None:
         best = [one for one in best if of_best[one.item.id] >= query.min_relevance]
     ranked = list(_expanded(snapshot, surroundings, best, scored, query))
@@ -206,23 +206,28 @@ def _asks_what_was(question: Question) -> bool:
     return _asks_nothing_else(question) and _PARTICULAR.search(question.text) is None
 
 
-def _passed_on(relevance: Mapping[int, float], found: Sequence[int]) -> dict[int, float]:
+def _passed_on(
+    relevance: Mapping[int, float], found: Sequence[int], hits: Sequence[Group]
+) -> dict[int, float]:
     """The relevance of hits, of which those that were moved up have at least that of the next.
 
     "I moved to Rome" has little in common with "where do I live?". It is relevant because it
-    supersedes what has.
+    supersedes what has. What only seems to do so keeps its own.
 
     Args:
         relevance: Of each hit, in their order.
         found: Ids of the hits as the search found them.
+        hits: The hits, in their order.
     """
+    linked = {group.item.id for group in hits if group.linked}
     ranks = {id: rank for rank, id in enumerate(found)}
     passed: dict[int, float] = {}
     behind: int | None = None
     for id in reversed(list(relevance)):
         least = 0.0
-        if behind is not None and ranks.get(id, len(found)) > ranks.get(behind, len(found)):
-            least = passed[behind]
+        if behind is not None and id in linked:
+            if ranks.get(id, len(found)) > ranks.get(behind, len(found)):
+                least = passed[behind]
         passed[id] = max(relevance[id], least)
         behind = id
     return {id: passed[id] for id in relevance}
@@ -336,7 +341,7 @@ def _expanded(
         ids = [group.item.id for group in best]
         added = expand(snapshot, surroundings, ids, query.expand, query.selection)
     known = {item.id: item for item in scored} if added else {}
-    for item, repeats in best:
+    for item, repeats, _ in best:
         yield Found(item, repeats=repeats)
         for id in added.get(item.id, ()):
             yield Found(known.get(id) or Scored(id), expanded_from=item.id)

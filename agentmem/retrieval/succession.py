@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from agentmem.retrieval.fusion import Scored
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
+from agentmem.retrieval.recency import LEAST_NEAR
 from agentmem.retrieval.repeats import Group
 from agentmem.retrieval.tense import When, are_keywords, asks_after, when_asked
+from agentmem.statements.compare import SAME_KIND
 from agentmem_storage.records import Link, Linked
 from agentmem_storage.snapshot import Snapshot
 from agentmem_storage.timestamps import to_micros
@@ -42,7 +44,8 @@ def in_succession(
 ) -> list[Group]:
     """The best hits with those that supersede them, or held before them, in the right order.
 
-    What is moved up, or was not found, gets the score of the hit that it precedes.
+    What is moved up, or was not found, gets the score of the hit that it precedes; if it is certain
+    that it is linked with that, it is relevant to the same questions.
 
     Args:
         snapshot: The state of the store.
@@ -61,7 +64,7 @@ def in_succession(
         return list(groups)
     keywords = are_keywords(question.unbound)
     tells = when is not When.UNKNOWN or question.interval is not None or keywords
-    links = [one for one in linked.links if one.score is None or one.score >= LEAST_SCORE]
+    links = _likely(linked, scored)
     if after or settled or not tells:
         links = [one for one in links if one.score is None]
     elif keywords:
@@ -69,6 +72,30 @@ def in_succession(
     chains = _Chains(linked, links)
     placing = _Placing(snapshot, groups, scored, query, question, chains)
     return list(placing.order(_Choice.of(when, query, question, chains)))
+
+
+def _likely(linked: Linked, scored: Sequence[Scored]) -> list[Link]:
+    """The links that were stated, and the candidates that count.
+
+    Where no word tells that both are about the same, the question has to be near the newer one,
+    too: "I bench 80 kg now" is no answer to "what is my shoe size?".
+    """
+    near = {item.id for item in scored if item.vector >= LEAST_NEAR}
+    return [
+        one
+        for one in linked.links
+        if _is_certain(one)
+        or (
+            one.score is not None
+            and one.score >= LEAST_SCORE
+            and not near.isdisjoint(linked.chunk_ids[one.new])
+        )
+    ]
+
+
+def _is_certain(link: Link) -> bool:
+    """Whether somebody stated it, or the words tell it."""
+    return link.score is None or link.score >= SAME_KIND
 
 
 def _with_keywords(
@@ -98,14 +125,23 @@ class _Chains:
     def __init__(self, linked: Linked, links: Iterable[Link]) -> None:
         self.chunk_ids, self.created_at = linked.chunk_ids, linked.created_at
         self.source_of = {id: one for one, ids in linked.chunk_ids.items() for id in ids}
-        direct: dict[int, set[int]] = {id: set() for id in linked.chunk_ids}
-        for link in links:
-            direct[link.old].add(link.new)
-        self.newer = {id: _closure(id, direct) for id in direct}
-        self.older: dict[int, set[int]] = {id: set() for id in direct}
+        links = list(links)
+        self.newer = self._newer(links)
+        self.older: dict[int, set[int]] = {id: set() for id in linked.chunk_ids}
         for id, newer in self.newer.items():
             for one in newer:
                 self.older[one].add(id)
+        self._certain = self._newer(filter(_is_certain, links))
+
+    def _newer(self, links: Iterable[Link]) -> dict[int, set[int]]:
+        direct: dict[int, set[int]] = {id: set() for id in self.chunk_ids}
+        for link in links:
+            direct[link.old].add(link.new)
+        return {id: _closure(id, direct) for id in direct}
+
+    def are_certain(self, one: int, other: int) -> bool:
+        """Whether it is certain that one of two sources supersedes the other."""
+        return other in self._certain[one] or one in self._certain[other]
 
     def newest_first(self, ids: set[int]) -> list[int]:
         """Sources such that none stands behind one that it supersedes."""
@@ -215,12 +251,17 @@ class _Placing:
             source = self._chains.source_of.get(group.item.id)
             if source is not None and group.item.id not in placed:
                 chosen = choice.ahead(source, found, self._present)
-                ahead = [self._at(one) for one in chosen]
+                ahead = [self._linked(one, source) for one in chosen]
             for one in (*ahead, group):
                 if one.item.id not in placed:
                     placed.add(one.item.id)
                     score = max(one.item.score, group.item.score)
                     yield one._replace(item=one.item._replace(score=score))
+
+    def _linked(self, source: int, with_source: int) -> Group:
+        group = self._at(source)
+        certain = self._chains.are_certain(source, with_source)
+        return group._replace(linked=group.linked or certain)
 
     def _at(self, source: int) -> Group:
         """The hit of a source that the query does not exclude, found or not."""

@@ -17,6 +17,7 @@ from agentmem.statements.read import (
 )
 from agentmem.statements.readings import Readings
 from agentmem.statements.siblings import of_other_things
+from agentmem.statements.topics import counts_another, of_other_topics
 from agentmem.statements.words import (
     CHANGE,
     EMPTY,
@@ -75,7 +76,7 @@ def contradiction(
     # Who moved somewhere lives there.
     if _of_one_kind(old, new):
         return SAME_KIND
-    if not old.holds:
+    if not old.holds or of_other_topics(old, new):
         return 0.0
     if new.holds and (differs := _differs_in_one_place(old, new)) is not None:
         several = not new.changes and SEVERAL.search(new.text) is not None
@@ -83,7 +84,7 @@ def contradiction(
     of_another = is_own(old) and not is_own(new) and _begins_with_another(new)
     if new.changes and not of_another and _other_value(old, new):
         return CHANGED
-    changed = new.changes and "not" not in new.words
+    changed = new.changes and "not" not in new.words and not counts_another(old, new)
     return NEAREST if nearest and changed and is_own(old) and is_own(new) else 0.0
 
 

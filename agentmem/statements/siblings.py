@@ -54,10 +54,15 @@ def of_other_things(old: Apart, new: Apart) -> bool:
         and which != other
         and other not in old.words
         and which not in new.words
-        and not any({which, other} <= same for same in _SAME)
+        and not are_same(which, other)
         for which, kind in old.pairs
         for other, other_kind in new.pairs
     )
+
+
+def are_same(one: str, other: str) -> bool:
+    """Whether two words tell no two things apart: "phone", "mobile"."""
+    return any({one, other} <= same for same in _SAME)
 
 
 def _words(text: str) -> list[str]:

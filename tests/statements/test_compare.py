@@ -33,6 +33,9 @@ My dentist is Dr Blum | I have a new dentist, Dr Iyer
 I take 20 mg of lisinopril | The lisinopril was changed to 40 mg
 I take 20 mg of lisinopril every morning | I take 40 mg of lisinopril every morning
 My manager is Thea | My manager is Bashir
+Thea is my manager | Bashir is my manager now
+Production runs version 2.4.1 | Prod runs version 2.5.0 now
+I have 2 cats | I have 3 cats now
 My manager is Thea | Thea left, so Bashir is my manager
 The wifi password is tango77 | The wifi password was changed to maple-49
 The wifi password is tango77 | I reset the wifi password, it's maple-49
@@ -112,6 +115,12 @@ My dentist appointment is on 3 May | My haircut appointment moved to 4 May
 Ana Lee works on NWM-2438, blocked | SHD-9934 went to Bob Hale (blocked)
 Ana Lee's birthday: 17 December 1981 | Ana Lee works on PJV-5953, open
 Ana Lee: 499 Puri Road | Ana Lee's number is 001-560-861
+I have 2 kids | I have 3 bikes now
+The office opens at 9 | The gym opens at 6 now
+Room 12 is reserved for Ana | Room 14 is reserved for Ben now
+We meet on Mondays | The choir meets on Tuesdays now
+Our Wednesday speaker is Professor Gill | The Friday speaker is Dr Okoro now
+My Netflix password is Blue7Whale | My Spotify password is Red9Finch now
 Ana Lee was born on 31 October 1963 | Bob Hale comes from New Victoria, born 16 November 1926
 """
 
@@ -179,6 +188,16 @@ def test_what_only_the_embeddings_tell_needs_a_change() -> None:
     assert contradiction(old, new, nearest=True) == NEAREST
     assert contradiction(new, old, nearest=True) == 0
     assert contradiction(old, other, nearest=True) == 0
+
+
+def test_what_counts_something_else_is_of_another_kind() -> None:
+    old, new = (
+        read_statement("My shoe size is 42.5"),
+        read_statement("I bench 80 kg for 5 reps now"),
+    )
+    assert old
+    assert new
+    assert contradiction(old, new, nearest=True) == 0
 
 
 def test_the_nearest_stands_out_from_the_next() -> None:
