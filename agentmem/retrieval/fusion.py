@@ -9,7 +9,8 @@
   much as one with all five, even if none has more.
 - vector: cosine similarity of the chunk's and the query's embeddings, the latter with less of the
   names of speakers in it (`agentmem.retrieval.speakers`), scaled so that the nearest
-  `SPANNED` chunks span 0 to 1, but for what the rest need to keep their order.
+  `SPANNED` chunks span 0 to 1, but for what the rest need to keep their order; where the embedder
+  hardly tells them apart, they keep their cosines.
 - neighbors: the weighted sum of lexical and vector of the turns before and after it in its
   conversation, decaying with distance: an answer often stands next to the words of the question,
   among others on the same topic. See `agentmem.retrieval.conversation`.
@@ -54,6 +55,9 @@ SPANNED = 64
 TAIL = 0.01
 # A smaller difference is of rounding.
 _EQUAL = 1e-6
+# Chunks whose cosines differ by less are not told apart by the embedder, which may know nothing of
+# their script: there, they differ by .04, where it knows it by .2 and more.
+_LEAST_SPAN = 0.1
 # Tokens at which the length component reaches 1.
 FULL_LENGTH = 128
 _LENGTHS = [math.log1p(tokens) / math.log1p(FULL_LENGTH) for tokens in range(FULL_LENGTH + 1)]
@@ -121,7 +125,8 @@ def normalize_lexical(ranked: Ranked) -> dict[int, float]:
 def normalize_cosines(nearest: Ranked, others: Ranked | None = None) -> dict[int, float]:
     """Cosines scaled so that the best `SPANNED` chunks span `TAIL` to 1, and the rest 0 to `TAIL`.
 
-    So a cosine counts the same, however many hits are asked for.
+    So a cosine counts the same, however many hits are asked for. The less the best differ, the more
+    they keep their cosines, so that what is noise outranks no words.
 
     Args:
         nearest: The chunks nearest to the query, each once or more; if all have one cosine, it is
@@ -134,11 +139,13 @@ def normalize_cosines(nearest: Ranked, others: Ranked | None = None) -> dict[int
     best = sorted(cosines.values(), reverse=True)[:SPANNED]
     if others is not None:
         cosines |= zip(others.ids.tolist(), others.scores.tolist(), strict=True)
-    if best[0] - best[-1] < _EQUAL:
-        return {id: max(0.0, one) for id, one in cosines.items()}
-    known = [min(cosines.values()), best[-1], best[0]]
-    scaled = np.interp(list(cosines.values()), known, [0.0, TAIL, 1.0])
-    return dict(zip(cosines, scaled.tolist(), strict=True))
+    span, exact = best[0] - best[-1], np.array(list(cosines.values()))
+    kept = np.maximum(0.0, exact)
+    if span >= _EQUAL:
+        known = [min(cosines.values()), best[-1], best[0]]
+        told = min(1.0, span / _LEAST_SPAN)
+        kept = told * np.interp(exact, known, [0.0, TAIL, 1.0]) + (1 - told) * kept
+    return dict(zip(cosines, kept.tolist(), strict=True))
 
 
 def length(tokens: int) -> float:

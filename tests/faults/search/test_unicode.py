@@ -187,3 +187,22 @@ def test_an_old_store_is_indexed_anew_when_it_is_opened(tmp_path: Path) -> None:
             assert chunk.id in {hit.id for hit in found}
         memory.forget([chunk.id for chunk in chunks[:3]])
         assert memory.verify().ok
+
+
+UNKNOWN = [
+    "እህቴ በአዲስ አበባ ትኖራለች።",
+    "የድመቷ ስም ሚሚ ነው።",
+    "ፓስፖርቱ በመሳቢያ ውስጥ ነው።",
+    "ለኦቾሎኒ አለርጂ አለብኝ።",
+    "የጥርስ ሐኪም ረቡዕ ነው።",
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "place"), [("እህቴ የት ትኖራለች", 0), ("ፓስፖርቱ የት ነው", 2), ("የጥርስ ሐኪም መቼ", 4)]
+)
+def test_where_the_embedder_tells_nothing_apart_words_decide(question: str, place: int) -> None:
+    """Of a script that it does not know, whichever differed by a rounding came first."""
+    with Memory(":memory:") as memory:
+        memory.add(UNKNOWN)
+        assert memory.recall(question)[0].text == UNKNOWN[place]
