@@ -19,6 +19,8 @@ from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.repeats import Group
 from agentmem.retrieval.supersession import (
+    LEAST_ALIKE,
+    LEAST_NEAR,
     Asked,
     Candidate,
     Wording,
@@ -39,10 +41,6 @@ ReadWordings = Callable[[Sequence[int]], Mapping[int, Wording]]
 
 # The best hits that are compared.
 COMPARED_BY_TIME = 6
-# How near the question the newer of two must be, from the farthest candidate to the nearest, or
-# else how alike the older one: "bought boots in size 42" is later than "the wifi password is
-# hunter2", and no answer to what that is. The facts that the weights were fitted on are nearer.
-LEAST_NEAR, LEAST_ALIKE = 0.4, 0.1
 # From which probability on a pair is relevant to the same questions: if it is more likely than not.
 _LIKELY = 0.5
 _MOST_WORDS = 9

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from agentmem.retrieval.fusion import Scored
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
-from agentmem.retrieval.recency import LEAST_NEAR
 from agentmem.retrieval.repeats import Group
+from agentmem.retrieval.supersession import LEAST_NEAR
 from agentmem.retrieval.tense import When, are_keywords, asks_after, when_asked
 from agentmem.statements.compare import SAME_KIND
 from agentmem_storage.records import Link, Linked

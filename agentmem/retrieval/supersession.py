@@ -42,6 +42,10 @@ from agentmem_storage.patterns import unicode_pattern
 from agentmem_storage.records import Said
 
 FILE = "supersession.json"
+# How near the question the newer of two must be, from the farthest candidate to the nearest, or
+# else how alike the older one: "bought boots in size 42" is later than "the wifi password is
+# hunter2", and no answer to what that is. The facts that the weights were fitted on are nearer.
+LEAST_NEAR, LEAST_ALIKE = 0.4, 0.1
 # Code points. A longer text says more than one thing.
 _LONG = 90
 _WORD = unicode_pattern(r"[\p{L}\p{M}\d]+")
