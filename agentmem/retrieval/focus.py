@@ -50,6 +50,12 @@ _ASKING = unicode_pattern(
     r"(?:who|whom|whose|what|when|where|which|why|how|do|does|did|is|are|was|were|has|have|had|can"
     r"|could|should|will|would)\b",
 )
+# What is wanted, wherever a sentence says so: "the form asks for my insurance number".
+_WANTED = unicode_pattern(
+    r"(?i)\b(?:please|pls|plz)\b|\bask(?:s|ed|ing)? (?:me |us )?for (?:the|my|our)\b"
+    r"|\b(?:wants?|wanted|needs?) to know (?:the|my|our)\b"
+    r"|\A(?:can|could|would|will) (?:you|u) (?:send|give|tell|show|find|check|remind|look up)\b",
+)
 
 
 def focused(query: str, tokenizer: Tokenizer) -> str:
@@ -95,7 +101,7 @@ def _asks_unmarked(sentence: str) -> bool:
     from agentmem.statements.interrogative import is_inverted
     from agentmem.statements.requests import requests
 
-    return is_inverted(said) or requests(said)
+    return is_inverted(said) or requests(said) or _WANTED.search(said) is not None
 
 
 def embed_query(embedder: Embedder, ids: Sequence[int], max_tokens: int) -> NDArray[np.float32]:

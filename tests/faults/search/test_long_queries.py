@@ -118,6 +118,20 @@ def test_a_question_without_its_mark_is_found_in_what_was_pasted(
     assert asked in focused("\n".join(log), model.tokenizer)
 
 
+@pytest.mark.parametrize("where", [0, 5, 10])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "The form asks for the insurance number.",
+        "Can u send me that insurance number.",
+        "I need the boiler code please.",
+        "My doctor wants to know my blood type.",
+    ],
+)
+def test_what_is_wanted_is_found_in_talk(model: ModelBundle, wanted: str, where: int) -> None:
+    assert focused(said(wanted, where), model.tokenizer) == wanted
+
+
 def test_a_story_is_searched_as_a_whole(model: ModelBundle) -> None:
     story = "When we arrived in Porto it was raining. What I liked most was the river.\n" * 5
     assert focused(story, model.tokenizer) == story
