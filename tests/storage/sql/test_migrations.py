@@ -58,6 +58,35 @@ def test_steps_make_the_tables_that_queries_see(database: Database) -> None:
     plain.dispose()
 
 
+def test_a_later_new_store_has_what_the_steps_made_of_the_first(tmp_path: Path) -> None:
+    everything: list[list[object]] = []
+    # Functions of their own: no store in this process was made by these.
+    own = [Step(step.name, lambda on, step=step: step.apply(on)) for step in STEPS]  # type: ignore[misc]
+    calls = []
+    own.append(Step("counted", lambda _: calls.append(1)))
+    for name in ("first", "second"):
+        place = locate_store(tmp_path / name, create=True)
+        database = Database.open(place, create=True, timeout_s=5)
+        migrate(database.write, own)
+        with database.read() as connection:
+            found: list[object] = [
+                *connection.exec_driver_sql(
+                    "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+                ).all(),
+                connection.exec_driver_sql("PRAGMA application_id").scalar(),
+            ]
+            tables = [one[1] for one in found[:-1] if one[0] == "table"]  # type: ignore[index]
+            for table in tables:
+                if table != "chunk_terms":
+                    rows = connection.exec_driver_sql(f"SELECT * FROM {table}").all()
+                    found.append((table, rows))
+        everything.append(found)
+        database.close()
+    assert everything[0] == everything[1]
+    assert ("totals", [(0,)]) in everything[1]
+    assert len(calls) == 1
+
+
 def describe(connection: Connection) -> dict[str, object]:
     """Columns, foreign keys and indexes of each table, as SQLite itself tells them."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, insert, inspect, select
 
 from agentmem_storage.errors import SchemaVersionError, StoreError
+from agentmem_storage.sql.connection import empty_tables
 from agentmem_storage.sql.schema import (
     row_counts,
     row_sums,
@@ -86,11 +87,16 @@ def migrate(
             # Checked again under the lock each time: another process may be migrating too.
             left = pending(connection, steps)
             now = left if len(left) == len(steps) else left[:1]
-            for step in now:
-                step.apply(connection)
-                # One above the last: a database may leave out numbers by itself.
-                number = select(func.coalesce(func.max(migrations.c.id), 0) + 1).scalar_subquery()
-                connection.execute(insert(migrations).values(id=number, name=step.name))
+            if now and len(now) == len(steps):
+                empty_tables.make(connection, [step.apply for step in steps])
+            else:
+                for step in now:
+                    step.apply(connection)
+            if now:
+                # Above the last: a database may leave out numbers by itself.
+                last = connection.scalar(select(func.max(migrations.c.id))) or 0
+                rows = [{"id": last + n, "name": step.name} for n, step in enumerate(now, start=1)]
+                connection.execute(insert(migrations), rows)
             if now and len(now) == len(left):
                 seal.write(connection)
         ran += [step.name for step in now]

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from agentmem_storage.encryption.layout import STORE, Place, Row, Unread
 from agentmem_storage.encryption.transactions import Reader, Writer
 from agentmem_storage.errors import CorruptRecordError, SchemaVersionError, StoreError
+from agentmem_storage.sql.connection import empty_tables
 from agentmem_storage.sql.connection.migrations import STEPS
 from agentmem_storage.sql.lexical import indexed_texts
 from agentmem_storage.sql.logs import changes
@@ -174,8 +175,7 @@ class Mirror:
                 f"the store was written by a newer agentmem: its schema has {steps} steps, and "
                 f"this version has {len(STEPS)}; upgrade with: pip install -U latent-agentmem"
             )
-        for step in STEPS[:steps]:
-            step.apply(connection)
+        empty_tables.make(connection, [step.apply for step in STEPS[:steps]])
         self._fill(connection, own, reader.all_rows(self.unread))
         if self.unread.damaged or self.unread.altered:
             _log.warning(
