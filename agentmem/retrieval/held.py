@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time
 from typing import TypeAlias
 
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.supersession import Candidate
 from agentmem.retrieval.tense import When
 from agentmem_storage.patterns import unicode_pattern
-from agentmem_storage.timestamps import to_micros
+from agentmem_storage.timestamps import DAY_MICROS, to_micros
 from agentmem_storage.words import index_text, phrases
 
 # An older memory, and a newer one that may supersede it.
@@ -49,9 +50,9 @@ def in_order(
     interval, agreed = question.interval, _each_with_each(pairs)
     named = None if when is When.NOW else _named(question.text, ranked)
     if named is None and interval is not None and interval.until is not None:
-        until = to_micros(interval.until, "until")
-        held = [one for one in ranked if one.said.created_at < until]
-        wanted = [one for one in _newest_first(agreed) if one.said.created_at < until]
+        end = interval.until
+        held = [one for one in ranked if _began_before(one, end)]
+        wanted = [one for one in _newest_first(agreed) if _began_before(one, end)]
         return _first(_first(wanted, held), ranked)
     if when is When.NOW:
         newer = {new.id for _, new in pairs}
@@ -63,6 +64,27 @@ def in_order(
     if _AT_FIRST.search(question.text):
         wanted = wanted[::-1]
     return _first([one for one in wanted if one is not last], ranked, last=last)
+
+
+def boundary(end: datetime, said: int) -> int:
+    """The beginning or end of a time, as it is for what was said at some moment.
+
+    What has only a date, which is stored as midnight in UTC, has it in every zone.
+
+    Args:
+        end: Midnight of a day, or a time of it.
+        said: When it was said, in microseconds since 1970.
+
+    Returns:
+        In microseconds since 1970.
+    """
+    if said % DAY_MICROS == 0 and end.time() == time():
+        end = end.replace(tzinfo=UTC)
+    return to_micros(end, "a time")
+
+
+def _began_before(one: Candidate, end: datetime) -> bool:
+    return one.said.created_at < boundary(end, one.said.created_at)
 
 
 def names_beside(question: str) -> bool:

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from agentmem.retrieval.fusion import Scored
+from agentmem.retrieval.held import boundary
 from agentmem.retrieval.query import RecallQuery
 from agentmem.retrieval.question import Question
 from agentmem.retrieval.repeats import Group
@@ -25,7 +27,6 @@ from agentmem.retrieval.tense import When, are_keywords, asks_after, when_asked
 from agentmem.statements.compare import SAME_KIND
 from agentmem_storage.records import Link, Linked
 from agentmem_storage.snapshot import Snapshot
-from agentmem_storage.timestamps import to_micros
 
 # The least score of a candidate that decides an order.
 LEAST_SCORE = 0.5
@@ -165,30 +166,24 @@ class _Choice:
     Attributes:
         chains: Who supersedes whom.
         when: What time the question is about.
-        since: Beginning of the time that it names, in microseconds since 1970; None if it is open.
+        since: Beginning of the time that it names; None if it is open.
         until: Its end.
         named: Whether it names a time.
     """
 
     chains: _Chains
     when: When
-    since: int | None
-    until: int | None
+    since: datetime | None
+    until: datetime | None
     named: bool
 
     @classmethod
     def of(cls, when: When, query: RecallQuery, question: Question, chains: _Chains) -> _Choice:
         """What a question wants."""
         interval = None if query.prefer == "latest" else question.interval
-        since = None if interval is None else interval.since
-        until = None if interval is None else interval.until
-        return cls(
-            chains,
-            when,
-            None if since is None else to_micros(since, "since"),
-            None if until is None else to_micros(until, "until"),
-            interval is not None,
-        )
+        if interval is None:
+            return cls(chains, when, None, None, named=False)
+        return cls(chains, when, interval.since, interval.until, named=True)
 
     def ahead(self, source: int, found: set[int], present: set[int]) -> list[int]:
         """The sources that come before one, in order.
@@ -212,9 +207,10 @@ class _Choice:
     def _held(self, source: int) -> bool:
         """Whether what a source says held at some time in the interval."""
         at = self.chains.created_at
-        begun = self.until is None or at[source] < self.until
-        since = self.since
-        ended = since is not None and any(at[one] <= since for one in self.chains.newer[source])
+        since, until = self.since, self.until
+        begun = until is None or at[source] < boundary(until, at[source])
+        newer = self.chains.newer[source]
+        ended = since is not None and any(at[one] <= boundary(since, at[one]) for one in newer)
         return begun and not ended
 
 

@@ -28,7 +28,7 @@ LIBRARIES = {
 }
 
 # These take objects of a library, or serve adapters, and import none.
-NEED_NONE = {"clients", "documents", "mem0", "memories", "proxy", "repeats", "streams"}
+NEED_NONE = {"clients", "documents", "mem0", "memories", "proxy", "repeats", "streams", "turns"}
 
 
 @pytest.mark.parametrize("adapter", LIBRARIES)

@@ -70,7 +70,7 @@ _SPEAKER = re.compile(r"(?P<name>[^:]{1,100}): (?P<text>.*)")
 # "<Media omitted>", in the language of the phone; iPhones mark what they add.
 _MEDIA = re.compile(r"(?:<[^<>]+>|\u200e[^\n]*)\n*")
 # What iPhones add to a message that was edited, likewise.
-_EDITED = re.compile(r"\s*\u200e<[^<>\n]+>\s*\Z")
+_EDITED = re.compile(r"(?<!\s)\s*+\u200e<[^<>\n]++>\s*+\Z")
 # Without a mark where the phone's owner did so.
 _DELETED = frozenset({"you deleted this message", "this message was deleted"})
 # Marks of direction, and that of a number that is in no address book.
