@@ -8,9 +8,8 @@ is, and what or whom the speaker has, with an age, a model or what they do.
 
 from __future__ import annotations
 
-import regex
-
 from agentmem.statements.words import PERSONS
+from agentmem_storage.patterns import unicode_pattern
 
 _I = r"(?:i|we|my|our|i['’]m|we['’]re|i['’]ve|we['’]ve)"
 _KEPT = (
@@ -59,7 +58,7 @@ _ELSEWHERE = (
     r"|\b(?:weet|wist) je,? dat (?:ik|mijn|we|wij|ons|onze)\b"
     r"|って(?:知って|言った|話した|言って|話して)"
 )
-_TELLING = regex.compile("|".join((_KEPT, _NAMED, _BEING, _HAVING, _ELSEWHERE)), regex.IGNORECASE)
+_TELLING = unicode_pattern("(?i)" + "|".join((_KEPT, _NAMED, _BEING, _HAVING, _ELSEWHERE)))
 
 
 def tells(text: str) -> bool:

@@ -7,18 +7,17 @@ manager now".
 
 from __future__ import annotations
 
-import regex
-
 from agentmem.statements.read import Statement, is_number, stem
 from agentmem.statements.siblings import are_same
 from agentmem.statements.words import CHANGE, EMPTY, STATE
+from agentmem_storage.patterns import unicode_pattern
 
 _DAYS = frozenset(
     f"{day}{ending}"
     for day in "monday tuesday wednesday thursday friday saturday sunday".split()
     for ending in ("", "s")
 )
-_SPEAKER = regex.compile(r"(?:i|we)(?:['’]\w+)?")
+_SPEAKER = unicode_pattern(r"(?:i|we)(?:['’]\w+)?")
 _ANOTHER_STATE = frozenset({"new", "now"})
 # Letters that a shortened name has in common with the long one: "prod", "production".
 _SHORTEST = 3
